@@ -1,0 +1,148 @@
+"""TLS and WebSockets, over real loopback connections."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from foxora_addon.mock.server import MockGateway
+from tests.mock.builders import KEY, run, running
+
+
+def a_certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed certificate for 127.0.0.1 and its key, as files."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mock")])
+    now = datetime.now(UTC)
+    address = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    coding = serialization.Encoding.PEM
+    form = serialization.PrivateFormat.PKCS8
+    certificate_path, key_path = folder / "mock.pem", folder / "mock.key"
+    certificate_path.write_bytes(certificate.public_bytes(coding))
+    key_path.write_bytes(key.private_bytes(coding, form, serialization.NoEncryption()))
+    return certificate_path, key_path
+
+
+def test_with_a_certificate_it_speaks_tls(tmp_path: Path) -> None:
+    certificate, key = a_certificate(tmp_path)
+
+    async def scenario() -> None:
+        gateway = MockGateway()
+        gateway.start(certificate=certificate, key=key)
+        context = ssl.create_default_context(cafile=str(certificate))
+        async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+            answer = await client.get(f"{gateway.base_url}/me")
+        await gateway.stop()
+        assert gateway.base_url.startswith("https://127.0.0.1:")
+        assert answer.status_code == 401
+
+    run(scenario)
+
+
+def test_a_certificate_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        gateway = MockGateway()
+        with pytest.raises(OSError, match="No such file"):
+            gateway.start(certificate=tmp_path / "none.pem")
+        gateway.start()
+        await gateway.stop()
+
+    run(scenario)
+
+
+async def opened(
+    gateway: MockGateway, subprotocols: list[str] | None = None, **headers: str
+) -> WebSocketClientConnection:
+    url = f"{gateway.base_url}/realtime?model=gpt-4o".replace("http", "ws", 1)
+    return await websocket_connect(HTTPRequest(url, headers=headers), subprotocols=subprotocols)
+
+
+async def leave(socket: WebSocketClientConnection) -> None:
+    """Close a socket, and wait until the other side has agreed."""
+    socket.close()
+    assert await socket.read_message() is None
+
+
+def test_a_websocket_says_back_text_and_octets_and_logs_them() -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            socket = await opened(gateway, Authorization=f"Bearer {KEY}")
+            for message in ("caf\u00e9", b"\x00\xff"):
+                await socket.write_message(message, binary=isinstance(message, bytes))
+                assert await socket.read_message() == message
+            opening, *messages = gateway.received
+            assert (opening.status, opening.query) == (101, "model=gpt-4o")
+            assert [(m.method, m.body) for m in messages] == [
+                ("MESSAGE", "caf\u00e9".encode()),
+                ("MESSAGE", b"\x00\xff"),
+            ]
+            await leave(socket)
+
+    run(scenario)
+
+
+def test_a_websocket_takes_the_key_that_a_browser_offers_among_the_protocols() -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            offered = ["realtime", f"openai-insecure-api-key.{KEY}"]
+            socket = await opened(gateway, offered, Origin="https://a.example")
+            assert socket.selected_subprotocol == "realtime"
+            assert gateway.received[0].account == "default"
+            await leave(socket)
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": "Bearer"}, 401),
+        ({"x-mock-fault": "status=503"}, 503),
+    ],
+)
+def test_a_websocket_can_be_refused(headers: dict[str, str], status: int) -> None:
+    async def scenario() -> None:
+        opening = {"upgrade": "websocket", "connection": "upgrade", **headers}
+        async with running() as (gateway, client):
+            answer = await client.get("/realtime", headers=opening)
+            assert answer.status_code == gateway.received[0].status == status
+            assert answer.json()["error"]["message"]
+
+    run(scenario)
+
+
+def test_a_websocket_route_without_an_upgrade_answers_in_json() -> None:
+    async def scenario() -> None:
+        async with running() as (_, client):
+            answers = [await client.get("/realtime"), await client.post("/realtime")]
+        assert [answer.status_code for answer in answers] == [400, 404]
+        assert all(answer.json()["error"]["message"] for answer in answers)
+
+    run(scenario)
+
+
+def test_stopping_closes_open_websockets() -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            socket = await opened(gateway, Authorization=f"Bearer {KEY}")
+            await gateway.stop()
+            assert await socket.read_message() is None
+            assert socket.close_code == 1001
+            socket.close()
+
+    run(scenario)
