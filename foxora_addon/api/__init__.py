@@ -1,0 +1,1 @@
+"""The OpenAI dialect: errors, streams, transcripts, usage, operations. Pure."""

@@ -1,0 +1,121 @@
+"""Which operation of the API a request calls: one table, a row for each.
+
+Rows follow OpenAI's API reference and foxora-api.md, Routes. Whether the gateway serves a route is
+the gateway's to say: a path that has no row is the operation `other`, and is forwarded as well.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A row: what the record calls it, and what is known of its requests and answers.
+
+    `path` is below `/v1`; `*` stands for one segment, a `/**` at the end for anything below or
+    nothing. `answers_json` promises that a successful answer that is no event stream is JSON;
+    `has_model` that its request is a JSON object in which a `model` may stand.
+    """
+
+    name: str
+    methods: frozenset[str]
+    path: str
+    answers_json: bool = True
+    has_model: bool = False
+
+
+OTHER: Final = Operation("other", frozenset(), "/**", answers_json=False)
+
+
+def _row(
+    name: str, methods: str, path: str, *, answers_json: bool = True, has_model: bool = False
+) -> Operation:
+    return Operation(name, frozenset(methods.split()), path, answers_json, has_model)
+
+
+# The first row that fits a request is the one, so narrow paths stand before wide ones.
+OPERATIONS: Final = (
+    _row("chat", "POST", "/chat/completions", has_model=True),
+    _row("stored_chats", "GET POST DELETE", "/chat/completions/**"),
+    _row("completions", "POST", "/completions", has_model=True),
+    _row("embeddings", "POST", "/embeddings", has_model=True),
+    _row("responses", "POST", "/responses", has_model=True),
+    _row("responses", "POST", "/responses/compact", has_model=True),
+    _row("responses", "POST", "/responses/input_tokens", has_model=True),
+    _row("stored_responses", "GET POST DELETE", "/responses/**"),
+    _row("models", "GET DELETE", "/models/**"),
+    _row("me", "GET", "/me"),
+    _row("me_usage", "GET", "/me/usage"),
+    _row("audio_speech", "POST", "/audio/speech", answers_json=False, has_model=True),
+    # The client chooses plain text or subtitles by a multipart field.
+    _row("audio_transcriptions", "POST", "/audio/transcriptions", answers_json=False),
+    _row("audio_translations", "POST", "/audio/translations", answers_json=False),
+    _row("audio_voices", "GET POST DELETE", "/audio/voices/**"),
+    _row("audio_voices", "GET POST DELETE", "/audio/voice_consents/**"),
+    _row("images", "POST", "/images/generations", has_model=True),
+    _row("images", "POST", "/images/edits"),
+    _row("images", "POST", "/images/variations"),
+    _row("file_content", "GET", "/files/*/content", answers_json=False),
+    _row("files", "GET POST DELETE", "/files/**"),
+    _row("moderations", "POST", "/moderations", has_model=True),
+    _row("batches", "GET POST", "/batches/**"),
+    _row("fine_tuning", "POST", "/fine_tuning/jobs", has_model=True),
+    _row("fine_tuning", "GET POST DELETE", "/fine_tuning/**"),
+    _row("assistants", "GET POST DELETE", "/assistants/**", has_model=True),
+    _row("threads", "POST", "/threads/runs", has_model=True),
+    _row("threads", "POST", "/threads/*/runs", has_model=True),
+    _row("threads", "GET POST DELETE", "/threads/**"),
+    _row("vector_stores", "GET POST DELETE", "/vector_stores/**"),
+    _row("uploads", "POST", "/uploads/**"),
+    _row("realtime", "POST", "/realtime/calls/**", answers_json=False),
+    _row("realtime", "GET POST", "/realtime/**"),
+    _row("live", "GET POST", "/live/**", answers_json=False),
+    _row("videos", "GET", "/videos/*/content", answers_json=False),
+    _row("videos", "GET POST DELETE", "/videos/**"),
+    _row("conversations", "GET POST DELETE", "/conversations/**"),
+    _row("containers", "GET", "/containers/*/files/*/content", answers_json=False),
+    _row("containers", "GET POST DELETE", "/containers/**"),
+    _row("evals", "GET POST DELETE", "/evals/**"),
+    _row("skills", "GET", "/skills/*/content", answers_json=False),
+    _row("skills", "GET", "/skills/*/versions/*/content", answers_json=False),
+    _row("skills", "GET POST DELETE", "/skills/**"),
+    _row("chatkit", "GET POST DELETE", "/chatkit/**"),
+    _row("agents", "GET", "/agents/sessions/*/artifacts/*/content", answers_json=False),
+    _row("agents", "GET POST DELETE", "/agents/**"),
+    _row("organization", "GET POST DELETE", "/organization/**"),
+)
+
+
+def find_operation(method: str, path: str) -> Operation:
+    """Return the operation that `method` and `path` call; `OTHER` if no row fits.
+
+    `path` is as the client sent it, below `/v1`, without a query; a slash at its end is forgiven.
+    Percent escapes are not decoded: an API path needs none.
+    """
+    path = path.rstrip("/")
+    rows = _ROWS_OF_ROOTS.get(_root_of(path), ())
+    return next((row for row, pattern in rows if method in row.methods and pattern(path)), OTHER)
+
+
+def _root_of(path: str) -> str:
+    return path.split("/", 2)[1] if path.startswith("/") else ""
+
+
+def _pattern_of(path: str) -> re.Pattern[str]:
+    stem, below = path.removesuffix("/**"), path.endswith("/**")
+    steps = ("[^/]+" if step == "*" else re.escape(step) for step in stem.split("/"))
+    return re.compile("/".join(steps) + (r"(?:/.*)?" if below else ""), re.DOTALL)
+
+
+def _rows_of(root: str) -> Iterator[tuple[Operation, re.Pattern[str]]]:
+    return ((row, _pattern_of(row.path)) for row in OPERATIONS if _root_of(row.path) == root)
+
+
+API_ROOTS: Final = frozenset(_root_of(row.path) for row in OPERATIONS)
+"""First segments of the API's paths, which tell one without `/v1` from something else."""
+
+_ROWS_OF_ROOTS: Final = {
+    root: tuple((row, pattern.fullmatch) for row, pattern in _rows_of(root)) for root in API_ROOTS
+}

@@ -1,0 +1,210 @@
+"""Adds the deltas of a stream up into whole JSON values; knows no API's field names but a few.
+
+The rules are those of openai-python's `accumulate_delta` (openai/lib/streaming/_deltas.py): strings
+are joined, objects merged, lists extended, entries with an `index` merged by it, `index` and `type`
+replaced. Where that gives nonsense or raises, this does otherwise:
+- a name that is repeated (`role`, `id`, `name`, `format`) stays as it is and is not doubled;
+- numbers and booleans are replaced, not summed: they are times and flags;
+- text replaces a list or an object, as an answer does that follows structured thinking; it drops
+  the answer (both drop a list or an object that comes after text);
+- entries without an `index` are told apart by their `id`, or appended; it raises.
+
+Time and memory are linear in what is folded: strings are collected and joined once, by `whole`.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+_REPLACED: Final = frozenset({"index", "type"})
+_NAMES: Final = frozenset({"role", "id", "name", "format"})
+_INDEXED: Final = frozenset({"tool_calls"})
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+# What a Python object costs beside its content, roughly.
+_OBJECT_BYTES: Final = 64
+_PIECES_AT_ONCE: Final = 128
+
+
+class Text:
+    """A string that comes in many pieces; linear, and little larger than what it holds."""
+
+    __slots__ = ("_joined", "_pieces")
+
+    def __init__(self, *pieces: str) -> None:
+        self._joined: list[str] = []
+        self._pieces = list(pieces)
+
+    def add(self, piece: str) -> None:
+        """Append `piece`."""
+        self._pieces.append(piece)
+        if len(self._pieces) >= _PIECES_AT_ONCE:  # a piece of one character costs seventy bytes
+            self._joined.append("".join(self._pieces))
+            self._pieces.clear()
+
+    def __str__(self) -> str:
+        """Return all pieces, joined."""
+        return "".join((*self._joined, *self._pieces))
+
+
+class Indexed:
+    """A list whose entries may come in any order and in pieces."""
+
+    __slots__ = ("_entries", "_highest", "_newest", "_places")
+
+    def __init__(self) -> None:
+        self._entries: dict[int, dict[str, Any]] = {}
+        self._places: dict[str, int] = {}  # of the entries that came without an index, by their id
+        self._highest = -1
+        self._newest = 0
+
+    def entry_of(self, delta: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the entry that `delta` continues, new if it continues none."""
+        index = delta.get("index")
+        place = index if type(index) is int else self._place_of(delta.get("id"))
+        self._newest = place
+        self._highest = max(self._highest, place)
+        return self._entries.setdefault(place, {})
+
+    def sorted(self) -> list[dict[str, Any]]:
+        """Return the entries by their index."""
+        return [self._entries[place] for place in sorted(self._entries)]
+
+    def _place_of(self, identifier: object) -> int:
+        """Return a new place for a new id, the known one's for a known, the newest for none."""
+        if not isinstance(identifier, str) or not identifier:
+            return self._newest
+        return self._places.setdefault(identifier, self._highest + 1)
+
+
+def fold(target: dict[str, Any], delta: Mapping[str, Any]) -> int:
+    """Add `delta` to `target`; return about how many bytes of memory that took.
+
+    `target` holds what only `whole` can read. `delta` must not be used afterwards.
+    """
+    taken = 0
+    for name, value in delta.items():
+        taken += fold_field(target, name, value)
+    return taken
+
+
+def whole(value: Any) -> Any:
+    """Return plain JSON for what `fold` has collected, fit to be written as JSON in UTF-8.
+
+    Two halves of a character that came in two deltas are one again; a half alone becomes U+FFFD;
+    NaN and infinities, which are no JSON, become null.
+    """
+    match value:
+        case str() | Text():
+            return _characters_of(str(value))
+        case dict():
+            return {_characters_of(name): whole(field) for name, field in value.items()}
+        case list() | Indexed():
+            return [
+                whole(entry) for entry in (value if isinstance(value, list) else value.sorted())
+            ]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
+
+
+def size_of(value: Any) -> int:
+    """Return about how many bytes of memory a JSON value takes."""
+    match value:
+        case str():
+            return _OBJECT_BYTES + _text_size(value)
+        case dict():
+            return _OBJECT_BYTES + sum(map(size_of, value)) + sum(map(size_of, value.values()))
+        case list():
+            return _OBJECT_BYTES + sum(map(size_of, value))
+        case _:
+            return _OBJECT_BYTES
+
+
+def put(target: dict[str, Any], name: str, value: Any) -> int:
+    """Set `name` to `value`; return about how many more bytes of memory that takes."""
+    freed = size_of(target[name]) if name in target else -size_of(name)
+    target[name] = value
+    return size_of(value) - freed
+
+
+def fold_field(target: dict[str, Any], name: str, value: Any) -> int:
+    """Add `value` to the field `name` of `target`, as `fold` does with every field of a delta."""
+    so_far = target.get(name)
+    match value:
+        case str():
+            return _fold_text(target, name, so_far, value)
+        case list():
+            return _fold_list(target, name, so_far, value)
+        case dict():
+            return _fold_object(target, name, so_far, value)
+        case _ if name not in target or (value is not None and _is_plain(so_far)):
+            return put(target, name, value)
+        case _:
+            return 0
+
+
+def _fold_text(target: dict[str, Any], name: str, so_far: Any, value: str) -> int:
+    if isinstance(so_far, Text):
+        so_far.add(value)
+        return _text_size(value)
+    if not value and so_far is not None:
+        return 0
+    if isinstance(so_far, str) and name not in _REPLACED:
+        return _joined(target, name, so_far, value)
+    return put(target, name, value)
+
+
+def _fold_object(target: dict[str, Any], name: str, so_far: Any, value: dict[str, Any]) -> int:
+    if isinstance(so_far, dict):
+        return fold(so_far, value)
+    if not _is_plain(so_far):
+        return 0
+    taken = put(target, name, {})
+    return taken + fold(target[name], value)
+
+
+def _fold_list(target: dict[str, Any], name: str, so_far: Any, values: list[Any]) -> int:
+    if isinstance(so_far, Indexed) or (not so_far and _is_indexed(name, values)):
+        return _fold_indexed(target, name, values)
+    if isinstance(so_far, list):
+        so_far.extend(values)
+        return size_of(values)
+    return put(target, name, values) if _is_plain(so_far) else 0
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell whether `value` holds nothing that a value of another kind must not replace."""
+    return not value or isinstance(value, int | float)
+
+
+def _joined(target: dict[str, Any], name: str, so_far: str, value: str) -> int:
+    if name in _NAMES and value == so_far:
+        return 0
+    target[name] = Text(so_far, value)
+    return _OBJECT_BYTES + _text_size(value)
+
+
+def _fold_indexed(target: dict[str, Any], name: str, values: list[Any]) -> int:
+    if not isinstance(target.get(name), Indexed):
+        target[name] = Indexed()
+    entries: Indexed = target[name]
+    deltas = [value for value in values if isinstance(value, dict)]
+    return sum(_OBJECT_BYTES + fold(entries.entry_of(delta), delta) for delta in deltas)
+
+
+def _is_indexed(name: str, values: list[Any]) -> bool:
+    if name in _INDEXED:
+        return any(isinstance(value, dict) for value in values)
+    return any(isinstance(value, dict) and "index" in value for value in values)
+
+
+def _text_size(text: str) -> int:
+    return len(text) if text.isascii() else 4 * len(text)
+
+
+def _characters_of(text: str) -> str:
+    if text.isascii() or not _SURROGATE.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,0 +1,135 @@
+"""Reads and writes `x-ratelimit-*` headers in OpenAI's forms, and says which of two is tighter.
+
+It refuses to know who counts and how; `retry_after` reads what an answer says about trying again.
+"""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """One limit's figures: its ceiling, what is left, and the seconds until all of it is back.
+
+    None: not said.
+    """
+
+    limit: int | None = None
+    remaining: int | None = None
+    reset_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """How an account stands, in the two limits that OpenAI's headers know; None: no such limit."""
+
+    requests: Allowance | None = None
+    tokens: Allowance | None = None
+
+
+KINDS: Final = ("requests", "tokens")
+NAMES: Final = frozenset(
+    f"x-ratelimit-{figure}-{kind}" for figure in ("limit", "remaining", "reset") for kind in KINDS
+)
+"""Every header name that `headers_of` may give, in lower case."""
+
+_COUNT: Final = re.compile(r"[0-9]{1,18}")
+_DURATION: Final = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{0,12})?(?:h|ms|m|s|us|\u00b5s|ns))+")
+_TERM: Final = re.compile(r"([0-9.]+)(h|ms|m|s|us|\u00b5s|ns)")
+_SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{0,12})?")
+_UNITS: Final[Mapping[str, float]] = {
+    "h": 3600.0,
+    "m": 60.0,
+    "s": 1.0,
+    "ms": 1e-3,
+    "us": 1e-6,
+    "\u00b5s": 1e-6,
+    "ns": 1e-9,
+}
+
+
+def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
+    """Read an answer's rate-limit headers; what is absent or unreadable is None. Total."""
+    told = {name.lower(): value.strip() for name, value in headers}
+    return Balance(_parse_allowance(told, "requests"), _parse_allowance(told, "tokens"))
+
+
+def headers_of(balance: Balance) -> list[tuple[str, str]]:
+    """Write a balance as headers: `x-ratelimit-limit-requests`, ...; only what is known."""
+    found = []
+    for kind, allowance in zip(KINDS, (balance.requests, balance.tokens), strict=True):
+        for figure, text in _texts_of(allowance or Allowance()):
+            found.append((f"x-ratelimit-{figure}-{kind}", text))
+    return found
+
+
+def tighter(ours: Balance, gateways: Balance) -> Balance:
+    """Choose, for requests and for tokens, the side that has less left.
+
+    The three figures of a limit stay together. A side that does not say what is left loses to one
+    that does; a tie goes to the one that takes longer to come back.
+    """
+    return Balance(
+        _tighter_of(ours.requests, gateways.requests), _tighter_of(ours.tokens, gateways.tokens)
+    )
+
+
+def parse_duration(text: str) -> float | None:
+    """Read "1.234s", "6m0s", "2ms" (Go's form, which OpenAI sends) or a bare number of seconds.
+
+    None: it is neither.
+    """
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    if not _DURATION.fullmatch(text):
+        return None
+    return math.fsum(float(number) * _UNITS[unit] for number, unit in _TERM.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """Write as OpenAI does, to whole milliseconds, rounded up: "0s", "2ms", "1.234s", "6m0s"."""
+    milliseconds = math.ceil(round(max(seconds, 0.0) * 1000, 6))
+    if 0 < milliseconds < 1000:
+        return f"{milliseconds}ms"
+    minutes, rest = divmod(milliseconds, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    whole, fraction = divmod(rest, 1000)
+    tail = f"{whole}.{fraction:03}".rstrip("0").rstrip(".") if fraction else str(whole)
+    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{tail}s"
+
+
+def _parse_allowance(told: Mapping[str, str], kind: str) -> Allowance | None:
+    allowance = Allowance(
+        _parse_count(told.get(f"x-ratelimit-limit-{kind}", "")),
+        _parse_count(told.get(f"x-ratelimit-remaining-{kind}", "")),
+        parse_duration(told.get(f"x-ratelimit-reset-{kind}", "")),
+    )
+    return None if allowance == Allowance() else allowance
+
+
+def _parse_count(text: str) -> int | None:
+    return int(text) if _COUNT.fullmatch(text) else None
+
+
+def _texts_of(allowance: Allowance) -> list[tuple[str, str]]:
+    reset = allowance.reset_seconds
+    texts = [
+        ("limit", None if allowance.limit is None else str(allowance.limit)),
+        ("remaining", None if allowance.remaining is None else str(allowance.remaining)),
+        ("reset", None if reset is None else format_duration(reset)),
+    ]
+    return [(figure, text) for figure, text in texts if text is not None]
+
+
+def _tighter_of(ours: Allowance | None, gateways: Allowance | None) -> Allowance | None:
+    if ours is None or gateways is None:
+        return ours or gateways
+    return min(ours, gateways, key=_room_of)
+
+
+def _room_of(allowance: Allowance) -> tuple[float, float]:
+    remaining = math.inf if allowance.remaining is None else allowance.remaining
+    return remaining, -(allowance.reset_seconds or 0.0)

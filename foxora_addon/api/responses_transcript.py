@@ -1,0 +1,112 @@
+"""Folds the events of a Responses API stream into its `response` object.
+
+The last event carries the whole object. Until it has come, the finished items and the text that was
+seen stand in for it, so that a stream that was cut still says what it said.
+"""
+
+from typing import Any, Final
+
+from foxora_addon.api.folding import Text, size_of, whole
+
+_LAST: Final = frozenset({"response.completed", "response.failed", "response.incomplete"})
+_ITEMS: Final = frozenset({"response.output_item.added", "response.output_item.done"})
+_DELTAS: Final = {
+    "response.output_text.delta": "text",
+    "response.refusal.delta": "refusal",
+    "response.function_call_arguments.delta": "arguments",
+}
+# What is kept of a `response` object that is too large to be kept.
+_SMALL: Final = ("id", "object", "created_at", "status", "model", "incomplete_details")
+
+
+class ResponsesTranscript:
+    """What a stream has said so far.
+
+    Bounded by about `max_bytes`; beyond it `truncated`, and only small fields are kept.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.done = False
+        self.truncated = False
+        self.usage: Any = None
+        self.error: Any = None
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._response: dict[str, Any] | None = None
+        self._items: dict[int, dict[str, Any]] = {}
+        self._texts: dict[int, dict[str, Text]] = {}
+
+    def add(self, kind: str, value: dict[str, Any], size: int) -> None:
+        """Take one event: its type, its JSON object and how long that was as text."""
+        self.done = kind in _LAST
+        if self.done:
+            self._forget_parts()
+        response = value.get("response")
+        if isinstance(response, dict):
+            self.usage = response.get("usage") or self.usage
+            self.error = response.get("error") or self.error
+            self._take_response(response, size)
+        else:
+            self._take_part(kind, value, size)
+
+    def response(self) -> dict[str, Any] | None:
+        """Return the `response` object, or as much as is known of it; None if nothing is."""
+        parts = [self._item(place) for place in sorted(self._items.keys() | self._texts.keys())]
+        if self._response is None and not parts:
+            return None
+        known = self._response or {"object": "response"}
+        response: dict[str, Any] = whole({**known, "output": parts} if parts else known)
+        return response
+
+    def message(self) -> dict[str, Any] | None:
+        """Return the first output item that is a message."""
+        output = (self.response() or {}).get("output")
+        items = output if isinstance(output, list) else []
+        messages = (item for item in items if isinstance(item, dict))
+        return next((item for item in messages if item.get("type") == "message"), None)
+
+    def finish_reasons(self) -> list[str]:
+        """Return why it is incomplete, else its status; nothing until it has ended."""
+        if not self.done or self._response is None:
+            return []
+        details = self._response.get("incomplete_details")
+        reason = details.get("reason") if isinstance(details, dict) else None
+        status = self._response.get("status")
+        return [text for text in (reason, status) if isinstance(text, str)][:1]
+
+    def _forget_parts(self) -> None:
+        self._items.clear()
+        self._texts.clear()
+        self._bytes = 0
+        self.truncated = False
+
+    def _take_response(self, response: dict[str, Any], size: int) -> None:
+        if size > self._max_bytes:
+            self.truncated = True
+            response = {name: response[name] for name in _SMALL if name in response}
+        self._response = response
+
+    def _take_part(self, kind: str, value: dict[str, Any], size: int) -> None:
+        place, item, delta = value.get("output_index"), value.get("item"), value.get("delta")
+        if not isinstance(place, int):
+            return
+        if kind in _ITEMS and isinstance(item, dict) and self._has_room(size):
+            self._items[place] = item
+            self._texts.pop(place, None)
+        elif kind in _DELTAS and isinstance(delta, str) and self._has_room(size_of(delta)):
+            texts = self._texts.setdefault(place, {})
+            texts.setdefault(_DELTAS[kind], Text()).add(delta)
+
+    def _has_room(self, size: int) -> bool:
+        self._bytes += size
+        self.truncated = self.truncated or self._bytes > self._max_bytes
+        return not self.truncated
+
+    def _item(self, place: int) -> dict[str, Any]:
+        item = self._items.get(place, {"type": "message", "role": "assistant"})
+        texts = self._texts.get(place, {})
+        if "arguments" in texts:
+            return {**item, "arguments": texts["arguments"]}
+        types = {"text": "output_text", "refusal": "refusal"}
+        content = [{"type": types[name], name: text} for name, text in texts.items()]
+        return {**item, "content": content} if content else item

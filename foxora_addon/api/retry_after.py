@@ -1,0 +1,62 @@
+"""What an answer's headers say about trying again: after how long, and whether at all.
+
+Read as the OpenAI SDKs read them, with the answer's own `Date` for a clock.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+# A year: longer than any spend cycle. Bounds what a header of a thousand digits can do.
+_LONGEST_SECONDS: Final = 366 * 86_400.0
+# Not float(): it takes "1_0", "inf", "nan" and other scripts' digits.
+_NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+
+
+def seconds_of(headers: Sequence[tuple[str, str]]) -> float | None:
+    """Return how many seconds to wait, 0 or more; None if nothing readable says so.
+
+    `retry-after-ms` comes before `retry-after` (as in openai-python and openai-node), and that is a
+    number of seconds or an HTTP date (RFC 9110, 10.2.3). A date counts from the answer's own
+    `Date`, so that clocks need not agree; without one it says nothing.
+    """
+    milliseconds = _number_of(_value_of(headers, "retry-after-ms"))
+    if milliseconds is not None:
+        return _bounded(milliseconds / 1000)
+    value = _value_of(headers, "retry-after")
+    seconds = _number_of(value)
+    if seconds is not None:
+        return _bounded(seconds)
+    return _seconds_between(_value_of(headers, "date"), value)
+
+
+def should_retry_of(headers: Sequence[tuple[str, str]]) -> bool | None:
+    """Return what `x-should-retry` says; None if it is absent or says anything else."""
+    return {"true": True, "false": False}.get(_value_of(headers, "x-should-retry"))
+
+
+def _value_of(headers: Sequence[tuple[str, str]], name: str) -> str:
+    return next((value.strip() for key, value in headers if key.lower() == name), "")
+
+
+def _number_of(value: str) -> float | None:
+    return float(value) if _NUMBER.fullmatch(value) else None
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(seconds, 0.0), _LONGEST_SECONDS)
+
+
+def _seconds_between(start: str, end: str) -> float | None:
+    try:
+        return _bounded((_moment_of(end) - _moment_of(start)).total_seconds())
+    except (ValueError, OverflowError):
+        return None
+
+
+def _moment_of(date: str) -> datetime:
+    """Parse an HTTP date in any of its three forms, all of them GMT (RFC 9110, 5.6.7)."""
+    moment = parsedate_to_datetime(date)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,226 @@
+"""Folds the events of a streamed answer into the one completion that they add up to.
+
+Reads Chat Completions, the legacy Completions and (by `responses_transcript`) Responses; how values
+are added up is `folding`'s business. It equals what openai-python's own accumulation gives, except
+where `folding` says so, and that usage, service tier and other fields around the choices are the
+last ones that were not null, which need not stand in the last or first chunk.
+"""
+
+import json
+from typing import Any, Final
+
+from foxora_addon.api.folding import fold, fold_field, put, whole
+from foxora_addon.api.responses_transcript import ResponsesTranscript
+from foxora_addon.api.sse import Event
+
+DEFAULT_MAX_BYTES: Final = 1_048_576
+
+# Deeper JSON is taken for malformed, so that whoever reads a completion may do so by recursion.
+_DEEPEST: Final = 64
+_CHOICE_BYTES: Final = 512
+
+# Around the choices: what the first chunk that has it decides, and what is no part of a completion.
+_SETTLED_FIRST: Final = frozenset({"id", "created", "model"})
+_NOT_KEPT: Final = frozenset({"choices", "error", "object", "obfuscation", "usage"})
+# Of a choice: what is joined, and what else is not simply kept.
+_JOINED: Final = ("logprobs", "text")
+_CHOICE_PARTS: Final = frozenset({"delta", "finish_reason", "index", "message", *_JOINED})
+
+
+class Transcript:
+    """What a stream has said so far. No event raises.
+
+    `chunks` counts its data events but `[DONE]`, `malformed` those among them that are no JSON
+    object, `done` tells whether the stream said that it is over: what follows is not read, as no
+    client reads it. `error` is the first error among the events, as `{"error": ...}`.
+
+    Memory is bounded by about `max_bytes`, beyond which content stops being kept and `truncated` is
+    True, while usage, finish reasons, errors and the end are still observed.
+    """
+
+    def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
+        self.chunks = 0
+        self.malformed = 0
+        self.done = False
+        self.truncated = False
+        self.error: dict[str, Any] | None = None
+        self._max_bytes = max_bytes
+        self._bytes = 0
+        self._usage: dict[str, Any] | None = None
+        self._object = ""
+        self._fields: dict[str, Any] = {}
+        self._choices: dict[int, dict[str, Any]] = {}
+        self._responses: ResponsesTranscript | None = None
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """The last usage that was reported, in the stream's own names; None if none was."""
+        usage: dict[str, Any] | None = whole(self._usage)
+        return usage
+
+    @property
+    def id(self) -> str | None:
+        """The completion's id; None while none was named."""
+        return self._named("id")
+
+    @property
+    def model(self) -> str | None:
+        """The model that answers, as the stream names it; None while it has not."""
+        return self._named("model")
+
+    def add(self, event: Event) -> None:
+        """Take the next event of the stream."""
+        if self.done:
+            return
+        if event.data.startswith("[DONE]"):
+            self.done = True
+            return
+        self.chunks += 1
+        value = _object_of(event.data)
+        if value is None:
+            self.malformed += 1
+            return
+        self._observe(value, event.event)
+        kind = value.get("type")
+        if isinstance(kind, str) and kind.startswith("response."):
+            self._add_response(kind, value, len(event.data))
+        elif isinstance(value.get("choices"), list):
+            self.truncated = self.truncated or self._bytes + len(event.data) > self._max_bytes
+            self._add_chunk(value)
+
+    def completion(self) -> dict[str, Any] | None:
+        """Return the completion as an answer that is not streamed would hold it.
+
+        A `chat.completion`, `text_completion` or `response` object; of what was seen, if the stream
+        was cut. None if nothing could be folded.
+        """
+        if self._responses:
+            return self._responses.response()
+        if not self._fields and not self._choices:
+            return None
+        completion = {"id": None, "object": self._object or "chat.completion"} | self._fields
+        choices = [_choice_of(index, self._choices[index]) for index in sorted(self._choices)]
+        usage = {"usage": self._usage} if self._usage else {}
+        return {**whole(completion), "choices": choices, **whole(usage)}
+
+    def message(self) -> dict[str, Any] | None:
+        """Return the first choice's assistant message; None if there is none."""
+        if self._responses:
+            return self._responses.message()
+        if not self._choices:
+            return None
+        first = min(self._choices)
+        choice = _choice_of(first, self._choices[first])
+        message: dict[str, Any] | None = choice.get("message")
+        return message or {"role": "assistant", "content": choice.get("text")}
+
+    def finish_reasons(self) -> list[str]:
+        """Return why the choices ended, in their order; those that have not are left out."""
+        if self._responses:
+            return self._responses.finish_reasons()
+        reasons = (self._choices[index]["finish_reason"] for index in sorted(self._choices))
+        return [whole(reason) for reason in reasons if reason]
+
+    def _named(self, name: str) -> str | None:
+        fields = (self._responses.response() if self._responses else None) or self._fields
+        return _text_of(whole(fields.get(name))) or None
+
+    def _observe(self, value: dict[str, Any], kind: str) -> None:
+        """Note what is noted however long the stream is."""
+        if isinstance(value.get("usage"), dict) and value["usage"]:
+            self._usage = value["usage"]
+        if self.error is None and value.get("error"):
+            self.error = whole({"error": value["error"]})
+        elif self.error is None and "error" in {kind, _text_of(value.get("type"))}:
+            self.error = whole({"error": value})
+
+    def _add_response(self, kind: str, value: dict[str, Any], size: int) -> None:
+        self._responses = responses = self._responses or ResponsesTranscript(self._max_bytes)
+        responses.add(kind, value, size)
+        self.done = responses.done
+        self.truncated = responses.truncated
+        if isinstance(responses.usage, dict):
+            self._usage = responses.usage
+        if self.error is None and responses.error:
+            self.error = whole({"error": responses.error})
+
+    def _add_chunk(self, chunk: dict[str, Any]) -> None:
+        if not self.truncated:
+            self._object = self._object or _text_of(chunk.get("object")).removesuffix(".chunk")
+            self._keep(self._fields, chunk, _NOT_KEPT)
+        for position, choice in enumerate(chunk["choices"]):
+            if isinstance(choice, dict):
+                index = choice.get("index")
+                self._add_choice(index if type(index) is int else position, choice)
+
+    def _add_choice(self, index: int, choice: dict[str, Any]) -> None:
+        if index not in self._choices:
+            if self.truncated:
+                return
+            self._choices[index] = {"message": {}, "finish_reason": None}
+            self._bytes += _CHOICE_BYTES
+        so_far = self._choices[index]
+        so_far["finish_reason"] = _text_of(choice.get("finish_reason")) or so_far["finish_reason"]
+        if self.truncated:
+            return
+        delta = choice.get("delta", choice.get("message"))
+        if isinstance(delta, dict):
+            self._bytes += fold(so_far["message"], delta)
+        for name in _JOINED:
+            if name in choice:
+                self._bytes += fold_field(so_far, name, choice[name])
+        self._keep(so_far, choice, _CHOICE_PARTS)
+
+    def _keep(self, fields: dict[str, Any], seen: dict[str, Any], others: frozenset[str]) -> None:
+        """Keep the last value of each field that is not empty, the first of those settled by it."""
+        for name, value in seen.items():
+            so_far = fields.get(name)
+            if name in others or value == so_far:
+                continue
+            if not so_far or (value not in (None, "") and name not in _SETTLED_FIRST):
+                self._bytes += put(fields, name, value)
+
+
+def _object_of(data: str) -> dict[str, Any] | None:
+    """Return the JSON object that `data` is; None if it is none, or nested beyond reason."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    return None if data.count("{") + data.count("[") > _DEEPEST and _is_deep(value) else value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [child for parent in level for child in _children_of(parent)]
+        if not level:
+            return False
+    return True
+
+
+def _children_of(value: Any) -> list[Any]:
+    match value:
+        case dict():
+            return list(value.values())
+        case list():
+            return value
+        case _:
+            return []
+
+
+def _choice_of(index: int, folded: dict[str, Any]) -> dict[str, Any]:
+    choice: dict[str, Any] = {"index": index} | whole(folded)
+    message = choice.pop("message")
+    for call in message.get("tool_calls") or ():
+        if isinstance(call, dict):
+            call.pop("index", None)  # is the delta's only, not the message's
+    if message or "text" not in choice:
+        choice["message"] = {"role": "assistant", "content": None} | message
+    return choice
+
+
+def _text_of(value: Any) -> str:
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,141 @@
+"""The table of operations: a request finds its row, and the SDK calls nothing that has none."""
+
+import re
+from pathlib import Path
+
+import openai
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.api.endpoints import API_ROOTS, OPERATIONS, OTHER, find_operation
+
+# In the SDK, and not the business of applications that ask models.
+WITHOUT_A_ROW = {
+    *("content_provenance_checks", "decisions", "projects", "safety", "vaults"),
+    *("webhook_endpoints", "webhook_event_types"),
+}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("POST", "/chat/completions", "chat"),
+        ("POST", "/chat/completions/", "chat"),
+        ("GET", "/chat/completions", "stored_chats"),
+        ("GET", "/chat/completions/chatcmpl-1/messages", "stored_chats"),
+        ("POST", "/completions", "completions"),
+        ("POST", "/embeddings", "embeddings"),
+        ("POST", "/responses", "responses"),
+        ("POST", "/responses/compact", "responses"),
+        ("GET", "/responses/resp_1", "stored_responses"),
+        ("POST", "/responses/resp_1/cancel", "stored_responses"),
+        ("GET", "/models", "models"),
+        ("GET", "/models/openai/gpt-4o", "models"),
+        ("GET", "/me", "me"),
+        ("GET", "/me/usage", "me_usage"),
+        ("POST", "/audio/speech", "audio_speech"),
+        ("POST", "/audio/transcriptions", "audio_transcriptions"),
+        ("POST", "/audio/translations", "audio_translations"),
+        ("GET", "/audio/voices", "audio_voices"),
+        ("POST", "/images/generations", "images"),
+        ("POST", "/images/edits", "images"),
+        ("POST", "/files", "files"),
+        ("DELETE", "/files/file-1", "files"),
+        ("GET", "/files/file-1/content", "file_content"),
+        ("POST", "/moderations", "moderations"),
+        ("POST", "/batches/batch_1/cancel", "batches"),
+        ("POST", "/fine_tuning/jobs", "fine_tuning"),
+        ("GET", "/fine_tuning/jobs/ft-1/events", "fine_tuning"),
+        ("POST", "/assistants", "assistants"),
+        ("POST", "/threads/thread_1/runs", "threads"),
+        ("POST", "/vector_stores/vs_1/search", "vector_stores"),
+        ("POST", "/uploads/up_1/parts", "uploads"),
+        ("GET", "/realtime", "realtime"),
+        ("POST", "/realtime/calls", "realtime"),
+        ("POST", "/live/sessions", "live"),
+        ("GET", "/videos/video_1/content", "videos"),
+        ("POST", "/conversations", "conversations"),
+        ("GET", "/containers/cntr_1/files/f_1/content", "containers"),
+        ("GET", "/evals/e_1/runs", "evals"),
+        ("GET", "/skills/s_1/content", "skills"),
+        ("POST", "/chatkit/sessions", "chatkit"),
+        ("GET", "/agents", "agents"),
+        ("GET", "/organization/usage/completions", "organization"),
+    ],
+)
+def test_a_request_finds_its_operation(method: str, path: str, name: str) -> None:
+    assert find_operation(method, path).name == name
+
+
+def test_every_operation_is_looked_for_above() -> None:
+    (cases,) = (
+        mark.args[1]
+        for mark in test_a_request_finds_its_operation.pytestmark  # type: ignore[attr-defined]  # set by pytest
+    )
+    assert {name for _, _, name in cases} == {row.name for row in OPERATIONS}
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("PUT", "/chat/completions"), ("GET", "/embeddings"), ("post", "/chat/completions")),
+        *(("POST", "/Chat/Completions"), ("POST", "/chat%2Fcompletions"), ("POST", "/chat")),
+        *(("POST", "chat/completions"), ("POST", "")),
+        *(("GET", "/me/usage/more"), ("GET", "/modelsx"), ("GET", "/"), ("GET", "//models")),
+    ],
+)
+def test_anything_else_is_other(method: str, path: str) -> None:
+    assert find_operation(method, path) is OTHER
+
+
+@given(st.sampled_from(["GET", "POST"]), st.text(max_size=30))
+def test_any_path_has_an_operation(method: str, path: str) -> None:
+    found = find_operation(method, path)
+    assert found is OTHER or method in found.methods
+
+
+def test_only_what_is_json_is_promised_to_be() -> None:
+    binary = [
+        *(("POST", "/audio/speech"), ("GET", "/files/f/content"), ("GET", "/videos/v/content")),
+        *(("POST", "/audio/transcriptions"), ("POST", "/realtime/calls"), ("GET", "/nothing")),
+    ]
+    assert not any(find_operation(*request).answers_json for request in binary)
+    assert find_operation("POST", "/chat/completions").answers_json
+    assert find_operation("GET", "/files/f").answers_json
+
+
+def test_a_model_stands_in_the_requests_that_choose_one() -> None:
+    choosing = {row.path for row in OPERATIONS if row.has_model}
+    assert choosing == {
+        *("/chat/completions", "/completions", "/embeddings", "/moderations"),
+        *("/responses", "/responses/compact", "/responses/input_tokens"),
+        *("/audio/speech", "/images/generations", "/fine_tuning/jobs", "/assistants/**"),
+        *("/threads/runs", "/threads/*/runs"),
+    }
+
+
+def test_the_roots_tell_the_api_from_the_rest() -> None:
+    assert {"chat", "models", "me", "responses"} <= API_ROOTS
+    assert API_ROOTS.isdisjoint({"", "v1", "openai", "favicon.ico", "*"})
+
+
+def sdk_paths() -> set[str]:
+    resources = Path(openai.__file__).parent / "resources"
+    found = (
+        re.findall(r"\"(/[a-z_]+(?:/[^\"\s?]*)?)\"", file.read_text("utf-8"))
+        for file in resources.rglob("*.py")
+    )
+    return {re.sub(r"\{\w+\}", "x_1", path) for paths in found for path in paths}
+
+
+def test_every_path_of_the_sdk_has_a_row() -> None:
+    paths = sdk_paths()
+    assert len(paths) > 100
+    missing = {
+        path
+        for path in paths
+        if path.split("/")[1] not in WITHOUT_A_ROW
+        and all(find_operation(method, path) is OTHER for method in ("GET", "POST", "DELETE"))
+    }
+    assert not missing

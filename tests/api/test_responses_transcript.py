@@ -1,0 +1,128 @@
+"""The Responses API's events: the whole object at the end, or what was seen until the cut."""
+
+import json
+from typing import Any
+
+import pytest
+
+from foxora_addon.api.sse import Event
+from foxora_addon.api.transcript import Transcript
+
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "content": [{"type": "output_text", "text": "Hello"}],
+}
+CALL = {"id": "fc_1", "type": "function_call", "name": "f", "arguments": "{}"}
+USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+
+
+def a_response(**fields: Any) -> dict[str, Any]:
+    response = {"id": "resp_1", "object": "response", "model": "gpt-4o", "status": "in_progress"}
+    return response | {"output": []} | fields
+
+
+def an_event(kind: str, **fields: Any) -> Event:
+    return Event(json.dumps({"type": kind} | fields), kind)
+
+
+STARTED = [
+    an_event("response.created", response=a_response()),
+    an_event("response.in_progress", response=a_response()),
+    an_event("response.output_item.added", output_index=0, item=MESSAGE | {"content": []}),
+    an_event("response.output_text.delta", output_index=0, content_index=0, delta="Hel"),
+    an_event("response.output_text.delta", output_index=0, content_index=0, delta="lo"),
+]
+
+
+def transcript_of(events: list[Event], max_bytes: int = 100_000) -> Transcript:
+    transcript = Transcript(max_bytes)
+    for event in events:
+        transcript.add(event)
+    return transcript
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "reason"),
+    [
+        ("completed", None, "completed"),
+        ("failed", None, "failed"),
+        ("incomplete", {"reason": "max_output_tokens"}, "max_output_tokens"),
+    ],
+)
+def test_the_last_event_holds_the_response(status: str, details: object, reason: str) -> None:
+    response = a_response(
+        status=status, output=[CALL, MESSAGE], usage=USAGE, incomplete_details=details
+    )
+    transcript = transcript_of([*STARTED, an_event(f"response.{status}", response=response)])
+    assert transcript.completion() == response
+    assert transcript.message() == MESSAGE
+    assert transcript.finish_reasons() == [reason]
+    assert transcript.usage == USAGE
+    assert (transcript.id, transcript.model) == ("resp_1", "gpt-4o")
+    assert (transcript.done, transcript.truncated, transcript.chunks) == (True, False, 6)
+
+
+def test_a_cut_stream_says_what_was_seen() -> None:
+    transcript = transcript_of(
+        [
+            *STARTED,
+            an_event("response.output_item.done", output_index=1, item=CALL),
+            an_event("response.output_item.added", output_index=2, item=CALL | {"arguments": ""}),
+            an_event("response.function_call_arguments.delta", output_index=2, delta='{"a'),
+            an_event("response.refusal.delta", output_index=3, delta="No"),
+        ]
+    )
+    refusal = {"type": "refusal", "refusal": "No"}
+    assert transcript.completion() == a_response(
+        output=[
+            MESSAGE,
+            CALL,
+            CALL | {"arguments": '{"a'},
+            {"type": "message", "role": "assistant", "content": [refusal]},
+        ]
+    )
+    assert transcript.message() == MESSAGE
+    assert transcript.finish_reasons() == []
+    assert not transcript.done
+
+
+def test_a_finished_item_takes_the_place_of_its_deltas() -> None:
+    done = MESSAGE | {"content": [{"type": "output_text", "text": "Hello."}]}
+    events = [*STARTED, an_event("response.output_item.done", output_index=0, item=done)]
+    assert transcript_of(events).message() == done
+
+
+def test_text_without_any_frame_is_a_message() -> None:
+    transcript = transcript_of([an_event("response.output_text.delta", output_index=0, delta="x")])
+    assert transcript.message() == {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "x"}],
+    }
+
+
+def test_a_response_that_is_too_large_leaves_its_name_and_its_usage() -> None:
+    response = a_response(status="completed", output=[MESSAGE] * 1_000, usage=USAGE)
+    transcript = transcript_of([an_event("response.completed", response=response)], 10_000)
+    assert transcript.truncated
+    assert transcript.completion() == {
+        "id": "resp_1",
+        "object": "response",
+        "status": "completed",
+        "model": "gpt-4o",
+    }
+    assert transcript.usage == USAGE
+    assert transcript.done
+
+
+def test_what_was_truncated_on_the_way_is_whole_at_the_end() -> None:
+    deltas = [
+        an_event("response.output_text.delta", output_index=0, delta="x" * 1_000) for _ in range(20)
+    ]
+    last = an_event("response.completed", response=a_response(output=[MESSAGE]))
+    assert transcript_of(deltas, 10_000).truncated
+    transcript = transcript_of([*deltas, last], 10_000)
+    assert not transcript.truncated
+    assert transcript.message() == MESSAGE
