@@ -1,0 +1,37 @@
+"""The configuration: YAML, environment and options as one frozen value.
+
+Whoever reads it imports from here; the modules below are its own affair.
+"""
+
+from foxora_addon.config.accounts import Account, AccountLimits, Client, Plan
+from foxora_addon.config.load import load
+from foxora_addon.config.models import (
+    MOCK,
+    Audit,
+    Config,
+    Gateway,
+    Intercept,
+    Limits,
+    Listen,
+    Models,
+    restart_needed,
+)
+from foxora_addon.config.problems import ConfigError
+
+__all__ = [
+    "MOCK",
+    "Account",
+    "AccountLimits",
+    "Audit",
+    "Client",
+    "Config",
+    "ConfigError",
+    "Gateway",
+    "Intercept",
+    "Limits",
+    "Listen",
+    "Models",
+    "Plan",
+    "load",
+    "restart_needed",
+]

@@ -1,0 +1,207 @@
+"""The configuration as frozen values: which keys there are, what they accept, what is the default.
+
+It decides what a value may be and which values go together. Where they come from is `load`'s
+business.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from foxora_addon.config.accounts import Account, checked_accounts
+from foxora_addon.config.problems import Problem, described
+from foxora_addon.config.references import Sources, path_of
+from foxora_addon.config.section import Section
+from foxora_addon.policy.hosts import (
+    BaseUrl,
+    HostPattern,
+    canonical_host,
+    is_loopback,
+    parse_base_url,
+    parse_host_pattern,
+    parse_origin,
+)
+from foxora_addon.policy.presets import PRESETS
+
+MOCK: Final = "mock"
+"""The base URL that means the embedded mock gateway."""
+
+
+def _base_url_of(text: str) -> str:
+    return MOCK if text.strip() == MOCK else str(parse_base_url(text.strip()))
+
+
+def _pattern_of(value: object) -> HostPattern:
+    if isinstance(value, HostPattern):
+        return value
+    if not isinstance(value, str):
+        raise Problem(f"must be a text, not {described(value)}")
+    return parse_host_pattern(value)
+
+
+def _known_preset(name: str) -> str:
+    if name not in PRESETS:
+        raise ValueError(f"is not known; accepted: {', '.join(PRESETS)}")
+    return name
+
+
+def _own_name_of(text: str) -> str:
+    name = canonical_host(text)
+    if name is None:
+        raise ValueError("is not a host name; write it without port, as in host.docker.internal")
+    return name
+
+
+def _issuer_of(text: str) -> str:
+    if not text or text != text.strip():
+        raise ValueError("is not an issuer; write the iss of the JWTs, as in https://auth.example")
+    return text
+
+
+def _model_name(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is not the name of a model")
+    return text
+
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Bytes = Annotated[int, Field(gt=0)]
+ModelName = Annotated[str, AfterValidator(_model_name)]
+
+
+class Gateway(Section):
+    """Where Foxora is, and how long to wait for it. `base_url` is "mock" or without a last "/"."""
+
+    base_url: Annotated[str, AfterValidator(_base_url_of)] = "https://api.foxora.ai/v1"
+    allow_plain_http: bool = False
+    allow_insecure_tls: bool = False
+    connect_timeout_seconds: Seconds = 10.0
+    response_timeout_seconds: Seconds = 600.0
+    stream_idle_timeout_seconds: Seconds = 120.0
+
+    @property
+    def is_mock(self) -> bool:
+        """Whether the embedded mock gateway is meant."""
+        return self.base_url == MOCK
+
+    @model_validator(mode="after")
+    def _keeps_keys_private(self) -> Self:
+        if self.is_mock or self.allow_plain_http:
+            return self
+        url = parse_base_url(self.base_url)
+        if url.scheme == "http" and not is_loopback(url.host):
+            text = "sends the key in clear; write https://, or set gateway.allow_plain_http: true"
+            raise Problem(f"{described(self.base_url)} {text}", "base_url")
+        return self
+
+
+class Intercept(Section):
+    """Which traffic is ours, and what a client's key that no account claims is worth."""
+
+    hosts: tuple[Annotated[HostPattern, BeforeValidator(_pattern_of)], ...] = (
+        HostPattern("api.openai.com"),
+    )
+    presets: tuple[Annotated[str, AfterValidator(_known_preset)], ...] = ("openai", "azure")
+    paths: Literal["all", "api"] = "all"
+    decrypt: Literal["ours", "all"] = "ours"
+    unclaimed_keys: Literal["default", "refuse", "pass"] = "default"
+    missing_key: Literal["refuse", "default"] = "refuse"
+    jwt_issuers: tuple[Annotated[str, AfterValidator(_issuer_of)], ...] = ()
+    max_request_bytes: Bytes = 104_857_600
+
+
+class Listen(Section):
+    """By which names the proxy may be called, and from which web origins, as browsers send."""
+
+    names: tuple[Annotated[str, AfterValidator(_own_name_of)], ...] = ()
+    origins: tuple[Annotated[str, AfterValidator(parse_origin)], ...] = ()
+
+
+class Models(Section):
+    """What the gateway is asked for in place of the app's model; `default` where it names none."""
+
+    map: Mapping[str, ModelName] = Field(default_factory=dict)
+    default: ModelName | None = None
+
+
+class Limits(Section):
+    """How ceilings are kept. `shadow` counts and records, and refuses nothing."""
+
+    store: Literal["memory"] = "memory"
+    shadow: bool = False
+
+
+class Audit(Section):
+    """The trail. `path` is below the working directory, or absolute, once loaded.
+
+    `level` "metadata" keeps no content of a call; `max_body_bytes` is for each body of a record.
+    """
+
+    path: Path = Field(default=Path("foxora-audit.jsonl"), validate_default=True)
+    level: Literal["full", "metadata"] = "full"
+    max_body_bytes: Bytes = 1_048_576
+    sync: Literal["none", "interval", "each"] = "interval"
+    on_failure: Literal["refuse", "allow"] = "refuse"
+    redact: tuple[Literal["secrets"], ...] = ("secrets",)
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _path_meant(cls, value: object, info: ValidationInfo) -> Path:
+        if not isinstance(value, str | Path):
+            raise Problem(f"must be a path, not {described(value)}")
+        sources = info.context if isinstance(info.context, Sources) else Sources()
+        return path_of(str(value), sources.cwd, sources.environ)
+
+
+class Settings(Section):
+    """All that a configuration file can say, one field for each section."""
+
+    gateway: Gateway = Gateway()
+    intercept: Intercept = Intercept()
+    listen: Listen = Listen()
+    models: Models = Models()
+    accounts: tuple[Account, ...]
+    limits: Limits = Limits()
+    audit: Audit = Audit()
+
+    @field_validator("accounts")
+    @classmethod
+    def _stand_side_by_side(cls, accounts: tuple[Account, ...]) -> tuple[Account, ...]:
+        return checked_accounts(accounts)
+
+
+class Config(Settings):
+    """The configuration in force.
+
+    `file` is the YAML file that was read, None without one. `origin_base_url` is where the proxy's
+    own environment sends OpenAI clients. `warnings` are lines for the log.
+    """
+
+    file: Path | None = None
+    origin_base_url: BaseUrl | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def default_account(self) -> Account | None:
+        """The account that takes what no client entry claims."""
+        return next((account for account in self.accounts if account.default), None)
+
+
+_FIXED: Final = (("audit", "path"), ("limits", "store"))
+
+
+def restart_needed(old: Config, new: Config) -> list[str]:
+    """Return the keys that differ and cannot change while the proxy runs, such as "audit.path"."""
+    pairs = (
+        (getattr(old, section), getattr(new, section), section, key) for section, key in _FIXED
+    )
+    return [f"{s}.{key}" for a, b, s, key in pairs if getattr(a, key) != getattr(b, key)]

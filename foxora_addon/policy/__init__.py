@@ -1,0 +1,1 @@
+"""Who may send what: accounts, limits, recognition and rewriting. Pure."""

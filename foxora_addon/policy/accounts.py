@@ -1,0 +1,104 @@
+"""Decides which account pays for a call, by the client's key and address.
+
+It knows keys by their digests and verifies nothing: what the gateway thinks of a key that passes
+through is the gateway's business.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Self
+
+from pydantic import SecretStr
+
+from foxora_addon.api.errors import ApiError, invalid_key, missing_key
+from foxora_addon.config import Account, Config, Intercept
+from foxora_addon.config.accounts import Network
+from foxora_addon.policy.keys import is_foxora_key, key_digest
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The account pays, and its key is the one to send."""
+
+    account: Account
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The client's own key is Foxora's and travels on; which account it is of is not known here."""
+
+    key: SecretStr
+
+
+type Resolved = Chosen | Passed | ApiError
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBook:
+    """Who claims what, built once for a configuration.
+
+    `by_digest` has client keys and the accounts' own Foxora keys, by SHA-256: a look-up's time then
+    tells nothing of a key. `ranges` are client addresses, the most specific first.
+    """
+
+    accounts: tuple[Account, ...]
+    default: Account | None
+    rules: Intercept
+    by_digest: Mapping[str, Account] = field(repr=False)
+    ranges: tuple[tuple[Network, Account], ...] = field(repr=False)
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """Index the accounts of a configuration, of which no two claim the same."""
+        clients = [(client, account) for account in config.accounts for client in account.clients]
+        by_digest = {c.key_digest: account for c, account in clients if c.key_digest is not None}
+        by_digest |= {account.key_digest: account for account in config.accounts}
+        ranges = [(c.address, account) for c, account in clients if c.address is not None]
+        ranges.sort(key=lambda entry: entry[0].prefixlen, reverse=True)
+        rules, default = config.intercept, config.default_account
+        return cls(config.accounts, default, rules, by_digest, tuple(ranges))
+
+    def resolve(self, key: str | None, address: str | None) -> Resolved:
+        """Return who pays for a call.
+
+        `key` is the client's, None or "" where it sent none; `address` is its IP address, None or
+        "" where it is not known. A claim by key comes before one by address, and of addresses the
+        most specific range; what nobody claims follows `intercept.unclaimed_keys` and
+        `intercept.missing_key`. An address that an account claims needs no key, since any would do.
+        """
+        account = self.by_digest.get(key_digest(key)) if key else None
+        account = account or self._account_of_address(address)
+        if account is not None:
+            return Chosen(account)
+        return self._unclaimed(key) if key else self._without_key()
+
+    def _account_of_address(self, address: str | None) -> Account | None:
+        if not self.ranges or not address:
+            return None
+        try:
+            client = _unmapped(ip_address(address))
+        except ValueError:
+            return None
+        return next((account for network, account in self.ranges if client in network), None)
+
+    def _unclaimed(self, key: str) -> Resolved:
+        if self.rules.unclaimed_keys == "default" and self.default is not None:
+            return Chosen(self.default)
+        if self.rules.unclaimed_keys == "pass" and is_foxora_key(key, self.rules.jwt_issuers):
+            return Passed(SecretStr(key))
+        return invalid_key(
+            "The API key is not known to this proxy. Whoever runs it can list it under "
+            "accounts[].clients in foxora.yaml."
+        )
+
+    def _without_key(self) -> Resolved:
+        if self.rules.missing_key == "default" and self.default is not None:
+            return Chosen(self.default)
+        return missing_key()
+
+
+def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that a socket of both families writes as `::ffff:10.0.0.7`."""
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return mapped or address

@@ -1,0 +1,96 @@
+"""Says which ceilings an account has: by its plan's name, or by what the gateway told about it.
+
+It refuses to know where an answer comes from, how old it is and which figures the configuration
+puts above it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """The numbers of an account's limits; None: unknown, so not enforced."""
+
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    concurrent_requests: int | None = None
+
+
+UNLIMITED = Ceilings()
+
+PLANS: Mapping[str, Ceilings] = {
+    "free": Ceilings(30, 40_000),
+    "pro": Ceilings(300, 400_000),
+    "team": Ceilings(1_500, 2_000_000),
+}
+"""foxora-api.md, Rate limits: the default ceilings by plan id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Me:
+    """What GET /v1/me says that limits need; a field is None where the answer does not give it."""
+
+    account_id: str | None
+    plan: str | None
+    ceilings: Ceilings
+    monthly_spend_cap_usd: Decimal | None
+
+
+def parse_me(body: object) -> Me | None:
+    """Read a parsed answer of GET /v1/me (foxora-api.md, Routes).
+
+    None: nothing in it names an account, a plan or a limit, so it is no such answer. A missing or
+    odd figure is taken from the plan, and is None where the plan is none of ours.
+    """
+    if not isinstance(body, Mapping):
+        return None
+    account_id = _text(body.get("id"))
+    plan = _text(_mapping(body.get("plan")).get("id"))
+    limits = _mapping(body.get("limits"))
+    if account_id is None and plan is None and not limits:
+        return None
+    usual = PLANS.get(plan.lower(), UNLIMITED) if plan else UNLIMITED
+    return Me(
+        account_id,
+        plan,
+        Ceilings(
+            _first(_ceiling(limits.get("requests_per_minute")), usual.requests_per_minute),
+            _first(_ceiling(limits.get("tokens_per_minute")), usual.tokens_per_minute),
+            _ceiling(limits.get("concurrent_requests")),
+        ),
+        _amount(limits.get("monthly_spend_cap_usd")),
+    )
+
+
+def _first(told: int | None, usual: int | None) -> int | None:
+    return usual if told is None else told
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _ceiling(value: object) -> int | None:
+    """A whole number of at least 1: zero is not believed, or an odd answer would lock all out."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if 1 <= value < math.inf else None
+
+
+def _amount(value: object) -> Decimal | None:
+    """A sum of money, exactly as it is written: never by way of a binary fraction."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        return None
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None

@@ -1,0 +1,28 @@
+import pytest
+
+from foxora_addon.policy.presets import PRESETS, Preset
+from foxora_addon.policy.rewrite import clean
+
+KEY = "sk-provider-fake-0123456789"
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_prefixes_are_the_root_or_begin_and_do_not_end_with_a_slash(preset: Preset) -> None:
+    assert preset.hosts
+    assert preset.prefixes
+    assert all(p == "" or (p.startswith("/") and not p.endswith("/")) for p in preset.prefixes)
+
+
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=PRESETS)
+def test_every_credential_of_a_provider_is_found_and_taken_out(preset: Preset) -> None:
+    for header in preset.credential_headers:
+        cleaned = clean([(header.encode(), f"Bearer {KEY}".encode())], "/v1/models")
+        assert (cleaned.key, cleaned.fields) == (KEY, ())
+    for parameter in preset.credential_parameters:
+        cleaned = clean([], f"/v1/models?{parameter}={KEY}&a=b")
+        assert (cleaned.key, cleaned.target) == (KEY, "/v1/models?a=b")
+
+
+def test_no_host_belongs_to_two_presets() -> None:
+    hosts = [host for preset in PRESETS.values() for host in preset.hosts]
+    assert len(hosts) == len(set(hosts))
