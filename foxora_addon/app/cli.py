@@ -1,0 +1,236 @@
+"""`foxora-proxy`: the grammar of the command line, its words, and its exit statuses.
+
+Results go to standard output, our own words to standard error. Exit status: 0 fine, 1 a finding,
+2 wrong usage. Whatever a command needs is imported as it runs, so that each starts at once.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from inspect import cleandoc
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+FINDING = 1
+WRONG_USAGE = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the process's exit status; without arguments it is the help."""
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    command = command_line(is_rich=sys.stdout.isatty())
+    try:
+        return int(command(given, prog_name="foxora-proxy", standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        say(" ".join(error.format_message().split()))
+        return WRONG_USAGE
+
+
+def say(words: str) -> None:
+    """One line of ours, on standard error."""
+    typer.echo(f"foxora-proxy: {words}", err=True)
+
+
+def command_line(*, is_rich: bool) -> typer.Typer:
+    """All commands; `is_rich` draws the help for a terminal, else it is plain text."""
+    look: dict[str, Any] = {
+        "rich_markup_mode": "rich" if is_rich else None,
+        "add_completion": False,
+        "pretty_exceptions_enable": False,
+    }
+
+    def help_of(command: Callable[..., Any]) -> str:
+        # \b keeps the lines that follow as they are in plain help; rich help always does.
+        text = cleandoc(command.__doc__ or "")
+        return text.replace("\b\n", "") if is_rich else text
+
+    app = typer.Typer(**look)
+    app.callback(help=help_of(foxora_proxy))(foxora_proxy)
+    app.command(help=help_of(run), cls=PassedOn)(run)
+    for command in (mock, check, script):
+        app.command(help=help_of(command))(command)
+    audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")
+    audit.callback()(lambda: None)  # without one, typer would take the only command for the group
+    audit.command(help=help_of(verify))(verify)
+    app.add_typer(audit, name="audit")
+    return app
+
+
+class PassedOn(TyperCommand):
+    """A command whose arguments are another program's, `--` included; only --help is ours."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Leaves the arguments in `ctx.args` as they were typed."""
+        if "--help" in args:
+            return super().parse_args(ctx, ["--help"])
+        super().parse_args(ctx, [])
+        ctx.args = list(args)
+        return list(args)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it by position
+    if wanted:
+        from foxora_addon import __version__
+
+        typer.echo(f"foxora-proxy {__version__}")
+        raise typer.Exit
+
+
+def foxora_proxy(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Unmodified OpenAI apps on Foxora, by way of mitmproxy.
+
+    \b
+    Examples:
+      export FOXORA_API_KEY=foxora_sk_...
+      foxora-proxy run                             the proxy, on port 8080
+      OPENAI_BASE_URL=http://127.0.0.1:8080/v1 python app.py
+                                                   any OpenAI app, as it is
+
+    \b
+    Without an account or a network, on a mock gateway:
+      foxora-proxy run --set foxora_base_url=mock
+    """
+
+
+def run(context: typer.Context) -> int:
+    """Start the proxy: mitmdump, with this addon in it.
+
+    Every argument is mitmdump's own: -p sets the port, --mode how clients reach it, --set one of
+    its options or of ours (foxora_config, foxora_base_url, foxora_audit, foxora_store).
+    `foxora-proxy run -h` lists them all.
+
+    \b
+    Examples:
+      foxora-proxy run
+      foxora-proxy run -p 9000 --set foxora_config=team.yaml
+      foxora-proxy run --set foxora_base_url=mock
+    """
+    if "--" in context.args:
+        say("run takes mitmdump's options only, and no -- COMMAND: start the command by itself")
+        return WRONG_USAGE
+    from foxora_addon.proxy.master import run_mitmdump
+
+    return run_mitmdump(context.args)
+
+
+def mock(
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="Where to listen; 0: a free one.")
+    ] = 8090,
+    address: Annotated[str, typer.Option(metavar="ADDRESS", help="Who can reach it.")] = (
+        "127.0.0.1"
+    ),
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Accounts, models and habits, in YAML.")
+    ] = None,
+) -> int:
+    """Start a mock of the Foxora gateway, to try things with.
+
+    It prints its base URL. Every key is accepted, unless FILE lists accounts with theirs.
+
+    \b
+    Examples:
+      foxora-proxy mock
+      FOXORA_BASE_URL=http://127.0.0.1:8090/v1 FOXORA_API_KEY=any foxora-proxy run
+    """
+    from foxora_addon.app.mock_gateway import run_mock
+
+    return run_mock(config, address, port)
+
+
+def check(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="By default, what `run` would read.")
+    ] = None,
+) -> int:
+    """Check a configuration, and tell in short what it means.
+
+    The keys that it refers to must be there, in the environment or in files. If it can't be used,
+    one line says where, why and what instead, and the exit status is 1.
+
+    \b
+    Examples:
+      foxora-proxy check
+      foxora-proxy check configs/foxora.example.yaml
+    """
+    from foxora_addon.app.summary import summary_of
+    from foxora_addon.config import ConfigError, load
+
+    options = {"foxora_config": None if file is None else str(file)}
+    try:
+        config = load(options, os.environ, Path.cwd())
+    except ConfigError as error:
+        say(str(error))
+        return FINDING
+    for warning in config.warnings:
+        say(warning)
+    typer.echo(f"{config.file or 'options and environment alone'}: fine")
+    typer.echo("\n".join(f"  {line}" for line in summary_of(config)))
+    return 0
+
+
+def script() -> int:
+    """Print the path of the addon's script, for the -s of mitmdump, mitmweb and mitmproxy.
+
+    \b
+    Examples:
+      mitmweb -s "$(foxora-proxy script)"
+      mitmweb -s foxora_addon             the same, where this package is installed
+    """
+    from foxora_addon.app.script_argv import SCRIPT
+
+    typer.echo(SCRIPT)
+    return 0
+
+
+def verify(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="TRAIL", help="By default, the configured trail.")
+    ] = None,
+) -> int:
+    """Verify a trail: no record changed, left out, put in or moved.
+
+    The exit status is 1 if something is wrong, and the line says where.
+
+    \b
+    Examples:
+      foxora-proxy audit verify
+      foxora-proxy audit verify foxora-audit.jsonl
+    """
+    from foxora_addon.audit.reader import verify as verified
+
+    trail = path or _configured_trail()
+    try:
+        report = verified(trail)
+    except OSError as error:
+        say(f"{trail}: can't be read: {error.strerror}")
+        return FINDING
+    if report.problem is not None:
+        typer.echo(f"{trail}: {report.problem}")
+        return FINDING
+    typer.echo(f"{trail}: fine, {report.records} records of {report.exchanges} exchanges")
+    if report.torn_tail_bytes:
+        typer.echo(f"  the last line is torn ({report.torn_tail_bytes} bytes), as by a crash")
+    for exchange in report.open:
+        typer.echo(f"  open: {exchange}")
+    typer.echo(f"  head {report.head}")
+    return 0
+
+
+def _configured_trail() -> Path:
+    """The trail that `run` would write; its default where the configuration can't be read."""
+    from foxora_addon.config import ConfigError, load
+
+    try:
+        return load({}, os.environ, Path.cwd()).audit.path
+    except ConfigError:
+        return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")

@@ -1,0 +1,37 @@
+"""Seals records into a chain: each names the hash of the one before it, and its own.
+
+The byte rule: a line is a JSON object whose last member is `"hash"`. Its hash is the SHA-256, in
+hex, of the line's bytes with `,"hash":"<64 hex digits>"` taken out, without the line break. So any
+language can verify a line without writing JSON the same way.
+"""
+
+import hashlib
+from typing import Final
+
+GENESIS: Final = "0" * 64
+"""What the first record of a trail names as the one before it."""
+
+_MARK: Final = b',"hash":"'
+_TAIL_LENGTH: Final = len(_MARK) + 64 + len(b'"}')
+
+
+def seal(record: bytes) -> tuple[bytes, str]:
+    """The line of a record, ending in a line break, and its hash.
+
+    `record` is a compact JSON object with at least one member and no `hash`.
+    """
+    digest = hashlib.sha256(record).hexdigest()
+    return b"".join((record[:-1], _MARK, digest.encode(), b'"}\n')), digest
+
+
+def hash_of_line(line: bytes) -> str | None:
+    """The hash that a line carries, if it is the right one; None if the line was changed or torn.
+
+    `line` is without its line break.
+    """
+    tail = line[-_TAIL_LENGTH:]
+    if not (tail.startswith(_MARK) and tail.endswith(b'"}')):
+        return None
+    carried = tail[len(_MARK) : -2].decode("ascii", "replace")
+    record = line[:-_TAIL_LENGTH] + b"}"
+    return carried if hashlib.sha256(record).hexdigest() == carried else None

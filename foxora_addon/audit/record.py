@@ -1,0 +1,261 @@
+"""What a record says: the schema of the trail, and the builders that the writer uses.
+
+The models are the schema, for readers and tests. Writing does not go through them, since that would
+cost more than everything else about a record; a test holds the builders to the schema.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from foxora_addon.api.errors import ApiError, Source
+from foxora_addon.api.usage import Usage
+from foxora_addon.exchange import Exchange, Outcome
+
+VERSION: Final = 1
+
+OTEL: Final[Mapping[str, str]] = {
+    "operation": "gen_ai.operation.name",
+    "request.model": "gen_ai.request.model",
+    "response.model": "gen_ai.response.model",
+    "response_id": "gen_ai.response.id",
+    "finish_reasons": "gen_ai.response.finish_reasons",
+    "usage.input_tokens": "gen_ai.usage.input_tokens",
+    "usage.output_tokens": "gen_ai.usage.output_tokens",
+    "client.address": "client.address",
+    "status": "http.response.status_code",
+    "error.code": "error.type",
+}
+"""Our names, and OpenTelemetry's for the same thing (semantic conventions for generative AI)."""
+
+_Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClientFacts(_Model):
+    """Who called."""
+
+    address: str | None = Field(description="IP address of the client.")
+    key: str | None = Field(description="Keyed fingerprint of the client's key; never the key.")
+    user_agent: str | None = Field(description="The client's User-Agent.")
+    retry: int | None = Field(description="Which retry of the client's SDK this is, if it says so.")
+
+
+class HttpFacts(_Model):
+    """The request line, as the app sent it."""
+
+    method: str = Field(description="HTTP method.")
+    url: str = Field(description="URL as the app sent it, secrets redacted.")
+    version: str = Field(description="HTTP version of the client's side.")
+
+
+class Decision(_Model):
+    """What was decided about the call before anything left."""
+
+    verdict: Literal["forward", "refuse"] = Field(description="Whether it went to the gateway.")
+    reason: str | None = Field(description="The code of the refusal; null where it was forwarded.")
+    estimated_tokens: int | None = Field(description="Tokens reserved; null if none were.")
+    waited_ms: float = Field(description="How long it waited for its account's ceilings.")
+
+
+class Body(_Model):
+    """A body, as both kinds of record hold it."""
+
+    body: str | None = Field(description="The body as text, exactly as sent apart from redaction.")
+    body_encoding: Literal["utf-8", "base64"] = Field(description="How `body` holds the bytes.")
+    body_truncated: bool = Field(description="Whether `body` is only the beginning.")
+    body_bytes: int = Field(description="Length of the whole body in bytes.")
+    body_sha256: _Hex | None = Field(description="SHA-256 of the whole body; null if it is empty.")
+
+
+class _Record(_Model):
+    v: Literal[1] = Field(description="Version of this schema.")
+    seq: int = Field(ge=1, description="Number of the record in its trail, from 1, without gaps.")
+    time: str = Field(
+        pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$",
+        description="When it was written: ISO 8601, UTC, microseconds.",
+    )
+    exchange: str = Field(description="Opaque id of the exchange, the same in both its records.")
+    account: str | None = Field(description="Name of the account that pays; null if none does.")
+    recovered: int | None = Field(description="Bytes of a torn line that stands before this one.")
+    prev: _Hex = Field(description="Hash of the record before this one; zeros for the first.")
+    hash: _Hex = Field(description="SHA-256 of this line without its hash member.")
+
+
+class RequestRecord(_Record, Body):
+    """What the client asked for, written before a byte of it leaves."""
+
+    event: Literal["request"] = Field(description="Kind of record.")
+    client: ClientFacts = Field(description="Who called.")
+    http: HttpFacts = Field(description="The request line.")
+    gateway_url: str | None = Field(description="Where it goes; null where it never had a target.")
+    operation: str = Field(description="chat, models, me, ... or other.")
+    model: str | None = Field(description="The model that the gateway is asked for.")
+    stream: bool = Field(description="Whether the client asked for a stream.")
+    decision: Decision = Field(description="What was decided.")
+
+
+class UsageFacts(_Model):
+    """Tokens of the call."""
+
+    input_tokens: int | None = Field(description="Tokens of the prompt.")
+    output_tokens: int | None = Field(description="Tokens of the answer.")
+    total_tokens: int | None = Field(description="Both together.")
+    source: Literal["reported", "counted", "estimated"] = Field(description="Who counted them.")
+
+
+class ErrorFacts(_Model):
+    """The error as the client was told of it."""
+
+    code: str = Field(description="Code of the error.")
+    message: str = Field(description="Its message.")
+    param: str | None = Field(description="The field of the request that it is about.")
+
+
+class ResponseRecord(_Record, Body):
+    """What became of the exchange; exactly one follows each request record."""
+
+    event: Literal["response"] = Field(description="Kind of record.")
+    status: int | None = Field(description="HTTP status that the client got; null if it got none.")
+    outcome: Outcome = Field(description="What became of it.")
+    source: Source = Field(description="Who answered, or failed to.")
+    duration_ms: float = Field(description="From the request's head to the end.")
+    first_byte_ms: float | None = Field(description="From the request's head to the first byte.")
+    model: str | None = Field(description="The model that answered, as the answer names it.")
+    response_id: str | None = Field(description="The answer's own id.")
+    finish_reasons: list[str | None] = Field(description="Why each choice ended.")
+    usage: UsageFacts | None = Field(description="Tokens; null where they are not known.")
+    cost_usd: float | None = Field(description="What it cost; null where it is not known.")
+    error: ErrorFacts | None = Field(description="The error, if it is one.")
+    gateway_request_id: str | None = Field(description="The gateway's x-request-id.")
+    message: dict[str, Any] | None = Field(
+        description="A stream folded into one assistant message; null for other answers."
+    )
+    chunks: int | None = Field(description="Events of a stream; null for other answers.")
+
+
+type Record = Annotated[RequestRecord | ResponseRecord, Field(discriminator="event")]
+RECORD: Final[TypeAdapter[RequestRecord | ResponseRecord]] = TypeAdapter(Record)
+
+
+def body_fields(
+    body: bytes | bytearray | None,
+    limit: int,
+    *,
+    size: int | None = None,
+    sha256: str | None = None,
+) -> dict[str, Any]:
+    """The members that hold a body: at most `limit` bytes of it, as text or as base64.
+
+    `body` None keeps size and hash alone. `size` and `sha256` are those of the whole, where `body`
+    is only its beginning.
+    """
+    data = bytes(body or b"")
+    whole_size = len(data) if size is None else size
+    digest = sha256 or (hashlib.sha256(data).hexdigest() if whole_size else None)
+    kept = data[:limit]
+    text, encoding = _text_of(kept, is_cut=whole_size > len(kept))
+    return {
+        "body": text if body is not None and whole_size else None,
+        "body_encoding": encoding,
+        "body_truncated": body is not None and whole_size > len(kept),
+        "body_bytes": whole_size,
+        "body_sha256": digest,
+    }
+
+
+def _text_of(data: bytes, *, is_cut: bool) -> tuple[str, str]:
+    try:
+        return data.decode("utf-8"), "utf-8"
+    except UnicodeDecodeError as error:
+        if is_cut and error.start >= len(data) - 3:  # the cut went through a character
+            return data[: error.start].decode("utf-8"), "utf-8"
+        return base64.b64encode(data).decode("ascii"), "base64"
+
+
+def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A request record without what the journal adds (v, seq, time, prev, hash)."""
+    client, line, refusal = exchange.client, exchange.line, exchange.refusal
+    return {
+        "event": "request",
+        "exchange": exchange.id,
+        "account": exchange.account.name if exchange.account else None,
+        "client": {
+            "address": client.address,
+            "key": client.key,
+            "user_agent": client.user_agent,
+            "retry": client.retry,
+        },
+        "http": {"method": line.method, "url": line.url, "version": line.version},
+        "gateway_url": exchange.gateway_url,
+        "operation": exchange.call.operation.name if exchange.call else "other",
+        "model": exchange.model,
+        "stream": exchange.stream,
+        "decision": {
+            "verdict": "refuse" if refusal else "forward",
+            "reason": refusal.code if refusal else None,
+            "estimated_tokens": exchange.estimated_tokens,
+            "waited_ms": 0.0,
+        },
+        **body,
+    }
+
+
+def response_fields(  # noqa: PLR0913  # one keyword for each thing that a record says
+    exchange: Exchange,
+    body: Mapping[str, Any],
+    *,
+    status: int | None,
+    outcome: Outcome,
+    source: Source,
+    now: float,
+    usage: Usage | None = None,
+    error: ApiError | None = None,
+    model: str | None = None,
+    response_id: str | None = None,
+    finish_reasons: Sequence[str | None] = (),
+    message: Mapping[str, Any] | None = None,
+    chunks: int | None = None,
+    gateway_request_id: str | None = None,
+) -> dict[str, Any]:
+    """A response record without what the journal adds; `now` is on the exchange's own clock."""
+    first = exchange.first_byte_at
+    return {
+        "event": "response",
+        "exchange": exchange.id,
+        "account": exchange.account.name if exchange.account else None,
+        "status": status,
+        "outcome": outcome,
+        "source": source,
+        "duration_ms": _milliseconds(now - exchange.arrived_at),
+        "first_byte_ms": None if first is None else _milliseconds(first - exchange.arrived_at),
+        "model": model,
+        "response_id": response_id,
+        "finish_reasons": list(finish_reasons),
+        "usage": None if usage is None else _usage_facts(usage),
+        "cost_usd": None,
+        "error": error and {"code": error.code, "message": error.message, "param": error.param},
+        "gateway_request_id": gateway_request_id,
+        "message": message,
+        "chunks": chunks,
+        **body,
+    }
+
+
+def _usage_facts(usage: Usage) -> dict[str, Any]:
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total_tokens,
+        "source": "reported",
+    }
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(max(seconds, 0.0) * 1000, 3)

@@ -1,0 +1,72 @@
+"""What can be known of an answer that passes by, from its bytes alone.
+
+An observation is fed the chunks that the client gets. It never changes one, keeps a bounded part,
+and whatever it cannot understand it counts or leaves out.
+"""
+
+import hashlib
+
+from foxora_addon.api.content_encoding import Undecodable, decoder_of
+from foxora_addon.api.sse import Decoder
+from foxora_addon.api.transcript import Transcript
+
+
+class Observation:
+    """The running account of one streamed answer.
+
+    `size` and `sha256` are of the bytes on the wire; `head` holds the first `max_head_bytes` of the
+    body without its content encoding. `transcript` is None where the answer is not an event stream.
+    `unread` says, in words for a record, why the body could not be read; None if it could.
+    """
+
+    def __init__(
+        self,
+        *,
+        content_encoding: str | None,
+        is_event_stream: bool,
+        is_json: bool,
+        max_head_bytes: int,
+    ) -> None:
+        self.size = 0
+        self.chunks = 0
+        self.head = bytearray()
+        self.body_size = 0
+        self.unread: str | None = None
+        self.is_json = is_json
+        self.transcript = Transcript(max_bytes=max_head_bytes) if is_event_stream else None
+        self._sse = Decoder()
+        self._max_head_bytes = max_head_bytes
+        self._sha256 = hashlib.sha256()
+        try:
+            self._decode = decoder_of(content_encoding)
+        except Undecodable as error:
+            self.unread = str(error)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the body, in any pieces."""
+        self.size += len(chunk)
+        self.chunks += 1
+        self._sha256.update(chunk)
+        if self.unread is None:
+            try:
+                self._read(chunk if self._decode is None else self._decode(chunk))
+            except Undecodable as error:
+                self.unread = str(error)
+
+    def _read(self, data: bytes) -> None:
+        self.body_size += len(data)
+        if self.transcript is not None:
+            for event in self._sse.feed(data):
+                self.transcript.add(event)
+        if (room := self._max_head_bytes - len(self.head)) > 0:
+            self.head += data[:room]
+
+    @property
+    def sha256(self) -> str:
+        """The SHA-256 of the bytes so far, in hex."""
+        return self._sha256.hexdigest()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether `head` holds all of the body so far."""
+        return self.unread is None and self.body_size == len(self.head)

@@ -1,0 +1,397 @@
+"""The path of one exchange, in one file.
+
+    recognise -> resolve the account -> validate -> reserve -> record the request -> send
+    -> observe -> normalise -> settle -> record the response
+
+Each step is a method that the shell calls when the host has something to tell. No clock and no
+I/O: time is an argument, and the trail is a port. A refusal is a value; what raises is a bug.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from foxora_addon.api.content_encoding import Undecodable, decoded
+from foxora_addon.api.errors import (
+    ApiError,
+    Source,
+    invalid_request,
+    normalise,
+    rate_limit_exceeded,
+    unavailable,
+)
+from foxora_addon.api.usage import Usage, usage_of
+from foxora_addon.audit.record import body_fields, request_fields, response_fields
+from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
+from foxora_addon.policy.accounts import Chosen
+from foxora_addon.policy.limit_refusal import Denied
+from foxora_addon.policy.limits import AccountLimiter
+from foxora_addon.policy.recognise import Head, Recognised, recognise
+from foxora_addon.policy.rewrite import Cleaned, Fields, clean
+from foxora_addon.policy.validation import read_call
+from foxora_addon.rules import Rules, gateway_origin, gateway_path
+
+
+class Trail(Protocol):
+    """Where records go: the only port with an effect."""
+
+    def write(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> bool:
+        """Append one record; False if it can't be written and what follows must be refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The head of a request, as the client sent it. `url` is whole, with its query."""
+
+    head: Head
+    fields: Fields
+    url: str
+    version: str
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """An exchange, and the head that takes the place of the one that the client sent.
+
+    `target` is path and query at the gateway; None where the call was refused before it had one.
+    """
+
+    exchange: Exchange
+    fields: Fields
+    target: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer of the gateway, as it came."""
+
+    status: int
+    headers: Sequence[tuple[str, str]]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, given in lower case; None if it is not there."""
+        return next((value for key, value in self.headers if key.lower() == name), None)
+
+
+class Pipeline:
+    """The steps, over the rules in force. `rules` may be replaced at any time.
+
+    An exchange keeps what it was given when it arrived; only new ones meet the new rules.
+    """
+
+    def __init__(self, rules: Rules, trail: Trail, new_id: Callable[[], str]) -> None:
+        self.rules = rules
+        self._trail = trail
+        self._new_id = new_id
+        self._limiters: dict[str, AccountLimiter] = {}
+
+    # Recognise, and resolve the account.
+
+    def arrive(self, arrival: Arrival, now: float) -> Rewritten | None:
+        """Recognise a request by its head and find who pays; None if it is not ours.
+
+        A refused call is an exchange too, with `refusal` set.
+        """
+        found = recognise(arrival.head, self.rules.territory)
+        if found is None:
+            return None
+        cleaned = clean(arrival.fields, arrival.head.target)
+        exchange = self._open(arrival, cleaned, now)
+        if isinstance(found, ApiError):
+            exchange.refusal = found
+            return Rewritten(exchange, cleaned.fields, None)
+        exchange.call = found
+        self._resolve(exchange, found, cleaned)
+        target = gateway_path(self.rules.gateway, found.path, cleaned.target.partition("?")[2])
+        exchange.gateway_url = gateway_origin(self.rules.gateway) + target
+        if cleaned.repeats_key(target) and exchange.refusal is None:
+            exchange.refusal = invalid_request(
+                "The request's path repeats the client's key; it is not forwarded."
+            )
+        return Rewritten(exchange, cleaned.fields, target)
+
+    def _open(self, arrival: Arrival, cleaned: Cleaned, now: float) -> Exchange:
+        values = {name.lower(): value for name, value in arrival.fields}
+        retry = values.get(b"x-stainless-retry-count", b"")
+        agent = values.get(b"user-agent")
+        key = cleaned.key
+        client = Client(
+            address=arrival.address,
+            key=None if key is None else self.rules.redactor.fingerprint(key),
+            user_agent=None if agent is None else agent.decode("utf-8", "replace"),
+            retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
+        )
+        line = RequestLine(arrival.head.method, arrival.url, arrival.version)
+        return Exchange(self._new_id(), now, client, line, secrets=cleaned.secrets)
+
+    def _resolve(self, exchange: Exchange, call: Recognised, cleaned: Cleaned) -> None:
+        """Find who pays. A preflight carries no key by definition, and is sent without one."""
+        if call.preflight:
+            return
+        resolved = self.rules.accounts.resolve(cleaned.key, exchange.client.address)
+        if isinstance(resolved, ApiError):
+            exchange.refusal = resolved
+        elif isinstance(resolved, Chosen):
+            exchange.account = resolved.account
+            exchange.credential = resolved.account.key.get_secret_value()
+        else:
+            exchange.credential = resolved.key.get_secret_value()
+
+    # Validate, reserve, and record the request.
+
+    def admit(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
+        """Decide on a call and write its request record, before anything leaves.
+
+        Afterwards either `exchange.refusal` is set, or `exchange.sent_body` is what the gateway
+        gets. `body` is as the client sent it, in the content encoding that it named, or None.
+        """
+        if exchange.refusal is None:
+            exchange.refusal = self._read(exchange, body, encoding)
+        if exchange.refusal is None:
+            exchange.refusal = self._reserve(exchange, now)
+        kept = self._body_fields(body, encoding)
+        exchange.step("record")
+        exchange.is_recorded = self._write(exchange, request_fields(exchange, kept))
+        if not exchange.is_recorded and exchange.refusal is None and self.rules.needs_record:
+            exchange.refusal = unavailable(
+                "The audit trail can't be written, so the call is not forwarded. Try again later."
+            )
+
+    def _read(self, exchange: Exchange, body: bytes, encoding: str | None) -> ApiError | None:
+        if exchange.call is None:
+            return None
+        try:
+            plain = decoded(body, encoding, self.rules.max_request_bytes)
+        except Undecodable as error:
+            return invalid_request(f"The request's body can't be read: {error}.")
+        read = read_call(exchange.call, plain, self.rules.models)
+        if isinstance(read, ApiError):
+            return read
+        exchange.model, exchange.stream = read.model, read.stream
+        exchange.sent_body = body if read.sent is plain else read.sent
+        return None
+
+    def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Take one request of the account's ceiling, or say why there is none left."""
+        if exchange.account is None:
+            return None
+        name = exchange.account.name
+        limiter = self._limiters.get(name)
+        ceilings = self.rules.ceilings[name]
+        if limiter is None:
+            limiter = self._limiters[name] = AccountLimiter(ceilings)
+        limiter.change_ceilings(ceilings, now)
+        tokens = _estimated_tokens(exchange.sent_body, ceilings.tokens_per_minute)
+        exchange.estimated_tokens = tokens
+        denied = limiter.refusal(tokens, now)
+        if denied is not None and not self.rules.is_shadow:
+            return _refusal_of(denied, name)
+        exchange.reservation = limiter.admit(tokens, now)
+        return None
+
+    # Send.
+
+    def send(self, exchange: Exchange, now: float) -> str | None:
+        """The key to put on, as the request goes out; None for a preflight, which has none.
+
+        Raises `IllegalStep` unless the exchange is recorded and not refused: nothing else may send.
+        """
+        if exchange.refusal is not None:
+            raise IllegalStep(f"exchange {exchange.id}: 'send' is not legal once it is refused")
+        exchange.step("send")
+        if exchange.reservation is not None and exchange.account is not None:
+            self._limiters[exchange.account.name].mark_sent(exchange.reservation, now)
+        return exchange.credential
+
+    # Normalise, settle, and record the response.
+
+    def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
+        """The exchange ends with an answer of our own."""
+        body = body_fields(error.body(), self.rules.max_body_bytes)
+        self._close(exchange, body, error.status, outcome, error.source, now, error=error)
+
+    def lost(self, exchange: Exchange, outcome: Outcome, source: Source, now: float) -> None:
+        """The exchange ends with nobody there to answer, or in the middle of its answer."""
+        if exchange.observation is not None:
+            self._close_observed(exchange, outcome, source, exchange.answered_status, now)
+            return
+        self._close(exchange, body_fields(None, 0), None, outcome, source, now)
+
+    def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
+        """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
+        encoding = answer.header("content-encoding")
+        request_id = answer.header("x-request-id")
+        kept = self._body_fields(answer.body, encoding)
+        plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
+        if answer.status >= 400:
+            error = normalise(answer.status, answer.headers, plain)
+            error = _with_message(error, self._scrub(exchange, error.message))
+            self._close(
+                exchange,
+                kept,
+                answer.status,
+                "gateway_error",
+                "gateway",
+                now,
+                error=error,
+                gateway_request_id=request_id,
+            )
+            return error
+        facts = _facts_of(plain) if _is_json(answer.header("content-type")) else {}
+        facts["gateway_request_id"] = request_id
+        self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
+        return None
+
+    def streamed(self, exchange: Exchange, now: float) -> None:
+        """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
+        seen = exchange.observation
+        transcript = seen.transcript if seen else None
+        is_whole = transcript is None or transcript.done or not exchange.stream
+        outcome: Outcome = "completed" if is_whole else "stream_broken"
+        self._close_observed(exchange, outcome, "gateway", exchange.answered_status, now)
+
+    def _close_observed(
+        self, exchange: Exchange, outcome: Outcome, source: Source, status: int | None, now: float
+    ) -> None:
+        seen = exchange.observation
+        if seen is None:
+            raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
+        keeps = self.rules.keeps_content
+        facts: dict[str, Any] = {"gateway_request_id": exchange.gateway_request_id}
+        folded = seen.transcript
+        message = folded.message() if folded else None
+        head = None if message is not None or not keeps else seen.head
+        limit = self.rules.max_body_bytes
+        kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)
+        if folded is not None:
+            facts |= {
+                "chunks": folded.chunks,
+                "message": message if keeps else None,
+                "model": folded.model,
+                "response_id": folded.id,
+                "finish_reasons": folded.finish_reasons(),
+                "usage": usage_of(folded.usage),
+            }
+            if folded.error is not None:
+                facts["error"] = normalise(500, [], json.dumps(folded.error).encode())
+        elif seen.is_whole and seen.is_json:
+            facts |= _facts_of(bytes(seen.head))
+        self._close(exchange, kept, status, outcome, source, now, **facts)
+
+    def _close(  # what every ending has; the rest goes by name
+        self,
+        exchange: Exchange,
+        body: Mapping[str, Any],
+        status: int | None,
+        outcome: Outcome,
+        source: Source,
+        now: float,
+        **facts: Any,
+    ) -> None:
+        exchange.step("close")
+        self._settle(exchange, facts.get("usage"), now)
+        if exchange.is_recorded:
+            fields = response_fields(
+                exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
+            )
+            self._write(exchange, fields)
+
+    def _settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        if exchange.reservation is None or exchange.account is None:
+            return
+        limiter = self._limiters[exchange.account.name]
+        if exchange.was_sent:
+            used = exchange.estimated_tokens if usage is None else usage.total_tokens
+            limiter.settle(exchange.reservation, used or 0, now)
+        else:
+            limiter.release(exchange.reservation, now)
+
+    def _body_fields(self, body: bytes, encoding: str | None) -> dict[str, Any]:
+        plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
+        return body_fields(plain if self.rules.keeps_content else None, self.rules.max_body_bytes)
+
+    def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> bool:
+        return self._trail.write(fields, lambda text: self._scrub(exchange, text))
+
+    def _scrub(self, exchange: Exchange, text: str) -> str:
+        return self.rules.redactor.scrub(text, exchange.secrets)
+
+
+def _refusal_of(denied: Denied, account: str) -> ApiError:
+    """Word a refusal, with OpenAI's own "Please try again in", which some clients read."""
+    wait = denied.wait_seconds
+    figures = (
+        ""
+        if denied.ceiling is None
+        else (f": limit {denied.ceiling}, used {denied.used}, requested {denied.requested}")
+    )
+    limit = _LIMITS[denied.limit]
+    advice = "It can never fit." if wait is None else f"Please try again in {wait:.3f}s."
+    return rate_limit_exceeded(f"Account '{account}' is at its {limit}{figures}. {advice}", wait)
+
+
+_LIMITS = {
+    "requests": "limit of requests per minute",
+    "tokens": "limit of tokens per minute",
+    "concurrent": "limit of concurrent requests",
+    "gateway": "limit, as the gateway said",
+}
+
+
+def _estimated_tokens(body: bytes, ceiling: int | None) -> int:
+    """A charge before the figure is known: four bytes a token, and never more than can fit."""
+    estimate = -(-len(body) // 4)
+    return estimate if ceiling is None else min(estimate, ceiling)
+
+
+def _with_message(error: ApiError, message: str) -> ApiError:
+    return ApiError(
+        status=error.status,
+        code=error.code,
+        message=message,
+        param=error.param,
+        retry_after_seconds=error.retry_after_seconds,
+        should_retry=error.should_retry,
+        source=error.source,
+    )
+
+
+def _plain(body: bytes, encoding: str | None, limit: int) -> bytes:
+    """The body without its content encoding; as it is where that can't be undone."""
+    try:
+        return decoded(body, encoding, limit)
+    except Undecodable:
+        return body
+
+
+def _is_json(content_type: str | None) -> bool:
+    return "json" in (content_type or "").lower()
+
+
+def _facts_of(body: bytes) -> dict[str, Any]:
+    """What a record says of a JSON answer that came whole."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    choices = value.get("choices")
+    reasons = [
+        choice.get("finish_reason")
+        for choice in (choices if isinstance(choices, list) else ())
+        if isinstance(choice, dict)
+    ]
+    return {
+        "model": _text(value.get("model")),
+        "response_id": _text(value.get("id")),
+        "finish_reasons": [_text(reason) for reason in reasons],
+        "usage": usage_of(value.get("usage")),
+    }
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

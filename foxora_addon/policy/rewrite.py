@@ -1,0 +1,177 @@
+"""Takes every credential of the app out of a request's head.
+
+It works on header pairs and targets as bytes and strings, finds the app's key, and says what may
+travel on. What is put in instead, and where the request goes, is decided elsewhere.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from urllib.parse import unquote, unquote_plus
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+KEY_HEADERS = (
+    b"authorization",
+    b"api-key",
+    b"x-api-key",
+    b"x-goog-api-key",
+    b"ocp-apim-subscription-key",
+)
+"""Where OpenAI clients and the presets' clients put a key, the most usual first."""
+
+KEY_PARAMETERS = frozenset({"api-key", "api_key", "apikey", "key", "access_token"})
+
+_SOCKET_KEY_PREFIX = b"openai-insecure-api-key."
+_DROPPED = frozenset(
+    {
+        *KEY_HEADERS,
+        b"accept-encoding",  # answers are asked for as they are: they have to be read on the way
+        b"cookie",
+        b"openai-organization",
+        b"openai-project",
+        b"forwarded",
+        b"via",
+        b"x-real-ip",
+        b"x-auth-token",
+        b"x-access-token",
+        b"helicone-auth",
+        b"cf-aig-authorization",
+        b"cf-access-client-secret",
+    }
+)
+_DROPPED_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-foxora-")
+_SHORTEST_KEY = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """A head without the app's credentials.
+
+    `secrets` are the app's credentials in the forms they came in, for redaction; `key` is the one
+    that identifies the client, or None where it sent none. Neither is ever shown.
+    """
+
+    fields: tuple[tuple[bytes, bytes], ...]
+    target: str
+    key: str | None
+    secrets: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"Cleaned({len(self.fields)} fields)"
+
+    def repeats_key(self, target: str) -> bool:
+        """Whether a target still has the app's key in it, as a segment of its path may."""
+        plain = unquote(target)
+        return any(s in target or s in plain for s in self.secrets if len(s) >= _SHORTEST_KEY)
+
+
+def clean(fields: Fields, target: str) -> Cleaned:
+    """Split a head into what may travel and what must not.
+
+    Taken out: the headers that carry keys, cookies, proxy headers, organisation and project, the
+    key inside `Sec-WebSocket-Protocol`, `?api-key=` and its like, our own control headers, and any
+    header or query value that repeats the app's key. Everything else keeps its order and bytes.
+    """
+    values = _by_name(fields)
+    keys = list(_client_keys(values, target))
+    key = keys[0] if keys else None
+    secrets = tuple(dict.fromkeys((*keys, *_other_secrets(values))))
+    repeated = tuple(s for s in secrets if len(s) >= _SHORTEST_KEY)
+    kept = _kept_fields(fields, [s.encode("utf-8", "surrogateescape") for s in repeated])
+    return Cleaned(
+        (*kept, (b"accept-encoding", b"identity")), _kept_target(target, repeated), key, secrets
+    )
+
+
+def _by_name(fields: Fields) -> dict[bytes, list[bytes]]:
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        values.setdefault(name.lower(), []).append(value)
+    return values
+
+
+def _client_keys(values: dict[bytes, list[bytes]], target: str) -> Iterable[str]:
+    """Every key by which a head may identify its client, the surest first."""
+    for name in KEY_HEADERS:
+        for value in values.get(name, ()):
+            yield from _keys_in(value)
+    for value in values.get(b"sec-websocket-protocol", ()):
+        for item in value.split(b","):
+            if item.strip().startswith(_SOCKET_KEY_PREFIX):
+                yield _text(item.strip()[len(_SOCKET_KEY_PREFIX) :])
+    for parameter, text in _parameters(target):
+        if parameter.lower() in KEY_PARAMETERS and text:
+            yield text
+
+
+def _other_secrets(values: dict[bytes, list[bytes]]) -> Iterable[str]:
+    """Credentials that are not for the API: the proxy's, and cookies' values."""
+    for value in values.get(b"proxy-authorization", ()):
+        yield from _keys_in(value)
+    for value in values.get(b"cookie", ()):
+        for cookie in value.split(b";"):
+            if text := _text(cookie.partition(b"=")[2].strip()):
+                yield text
+
+
+def _keys_in(value: bytes) -> Iterable[str]:
+    """The credential in a header's value: the token after its scheme, or what Basic encodes."""
+    scheme, _, token = value.strip().partition(b" ")
+    token = token.strip()
+    if not token:
+        if scheme:
+            yield _text(scheme)
+        return
+    if scheme.lower() == b"basic":
+        try:
+            user, _, password = _text(base64.b64decode(token, validate=True)).partition(":")
+        except (binascii.Error, ValueError):
+            user, password = "", ""
+        yield from (part for part in (password, user) if part)
+    yield _text(token)
+
+
+def _kept_fields(fields: Fields, secrets: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
+    for name, value in fields:
+        lower = name.lower()
+        if lower in _DROPPED or lower.startswith(_DROPPED_PREFIXES):
+            continue
+        if lower == b"sec-websocket-protocol":
+            value = _without_socket_key(value)  # noqa: PLW2901  # the rest of the list travels on
+            if not value:
+                continue
+        if not any(secret in value for secret in secrets):
+            yield name, value
+
+
+def _without_socket_key(value: bytes) -> bytes:
+    items = [item.strip() for item in value.split(b",")]
+    return b", ".join(item for item in items if item and not item.startswith(_SOCKET_KEY_PREFIX))
+
+
+def _kept_target(target: str, secrets: Sequence[str]) -> str:
+    path, mark, query = target.partition("?")
+    if not mark:
+        return target
+    kept = [part for part in query.split("&") if not _is_secret_parameter(part, secrets)]
+    return f"{path}?{'&'.join(kept)}" if kept else path
+
+
+def _is_secret_parameter(part: str, secrets: Sequence[str]) -> bool:
+    name, _, value = part.partition("=")
+    if unquote_plus(name).lower() in KEY_PARAMETERS:
+        return True
+    forms = (part, unquote(part), unquote_plus(value))
+    return any(secret in form for secret in secrets for form in forms)
+
+
+def _parameters(target: str) -> Iterable[tuple[str, str]]:
+    for part in target.partition("?")[2].split("&"):
+        name, _, value = part.partition("=")
+        yield unquote_plus(name), unquote_plus(value)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -1,0 +1,80 @@
+"""Reads the body of a call: which model, streamed or not, and whether the gateway could take it.
+
+Only what the gateway documents as required is asked for (foxora-api.md, Routes); everything else
+is the gateway's to judge. A rule that changes the body changes its own bytes and no others.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
+from foxora_addon.api.json_splice import replace_member
+from foxora_addon.policy.recognise import Recognised
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRules:
+    """The model map: `map` by the name that the app asks for, `default` where it names none."""
+
+    map: Mapping[str, str] = field(default_factory=dict)
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallBody:
+    """What a body says.
+
+    `model` is the one that the gateway is asked for, None where the body names none. `sent` is what
+    goes to the gateway: the app's own bytes unless a rule changed them. `json` is None where the
+    body was not read as a JSON object.
+    """
+
+    model: str | None
+    stream: bool
+    sent: bytes
+    json: Mapping[str, Any] | None = None
+
+
+def read_call(call: Recognised, body: bytes, rules: ModelRules) -> CallBody | ApiError:
+    """Read a body that is already freed of its content encoding.
+
+    Chat completions must be a JSON object with `model` and `messages` (foxora-api.md, Routes).
+    Bodies of other operations pass as they are if they are not JSON.
+    """
+    if not call.operation.has_model or (not body and call.operation.name != "chat"):
+        return CallBody(None, stream=False, sent=body)
+    parsed = _json_object(body)
+    if parsed is None:
+        if call.operation.name == "chat":
+            return invalid_json("The request's body is not a JSON object.")
+        return CallBody(None, stream=False, sent=body)
+    asked = call.deployment or parsed.get("model") or rules.default
+    model = rules.map.get(asked, asked) if isinstance(asked, str) else None
+    if call.operation.name == "chat" and (refusal := _missing(parsed, asked)):
+        return refusal
+    sent = body
+    if model is not None and parsed.get("model") != model:
+        sent = replace_member(body, "model", model)
+    return CallBody(model, parsed.get("stream") is True, sent, parsed)
+
+
+def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
+    if not model:
+        return invalid_request("The 'model' field is required.", "model")
+    if not isinstance(model, str):
+        return invalid_request("The 'model' field must be a string.", "model")
+    if parsed.get("messages") is None:
+        return invalid_request("The 'messages' field is required.", "messages")
+    if not isinstance(parsed["messages"], list):
+        return invalid_request("The 'messages' field must be an array.", "messages")
+    return None
+
+
+def _json_object(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return parsed if isinstance(parsed, dict) else None

@@ -1,0 +1,1 @@
+"""The border with mitmproxy: the only importer of it."""

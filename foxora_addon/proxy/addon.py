@@ -1,0 +1,236 @@
+"""The addon: its life in mitmproxy, from options to the last record.
+
+It loads the configuration, opens the trail, starts the mock gateway, keeps the port to this machine
+and follows changes. What happens to a single request is the `desk`'s business.
+"""
+
+import asyncio
+import atexit
+import logging
+import os
+import time
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Final
+
+from mitmproxy import ctx, http, tls
+from mitmproxy.addonmanager import Loader
+from mitmproxy.connection import Client
+
+from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.config import Config, ConfigError, load, restart_needed
+from foxora_addon.proxy import hold, listening
+from foxora_addon.proxy.desk import FlowDesk
+from foxora_addon.proxy.flows import is_local
+from foxora_addon.proxy.trail import JournalTrail
+from foxora_addon.rules import rules_of
+
+_log = logging.getLogger(__name__)
+
+OPTIONS: Final = {
+    "foxora_config": "YAML file with the configuration; foxora.yaml if it is there.",
+    "foxora_base_url": "Base URL of the Foxora gateway, or 'mock' for an embedded one.",
+    "foxora_audit": "Path of the trail, the JSONL file with every exchange.",
+    "foxora_store": "Where the limits are kept: memory.",
+}
+_WATCH_SECONDS: Final = 1.0
+_WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
+
+_MISTAKES: Final = (ConfigError, TrailUnavailable, listening.Unusable)
+
+
+class Foxora:
+    """The addon. One lives in a process, however often its script is loaded."""
+
+    name = "foxora"
+
+    def __init__(self) -> None:
+        self.desk = FlowDesk()
+        self._config: Config | None = None
+        self._trail: JournalTrail | None = None
+        self._mock: object | None = None
+        self._mock_url: str | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._stamp: tuple[int, int] | None = None
+        self._is_running = False
+        atexit.register(self._exit)
+
+    # Life.
+
+    def load(self, loader: Loader) -> None:
+        """Add our options, and take the host's that we need unless the user chose otherwise."""
+        for option, text in OPTIONS.items():
+            loader.add_option(option, str, "", text)
+        if not ctx.options.has_changed("connection_strategy"):
+            ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
+        if why := hold.install(self.desk):
+            _log.error("foxora: this mitmproxy can't be used, nothing is forwarded: %s", why)
+
+    def configure(self, updated: set[str]) -> None:
+        """Take options that change while we run. Those of the start are all there in `running`."""
+        if self._is_running and updated & _WATCHED:
+            self._change()
+
+    def running(self) -> None:
+        """Begin: load the configuration, keep the port to this machine, say how to point here.
+
+        Until here every call is refused. An ERROR makes mitmproxy exit with status 1 after this
+        hook, and without a traceback, as an exception would not (row 4).
+        """
+        try:
+            self._take(self._loaded())
+        except _MISTAKES as error:
+            _log.error("foxora: %s", error)  # one line, no traceback
+            return
+        listening.bind_to_loopback(ctx.options)
+        self._is_running = True
+        self.desk.open()
+        self._watch = asyncio.get_running_loop().create_task(self._follow())
+        _log.info("foxora: %s", self._banner())
+
+    def done(self) -> Awaitable[None] | None:
+        """We are removed, or the program ends: whatever comes now is refused (row 24).
+
+        The hold stays, so that a proxy whose script is gone never passes a call on as it is.
+        """
+        self._is_running = False
+        self.desk.close("it is shutting down")
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        return None
+
+    def _exit(self) -> None:
+        """The last moment: what is still open ends as aborted."""
+        self.desk.abort_all()
+        if self._trail is not None:
+            self._trail.journal.close()
+
+    # Configuration.
+
+    def _change(self) -> None:
+        """Put a changed configuration in force if it is valid; if not, the old one stays."""
+        try:
+            self._take(self._loaded())
+        except _MISTAKES as error:
+            _log.error("foxora: the configuration in force stays: %s", error)
+        else:
+            _log.info("foxora: the changed configuration is in force")
+
+    def _loaded(self) -> Config:
+        options = {name: getattr(ctx.options, name) for name in OPTIONS}
+        config = load(options, os.environ, Path.cwd())
+        listening.check(ctx.options, config)
+        if self._config is not None and (keys := restart_needed(self._config, config)):
+            raise ConfigError(f"{', '.join(keys)} can't change while the proxy runs; start it anew")
+        return config
+
+    def _take(self, config: Config) -> None:
+        """Put a configuration in force: all of it, or none."""
+        if self._trail is None:
+            journal = Journal.open(config.audit.path, sync=config.audit.sync, wall_clock=time.time)
+            self._trail = JournalTrail(journal, config.audit.on_failure, time.monotonic)
+        if config.gateway.is_mock and self._mock_url is None:
+            self._start_mock()
+        rules = rules_of(config, listening.own_names(ctx.options), self._mock_url)
+        if (rules.gateway.host, rules.gateway.port) in self._listeners():
+            raise listening.Unusable(
+                f"the gateway {rules.gateway} is this proxy itself; set gateway.base_url"
+            )
+        self._trail.on_failure = config.audit.on_failure
+        self.desk.take(rules, self._trail, self._listeners)
+        self._stamp = _stamp_of(config.file)
+        for warning in config.warnings if config != self._config else ():
+            _log.warning("foxora: %s", warning)
+        self._config = config
+
+    def _listeners(self) -> frozenset[tuple[str, int]]:
+        return listening.listeners(ctx.master)
+
+    def _start_mock(self) -> None:
+        """Start the embedded mock gateway in this loop; its import is costly, so it stands here."""
+        from foxora_addon.mock.server import MockGateway  # noqa: PLC0415
+
+        mock = MockGateway()
+        mock.start()
+        self._mock, self._mock_url = mock, mock.base_url
+
+    async def _follow(self) -> None:
+        """Take an edited configuration file live, and force records to the disk now and then."""
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                self._tick()
+            except Exception:  # noqa: BLE001  # the watch goes on; the log has what it met
+                _log.exception("foxora: the watch failed")
+
+    def _tick(self) -> None:
+        if self._trail is not None:
+            self._trail.journal.sync()
+        if self._config is None or _stamp_of(self._config.file) == self._stamp:
+            return
+        self._stamp = _stamp_of(self._config.file)
+        self._change()
+
+    def _banner(self) -> str:
+        config = self._config
+        ports = sorted({port for _, port in self._listeners()})
+        url = f"http://127.0.0.1:{ports[0] if ports else ctx.options.listen_port or 8080}"
+        if config is None or self._trail is None:
+            return "not configured"
+        gateway = (
+            f"the embedded mock at {self._mock_url}"
+            if config.gateway.is_mock
+            else (config.gateway.base_url)
+        )
+        return (
+            f"OPENAI_BASE_URL={url}/v1, or HTTPS_PROXY={url} with mitmproxy's CA, leads to "
+            f"{gateway}; trail: {self._trail.journal.path}"
+        )
+
+    # Hooks.
+
+    def client_connected(self, client: Client) -> None:
+        """Keep other machines out unless clients must prove who they are (row 27)."""
+        if not is_local(client) and not listening.admits_others(self._config):
+            client.error = "Only this machine may use the proxy."
+
+    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        """Leave TLS to hosts that are not ours closed (row 27)."""
+        self.desk.look_at_hello(data, self._config)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        """The whole request is there: decide on it."""
+        self.desk.request(flow)
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """The hold has seen the head already; if it has not, nothing may pass."""
+        self.desk.must_know(flow)
+
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """A WebSocket is over, and with it its exchange."""
+        self.desk.socket_ended(flow)
+
+    def client_disconnected(self, client: Client) -> None:
+        """Nothing of a client's outlives its connection."""
+        self.desk.client_left(client)
+
+
+def _stamp_of(file: Path | None) -> tuple[int, int] | None:
+    """What tells whether a file was edited; None where there is none."""
+    try:
+        found = None if file is None else file.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_size)
+
+
+_ADDON: Foxora | None = None
+
+
+def the_addon() -> Foxora:
+    """The process's one addon: a script that is loaded again must find the open exchanges."""
+    global _ADDON  # noqa: PLW0603
+    if _ADDON is None:
+        _ADDON = Foxora()
+    return _ADDON

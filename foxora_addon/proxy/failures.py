@@ -1,0 +1,120 @@
+"""Words mitmproxy's failures: what each means for the client, and for the record.
+
+The only place that reads mitmproxy's error texts. None of them is passed on: some quote raw bytes
+of the peer (mitmproxy-facts.md row 19).
+"""
+
+import re
+from dataclasses import dataclass
+
+from mitmproxy.flow import Error
+
+from foxora_addon.api.errors import (
+    ApiError,
+    bad_gateway_answer,
+    gateway_timeout,
+    gateway_unreachable,
+    internal_error,
+    invalid_request,
+    request_too_large,
+)
+from foxora_addon.exchange import Outcome
+from foxora_addon.proxy.hold import ErrorCode, Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Worded:
+    """A failure in our terms. `error` None: nobody is there to be told."""
+
+    outcome: Outcome
+    error: ApiError | None
+
+
+# The first pattern that fits mitmproxy's or the operating system's words; the message may use
+# {gateway}. `should_retry` False: trying again can't help until somebody changes something.
+_CONNECT_FAILURES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (
+    (
+        re.compile(
+            r"name or service not known|nodename nor|name resolution|getaddrinfo|No address",
+            re.IGNORECASE,
+        ),
+        "The gateway's name {gateway} can't be resolved. Check the network and gateway.base_url.",
+        None,
+    ),
+    (
+        re.compile(r"certificate|verify failed|hostname mismatch", re.IGNORECASE),
+        "The TLS certificate of {gateway} can't be trusted. Nothing was sent. Check "
+        "gateway.base_url and the trusted certificates.",
+        False,
+    ),
+    (
+        re.compile(r"refused|errno 111|errno 61\b|connect call failed", re.IGNORECASE),
+        "The gateway {gateway} refused the connection. Check gateway.base_url, or try again later.",
+        None,
+    ),
+    (
+        re.compile(r"timed? ?out|errno 110", re.IGNORECASE),
+        "The gateway {gateway} can't be reached: connecting timed out. Try again later.",
+        None,
+    ),
+    (
+        re.compile(r"TLS|SSL|handshake", re.IGNORECASE),
+        "The TLS handshake with {gateway} failed. Nothing was sent. Check gateway.base_url.",
+        None,
+    ),
+)
+
+
+def worded(failure: Failure, gateway: str) -> Worded:
+    """Word a failure. `gateway` is the gateway's host and port, as it may be shown."""
+    code = failure.code
+    if code is ErrorCode.KILL or failure.message == Error.KILLED_MESSAGE:
+        return Worded("aborted", None)
+    if code is None or code is ErrorCode.CONNECT_FAILED:
+        return _connect_failure(failure.message, gateway)
+    if code in _BY_CODE:
+        return _BY_CODE[code]
+    return _broken_answer(failure.message)
+
+
+_BAD_REQUEST = Worded("refused", invalid_request("The request is not valid HTTP."))
+_BAD_ANSWER = Worded("gateway_error", bad_gateway_answer("The gateway's answer is not valid HTTP."))
+_BY_CODE = {
+    ErrorCode.CLIENT_DISCONNECTED: Worded("client_disconnected", None),
+    ErrorCode.REQUEST_TOO_LARGE: Worded(
+        "refused", request_too_large("The request's body is over mitmproxy's body_size_limit.")
+    ),
+    ErrorCode.GENERIC_CLIENT_ERROR: _BAD_REQUEST,
+    ErrorCode.REQUEST_VALIDATION_FAILED: _BAD_REQUEST,
+    ErrorCode.DESTINATION_UNKNOWN: _BAD_REQUEST,
+    ErrorCode.RESPONSE_VALIDATION_FAILED: _BAD_ANSWER,
+    ErrorCode.RESPONSE_TOO_LARGE: _BAD_ANSWER,
+}
+
+
+def timed_out(phase: str, seconds: float) -> Worded:
+    """A deadline that passed: `phase` names what was waited for."""
+    message = f"The gateway took longer than {seconds:g} s {phase}. Try again later."
+    return Worded("timeout", gateway_timeout(message))
+
+
+def internal() -> Worded:
+    """An exception in our own code."""
+    return Worded("internal_error", internal_error())
+
+
+def _connect_failure(message: str, gateway: str) -> Worded:
+    for pattern, text, should_retry in _CONNECT_FAILURES:
+        if pattern.search(message):
+            error = gateway_unreachable(text.format(gateway=gateway), should_retry=should_retry)
+            return Worded("gateway_unreachable", error)
+    text = f"The gateway {gateway} can't be reached. Try again later."
+    return Worded("gateway_unreachable", gateway_unreachable(text))
+
+
+def _broken_answer(message: str) -> Worded:
+    """The connection was there, and the answer did not come, or not whole."""
+    if "closed connection" in message:
+        text = "The gateway closed the connection before it answered. Try again."
+        return Worded("gateway_unreachable", gateway_unreachable(text))
+    return _BAD_ANSWER

@@ -1,0 +1,110 @@
+"""Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
+
+from collections.abc import Collection, Iterable
+
+from mitmproxy import http
+from mitmproxy.connection import Client
+from mitmproxy.net.http import url as urls
+from mitmproxy.proxy import mode_specs
+
+from foxora_addon.api.errors import ApiError
+from foxora_addon.pipeline import Arrival
+from foxora_addon.policy.hosts import BaseUrl, canonical_host
+from foxora_addon.policy.recognise import Addressed, Head
+from foxora_addon.proxy import hold
+
+PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
+"""What stands in a flow where the key will be: no secret may stand in one."""
+
+type Listeners = Collection[tuple[str, int]]
+
+
+def arrival_of(flow: http.HTTPFlow, told: hold.Arrival, listeners: Listeners) -> Arrival:
+    """A flow's request as the client sent it. `listeners` are the addresses that we listen on."""
+    request = flow.request
+    head = Head(
+        method=request.method,
+        hosts=tuple(_hosts(flow, told)),
+        port=request.port,
+        target=request.path,
+        addressed=_addressed(flow, told, listeners),
+        host_header=told.host_header,
+        origin=request.headers.get("origin"),
+        fetch_site=request.headers.get("sec-fetch-site"),
+        asks_preflight="access-control-request-method" in request.headers,
+    )
+    peer: tuple[str, int] | None = flow.client_conn.peername
+    return Arrival(
+        head=head,
+        fields=request.headers.fields,
+        url=f"{request.scheme}://{_authority(flow, told)}{request.path}",
+        version=request.http_version,
+        address=peer[0] if peer else None,
+    )
+
+
+def _hosts(flow: http.HTTPFlow, told: hold.Arrival) -> Iterable[str]:
+    """The names of the destination, the surest first.
+
+    A transparent or SOCKS client gives an address; then the TLS server name or, without TLS, the
+    Host header says which host it wants (in these modes the original host decides).
+    """
+    yield canonical_host(flow.request.host) or ""
+    if flow.client_conn.sni:
+        yield canonical_host(flow.client_conn.sni) or ""
+    elif _is_address(flow.request.host) and told.host_header:
+        yield canonical_host(told.host_header.rpartition(":")[0] or told.host_header) or ""
+
+
+def _is_address(host: str) -> bool:
+    return host.replace(".", "").isdigit() or ":" in host
+
+
+def _addressed(flow: http.HTTPFlow, told: hold.Arrival, listeners: Listeners) -> Addressed:
+    mode = flow.client_conn.proxy_mode
+    if isinstance(mode, mode_specs.ReverseMode):
+        return "proxy"
+    explicit = isinstance(mode, mode_specs.RegularMode | mode_specs.UpstreamMode)
+    if explicit and not told.names_host:
+        return "proxy"
+    host = canonical_host(flow.request.host) or ""
+    return "proxy" if (host, flow.request.port) in listeners else "host"
+
+
+def _authority(flow: http.HTTPFlow, told: hold.Arrival) -> str:
+    if told.host_header:
+        return told.host_header
+    return urls.hostport(flow.request.scheme, flow.request.host, flow.request.port)
+
+
+def rewrite(
+    request: http.Request, gateway: BaseUrl, fields: Iterable[tuple[bytes, bytes]], target: str
+) -> None:
+    """Turn the flow's request to the gateway, with a placeholder where the key will be.
+
+    The host is set last, so that Host and `:authority` are made of all three (row 9).
+    """
+    request.headers = http.Headers(fields)
+    request.headers["authorization"] = PLACEHOLDER
+    request.path = target
+    request.scheme = gateway.scheme
+    request.port = gateway.port
+    request.host = gateway.host
+    request.stream = False
+
+
+def response_of(error: ApiError, exchange_id: str) -> http.Response:
+    """The answer that tells a client of an error."""
+    headers = [(name.encode(), value.encode()) for name, value in error.headers()]
+    headers.append((b"x-foxora-exchange", exchange_id.encode()))
+    headers.append((b"x-request-id", exchange_id.encode()))
+    return http.Response.make(error.status, error.body(), http.Headers(headers))
+
+
+def is_local(client: Client) -> bool:
+    """Whether a client can only be this machine's, or has proved who it is by its tunnel's key."""
+    mode = client.proxy_mode
+    if isinstance(mode, mode_specs.LocalMode | mode_specs.WireGuardMode):
+        return True
+    host = client.peername[0].partition("%")[0]
+    return host == "::1" or host.startswith(("127.", "::ffff:127."))

@@ -1,0 +1,102 @@
+"""Where the proxy listens, by which names, and whether that is safe.
+
+mitmproxy listens on every interface by default (mitmproxy-facts.md row 27): whoever could reach the
+port would spend the account's key.
+"""
+
+from collections.abc import Iterable
+
+from mitmproxy import master
+from mitmproxy.options import Options
+from mitmproxy.proxy import mode_specs
+
+from foxora_addon.config import Config
+from foxora_addon.policy.hosts import canonical_host, is_loopback
+
+
+class Unusable(Exception):  # noqa: N818  # reads as what it says where it is raised
+    """The host's options can't be used together with ours; `str` is one line for the operator."""
+
+
+def check(options: Options, config: Config) -> None:
+    """Refuse options that would break a promise; raises `Unusable`."""
+    if getattr(options, "stream_large_bodies", None):
+        raise Unusable(
+            "the option stream_large_bodies would send requests before they are checked and "
+            "recorded; leave it unset (answers are streamed anyway)"
+        )
+    if (
+        options.ssl_insecure
+        and not config.gateway.is_mock
+        and not config.gateway.allow_insecure_tls
+    ):
+        raise Unusable(
+            "the option ssl_insecure would send the key to whoever answers; leave it unset, or set "
+            "gateway.allow_insecure_tls: true"
+        )
+    for host in _chosen_hosts(options):
+        if not is_loopback(host) and not admits_others(config):
+            raise Unusable(
+                f"listening on {host} lets other machines spend the key; listen on 127.0.0.1, or "
+                "list clients' keys under accounts[].clients and set intercept.unclaimed_keys: "
+                "refuse"
+            )
+
+
+def admits_others(config: Config | None) -> bool:
+    """Whether clients must prove who they are, so that other machines may be let in."""
+    if config is None or config.intercept.missing_key == "default":
+        return False
+    rule = config.intercept.unclaimed_keys
+    return rule != "default" or config.default_account is None
+
+
+def _chosen_hosts(options: Options) -> Iterable[str]:
+    """The addresses that the user chose to listen on; none where all is left as it is."""
+    if options.has_changed("listen_host"):
+        yield options.listen_host or "0.0.0.0"  # noqa: S104  # recognised, not bound
+    for mode in _modes(options):
+        if mode.custom_listen_host:
+            yield mode.custom_listen_host
+
+
+def _modes(options: Options) -> list[mode_specs.ProxyMode]:
+    return [mode_specs.ProxyMode.parse(spec) for spec in options.mode]
+
+
+def own_names(options: Options) -> set[str]:
+    """The addresses by which clients may call the proxy itself."""
+    names = (canonical_host(host) for host in _chosen_hosts(options))
+    return {name for name in names if name}
+
+
+def listeners(current: master.Master) -> frozenset[tuple[str, int]]:
+    """The addresses that are listened on, with every name of loopback; empty before the start."""
+    proxy = current.addons.get("proxyserver")
+    found: set[tuple[str, int]] = set()
+    for host, port, *_ in proxy.listen_addrs() if proxy else ():
+        found |= {(name, port) for name in ("127.0.0.1", "localhost", "::1", host)}
+    return frozenset(found)
+
+
+def bind_to_loopback(options: Options) -> None:
+    """Bind modes without an address of their own to 127.0.0.1, unless one was chosen.
+
+    `listen_host` would be ignored now; setting `mode` binds anew (row 4). Until then, and in modes
+    that must hear others, the addon turns other machines away as they connect.
+    """
+    if options.has_changed("listen_host") and options.listen_host:
+        return
+    bound = [_bound(mode, options) for mode in _modes(options)]
+    if bound != list(options.mode):
+        options.update(mode=bound)
+
+
+_BINDABLE = (mode_specs.RegularMode, mode_specs.ReverseMode, mode_specs.UpstreamMode)
+
+
+def _bound(mode: mode_specs.ProxyMode, options: Options) -> str:
+    if mode.custom_listen_host or not isinstance(mode, (*_BINDABLE, mode_specs.Socks5Mode)):
+        return mode.full_spec
+    spec = mode.full_spec.rpartition("@")[0] if mode.custom_listen_port else mode.full_spec
+    return f"{spec}@127.0.0.1:{mode.listen_port(options.listen_port)}"

@@ -1,0 +1,9 @@
+"""What mitmproxy loads with `-s foxora_addon`: it hands over the addon, and nothing else.
+
+mitmproxy runs this file anew when it changes (mitmproxy-facts.md row 1); what has state lives in
+the package, so that a reload drops no exchange.
+"""
+
+from foxora_addon.proxy.addon import the_addon
+
+addons = [the_addon()]

@@ -1,0 +1,101 @@
+"""What a configuration means for one exchange: worked out once, when the configuration changes.
+
+Pure. Which addresses the proxy listens on is told from outside, since only the host knows.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from foxora_addon.audit.redaction import Redactor
+from foxora_addon.config import MOCK, Account, Config
+from foxora_addon.policy.accounts import AccountBook
+from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
+from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
+from foxora_addon.policy.presets import PRESETS
+from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of
+from foxora_addon.policy.validation import ModelRules
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules in force. `ceilings` are by account; `max_body_bytes` is what a record keeps."""
+
+    territory: Territory
+    accounts: AccountBook
+    models: ModelRules
+    gateway: BaseUrl
+    redactor: Redactor
+    ceilings: Mapping[str, Ceilings]
+    max_request_bytes: int
+    max_body_bytes: int
+    keeps_content: bool
+    is_shadow: bool
+    needs_record: bool
+
+
+def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = None) -> Rules:
+    """Work out the rules.
+
+    `own_names` are the addresses that the proxy listens on, apart from the loopback names.
+    `mock_url` is where the embedded mock gateway is; it must be given where the configuration
+    means that one.
+    """
+    base_url = config.gateway.base_url
+    if base_url == MOCK:
+        if mock_url is None:
+            raise ValueError("the mock gateway's URL is not known")
+        base_url = mock_url
+    gateway = parse_base_url(base_url)
+    names = LOOPBACK_NAMES | set(own_names) | set(config.listen.names)
+    return Rules(
+        territory=territory_of(_places(config, gateway), names, config.listen.origins),
+        accounts=AccountBook.of(config),
+        models=ModelRules(config.models.map, config.models.default),
+        gateway=gateway,
+        redactor=Redactor(account.key.get_secret_value() for account in config.accounts),
+        ceilings={account.name: _ceilings_of(account) for account in config.accounts},
+        max_request_bytes=config.intercept.max_request_bytes,
+        max_body_bytes=config.audit.max_body_bytes,
+        keeps_content=config.audit.level == "full",
+        is_shadow=config.limits.shadow,
+        needs_record=config.audit.on_failure == "refuse",
+    )
+
+
+def _ceilings_of(account: Account) -> Ceilings:
+    """The plan's ceilings, with the account's own figures over them."""
+    plan = PLANS.get(account.plan, UNLIMITED)
+    figures = account.limits
+    return Ceilings(
+        figures.requests_per_minute or plan.requests_per_minute,
+        figures.tokens_per_minute or plan.tokens_per_minute,
+        figures.concurrent_requests or plan.concurrent_requests,
+    )
+
+
+def _places(config: Config, gateway: BaseUrl) -> Iterable[Place]:
+    """The hosts whose API is ours. A host that is listed by name is an API and nothing else."""
+    outside: Outside = "ours" if config.intercept.paths == "all" else "if shaped"
+    for pattern in config.intercept.hosts:
+        yield Place(pattern, ("/openai/v1", "/openai", "/v1"), outside)
+    for name in config.intercept.presets:
+        preset = PRESETS[name]
+        prefixes = tuple(sorted(preset.prefixes, key=len, reverse=True))
+        for pattern in preset.hosts:
+            yield Place(pattern, prefixes, outside if name == "openai" else "foreign")
+    for url in (gateway, config.origin_base_url):
+        if url is not None:
+            yield Place(HostPattern(url.host, url.port), (url.path,))
+
+
+def gateway_path(gateway: BaseUrl, path: str, query: str) -> str:
+    """Path and query at the gateway for a path below the API's root."""
+    target = gateway.path + path
+    return f"{target}?{query}" if query else target
+
+
+def gateway_origin(gateway: BaseUrl) -> str:
+    """Scheme, host and port of the gateway, as a URL begins with them."""
+    return str(BaseUrl(gateway.scheme, gateway.host, gateway.port, ""))
