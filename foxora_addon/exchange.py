@@ -84,7 +84,8 @@ class Exchange:
 
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
     must know; neither is shown. `refusal` is set as soon as the call is refused. `is_recorded`:
-    its request record is in the trail, so a response record must follow.
+    its request record is in the trail, so a response record must follow. `waiting_since`: when what
+    is waited for now began, or went on.
     """
 
     id: str
@@ -104,6 +105,7 @@ class Exchange:
     sent_body: bytes = field(default=b"", repr=False)
     is_recorded: bool = False
     was_sent: bool = False
+    waiting_since: float = 0.0
     first_byte_at: float | None = None
     answered_status: int | None = None
     gateway_request_id: str | None = None

@@ -154,6 +154,7 @@ class Pipeline:
             exchange.refusal = self._reserve(exchange, now)
         kept = self._body_fields(body, encoding)
         exchange.step("record")
+        exchange.waiting_since = now
         exchange.is_recorded = self._write(exchange, request_fields(exchange, kept))
         if not exchange.is_recorded and exchange.refusal is None and self.rules.needs_record:
             exchange.refusal = unavailable(
@@ -202,6 +203,7 @@ class Pipeline:
         if exchange.refusal is not None:
             raise IllegalStep(f"exchange {exchange.id}: 'send' is not legal once it is refused")
         exchange.step("send")
+        exchange.waiting_since = now
         if exchange.reservation is not None and exchange.account is not None:
             self._limiters[exchange.account.name].mark_sent(exchange.reservation, now)
         return exchange.credential
@@ -229,6 +231,7 @@ class Pipeline:
         if answer.status >= 400:
             error = normalise(answer.status, answer.headers, plain)
             error = _with_message(error, self._scrub(exchange, error.message))
+            self._obey(exchange, error, now)
             self._close(
                 exchange,
                 kept,
@@ -244,6 +247,12 @@ class Pipeline:
         facts["gateway_request_id"] = request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
+
+    def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
+        """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
+        if error.status == 429 and error.retry_after_seconds and exchange.account is not None:
+            limiter = self._limiters[exchange.account.name]
+            limiter.hold_until(now + error.retry_after_seconds, now)
 
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""

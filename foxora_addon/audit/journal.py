@@ -43,6 +43,7 @@ class Journal:
         self._prev = GENESIS
         self._torn = 0
         self._unsynced = False
+        self._synced_at = 0.0
 
     @classmethod
     def open(cls, path: Path, *, sync: Sync = "interval", wall_clock: Callable[[], float]) -> Self:
@@ -66,8 +67,14 @@ class Journal:
             os.close(self._fd)
             self._fd = -1
 
+    def sync_if_due(self, now: float) -> None:
+        """Sync once a second at the most; `now` is in seconds of a monotonic clock."""
+        if now - self._synced_at >= _SYNC_SECONDS:
+            self._synced_at = now
+            self.sync()
+
     def sync(self) -> None:
-        """Force what was written to the disk, if anything was; called about once a second."""
+        """Force what was written to the disk, if anything was and `sync` is not "none"."""
         if self._unsynced and self._sync != "none" and self._fd >= 0:
             self._unsynced = False
             os.fdatasync(self._fd)

@@ -33,7 +33,7 @@ OPTIONS: Final = {
     "foxora_audit": "Path of the trail, the JSONL file with every exchange.",
     "foxora_store": "Where the limits are kept: memory.",
 }
-_WATCH_SECONDS: Final = 1.0
+_WATCH_SECONDS: Final = 0.25
 _WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
 
 _MISTAKES: Final = (ConfigError, TrailUnavailable, listening.Unusable)
@@ -166,7 +166,9 @@ class Foxora:
 
     def _tick(self) -> None:
         if self._trail is not None:
-            self._trail.journal.sync()
+            self._trail.journal.sync_if_due(time.monotonic())
+        if self._config is not None:
+            self.desk.end_overdue(self._config.gateway)
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)

@@ -15,12 +15,13 @@ from mitmproxy import http, tls
 from mitmproxy.connection import Client
 
 from foxora_addon.api.errors import ApiError, request_too_large, unavailable
-from foxora_addon.config import Config
+from foxora_addon.config import Config, Gateway
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows, hold
+from foxora_addon.proxy.deadlines import cancel, overdue
 from foxora_addon.proxy.tee import Tee
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
@@ -39,7 +40,7 @@ class FlowDesk:
         self._pipeline: Pipeline | None = None
         self._listeners: Callable[[], flows.Listeners] = frozenset
         self._open: dict[str, Exchange] = {}
-        self._clients: dict[str, str] = {}
+        self._flows: dict[str, http.HTTPFlow] = {}
         self._failures: dict[str, failures.Worded] = {}
         self._seen: set[str] = set()
         self._closed: str | None = "it is starting"
@@ -71,8 +72,19 @@ class FlowDesk:
     def client_left(self, client: Client) -> None:
         """End what is still open on a client's connection."""
         self._seen.discard(client.id)
-        for flow_id in [f for f, c in self._clients.items() if c == client.id]:
+        for flow_id in [i for i, f in self._flows.items() if f.client_conn.id == client.id]:
             self._lose(flow_id, "client_disconnected")
+
+    def end_overdue(self, gateway: Gateway) -> None:
+        """End the exchanges that the gateway keeps waiting for longer than it may."""
+        now = _now()
+        for flow_id, exchange in list(self._open.items()):
+            late = overdue(exchange, gateway, now)
+            if late is None or flow_id in self._failures or self._pipeline is None:
+                continue
+            url = self._pipeline.rules.gateway
+            if cancel(self._flows[flow_id], url.host, url.port):
+                self._failures[flow_id] = failures.timed_out(late.phase, late.seconds)
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
@@ -114,7 +126,7 @@ class FlowDesk:
             return
         exchange = rewritten.exchange
         self._open[flow.id] = exchange
-        self._clients[flow.id] = flow.client_conn.id
+        self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()
         target = rewritten.target or flow.request.path
@@ -216,6 +228,7 @@ class FlowDesk:
         if not exchange.may("answer"):
             return  # an addon of the host answers in the gateway's place (replay, map_local)
         exchange.step("answer")
+        exchange.waiting_since = _now()
         headers = response.headers
         kind = headers.get("content-type", "").lower()
         exchange.answered_status = response.status_code
@@ -240,10 +253,12 @@ class FlowDesk:
         observation: Observation,
         response: http.Response,
     ) -> None:
-        def first_byte() -> None:
-            exchange.first_byte_at = _now()
+        def arrived() -> None:
+            exchange.waiting_since = _now()
+            if exchange.first_byte_at is None:
+                exchange.first_byte_at = exchange.waiting_since
 
-        response.stream = Tee(observation, first_byte, self._report)
+        response.stream = Tee(observation, arrived, self._report)
         # Row 10: without a length, an HTTP/1 client would see no end while the connection lives.
         has_length = {"content-length", "transfer-encoding"} & {k.lower() for k in response.headers}
         if not flow.request.is_http2 and response.is_http2 and not has_length:
@@ -298,7 +313,9 @@ class FlowDesk:
         pipeline: Pipeline,
     ) -> None:
         gateway = f"{pipeline.rules.gateway.host}:{pipeline.rules.gateway.port}"
-        worded = self._failures.get(flow.id) or failures.worded(failure, gateway)
+        worded = failures.worded(failure, gateway)
+        if worded.error is not None:  # what we did ourselves explains what the host saw
+            worded = self._failures.get(flow.id) or worded
         self._failures[flow.id] = worded
         self._forget(flow.id, keep_failure=True)
         now = _now()
@@ -306,8 +323,9 @@ class FlowDesk:
             exchange.refusal = exchange.refusal or worded.error or self._unavailable()
             pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
         if exchange.observation is not None:
-            broken = worded.error is not None
-            pipeline.lost(exchange, "stream_broken" if broken else worded.outcome, "network", now)
+            is_broken = worded.error is not None and worded.outcome != "timeout"
+            outcome: Outcome = "stream_broken" if is_broken else worded.outcome
+            pipeline.lost(exchange, outcome, "network", now)
         elif worded.error is None:
             pipeline.lost(exchange, worded.outcome, "network", now)
         else:
@@ -335,7 +353,7 @@ class FlowDesk:
         worded = failures.internal()
         self._failures[flow.id] = worded
         exchange = self._open.pop(flow.id, None)
-        self._clients.pop(flow.id, None)
+        self._flows.pop(flow.id, None)
         if worded.error is None:
             return
         response = flows.response_of(worded.error, exchange.id if exchange else _new_id())
@@ -384,7 +402,7 @@ class FlowDesk:
 
     def _forget(self, flow_id: str, *, keep_failure: bool = False) -> None:
         self._open.pop(flow_id, None)
-        self._clients.pop(flow_id, None)
+        self._flows.pop(flow_id, None)
         if not keep_failure:
             self._failures.pop(flow_id, None)
 

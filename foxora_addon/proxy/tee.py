@@ -10,19 +10,18 @@ from foxora_addon.observation import Observation
 
 
 class Tee:
-    """Gives back every chunk unchanged; `first_byte` is called once, at the first one."""
+    """Gives back every chunk unchanged; `arrived` is called at each, before anything else."""
 
     def __init__(
         self,
         observation: Observation,
-        first_byte: Callable[[], None],
+        arrived: Callable[[], None],
         failed: Callable[[Exception], None],
     ) -> None:
         self._observation = observation
-        self._first_byte = first_byte
+        self._arrived = arrived
         self._failed = failed
         self._looking = True
-        self._started = False
 
     def __call__(self, chunk: bytes) -> bytes:
         """Pass a chunk on; `b""` is the clean end."""
@@ -32,9 +31,7 @@ class Tee:
 
     def _look(self, chunk: bytes) -> None:
         try:
-            if not self._started:
-                self._started = True
-                self._first_byte()
+            self._arrived()
             self._observation.feed(chunk)
         except Exception as error:  # noqa: BLE001  # promise 6: the client's stream comes first
             self._looking = False
