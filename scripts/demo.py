@@ -205,7 +205,7 @@ def show_trail(trail: Path) -> None:
         response = responses.get(exchange, {})
         usage = response.get("usage") or {}
         table.add_row(
-            f"{request['http']['method']} {request['http']['url']}",
+            f"{request['http']['method']} {request['http']['url'].partition('://')[2]}",
             request["model"] or "",
             str(response.get("status")),
             str(response.get("outcome")),

@@ -21,6 +21,11 @@ type Sync = Literal["none", "interval", "each"]
 
 _TAIL_BYTES: Final = 1 << 20
 _SYNC_SECONDS: Final = 1.0
+_FIRST: Final = b'{"v":%d,"seq":1,' % VERSION
+_OURS: Final = frozenset(
+    {"event", "exchange", "operation", "outcome", "source", "body_encoding", "body_sha256", "usage"}
+)
+"""Members whose values are words or numbers of our own, which no client can choose."""
 
 
 class TrailUnavailable(Exception):  # noqa: N818  # reads as what it says where it is raised
@@ -41,7 +46,8 @@ class Journal:
         self._fd = -1
         self._seq = 0
         self._prev = GENESIS
-        self._torn = 0
+        self._torn = 0  # bytes behind the last whole record
+        self._mid_line = False
         self._unsynced = False
         self._synced_at = 0.0
 
@@ -63,9 +69,11 @@ class Journal:
     def close(self) -> None:
         """Sync and close; twice is once."""
         if self._fd >= 0:
-            self.sync()
-            os.close(self._fd)
-            self._fd = -1
+            try:
+                self.sync()
+            finally:
+                os.close(self._fd)
+                self._fd = -1
 
     def sync_if_due(self, now: float) -> None:
         """Sync once a second at the most; `now` is in seconds of a monotonic clock."""
@@ -82,8 +90,8 @@ class Journal:
     def append(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> int:
         """Append one record and return its `seq`.
 
-        `fields` is a record without v, seq, time, prev and hash; `scrub` redacts the JSON text of
-        all of it. Raises `TrailUnavailable`, with nothing counted: the next record takes the place.
+        `fields` is a record without v, seq, time, prev and hash; `scrub` redacts each text in
+        it, so that what it takes out can't change what the record is. Raises `TrailUnavailable`, with nothing counted: the next record takes the place.
         """
         self._follow_the_path()
         seq = self._seq + 1
@@ -91,13 +99,13 @@ class Journal:
             "v": VERSION,
             "seq": seq,
             "time": _iso(self._wall_clock()),
-            **fields,
+            **_scrubbed(fields, scrub),
             "recovered": self._torn or None,
         }
-        text = scrub(json.dumps(record, ensure_ascii=False, separators=(",", ":")))
+        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
         data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
         line, digest = seal(b'%s,"prev":"%s"}' % (data[:-1], self._prev.encode()))
-        self._write(b"\n" + line if self._torn else line)
+        self._write(b"\n" + line if self._mid_line else line)
         self._seq, self._prev, self._torn, self._unsynced = seq, digest, 0, True
         if self._sync == "each":
             self.sync()
@@ -108,9 +116,11 @@ class Journal:
             written = os.write(self._fd, data)
         except OSError as error:
             raise self._unavailable("can't be written", error) from error
-        if written < len(data):
-            self._torn += written
+        if written < len(data) - 1:  # a record that lacks its line break alone is whole
+            self._torn += written - (self._mid_line and not self._torn)
+            self._mid_line = self._torn > 0
             raise TrailUnavailable(f"the trail {self.path} can't be written: the disk is full")
+        self._mid_line = written < len(data)
 
     def _follow_the_path(self) -> None:
         """Reopen a trail that was deleted or moved away under us, going on with seq and chain."""
@@ -122,6 +132,7 @@ class Journal:
             pass  # it is not there: what follows makes it, or says why it can't
         old = self._fd
         self._open()
+        self._torn, self._mid_line = 0, False
         if old >= 0:
             os.close(old)
 
@@ -155,7 +166,11 @@ class Journal:
                 if whole and (found := _sealed(lines[index])) is not None:
                     self._seq, self._prev = found
                     self._torn = len(b"\n".join(lines[index + 1 :]))
+                    self._mid_line = self._torn > 0 or index == len(lines) - 1
                     return
+            if length == size and (tail.startswith(_FIRST) or _FIRST.startswith(tail)):
+                self._torn, self._mid_line = size, True
+                return
             if length == size:
                 raise TrailUnavailable(
                     f"{self.path} is no trail: it has no whole record; give another path with "
@@ -172,6 +187,27 @@ def _sealed(line: bytes) -> tuple[int, str] | None:
     if digest is None:
         return None
     return int(json.loads(line)["seq"]), digest
+
+
+def _scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
+    """The members with their texts redacted; of the names, only those in a folded message."""
+    return {
+        name: value if name in _OURS else _texts_scrubbed(value, scrub, names=name == "message")
+        for name, value in fields.items()
+    }
+
+
+def _texts_scrubbed(value: Any, scrub: Callable[[str], str], *, names: bool) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, Mapping):
+        return {
+            scrub(name) if names else name: _texts_scrubbed(item, scrub, names=names)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_texts_scrubbed(item, scrub, names=names) for item in value]
+    return value
 
 
 def _iso(unix_seconds: float) -> str:

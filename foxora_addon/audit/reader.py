@@ -67,33 +67,40 @@ def verify(path: Path) -> Report:
     A torn line is accepted at the very end, or where the record after it says that it was found.
     """
     state = _Verification()
-    torn = 0
+    torn = torn_at = 0
+    line = b""
     for number, line in _lines(path):
-        if not line.endswith(b"\n"):
-            digest = hash_of_line(line)
-            return state.report(torn=0 if digest else len(line))
-        digest = hash_of_line(line[:-1])
+        digest = hash_of_line(line.removesuffix(b"\n"))
         if digest is None:
-            if torn:
-                return state.report(f"line {number - 1}: changed, or not a record")
-            torn = len(line) - 1
+            torn += len(line)
+            torn_at = torn_at or number
             continue
-        record = json.loads(line)
-        if (record.get("recovered") or 0) != torn:
-            return state.report(f"line {number - bool(torn)}: changed, or not a record")
-        torn = 0
+        record = _object_of(line)
+        if record is None or record.get("recovered") != (torn - 1 if torn_at else None):
+            return state.report(f"line {torn_at or number}: changed, or not a record")
+        torn = torn_at = 0
         if problem := state.take(record, digest):
             return state.report(f"line {number}: {problem}")
-    if torn:
-        return state.report("the last line: changed, or not a record")
-    return state.report()
+    if torn > len(line) or (torn_at and line.endswith(b"\n")):
+        return state.report(f"line {torn_at}: changed, or not a record")
+    return state.report(torn=torn)
 
 
 def records_of(path: Path) -> Iterator[dict[str, Any]]:
     """The records of a trail in their order, torn lines left out."""
     for _, line in _lines(path):
-        if hash_of_line(line.rstrip(b"\n")) is not None:
-            yield json.loads(line)
+        sealed = hash_of_line(line.removesuffix(b"\n")) is not None
+        if sealed and (record := _object_of(line)) is not None:
+            yield record
+
+
+def _object_of(line: bytes) -> dict[str, Any] | None:
+    """The object on a line; None where somebody sealed something else."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -1,7 +1,7 @@
 """Takes secrets out of text: the one choke point that every record and log line passes.
 
 Known secrets go wherever they stand. What merely looks like a credential goes as well. What is put
-in their place keeps JSON valid, so a record can be redacted as the text that it is.
+in their place needs no escape in JSON.
 """
 
 import base64
@@ -31,7 +31,7 @@ _CREDENTIALS: Final = re.compile(
     | \bxox[abeoprs]-[A-Za-z0-9-]{10,255}
     | \bgsk_[A-Za-z0-9]{20,255}
     | \bhf_[A-Za-z0-9]{20,255}
-    | -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----[^-]{0,16384}
+    | -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----(?:[^"\\-]|-(?!----)|\\{1,8}[nrt]){0,16384}
       (?:-----END\ [A-Z ]{0,40}PRIVATE\ KEY-----)?
     """
 )
@@ -111,5 +111,13 @@ def _forms_of(secrets: Sequence[str]) -> tuple[str, ...]:
             base64.b64encode(data).decode("ascii"),
             base64.b64encode(b":" + data).decode("ascii"),
             base64.b64encode(data + b":").decode("ascii"),
+            *_inside_base64(data),
         }
     return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _inside_base64(data: bytes) -> Iterable[str]:
+    """What every base64 text has in it that holds these bytes, at each of the three alignments."""
+    for lead, first in ((0, 0), (1, 2), (2, 3)):
+        text = base64.b64encode(bytes(lead) + data).decode("ascii")
+        yield text[first : (lead + len(data)) * 8 // 6]

@@ -91,8 +91,8 @@ class FlowDesk:
         with self._guard(flow):
             exchange = self._open.get(flow.id)
             if exchange is not None and self._pipeline is not None:
-                self._forget(flow.id)
                 self._pipeline.streamed(exchange, _now())
+                self._forget(flow.id)
 
     def look_at_hello(self, data: tls.ClientHelloData, config: Config | None) -> None:
         """Pass TLS to hosts that are not ours through as it is, unless all of it is asked for."""
@@ -221,8 +221,12 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or flow.response is None or exchange.refusal is not None:
             return
-        with self._guard(flow):
+        try:
             self._answer(flow, exchange, flow.response)
+        except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
+            self._report(error)
+            flow.response.stream = False
+            exchange.refusal = failures.INTERNAL
 
     def _answer(self, flow: http.HTTPFlow, exchange: Exchange, response: http.Response) -> None:
         if not exchange.may("answer"):
@@ -273,6 +277,7 @@ class FlowDesk:
             return
         with self._guard(flow):
             self._conclude(flow, exchange, flow.response, self._pipeline)
+            self._forget(flow.id)
 
     def _conclude(
         self,
@@ -281,11 +286,13 @@ class FlowDesk:
         response: http.Response,
         pipeline: Pipeline,
     ) -> None:
-        self._forget(flow.id)
         now = _now()
         if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
             pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-        if exchange.refusal is not None:
+        if exchange.refusal is failures.INTERNAL:
+            flow.response = flows.response_of(exchange.refusal, exchange.id)
+            pipeline.refused(exchange, exchange.refusal, "internal_error", now)
+        elif exchange.refusal is not None:
             pipeline.refused(exchange, exchange.refusal, "refused", now)
         elif exchange.observation is not None:
             pipeline.streamed(exchange, now)
@@ -304,6 +311,7 @@ class FlowDesk:
             return
         with self._guard(flow):
             self._fail(flow, exchange, failure, self._pipeline)
+            self._forget(flow.id, keep_failure=True)
 
     def _fail(
         self,
@@ -317,7 +325,6 @@ class FlowDesk:
         if worded.error is not None:  # what we did ourselves explains what the host saw
             worded = self._failures.get(flow.id) or worded
         self._failures[flow.id] = worded
-        self._forget(flow.id, keep_failure=True)
         now = _now()
         if exchange.may("record"):  # the upload was cut before there was a decision
             exchange.refusal = exchange.refusal or worded.error or self._unavailable()
@@ -350,18 +357,14 @@ class FlowDesk:
             self._fail_closed(flow)
 
     def _fail_closed(self, flow: http.HTTPFlow) -> None:
-        worded = failures.internal()
-        self._failures[flow.id] = worded
-        exchange = self._open.pop(flow.id, None)
-        self._flows.pop(flow.id, None)
-        if worded.error is None:
-            return
-        response = flows.response_of(worded.error, exchange.id if exchange else _new_id())
+        exchange = self._open.get(flow.id)
+        self._forget(flow.id)
+        self._failures[flow.id] = failures.internal()
         flow.request.headers.clear()
         flow.request.host, flow.request.port = "foxora-addon.invalid", 9
-        flow.response = response
+        flow.response = flows.response_of(failures.INTERNAL, exchange.id if exchange else _new_id())
         if exchange is not None:
-            self._record_failure(exchange, worded.error)
+            self._record_failure(exchange, failures.INTERNAL)
 
     def _record_failure(self, exchange: Exchange, error: ApiError) -> None:
         if self._pipeline is None:

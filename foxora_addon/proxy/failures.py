@@ -6,6 +6,7 @@ of the peer (mitmproxy-facts.md row 19).
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from mitmproxy.flow import Error
 
@@ -20,6 +21,9 @@ from foxora_addon.api.errors import (
 )
 from foxora_addon.exchange import Outcome
 from foxora_addon.proxy.hold import ErrorCode, Failure
+
+INTERNAL: Final = internal_error()
+"""What a client is told where our own code failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def timed_out(phase: str, seconds: float) -> Worded:
 
 def internal() -> Worded:
     """An exception in our own code."""
-    return Worded("internal_error", internal_error())
+    return Worded("internal_error", INTERNAL)
 
 
 def _connect_failure(message: str, gateway: str) -> Worded:

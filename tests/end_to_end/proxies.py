@@ -1,0 +1,250 @@
+"""Starts real proxies and mock gateways as processes, waits until they serve, and stops them.
+
+Each gets a folder and an environment of its own, so that nothing of the machine leads it elsewhere.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parents[2]
+APP_KEY = "sk-app-fake-0123456789abcdef"
+READY_SECONDS = 30.0
+STOP_SECONDS = 10.0
+_PAUSE_SECONDS = 0.05
+
+ON_MOCK = ("--set", "foxora_base_url=mock")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """A running mitmdump: where it listens, and the folder with its trail, CA and output."""
+
+    port: int
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        return f"{self.url}/v1"
+
+    @property
+    def certificate(self) -> str:
+        return str(self.folder / "confdir" / "mitmproxy-ca-cert.pem")
+
+    @property
+    def output(self) -> str:
+        return (self.folder / "output.log").read_text("utf-8", "replace")
+
+    @property
+    def trail(self) -> Path:
+        return self.folder / "trail.jsonl"
+
+    def records(self) -> list[dict[str, Any]]:
+        """The whole records of the trail, in their order."""
+        lines = self.trail.read_text("utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    def answer_records(self, exchange: str) -> list[dict[str, Any]]:
+        """The response records of one exchange."""
+        return [
+            record
+            for record in self.records()
+            if record["exchange"] == exchange and record["event"] == "response"
+        ]
+
+
+def clean_environment(**given: str) -> dict[str, str]:
+    """This environment without what would lead a proxy or a client elsewhere, and with `given`."""
+    ours = ("FOXORA_", "OPENAI_", "AZURE_OPENAI_", "SSL_CERT_", "MITMPROXY", "PYTHON")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(ours)
+        and not name.upper().endswith("_PROXY")
+        and name not in {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
+    }
+    return {**kept, "PYTHONUNBUFFERED": "1", **given}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def direct_client() -> httpx.Client:
+    """A client that heeds no environment."""
+    return httpx.Client(trust_env=False, timeout=20)
+
+
+def arguments(folder: Path, port: int, script: str = "foxora_addon") -> list[str]:
+    """The command line of a proxy that keeps all that it writes in `folder`."""
+    return [
+        str(BIN / "mitmdump"),
+        *("-s", script),
+        *("-p", str(port)),
+        *("--set", f"confdir={folder / 'confdir'}"),
+        *("--set", f"foxora_audit={folder / 'trail.jsonl'}"),
+    ]
+
+
+@contextlib.contextmanager
+def running_proxy(
+    folder: Path,
+    options: Sequence[str] = ON_MOCK,
+    environment: Mapping[str, str] | None = None,
+    script: str = "foxora_addon",
+    port: int | None = None,
+) -> Iterator[Proxy]:
+    """A proxy that serves, in a folder of its own; it is stopped in the end."""
+    folder.mkdir(parents=True, exist_ok=True)
+    proxy = Proxy(port or free_port(), folder)
+    command = [*arguments(folder, proxy.port, script), *options]
+    with _process(command, folder, environment or {}) as process:
+        wait_until(lambda: _serves(process, proxy), lambda: f"no proxy: {proxy.output}")
+        yield proxy
+
+
+@contextlib.contextmanager
+def running_gateway(folder: Path) -> Iterator[str]:
+    """The origin of a mock gateway in a process of its own."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    origin = f"http://127.0.0.1:{port}"
+    command = [str(BIN / "foxora-proxy"), "mock", "--port", str(port)]
+    with _process(command, folder, {}) as process:
+        wait_until(lambda: _answers(process, f"{origin}/_mock/"), lambda: "no mock gateway")
+        yield origin
+
+
+def run_to_its_end(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """A process that ends by itself, with what it wrote."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=clean_environment(**(environment or {})),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=READY_SECONDS,
+        check=False,
+    )
+
+
+def wait_until(
+    holds: Callable[[], bool], otherwise: Callable[[], str] = lambda: "it did not happen"
+) -> None:
+    """Wait, with a bound, until `holds()`; AssertionError with the words of `otherwise()`."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(_PAUSE_SECONDS)
+
+
+@contextlib.contextmanager
+def _process(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with (folder / "output.log").open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=clean_environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        stop(process)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _serves(process: subprocess.Popen[bytes], proxy: Proxy) -> bool:
+    """Whether it has said where it listens, which is its last word before calls are taken."""
+    assert process.poll() is None, f"the proxy has ended: {proxy.output}"
+    if "OPENAI_BASE_URL=" not in proxy.output:
+        return False
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", proxy.port), 1):
+        return True
+    return False
+
+
+def _answers(process: subprocess.Popen[bytes], url: str) -> bool:
+    assert process.poll() is None, "the process has ended"
+    with contextlib.suppress(httpx.TransportError), direct_client() as client:
+        return client.get(url).is_success
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Decoy:
+    """A host on loopback that is nobody's gateway; `seen` has the heads of what reached it."""
+
+    port: int
+    seen: list[dict[str, str]] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def running_decoy(tls: ssl.SSLContext | None = None) -> Iterator[Decoy]:
+    """A web server in a thread that says the same to everybody; over TLS if `tls` is given."""
+    seen: list[dict[str, str]] = []
+
+    class Replies(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            seen.append({name.lower(): value for name, value in self.headers.items()})
+            self.rfile.read(int(self.headers.get("content-length", "0")))
+            self.send_response(200)
+            self.send_header("content-length", "5")
+            self.end_headers()
+            self.wfile.write(b"decoy")
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # as it is named
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Replies)
+    server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    thread = Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield Decoy(server.server_address[1], seen)
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,134 @@
+"""Recorded traffic through a real proxy: bodies and streams byte for byte, errors normalised.
+
+The recordings are looked for beside the repo; without them there is nothing to test here.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from foxora_addon.api.sse import Decoder
+from foxora_addon.api.transcript import Transcript
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    ROOT,
+    Proxy,
+    direct_client,
+    running_gateway,
+    running_proxy,
+)
+
+pytestmark = pytest.mark.real_server
+
+CORPORA = ROOT.parent / "shared" / "corpora"
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture(scope="module")
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Replay"]:
+    if not CORPORA.is_dir():
+        pytest.skip("no recordings beside the repo")
+    folder = tmp_path_factory.mktemp("corpora")
+    with running_gateway(folder / "gateway") as origin:
+        environment = {"FOXORA_API_KEY": "foxora_sk_fake", "FOXORA_BASE_URL": f"{origin}/v1"}
+        with (
+            running_proxy(folder / "proxy", (), environment) as proxy,
+            direct_client() as client,
+        ):
+            yield Replay(proxy, origin, client)
+
+
+class Replay:
+    """Lets the mock gateway answer with recorded bytes, and asks for them through the proxy."""
+
+    def __init__(self, proxy: Proxy, origin: str, client: httpx.Client) -> None:
+        self.proxy = proxy
+        self._origin = origin
+        self._client = client
+
+    def answer(
+        self, body: bytes, kind: str, *, status: int = 200, chunks: tuple[int, ...] = ()
+    ) -> httpx.Response:
+        fault: dict[str, Any] = {
+            "status": status,
+            "type": kind,
+            "body_base64": base64.b64encode(body).decode(),
+        }
+        if chunks:
+            fault["chunks"] = list(chunks)
+        queued = self._client.post(f"{self._origin}/_mock/faults", json=[fault])
+        assert queued.is_success, queued.text
+        return self.ask({**CALL, "stream": "event-stream" in kind})
+
+    def ask(self, call: object) -> httpx.Response:
+        return self._client.post(
+            f"{self.proxy.base_url}/chat/completions",
+            content=call if isinstance(call, bytes) else json.dumps(call).encode(),
+            headers={"authorization": f"Bearer {APP_KEY}", "content-type": "application/json"},
+        )
+
+    def last_received(self) -> bytes:
+        log = self._client.get(f"{self._origin}/_mock/log?last=1").json()
+        entry = log[-1]
+        if entry.get("body_base64"):
+            return base64.b64decode(entry["body_base64"])
+        text: str = entry["body"]
+        return text.encode()
+
+
+def files(folder: str) -> list[Path]:
+    return sorted((CORPORA / folder).iterdir()) if CORPORA.is_dir() else []
+
+
+def test_successful_bodies_reach_the_client_byte_for_byte(replay: Replay) -> None:
+    for file in files("json_bodies"):
+        body = file.read_bytes()
+        assert replay.answer(body, "application/json").content == body, file.name
+
+
+@pytest.mark.parametrize("chunks", [(), (1,) * 64, (7, 1, 13, 512), (4096,)])
+def test_streams_reach_the_client_byte_for_byte(replay: Replay, chunks: tuple[int, ...]) -> None:
+    for file in files("sse_streams"):
+        body = file.read_bytes()
+        answer = replay.answer(body, "text/event-stream", chunks=chunks)
+        assert answer.content == body, file.name
+
+
+def test_a_stream_is_on_record_as_what_it_adds_up_to(replay: Replay) -> None:
+    for file in files("sse_streams"):
+        body = file.read_bytes()
+        answer = replay.answer(body, "text/event-stream", chunks=(11, 3, 700))
+        record = replay.proxy.answer_records(answer.headers["x-foxora-exchange"])[0]
+        transcript = Transcript()
+        for event in Decoder().feed(body):
+            transcript.add(event)
+        assert record["message"] == transcript.message(), file.name
+        assert record["body_sha256"] == hashlib.sha256(body).hexdigest()
+        assert record["outcome"] == ("completed" if transcript.done else "stream_broken")
+
+
+def test_request_bodies_reach_the_gateway_byte_for_byte(replay: Replay) -> None:
+    sent = 0
+    for file in files("request_bodies"):
+        body = file.read_bytes()
+        value = json.loads(body)
+        if not isinstance(value, dict) or not value.get("model") or "messages" not in value:
+            continue
+        replay.answer(b"{}", "application/json")
+        replay.ask(body)
+        assert replay.last_received() == body, file.name
+        sent += 1
+    assert sent > 20 or not CORPORA.is_dir()
+
+
+def test_errors_reach_the_client_in_the_documented_shape(replay: Replay) -> None:
+    for status, file in ((400 + i % 30, f) for i, f in enumerate(files("error_bodies"))):
+        answer = replay.answer(file.read_bytes(), "application/json", status=status)
+        assert answer.status_code == status
+        assert set(answer.json()["error"]) == {"code", "message", "param"}, file.name

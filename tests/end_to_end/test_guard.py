@@ -1,0 +1,119 @@
+"""An exception in any of our entries ends in JSON and a record, and sends nothing anywhere."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_gateway, running_proxy
+
+pytestmark = pytest.mark.real_server
+
+# Patches the entry that a request's header names, so that one proxy serves every case.
+BROKEN = """
+from foxora_addon.pipeline import Pipeline
+from foxora_addon.proxy.desk import FlowDesk
+from foxora_addon.proxy import flows
+from foxora_addon.proxy.addon import the_addon
+
+def breaking(name, original):
+    def broken(self, *args, **kwargs):
+        if BREAK == name:
+            raise RuntimeError("planted " + name)
+        return original(self, *args, **kwargs)
+    return broken
+
+BREAK = ""
+for owner, name in (
+    (Pipeline, "arrive"), (Pipeline, "admit"), (Pipeline, "send"), (Pipeline, "answered"),
+    (Pipeline, "streamed"), (Pipeline, "_read"), (Pipeline, "_reserve"),
+    (FlowDesk, "_answer"), (FlowDesk, "_tee"),
+):
+    setattr(owner, name, breaking(name, getattr(owner, name)))
+
+class Chooser:
+    def client_connected(self, client):
+        global BREAK
+        BREAK = open("break.txt").read()
+
+addons = [Chooser(), the_addon()]
+"""
+ENTRIES = ["arrive", "admit", "send", "answered", "_read", "_reserve", "_answer"]
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as origin:
+        yield origin
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory, gateway: str) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "break.txt").write_text("")
+    script = folder / "broken.py"
+    script.write_text(BROKEN)
+    environment = {"FOXORA_API_KEY": "foxora_sk_fake_guard", "FOXORA_BASE_URL": f"{gateway}/v1"}
+    with running_proxy(folder, (), environment, script=str(script)) as proxy:
+        yield proxy
+
+
+def call(proxy: Proxy, entry: str, **more: object) -> httpx.Response:
+    (proxy.folder / "break.txt").write_text(entry)
+    with direct_client() as client:
+        return client.post(
+            f"{proxy.base_url}/chat/completions",
+            json={**CALL, **more},
+            headers={"authorization": f"Bearer {APP_KEY}"},
+        )
+
+
+def sent_keys(gateway: str) -> set[str]:
+    with direct_client() as client:
+        log = client.get(f"{gateway}/_mock/log").json()
+    text = json.dumps(log)
+    assert APP_KEY not in text
+    return {value for entry in log for name, value in entry["headers"] if name == "Authorization"}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_a_broken_step_is_our_own_500_and_the_app_key_stays(
+    broken: Proxy, gateway: str, entry: str
+) -> None:
+    answer = call(broken, entry)
+    assert answer.status_code in {500, 502}, answer.text
+    assert set(answer.json()["error"]) == {"code", "message", "param"}
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert sent_keys(gateway) <= {"Bearer foxora_sk_fake_guard"}
+    assert call(broken, "").status_code == 200
+
+
+def test_a_broken_tee_ends_in_json_too(broken: Proxy) -> None:
+    answer = call(broken, "_tee", stream=True)
+    assert answer.json()["error"]["code"] == "internal_error"
+
+
+def test_a_stream_passes_whole_when_its_record_cannot_be_made(broken: Proxy) -> None:
+    answer = call(broken, "streamed", stream=True)
+    assert answer.status_code == 200
+    assert answer.text.endswith("data: [DONE]\n\n")
+
+
+def test_every_recorded_exchange_ends_once(broken: Proxy) -> None:
+    call(broken, "")
+    records = broken.records()
+    opened = [r["exchange"] for r in records if r["event"] == "request"]
+    ended = [r["exchange"] for r in records if r["event"] == "response"]
+    assert sorted(opened) == sorted(ended)
+    assert len(set(opened)) == len(opened)
+
+
+def test_the_log_names_the_failure_and_no_secret(broken: Proxy) -> None:
+    call(broken, "_read")
+    output = Path(broken.folder / "output.log").read_text("utf-8", "replace")
+    assert "planted _read" in output
+    assert APP_KEY not in output
+    assert "foxora_sk_fake_guard" not in output
