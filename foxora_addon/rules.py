@@ -54,7 +54,10 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         accounts=AccountBook.of(config),
         models=ModelRules(config.models.map, config.models.default),
         gateway=gateway,
-        redactor=Redactor(account.key.get_secret_value() for account in config.accounts),
+        redactor=Redactor(
+            (account.key.get_secret_value() for account in config.accounts),
+            by_looks="secrets" in config.audit.redact,
+        ),
         ceilings={account.name: _ceilings_of(account) for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,

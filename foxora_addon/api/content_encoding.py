@@ -5,7 +5,7 @@ Answers are asked for without one, but some gateways compress whatever was asked
 """
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import brotli
@@ -28,10 +28,14 @@ class _Deflate:
 
     def __init__(self) -> None:
         self._decode: Callable[[bytes], bytes] | None = None
+        self._start = b""
 
     def __call__(self, data: bytes) -> bytes:
         if self._decode is None:
-            wrapped = len(data) > 1 and data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
+            self._start = data = self._start + data
+            if len(data) < 2:
+                return b""
+            wrapped = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
             self._decode = zlib.decompressobj(15 if wrapped else -15).decompress
         return self._decode(data)
 
@@ -56,33 +60,49 @@ _DECODERS: dict[str, Callable[[], Callable[[bytes], bytes]]] = {
     "x-gzip": _Gzip,
     "deflate": _Deflate,
     "br": lambda: brotli.Decompressor().process,
-    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj().decompress,
+    "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress,
 }
+_MOST_ENCODINGS = 2
+_PIECE = 1024
 
 
 def decoder_of(content_encoding: str | None) -> Decoder | None:
     """The decoder for a Content-Encoding header; None where nothing is encoded.
 
     Several encodings are undone from the last to the first. Raises `Undecodable` for an unknown
-    one.
+    one, and for more than two: nobody sends those but to have them grow.
     """
+    steps = _steps_of(content_encoding)
+    return (lambda data: b"".join(_through(steps, data))) if steps else None
+
+
+def _steps_of(content_encoding: str | None) -> list[Decoder]:
     names = [name.strip().lower() for name in (content_encoding or "").split(",")]
     steps = [name for name in reversed(names) if name not in {"", "identity"}]
     if unknown := [name for name in steps if name not in _DECODERS]:
         raise Undecodable(f"the content encoding '{unknown[0][:40]}' is not known")
-    if not steps:
-        return None
-    decoders = [_DECODERS[name]() for name in steps]
+    if len(steps) > _MOST_ENCODINGS:
+        raise Undecodable(f"more than {_MOST_ENCODINGS} content encodings are not undone")
+    return [_guarded(name, _DECODERS[name]()) for name in steps]
 
+
+def _guarded(name: str, step: Callable[[bytes], bytes]) -> Decoder:
     def decode(data: bytes) -> bytes:
-        for step in decoders:
-            try:
-                data = step(data)
-            except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:
-                raise Undecodable(f"the body is not valid {'+'.join(names)}") from error
-        return data
+        try:
+            return step(data)
+        except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:
+            raise Undecodable(f"the body is not valid {name}") from error
 
     return decode
+
+
+def _through(steps: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
+    """What the data decodes to, a small piece of it at a time through each of the steps."""
+    if not steps:
+        yield data
+        return
+    for start in range(0, len(data), _PIECE):
+        yield from _through(steps[1:], steps[0](data[start : start + _PIECE]))
 
 
 def decoded(body: bytes, content_encoding: str | None, limit: int) -> bytes:
@@ -91,18 +111,14 @@ def decoded(body: bytes, content_encoding: str | None, limit: int) -> bytes:
     Raises `Undecodable` where it is not what the header says, or would be larger than `limit`
     bytes: the input is taken in small pieces, so that a bomb is noticed before it has grown.
     """
-    decode = decoder_of(content_encoding)
-    if decode is None:
+    steps = _steps_of(content_encoding)
+    if not steps:
         return body
     pieces: list[bytes] = []
     size = 0
-    for start in range(0, len(body), _PIECE):
-        piece = decode(body[start : start + _PIECE])
+    for piece in _through(steps, body):
         size += len(piece)
         if size > limit:
             raise Undecodable(f"the body is larger than {limit} bytes once it is decoded")
         pieces.append(piece)
     return b"".join(pieces)
-
-
-_PIECE = 4096

@@ -41,7 +41,7 @@ class Journal:
 
     def __init__(self, path: Path, sync: Sync, wall_clock: Callable[[], float]) -> None:
         self.path = path
-        self._sync = sync
+        self.sync_policy = sync
         self._wall_clock = wall_clock
         self._fd = -1
         self._seq = 0
@@ -82,16 +82,17 @@ class Journal:
             self.sync()
 
     def sync(self) -> None:
-        """Force what was written to the disk, if anything was and `sync` is not "none"."""
-        if self._unsynced and self._sync != "none" and self._fd >= 0:
+        """Force what was written to the disk, if anything was and the policy is not "none"."""
+        if self._unsynced and self.sync_policy != "none" and self._fd >= 0:
             self._unsynced = False
             os.fdatasync(self._fd)
 
     def append(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> int:
         """Append one record and return its `seq`.
 
-        `fields` is a record without v, seq, time, prev and hash; `scrub` redacts each text in
-        it, so that what it takes out can't change what the record is. Raises `TrailUnavailable`, with nothing counted: the next record takes the place.
+        `fields` is a record without v, seq, time, prev and hash; `scrub` redacts each text in it,
+        so that what it takes out can't change what the record is. Raises `TrailUnavailable`, with
+        nothing counted: the next record takes the place.
         """
         self._follow_the_path()
         seq = self._seq + 1
@@ -107,7 +108,7 @@ class Journal:
         line, digest = seal(b'%s,"prev":"%s"}' % (data[:-1], self._prev.encode()))
         self._write(b"\n" + line if self._mid_line else line)
         self._seq, self._prev, self._torn, self._unsynced = seq, digest, 0, True
-        if self._sync == "each":
+        if self.sync_policy == "each":
             self.sync()
         return seq
 

@@ -63,12 +63,16 @@ def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
 
 
 class Redactor:
-    """Redaction for one configuration; `secrets` are the accounts' keys."""
+    """Redaction for one configuration.
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    `secrets` are the accounts' keys, which always go; `by_looks` takes out what looks like one too.
+    """
+
+    def __init__(self, secrets: Iterable[str], *, by_looks: bool = True) -> None:
         known = tuple(secrets)
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
+        self._by_looks = by_looks
 
     def __repr__(self) -> str:
         return "Redactor(...)"
@@ -86,7 +90,7 @@ class Redactor:
         for secret in _forms_of(also) if also else ():
             if secret in text:
                 text = text.replace(secret, REDACTED)
-        if _PREFILTER.search(text) is None:
+        if not self._by_looks or _PREFILTER.search(text) is None:
             return text
         text = _CREDENTIALS.sub(REDACTED, text)
         return _AFTER_A_NAME.sub(_keep_name, text)

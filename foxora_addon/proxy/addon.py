@@ -138,6 +138,7 @@ class Foxora:
                 f"the gateway {rules.gateway} is this proxy itself; set gateway.base_url"
             )
         self._trail.on_failure = config.audit.on_failure
+        self._trail.journal.sync_policy = config.audit.sync
         self.desk.take(rules, self._trail, self._listeners)
         self._stamp = _stamp_of(config.file)
         for warning in config.warnings if config != self._config else ():

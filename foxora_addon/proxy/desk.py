@@ -8,9 +8,10 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 
+from cachetools import TTLCache
 from mitmproxy import http, tls
 from mitmproxy.connection import Client
 
@@ -28,6 +29,8 @@ from foxora_addon.rules import Rules
 
 _log = logging.getLogger(__name__)
 
+_MOST_FAILURES = 10_000
+
 
 def _new_id() -> str:
     return f"ex_{uuid.uuid4().hex}"
@@ -41,7 +44,9 @@ class FlowDesk:
         self._listeners: Callable[[], flows.Listeners] = frozenset
         self._open: dict[str, Exchange] = {}
         self._flows: dict[str, http.HTTPFlow] = {}
-        self._failures: dict[str, failures.Worded] = {}
+        # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
+        self._failures: MutableMapping[str, failures.Worded] = TTLCache(_MOST_FAILURES, ttl=60)
+        self._failed_ids: MutableMapping[str, str] = TTLCache(_MOST_FAILURES, ttl=60)
         self._seen: set[str] = set()
         self._closed: str | None = "it is starting"
 
@@ -325,6 +330,7 @@ class FlowDesk:
         if worded.error is not None:  # what we did ourselves explains what the host saw
             worded = self._failures.get(flow.id) or worded
         self._failures[flow.id] = worded
+        self._failed_ids[flow.id] = exchange.id
         now = _now()
         if exchange.may("record"):  # the upload was cut before there was a decision
             exchange.refusal = exchange.refusal or worded.error or self._unavailable()
@@ -343,7 +349,7 @@ class FlowDesk:
         worded = self._failures.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
-        return flows.response_of(worded.error, flow.id)
+        return flows.response_of(worded.error, self._failed_ids.get(flow.id) or _new_id())
 
     # What all of it shares.
 

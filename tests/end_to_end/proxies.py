@@ -59,8 +59,8 @@ class Proxy:
 
     def records(self) -> list[dict[str, Any]]:
         """The whole records of the trail, in their order."""
-        lines = self.trail.read_text("utf-8").splitlines()
-        return [json.loads(line) for line in lines]
+        lines = self.trail.read_text("utf-8").splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
     def answer_records(self, exchange: str) -> list[dict[str, Any]]:
         """The response records of one exchange."""
@@ -122,6 +122,22 @@ def running_proxy(
     with _process(command, folder, environment or {}) as process:
         wait_until(lambda: _serves(process, proxy), lambda: f"no proxy: {proxy.output}")
         yield proxy
+
+
+@contextlib.contextmanager
+def running_command(command: Sequence[str], folder: Path, port: int) -> Iterator[None]:
+    """Any of mitmproxy's programs with the addon, once it answers on its port."""
+    url = f"http://127.0.0.1:{port}/"
+    with _process(command, folder, {}) as process, direct_client() as client:
+
+        def serves() -> bool:
+            assert process.poll() is None, (folder / "output.log").read_text("utf-8", "replace")
+            with contextlib.suppress(httpx.TransportError):
+                return client.get(url).status_code == 404
+            return False
+
+        wait_until(serves, lambda: (folder / "output.log").read_text("utf-8", "replace"))
+        yield
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ def test_prefixes_are_the_root_or_begin_and_do_not_end_with_a_slash(preset: Pres
 def test_every_credential_of_a_provider_is_found_and_taken_out(preset: Preset) -> None:
     for header in preset.credential_headers:
         cleaned = clean([(header.encode(), f"Bearer {KEY}".encode())], "/v1/models")
-        assert (cleaned.key, cleaned.fields) == (KEY, ())
+        assert cleaned.key == KEY
+        assert KEY.encode() not in b"".join(b"".join(field) for field in cleaned.fields)
     for parameter in preset.credential_parameters:
         cleaned = clean([], f"/v1/models?{parameter}={KEY}&a=b")
         assert (cleaned.key, cleaned.target) == (KEY, "/v1/models?a=b")

@@ -1,0 +1,293 @@
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.reader import records_of, verify
+from foxora_addon.audit.record import RECORD
+from foxora_addon.audit.redaction import Redactor
+from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is
+
+APPENDING = """
+import sys
+from pathlib import Path
+from foxora_addon.audit.journal import Journal
+from tests.builders import NOON, a_request_of, a_response_of, as_it_is
+
+journal = Journal.open(Path(sys.argv[1]), sync="none", wall_clock=lambda: NOON)
+print("open", flush=True)
+for number in range(1_000_000):
+    journal.append(a_request_of(f"{sys.argv[2]}-{number}", b"a" * 500), as_it_is)
+    journal.append(a_response_of(f"{sys.argv[2]}-{number}"), as_it_is)
+    if number == 20:
+        print("busy", flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "trail.jsonl"
+
+
+@pytest.fixture
+def journal(path: Path) -> Iterator[Journal]:
+    journal = opened(path)
+    yield journal
+    journal.close()
+
+
+def opened(path: Path) -> Journal:
+    return Journal.open(path, sync="none", wall_clock=lambda: NOON)
+
+
+def lines_of(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def test_a_record_is_in_the_file_when_append_returns(journal: Journal, path: Path) -> None:
+    assert journal.append(a_request_of("x1"), as_it_is) == 1
+    assert journal.append(a_response_of("x1"), as_it_is) == 2
+
+    first, second = (json.loads(line) for line in lines_of(path))
+    assert second["prev"] == first["hash"]
+    assert first["time"] == "2026-11-23T12:00:00.000000Z"
+    for record in (first, second):
+        RECORD.validate_python(record)
+    assert verify(path).problem is None
+
+
+def test_only_the_owner_can_read_it(journal: Journal, path: Path) -> None:
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_second_writer_is_refused_until_the_first_is_done(journal: Journal, path: Path) -> None:
+    with pytest.raises(TrailUnavailable, match="written by another proxy"):
+        opened(path)
+
+    journal.close()
+    opened(path).close()
+
+
+def test_to_close_twice_is_to_close_once(path: Path) -> None:
+    journal = opened(path)
+    journal.close()
+    journal.close()
+
+
+@pytest.mark.parametrize("sync", ["none", "interval", "each"])
+def test_each_way_to_sync_writes_the_same(path: Path, sync: str) -> None:
+    journal = Journal.open(path, sync=sync, wall_clock=lambda: NOON)  # type: ignore[arg-type]  # parametrized
+    journal.append(a_request_of("x1"), as_it_is)
+    journal.sync_if_due(100.0)
+    journal.sync_if_due(100.5)
+    journal.close()
+
+    assert verify(path).records == 1
+
+
+def test_reopened_it_goes_on_with_seq_and_chain(path: Path) -> None:
+    a_trail(path, exchanges=2)
+    journal = opened(path)
+
+    assert journal.append(a_request_of("x2"), as_it_is) == 5
+    journal.close()
+    assert verify(path).records == 5
+    assert verify(path).open == ("x2",)
+
+
+@pytest.mark.parametrize("kept", [1, 8, 60, 200, -2])
+def test_a_torn_last_line_is_closed_off_and_on_record(path: Path, kept: int) -> None:
+    a_trail(path, exchanges=1)
+    whole = path.read_bytes()
+    before = whole + lines_of(path)[-1][:kept]
+    path.write_bytes(before)
+    journal = opened(path)
+    journal.append(a_request_of("x9"), as_it_is)
+    journal.append(a_response_of("x9"), as_it_is)
+    journal.close()
+
+    assert path.read_bytes().startswith(before + b"\n")
+    recovered = [record["recovered"] for record in records_of(path)]
+    assert recovered == [None, None, len(before) - len(whole), None]
+    assert verify(path).problem is None
+
+
+def test_a_record_that_lacks_its_line_break_alone_is_whole(path: Path) -> None:
+    a_trail(path, exchanges=1)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert verify(path).records == 2
+
+    journal = opened(path)
+    journal.append(a_request_of("x9"), as_it_is)
+    journal.close()
+
+    assert [record["recovered"] for record in records_of(path)] == [None, None, None]
+    assert verify(path).records == 3
+
+
+@pytest.mark.parametrize("kept", [1, 10, 100])
+def test_a_torn_first_line_is_closed_off(path: Path, kept: int) -> None:
+    a_trail(path, exchanges=1)
+    path.write_bytes(path.read_bytes()[:kept])
+
+    journal = opened(path)
+    assert journal.append(a_request_of("x1"), as_it_is) == 1
+    journal.close()
+
+    assert next(records_of(path))["recovered"] == kept
+    assert verify(path).problem is None
+
+
+@pytest.mark.parametrize("text", [b"hello\n", b"{}\n", b'{"seq":1}', b"\n"])
+def test_a_file_that_is_no_trail_is_left_alone(path: Path, text: bytes) -> None:
+    path.write_bytes(text)
+
+    with pytest.raises(TrailUnavailable, match="is no trail"):
+        opened(path)
+    assert path.read_bytes() == text
+
+
+def test_the_last_record_is_found_behind_any_tail(path: Path) -> None:
+    a_trail(path, exchanges=1)
+    with path.open("ab") as stream:
+        stream.write(b"x" * 2_500_000)
+
+    journal = opened(path)
+    assert journal.append(a_request_of("x9"), as_it_is) == 3
+    journal.close()
+    assert verify(path).problem is None
+
+
+def test_deleted_under_us_it_is_made_again(journal: Journal, path: Path) -> None:
+    journal.append(a_request_of("x1"), as_it_is)
+    first = json.loads(path.read_bytes())
+    path.unlink()
+    journal.append(a_response_of("x1"), as_it_is)
+
+    (record,) = records_of(path)
+    assert (record["seq"], record["prev"]) == (2, first["hash"])
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_moved_away_it_is_made_again_and_the_old_one_is_let_go(
+    journal: Journal, path: Path
+) -> None:
+    journal.append(a_request_of("x1"), as_it_is)
+    moved = path.rename(path.with_suffix(".1"))
+    journal.append(a_response_of("x1"), as_it_is)
+
+    assert len(lines_of(moved)) == len(lines_of(path)) == 1
+    opened(moved).close()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_a_full_disk_is_told_and_the_next_record_takes_the_place(
+    journal: Journal, path: Path
+) -> None:
+    journal.append(a_request_of("x1"), as_it_is)
+    kept = path.rename(path.with_suffix(".1"))
+    path.symlink_to("/dev/full")
+    with pytest.raises(TrailUnavailable, match="No space left"):
+        journal.append(a_response_of("x1"), as_it_is)
+
+    path.unlink()
+    with kept.open("rb") as stream:
+        before = stream.read()
+    assert journal.append(a_response_of("x1"), as_it_is) == 2
+    path.write_bytes(before + path.read_bytes())
+    assert verify(path).problem is None
+
+
+def test_a_folder_that_is_gone_is_told(journal: Journal, path: Path) -> None:
+    path.unlink()
+    path.parent.rename(path.parent.with_name("elsewhere"))
+
+    with pytest.raises(TrailUnavailable, match="can't be opened"):
+        journal.append(a_request_of("x1"), as_it_is)
+    path.parent.mkdir()
+    assert journal.append(a_request_of("x1"), as_it_is) == 1
+
+
+@given(writes=st.lists(st.integers(0, 900), min_size=1, max_size=6))
+@settings(max_examples=60)
+def test_short_writes_leave_a_trail_that_verifies(
+    tmp_path_factory: pytest.TempPathFactory, writes: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("short") / "trail.jsonl"
+    real = os.write
+    with pytest.MonkeyPatch.context() as patch:
+        left = iter(writes)
+        journal = opened(path)
+        journal.append(a_request_of("x0"), as_it_is)
+        patch.setattr(os, "write", lambda fd, data: real(fd, data[: next(left, len(data))]))
+        for number in range(1, len(writes) + 2):
+            try:
+                journal.append(a_request_of(f"x{number}"), as_it_is)
+            except TrailUnavailable:
+                continue
+        journal.close()
+
+    report = verify(path)
+    assert report.problem is None
+    assert report.torn_tail_bytes == 0
+    assert report.records == len(list(records_of(path))) >= 2
+
+
+@pytest.mark.parametrize(
+    "key", ["response", "body_encoding", '","body":"', "nfake-secret", "exchange"]
+)
+def test_no_key_that_a_client_may_choose_breaks_a_record(
+    journal: Journal, path: Path, key: str
+) -> None:
+    redactor = Redactor([])
+    text = f"{key} \nfake-secret response".encode()
+    journal.append(a_request_of("x1", text), lambda text: redactor.scrub(text, (key,)))
+    journal.append(a_response_of("x1", text), lambda text: redactor.scrub(text, (key,)))
+
+    for record in records_of(path):
+        RECORD.validate_python(record)
+        assert key not in record["body"]
+    assert verify(path).problem is None
+
+
+def test_names_and_texts_of_a_folded_message_are_redacted(journal: Journal, path: Path) -> None:
+    fields = a_response_of("x1") | {"message": {"sk-fake-name": [{"content": "my sk-fake-name"}]}}
+    redactor = Redactor(["sk-fake-name"])
+    journal.append(fields, redactor.scrub)
+
+    assert b"sk-fake-name" not in path.read_bytes()
+
+
+def test_a_lone_surrogate_is_written_as_a_json_escape(journal: Journal, path: Path) -> None:
+    journal.append(a_request_of("x1") | {"model": "\udcff"}, as_it_is)
+
+    assert next(records_of(path))["model"] == "\udcff"
+    assert verify(path).problem is None
+
+
+@pytest.mark.real_server
+def test_killed_at_any_moment_it_leaves_a_trail_that_verifies(path: Path) -> None:
+    root = Path(__file__).parents[2]
+    for run in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", APPENDING, str(path), str(run)],
+            cwd=root,
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"open\n"
+            assert process.stdout.readline() == b"busy\n"
+            process.send_signal(signal.SIGKILL)
+
+    report = verify(path)
+    assert report.problem is None
+    assert report.exchanges > 60

@@ -1,0 +1,143 @@
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foxora_addon.audit.redaction import REDACTED, Redactor
+from tests.builders import ACCOUNT_KEY, APP_KEY
+
+REDACTOR = Redactor([ACCOUNT_KEY])
+ODD_KEY = 'fake "quoted" key\\with/ünusual\tparts'
+SECRETS = st.sampled_from([ACCOUNT_KEY, APP_KEY, ODD_KEY])
+TEXTS = st.text(max_size=30)
+
+
+def forms_of(secret: str) -> list[str]:
+    return [
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        quote(secret, safe=""),
+        base64.b64encode(secret.encode()).decode(),
+        base64.b64encode(b":" + secret.encode()).decode(),
+        base64.b64encode(secret.encode() + b":").decode(),
+    ]
+
+
+@given(SECRETS, TEXTS, TEXTS, st.integers(0, 6))
+def test_a_known_secret_survives_in_no_form(
+    secret: str, before: str, after: str, form: int
+) -> None:
+    written = forms_of(secret)[form]
+    scrubbed = REDACTOR.scrub(before + written + after, (APP_KEY, ODD_KEY))
+
+    assert not [form for form in forms_of(secret) if form in scrubbed]
+    assert REDACTED in scrubbed
+
+
+@given(SECRETS, st.binary(max_size=12), st.binary(max_size=12))
+def test_a_known_secret_does_not_survive_inside_of_base64(
+    secret: str, before: bytes, after: bytes
+) -> None:
+    text = base64.b64encode(before + secret.encode() + after).decode()
+    scrubbed = REDACTOR.scrub(text, (APP_KEY, ODD_KEY))
+
+    assert REDACTED in scrubbed
+    assert len(scrubbed) < len(text)
+
+
+@given(st.lists(st.one_of(TEXTS, SECRETS, st.sampled_from(["Bearer ", "?key=", "api-key: "]))))
+def test_to_scrub_twice_is_to_scrub_once(pieces: list[str]) -> None:
+    once = REDACTOR.scrub("".join(pieces), (APP_KEY, ODD_KEY))
+
+    assert REDACTOR.scrub(once, (APP_KEY, ODD_KEY)) == once
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sk-proj-obviously-fake-0123456789",
+        "foxora_pk_obviously-fake",
+        "eyJmYWtlZmFrZQ.eyJmYWtlZmFrZQ.ZmFrZQ",
+        "AKIAFAKEFAKEFAKEFAKE",
+        "ghp_" + "fake" * 8,
+        "AIza" + "fake" * 9,
+        "xoxb-1234-fakefakefake",
+        "gsk_" + "fake" * 6,
+        "hf_" + "fake" * 6,
+    ],
+)
+def test_what_looks_like_a_credential_goes(text: str) -> None:
+    assert REDACTOR.scrub(f"it is {text}.").startswith(f"it is {REDACTED}")
+    assert text not in REDACTOR.scrub(json.dumps({"a": text}))
+
+
+@pytest.mark.parametrize(
+    ("text", "scrubbed"),
+    [
+        ("Authorization: Bearer abcdefgh12", f"Authorization: Bearer {REDACTED}"),
+        ("authorization: Basic Zm9vOmJhcg==", f"authorization: Basic {REDACTED}"),
+        ("/v1?api-key=abcdefgh12&a=b", f"/v1?api-key={REDACTED}&a=b"),
+        ('{"api-key": "abcdefgh12"}', f'{{"api-key": "{REDACTED}"}}'),
+    ],
+)
+def test_what_follows_the_name_of_a_credential_goes(text: str, scrubbed: str) -> None:
+    assert REDACTOR.scrub(text) == scrubbed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The key to success is a bearer of good news.",
+        "task-oriented risk-averse desk-bound",
+        "the basic idea",
+        "sk-short",
+        "skeleton key=1",
+    ],
+)
+def test_plain_speech_stays(text: str) -> None:
+    assert REDACTOR.scrub(text) == text
+
+
+@pytest.mark.parametrize("header", ["", "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\n"])
+def test_a_private_key_goes_whole(header: str) -> None:
+    begin, end = (f"-----{word} RSA PRIVATE KEY-----" for word in ("BEGIN", "END"))
+    text = f"before\n{begin}\n{header}ZmFrZQ+/=\nZmFrZQ==\n{end}\nafter"
+
+    assert REDACTOR.scrub(text) == f"before\n{REDACTED}\nafter"
+
+
+@given(st.lists(st.one_of(TEXTS, SECRETS, st.just("-----BEGIN PRIVATE KEY-----")), max_size=4))
+@settings(max_examples=100)
+def test_json_text_of_ordinary_keys_stays_json(texts: list[str]) -> None:
+    body = json.dumps({"outer": texts, "inner": json.dumps(texts), "end": "utf-8"})
+
+    scrubbed = json.loads(REDACTOR.scrub(body, (APP_KEY,)))
+
+    assert list(scrubbed) == ["outer", "inner", "end"]
+    assert len(scrubbed["outer"]) == len(texts)
+
+
+def test_short_secrets_are_not_looked_for() -> None:
+    assert REDACTOR.scrub("a test of tests", ("test",)) == "a test of tests"
+
+
+def test_hostile_text_costs_linear_time() -> None:
+    for text in ("-----BEGIN PRIVATE KEY-----" * 4_000, "eyJ" * 30_000, "?key=" * 20_000):
+        assert REDACTOR.scrub(text + "-----!").endswith("-----!")
+
+
+def test_fingerprints_match_for_equal_keys_and_under_equal_accounts_only() -> None:
+    again, other = Redactor([ACCOUNT_KEY]), Redactor(["foxora_sk_test_another-fake"])
+
+    assert REDACTOR.fingerprint(APP_KEY) == again.fingerprint(APP_KEY)
+    assert REDACTOR.fingerprint(APP_KEY) != REDACTOR.fingerprint(APP_KEY + "x")
+    assert REDACTOR.fingerprint(APP_KEY) != other.fingerprint(APP_KEY)
+    assert APP_KEY not in REDACTOR.fingerprint(APP_KEY)
+
+
+def test_a_redactor_shows_no_secret() -> None:
+    assert ACCOUNT_KEY not in repr(REDACTOR)

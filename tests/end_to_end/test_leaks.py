@@ -1,0 +1,214 @@
+"""No secret is found anywhere that it has no business to be, however a call ends.
+
+One proxy takes calls that succeed, are refused, and fail at the gateway; all of them carry every
+secret. Once it is stopped, all that it left behind is searched.
+"""
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.end_to_end.proxies import (
+    Proxy,
+    direct_client,
+    running_gateway,
+    running_proxy,
+    wait_until,
+)
+
+pytestmark = pytest.mark.real_server
+
+FOXORA_KEY = "foxora_sk_live_fake7Hq2Zr9Lm4Xw"
+APP_SECRETS = {
+    "authorization": "sk-fake-authorization-1a2b3c4d",
+    "api-key": "fake-azure-key-5e6f7a8b9c0d",
+    "x-api-key": "sk-ant-fake-1f2e3d4c5b6a",
+    "query": "fake-query-key-9z8y7x6w",
+    "cookie": "fake-session-q1w2e3r4t5",
+    "organisation": "org-fake0p9o8i7u6y",
+    "project": "proj_fake5t4r3e2w1q",
+}
+HEADERS = {
+    "Authorization": f"Bearer {APP_SECRETS['authorization']}",
+    "api-key": APP_SECRETS["api-key"],
+    "x-api-key": APP_SECRETS["x-api-key"],
+    "Cookie": f"session={APP_SECRETS['cookie']}; theme=dark",
+    "X-Debug-Copy": f"sent {APP_SECRETS['authorization']} with it",
+    "X-Azure-Copy": APP_SECRETS["api-key"],
+    "OpenAI-Organization": APP_SECRETS["organisation"],
+    "OpenAI-Project": APP_SECRETS["project"],
+}
+TARGET = f"/chat/completions?api-key={APP_SECRETS['query']}&api-version=2024-10-21"
+CALL: dict[str, Any] = {
+    "model": "gpt-4o-mini",
+    "messages": [{"role": "user", "content": "Who answers me here?"}],
+}
+ECHO = f"No such key: Bearer {FOXORA_KEY}"
+FAULTS: dict[str, dict[str, Any]] = {
+    "a plain failure": {"status": 500},
+    "a refusal that echoes the key in JSON": {
+        "status": 401,
+        "body": json.dumps({"error": {"code": "bad", "message": ECHO, "param": "model"}}),
+        "type": "application/json",
+    },
+    "a page that echoes the key": {
+        "status": 502,
+        "body": f"<html><body>{ECHO}</body></html>",
+        "type": "text/html",
+    },
+    "a text that echoes the key": {"status": 400, "body": ECHO, "type": "text/plain"},
+    "garbage": {"garbage": True},
+    "a close before the head": {"close_before_head": True},
+    "a cut stream": {"cut_after": 1},
+    "an error event in the stream": {"error_event": True},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """All that calls left behind: what clients were told, what the gateway got, what is on disk."""
+
+    answers: dict[str, bytes]
+    statuses: dict[str, int]
+    received: list[dict[str, Any]]
+    left: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def aftermath(tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
+    folder = tmp_path_factory.mktemp("leaks")
+    flows = folder / "proxy" / "flows.mitm"
+    with running_gateway(folder / "gateway") as origin:
+        environment = {"FOXORA_BASE_URL": f"{origin}/v1", "FOXORA_API_KEY": FOXORA_KEY}
+        options = ("-w", str(flows), "--set", "flow_detail=4")
+        with running_proxy(folder / "proxy", options, environment) as proxy:
+            answers = dict(all_calls(proxy, origin))
+        with direct_client() as client:
+            received = client.get(f"{origin}/_mock/log").json()
+    return Aftermath(
+        {name: bytes_of(answer) for name, answer in answers.items()},
+        {name: answer.status_code for name, answer in answers.items()},
+        received,
+        {
+            "trail": proxy.trail.read_bytes(),
+            "output": proxy.output.encode(),
+            "flows": flows.read_bytes(),
+        },
+    )
+
+
+def all_calls(proxy: Proxy, origin: str) -> Iterator[tuple[str, httpx.Response]]:
+    """Every call's name and answer."""
+    with direct_client() as client:
+
+        def post(call: object, target: str = TARGET, **headers: str) -> httpx.Response:
+            return client.post(
+                f"{proxy.base_url}{target}", json=call, headers={**HEADERS, **headers}
+            )
+
+        yield "an answer", post(CALL)
+        yield "a stream", post({**CALL, "stream": True})
+        yield "no model", post({"messages": CALL["messages"]})
+        yield "a foreign page", post(CALL, "/chat/completions", Origin="https://evil.example")
+        yield "a dot segment", post(CALL, "/%2e%2e/admin")
+        yield "no such route", post(CALL, f"/nothing/here?api_key={APP_SECRETS['query']}")
+        yield "no key", client.post(f"{proxy.base_url}/chat/completions", json=CALL)
+        for name, fault in FAULTS.items():
+            queued = client.post(f"{origin}/_mock/faults", json=[fault])
+            assert queued.status_code == 200, queued.text
+            is_stream = "stream" in name
+            try:
+                yield name, post({**CALL, "stream": is_stream})
+            except httpx.RemoteProtocolError:
+                assert is_stream, name  # a stream that was cut is cut for the client, too
+
+
+def bytes_of(answer: httpx.Response) -> bytes:
+    """An answer as the client got it: its headers and its body."""
+    head = b"\r\n".join(name + b": " + value for name, value in answer.headers.raw)
+    return head + b"\r\n\r\n" + answer.content
+
+
+def spellings(secret: str) -> set[bytes]:
+    """The ways in which a secret may stand somewhere."""
+    return {
+        secret.encode(),
+        quote(secret, safe="").encode(),
+        base64.b64encode(secret.encode()).rstrip(b"="),
+        json.dumps(secret)[1:-1].encode(),
+    }
+
+
+def found_in(content: bytes) -> list[str]:
+    """The names of the secrets that stand in it."""
+    secrets = {**APP_SECRETS, "the Foxora key": FOXORA_KEY}
+    lowered = content.lower()
+    return [
+        name
+        for name, secret in secrets.items()
+        if any(spelling.lower() in lowered for spelling in spellings(secret))
+    ]
+
+
+def test_the_calls_ended_in_all_the_ways_that_are_meant(aftermath: Aftermath) -> None:
+    statuses = aftermath.statuses
+    assert statuses["an answer"] == statuses["a stream"] == 200
+    assert statuses["no model"] == statuses["a dot segment"] == 400
+    assert statuses["a foreign page"] == 403
+    assert statuses["no key"] == 401
+    assert statuses["no such route"] == 404
+    assert statuses["a plain failure"] == 500
+    assert statuses["a refusal that echoes the key in JSON"] == 401
+    assert statuses["garbage"] == statuses["a close before the head"] == 502
+
+
+@pytest.mark.parametrize("place", ["trail", "output", "flows"])
+def test_nothing_that_is_kept_has_a_secret(aftermath: Aftermath, place: str) -> None:
+    content = aftermath.left[place]
+    assert b"chat/completions" in content
+    assert found_in(content) == []
+
+
+def test_no_answer_has_a_secret(aftermath: Aftermath) -> None:
+    found = {name: found_in(answer) for name, answer in aftermath.answers.items()}
+    assert {name: secrets for name, secrets in found.items() if secrets} == {}
+
+
+def test_the_gateway_gets_the_foxora_key_and_no_other_secret(aftermath: Aftermath) -> None:
+    assert len(aftermath.received) >= 2 + len(FAULTS)
+    for received in aftermath.received:
+        headers = {name.lower(): value for name, value in received["headers"]}
+        assert headers["authorization"] == f"Bearer {FOXORA_KEY}"
+        others = {**headers, "authorization": ""}
+        assert found_in(json.dumps({**received, "headers": others}).encode()) == []
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_a_text_that_quotes_the_foxora_key_is_redacted_in_the_trail(
+    quoting_proxy: Proxy, is_stream: bool
+) -> None:
+    encoded = base64.b64encode(FOXORA_KEY.encode()).decode()
+    text = f"What is {FOXORA_KEY}, and what {encoded}?"
+    call = {**CALL, "messages": [{"role": "user", "content": text}], "stream": is_stream}
+    with direct_client() as client:
+        answer = client.post(
+            f"{quoting_proxy.base_url}/chat/completions", json=call, headers=HEADERS
+        )
+    assert answer.status_code == 200
+    exchange = answer.headers["x-foxora-exchange"]
+    wait_until(lambda: bool(quoting_proxy.answer_records(exchange)))
+    assert "What is" in quoting_proxy.trail.read_text("utf-8")
+    assert found_in(quoting_proxy.trail.read_bytes()) == []
+
+
+@pytest.fixture(scope="module")
+def quoting_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    environment = {"FOXORA_API_KEY": FOXORA_KEY}
+    with running_proxy(tmp_path_factory.mktemp("quoted"), environment=environment) as proxy:
+        yield proxy

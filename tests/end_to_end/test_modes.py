@@ -1,0 +1,209 @@
+"""What is a call for the gateway, what is refused, and what passes the proxy untouched."""
+
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openai import AzureOpenAI, DefaultHttpxClient, OpenAI
+
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    ON_MOCK,
+    Proxy,
+    direct_client,
+    free_port,
+    running_decoy,
+    running_proxy,
+)
+
+pytestmark = pytest.mark.real_server
+
+HELLO: Any = [{"role": "user", "content": "Who answers me here?"}]
+CALL: dict[str, Any] = {"model": "gpt-4o-mini", "messages": HELLO}
+BEARER = {"Authorization": f"Bearer {APP_KEY}"}
+AZURE = "fox-demo.openai.azure.com"
+
+
+def test_reverse_mode_serves_the_api_at_its_port(tmp_path: Path) -> None:
+    port = free_port()
+    options = [*ON_MOCK, "--mode", f"reverse:https://api.openai.com@{port}"]
+    with (
+        running_proxy(tmp_path, options, port=port) as proxy,
+        OpenAI(
+            api_key=APP_KEY,
+            base_url=proxy.base_url,
+            http_client=DefaultHttpxClient(trust_env=False),
+            max_retries=0,
+        ) as client,
+    ):
+        answer = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)
+        records = proxy.records()
+    assert answer.choices[0].message.content
+    assert [record["event"] for record in records] == ["request", "response"]
+
+
+def test_an_azure_deployment_becomes_the_model(proxy: Proxy) -> None:
+    with AzureOpenAI(
+        api_key=APP_KEY,
+        azure_endpoint=proxy.url,
+        api_version="2024-10-21",
+        http_client=DefaultHttpxClient(trust_env=False),
+        max_retries=0,
+    ) as client:
+        answer = client.chat.completions.with_raw_response.create(model="gpt-4o", messages=HELLO)
+    assert answer.parse().model == "gpt-4o"
+    [record] = proxy.answer_records(answer.headers["x-foxora-exchange"])
+    assert record["status"] == 200
+
+
+def test_an_azure_host_is_ours_behind_the_https_proxy(proxy: Proxy) -> None:
+    trust = ssl.create_default_context(cafile=proxy.certificate)
+    target = f"https://{AZURE}/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
+    with httpx.Client(proxy=proxy.url, verify=trust, trust_env=False) as client:
+        answer = client.post(target, json={"messages": HELLO}, headers={"api-key": APP_KEY})
+    assert answer.status_code == 200
+    assert answer.json()["model"] == "gpt-4o"
+
+
+def test_a_base_url_without_v1_leads_to_the_same_calls(proxy: Proxy) -> None:
+    with OpenAI(
+        api_key=APP_KEY,
+        base_url=proxy.url,
+        http_client=DefaultHttpxClient(trust_env=False),
+        max_retries=0,
+    ) as client:
+        answer = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)
+    assert answer.choices[0].message.content
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str, str]:
+    """Status, code and who refused, of an answer in the documented shape."""
+    error = answer.json()["error"]
+    assert set(error) == {"code", "message", "param"}
+    return answer.status_code, error["code"], answer.headers["x-foxora-source"]
+
+
+@pytest.mark.parametrize("path", ["/", "/favicon.ico", "/admin/login", "/v1"])
+def test_a_path_unlike_the_api_is_404_in_json(proxy: Proxy, path: str) -> None:
+    with direct_client() as client:
+        answer = client.get(f"{proxy.url}{path}", headers=BEARER)
+    assert refusal(answer) == (404, "not_found", "addon")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:8080"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+    ids=lambda headers: " ".join(*headers.items()),
+)
+def test_a_foreign_page_or_name_is_refused(proxy: Proxy, headers: dict[str, str]) -> None:
+    with direct_client() as client:
+        answer = client.post(
+            f"{proxy.base_url}/chat/completions", json=CALL, headers={**BEARER, **headers}
+        )
+    assert refusal(answer) == (403, "forbidden_origin", "addon")
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v1/../admin",
+        "/v1/chat/../../admin",
+        "/v1/%2e%2e/admin",
+        "/v1/%252e%252e/admin",
+        "/v1/..%2fadmin",
+        "/v1/..%5cadmin",
+        "/v1/./models",
+        "/v1/models;/../admin",
+        "/openai/deployments/../chat/completions",
+    ],
+)
+def test_a_dot_segment_is_refused(proxy: Proxy, target: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+    connection.request("POST", target, json.dumps(CALL), BEARER)
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    connection.close()
+    assert (answer.status, error["code"]) == (400, "invalid_request")
+
+
+@pytest.mark.parametrize("target", ["/v1/../admin", "/v1/%2e%2e/admin"])
+def test_a_dot_segment_is_refused_where_the_proxy_is_a_proxy(proxy: Proxy, target: str) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+    connection.request("POST", f"http://api.openai.com{target}", json.dumps(CALL), BEARER)
+    answer = connection.getresponse()
+    error = json.loads(answer.read())["error"]
+    connection.close()
+    assert (answer.status, error["code"]) == (400, "invalid_request")
+
+
+def test_tls_to_a_host_that_is_not_ours_is_not_opened(proxy: Proxy, tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = self_signed(tmp_path)
+    tls.load_cert_chain(*certificate)
+    trust = ssl.create_default_context(cafile=certificate[0])
+    with running_decoy(tls) as decoy:
+        tunnel = connected(proxy, f"localhost:{decoy.port}")
+        with trust.wrap_socket(tunnel, server_hostname="localhost") as connection:
+            presented = connection.getpeercert(binary_form=True)
+            connection.sendall(
+                b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                b"Authorization: " + BEARER["Authorization"].encode() + b"\r\n\r\n"
+            )
+            said = b"".join(iter(lambda: connection.recv(4096), b""))
+    assert presented == ssl.PEM_cert_to_DER_cert(certificate[0].read_text())
+    assert said.endswith(b"decoy")
+    assert decoy.seen[0]["authorization"] == BEARER["Authorization"]
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate of nobody's for localhost, and its key."""
+    certificate, key = folder / "decoy.pem", folder / "decoy.key"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=localhost"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-addext", "subjectAltName=DNS:localhost"),
+            *("-keyout", str(key), "-out", str(certificate)),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=20,
+    )
+    return certificate, key
+
+
+def connected(proxy: Proxy, authority: str) -> socket.socket:
+    """A tunnel through the proxy, as CONNECT opens it."""
+    tunnel = socket.create_connection(("127.0.0.1", proxy.port), 20)
+    tunnel.sendall(f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n".encode())
+    head = b""
+    while b"\r\n\r\n" not in head:
+        piece = tunnel.recv(1)
+        assert piece, f"no tunnel: {head!r}"
+        head += piece
+    assert b" 200 " in head.partition(b"\r\n")[0]
+    return tunnel
+
+
+def test_a_plain_request_to_a_host_that_is_not_ours_passes_untouched(proxy: Proxy) -> None:
+    headers = {**BEARER, "Cookie": "session=fake-cookie", "X-Foxora-Anything": "stays"}
+    with running_decoy() as decoy, httpx.Client(proxy=proxy.url, trust_env=False) as client:
+        answer = client.post(
+            f"http://127.0.0.1:{decoy.port}/v1/chat/completions", json=CALL, headers=headers
+        )
+    assert answer.text == "decoy"
+    [seen] = decoy.seen
+    assert {name: seen[name.lower()] for name in headers} == headers
+    assert f"127.0.0.1:{decoy.port}" not in proxy.trail.read_text("utf-8")

@@ -1,0 +1,131 @@
+"""Starts, refused starts and live changes: the proxy serves by valid rules or not at all."""
+
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    BIN,
+    ON_MOCK,
+    ROOT,
+    Proxy,
+    arguments,
+    direct_client,
+    free_port,
+    run_to_its_end,
+    running_decoy,
+    running_proxy,
+    wait_until,
+)
+
+pytestmark = pytest.mark.real_server
+
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Who is it?"}]}
+NAMELESS = {"messages": CALL["messages"]}
+BEARER = {"Authorization": f"Bearer {APP_KEY}"}
+KEY = {"FOXORA_API_KEY": "foxora_sk_live_fake0123456789"}
+SCRIPT = ROOT / "foxora_addon" / "proxy" / "script.py"
+
+MISTAKES = {
+    "an unknown key": ("gateway:\n  bse_url: mock\n", (), KEY, "did you mean base_url?"),
+    "no key variable": ("", (), {}, "FOXORA_API_KEY is not set"),
+    "a named key variable that is not set": (
+        "accounts:\n  - name: acme\n    key: {env: ACME_FAKE_KEY}\n",
+        (),
+        {},
+        "ACME_FAKE_KEY",
+    ),
+    "requests sent before they are checked": (
+        "",
+        (*ON_MOCK, "--set", "stream_large_bodies=1m"),
+        {},
+        "stream_large_bodies",
+    ),
+    "a port for everybody": ("", (*ON_MOCK, "--listen-host", "0.0.0.0"), {}, "0.0.0.0"),
+    "a gateway in clear": (
+        "gateway:\n  base_url: http://gateway.example/v1\n",
+        (),
+        KEY,
+        "allow_plain_http",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_ends_the_start_with_one_line(mistake: str, tmp_path: Path) -> None:
+    yaml, options, environment, words = MISTAKES[mistake]
+    if yaml:
+        (tmp_path / "foxora.yaml").write_text(yaml)
+    command = [*arguments(tmp_path, free_port()), *options]
+    finished = run_to_its_end(command, tmp_path, environment)
+    said = finished.stdout + finished.stderr
+    assert finished.returncode != 0
+    assert "Traceback" not in said
+    assert all(key not in said for key in KEY.values())
+    [line] = [line for line in said.splitlines() if "foxora:" in line]
+    assert words in line
+
+
+def answer_of(proxy: Proxy, call: object = CALL) -> httpx.Response:
+    with direct_client() as client:
+        return client.post(f"{proxy.base_url}/chat/completions", json=call, headers=BEARER)
+
+
+def test_the_package_folder_in_the_repository_is_a_script(tmp_path: Path) -> None:
+    script = str(ROOT / "foxora_addon" / "__init__.py")
+    with running_proxy(tmp_path, script=script) as proxy:
+        assert answer_of(proxy).status_code == 200
+
+
+def test_the_printed_script_is_the_addon(tmp_path: Path) -> None:
+    printed = run_to_its_end([str(BIN / "foxora-proxy"), "script"], tmp_path)
+    assert printed.returncode == 0
+    with running_proxy(tmp_path, script=printed.stdout.strip()) as proxy:
+        assert answer_of(proxy).status_code == 200
+
+
+def test_a_valid_edit_is_taken_live_and_an_invalid_one_is_not(tmp_path: Path) -> None:
+    file = tmp_path / "foxora.yaml"
+    file.write_text("gateway: {base_url: mock}\n")
+    with running_proxy(tmp_path, ()) as proxy:
+        assert answer_of(proxy, NAMELESS).status_code == 400
+        file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o}\n")
+        wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
+        file.write_text("gateway: {base_url: mock}\nmodels: {default: 7}\nnonsense: true\n")
+        wait_until(lambda: "the configuration in force stays" in proxy.output)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
+        assert "Traceback" not in proxy.output
+
+
+def test_a_broken_or_removed_script_forwards_nothing_until_it_is_whole_again(
+    tmp_path: Path,
+) -> None:
+    script = tmp_path / "copied.py"
+    script.write_text(SCRIPT.read_text())
+    with running_decoy() as decoy:
+        target = f"http://127.0.0.1:{decoy.port}/v1/chat/completions"
+        (tmp_path / "foxora.yaml").write_text(
+            f"gateway: {{base_url: mock}}\nintercept: {{hosts: ['127.0.0.1:{decoy.port}']}}\n"
+        )
+        with (
+            running_proxy(tmp_path, (), script=str(script)) as proxy,
+            httpx.Client(proxy=proxy.url, trust_env=False, timeout=20) as client,
+        ):
+
+            def answer() -> httpx.Response:
+                return client.post(target, json=CALL, headers=BEARER)
+
+            assert answer().status_code == 200
+            script.write_text("this is no Python\n")
+            wait_until(lambda: answer().status_code == 503)
+            assert answer().json()["error"]["code"] == "unavailable"
+            assert answer_of(proxy).status_code == 503
+            script.write_text(SCRIPT.read_text())
+            wait_until(lambda: answer().status_code == 200)
+            script.unlink()
+            wait_until(lambda: answer().status_code == 503)
+            assert answer_of(proxy).json()["error"]["code"] == "unavailable"
+    assert decoy.seen == []

@@ -1,0 +1,161 @@
+import base64
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.policy.rewrite import KEY_HEADERS, KEY_PARAMETERS, clean
+from tests.builders import APP_KEY
+
+KEY = APP_KEY.encode()
+IDENTITY = (b"accept-encoding", b"identity")
+
+
+@pytest.mark.parametrize("name", KEY_HEADERS)
+@pytest.mark.parametrize("value", [KEY, b"Bearer " + KEY, b"bearer   " + KEY, b" Token " + KEY])
+def test_a_key_is_found_in_each_header_and_taken_out(name: bytes, value: bytes) -> None:
+    cleaned = clean([(name.title(), value), (b"x-other", b"1")], "/v1/models")
+
+    assert cleaned.key == APP_KEY
+    assert cleaned.fields == ((b"x-other", b"1"), IDENTITY)
+
+
+@pytest.mark.parametrize("name", sorted(KEY_PARAMETERS))
+def test_a_key_is_found_in_the_query_and_taken_out(name: str) -> None:
+    cleaned = clean([], f"/v1/models?a=1&{name.upper()}={quote(APP_KEY)}&b=%20")
+
+    assert cleaned.key == APP_KEY
+    assert cleaned.target == "/v1/models?a=1&b=%20"
+
+
+@pytest.mark.parametrize(
+    ("pair", "key"),
+    [
+        (f"user:{APP_KEY}", APP_KEY),
+        (f":{APP_KEY}", APP_KEY),
+        (f"{APP_KEY}:", APP_KEY),
+    ],
+)
+def test_a_key_is_found_in_what_basic_encodes(pair: str, key: str) -> None:
+    token = base64.b64encode(pair.encode())
+    cleaned = clean([(b"authorization", b"Basic " + token)], "/")
+
+    assert cleaned.key == key
+    assert token.decode() in cleaned.secrets
+
+
+def test_basic_that_is_no_base64_is_a_key_itself() -> None:
+    assert clean([(b"authorization", b"Basic !!fake-key")], "/").key == "!!fake-key"
+
+
+def test_a_key_is_found_in_the_protocols_of_a_web_socket() -> None:
+    protocols = b"realtime, openai-insecure-api-key." + KEY + b", openai-beta.realtime-v1"
+    cleaned = clean([(b"Sec-WebSocket-Protocol", protocols)], "/v1/realtime")
+
+    assert cleaned.key == APP_KEY
+    assert cleaned.fields[0][1] == b"realtime, openai-beta.realtime-v1"
+
+
+def test_protocols_that_are_only_a_key_go_whole() -> None:
+    fields = [(b"sec-websocket-protocol", b"openai-insecure-api-key." + KEY)]
+
+    assert clean(fields, "/").fields == (IDENTITY,)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"Cookie",
+        b"Proxy-Authorization",
+        b"Proxy-Connection",
+        b"X-Forwarded-For",
+        b"Forwarded",
+        b"Via",
+        b"X-Foxora-Account",
+        b"OpenAI-Organization",
+        b"OpenAI-Project",
+        b"Accept-Encoding",
+    ],
+)
+def test_headers_that_must_not_travel_are_dropped(name: bytes) -> None:
+    assert clean([(name, b"gzip")], "/").fields == (IDENTITY,)
+
+
+def test_all_else_keeps_its_order_and_bytes() -> None:
+    fields = [(b"X-B", b"\xff 1"), (b"accept", b"*/*"), (b"X-b", b""), (b"openai-beta", b"a=b")]
+
+    assert clean(fields, "/p%20?x=%2f&x").fields == (*fields, IDENTITY)
+    assert clean(fields, "/p%20?x=%2f&x").target == "/p%20?x=%2f&x"
+
+
+def test_the_surest_key_identifies_and_all_are_secrets() -> None:
+    fields = [
+        (b"api-key", b"fake-second-key"),
+        (b"authorization", b"Bearer " + KEY),
+        (b"cookie", b"a=fake-cookie-value; b"),
+        (b"proxy-authorization", b"Bearer fake-proxy-key"),
+    ]
+    cleaned = clean(fields, "/?key=fake-third-key")
+
+    assert cleaned.key == APP_KEY
+    assert cleaned.secrets == (
+        APP_KEY,
+        "fake-second-key",
+        "fake-third-key",
+        "fake-proxy-key",
+        "fake-cookie-value",
+    )
+
+
+def test_without_a_credential_there_is_no_key() -> None:
+    cleaned = clean([(b"authorization", b""), (b"api-key", b"  ")], "/v1/models?key=")
+
+    assert cleaned.key is None
+    assert cleaned.secrets == ()
+
+
+def test_a_short_key_blacks_out_nothing_else() -> None:
+    cleaned = clean([(b"authorization", b"Bearer test"), (b"x-a", b"a test")], "/?q=test")
+
+    assert cleaned.key == "test"
+    assert (cleaned.fields[0], cleaned.target) == ((b"x-a", b"a test"), "/?q=test")
+
+
+@pytest.mark.parametrize("target", [f"/v1/{APP_KEY}", "/v1/" + APP_KEY.replace("-", "%2D")])
+def test_a_path_that_repeats_the_key_is_told(target: str) -> None:
+    cleaned = clean([(b"authorization", b"Bearer " + KEY)], target)
+
+    assert cleaned.repeats_key(target)
+    assert not cleaned.repeats_key("/v1/models")
+
+
+def test_a_cleaned_head_shows_no_secret() -> None:
+    assert APP_KEY not in repr(clean([(b"authorization", b"Bearer " + KEY)], "/"))
+
+
+TEXTS = st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=8)
+PLACES = st.sampled_from([KEY, b"Bearer " + KEY, b"a" + KEY + b"b", b"plain"])
+NAMES = st.sampled_from([*KEY_HEADERS, b"X-Other", b"Cookie", b"X-Foxora-Key", b"sec-x"])
+
+
+@given(
+    st.lists(st.tuples(NAMES, PLACES), max_size=6),
+    st.lists(st.tuples(TEXTS, TEXTS, st.sampled_from([quote, quote_plus, str])), max_size=4),
+)
+def test_the_key_travels_nowhere(
+    fields: list[tuple[bytes, bytes]], parts: list[tuple[str, str, type[str]]]
+) -> None:
+    query = "&".join(f"{name}={before}{enc(APP_KEY)}" for name, before, enc in parts)
+    cleaned = clean([(b"authorization", b"Bearer " + KEY), *fields], f"/v1/models?{query}")
+
+    assert not [value for _, value in cleaned.fields if KEY in value]
+    assert APP_KEY not in cleaned.target
+    assert cleaned.fields[-1] == IDENTITY
+
+
+@given(st.lists(st.tuples(st.binary(max_size=12), st.binary(max_size=30)), max_size=5), st.text())
+def test_any_head_can_be_cleaned(fields: list[tuple[bytes, bytes]], target: str) -> None:
+    once = clean(fields, target)
+
+    assert clean(once.fields, once.target).fields == once.fields

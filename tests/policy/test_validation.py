@@ -1,0 +1,140 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.api.endpoints import find_operation
+from foxora_addon.api.errors import ApiError
+from foxora_addon.policy.recognise import Recognised
+from foxora_addon.policy.validation import CallBody, ModelRules, read_call
+from tests.builders import CHAT, encoded
+
+RULES = ModelRules()
+MAPPED = ModelRules({"gpt-4o-mini": "foxora/small"}, "foxora/usual")
+
+
+def a_call(path: str = "/chat/completions", **more: Any) -> Recognised:
+    return Recognised(find_operation("POST", path), path, "", **more)
+
+
+def read(body: bytes, rules: ModelRules = RULES, call: Recognised | None = None) -> CallBody:
+    found = read_call(call or a_call(), body, rules)
+    assert isinstance(found, CallBody), found
+    return found
+
+
+def refused(body: bytes, call: Recognised | None = None) -> ApiError:
+    found = read_call(call or a_call(), body, RULES)
+    assert isinstance(found, ApiError), found
+    return found
+
+
+def test_a_chat_is_read_and_its_bytes_stay() -> None:
+    body = b' {"model" : "m", "messages":[ ], "stream": true}\n'
+    found = read(body)
+
+    assert (found.model, found.stream) == ("m", True)
+    assert found.sent is body
+    assert found.json == json.loads(body)
+
+
+@pytest.mark.parametrize("stream", [False, None, "true", 1, {}])
+def test_only_true_asks_for_a_stream(stream: object) -> None:
+    assert not read(encoded(CHAT | {"stream": stream})).stream
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b"\xff", b"[" * 100_000])
+def test_a_chat_that_is_no_json_object_is_refused(body: bytes) -> None:
+    assert (refused(body).status, refused(body).code) == (400, "invalid_json")
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"model": ""}, "model"),
+        ({"model": 4}, "model"),
+        ({"model": ["m"]}, "model"),
+        ({"messages": None}, "messages"),
+        ({"messages": "hello"}, "messages"),
+        ({"messages": {}}, "messages"),
+    ],
+)
+def test_a_chat_without_what_is_required_is_refused(change: dict[str, Any], param: str) -> None:
+    refusal = refused(encoded(CHAT | change))
+
+    assert (refusal.status, refusal.code, refusal.param) == (400, "invalid_request", param)
+
+
+def test_a_mapped_model_is_changed_in_its_place_alone() -> None:
+    body = b'{ "a":1.0, "model": "gpt-4o-mini" ,"messages":[{"content":"gpt-4o-mini"}] }'
+    found = read(body, MAPPED)
+
+    assert found.model == "foxora/small"
+    assert found.sent == body.replace(b'"gpt-4o-mini" ,', b'"foxora/small" ,')
+
+
+@pytest.mark.parametrize("model", [None, ""])
+def test_the_default_is_put_in_where_none_is_named(model: str | None) -> None:
+    found = read(encoded(CHAT | {"model": model}), MAPPED)
+
+    assert json.loads(found.sent)["model"] == found.model == "foxora/usual"
+
+
+def test_the_deployment_of_a_path_is_the_model() -> None:
+    found = read(encoded(CHAT), MAPPED, a_call(deployment="mine"))
+
+    assert json.loads(found.sent) == CHAT | {"model": "mine"}
+
+
+def test_the_deployment_is_mapped_as_well() -> None:
+    body = encoded({"messages": []})
+    found = read(body, MAPPED, a_call(deployment="gpt-4o-mini"))
+
+    assert json.loads(found.sent) == {"model": "foxora/small", "messages": []}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/embeddings", b""),
+        ("/embeddings", b"no json"),
+        ("/images/edits", b'--boundary\r\n{"model": "gpt-4o-mini"}'),
+        ("/not/yet/known", b'{"model": "gpt-4o-mini"}'),
+    ],
+)
+def test_what_is_not_read_passes_as_it_is(path: str, body: bytes) -> None:
+    found = read(body, MAPPED, a_call(path))
+
+    assert found.sent is body
+    assert (found.model, found.stream, found.json) == (None, False, None)
+
+
+def test_embeddings_need_no_field_and_are_mapped() -> None:
+    assert read(b'{"input":1}', RULES, a_call("/embeddings")).model is None
+    found = read(b'{"model":"gpt-4o-mini"}', MAPPED, a_call("/embeddings"))
+    assert found.sent == b'{"model":"foxora/small"}'
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["model", "messages", "stream", "x"]), VALUES))
+def test_any_object_is_read_or_refused_and_keeps_its_other_members(body: dict[str, Any]) -> None:
+    found = read_call(a_call(), encoded(body), MAPPED)
+
+    if isinstance(found, CallBody):
+        assert json.loads(found.sent) == body | {"model": found.model}
+
+
+@given(st.binary(max_size=60), st.sampled_from(["/chat/completions", "/embeddings", "/x"]))
+def test_any_bytes_are_read_or_refused(body: bytes, path: str) -> None:
+    found = read_call(a_call(path), body, RULES)
+
+    assert isinstance(found, ApiError) or found.sent is body

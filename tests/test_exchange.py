@@ -1,0 +1,64 @@
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.exchange import STEPS, IllegalStep, State, Step
+from tests.builders import ACCOUNT_KEY, APP_KEY, an_exchange
+
+ALL_STEPS: tuple[Step, ...] = get_args(Step.__value__)
+LEGAL: dict[tuple[State, Step], State] = {
+    (State.ARRIVED, "record"): State.RECORDED,
+    (State.RECORDED, "send"): State.SENT,
+    (State.RECORDED, "close"): State.CLOSED,
+    (State.SENT, "answer"): State.ANSWERING,
+    (State.SENT, "close"): State.CLOSED,
+    (State.ANSWERING, "close"): State.CLOSED,
+}
+
+
+@pytest.mark.parametrize("step", ALL_STEPS)
+@pytest.mark.parametrize("state", State)
+def test_each_step_is_legal_from_the_states_of_the_table_alone(state: State, step: Step) -> None:
+    exchange = an_exchange(state=state)
+    after = LEGAL.get((state, step))
+
+    assert exchange.may(step) is (after is not None)
+    if after is None:
+        with pytest.raises(IllegalStep, match=f"'{step}' is not legal when {state}"):
+            exchange.step(step)
+    else:
+        exchange.step(step)
+    assert exchange.state is (after or state)
+
+
+def test_each_step_has_a_row() -> None:
+    assert set(STEPS) == set(ALL_STEPS)
+
+
+@given(st.lists(st.sampled_from(ALL_STEPS), max_size=12))
+def test_whatever_is_tried_it_is_recorded_before_it_is_sent_and_closed_once(
+    tried: list[Step],
+) -> None:
+    exchange = an_exchange()
+    taken: list[Step] = []
+    for step in tried:
+        if exchange.may(step):
+            exchange.step(step)
+            taken.append(step)
+
+    assert len(taken) == len(set(taken))
+    assert taken == sorted(taken, key=ALL_STEPS.index)
+    assert exchange.was_sent is ("send" in taken)
+    if "send" in taken:
+        assert taken[0] == "record"
+    if "close" in taken:
+        assert taken[-1] == "close"
+
+
+def test_an_exchange_shows_no_secret() -> None:
+    exchange = an_exchange(credential=ACCOUNT_KEY, secrets=(APP_KEY,), sent_body=b"sk-fake-body")
+
+    for secret in (ACCOUNT_KEY, APP_KEY, "sk-fake-body"):
+        assert secret not in repr(exchange)
