@@ -9,8 +9,9 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.errors import (
@@ -55,12 +56,13 @@ class Arrival:
 class Rewritten:
     """An exchange, and the head that takes the place of the one that the client sent.
 
-    `target` is path and query at the gateway; None where the call was refused before it had one.
+    `target` is path and query at the gateway; where the call was refused before it had one, those
+    that the client sent, without its secrets.
     """
 
     exchange: Exchange
     fields: Fields
-    target: str | None
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +104,14 @@ class Pipeline:
         exchange = self._open(arrival, cleaned, now)
         if isinstance(found, ApiError):
             exchange.refusal = found
-            return Rewritten(exchange, cleaned.fields, None)
+            return Rewritten(exchange, cleaned.fields, self._scrub(exchange, cleaned.target))
         exchange.call = found
         self._resolve(exchange, found, cleaned)
         target = gateway_path(self.rules.gateway, found.path, cleaned.target.partition("?")[2])
         exchange.gateway_url = gateway_origin(self.rules.gateway) + target
-        if cleaned.repeats_key(target) and exchange.refusal is None:
-            exchange.refusal = invalid_request(
+        if cleaned.repeats_key(target):
+            target = self._scrub(exchange, unquote(target))
+            exchange.refusal = exchange.refusal or invalid_request(
                 "The request's path repeats the client's key; it is not forwarded."
             )
         return Rewritten(exchange, cleaned.fields, target)
@@ -230,7 +233,7 @@ class Pipeline:
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
         if answer.status >= 400:
             error = normalise(answer.status, answer.headers, plain)
-            error = _with_message(error, self._scrub(exchange, error.message))
+            error = self._scrubbed(exchange, error)
             self._obey(exchange, error, now)
             self._close(
                 exchange,
@@ -325,6 +328,19 @@ class Pipeline:
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> bool:
         return self._trail.write(fields, lambda text: self._scrub(exchange, text))
 
+    def header_for_client(self, exchange: Exchange, value: str) -> str:
+        """A header's value of the gateway's as the client may have it: without any known key."""
+        return self.rules.redactor.without_known(value, exchange.secrets)
+
+    def _scrubbed(self, exchange: Exchange, error: ApiError) -> ApiError:
+        """The gateway's error as the client may have it: it may quote the key that we sent."""
+        return replace(
+            error,
+            code=self._scrub(exchange, error.code),
+            message=self._scrub(exchange, error.message),
+            param=None if error.param is None else self._scrub(exchange, error.param),
+        )
+
     def _scrub(self, exchange: Exchange, text: str) -> str:
         return self.rules.redactor.scrub(text, exchange.secrets)
 
@@ -354,18 +370,6 @@ def _estimated_tokens(body: bytes, ceiling: int | None) -> int:
     """A charge before the figure is known: four bytes a token, and never more than can fit."""
     estimate = -(-len(body) // 4)
     return estimate if ceiling is None else min(estimate, ceiling)
-
-
-def _with_message(error: ApiError, message: str) -> ApiError:
-    return ApiError(
-        status=error.status,
-        code=error.code,
-        message=message,
-        param=error.param,
-        retry_after_seconds=error.retry_after_seconds,
-        should_retry=error.should_retry,
-        source=error.source,
-    )
 
 
 def _plain(body: bytes, encoding: str | None, limit: int) -> bytes:

@@ -21,6 +21,7 @@ type Sync = Literal["none", "interval", "each"]
 
 _TAIL_BYTES: Final = 1 << 20
 _SYNC_SECONDS: Final = 1.0
+_force: Final = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
 _FIRST: Final = b'{"v":%d,"seq":1,' % VERSION
 _OURS: Final = frozenset(
     {"event", "exchange", "operation", "outcome", "source", "body_encoding", "body_sha256", "usage"}
@@ -85,7 +86,7 @@ class Journal:
         """Force what was written to the disk, if anything was and the policy is not "none"."""
         if self._unsynced and self.sync_policy != "none" and self._fd >= 0:
             self._unsynced = False
-            os.fdatasync(self._fd)
+            _force(self._fd)
 
     def append(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> int:
         """Append one record and return its `seq`.
@@ -100,7 +101,7 @@ class Journal:
             "v": VERSION,
             "seq": seq,
             "time": _iso(self._wall_clock()),
-            **_scrubbed(fields, scrub),
+            **scrubbed(fields, scrub),
             "recovered": self._torn or None,
         }
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
@@ -190,7 +191,7 @@ def _sealed(line: bytes) -> tuple[int, str] | None:
     return int(json.loads(line)["seq"]), digest
 
 
-def _scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
+def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
     """The members with their texts redacted; of the names, only those in a folded message."""
     return {
         name: value if name in _OURS else _texts_scrubbed(value, scrub, names=name == "message")

@@ -84,16 +84,18 @@ class Redactor:
 
     def scrub(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without secrets; `also` are those of one exchange, its client's own."""
-        for secret in self._known:
-            if secret in text:
-                text = text.replace(secret, REDACTED)
-        for secret in _forms_of(also) if also else ():
-            if secret in text:
-                text = text.replace(secret, REDACTED)
+        text = self.without_known(text, also)
         if not self._by_looks or _PREFILTER.search(text) is None:
             return text
         text = _CREDENTIALS.sub(REDACTED, text)
         return _AFTER_A_NAME.sub(_keep_name, text)
+
+    def without_known(self, text: str, also: Sequence[str] = ()) -> str:
+        """The text without the secrets that are known, whatever else looks like one."""
+        for secret in (*self._known, *(_forms_of(also) if also else ())):
+            if secret in text:
+                text = text.replace(secret, REDACTED)
+        return text
 
 
 def _keep_name(match: re.Match[str]) -> str:

@@ -75,10 +75,11 @@ class FlowDesk:
             self._lose(flow_id, "aborted")
 
     def client_left(self, client: Client) -> None:
-        """End what is still open on a client's connection."""
+        """End what is still open on a client's connection, by whomever it was closed."""
+        outcome: Outcome = "client_disconnected" if self._closed is None else "aborted"
         self._seen.discard(client.id)
         for flow_id in [i for i, f in self._flows.items() if f.client_conn.id == client.id]:
-            self._lose(flow_id, "client_disconnected")
+            self._lose(flow_id, outcome)
 
     def end_overdue(self, gateway: Gateway) -> None:
         """End the exchanges that the gateway keeps waiting for longer than it may."""
@@ -134,8 +135,8 @@ class FlowDesk:
         self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()
-        target = rewritten.target or flow.request.path
-        flows.rewrite(flow.request, self._pipeline.rules.gateway, rewritten.fields, target)
+        gateway = self._pipeline.rules.gateway
+        flows.rewrite(flow.request, gateway, rewritten.fields, rewritten.target)
         if exchange.refusal is not None:
             flow.response = flows.response_of(exchange.refusal, exchange.id)
         else:
@@ -253,6 +254,10 @@ class FlowDesk:
             )
             if not is_socket:
                 self._tee(flow, exchange, exchange.observation, response)
+        if self._pipeline is not None:
+            for name, value in headers.items(multi=True):
+                if (shown := self._pipeline.header_for_client(exchange, value)) != value:
+                    headers[name] = shown
         _mark(response, exchange, "gateway")
 
     def _tee(
@@ -327,6 +332,8 @@ class FlowDesk:
     ) -> None:
         gateway = f"{pipeline.rules.gateway.host}:{pipeline.rules.gateway.port}"
         worded = failures.worded(failure, gateway)
+        if worded.outcome == "client_disconnected" and self._closed is not None:
+            worded = failures.Worded("aborted", None)  # it is us who end it: row 24
         if worded.error is not None:  # what we did ourselves explains what the host saw
             worded = self._failures.get(flow.id) or worded
         self._failures[flow.id] = worded

@@ -181,9 +181,20 @@ def _treated(self: _Held, command: commands.Command, event: events.Event) -> Com
         case http_hooks.HttpResponseHook():
             desk.answered(command.flow)
         case http_hooks.HttpErrorHook():
-            code = getattr(event, "code", None)
-            desk.failed(command.flow, Failure(str(command.flow.error), code))
+            message = str(command.flow.error)
+            desk.failed(command.flow, Failure(message, _code_of(event, message)))
     return (yield command)
+
+
+def _code_of(event: events.Event, message: str) -> ErrorCode | None:
+    """What an error hook is about: the stream tells it by the event that it was working on."""
+    if isinstance(event, http_events.RequestHeaders | http_events.RequestData):
+        too_large = "exceeds" in message
+        return ErrorCode.REQUEST_TOO_LARGE if too_large else ErrorCode.REQUEST_VALIDATION_FAILED
+    if isinstance(event, http_events.ResponseHeaders | http_events.ResponseData):
+        return ErrorCode.RESPONSE_VALIDATION_FAILED
+    code: ErrorCode | None = getattr(event, "code", None)
+    return code
 
 
 def _treated_send(self: _Held, command: http_layers.SendHttp, desk: Desk) -> Commands:

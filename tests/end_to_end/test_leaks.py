@@ -54,7 +54,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "a plain failure": {"status": 500},
     "a refusal that echoes the key in JSON": {
         "status": 401,
-        "body": json.dumps({"error": {"code": "bad", "message": ECHO, "param": "model"}}),
+        "body": json.dumps({"error": {"code": "bad", "message": ECHO, "param": FOXORA_KEY}}),
         "type": "application/json",
     },
     "a page that echoes the key": {
@@ -63,6 +63,8 @@ FAULTS: dict[str, dict[str, Any]] = {
         "type": "text/html",
     },
     "a text that echoes the key": {"status": 400, "body": ECHO, "type": "text/plain"},
+    "a header that echoes the key": {"status": 500, "headers": {"X-Echo": FOXORA_KEY}},
+    "a redirect that echoes the key": {"redirect": f"/v1/elsewhere?key={FOXORA_KEY}"},
     "garbage": {"garbage": True},
     "a close before the head": {"close_before_head": True},
     "a cut stream": {"cut_after": 1},
@@ -115,8 +117,9 @@ def all_calls(proxy: Proxy, origin: str) -> Iterator[tuple[str, httpx.Response]]
         yield "an answer", post(CALL)
         yield "a stream", post({**CALL, "stream": True})
         yield "no model", post({"messages": CALL["messages"]})
-        yield "a foreign page", post(CALL, "/chat/completions", Origin="https://evil.example")
-        yield "a dot segment", post(CALL, "/%2e%2e/admin")
+        yield "a foreign page", post(CALL, TARGET, Origin="https://evil.example")
+        yield "a dot segment", post(CALL, f"/%2e%2e/admin?key={APP_SECRETS['query']}")
+        yield "a key in the path", post(CALL, f"/models/{APP_SECRETS['authorization']}")
         yield "no such route", post(CALL, f"/nothing/here?api_key={APP_SECRETS['query']}")
         yield "no key", client.post(f"{proxy.base_url}/chat/completions", json=CALL)
         for name, fault in FAULTS.items():
