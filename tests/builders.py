@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from foxora_addon.audit.journal import Journal, _scrubbed
+from foxora_addon.audit.journal import Journal, scrubbed
 from foxora_addon.audit.record import RECORD, VERSION, body_fields, request_fields, response_fields
 from foxora_addon.config import load
 from foxora_addon.exchange import Client, Exchange, RequestLine
@@ -69,7 +69,7 @@ class ListTrail:
     def write(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> bool:
         if not self.works:
             return False
-        record = json.loads(json.dumps(_scrubbed(fields, scrub)))
+        record = json.loads(json.dumps(scrubbed(fields, scrub)))
         RECORD.validate_python(sealed(record, len(self.records) + 1))
         self.records.append(record)
         return True

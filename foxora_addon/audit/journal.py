@@ -119,8 +119,9 @@ class Journal:
         except OSError as error:
             raise self._unavailable("can't be written", error) from error
         if written < len(data) - 1:  # a record that lacks its line break alone is whole
-            self._torn += written - (self._mid_line and not self._torn)
-            self._mid_line = self._torn > 0
+            if written:
+                self._torn += written - (self._mid_line and not self._torn)
+                self._mid_line = self._torn > 0
             raise TrailUnavailable(f"the trail {self.path} can't be written: the disk is full")
         self._mid_line = written < len(data)
 

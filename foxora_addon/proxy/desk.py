@@ -332,10 +332,10 @@ class FlowDesk:
     ) -> None:
         gateway = f"{pipeline.rules.gateway.host}:{pipeline.rules.gateway.port}"
         worded = failures.worded(failure, gateway)
-        if worded.outcome == "client_disconnected" and self._closed is not None:
-            worded = failures.Worded("aborted", None)  # it is us who end it: row 24
         if worded.error is not None:  # what we did ourselves explains what the host saw
             worded = self._failures.get(flow.id) or worded
+        if self._closed is not None and exchange.was_sent:
+            worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failures[flow.id] = worded
         self._failed_ids[flow.id] = exchange.id
         now = _now()
@@ -343,8 +343,8 @@ class FlowDesk:
             exchange.refusal = exchange.refusal or worded.error or self._unavailable()
             pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
         if exchange.observation is not None:
-            is_broken = worded.error is not None and worded.outcome != "timeout"
-            outcome: Outcome = "stream_broken" if is_broken else worded.outcome
+            is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
+            outcome: Outcome = worded.outcome if is_ours else "stream_broken"
             pipeline.lost(exchange, outcome, "network", now)
         elif worded.error is None:
             pipeline.lost(exchange, worded.outcome, "network", now)

@@ -242,6 +242,26 @@ def test_short_writes_leave_a_trail_that_verifies(
     assert report.records == len(list(records_of(path))) >= 2
 
 
+@pytest.mark.parametrize("second", [0, 1, 2, 50])
+def test_short_writes_behind_a_record_without_its_line_break_are_on_record(
+    journal: Journal, path: Path, monkeypatch: pytest.MonkeyPatch, second: int
+) -> None:
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:-1]))
+    journal.append(a_request_of("x1"), as_it_is)
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:second]))
+    with pytest.raises(TrailUnavailable, match="disk is full"):
+        journal.append(a_response_of("x1"), as_it_is)
+    monkeypatch.undo()
+    journal.append(a_response_of("x1"), as_it_is)
+
+    assert [record["recovered"] for record in records_of(path)] == [
+        None,
+        max(second - 1, 0) or None,
+    ]
+    assert verify(path).problem is None
+
+
 @pytest.mark.parametrize(
     "key", ["response", "body_encoding", '","body":"', "nfake-secret", "exchange"]
 )

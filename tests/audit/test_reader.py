@@ -158,3 +158,11 @@ def test_exchanges_without_their_response_are_told(changed: Path) -> None:
 
 def test_records_come_in_their_order(sample: Path) -> None:
     assert [record["seq"] for record in records_of(sample)] == [1, 2, 3, 4]
+
+
+def test_a_record_that_was_rewritten_and_sealed_again_is_found(sample: Path, changed: Path) -> None:
+    lines = lines_of(sample)
+    record = lines[0].partition(b',"hash":')[0].replace(b'"POST"', b'"GET"') + b"}"
+    changed.write_bytes(b"".join([seal(record)[0], *lines[1:]]))
+
+    assert verify(changed).problem == "line 2: prev is not the hash of the record before it"

@@ -1,0 +1,155 @@
+"""What the network or the gateway does wrong, as the client and the trail see it."""
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    Proxy,
+    direct_client,
+    free_port,
+    running_proxy,
+    wait_until,
+)
+
+pytestmark = pytest.mark.real_server
+
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+HEADERS = {"authorization": f"Bearer {APP_KEY}"}
+PATIENCE = "connect_timeout_seconds: 1, response_timeout_seconds: 1, stream_idle_timeout_seconds: 1"
+
+
+@pytest.fixture(scope="module")
+def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy on its mock gateway that waits for a second at the most."""
+    folder = tmp_path_factory.mktemp("impatient")
+    (folder / "foxora.yaml").write_text(f"gateway: {{base_url: mock, {PATIENCE}}}\n")
+    with running_proxy(folder, ()) as proxy:
+        yield proxy
+
+
+def post(proxy: Proxy, *, fault: str = "", **more: object) -> httpx.Response:
+    headers = {**HEADERS, "x-mock-fault": fault} if fault else HEADERS
+    with direct_client() as client:
+        return client.post(
+            f"{proxy.base_url}/chat/completions", json={**CALL, **more}, headers=headers
+        )
+
+
+def ending_of(proxy: Proxy, answer: httpx.Response) -> dict[str, Any]:
+    (record,) = proxy.answer_records(answer.headers["x-foxora-exchange"])
+    return record
+
+
+def test_a_mute_gateway_is_a_504_that_names_the_phase(impatient: Proxy) -> None:
+    answer = post(impatient, fault="mute")
+    assert answer.status_code == 504
+    assert answer.json()["error"]["code"] == "gateway_timeout"
+    assert "to answer" in answer.json()["error"]["message"]
+    assert answer.headers["x-foxora-source"] == "network"
+    assert ending_of(impatient, answer)["outcome"] == "timeout"
+    assert post(impatient).status_code == 200
+
+
+def test_a_stream_that_falls_silent_is_cut_and_on_record(impatient: Proxy) -> None:
+    with (
+        direct_client() as client,
+        client.stream(
+            "POST",
+            f"{impatient.base_url}/chat/completions",
+            json={**CALL, "stream": True},
+            headers={**HEADERS, "x-mock-fault": "mute-after=2"},
+        ) as answer,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        answer.read()
+    wait_until(lambda: bool(impatient.answer_records(answer.headers["x-foxora-exchange"])))
+    record = ending_of(impatient, answer)
+    assert (record["outcome"], record["chunks"]) == ("timeout", 2)
+
+
+def test_a_gateway_that_is_not_there_is_a_502(tmp_path: Path) -> None:
+    environment = {
+        "FOXORA_API_KEY": "foxora_sk_fake_dead",
+        "FOXORA_BASE_URL": f"http://127.0.0.1:{free_port()}/v1",
+    }
+    with running_proxy(tmp_path, (), environment) as proxy:
+        answer = post(proxy)
+        assert answer.status_code == 502
+        assert answer.json()["error"]["code"] == "gateway_unreachable"
+        assert ending_of(proxy, answer)["outcome"] == "gateway_unreachable"
+
+
+def test_a_gateway_that_never_speaks_tls_is_a_504(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        (tmp_path / "foxora.yaml").write_text(
+            f"gateway: {{base_url: 'https://127.0.0.1:{mute.getsockname()[1]}/v1', {PATIENCE}}}\n"
+        )
+        environment = {"FOXORA_API_KEY": "foxora_sk_fake_mute"}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            answer = post(proxy)
+    assert answer.status_code == 504
+    assert "to connect" in answer.json()["error"]["message"]
+
+
+def test_a_request_that_could_be_smuggled_is_the_clients_mistake(impatient: Proxy) -> None:
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {APP_KEY}"
+        "\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", impatient.port), 10) as client:
+        client.sendall(head.encode())
+        answer = b""
+        while b"}}" not in answer and (piece := client.recv(65536)):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"invalid_request"' in answer
+
+
+def test_a_body_over_the_limit_is_a_413(tmp_path: Path) -> None:
+    (tmp_path / "foxora.yaml").write_text(
+        "gateway: {base_url: mock}\nintercept: {max_request_bytes: 1000}\n"
+    )
+    with running_proxy(tmp_path, ()) as proxy, direct_client() as client:
+        url = f"{proxy.base_url}/chat/completions"
+        declared = client.post(url, content=b"x" * 5000, headers=HEADERS)
+        chunked = client.post(url, content=iter([b"x" * 600] * 5), headers=HEADERS)
+        assert (declared.status_code, chunked.status_code) == (413, 413)
+        assert chunked.json()["error"]["code"] == "request_too_large"
+        assert len(proxy.records()) == 4
+        assert post(proxy).status_code == 200
+
+
+def test_a_client_that_leaves_is_on_record(impatient: Proxy) -> None:
+    with (
+        direct_client() as client,
+        client.stream(
+            "POST",
+            f"{impatient.base_url}/chat/completions",
+            json={**CALL, "stream": True},
+            headers={**HEADERS, "x-mock-fault": "chunk-delay=0.3"},
+        ) as answer,
+    ):
+        next(answer.iter_raw())
+    wait_until(lambda: bool(impatient.answer_records(answer.headers["x-foxora-exchange"])))
+    assert ending_of(impatient, answer)["outcome"] == "client_disconnected"
+
+
+def test_a_stream_that_the_shutdown_cuts_is_aborted(tmp_path: Path) -> None:
+    with running_proxy(tmp_path) as proxy:
+        client = direct_client()
+        request = client.build_request(
+            "POST",
+            f"{proxy.base_url}/chat/completions",
+            json={**CALL, "stream": True},
+            headers={**HEADERS, "x-mock-fault": "chunk-delay=0.5"},
+        )
+        answer = client.send(request, stream=True)
+    answer.close()
+    client.close()
+    assert [r["outcome"] for r in proxy.records() if r["event"] == "response"] == ["aborted"]

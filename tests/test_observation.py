@@ -1,0 +1,79 @@
+import gzip
+import hashlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.observation import Observation
+from tests.builders import encoded
+
+
+def an_observation(
+    encoding: str | None = None, *, stream: bool = False, head: int = 100
+) -> Observation:
+    return Observation(
+        content_encoding=encoding, is_event_stream=stream, is_json=not stream, max_head_bytes=head
+    )
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8), st.integers(0, 100))
+def test_it_counts_and_hashes_all_and_keeps_the_head(chunks: list[bytes], head: int) -> None:
+    seen = an_observation(head=head)
+    for chunk in chunks:
+        seen.feed(chunk)
+    body = b"".join(chunks)
+
+    assert (seen.size, seen.body_size, seen.chunks) == (len(body), len(body), len(chunks))
+    assert seen.sha256 == hashlib.sha256(body).hexdigest()
+    assert bytes(seen.head) == body[:head]
+    assert seen.is_whole is (len(body) <= head)
+
+
+def test_the_hash_is_of_the_wire_and_the_head_of_what_it_means() -> None:
+    body = gzip.compress(b'{"id":1}')
+    seen = an_observation("gzip")
+    for index in range(len(body)):
+        seen.feed(body[index : index + 1])
+
+    assert bytes(seen.head) == b'{"id":1}'
+    assert seen.sha256 == hashlib.sha256(body).hexdigest()
+    assert (seen.size, seen.body_size) == (len(body), 8)
+    assert seen.is_whole
+
+
+@pytest.mark.parametrize("encoding", ["x-fake", "gzip"])
+def test_what_cannot_be_read_is_counted_and_said(encoding: str) -> None:
+    seen = an_observation(encoding)
+    seen.feed(b"not so ")
+    seen.feed(b"encoded")
+
+    assert seen.unread
+    assert (seen.size, bytes(seen.head), seen.is_whole) == (14, b"", False)
+
+
+def test_a_stream_is_folded_in_whatever_pieces_it_comes() -> None:
+    event = {"id": "c1", "choices": [{"index": 0, "delta": {"content": "Hé"}}]}
+    body = b"data: " + encoded(event) + b"\n\ndata: [DONE]\n\n"
+    seen = an_observation(stream=True)
+    for index in range(len(body)):
+        seen.feed(body[index : index + 1])
+
+    assert seen.transcript is not None
+    assert seen.transcript.done
+    message = seen.transcript.message()
+    assert message is not None
+    assert message["content"] == "Hé"
+
+
+def test_what_is_no_stream_has_no_transcript() -> None:
+    assert an_observation().transcript is None
+
+
+@given(st.lists(st.binary(max_size=60), max_size=6), st.sampled_from([None, "gzip", "br", "zstd"]))
+def test_any_bytes_can_be_observed(chunks: list[bytes], encoding: str | None) -> None:
+    seen = an_observation(encoding, stream=True)
+    for chunk in chunks:
+        seen.feed(chunk)
+
+    assert seen.size == sum(map(len, chunks))

@@ -1,0 +1,355 @@
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foxora_addon.api.errors import gateway_unreachable
+from foxora_addon.exchange import Exchange, IllegalStep
+from foxora_addon.observation import Observation
+from foxora_addon.pipeline import Answer, Pipeline, Rewritten
+from foxora_addon.policy.plans import Ceilings
+from tests.builders import (
+    ACCOUNT_KEY,
+    APP_KEY,
+    CHAT,
+    ListTrail,
+    a_head,
+    a_pipeline,
+    an_arrival,
+    encoded,
+)
+
+JSON = ("content-type", "application/json")
+ANSWER = {
+    "id": "chatcmpl-1",
+    "model": "m-2",
+    "choices": [{"index": 0, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5},
+}
+
+
+@dataclass
+class Desk:
+    """What stands around a pipeline: its trail, and one clock that only goes on."""
+
+    pipeline: Pipeline
+    trail: ListTrail
+
+    def arrived(self, now: float = 100.0, **more: Any) -> Rewritten:
+        rewritten = self.pipeline.arrive(an_arrival(**more), now)
+        assert rewritten is not None
+        return rewritten
+
+    def admitted(self, body: bytes = encoded(CHAT), now: float = 100.0, **more: Any) -> Exchange:
+        exchange = self.arrived(now, **more).exchange
+        self.pipeline.admit(exchange, body, None, now)
+        return exchange
+
+    def sent(self, body: bytes = encoded(CHAT), now: float = 100.0) -> Exchange:
+        exchange = self.admitted(body, now)
+        self.pipeline.send(exchange, now)
+        return exchange
+
+    def streaming(self, *chunks: bytes) -> Exchange:
+        exchange = self.sent(encoded(CHAT | {"stream": True}))
+        exchange.step("answer")
+        exchange.answered_status = 200
+        exchange.observation = an_observation()
+        for chunk in chunks:
+            exchange.observation.feed(chunk)
+        return exchange
+
+    @property
+    def response(self) -> dict[str, Any]:
+        (record,) = self.trail.of_kind("response")
+        return record
+
+
+def a_desk(**changes: Any) -> Desk:
+    trail = ListTrail()
+    return Desk(a_pipeline(trail, **changes), trail)
+
+
+def an_observation() -> Observation:
+    return Observation(
+        content_encoding=None, is_event_stream=True, is_json=False, max_head_bytes=10_000
+    )
+
+
+def a_chunk(text: str, finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return b"data: " + encoded({"id": "c1", "model": "m-2", "choices": [choice]}) + b"\n\n"
+
+
+def test_a_call_is_forwarded_with_the_accounts_key_and_both_records() -> None:
+    desk = a_desk()
+    rewritten = desk.arrived()
+    exchange = rewritten.exchange
+    desk.pipeline.admit(exchange, encoded(CHAT), None, 100.0)
+    (request,) = desk.trail.records
+    key = desk.pipeline.send(exchange, 100.1)
+    error = desk.pipeline.answered(
+        exchange, Answer(200, [JSON, ("X-Request-Id", "req-1")], encoded(ANSWER)), 101.0
+    )
+
+    assert rewritten.target == "/v1/chat/completions"
+    assert exchange.sent_body == encoded(CHAT)
+    assert (key, error) == (ACCOUNT_KEY, None)
+    assert (request["account"], request["decision"]["verdict"]) == ("default", "forward")
+    assert request["body"] == encoded(CHAT).decode()
+    assert request["gateway_url"] == "https://api.foxora.ai/v1/chat/completions"
+    assert desk.response["outcome"] == "completed"
+    assert desk.response["gateway_request_id"] == "req-1"
+    assert desk.response["usage"]["total_tokens"] == 5
+    assert desk.response["finish_reasons"] == ["stop"]
+    assert desk.response["duration_ms"] == 1000.0
+
+
+def test_what_is_not_ours_opens_no_exchange() -> None:
+    desk = a_desk()
+    head = a_head(addressed="host", hosts=("example.com",))
+
+    assert desk.pipeline.arrive(an_arrival(head), 100.0) is None
+    assert desk.trail.records == []
+
+
+def test_a_call_without_a_key_is_refused_with_401() -> None:
+    desk = a_desk()
+    exchange = desk.admitted(fields=())
+
+    assert exchange.refusal is not None
+    assert (exchange.refusal.status, exchange.refusal.code) == (401, "missing_api_key")
+    desk.pipeline.refused(exchange, exchange.refusal, "refused", 100.5)
+    assert desk.trail.of_kind("request")[0]["decision"]["reason"] == "missing_api_key"
+    assert (desk.response["status"], desk.response["source"]) == (401, "addon")
+    assert json.loads(desk.response["body"])["error"]["code"] == "missing_api_key"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [(b"{", "invalid_json"), (b'{"messages":[]}', "invalid_request"), (b"", "invalid_json")],
+)
+def test_a_bad_body_is_refused_with_400_and_never_sent(body: bytes, code: str) -> None:
+    desk = a_desk()
+    exchange = desk.admitted(body)
+
+    assert exchange.refusal is not None
+    assert (exchange.refusal.status, exchange.refusal.code) == (400, code)
+    with pytest.raises(IllegalStep):
+        desk.pipeline.send(exchange, 100.1)
+
+
+def test_a_body_that_is_not_as_encoded_as_it_says_is_refused() -> None:
+    desk = a_desk()
+    exchange = desk.arrived().exchange
+    desk.pipeline.admit(exchange, b"no gzip", "gzip", 100.0)
+
+    assert exchange.refusal is not None
+    assert exchange.refusal.status == 400
+
+
+def test_a_path_that_repeats_the_key_is_refused() -> None:
+    desk = a_desk()
+    exchange = desk.admitted(head=a_head(f"/v1/models/{APP_KEY}", method="GET"))
+
+    assert exchange.refusal is not None
+    assert exchange.refusal.status == 400
+    assert APP_KEY not in json.dumps(desk.trail.records)
+
+
+def test_over_the_ceiling_a_call_is_refused_with_429_and_when_to_try_again() -> None:
+    desk = a_desk(ceilings={"default": Ceilings(2)})
+    desk.sent(now=100.0)
+    desk.sent(now=110.0)
+    exchange = desk.admitted(now=120.0)
+
+    assert exchange.refusal is not None
+    assert exchange.refusal.status == 429
+    assert exchange.refusal.retry_after_seconds == pytest.approx(40.25)
+    assert "Please try again in 40.250s." in exchange.refusal.message
+    assert desk.admitted(now=160.25).refusal is None
+
+
+def test_in_shadow_mode_nothing_is_refused() -> None:
+    desk = a_desk(ceilings={"default": Ceilings(1)}, is_shadow=True)
+
+    assert [desk.sent().refusal for _ in range(3)] == [None, None, None]
+
+
+def test_what_never_left_gives_its_request_back() -> None:
+    desk = a_desk(ceilings={"default": Ceilings(1)})
+    exchange = desk.admitted()
+    desk.pipeline.refused(
+        exchange, gateway_unreachable("no route"), "gateway_unreachable", now=100.5
+    )
+
+    assert desk.admitted(now=101.0).refusal is None
+
+
+def test_the_gateways_own_429_closes_the_account_for_as_long_as_it_said() -> None:
+    desk = a_desk()
+    desk.pipeline.answered(desk.sent(), Answer(429, [("retry-after", "7")], b"{}"), 101.0)
+    refusal = desk.admitted(now=102.0).refusal
+
+    assert refusal is not None
+    assert refusal.retry_after_seconds == pytest.approx(6.0)
+    assert desk.admitted(now=108.0).refusal is None
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":{"message":"m","code":"c"}}', b"\xff"])
+def test_an_error_of_the_gateway_is_normalised_and_recorded_as_it_came(body: bytes) -> None:
+    desk = a_desk()
+    error = desk.pipeline.answered(desk.sent(), Answer(503, [JSON], body), 101.0)
+
+    assert error is not None
+    assert error.status == 503
+    assert set(json.loads(error.body())["error"]) == {"code", "message", "param"}
+    assert (desk.response["outcome"], desk.response["source"]) == ("gateway_error", "gateway")
+    assert desk.response["error"]["code"] == error.code
+    assert desk.response["body_bytes"] == len(body)
+
+
+def test_a_key_in_an_error_of_the_gateway_reaches_nobody() -> None:
+    desk = a_desk()
+    body = encoded({"error": {"message": f"bad key {ACCOUNT_KEY}", "code": "invalid_key"}})
+    error = desk.pipeline.answered(desk.sent(), Answer(401, [JSON], body), 101.0)
+
+    assert error is not None
+    assert ACCOUNT_KEY not in error.message
+    assert ACCOUNT_KEY not in json.dumps(desk.trail.records)
+
+
+def test_a_stream_is_folded_into_its_message() -> None:
+    desk = a_desk()
+    exchange = desk.streaming(a_chunk("Hel"), a_chunk("lo", "stop"), b"data: [DONE]\n\n")
+    desk.pipeline.streamed(exchange, 102.0)
+
+    assert desk.response["outcome"] == "completed"
+    assert desk.response["message"]["content"] == "Hello"
+    assert desk.response["finish_reasons"] == ["stop"]
+    assert (desk.response["body"], desk.response["status"]) == (None, 200)
+    assert desk.response["body_bytes"] > 0
+
+
+def test_a_stream_without_its_end_is_broken() -> None:
+    desk = a_desk()
+    desk.pipeline.streamed(desk.streaming(a_chunk("Hel")), 102.0)
+
+    assert desk.response["outcome"] == "stream_broken"
+
+
+def test_a_client_that_leaves_a_stream_has_what_it_got_on_record() -> None:
+    desk = a_desk()
+    desk.pipeline.lost(desk.streaming(a_chunk("Hel")), "client_disconnected", "network", 102.0)
+
+    assert desk.response["outcome"] == "client_disconnected"
+    assert desk.response["message"]["content"] == "Hel"
+
+
+def test_a_client_that_leaves_before_an_answer_has_no_status() -> None:
+    desk = a_desk()
+    desk.pipeline.lost(desk.sent(), "client_disconnected", "network", 102.0)
+
+    assert (desk.response["status"], desk.response["body_bytes"]) == (None, 0)
+
+
+def test_a_call_that_cannot_be_recorded_is_refused() -> None:
+    desk = a_desk()
+    desk.trail.works = False
+    exchange = desk.admitted()
+
+    assert exchange.refusal is not None
+    assert exchange.refusal.status == 503
+    desk.trail.works = True
+    desk.pipeline.refused(exchange, exchange.refusal, "refused", 101.0)
+    assert desk.trail.records == []
+
+
+def test_a_call_that_cannot_be_recorded_may_pass_where_that_is_allowed() -> None:
+    desk = a_desk(needs_record=False)
+    desk.trail.works = False
+
+    assert desk.sent().refusal is None
+
+
+def test_without_content_neither_body_nor_message_is_kept() -> None:
+    desk = a_desk(keeps_content=False)
+    desk.pipeline.streamed(desk.streaming(a_chunk("Hel"), b"data: [DONE]\n\n"), 102.0)
+
+    assert [record["body"] for record in desk.trail.records] == [None, None]
+    assert desk.response["message"] is None
+    assert desk.response["body_sha256"]
+
+
+def test_a_preflight_is_sent_without_a_key() -> None:
+    desk = a_desk()
+    exchange = desk.admitted(b"", head=a_head(method="OPTIONS", asks_preflight=True), fields=())
+
+    assert exchange.refusal is None
+    assert desk.pipeline.send(exchange, 100.1) is None
+
+
+def test_nothing_is_sent_that_is_not_recorded() -> None:
+    desk = a_desk()
+
+    with pytest.raises(IllegalStep):
+        desk.pipeline.send(desk.arrived().exchange, 100.0)
+
+
+STEPS = st.sampled_from(["admit", "send", "observe", "feed", "answer", "error", "end", "lose"])
+BODIES = st.sampled_from(
+    [
+        encoded(CHAT),
+        encoded(CHAT | {"user": f"{APP_KEY} {ACCOUNT_KEY}"}),
+        APP_KEY.encode(),
+        b"\xff" + ACCOUNT_KEY.encode(),
+        a_chunk(f"my key is {APP_KEY}"),
+        encoded({"error": {"message": ACCOUNT_KEY}}),
+    ]
+)
+
+
+def take(desk: Desk, exchange: Exchange, step: str, body: bytes, now: float) -> None:
+    pipeline = desk.pipeline
+    if step == "admit":
+        pipeline.admit(exchange, body, None, now)
+    elif step == "send":
+        pipeline.send(exchange, now)
+    elif step == "observe":
+        exchange.step("answer")
+        exchange.observation = an_observation()
+    elif step == "feed" and exchange.observation is not None:
+        exchange.observation.feed(body)
+    elif step == "answer":
+        pipeline.answered(exchange, Answer(200, [JSON], body), now)
+    elif step == "error":
+        pipeline.answered(exchange, Answer(500, [JSON], body), now)
+    elif step == "end":
+        pipeline.streamed(exchange, now)
+    elif step == "lose":
+        pipeline.lost(exchange, "aborted", "network", now)
+
+
+@given(
+    st.lists(st.tuples(STEPS, BODIES), max_size=10),
+    st.sampled_from(["/v1/chat/completions", "/v1/nothing", f"/v1/a?key={APP_KEY}", f"/{APP_KEY}"]),
+)
+@settings(max_examples=200)
+def test_any_steps_leave_one_record_of_each_kind_and_no_key(
+    steps: list[tuple[str, bytes]], target: str
+) -> None:
+    desk = a_desk()
+    exchange = desk.arrived(head=a_head(target)).exchange
+    for now, (step, body) in enumerate([*steps, ("admit", b""), ("lose", b"")], 101):
+        try:
+            take(desk, exchange, step, body, float(now))
+        except IllegalStep:
+            continue
+
+    assert [record["event"] for record in desk.trail.records] == ["request", "response"]
+    text = json.dumps(desk.trail.records)
+    assert APP_KEY not in text
+    assert ACCOUNT_KEY not in text
