@@ -7,10 +7,11 @@ Each step is a method that the shell calls when the host has something to tell. 
 I/O: time is an argument, and the trail is a port. A refusal is a value; what raises is a bug.
 """
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
@@ -33,12 +34,15 @@ from foxora_addon.policy.rewrite import Cleaned, Fields, clean
 from foxora_addon.policy.validation import read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
+type Kept = Literal["safe", "unsafe", "lost"]
+"""What became of a record: kept as configured, written but not known to be on the disk, or not."""
+
 
 class Trail(Protocol):
     """Where records go: the only port with an effect."""
 
-    def write(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> bool:
-        """Append one record; False if it can't be written and what follows must be refused."""
+    def write(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Kept:
+        """Redact and append one record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +162,9 @@ class Pipeline:
         kept = self._body_fields(body, encoding)
         exchange.step("record")
         exchange.waiting_since = now
-        exchange.is_recorded = self._write(exchange, request_fields(exchange, kept))
-        if not exchange.is_recorded and exchange.refusal is None and self.rules.needs_record:
+        written = self._write(exchange, request_fields(exchange, kept))
+        exchange.is_recorded = written != "lost"
+        if written != "safe" and exchange.refusal is None and self.rules.needs_record:
             exchange.refusal = unavailable(
                 "The audit trail can't be written, so the call is not forwarded. Try again later."
             )
@@ -323,9 +328,12 @@ class Pipeline:
 
     def _body_fields(self, body: bytes, encoding: str | None) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
-        return body_fields(plain if self.rules.keeps_content else None, self.rules.max_body_bytes)
+        if self.rules.keeps_content:
+            return body_fields(plain, self.rules.max_body_bytes)
+        digest = hashlib.sha256(plain).hexdigest() if plain else None
+        return body_fields(None, 0, size=len(plain), sha256=digest)
 
-    def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> bool:
+    def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:
         return self._trail.write(fields, lambda text: self._scrub(exchange, text))
 
     def header_for_client(self, exchange: Exchange, value: str) -> str:

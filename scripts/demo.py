@@ -6,18 +6,24 @@ Run by scripts/demo. All traffic stays on this machine; the trail is left in a f
 import contextlib
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
 from rich import box
 from rich.console import Console
+from rich.json import JSON
+from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 
 BIN = Path(sys.executable).parent
@@ -25,7 +31,10 @@ APP = Path(__file__).with_name("demo_app.py")
 APP_KEY = "sk-the-apps-own-key"
 READY_SECONDS = 30
 STOP_SECONDS = 10
-EXPECTED_EXCHANGES = 5
+# Of the app's four calls and the refused one; the question whether the proxy is ready is one more.
+EXPECTED_EXCHANGES = 6
+
+type Record = dict[str, Any]
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -37,11 +46,13 @@ class DemoError(Exception):
 def main() -> int:
     """Plays the demo; 0 if all of it went as it should."""
     started = time.monotonic()
+    for ending in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(ending, signal.default_int_handler)  # all of them end as Ctrl-C does
     folder = Path(tempfile.mkdtemp(prefix="foxora-demo-"))
     try:
         play(folder)
-    except (DemoError, OSError, httpx.HTTPError) as error:
-        console.print(f"\n[bold red]The demo failed:[/] {error}")
+    except (DemoError, OSError, ValueError, LookupError, httpx.HTTPError) as error:
+        console.print(f"\n[bold red]The demo failed:[/] {escape(str(error) or repr(error))}")
         return 1
     except KeyboardInterrupt:
         console.print("\nInterrupted; the proxy is stopped.")
@@ -64,9 +75,15 @@ def play(folder: Path) -> None:
         run_app({"HTTPS_PROXY": url, "SSL_CERT_FILE": certificate})
         title("A call without a key: refused here, before anything leaves")
         show_refusal(url)
+    shutil.rmtree(confdir)
+    records = [json.loads(line) for line in trail.read_text("utf-8").splitlines()]
     title("The trail: a request and a response record of every exchange")
-    show_trail(trail)
-    title("It verifies")
+    show_exchanges(records)
+    console.print(f"  {len(records)} records in [bold]{escape(str(trail))}[/]")
+    check_trail(trail, records)
+    title("The record of a streamed answer, folded into one message")
+    show_record(next(r for r in reversed(records) if r.get("chunks")))
+    title("The trail verifies")
     verify(trail)
 
 
@@ -76,7 +93,7 @@ def title(text: str) -> None:
 
 def show_command(command: str, environment: Mapping[str, str] | None = None) -> None:
     variables = "".join(f"{name}={value} " for name, value in (environment or {}).items())
-    console.print(f"  [dim]$ {variables}[/][bold]{command}[/]", markup=True)
+    console.print(f"  [dim]$ {escape(variables)}[/][bold]{escape(command)}[/]")
 
 
 def free_port() -> int:
@@ -130,8 +147,9 @@ def wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) -> 
         if process.poll() is not None:
             raise DemoError(f"mitmdump has ended: {log.read_text('utf-8', 'replace').strip()}")
         with contextlib.suppress(httpx.TransportError):
-            answer = client().get(f"http://127.0.0.1:{port}/v1/models", headers=key_header())
-            if answer.is_success:
+            url = f"http://127.0.0.1:{port}/v1/models"
+            headers = {"Authorization": f"Bearer {APP_KEY}"}
+            if httpx.get(url, headers=headers, trust_env=False, timeout=10).is_success:
                 console.print(f"  ready in {time.monotonic() - started:.1f} s")
                 return
         time.sleep(0.05)
@@ -145,14 +163,6 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-
-
-def client() -> httpx.Client:
-    return httpx.Client(trust_env=False, timeout=10)
-
-
-def key_header() -> dict[str, str]:
-    return {"Authorization": f"Bearer {APP_KEY}"}
 
 
 def run_app(environment: Mapping[str, str]) -> None:
@@ -185,39 +195,56 @@ def pass_on(process: subprocess.Popen[bytes]) -> None:
 
 
 def show_refusal(url: str) -> None:
-    path = "/v1/chat/completions"
-    show_command(f"curl {url}{path}")
-    answer = client().post(f"{url}{path}", json={"model": "gpt-4o-mini", "messages": []})
-    console.out(f"  {answer.status_code} {answer.text.strip()}", style="yellow", highlight=False)
-    if answer.status_code != 401:
-        raise DemoError(f"a call without a key got status {answer.status_code}, not 401")
+    call = f"{url}/v1/chat/completions"
+    show_command(f"curl -d '{{...}}' {call}")
+    answer = httpx.post(call, json={"model": "gpt-4o", "messages": []}, trust_env=False, timeout=10)
+    source = answer.headers.get("x-foxora-source")
+    lines = (f"HTTP/1.1 {answer.status_code}", f"x-foxora-source: {source}", answer.text.strip())
+    for line in lines:
+        console.out(f"  │ {line}", style="yellow", highlight=False)
+    if (answer.status_code, source) != (401, "addon"):
+        raise DemoError("a call without a key was not refused by the proxy itself with 401")
 
 
-def show_trail(trail: Path) -> None:
-    """A row for each exchange, out of its two records, and where they lie."""
-    records: list[dict[str, Any]] = [json.loads(line) for line in trail.open(encoding="utf-8")]
-    requests = {r["exchange"]: r for r in records if r["event"] == "request"}
-    responses = {r["exchange"]: r for r in records if r["event"] == "response"}
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("as the app sent it", "model", "status", "outcome", "tokens", "ms"):
-        table.add_column(name)
-    for exchange, request in requests.items():
-        response = responses.get(exchange, {})
-        usage = response.get("usage") or {}
-        table.add_row(
-            f"{request['http']['method']} {request['http']['url'].partition('://')[2]}",
-            request["model"] or "",
-            str(response.get("status")),
-            str(response.get("outcome")),
-            str(usage.get("total_tokens") or ""),
-            f"{response.get('duration_ms', 0):.0f}",
-        )
-    console.print(table)
-    console.print(f"  {len(records)} records in {trail}")
-    if not requests.keys() == responses.keys() or len(requests) < EXPECTED_EXCHANGES:
-        raise DemoError("an exchange has not exactly one request and one response record")
+def show_exchanges(records: Sequence[Record]) -> None:
+    """A row for each exchange, out of its two records."""
+    responses = {record["exchange"]: record for record in records if record["event"] == "response"}
+    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False)
+    for name in ("asked of", "call", "model", "answer", "tokens", "1st byte"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "1st byte" else "left")
+    for request in records:
+        if request["event"] == "request":
+            table.add_row(*cells_of(request, responses[request["exchange"]]))
+    console.print(Padding(table, (0, 0, 0, 2), expand=False))
+
+
+def cells_of(request: Record, response: Record) -> tuple[str, ...]:
+    usage, first_byte = response.get("usage") or {}, response.get("first_byte_ms")
+    return (
+        httpx.URL(request["http"]["url"]).netloc.decode(),
+        f"{request['operation']}{', streamed' if request['stream'] else ''}",
+        request["model"] or "",
+        f"{response['status']} {response['outcome']}",
+        str(usage.get("total_tokens") or ""),
+        "" if first_byte is None else f"{first_byte:.0f} ms",
+    )
+
+
+def check_trail(trail: Path, records: Sequence[Record]) -> None:
+    begun, closed = (
+        Counter(record["exchange"] for record in records if record["event"] == event)
+        for event in ("request", "response")
+    )
+    if begun != closed or set(begun.values()) != {1} or len(begun) < EXPECTED_EXCHANGES:
+        raise DemoError("not every exchange has one request and one response record")
     if APP_KEY in trail.read_text("utf-8"):
         raise DemoError("the app's key stands in the trail")
+
+
+def show_record(record: Record) -> None:
+    """What a record says; without the body as it came, which is long."""
+    told = {name: said for name, said in record.items() if said is not None and name != "body"}
+    console.print(JSON(json.dumps(told, ensure_ascii=False), indent=2))
 
 
 def verify(trail: Path) -> None:

@@ -10,7 +10,7 @@ from foxora_addon.audit.journal import Journal, scrubbed
 from foxora_addon.audit.record import RECORD, VERSION, body_fields, request_fields, response_fields
 from foxora_addon.config import load
 from foxora_addon.exchange import Client, Exchange, RequestLine
-from foxora_addon.pipeline import Arrival, Pipeline
+from foxora_addon.pipeline import Arrival, Kept, Pipeline
 from foxora_addon.policy.recognise import Head
 from foxora_addon.rules import Rules, rules_of
 
@@ -66,13 +66,13 @@ class ListTrail:
     works: bool = True
     records: list[dict[str, Any]] = field(default_factory=list)
 
-    def write(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> bool:
+    def write(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Kept:
         if not self.works:
-            return False
+            return "lost"
         record = json.loads(json.dumps(scrubbed(fields, scrub)))
         RECORD.validate_python(sealed(record, len(self.records) + 1))
         self.records.append(record)
-        return True
+        return "safe"
 
     def of_kind(self, event: str) -> list[dict[str, Any]]:
         return [record for record in self.records if record["event"] == event]

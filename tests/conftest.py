@@ -5,6 +5,11 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure: no example of a property has to be quick.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 NODE = Path(__file__).parents[1] / ".tools" / "node"
 

@@ -33,6 +33,10 @@ class TrailUnavailable(Exception):  # noqa: N818  # reads as what it says where 
     """The trail can't be written; `str` is one line for the operator."""
 
 
+class NotSynced(TrailUnavailable):
+    """The record is in the trail and counted, but not known to be on the disk."""
+
+
 class Journal:
     """An open trail.
 
@@ -83,17 +87,25 @@ class Journal:
             self.sync()
 
     def sync(self) -> None:
-        """Force what was written to the disk, if anything was and the policy is not "none"."""
+        """Force what was written to the disk, if anything was and the policy is not "none".
+
+        Raises `NotSynced`: what was written stays written, but a power loss may take it.
+        """
         if self._unsynced and self.sync_policy != "none" and self._fd >= 0:
             self._unsynced = False
-            _force(self._fd)
+            try:
+                _force(self._fd)
+            except OSError as error:
+                raise NotSynced(
+                    f"the trail {self.path} can't be synced: {error.strerror}"
+                ) from error
 
     def append(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> int:
         """Append one record and return its `seq`.
 
         `fields` is a record without v, seq, time, prev and hash; `scrub` redacts each text in it,
         so that what it takes out can't change what the record is. Raises `TrailUnavailable`, with
-        nothing counted: the next record takes the place.
+        nothing counted: the next record takes the place; or `NotSynced`, with the record written.
         """
         self._follow_the_path()
         seq = self._seq + 1

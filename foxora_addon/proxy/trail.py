@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal, NotSynced, TrailUnavailable
+from foxora_addon.pipeline import Kept
 
 _log = logging.getLogger(__name__)
 
@@ -33,19 +34,29 @@ class JournalTrail:
         self._unrecorded = 0
         self._said_at = -_SAY_SECONDS
 
-    def write(self, fields: Mapping[str, Any], scrub: Scrub) -> bool:
-        """Append a record; False where it can't be, and the record is a request's."""
+    def write(self, fields: Mapping[str, Any], scrub: Scrub) -> Kept:
+        """Append a record; a response that can't be written waits until it can."""
         try:
-            while self._waiting:
-                self.journal.append(*self._waiting[0])
-                self._waiting.popleft()
-            self.journal.append(fields, scrub)
+            self._catch_up()
+            return self._append(fields, scrub)
         except TrailUnavailable as error:
             self._say(error)
             if fields["event"] == "response":
                 self._waiting.append((fields, scrub))
-            return False
-        return True
+            return "lost"
+
+    def _catch_up(self) -> None:
+        while self._waiting:
+            self._append(*self._waiting[0])
+            self._waiting.popleft()
+
+    def _append(self, fields: Mapping[str, Any], scrub: Scrub) -> Kept:
+        try:
+            self.journal.append(fields, scrub)
+        except NotSynced as error:
+            self._say(error)
+            return "unsafe"
+        return "safe"
 
     def _say(self, error: TrailUnavailable) -> None:
         self._unrecorded += 1
