@@ -11,6 +11,8 @@ from hypothesis import settings
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
+pytest_plugins = ["pytester"]
+
 NODE = Path(__file__).parents[1] / ".tools" / "node"
 
 

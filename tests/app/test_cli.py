@@ -1,0 +1,199 @@
+"""The command line: what stands on which stream, and with which exit status."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from foxora_addon import __version__
+from foxora_addon.app import cli
+from foxora_addon.app.script_argv import SCRIPT
+
+FAKE_KEY = "foxora_sk_live_fake0123456789"
+
+type Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _bare_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FOXORA_API_KEY", "FOXORA_AUDIT", "FOXORA_BASE_URL", "FOXORA_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"]])
+def test_alone_it_shows_its_help(arguments: list[str], capsys: Output) -> None:
+    assert cli.main(arguments) == 0
+    shown = capsys.readouterr()
+    assert all(name in shown.out for name in ("run", "mock", "check", "script", "audit"))
+    assert "│" not in shown.out
+    assert "\b" not in shown.out
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["mock"], ["check"], ["script"], ["audit"], ["audit", "verify"]]
+)
+def test_every_command_explains_itself(command: list[str], capsys: Output) -> None:
+    assert cli.main([*command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"Usage: foxora-proxy {' '.join(command)} ")
+    assert command == ["audit"] or "Examples:\n" in shown
+
+
+def test_a_terminal_gets_the_help_drawn(capsys: Output) -> None:
+    cli.command_line(is_rich=True)(["check", "--help"], standalone_mode=False)
+    assert "╭─ Options" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["chek"], "check"),
+        (["mock", "--prot", "1"], "--port"),
+        (["mock", "--port", "x"], "--port"),
+        (["mock", "--port", "65536"], "--port"),
+        (["mock", "--port"], "--port"),
+        (["check", "one", "two"], "two"),
+        (["audit", "verfy"], "verify"),
+        (["audit"], "command"),
+        (["--nonsense"], "--nonsense"),
+        (["run", "-p", "1", "--", "python", "app.py"], "--"),
+    ],
+)
+def test_wrong_usage_is_one_line_with_a_hint(
+    arguments: list[str], hint: str, capsys: Output
+) -> None:
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert line.startswith("foxora-proxy: ")
+    assert hint in line
+    assert shown.out == ""
+
+
+def test_the_version_is_the_packages(capsys: Output) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"foxora-proxy {__version__}\n"
+
+
+def test_the_script_is_a_file_whose_path_is_printed_alone(capsys: Output) -> None:
+    assert cli.main(["script"]) == 0
+    assert capsys.readouterr().out == f"{SCRIPT}\n"
+    assert SCRIPT.is_file()
+
+
+def test_a_small_command_imports_nothing_large() -> None:
+    code = (
+        "import sys; from foxora_addon.app import cli; cli.main(['script']);"
+        "print(*sorted({'foxora_addon.config', 'mitmproxy', 'ruamel', 'tornado'} & sys.modules.keys()))"
+    )
+    finished = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=SCRIPT.parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    assert finished.stdout.splitlines() == [str(SCRIPT), ""]
+
+
+def test_what_stands_after_run_is_passed_on_as_it_was_typed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passed: list[list[str]] = []
+
+    def run_mitmdump(arguments: list[str]) -> int:
+        passed.append(arguments)
+        return 7
+
+    master = ModuleType("foxora_addon.proxy.master")
+    monkeypatch.setattr(master, "run_mitmdump", run_mitmdump, raising=False)
+    monkeypatch.setitem(sys.modules, master.__name__, master)
+    typed = ["-p", "9000", "--set", "k=v", "-h", "--version", "~m GET"]
+    assert cli.main(["run", *typed]) == 7
+    assert cli.main(["run"]) == 7
+    assert passed == [typed, []]
+
+
+def test_a_usable_configuration_is_told_in_short_without_its_keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("ACME_KEY", FAKE_KEY)
+    Path("team.yaml").write_text(
+        "accounts:\n"
+        "  - {name: acme, key: {env: ACME_KEY}, plan: pro, limits: {requests_per_minute: 9},"
+        " clients: [{address: 10.0.0.0/8}]}\n"
+    )
+    assert cli.main(["check", "team.yaml"]) == 0
+    shown = capsys.readouterr()
+    assert "team.yaml: fine\n" in shown.out
+    assert "acme  default, plan pro, requests_per_minute 9, 1 client\n" in shown.out
+    assert FAKE_KEY not in shown.out
+    assert shown.err == ""
+
+
+def test_the_environment_alone_can_be_checked(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("FOXORA_BASE_URL", "mock")
+    assert cli.main(["check"]) == 0
+    assert "mock gateway" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("gateway: {bse_url: mock}", "did you mean base_url?"),
+        ("accounts: [{name: a, key: foxora_sk_fake}]", "never written in clear"),
+        ("{", "not valid YAML"),
+    ],
+)
+def test_an_unusable_configuration_is_a_finding_in_one_line(
+    text: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("FOXORA_API_KEY", FAKE_KEY)
+    Path("bad.yaml").write_text(text)
+    assert cli.main(["check", "bad.yaml"]) == 1
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert "bad.yaml" in line
+    assert words in line
+    assert "foxora_sk_fake" not in line
+    assert shown.out == ""
+
+
+def test_a_configuration_that_is_not_there_is_a_finding(capsys: Output) -> None:
+    assert cli.main(["check", "nowhere.yaml"]) == 1
+    assert "nowhere.yaml: can't be read" in capsys.readouterr().err
+
+
+def test_a_trail_that_is_not_there_is_a_finding(capsys: Output) -> None:
+    assert cli.main(["audit", "verify", "nowhere.jsonl"]) == 1
+    assert "nowhere.jsonl: can't be read" in capsys.readouterr().err
+
+
+def test_without_a_path_the_configured_trail_is_verified(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    Path("mine.jsonl").write_text("")
+    monkeypatch.setenv("FOXORA_AUDIT", "mine.jsonl")
+    assert cli.main(["audit", "verify"]) == 0
+    assert "mine.jsonl: fine, 0 records" in capsys.readouterr().out
+
+
+def test_a_changed_trail_is_a_finding_that_names_the_line(capsys: Output) -> None:
+    Path("trail.jsonl").write_text('{"seq": 1}\n')
+    assert cli.main(["audit", "verify", "trail.jsonl"]) == 1
+    assert "line 1" in capsys.readouterr().out
+
+
+def test_a_mock_that_cannot_be_configured_says_why_in_one_line(capsys: Output) -> None:
+    Path("mock.yaml").write_text("windw: fixed\n")
+    assert cli.main(["mock", "--config", "mock.yaml"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "did you mean 'window'?" in line

@@ -1,0 +1,176 @@
+"""WebSockets, uploads, preflights, and HTTP/2 on the gateway's side."""
+
+import asyncio
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
+
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    BIN,
+    Proxy,
+    clean_environment,
+    direct_client,
+    free_port,
+    running_command,
+    running_gateway,
+    running_proxy,
+    wait_until,
+)
+
+pytestmark = pytest.mark.real_server
+
+FOXORA_KEY = "foxora_sk_fake_protocols"
+HEADERS = {"authorization": f"Bearer {APP_KEY}"}
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+PAGE = "https://app.example"
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as origin:
+        yield origin
+
+
+@pytest.fixture(scope="module")
+def open_to_a_page(tmp_path_factory: pytest.TempPathFactory, gateway: str) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "foxora.yaml").write_text(f"listen: {{origins: ['{PAGE}']}}\n")
+    environment = {"FOXORA_API_KEY": FOXORA_KEY, "FOXORA_BASE_URL": f"{gateway}/v1"}
+    with running_proxy(folder, (), environment) as proxy:
+        yield proxy
+
+
+def last_received(gateway: str) -> dict[str, Any]:
+    with direct_client() as client:
+        entry: dict[str, Any] = client.get(f"{gateway}/_mock/log?last=1").json()[-1]
+        return entry
+
+
+def header_of(entry: dict[str, Any], wanted: str) -> str | None:
+    return next((v for name, v in entry["headers"] if name.lower() == wanted), None)
+
+
+def test_a_websocket_is_led_to_the_gateway_with_its_key(
+    open_to_a_page: Proxy, gateway: str
+) -> None:
+    async def talk() -> tuple[str | bytes | None, str | None]:
+        url = f"{open_to_a_page.base_url.replace('http', 'ws')}/realtime?model=gpt-4o-mini"
+        protocols = ["realtime", f"openai-insecure-api-key.{APP_KEY}"]
+        socket = await websocket_connect(HTTPRequest(url), subprotocols=protocols)
+        await socket.write_message('{"type": "session.update"}')
+        message = await socket.read_message()
+        chosen = socket.selected_subprotocol
+        socket.close()
+        return message, chosen
+
+    message, chosen = asyncio.run(asyncio.wait_for(talk(), 20))
+    assert message is not None
+    assert chosen == "realtime"
+    with direct_client() as client:
+        log = client.get(f"{gateway}/_mock/log").text
+    assert APP_KEY not in log
+    assert f"Bearer {FOXORA_KEY}" in log
+    wait_until(
+        lambda: any(
+            r["event"] == "response" and r["status"] == 101 for r in open_to_a_page.records()
+        )
+    )
+
+
+def test_a_multipart_upload_reaches_the_gateway_as_it_is(
+    open_to_a_page: Proxy, gateway: str
+) -> None:
+    with direct_client() as client:
+        request = client.build_request(
+            "POST",
+            f"{open_to_a_page.base_url}/audio/transcriptions",
+            data={"model": "whisper-1"},
+            files={"file": ("speech.wav", bytes(range(256)) * 40, "audio/wav")},
+            headers=HEADERS,
+        )
+        body = request.read()
+        client.send(request)
+    entry = last_received(gateway)
+    assert header_of(entry, "content-length") == str(len(body))
+    assert entry["path"] == "/v1/audio/transcriptions"
+
+
+def test_a_client_that_waits_for_100_continue_gets_it(open_to_a_page: Proxy) -> None:
+    finished = subprocess.run(
+        [
+            *("curl", "-sS", "--noproxy", "*", "-m", "20", "-v", "-H", "Expect: 100-continue"),
+            *("-H", f"Authorization: Bearer {APP_KEY}", "--data-binary", "@-"),
+            f"{open_to_a_page.base_url}/chat/completions",
+        ],
+        input=httpx.Request("POST", "http://x", json=CALL).read(),
+        env=clean_environment(),
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    assert b"HTTP/1.1 100 Continue" in finished.stderr
+    assert b'"chat.completion"' in finished.stdout
+
+
+def test_a_listed_page_may_call_and_its_preflight_goes_without_a_key(
+    open_to_a_page: Proxy, gateway: str
+) -> None:
+    url = f"{open_to_a_page.base_url}/chat/completions"
+    with direct_client() as client:
+        asked = {"Origin": PAGE, "Access-Control-Request-Method": "POST"}
+        preflight = client.options(url, headers=asked)
+        entry = last_received(gateway)
+        answer = client.post(url, json=CALL, headers={**HEADERS, "Origin": PAGE})
+    assert preflight.status_code == 204
+    assert header_of(entry, "authorization") is None
+    assert answer.status_code == 200
+
+
+def test_http_2_on_both_sides(tmp_path: Path, gateway: str) -> None:
+    """The gateway's HTTP/2 is a bare mitmdump's in front of the mock one."""
+    port = free_port()
+    front = tmp_path / "front"
+    front.mkdir()
+    command = [
+        *(str(BIN / "mitmdump"), "--mode", f"reverse:{gateway}@127.0.0.1:{port}"),
+        *("--set", f"confdir={front / 'confdir'}", "--set", "flow_detail=3"),
+    ]
+    with running_command(command, front, port):
+        certificate = front / "confdir" / "mitmproxy-ca-cert.pem"
+        options = ("--set", f"ssl_verify_upstream_trusted_ca={certificate}")
+        environment = {
+            "FOXORA_API_KEY": FOXORA_KEY,
+            "FOXORA_BASE_URL": f"https://127.0.0.1:{port}/v1",
+        }
+        with running_proxy(tmp_path / "proxy", options, environment) as proxy:
+            for more in ({}, {"stream": True}):
+                answer = by_curl(proxy, {**CALL, **more})
+                assert answer.endswith(b"[200/2]"), answer
+        output = (front / "output.log").read_text("utf-8", "replace")
+    assert "HTTP/2.0" in output
+    assert f"Bearer {FOXORA_KEY}" in output
+    assert APP_KEY not in output
+
+
+def by_curl(proxy: Proxy, call: object) -> bytes:
+    finished = subprocess.run(
+        [
+            *("curl", "-sS", "--http2", "-m", "20", "-x", proxy.url, "--cacert", proxy.certificate),
+            *("-H", f"Authorization: Bearer {APP_KEY}", "--data-binary", "@-"),
+            *("-w", "[%{http_code}/%{http_version}]"),
+            "https://api.openai.com/v1/chat/completions",
+        ],
+        input=httpx.Request("POST", "http://x", json=call).read(),
+        env=clean_environment(),
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    return finished.stdout
