@@ -8,7 +8,6 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
@@ -20,15 +19,14 @@ from foxora_addon.api.errors import (
     Source,
     invalid_request,
     normalise,
-    rate_limit_exceeded,
     unavailable,
 )
-from foxora_addon.api.usage import Usage, usage_of
+from foxora_addon.api.usage import Usage
+from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
 from foxora_addon.policy.accounts import Chosen
-from foxora_addon.policy.limit_refusal import Denied
-from foxora_addon.policy.limits import AccountLimiter
+from foxora_addon.policy.allowances import Allowances, estimated_tokens
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
 from foxora_addon.policy.validation import read_call
@@ -92,7 +90,7 @@ class Pipeline:
         self.rules = rules
         self._trail = trail
         self._new_id = new_id
-        self._limiters: dict[str, AccountLimiter] = {}
+        self._allowances = Allowances()
 
     # Recognise, and resolve the account.
 
@@ -188,17 +186,15 @@ class Pipeline:
         if exchange.account is None:
             return None
         name = exchange.account.name
-        limiter = self._limiters.get(name)
         ceilings = self.rules.ceilings[name]
-        if limiter is None:
-            limiter = self._limiters[name] = AccountLimiter(ceilings)
-        limiter.change_ceilings(ceilings, now)
-        tokens = _estimated_tokens(exchange.sent_body, ceilings.tokens_per_minute)
+        tokens = estimated_tokens(exchange.sent_body, ceilings.tokens_per_minute)
         exchange.estimated_tokens = tokens
-        denied = limiter.refusal(tokens, now)
-        if denied is not None and not self.rules.is_shadow:
-            return _refusal_of(denied, name)
-        exchange.reservation = limiter.admit(tokens, now)
+        taken = self._allowances.reserve(
+            name, ceilings, tokens, now, is_shadow=self.rules.is_shadow
+        )
+        if isinstance(taken, ApiError):
+            return taken
+        exchange.reservation = taken
         return None
 
     # Send.
@@ -213,7 +209,7 @@ class Pipeline:
         exchange.step("send")
         exchange.waiting_since = now
         if exchange.reservation is not None and exchange.account is not None:
-            self._limiters[exchange.account.name].mark_sent(exchange.reservation, now)
+            self._allowances.mark_sent(exchange.account.name, exchange.reservation, now)
         return exchange.credential
 
     # Normalise, settle, and record the response.
@@ -251,7 +247,7 @@ class Pipeline:
                 gateway_request_id=request_id,
             )
             return error
-        facts = _facts_of(plain) if _is_json(answer.header("content-type")) else {}
+        facts = facts_of_body(plain) if is_json(answer.header("content-type")) else {}
         facts["gateway_request_id"] = request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
@@ -259,8 +255,7 @@ class Pipeline:
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
         if error.status == 429 and error.retry_after_seconds and exchange.account is not None:
-            limiter = self._limiters[exchange.account.name]
-            limiter.hold_until(now + error.retry_after_seconds, now)
+            self._allowances.obey(exchange.account.name, error.retry_after_seconds, now)
 
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
@@ -277,25 +272,11 @@ class Pipeline:
         if seen is None:
             raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
         keeps = self.rules.keeps_content
-        facts: dict[str, Any] = {"gateway_request_id": exchange.gateway_request_id}
-        folded = seen.transcript
-        message = folded.message() if folded else None
-        head = None if message is not None or not keeps else seen.head
+        facts = facts_of_stream(seen, keeps_content=keeps)
+        facts["gateway_request_id"] = exchange.gateway_request_id
+        head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)
-        if folded is not None:
-            facts |= {
-                "chunks": folded.chunks,
-                "message": message if keeps else None,
-                "model": folded.model,
-                "response_id": folded.id,
-                "finish_reasons": folded.finish_reasons(),
-                "usage": usage_of(folded.usage),
-            }
-            if folded.error is not None:
-                facts["error"] = normalise(500, [], json.dumps(folded.error).encode())
-        elif seen.is_whole and seen.is_json:
-            facts |= _facts_of(bytes(seen.head))
         self._close(exchange, kept, status, outcome, source, now, **facts)
 
     def _close(  # what every ending has; the rest goes by name
@@ -319,12 +300,12 @@ class Pipeline:
     def _settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
         if exchange.reservation is None or exchange.account is None:
             return
-        limiter = self._limiters[exchange.account.name]
+        account = exchange.account.name
         if exchange.was_sent:
             used = exchange.estimated_tokens if usage is None else usage.total_tokens
-            limiter.settle(exchange.reservation, used or 0, now)
+            self._allowances.settle(account, exchange.reservation, used or 0, now)
         else:
-            limiter.release(exchange.reservation, now)
+            self._allowances.release(account, exchange.reservation, now)
 
     def _body_fields(self, body: bytes, encoding: str | None) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
@@ -353,66 +334,9 @@ class Pipeline:
         return self.rules.redactor.scrub(text, exchange.secrets)
 
 
-def _refusal_of(denied: Denied, account: str) -> ApiError:
-    """Word a refusal, with OpenAI's own "Please try again in", which some clients read."""
-    wait = denied.wait_seconds
-    figures = (
-        ""
-        if denied.ceiling is None
-        else (f": limit {denied.ceiling}, used {denied.used}, requested {denied.requested}")
-    )
-    limit = _LIMITS[denied.limit]
-    advice = "It can never fit." if wait is None else f"Please try again in {wait:.3f}s."
-    return rate_limit_exceeded(f"Account '{account}' is at its {limit}{figures}. {advice}", wait)
-
-
-_LIMITS = {
-    "requests": "limit of requests per minute",
-    "tokens": "limit of tokens per minute",
-    "concurrent": "limit of concurrent requests",
-    "gateway": "limit, as the gateway said",
-}
-
-
-def _estimated_tokens(body: bytes, ceiling: int | None) -> int:
-    """A charge before the figure is known: four bytes a token, and never more than can fit."""
-    estimate = -(-len(body) // 4)
-    return estimate if ceiling is None else min(estimate, ceiling)
-
-
 def _plain(body: bytes, encoding: str | None, limit: int) -> bytes:
     """The body without its content encoding; as it is where that can't be undone."""
     try:
         return decoded(body, encoding, limit)
     except Undecodable:
         return body
-
-
-def _is_json(content_type: str | None) -> bool:
-    return "json" in (content_type or "").lower()
-
-
-def _facts_of(body: bytes) -> dict[str, Any]:
-    """What a record says of a JSON answer that came whole."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    if not isinstance(value, dict):
-        return {}
-    choices = value.get("choices")
-    reasons = [
-        choice.get("finish_reason")
-        for choice in (choices if isinstance(choices, list) else ())
-        if isinstance(choice, dict)
-    ]
-    return {
-        "model": _text(value.get("model")),
-        "response_id": _text(value.get("id")),
-        "finish_reasons": [_text(reason) for reason in reasons],
-        "usage": usage_of(value.get("usage")),
-    }
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -49,7 +49,7 @@ def command_line(*, is_rich: bool) -> typer.Typer:
 
     app = typer.Typer(**look)
     app.callback(help=help_of(foxora_proxy))(foxora_proxy)
-    app.command(help=help_of(run), cls=PassedOn)(run)
+    app.command(help=help_of(run), cls=PassedOn, options_metavar="[MITMDUMP OPTIONS]")(run)
     for command in (mock, check, script):
         app.command(help=help_of(command))(command)
     audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")

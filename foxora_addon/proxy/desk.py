@@ -18,12 +18,11 @@ from mitmproxy.connection import Client
 from foxora_addon.api.errors import ApiError, request_too_large, unavailable
 from foxora_addon.config import Config, Gateway
 from foxora_addon.exchange import Exchange, Outcome
-from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows, hold
+from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
 from foxora_addon.proxy.deadlines import cancel, overdue
-from foxora_addon.proxy.tee import Tee
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
@@ -239,44 +238,31 @@ class FlowDesk:
             return  # an addon of the host answers in the gateway's place (replay, map_local)
         exchange.step("answer")
         exchange.waiting_since = _now()
-        headers = response.headers
-        kind = headers.get("content-type", "").lower()
         exchange.answered_status = response.status_code
-        exchange.gateway_request_id = headers.get("x-request-id")
-        is_stream = kind.startswith("text/event-stream") or exchange.stream
-        is_socket = response.status_code == 101
-        if response.status_code < 400 and (is_stream or is_socket or "json" not in kind):
-            exchange.observation = Observation(
-                content_encoding=headers.get("content-encoding"),
-                is_event_stream=is_stream and "json" not in kind,
-                is_json="json" in kind,
-                max_head_bytes=self._max_head_bytes(),
+        exchange.gateway_request_id = response.headers.get("x-request-id")
+        exchange.observation = observation_of(exchange, response, self._max_head_bytes())
+        if exchange.observation is not None and response.status_code != 101:
+            tee(
+                flow,
+                response,
+                exchange.observation,
+                lambda: self._piece_arrived(exchange),
+                self._report,
             )
-            if not is_socket:
-                self._tee(flow, exchange, exchange.observation, response)
-        if self._pipeline is not None:
-            for name, value in headers.items(multi=True):
-                if (shown := self._pipeline.header_for_client(exchange, value)) != value:
-                    headers[name] = shown
-        _mark(response, exchange, "gateway")
+        self._scrub_headers(exchange, response)
+        mark(response, exchange, "gateway")
 
-    def _tee(
-        self,
-        flow: http.HTTPFlow,
-        exchange: Exchange,
-        observation: Observation,
-        response: http.Response,
-    ) -> None:
-        def arrived() -> None:
-            exchange.waiting_since = _now()
-            if exchange.first_byte_at is None:
-                exchange.first_byte_at = exchange.waiting_since
+    def _piece_arrived(self, exchange: Exchange) -> None:
+        exchange.waiting_since = _now()
+        if exchange.first_byte_at is None:
+            exchange.first_byte_at = exchange.waiting_since
 
-        response.stream = Tee(observation, arrived, self._report)
-        # Row 10: without a length, an HTTP/1 client would see no end while the connection lives.
-        has_length = {"content-length", "transfer-encoding"} & {k.lower() for k in response.headers}
-        if not flow.request.is_http2 and response.is_http2 and not has_length:
-            response.headers["transfer-encoding"] = "chunked"
+    def _scrub_headers(self, exchange: Exchange, response: http.Response) -> None:
+        if self._pipeline is None:
+            return
+        for name, value in response.headers.items(multi=True):
+            if (shown := self._pipeline.header_for_client(exchange, value)) != value:
+                response.headers[name] = shown
 
     def answered(self, flow: http.HTTPFlow) -> None:
         """A response is complete: normalise it if it is an error, and close the exchange."""
@@ -312,7 +298,7 @@ class FlowDesk:
             exchange.first_byte_at = exchange.first_byte_at or now
             error = pipeline.answered(exchange, Answer(response.status_code, headers, body), now)
             if error is not None:
-                _replace(response, error, exchange)
+                replace_body(response, error, exchange)
 
     def failed(self, flow: http.HTTPFlow, failure: hold.Failure) -> None:
         """The flow ends without a whole response: close its exchange."""
@@ -438,23 +424,3 @@ class FlowDesk:
 
 def _now() -> float:
     return time.monotonic()
-
-
-def _mark(response: http.Response, exchange: Exchange, source: str) -> None:
-    """Name the exchange on an answer, and who gave it."""
-    response.headers["x-foxora-exchange"] = exchange.id
-    response.headers["x-foxora-source"] = source
-    if "x-request-id" not in response.headers:
-        response.headers["x-request-id"] = exchange.id
-
-
-def _replace(response: http.Response, error: ApiError, exchange: Exchange) -> None:
-    """Put the documented shape in place of an error's body; other headers stay."""
-    for name in ("content-encoding", "transfer-encoding", "retry-after", "retry-after-ms"):
-        response.headers.pop(name, None)
-    body = error.body()
-    for name, value in error.headers():
-        response.headers[name] = value
-    response.headers["content-length"] = str(len(body))
-    response.raw_content = body
-    _mark(response, exchange, "gateway")

@@ -89,7 +89,8 @@ def test_the_script_is_a_file_whose_path_is_printed_alone(capsys: Output) -> Non
 def test_a_small_command_imports_nothing_large() -> None:
     code = (
         "import sys; from foxora_addon.app import cli; cli.main(['script']);"
-        "print(*sorted({'foxora_addon.config', 'mitmproxy', 'ruamel', 'tornado'} & sys.modules.keys()))"
+        "large = {'foxora_addon.config', 'mitmproxy', 'ruamel', 'tornado'};"
+        "print(*sorted(large & sys.modules.keys()))"
     )
     finished = subprocess.run(
         [sys.executable, "-c", code],

@@ -29,7 +29,7 @@ BREAK = ""
 for owner, name in (
     (Pipeline, "arrive"), (Pipeline, "admit"), (Pipeline, "send"), (Pipeline, "answered"),
     (Pipeline, "streamed"), (Pipeline, "_read"), (Pipeline, "_reserve"),
-    (FlowDesk, "_answer"), (FlowDesk, "_tee"),
+    (FlowDesk, "_answer"), (FlowDesk, "_piece_arrived"), (FlowDesk, "_scrub_headers"),
 ):
     setattr(owner, name, breaking(name, getattr(owner, name)))
 
@@ -40,7 +40,7 @@ class Chooser:
 
 addons = [Chooser(), the_addon()]
 """
-ENTRIES = ["arrive", "admit", "send", "answered", "_read", "_reserve", "_answer"]
+ENTRIES = ["arrive", "admit", "send", "answered", "_read", "_reserve", "_answer", "_scrub_headers"]
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -91,9 +91,9 @@ def test_a_broken_step_is_our_own_500_and_the_app_key_stays(
     assert call(broken, "").status_code == 200
 
 
-def test_a_broken_tee_ends_in_json_too(broken: Proxy) -> None:
-    answer = call(broken, "_tee", stream=True)
-    assert answer.json()["error"]["code"] == "internal_error"
+def test_a_stream_passes_whole_when_nobody_can_look_at_it(broken: Proxy) -> None:
+    answer = call(broken, "_piece_arrived", stream=True)
+    assert answer.text.endswith("data: [DONE]\n\n")
 
 
 def test_a_stream_passes_whole_when_its_record_cannot_be_made(broken: Proxy) -> None:

@@ -1,0 +1,57 @@
+"""What a response record says of an answer: read off its body, or off what was observed of it."""
+
+import json
+from typing import Any
+
+from foxora_addon.api.errors import normalise
+from foxora_addon.api.usage import usage_of
+from foxora_addon.observation import Observation
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a Content-Type header promises JSON."""
+    return "json" in (content_type or "").lower()
+
+
+def facts_of_body(body: bytes) -> dict[str, Any]:
+    """Model, id, finish reasons and usage of a JSON answer that came whole; {} if it is none."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(value, dict):
+        return {}
+    choices = value.get("choices")
+    reasons = [
+        choice.get("finish_reason")
+        for choice in (choices if isinstance(choices, list) else ())
+        if isinstance(choice, dict)
+    ]
+    return {
+        "model": _text(value.get("model")),
+        "response_id": _text(value.get("id")),
+        "finish_reasons": [_text(reason) for reason in reasons],
+        "usage": usage_of(value.get("usage")),
+    }
+
+
+def facts_of_stream(seen: Observation, *, keeps_content: bool) -> dict[str, Any]:
+    """The same of an answer that was observed as it passed, with the message that it adds up to."""
+    folded = seen.transcript
+    if folded is None:
+        return facts_of_body(bytes(seen.head)) if seen.is_whole and seen.is_json else {}
+    facts: dict[str, Any] = {
+        "chunks": folded.chunks,
+        "message": folded.message() if keeps_content else None,
+        "model": folded.model,
+        "response_id": folded.id,
+        "finish_reasons": folded.finish_reasons(),
+        "usage": usage_of(folded.usage),
+    }
+    if folded.error is not None:
+        facts["error"] = normalise(500, [], json.dumps(folded.error).encode())
+    return facts
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

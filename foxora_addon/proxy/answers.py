@@ -1,0 +1,67 @@
+"""How an answer of the gateway is passed on: observed as it comes, marked, or replaced."""
+
+from collections.abc import Callable
+
+from mitmproxy import http
+
+from foxora_addon.api.errors import ApiError
+from foxora_addon.audit.facts import is_json
+from foxora_addon.exchange import Exchange
+from foxora_addon.observation import Observation
+from foxora_addon.proxy.tee import Tee
+
+
+def observation_of(
+    exchange: Exchange, response: http.Response, max_head_bytes: int
+) -> Observation | None:
+    """What will observe an answer that passes as it comes; None: it is taken as a whole.
+
+    Errors are taken whole, since they are normalised, and so is JSON that was not asked for as a
+    stream. A stream is told by the request as well as by the content type (row 15).
+    """
+    kind = response.headers.get("content-type", "").lower()
+    is_stream = kind.startswith("text/event-stream") or exchange.stream
+    passes = is_stream or response.status_code == 101 or not is_json(kind)
+    if response.status_code >= 400 or not passes:
+        return None
+    return Observation(
+        content_encoding=response.headers.get("content-encoding"),
+        is_event_stream=is_stream and not is_json(kind),
+        is_json=is_json(kind),
+        max_head_bytes=max_head_bytes,
+    )
+
+
+def tee(
+    flow: http.HTTPFlow,
+    response: http.Response,
+    observation: Observation,
+    arrived: Callable[[], None],
+    failed: Callable[[Exception], None],
+) -> None:
+    """Stream an answer past an observation; `arrived` is called at each piece."""
+    response.stream = Tee(observation, arrived, failed)
+    # Row 10: without a length, an HTTP/1 client would see no end while the connection lives.
+    has_length = {"content-length", "transfer-encoding"} & {k.lower() for k in response.headers}
+    if not flow.request.is_http2 and response.is_http2 and not has_length:
+        response.headers["transfer-encoding"] = "chunked"
+
+
+def mark(response: http.Response, exchange: Exchange, source: str) -> None:
+    """Name the exchange on an answer, and who gave it."""
+    response.headers["x-foxora-exchange"] = exchange.id
+    response.headers["x-foxora-source"] = source
+    if "x-request-id" not in response.headers:
+        response.headers["x-request-id"] = exchange.id
+
+
+def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:
+    """Put the documented shape in place of an error's body; other headers stay."""
+    for name in ("content-encoding", "transfer-encoding", "retry-after", "retry-after-ms"):
+        response.headers.pop(name, None)
+    body = error.body()
+    for name, value in error.headers():
+        response.headers[name] = value
+    response.headers["content-length"] = str(len(body))
+    response.raw_content = body
+    mark(response, exchange, "gateway")
