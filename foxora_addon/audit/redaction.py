@@ -10,6 +10,7 @@ import hmac
 import json
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
@@ -92,7 +93,7 @@ class Redactor:
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""
-        for secret in (*self._known, *(_forms_of(also) if also else ())):
+        for secret in (*self._known, *(_forms_of(tuple(also)) if also else ())):
             if secret in text:
                 text = text.replace(secret, REDACTED)
         return text
@@ -102,7 +103,8 @@ def _keep_name(match: re.Match[str]) -> str:
     return match[1] + REDACTED
 
 
-def _forms_of(secrets: Sequence[str]) -> tuple[str, ...]:
+@lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys
+def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """The ways in which secrets may be written, the longest first."""
     forms: set[str] = set()
     for secret in secrets:

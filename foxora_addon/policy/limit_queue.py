@@ -45,7 +45,7 @@ class WaitQueue:
     After anything that may change who can go (the time of `next_wake` has come, a reservation was
     settled or released, a ticket entered or was cancelled, ceilings changed) call `pop_ready` and
     then `next_wake`. Times are seconds of the limiter's clock. `enter` and `cancel` cost O(1), the
-    other two O(length) while a call that lacks tokens is the first, else O(1) a call let go.
+    other two at most O(length).
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class WaitQueue:
 
         Whoever fits at the very moment at which its time is up goes on.
         """
-        called = []
+        called: list[Called] = []
         while self._line:
             first = self._first()
             denied = self._limiter.refusal(first.tokens, now)
@@ -143,10 +143,12 @@ class WaitQueue:
         return later is not None and later <= first.deadline
 
     def _full(self, now: float) -> Denied:
-        leaves_at = self.next_wake(now) or now
-        wait = max(leaves_at - now, 0.0)
-        length = len(self._line)
-        return Denied("waiting", self._max_waiting, length, 1, leaves_at, wait, awaits_end=True)
+        first = self._first()
+        due = self._limiter.next_admission(first.tokens, now)
+        leaves_at = max(now, first.deadline if due is None else min(due, first.deadline))
+        count = len(self._line)
+        wait = leaves_at - now
+        return Denied("waiting", self._max_waiting, count, 1, leaves_at, wait, awaits_end=True)
 
 
 def _is_in_vain(denied: Denied, deadline: float) -> bool:
