@@ -42,14 +42,16 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
     tree, labels = _overlaid(document.tree, options, environ)
     gateway = tree.get("gateway")
     is_mock = isinstance(gateway, dict) and str(gateway.get("base_url")).strip() == MOCK
+    lacks_key = False
     if tree.get("accounts", ()) == ():
-        if not environ.get("FOXORA_API_KEY") and not is_mock:
-            raise ConfigError(_NO_KEY)
+        lacks_key = not environ.get("FOXORA_API_KEY") and not is_mock
         tree["accounts"] = ({"name": "default", "key": {"env": "FOXORA_API_KEY"}},)
         labels["accounts", 0, "key"] = ""
     origins = Origins(shown if file else None, document.lines, labels)
-    sources = Sources(environ, file.parent if file else cwd, cwd, is_mock)
+    sources = Sources(environ, file.parent if file else cwd, cwd, is_mock or lacks_key)
     settings = _settings_of(tree, sources, origins)
+    if lacks_key:  # said last: a mistake in the file may be why the key is missed
+        raise ConfigError(_NO_KEY)
     origin, warnings = _origin_of(environ.get("OPENAI_BASE_URL", ""))
     return Config.model_construct(
         **dict(settings), file=file, origin_base_url=origin, warnings=warnings
