@@ -96,6 +96,6 @@ def test_a_minute_of_very_many_calls_stays_small_and_forgets_none_too_early(step
 def test_a_call_that_shares_anothers_moment_can_still_be_taken_back() -> None:
     untils = [60.0 + index / 1024 for index in range(9_000)]
     ledger = a_ledger(*((until, 1) for until in untils))
-    for until in untils:
+    for until in reversed(untils):
         ledger.take_back(until, 1)
     assert (ledger.used, len(ledger)) == (0, 0)

@@ -1,0 +1,78 @@
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.policy.plans import PLANS, Ceilings, Me, parse_me
+
+
+def a_me(**changes: Any) -> dict[str, Any]:
+    """The documented answer of GET /v1/me."""
+    return {
+        "id": "usr_1",
+        "email": "a@example.com",
+        "plan": {"id": "pro", "label": "Pro", "renews_at": "2026-05-19T00:00:00Z"},
+        "usage": {"requests_this_month": 1842, "spend_usd": 12.41},
+        "limits": {
+            "requests_per_minute": 200,
+            "tokens_per_minute": 300_000,
+            "monthly_spend_cap_usd": 99.1,
+        },
+    } | changes
+
+
+def test_the_documented_answer_is_read() -> None:
+    assert parse_me(a_me()) == Me("usr_1", "pro", Ceilings(200, 300_000), Decimal("99.1"))
+
+
+@pytest.mark.parametrize("plan", ["free", "pro", "team"])
+def test_without_figures_the_plan_says_them(plan: str) -> None:
+    me = parse_me({"plan": {"id": plan}})
+    assert me == Me(None, plan, PLANS[plan], None)
+
+
+def test_a_missing_figure_is_the_plans_and_a_given_one_stays() -> None:
+    me = parse_me(a_me(limits={"requests_per_minute": 7}))
+    assert me is not None
+    assert me.ceilings == Ceilings(7, 400_000)
+
+
+@pytest.mark.parametrize("odd", [0, -1, True, "300", None, [], float("inf"), float("nan")])
+def test_an_odd_figure_is_not_believed(odd: object) -> None:
+    me = parse_me(a_me(limits={"requests_per_minute": odd}, plan={"id": "own"}))
+    assert me is not None
+    assert me.ceilings == Ceilings()
+
+
+@pytest.mark.parametrize("odd", [True, "much", None, -1, float("nan"), "Infinity", []])
+def test_an_odd_cap_is_no_cap(odd: object) -> None:
+    me = parse_me(a_me(limits={"monthly_spend_cap_usd": odd}))
+    assert me is not None
+    assert me.monthly_spend_cap_usd is None
+
+
+def test_a_cap_of_nothing_is_a_cap() -> None:
+    me = parse_me(a_me(limits={"monthly_spend_cap_usd": 0}))
+    assert me is not None
+    assert me.monthly_spend_cap_usd == 0
+
+
+@pytest.mark.parametrize("body", [None, [], "pro", {}, {"id": 5}, {"error": {"code": "x"}}])
+def test_an_answer_that_is_none_says_nothing(body: object) -> None:
+    assert parse_me(body) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=6,
+)
+
+
+@given(JSON, JSON, JSON, JSON)
+def test_it_is_total(account: object, plan: object, limits: object, figure: object) -> None:
+    parse_me({"id": account, "plan": plan, "limits": limits})
+    parse_me({"plan": {"id": plan}, "limits": {"tokens_per_minute": figure}})
+    parse_me({"limits": {"requests_per_minute": figure, "monthly_spend_cap_usd": figure}})
