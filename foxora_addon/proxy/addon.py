@@ -202,9 +202,9 @@ class Foxora:
         """Leave TLS to hosts that are not ours closed (row 27)."""
         self.desk.look_at_hello(data, self._config)
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """The whole request is there: decide on it."""
-        self.desk.request(flow)
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """The whole request is there: decide on it. Waiting blocks no other flow (row 12)."""
+        await self.desk.request(flow)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The hold has seen the head already; if it has not, nothing may pass."""

@@ -15,13 +15,12 @@ from cachetools import TTLCache
 from mitmproxy import http, tls
 from mitmproxy.connection import Client
 
-from foxora_addon.api.errors import ApiError, request_too_large, unavailable
+from foxora_addon.api.errors import ApiError, unavailable
 from foxora_addon.config import Config, Gateway
 from foxora_addon.exchange import Exchange, Outcome
-from foxora_addon.pipeline import Answer, Pipeline
+from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
-from foxora_addon.proxy import failures, flows, hold
-from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
+from foxora_addon.proxy import failures, flows, hold, requests, responses
 from foxora_addon.proxy.deadlines import cancel, overdue
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
@@ -125,23 +124,18 @@ class FlowDesk:
             flow.request.headers.clear()
             flow.response = flows.response_of(self._unavailable(), _new_id())
             return
-        arrival = flows.arrival_of(flow, told, self._listeners())
-        rewritten = self._pipeline.arrive(arrival, _now())
-        if rewritten is None:
+        exchange = requests.take_in(flow, told, self._pipeline, self._listeners(), _now())
+        if exchange is None:
             return
-        exchange = rewritten.exchange
         self._open[flow.id] = exchange
         self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()
-        gateway = self._pipeline.rules.gateway
-        flows.rewrite(flow.request, gateway, rewritten.fields, rewritten.target)
-        if exchange.refusal is not None:
-            flow.response = flows.response_of(exchange.refusal, exchange.id)
-        else:
-            declared = flow.request.headers.get("content-length", "")
-            if declared.isdigit() and int(declared[:18]) > self._pipeline.rules.max_request_bytes:
-                self._refuse(flow, exchange, self._too_large())
+        refusal = exchange.refusal or requests.too_large(
+            flow, self._pipeline.rules.max_request_bytes
+        )
+        if refusal is not None:
+            self._refuse(flow, exchange, refusal)
 
     def must_know(self, flow: http.HTTPFlow) -> None:
         """Refuse a flow that did not come past `arrived`: nothing is known of it."""
@@ -154,17 +148,17 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or self._pipeline is None:
             return None
-        if size <= self._pipeline.rules.max_request_bytes:
+        refusal = requests.too_large(flow, self._pipeline.rules.max_request_bytes, size)
+        if refusal is None:
             return None
         with self._guard(flow):
-            exchange.refusal = exchange.refusal or self._too_large()
+            self._refuse(flow, exchange, exchange.refusal or refusal)
             if exchange.may("record"):
                 self._pipeline.admit(exchange, b"", None, _now())
-            flow.response = flows.response_of(exchange.refusal, exchange.id)
         return flow.response
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """Decide on a whole request, and record it."""
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """Decide on a whole request, and record it; the exchange may end while it waits."""
         exchange = self._open.get(flow.id)
         if exchange is None or self._pipeline is None:
             return
@@ -175,49 +169,21 @@ class FlowDesk:
             if exchange.refusal is not None:
                 self._refuse(flow, exchange, exchange.refusal)
             elif exchange.sent_body is not body:
-                flow.request.headers.pop("content-encoding", None)
-                flow.request.raw_content = exchange.sent_body
-                if "transfer-encoding" not in flow.request.headers:
-                    flow.request.headers["content-length"] = str(len(exchange.sent_body))
+                requests.put_body(flow.request, exchange.sent_body)
 
     def outgoing(self, flow: http.HTTPFlow, request: http.Request) -> http.Request:
         """Put the key on a copy of the request, if all is as it was decided."""
         exchange = self._open.get(flow.id)
         if flow.id in self._failures:
             raise hold.Refused("refused by foxora-addon")
-        if exchange is None:
+        if exchange is None or self._pipeline is None:
             return request
         try:
-            return self._with_key(flow, exchange, request)
+            return requests.with_key(flow, exchange, request, self._pipeline, _now())
         except Exception as error:
             self._report(error)
             self._failures[flow.id] = failures.internal()
             raise hold.Refused("refused by foxora-addon") from error
-
-    def _with_key(
-        self, flow: http.HTTPFlow, exchange: Exchange, request: http.Request
-    ) -> http.Request:
-        """The copy that is sent. Whatever other addons did to the flow, it must still fit."""
-        if self._pipeline is None:
-            raise RuntimeError("there is no pipeline")
-        gateway = self._pipeline.rules.gateway
-        url = f"{gateway.scheme}://{request.host}:{request.port}{request.path}"
-        address = (request.scheme, canonical_host(request.host), request.port)
-        if address != (gateway.scheme, gateway.host, gateway.port):
-            raise RuntimeError(f"another addon turned exchange {exchange.id} to {url}")
-        if (request.raw_content or b"") != exchange.sent_body:
-            raise RuntimeError(
-                f"another addon changed the body of exchange {exchange.id} after it was recorded; "
-                "load that addon before foxora_addon"
-            )
-        if gateway.scheme == "http" and flow.server_conn.via:
-            raise RuntimeError("an upstream proxy would see the key of an http:// gateway")
-        key = self._pipeline.send(exchange, _now())
-        copy = request.copy()
-        copy.headers.pop("authorization", None)
-        if key is not None:
-            copy.headers["authorization"] = f"Bearer {key}"
-        return copy
 
     # The way of a response.
 
@@ -226,43 +192,14 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or flow.response is None or exchange.refusal is not None:
             return
+        if self._pipeline is None:
+            return
         try:
-            self._answer(flow, exchange, flow.response)
+            responses.begin(flow, exchange, flow.response, self._pipeline, _now, self._report)
         except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
             self._report(error)
             flow.response.stream = False
             exchange.refusal = failures.INTERNAL
-
-    def _answer(self, flow: http.HTTPFlow, exchange: Exchange, response: http.Response) -> None:
-        if not exchange.may("answer"):
-            return  # an addon of the host answers in the gateway's place (replay, map_local)
-        exchange.step("answer")
-        exchange.waiting_since = _now()
-        exchange.answered_status = response.status_code
-        exchange.gateway_request_id = response.headers.get("x-request-id")
-        exchange.observation = observation_of(exchange, response, self._max_head_bytes())
-        if exchange.observation is not None and response.status_code != 101:
-            tee(
-                flow,
-                response,
-                exchange.observation,
-                lambda: self._piece_arrived(exchange),
-                self._report,
-            )
-        self._scrub_headers(exchange, response)
-        mark(response, exchange, "gateway")
-
-    def _piece_arrived(self, exchange: Exchange) -> None:
-        exchange.waiting_since = _now()
-        if exchange.first_byte_at is None:
-            exchange.first_byte_at = exchange.waiting_since
-
-    def _scrub_headers(self, exchange: Exchange, response: http.Response) -> None:
-        if self._pipeline is None:
-            return
-        for name, value in response.headers.items(multi=True):
-            if (shown := self._pipeline.header_for_client(exchange, value)) != value:
-                response.headers[name] = shown
 
     def answered(self, flow: http.HTTPFlow) -> None:
         """A response is complete: normalise it if it is an error, and close the exchange."""
@@ -272,33 +209,8 @@ class FlowDesk:
         if flow.response.status_code == 101 and exchange.refusal is None:
             return
         with self._guard(flow):
-            self._conclude(flow, exchange, flow.response, self._pipeline)
+            responses.conclude(flow, exchange, flow.response, self._pipeline, _now())
             self._forget(flow.id)
-
-    def _conclude(
-        self,
-        flow: http.HTTPFlow,
-        exchange: Exchange,
-        response: http.Response,
-        pipeline: Pipeline,
-    ) -> None:
-        now = _now()
-        if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
-            pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-        if exchange.refusal is failures.INTERNAL:
-            flow.response = flows.response_of(exchange.refusal, exchange.id)
-            pipeline.refused(exchange, exchange.refusal, "internal_error", now)
-        elif exchange.refusal is not None:
-            pipeline.refused(exchange, exchange.refusal, "refused", now)
-        elif exchange.observation is not None:
-            pipeline.streamed(exchange, now)
-        else:
-            headers = list(response.headers.items(multi=True))
-            body = response.raw_content or b""
-            exchange.first_byte_at = exchange.first_byte_at or now
-            error = pipeline.answered(exchange, Answer(response.status_code, headers, body), now)
-            if error is not None:
-                replace_body(response, error, exchange)
 
     def failed(self, flow: http.HTTPFlow, failure: hold.Failure) -> None:
         """The flow ends without a whole response: close its exchange."""
@@ -324,18 +236,7 @@ class FlowDesk:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failures[flow.id] = worded
         self._failed_ids[flow.id] = exchange.id
-        now = _now()
-        if exchange.may("record"):  # the upload was cut before there was a decision
-            exchange.refusal = exchange.refusal or worded.error or self._unavailable()
-            pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-        if exchange.observation is not None:
-            is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
-            outcome: Outcome = worded.outcome if is_ours else "stream_broken"
-            pipeline.lost(exchange, outcome, "network", now)
-        elif worded.error is None:
-            pipeline.lost(exchange, worded.outcome, "network", now)
-        else:
-            pipeline.refused(exchange, worded.error, worded.outcome, now)
+        responses.end_failed(flow, exchange, worded, pipeline, _now())
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""
@@ -407,15 +308,6 @@ class FlowDesk:
         self._flows.pop(flow_id, None)
         if not keep_failure:
             self._failures.pop(flow_id, None)
-
-    def _max_head_bytes(self) -> int:
-        return self._pipeline.rules.max_body_bytes if self._pipeline else 0
-
-    def _too_large(self) -> ApiError:
-        limit = self._pipeline.rules.max_request_bytes if self._pipeline else 0
-        return request_too_large(
-            f"The request's body is over {limit} bytes, the proxy's intercept.max_request_bytes."
-        )
 
     def _unavailable(self) -> ApiError:
         why = self._closed or "it has stopped"

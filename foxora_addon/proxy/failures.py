@@ -25,6 +25,9 @@ from foxora_addon.proxy.hold import ErrorCode, Failure
 INTERNAL: Final = internal_error()
 """What a client is told where our own code failed."""
 
+NOT_WHOLE: Final = invalid_request("The request's body ended before it was whole.")
+"""What stands on record where nobody is there any more to be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class Worded:
