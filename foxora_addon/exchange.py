@@ -4,6 +4,7 @@ An exchange changes by named steps, and a step is legal only from the states tha
 
     arrived --record--> recorded --send--> sent --answer--> answering
                             \________________\_____________/ --close--> closed
+                             \_______________\_____________/ --again--> recorded
 
 Rule 1: nothing is sent that is not recorded, since `send` starts from `recorded` alone.
 Rule 2: `close` is legal once. Who closes an exchange settles its reservation and writes its
@@ -34,7 +35,7 @@ type Outcome = Literal[
     "aborted",
     "internal_error",
 ]
-type Step = Literal["record", "send", "answer", "close"]
+type Step = Literal["record", "send", "answer", "again", "close"]
 
 
 class State(StrEnum):
@@ -51,6 +52,7 @@ STEPS: Final[Mapping[Step, tuple[frozenset[State], State]]] = {
     "record": (frozenset({State.ARRIVED}), State.RECORDED),
     "send": (frozenset({State.RECORDED}), State.SENT),
     "answer": (frozenset({State.SENT}), State.ANSWERING),
+    "again": (frozenset({State.RECORDED, State.SENT, State.ANSWERING}), State.RECORDED),
     "close": (frozenset({State.RECORDED, State.SENT, State.ANSWERING}), State.CLOSED),
 }
 
@@ -84,8 +86,9 @@ class Exchange:
 
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
     must know; neither is shown. `refusal` is set as soon as the call is refused. `is_recorded`:
-    its request record is in the trail, so a response record must follow. `waiting_since`: when what
-    is waited for now began, or went on.
+    its request record is in the trail, so a response record must follow. `was_sent`: the gateway
+    may have it, of the try that goes on. `waiting_since`: when what is waited for now began, or
+    went on.
     """
 
     id: str
@@ -118,7 +121,7 @@ class Exchange:
         if self.state not in allowed:
             raise IllegalStep(f"exchange {self.id}: '{step}' is not legal when {self.state}")
         self.state = after
-        self.was_sent = self.was_sent or after is State.SENT
+        self.was_sent = after is State.SENT or (self.was_sent and step != "again")
 
     def may(self, step: Step) -> bool:
         """Whether the step is legal now."""

@@ -212,6 +212,22 @@ class Pipeline:
             self._allowances.mark_sent(exchange.account.name, exchange.reservation, now)
         return exchange.credential
 
+    def again(self, exchange: Exchange, now: float) -> bool:
+        """Make ready to send the call once more; False if the account has no room for another.
+
+        Each try is a request of the account's own (foxora-api.md, Rate limits). One that was
+        answered with an error used no tokens; of one that was not answered nobody knows.
+        """
+        answered = exchange.answered_status is not None
+        self._settle(exchange, Usage(0, 0, 0) if answered else None, now)
+        exchange.reservation = None
+        if self._reserve(exchange, now) is not None:
+            return False
+        exchange.step("again")
+        exchange.answered_status = exchange.gateway_request_id = None
+        exchange.waiting_since = now
+        return True
+
     # Normalise, settle, and record the response.
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:

@@ -201,6 +201,14 @@ class FlowDesk:
             flow.response.stream = False
             exchange.refusal = failures.INTERNAL
 
+    def again(
+        self,
+        flow: http.HTTPFlow,  # noqa: ARG002  # what the hold asks
+        failure: hold.Failure | None,  # noqa: ARG002  # what the hold asks
+    ) -> float | None:
+        """Nothing is sent twice."""
+        return None
+
     def answered(self, flow: http.HTTPFlow) -> None:
         """A response is complete: normalise it if it is an error, and close the exchange."""
         exchange = self._open.get(flow.id)
