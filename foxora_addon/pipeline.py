@@ -235,10 +235,21 @@ class Pipeline:
         body = body_fields(error.body(), self.rules.max_body_bytes)
         self._close(exchange, body, error.status, outcome, error.source, now, error=error)
 
-    def lost(self, exchange: Exchange, outcome: Outcome, source: Source, now: float) -> None:
-        """The exchange ends with nobody there to answer, or in the middle of its answer."""
+    def lost(
+        self,
+        exchange: Exchange,
+        outcome: Outcome,
+        source: Source,
+        now: float,
+        error: ApiError | None = None,
+    ) -> None:
+        """The exchange ends with nobody there to answer, or in the middle of its answer.
+
+        `error` is what the reader of a stream is told of it.
+        """
         if exchange.observation is not None:
-            self._close_observed(exchange, outcome, source, exchange.answered_status, now)
+            status = exchange.answered_status
+            self._close_observed(exchange, outcome, source, status, now, error=error)
             return
         self._close(exchange, body_fields(None, 0), None, outcome, source, now)
 
@@ -282,7 +293,14 @@ class Pipeline:
         self._close_observed(exchange, outcome, "gateway", exchange.answered_status, now)
 
     def _close_observed(
-        self, exchange: Exchange, outcome: Outcome, source: Source, status: int | None, now: float
+        self,
+        exchange: Exchange,
+        outcome: Outcome,
+        source: Source,
+        status: int | None,
+        now: float,
+        *,
+        error: ApiError | None = None,
     ) -> None:
         seen = exchange.observation
         if seen is None:
@@ -290,6 +308,8 @@ class Pipeline:
         keeps = self.rules.keeps_content
         facts = facts_of_stream(seen, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
+        if error is not None:
+            facts["error"] = error
         head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)

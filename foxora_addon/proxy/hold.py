@@ -12,7 +12,7 @@ because only the wrap can put a key on: the addon then refuses all calls.
 """
 
 import inspect
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Final, Protocol
@@ -89,6 +89,9 @@ class Desk(Protocol):
 
     def answer_for(self, flow: HTTPFlow) -> Response | None:
         """The answer to the client in place of mitmproxy's HTML; None leaves it mitmproxy's."""
+
+    def last_words(self, flow: HTTPFlow) -> bytes | None:
+        """What ends an answer that broke after its head, cleanly; None: it is torn off there."""
 
 
 _desk: Desk | None = None
@@ -303,19 +306,28 @@ def _treated_send(self: _Held, command: http_layers.SendHttp, desk: Desk) -> Com
     if isinstance(sent, http_events.ResponseHeaders):
         self.foxora.is_answered = sent.response.status_code >= 200
     elif isinstance(sent, http_events.ResponseProtocolError):
-        replaced = _reworded(self, sent, desk)
-        if replaced is not None:
+        replaced = list(_instead_of_error(self, sent, desk))
+        if replaced:
             self.foxora.is_answered = True
-            yield from _send(self, replaced)
+            for part in replaced:
+                yield http_layers.SendHttp(part, self.context.client)
             return None
+    elif isinstance(sent, http_events.ResponseData) and not sent.data:
+        return None  # on HTTP/1 it would be taken for the end
     return (yield command)
 
 
-def _reworded(self: _Held, error: Any, desk: Desk) -> Response | None:
-    """The answer in place of the host's own page, where one can still be given."""
-    if self.foxora.is_answered or error.code in _PASSED_ON:
-        return None
-    return desk.answer_for(self.flow)
+def _instead_of_error(self: _Held, error: Any, desk: Desk) -> Iterator[HttpEvent]:
+    """What the client gets in place of the host's own page or of a torn stream; nothing: that."""
+    if error.code in _PASSED_ON:
+        return
+    if not self.foxora.is_answered:
+        response = desk.answer_for(self.flow)
+        if response is not None:
+            yield from _parts_of(self, response)
+    elif (last := desk.last_words(self.flow)) is not None:
+        yield http_events.ResponseData(self.stream_id, last)
+        yield http_events.ResponseEndOfMessage(self.stream_id)
 
 
 def _end_upload(self: _Held, response: Response) -> Commands:
@@ -326,20 +338,19 @@ def _end_upload(self: _Held, response: Response) -> Commands:
     if desk is not None:
         desk.answered(self.flow)
     yield http_hooks.HttpResponseHook(self.flow)
-    yield from _send(self, response)
+    for part in _parts_of(self, response):
+        yield http_layers.SendHttp(part, self.context.client)
     self.flow.live = False
     self.client_state = self.server_state = self.state_errored
 
 
-def _send(self: _Held, response: Response) -> Commands:
-    """Put a whole response on the client's side of the stream."""
+def _parts_of(self: _Held, response: Response) -> Iterator[HttpEvent]:
+    """A whole response as the client's side of the stream takes it."""
     content = response.raw_content or b""
-    client = self.context.client
-    head = http_events.ResponseHeaders(self.stream_id, response, end_stream=not content)
-    yield http_layers.SendHttp(head, client)
+    yield http_events.ResponseHeaders(self.stream_id, response, end_stream=not content)
     if content:
-        yield http_layers.SendHttp(http_events.ResponseData(self.stream_id, content), client)
-    yield http_layers.SendHttp(http_events.ResponseEndOfMessage(self.stream_id), client)
+        yield http_events.ResponseData(self.stream_id, content)
+    yield http_events.ResponseEndOfMessage(self.stream_id)
 
 
 # Sending a request again.

@@ -50,8 +50,11 @@ def running_http_2(folder: Path) -> Iterator[Gateway]:
         port = free_port()
         front = folder / "front"
         front.mkdir()
+        script = front / "streams.py"
+        script.write_text("def responseheaders(flow):\n    flow.response.stream = True\n")
         command = [
             *(str(BIN / "mitmdump"), "--mode", f"reverse:{origin}@127.0.0.1:{port}"),
+            *("-s", str(script)),
             *("--set", f"confdir={front / 'confdir'}"),
         ]
         with running_command(command, front, port):
