@@ -5,7 +5,7 @@ by `foxora_addon.policy.accounts`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
@@ -65,12 +65,27 @@ def _name_of(text: str) -> str:
     return text
 
 
+Ceiling = Annotated[int, Field(gt=0)] | None
+
+
+class CeilingFigures(Section):
+    """Ceilings in figures; None is no ceiling of this kind here."""
+
+    requests_per_minute: Ceiling = None
+    tokens_per_minute: Ceiling = None
+    concurrent_requests: Ceiling = None
+
+
 class Client(Section):
-    """What is known of a client: its key, which only a digest is kept of, or its address."""
+    """What is known of a client: its key, which only a digest is kept of, or its address.
+
+    `limits` are further ceilings of this client alone, below its account's.
+    """
 
     key_sha256: Annotated[str, AfterValidator(_digest_of)] | None = None
     key: str | None = None
     address: Annotated[Network, BeforeValidator(_network_of)] | None = None
+    limits: CeilingFigures = CeilingFigures()
 
     @field_validator("key", mode="before")
     @classmethod
@@ -88,16 +103,19 @@ class Client(Section):
         """The SHA-256 of the client's key in lower-case hex; None for a client by address."""
         return self.key_sha256 or self.key
 
+    @property
+    def label(self) -> str:
+        """What tells the client from others, as it may be shown: a digest's head or a range."""
+        return f"key {self.key_digest[:12]}" if self.key_digest else str(self.address)
 
-Ceiling = Annotated[int, Field(gt=0)] | None
 
+class AccountLimits(CeilingFigures):
+    """Ceilings in figures, each over the plan's own; None leaves the plan's.
 
-class AccountLimits(Section):
-    """Ceilings in figures, each over the plan's own; None leaves the plan's."""
+    `models` has further ceilings for single models, by the name that the gateway is asked for.
+    """
 
-    requests_per_minute: Ceiling = None
-    tokens_per_minute: Ceiling = None
-    concurrent_requests: Ceiling = None
+    models: Mapping[str, CeilingFigures] = Field(default_factory=dict)
 
 
 class Account(Section):

@@ -134,10 +134,19 @@ class Models(Section):
 
 
 class Limits(Section):
-    """How ceilings are kept. `shadow` counts and records, and refuses nothing."""
+    """How ceilings are kept. `shadow` counts and records, and refuses nothing.
+
+    `guard_seconds` is how much closer together two calls may reach the gateway than they left.
+    """
 
     store: Literal["memory"] = "memory"
+    on_limit: Literal["refuse", "wait"] = "refuse"
+    max_wait_seconds: Seconds = 30.0
+    max_waiting: Annotated[int, Field(gt=0, le=100_000)] = 1_000
     shadow: bool = False
+    ask_usage: bool = True
+    refresh_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    guard_seconds: Annotated[float, Field(ge=0, le=30)] = 0.25
 
 
 class Audit(Section):
