@@ -61,12 +61,16 @@ class IllegalStep(RuntimeError):  # noqa: N818  # reads as what it says where it
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key."""
+    """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key.
+
+    `name` is the configuration's; None where no client entry claims the call.
+    """
 
     address: str | None
     key: str | None
     user_agent: str | None
     retry: int | None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +89,8 @@ class Exchange:
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
     must know; neither is shown. `refusal` is set as soon as the call is refused. `is_recorded`:
     its request record is in the trail, so a response record must follow. `waiting_since`: when what
-    is waited for now began, or went on.
+    is waited for now began, or went on. `payer` is who the call is charged to (policy.standing),
+    `account_name` how records call it; None where nobody is.
     """
 
     id: str
@@ -94,6 +99,8 @@ class Exchange:
     line: RequestLine
     call: "Recognised | None" = None
     account: "Account | None" = None
+    account_name: str | None = None
+    payer: str | None = None
     credential: str | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     refusal: ApiError | None = None
@@ -102,6 +109,7 @@ class Exchange:
     stream: bool = False
     reservation: "Reservation | None" = field(default=None, repr=False)
     estimated_tokens: int | None = None
+    waited_seconds: float = 0.0
     sent_body: bytes = field(default=b"", repr=False)
     is_recorded: bool = False
     was_sent: bool = False

@@ -4,10 +4,11 @@ Pure. Which addresses the proxy listens on is told from outside, since only the 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from foxora_addon.audit.redaction import Redactor
-from foxora_addon.config import MOCK, Account, Config
+from foxora_addon.config import MOCK, Account, CeilingFigures, Config
+from foxora_addon.policy.accounting import AccountRules
 from foxora_addon.policy.accounts import AccountBook
 from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
@@ -20,14 +21,15 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules in force. `ceilings` are by account; `max_body_bytes` is what a record keeps."""
+    """The rules in force. `limits` are by account; `max_body_bytes` is what a record keeps."""
 
     territory: Territory
     accounts: AccountBook
     models: ModelRules
     gateway: BaseUrl
     redactor: Redactor
-    ceilings: Mapping[str, Ceilings]
+    limits: Mapping[str, AccountRules]
+    keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
     keeps_content: bool
@@ -58,7 +60,8 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
             (account.key.get_secret_value() for account in config.accounts),
             by_looks="secrets" in config.audit.redact,
         ),
-        ceilings={account.name: _ceilings_of(account) for account in config.accounts},
+        limits={account.name: _account_rules_of(account) for account in config.accounts},
+        keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,
         keeps_content=config.audit.level == "full",
@@ -67,14 +70,20 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
     )
 
 
-def _ceilings_of(account: Account) -> Ceilings:
+def _account_rules_of(account: Account) -> AccountRules:
     """The plan's ceilings, with the account's own figures over them."""
     plan = PLANS.get(account.plan, UNLIMITED)
-    figures = account.limits
+    return AccountRules(
+        ceilings=_ceilings_of(account.limits).over(plan),
+        asks=account.plan == "auto",
+        models={name: _ceilings_of(figures) for name, figures in account.limits.models.items()},
+        clients={name: _ceilings_of(client.limits) for name, client in account.named_clients()},
+    )
+
+
+def _ceilings_of(figures: CeilingFigures) -> Ceilings:
     return Ceilings(
-        figures.requests_per_minute or plan.requests_per_minute,
-        figures.tokens_per_minute or plan.tokens_per_minute,
-        figures.concurrent_requests or plan.concurrent_requests,
+        figures.requests_per_minute, figures.tokens_per_minute, figures.concurrent_requests
     )
 
 

@@ -78,7 +78,7 @@ ACCOUNT = "accounts: [{name: acme, default: true, key: {env: FOXORA_API_KEY}, %s
 def test_figures_of_an_account_stand_over_those_of_its_plan(
     folder: Path, figures: str, ceilings: Ceilings
 ) -> None:
-    assert rules(folder, ACCOUNT % figures).ceilings == {"acme": ceilings}
+    assert rules(folder, ACCOUNT % figures).limits["acme"].ceilings == ceilings
 
 
 def test_switches_are_read_off_the_configuration(folder: Path) -> None:

@@ -79,9 +79,11 @@ class CeilingFigures(Section):
 class Client(Section):
     """What is known of a client: its key, which only a digest is kept of, or its address.
 
-    `limits` are further ceilings of this client alone, below its account's.
+    `name` is what records and messages call it. `limits` are further ceilings of this client alone,
+    below its account's.
     """
 
+    name: Annotated[str, AfterValidator(_name_of)] | None = None
     key_sha256: Annotated[str, AfterValidator(_digest_of)] | None = None
     key: str | None = None
     address: Annotated[Network, BeforeValidator(_network_of)] | None = None
@@ -102,11 +104,6 @@ class Client(Section):
     def key_digest(self) -> str | None:
         """The SHA-256 of the client's key in lower-case hex; None for a client by address."""
         return self.key_sha256 or self.key
-
-    @property
-    def label(self) -> str:
-        """What tells the client from others, as it may be shown: a digest's head or a range."""
-        return f"key {self.key_digest[:12]}" if self.key_digest else str(self.address)
 
 
 class AccountLimits(CeilingFigures):
@@ -142,6 +139,11 @@ class Account(Section):
         """The SHA-256 of the account's own Foxora key in lower-case hex."""
         return key_digest(self.key.get_secret_value())
 
+    def named_clients(self) -> Iterator[tuple[str, Client]]:
+        """Each client with its name; one without has its place for a name, as in "clients[0]"."""
+        for place, client in enumerate(self.clients):
+            yield client.name or f"clients[{place}]", client
+
 
 def _sources(info: ValidationInfo) -> Sources:
     return info.context if isinstance(info.context, Sources) else Sources()
@@ -153,6 +155,7 @@ def checked_accounts(accounts: tuple[Account, ...]) -> tuple[Account, ...]:
     A single account that does not say otherwise is the default.
     """
     _names_differ(accounts)
+    _client_names_differ(accounts)
     _one_default(accounts)
     _nothing_is_claimed_twice(accounts)
     if len(accounts) == 1 and "default" not in accounts[0].model_fields_set:
@@ -167,6 +170,18 @@ def _names_differ(accounts: tuple[Account, ...]) -> None:
             raise Problem(
                 f"{described(name)} is the name of accounts[{names.index(name)}] already", i, "name"
             )
+
+
+def _client_names_differ(accounts: tuple[Account, ...]) -> None:
+    for i, account in enumerate(accounts):
+        names = [client.name for client in account.clients]
+        for j, name in enumerate(names):
+            if name is not None and name in names[:j]:
+                first = names.index(name)
+                raise Problem(
+                    f"{described(name)} is the name of clients[{first}] already",
+                    *(i, "clients", j, "name"),
+                )
 
 
 def _one_default(accounts: tuple[Account, ...]) -> None:

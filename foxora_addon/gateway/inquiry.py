@@ -6,7 +6,7 @@ whether a question has room below the account's own ceilings: our questions coun
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -33,6 +33,29 @@ class Books(Protocol):
         """Take an answer; whether it told what was asked."""
 
 
+class _FirstAnswer:
+    """The first answer of a payer, for which calls wait: all of them together so long at most."""
+
+    def __init__(self) -> None:
+        self.task: asyncio.Task[None] | None = None
+        self._event = asyncio.Event()
+        self._deadline: float | None = None
+
+    def came(self) -> None:
+        """It is there, or the question has failed."""
+        self._event.set()
+
+    async def wait(self, seconds: float, now: float) -> None:
+        """Wait for it, until so many seconds after the first call of this function at most."""
+        if self._event.is_set():
+            return
+        if self._deadline is None:
+            self._deadline = now + seconds
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(self._deadline - now, 0.0)):
+                await self._event.wait()
+
+
 class Inquiry:
     """The questions to one gateway. To be made and used in a running asyncio loop.
 
@@ -51,58 +74,60 @@ class Inquiry:
         self.refresh_seconds = refresh_seconds
         self._books = books
         self._now = now
-        self._following: dict[str, tuple[str, asyncio.Task[None]]] = {}
-        self._asked: dict[str, asyncio.Event] = {}
+        self._followed: dict[str, tuple[str, _FirstAnswer]] = {}
         # Keys that pass through are asked for when they call, and not again for a while.
-        self._strangers: TTLCache[str, asyncio.Task[bool]] = TTLCache(
+        self._strangers: TTLCache[str, _FirstAnswer] = TTLCache(
             _MOST_STRANGERS, refresh_seconds, timer=now
         )
+        self._open_strangers = 0
 
     def follow(self, payers: Mapping[str, str]) -> None:
         """Ask for these payers from now on, each with its key, and for no others."""
-        for payer, (key, task) in list(self._following.items()):
+        for payer, (key, first) in list(self._followed.items()):
             if payers.get(payer) != key:
-                task.cancel()
-                del self._following[payer]
+                _cancel(first)
+                del self._followed[payer]
         for payer, key in payers.items():
-            if payer not in self._following:
-                self._asked[payer] = asyncio.Event()
-                task = asyncio.get_running_loop().create_task(self._follow(payer, key))
-                self._following[payer] = (key, task)
+            if payer not in self._followed:
+                first = _FirstAnswer()
+                first.task = _started(self._follow(payer, key, first))
+                self._followed[payer] = (key, first)
 
     async def settled(self, payer: str, seconds: float) -> None:
         """Wait until a followed payer's first question is answered or has failed; no longer."""
-        asked = self._asked.get(payer)
-        if asked is not None and not asked.is_set():
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await asked.wait()
+        if payer in self._followed:
+            await self._followed[payer][1].wait(seconds, self._now())
 
     async def meet(self, payer: str, key: str, seconds: float) -> None:
         """Ask for a payer that is not followed, unless it was lately; wait no longer than that."""
-        task = self._strangers.get(payer)
-        if task is None:
-            if sum(not task.done() for task in self._strangers.values()) > _MOST_STRANGERS_AT_ONCE:
+        first = self._strangers.get(payer)
+        if first is None:
+            if self._open_strangers >= _MOST_STRANGERS_AT_ONCE:
                 return
-            task = asyncio.get_running_loop().create_task(self._ask(payer, key, ME))
-            self._strangers[payer] = task
-        if not task.done():
-            await asyncio.wait([task], timeout=seconds)
+            self._strangers[payer] = first = _FirstAnswer()
+            first.task = _started(self._meet(payer, key, first))
+        await first.wait(seconds, self._now())
 
     def close(self) -> None:
         """Ask no more."""
-        for _, task in self._following.values():
-            task.cancel()
-        for stranger in self._strangers.values():
-            stranger.cancel()
-        self._following.clear()
+        for first in (*(first for _, first in self._followed.values()), *self._strangers.values()):
+            _cancel(first)
+        self._followed.clear()
         self.client.close()
 
-    async def _follow(self, payer: str, key: str) -> None:
+    async def _meet(self, payer: str, key: str, first: _FirstAnswer) -> None:
+        self._open_strangers += 1
+        try:
+            await self._ask(payer, key, ME)
+        finally:
+            self._open_strangers -= 1
+            first.came()
+
+    async def _follow(self, payer: str, key: str, first: _FirstAnswer) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             told = await self._ask(payer, key, ME)
-            self._asked[payer].set()
+            first.came()
             if told:
                 pause = _FIRST_PAUSE_SECONDS
                 await self._ask(payer, key, MODELS)
@@ -122,3 +147,12 @@ class Inquiry:
         except Exception:  # noqa: BLE001  # the questions after it must still be asked
             _log.exception("foxora: asking the gateway for %s failed", path)
             return False
+
+
+def _started(asking: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    return asyncio.get_running_loop().create_task(asking)
+
+
+def _cancel(first: _FirstAnswer) -> None:
+    if first.task is not None:
+        first.task.cancel()

@@ -19,10 +19,14 @@ from foxora_addon.policy.keys import is_foxora_key, key_digest
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The account pays, and its key is the one to send. `client` is the entry that claimed it."""
+    """The account pays, and its key is the one to send.
+
+    `client` is the entry that claimed the call and `client_name` its name; None where none did.
+    """
 
     account: Account
     client: Client | None = None
+    client_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,11 @@ class AccountBook:
     @classmethod
     def of(cls, config: Config) -> Self:
         """Index the accounts of a configuration, of which no two claim the same."""
-        clients = [(c, Chosen(account, c)) for account in config.accounts for c in account.clients]
+        clients = [
+            (client, Chosen(account, client, name))
+            for account in config.accounts
+            for name, client in account.named_clients()
+        ]
         by_digest = {c.key_digest: chosen for c, chosen in clients if c.key_digest is not None}
         own = {account.key_digest: Chosen(account) for account in config.accounts}
         ranges = [(c.address, chosen) for c, chosen in clients if c.address is not None]

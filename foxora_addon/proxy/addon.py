@@ -19,7 +19,9 @@ from mitmproxy.connection import Client
 
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.config import Config, ConfigError, load, restart_needed
+from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import hold, listening
+from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.trail import JournalTrail
@@ -139,7 +141,8 @@ class Foxora:
             )
         self._trail.on_failure = config.audit.on_failure
         self._trail.journal.sync_policy = config.audit.sync
-        self.desk.take(rules, self._trail, self._listeners)
+        asking = Asking(str(rules.gateway), _trust(), config.limits.refresh_seconds)
+        self.desk.take(rules, self._trail, self._listeners, asking)
         self._stamp = _stamp_of(config.file)
         for warning in config.warnings if config != self._config else ():
             _log.warning("foxora: %s", warning)
@@ -217,6 +220,12 @@ class Foxora:
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
         self.desk.client_left(client)
+
+
+def _trust() -> Trust:
+    """How the gateway proves itself to us: as it does to mitmproxy."""
+    authorities: str | None = ctx.options.ssl_verify_upstream_trusted_ca
+    return Trust(authorities, verifies=not ctx.options.ssl_insecure)
 
 
 def _stamp_of(file: Path | None) -> tuple[int, int] | None:

@@ -10,6 +10,7 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
 
 from cachetools import TTLCache
 from mitmproxy import http, tls
@@ -21,6 +22,7 @@ from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows, hold, requests, responses
+from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.deadlines import cancel, overdue
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
@@ -39,6 +41,7 @@ class FlowDesk:
 
     def __init__(self) -> None:
         self._pipeline: Pipeline | None = None
+        self._admission: Admission | None = None
         self._listeners: Callable[[], flows.Listeners] = frozenset
         self._open: dict[str, Exchange] = {}
         self._flows: dict[str, http.HTTPFlow] = {}
@@ -51,13 +54,20 @@ class FlowDesk:
     # The addon's side.
 
     def take(
-        self, rules: Rules, trail: JournalTrail, listeners: Callable[[], flows.Listeners]
+        self,
+        rules: Rules,
+        trail: JournalTrail,
+        listeners: Callable[[], flows.Listeners],
+        asking: Asking,
     ) -> None:
         """Work by these rules from now on; open exchanges keep what they have."""
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
         self._pipeline.rules = rules
         self._listeners = listeners
+        if self._admission is None:
+            self._admission = Admission(self._pipeline, _now)
+        self._admission.ask(asking)
 
     def open(self) -> None:
         """Take calls."""
@@ -66,6 +76,8 @@ class FlowDesk:
     def close(self, why: str) -> None:
         """Refuse every call from now on; `why` is for the client. Open exchanges go on."""
         self._closed = why
+        if self._admission is not None:
+            self._admission.close()
 
     def abort_all(self) -> None:
         """End whatever is open: the program does."""
@@ -160,12 +172,14 @@ class FlowDesk:
     async def request(self, flow: http.HTTPFlow) -> None:
         """Decide on a whole request, and record it; the exchange may end while it waits."""
         exchange = self._open.get(flow.id)
-        if exchange is None or self._pipeline is None:
+        if exchange is None or self._admission is None:
             return
         with self._guard(flow):
             body = flow.request.raw_content or b""
             encoding = flow.request.headers.get("content-encoding")
-            self._pipeline.admit(exchange, body, encoding, _now())
+            is_open = partial(self._is_open, flow.id)
+            if not await self._admission.admit(exchange, body, encoding, is_open):
+                return
             if exchange.refusal is not None:
                 self._refuse(flow, exchange, exchange.refusal)
             elif exchange.sent_body is not body:
@@ -302,6 +316,9 @@ class FlowDesk:
                 self._pipeline.lost(exchange, outcome, "addon", _now())
         except Exception as error:  # noqa: BLE001  # the others must end as well
             self._report(error)
+
+    def _is_open(self, flow_id: str) -> bool:
+        return flow_id in self._open
 
     def _forget(self, flow_id: str, *, keep_failure: bool = False) -> None:
         self._open.pop(flow_id, None)
