@@ -20,7 +20,7 @@ from foxora_addon.api.errors import ApiError
 if TYPE_CHECKING:
     from foxora_addon.config import Account
     from foxora_addon.observation import Observation
-    from foxora_addon.policy.limits import Reservation
+    from foxora_addon.policy.allowances import Held
     from foxora_addon.policy.recognise import Recognised
 
 type Outcome = Literal[
@@ -100,7 +100,7 @@ class Exchange:
     gateway_url: str | None = None
     model: str | None = None
     stream: bool = False
-    reservation: "Reservation | None" = field(default=None, repr=False)
+    reservation: "Held | None" = field(default=None, repr=False)
     estimated_tokens: int | None = None
     sent_body: bytes = field(default=b"", repr=False)
     is_recorded: bool = False

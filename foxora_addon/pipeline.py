@@ -29,6 +29,7 @@ from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.allowances import Allowances, estimated_tokens
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
+from foxora_addon.policy.scopes import Refusal, Scope, error_of
 from foxora_addon.policy.validation import read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
@@ -189,11 +190,11 @@ class Pipeline:
         ceilings = self.rules.ceilings[name]
         tokens = estimated_tokens(exchange.sent_body, ceilings.tokens_per_minute)
         exchange.estimated_tokens = tokens
-        taken = self._allowances.reserve(
-            name, ceilings, tokens, now, is_shadow=self.rules.is_shadow
-        )
-        if isinstance(taken, ApiError):
-            return taken
+        scopes = (Scope(name, f"Account '{name}'", ceilings),)
+        take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
+        taken = take(scopes, tokens, now)
+        if isinstance(taken, Refusal):
+            return error_of(taken)
         exchange.reservation = taken
         return None
 
@@ -208,8 +209,8 @@ class Pipeline:
             raise IllegalStep(f"exchange {exchange.id}: 'send' is not legal once it is refused")
         exchange.step("send")
         exchange.waiting_since = now
-        if exchange.reservation is not None and exchange.account is not None:
-            self._allowances.mark_sent(exchange.account.name, exchange.reservation, now)
+        if exchange.reservation is not None:
+            self._allowances.mark_sent(exchange.reservation, now)
         return exchange.credential
 
     # Normalise, settle, and record the response.
@@ -298,14 +299,13 @@ class Pipeline:
             self._write(exchange, fields)
 
     def _settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
-        if exchange.reservation is None or exchange.account is None:
+        if exchange.reservation is None:
             return
-        account = exchange.account.name
         if exchange.was_sent:
             used = exchange.estimated_tokens if usage is None else usage.total_tokens
-            self._allowances.settle(account, exchange.reservation, used or 0, now)
+            self._allowances.settle(exchange.reservation, used or 0, now)
         else:
-            self._allowances.release(account, exchange.reservation, now)
+            self._allowances.release(exchange.reservation, now)
 
     def _body_fields(self, body: bytes, encoding: str | None) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
