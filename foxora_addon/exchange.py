@@ -10,7 +10,7 @@ Rule 2: `close` is legal once. Who closes an exchange settles its reservation an
 response record, so both happen exactly once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
@@ -20,8 +20,10 @@ from foxora_addon.api.errors import ApiError
 if TYPE_CHECKING:
     from foxora_addon.config import Account
     from foxora_addon.observation import Observation
-    from foxora_addon.policy.limits import Reservation
+    from foxora_addon.policy.allowances import Held
+    from foxora_addon.policy.line import Ticket
     from foxora_addon.policy.recognise import Recognised
+    from foxora_addon.policy.scopes import Scope
 
 type Outcome = Literal[
     "completed",
@@ -90,7 +92,8 @@ class Exchange:
     must know; neither is shown. `refusal` is set as soon as the call is refused. `is_recorded`:
     its request record is in the trail, so a response record must follow. `waiting_since`: when what
     is waited for now began, or went on. `payer` is who the call is charged to (policy.standing),
-    `account_name` how records call it; None where nobody is.
+    `account_name` how records call it; None where nobody is. `scopes` are what it counts against,
+    `ticket` is its place in line while it waits for them.
     """
 
     id: str
@@ -107,7 +110,9 @@ class Exchange:
     gateway_url: str | None = None
     model: str | None = None
     stream: bool = False
-    reservation: "Reservation | None" = field(default=None, repr=False)
+    scopes: "Sequence[Scope]" = ()
+    ticket: "Ticket | None" = field(default=None, repr=False)
+    reservation: "Held | None" = field(default=None, repr=False)
     estimated_tokens: int | None = None
     waited_seconds: float = 0.0
     sent_body: bytes = field(default=b"", repr=False)

@@ -24,7 +24,7 @@ from foxora_addon.api.errors import (
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
-from foxora_addon.policy.accounting import STRANGER, Accounting, AccountRules
+from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.recognise import Head, Recognised, recognise
@@ -82,7 +82,7 @@ class Answer:
 
 
 class Pipeline:
-    """The steps, over the rules in force. `rules` may be replaced at any time.
+    """The steps, over the rules in force, which `take` may replace at any time.
 
     An exchange keeps what it was given when it arrived; only new ones meet the new rules.
     """
@@ -91,7 +91,12 @@ class Pipeline:
         self.rules = rules
         self._trail = trail
         self._new_id = new_id
-        self.accounting = Accounting()
+        self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
+
+    def take(self, rules: Rules) -> None:
+        """Work by other rules from now on."""
+        self.rules = rules
+        self.accounting.take_rules(rules.limits)
 
     # Recognise, and resolve the account.
 
@@ -200,12 +205,7 @@ class Pipeline:
     def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
         if exchange.payer is not None and exchange.account is None:
             exchange.account_name = self.accounting.standings.shown(exchange.payer)
-        rules = self.rules_of(exchange.payer)
-        return self.accounting.reserve(exchange, rules, now, is_shadow=self.rules.is_shadow)
-
-    def rules_of(self, payer: str | None) -> AccountRules:
-        """What the configuration says of a payer."""
-        return self.rules.limits.get(payer or "", STRANGER)
+        return self.accounting.reserve(exchange, now)
 
     # Send.
 

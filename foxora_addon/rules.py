@@ -8,32 +8,33 @@ from dataclasses import dataclass, field
 
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config import MOCK, Account, CeilingFigures, Config
-from foxora_addon.policy.accounting import AccountRules
+from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.accounts import AccountBook
 from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
 from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of
 from foxora_addon.policy.validation import ModelRules
+from foxora_addon.policy.waiting import Bounds
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules in force. `limits` are by account; `max_body_bytes` is what a record keeps."""
+    """The rules in force. `keys` are the accounts' own; `max_body_bytes` is what a record keeps."""
 
     territory: Territory
     accounts: AccountBook
     models: ModelRules
     gateway: BaseUrl
     redactor: Redactor
-    limits: Mapping[str, AccountRules]
+    limits: LimitRules
+    guard_seconds: float
     keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
     keeps_content: bool
-    is_shadow: bool
     needs_record: bool
 
 
@@ -60,13 +61,23 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
             (account.key.get_secret_value() for account in config.accounts),
             by_looks="secrets" in config.audit.redact,
         ),
-        limits={account.name: _account_rules_of(account) for account in config.accounts},
+        limits=_limit_rules_of(config),
+        guard_seconds=config.limits.guard_seconds,
         keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,
         keeps_content=config.audit.level == "full",
-        is_shadow=config.limits.shadow,
         needs_record=config.audit.on_failure == "refuse",
+    )
+
+
+def _limit_rules_of(config: Config) -> LimitRules:
+    limits = config.limits
+    bounds = Bounds(limits.max_waiting, limits.max_wait_seconds)
+    return LimitRules(
+        accounts={account.name: _account_rules_of(account) for account in config.accounts},
+        bounds=bounds if limits.on_limit == "wait" else None,
+        is_shadow=limits.shadow,
     )
 
 

@@ -205,7 +205,7 @@ class Config(Settings):
         return next((account for account in self.accounts if account.default), None)
 
 
-_FIXED: Final = (("audit", "path"), ("limits", "store"))
+_FIXED: Final = (("audit", "path"), ("limits", "store"), ("limits", "guard_seconds"))
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:

@@ -29,8 +29,10 @@ class Books(Protocol):
     def ask(self, payer: str, now: float) -> float:
         """Count a question that is sent now and return 0; or how many seconds it has to wait."""
 
-    def answered(self, payer: str, path: str, answer: Told | Untold, asked_at: float) -> bool:
-        """Take an answer; whether it told what was asked."""
+    def answered(
+        self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
+    ) -> bool:
+        """Take an answer to what was asked at a moment; whether it told it."""
 
 
 class _FirstAnswer:
@@ -143,7 +145,7 @@ class Inquiry:
                 await asyncio.sleep(wait)
             asked_at = self._now()
             answer = await self.client.get(path, key)
-            return self._books.answered(payer, path, answer, asked_at)
+            return self._books.answered(payer, path, answer, asked_at, self._now())
         except Exception:  # noqa: BLE001  # the questions after it must still be asked
             _log.exception("foxora: asking the gateway for %s failed", path)
             return False

@@ -1,7 +1,7 @@
 """Brings a call to its decision: the part of it that waits.
 
-A call waits for its account's ceilings to be known. What is decided stands in the pipeline; a wait
-blocks no other call, and ends early where the client leaves.
+A call waits for its account's ceilings to be known, and then for its turn. What is decided stands
+in the pipeline; a wait blocks no other call, and ends early where the client leaves.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from foxora_addon.gateway.client import GatewayClient, Trust
 from foxora_addon.gateway.inquiry import Inquiry
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy.books import AccountBooks
+from foxora_addon.proxy.turns import Turns
 
 _FIRST_ANSWER_SECONDS: Final = 2.0
 """How long the first calls of an account wait for GET /v1/me; unknown ceilings aren't enforced."""
@@ -34,6 +35,7 @@ class Admission:
         self._pipeline = pipeline
         self._now = now
         self._books = AccountBooks(pipeline)
+        self._turns = Turns(pipeline.accounting, now)
         self._asking: Asking | None = None
         self._inquiry: Inquiry | None = None
 
@@ -55,6 +57,10 @@ class Admission:
             self._inquiry.close()
             self._inquiry = None
 
+    def left(self, exchange: Exchange) -> None:
+        """The exchange is over, whether or not it still waits."""
+        self._turns.left(exchange)
+
     async def admit(
         self,
         exchange: Exchange,
@@ -70,14 +76,17 @@ class Admission:
             if not is_open():
                 return False
         pipeline.reserve(exchange, self._now())
+        await self._turns.turn(exchange)
+        if not is_open():
+            pipeline.accounting.settle(exchange, None, self._now())  # it came and nobody is there
+            return False
         pipeline.record(exchange, body, encoding, self._now())
         return True
 
     async def _ceilings_known(self, exchange: Exchange, payer: str) -> None:
         if self._inquiry is None:
             return
-        rules = self._pipeline.rules_of(payer)
-        lacks = self._pipeline.accounting.lacks(payer, rules)
+        lacks = self._pipeline.accounting.lacks(payer)
         if exchange.account is not None:
             if lacks:
                 await self._inquiry.settled(payer, _FIRST_ANSWER_SECONDS)

@@ -24,18 +24,22 @@ class AccountBooks:
 
     def ask(self, payer: str, now: float) -> float:
         """Count a question that is sent now and return 0; or how many seconds it has to wait."""
-        return self._pipeline.accounting.ask(payer, self._pipeline.rules_of(payer), now)
+        return self._pipeline.accounting.ask(payer, now)
 
-    def answered(self, payer: str, path: str, answer: Told | Untold, asked_at: float) -> bool:
+    def answered(
+        self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
+    ) -> bool:
         """Take an answer; whether it told what was asked."""
         if path != ME:
             return isinstance(answer, Told) and answer.status == 200
-        why = self._why_not(payer, answer, asked_at)
-        if payer in self._pipeline.rules.limits:
+        why = self._why_not(payer, answer, asked_at, now)
+        if payer in self._pipeline.rules.limits.accounts:
             self._say(payer, why)
         return why is None
 
-    def _why_not(self, payer: str, answer: Told | Untold, asked_at: float) -> str | None:
+    def _why_not(
+        self, payer: str, answer: Told | Untold, asked_at: float, now: float
+    ) -> str | None:
         """Take an answer of /v1/me; None, or why it could not be taken."""
         if isinstance(answer, Untold):
             return answer.why
@@ -43,10 +47,7 @@ class AccountBooks:
             return "it does not accept the account's key (status 401)"
         if answer.status != 200:
             return f"it answered with status {answer.status}"
-        is_configured = payer in self._pipeline.rules.limits
-        taken = self._pipeline.accounting.take_me(
-            payer, answer.body, asked_at, is_configured=is_configured
-        )
+        taken = self._pipeline.accounting.take_me(payer, answer.body, asked_at, now)
         return None if taken else "its answer names no account, plan or limit"
 
     def _say(self, payer: str, why: str | None) -> None:
@@ -56,8 +57,7 @@ class AccountBooks:
             _log.log(logging.WARNING if why else logging.INFO, "foxora: %s", words)
 
     def _words(self, payer: str, why: str | None) -> str:
-        rules = self._pipeline.rules_of(payer)
-        ceilings = self._pipeline.accounting.ceilings(payer, rules)
+        ceilings = self._pipeline.accounting.ceilings(payer)
         figures = {
             "requests per minute": ceilings.requests_per_minute,
             "tokens per minute": ceilings.tokens_per_minute,

@@ -63,7 +63,7 @@ class FlowDesk:
         """Work by these rules from now on; open exchanges keep what they have."""
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
-        self._pipeline.rules = rules
+        self._pipeline.take(rules)
         self._listeners = listeners
         if self._admission is None:
             self._admission = Admission(self._pipeline, _now)
@@ -321,8 +321,10 @@ class FlowDesk:
         return flow_id in self._open
 
     def _forget(self, flow_id: str, *, keep_failure: bool = False) -> None:
-        self._open.pop(flow_id, None)
+        exchange = self._open.pop(flow_id, None)
         self._flows.pop(flow_id, None)
+        if exchange is not None and self._admission is not None:
+            self._admission.left(exchange)
         if not keep_failure:
             self._failures.pop(flow_id, None)
 

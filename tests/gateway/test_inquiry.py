@@ -24,7 +24,9 @@ class Noted:
         self.asked += 1
         return 0.0 if self.asked > self.room_after else 0.001
 
-    def answered(self, payer: str, path: str, answer: Told | Untold, asked_at: float) -> bool:
+    def answered(
+        self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
+    ) -> bool:
         self.answers.append((payer, path, answer))
         return isinstance(answer, Told) and answer.status == 200
 
