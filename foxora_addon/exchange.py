@@ -11,7 +11,7 @@ Rule 2: `close` is legal once. Who closes an exchange settles its reservation an
 response record, so both happen exactly once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
@@ -21,8 +21,10 @@ from foxora_addon.api.errors import ApiError
 if TYPE_CHECKING:
     from foxora_addon.config import Account
     from foxora_addon.observation import Observation
-    from foxora_addon.policy.limits import Reservation
+    from foxora_addon.policy.allowances import Held
+    from foxora_addon.policy.line import Ticket
     from foxora_addon.policy.recognise import Recognised
+    from foxora_addon.policy.scopes import Scope
 
 type Outcome = Literal[
     "completed",
@@ -63,12 +65,16 @@ class IllegalStep(RuntimeError):  # noqa: N818  # reads as what it says where it
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key."""
+    """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key.
+
+    `name` is the configuration's; None where no client entry claims the call.
+    """
 
     address: str | None
     key: str | None
     user_agent: str | None
     retry: int | None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,9 @@ class Exchange:
     must know; neither is shown. `refusal` is set as soon as the call is refused. `is_recorded`:
     its request record is in the trail, so a response record must follow. `was_sent`: the gateway
     may have it, of the try that goes on. `waiting_since`: when what is waited for now began, or
-    went on.
+    went on. `payer` is who the call is charged to (policy.standing), `account_name` how records
+    call it; None where nobody is. `scopes` are what it counts against, `ticket` is its place in
+    line while it waits for them.
     """
 
     id: str
@@ -97,14 +105,19 @@ class Exchange:
     line: RequestLine
     call: "Recognised | None" = None
     account: "Account | None" = None
+    account_name: str | None = None
+    payer: str | None = None
     credential: str | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     refusal: ApiError | None = None
     gateway_url: str | None = None
     model: str | None = None
     stream: bool = False
-    reservation: "Reservation | None" = field(default=None, repr=False)
+    scopes: "Sequence[Scope]" = ()
+    ticket: "Ticket | None" = field(default=None, repr=False)
+    reservation: "Held | None" = field(default=None, repr=False)
     estimated_tokens: int | None = None
+    waited_seconds: float = 0.0
     sent_body: bytes = field(default=b"", repr=False)
     is_recorded: bool = False
     was_sent: bool = False

@@ -25,10 +25,12 @@ from foxora_addon.api.usage import Usage
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
+from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.accounts import Chosen
-from foxora_addon.policy.allowances import Allowances, estimated_tokens
+from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
+from foxora_addon.policy.standing import payer_of_key
 from foxora_addon.policy.validation import read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
@@ -81,7 +83,7 @@ class Answer:
 
 
 class Pipeline:
-    """The steps, over the rules in force. `rules` may be replaced at any time.
+    """The steps, over the rules in force, which `take` may replace at any time.
 
     An exchange keeps what it was given when it arrived; only new ones meet the new rules.
     """
@@ -90,7 +92,12 @@ class Pipeline:
         self.rules = rules
         self._trail = trail
         self._new_id = new_id
-        self._allowances = Allowances()
+        self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
+
+    def take(self, rules: Rules) -> None:
+        """Work by other rules from now on."""
+        self.rules = rules
+        self.accounting.take_rules(rules.limits)
 
     # Recognise, and resolve the account.
 
@@ -142,21 +149,36 @@ class Pipeline:
         elif isinstance(resolved, Chosen):
             exchange.account = resolved.account
             exchange.credential = resolved.account.key.get_secret_value()
+            exchange.payer = exchange.account_name = resolved.account.name
+            exchange.client = replace(exchange.client, name=resolved.client_name)
         else:
             exchange.credential = resolved.key.get_secret_value()
+            exchange.payer = payer_of_key(key_digest(exchange.credential))
 
     # Validate, reserve, and record the request.
 
     def admit(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
-        """Decide on a call and write its request record, before anything leaves.
+        """Decide on a call at once and write its request record, before anything leaves.
 
         Afterwards either `exchange.refusal` is set, or `exchange.sent_body` is what the gateway
         gets. `body` is as the client sent it, in the content encoding that it named, or None.
         """
+        self.read(exchange, body, encoding)
+        self.reserve(exchange, now)
+        self.record(exchange, body, encoding, now)
+
+    def read(self, exchange: Exchange, body: bytes, encoding: str | None) -> None:
+        """Validate a call, and find what the gateway is to get."""
         if exchange.refusal is None:
             exchange.refusal = self._read(exchange, body, encoding)
+
+    def reserve(self, exchange: Exchange, now: float) -> None:
+        """Take the call from its account's ceilings, or refuse it."""
         if exchange.refusal is None:
             exchange.refusal = self._reserve(exchange, now)
+
+    def record(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
+        """Write the request record; without it nothing may leave, unless configured otherwise."""
         kept = self._body_fields(body, encoding)
         exchange.step("record")
         exchange.waiting_since = now
@@ -182,20 +204,9 @@ class Pipeline:
         return None
 
     def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
-        """Take one request of the account's ceiling, or say why there is none left."""
-        if exchange.account is None:
-            return None
-        name = exchange.account.name
-        ceilings = self.rules.ceilings[name]
-        tokens = estimated_tokens(exchange.sent_body, ceilings.tokens_per_minute)
-        exchange.estimated_tokens = tokens
-        taken = self._allowances.reserve(
-            name, ceilings, tokens, now, is_shadow=self.rules.is_shadow
-        )
-        if isinstance(taken, ApiError):
-            return taken
-        exchange.reservation = taken
-        return None
+        if exchange.payer is not None and exchange.account is None:
+            exchange.account_name = self.accounting.standings.shown(exchange.payer)
+        return self.accounting.reserve(exchange, now)
 
     # Send.
 
@@ -208,25 +219,33 @@ class Pipeline:
             raise IllegalStep(f"exchange {exchange.id}: 'send' is not legal once it is refused")
         exchange.step("send")
         exchange.waiting_since = now
-        if exchange.reservation is not None and exchange.account is not None:
-            self._allowances.mark_sent(exchange.account.name, exchange.reservation, now)
+        self.accounting.mark_sent(exchange, now)
         return exchange.credential
 
-    def again(self, exchange: Exchange, now: float) -> bool:
-        """Make ready to send the call once more; False if the account has no room for another.
+    def again(self, exchange: Exchange, now: float) -> None:
+        """End a try after which the call is sent once more.
 
-        Each try is a request of the account's own (foxora-api.md, Rate limits). One that was
-        answered with an error used no tokens; of one that was not answered nobody knows.
+        Each try is a request of the account's own (foxora-api.md, Rate limits): this one is settled
+        here, the next is reserved by `renew`. One that was answered with an error used no tokens;
+        of one that was not answered nobody knows.
         """
         answered = exchange.answered_status is not None
-        self._settle(exchange, Usage(0, 0, 0) if answered else None, now)
+        self.accounting.settle(exchange, Usage(0, 0, 0) if answered else None, now)
         exchange.reservation = None
-        if self._reserve(exchange, now) is not None:
-            return False
         exchange.step("again")
         exchange.answered_status = exchange.gateway_request_id = None
         exchange.waiting_since = now
-        return True
+
+    def renew(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Take a further try from the account's ceilings, or say why there is no room for it."""
+        if exchange.reservation is not None:
+            return None
+        refusal = self.accounting.reserve(exchange, now)
+        if exchange.ticket is None:
+            return refusal
+        self.accounting.settle(exchange, None, now)  # a call that is on its way can't wait in line
+        exchange.ticket = None
+        return unavailable("The account has no room for another try. Try again later.")
 
     # Normalise, settle, and record the response.
 
@@ -281,8 +300,8 @@ class Pipeline:
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
-        if error.status == 429 and error.retry_after_seconds and exchange.account is not None:
-            self._allowances.obey(exchange.account.name, error.retry_after_seconds, now)
+        if error.status == 429 and error.retry_after_seconds and exchange.payer is not None:
+            self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
 
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
@@ -326,22 +345,12 @@ class Pipeline:
         **facts: Any,
     ) -> None:
         exchange.step("close")
-        self._settle(exchange, facts.get("usage"), now)
+        self.accounting.settle(exchange, facts.get("usage"), now)
         if exchange.is_recorded:
             fields = response_fields(
                 exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
             )
             self._write(exchange, fields)
-
-    def _settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
-        if exchange.reservation is None or exchange.account is None:
-            return
-        account = exchange.account.name
-        if exchange.was_sent:
-            used = exchange.estimated_tokens if usage is None else usage.total_tokens
-            self._allowances.settle(account, exchange.reservation, used or 0, now)
-        else:
-            self._allowances.release(account, exchange.reservation, now)
 
     def _body_fields(self, body: bytes, encoding: str | None) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body

@@ -41,6 +41,7 @@ class _Model(BaseModel):
 class ClientFacts(_Model):
     """Who called."""
 
+    name: str | None = Field(description="The configuration's name for the client, if it has one.")
     address: str | None = Field(description="IP address of the client.")
     key: str | None = Field(description="Keyed fingerprint of the client's key; never the key.")
     user_agent: str | None = Field(description="The client's User-Agent.")
@@ -185,8 +186,9 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
     return {
         "event": "request",
         "exchange": exchange.id,
-        "account": exchange.account.name if exchange.account else None,
+        "account": exchange.account_name,
         "client": {
+            "name": client.name,
             "address": client.address,
             "key": client.key,
             "user_agent": client.user_agent,
@@ -201,7 +203,7 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
             "verdict": "refuse" if refusal else "forward",
             "reason": refusal.code if refusal else None,
             "estimated_tokens": exchange.estimated_tokens,
-            "waited_ms": 0.0,
+            "waited_ms": _milliseconds(exchange.waited_seconds),
         },
         **body,
     }
@@ -229,7 +231,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     return {
         "event": "response",
         "exchange": exchange.id,
-        "account": exchange.account.name if exchange.account else None,
+        "account": exchange.account_name,
         "status": status,
         "outcome": outcome,
         "source": source,

@@ -85,8 +85,10 @@ class Gateway(Section):
     allow_plain_http: bool = False
     allow_insecure_tls: bool = False
     connect_timeout_seconds: Seconds = 10.0
+    tls_timeout_seconds: Seconds = 10.0
     response_timeout_seconds: Seconds = 600.0
     stream_idle_timeout_seconds: Seconds = 120.0
+    exchange_timeout_seconds: Seconds | None = 3600.0
 
     @property
     def is_mock(self) -> bool:
@@ -134,10 +136,19 @@ class Models(Section):
 
 
 class Limits(Section):
-    """How ceilings are kept. `shadow` counts and records, and refuses nothing."""
+    """How ceilings are kept. `shadow` counts and records, and refuses nothing.
+
+    `guard_seconds` is how much closer together two calls may reach the gateway than they left.
+    """
 
     store: Literal["memory"] = "memory"
+    on_limit: Literal["refuse", "wait"] = "refuse"
+    max_wait_seconds: Seconds = 30.0
+    max_waiting: Annotated[int, Field(gt=0, le=100_000)] = 1_000
     shadow: bool = False
+    ask_usage: bool = True
+    refresh_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    guard_seconds: Annotated[float, Field(ge=0, le=30)] = 0.25
 
 
 class Audit(Section):
@@ -196,7 +207,7 @@ class Config(Settings):
         return next((account for account in self.accounts if account.default), None)
 
 
-_FIXED: Final = (("audit", "path"), ("limits", "store"))
+_FIXED: Final = (("audit", "path"), ("limits", "store"), ("limits", "guard_seconds"))
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:

@@ -16,10 +16,13 @@ from typing import Final
 from mitmproxy import ctx, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.config import Config, ConfigError, load, restart_needed
+from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import hold, listening
+from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.trail import JournalTrail
@@ -139,7 +142,8 @@ class Foxora:
             )
         self._trail.on_failure = config.audit.on_failure
         self._trail.journal.sync_policy = config.audit.sync
-        self.desk.take(rules, self._trail, self._listeners)
+        asking = Asking(str(rules.gateway), _trust(), config.limits.refresh_seconds)
+        self.desk.take(rules, self._trail, self._listeners, asking)
         self._stamp = _stamp_of(config.file)
         for warning in config.warnings if config != self._config else ():
             _log.warning("foxora: %s", warning)
@@ -168,8 +172,6 @@ class Foxora:
     def _tick(self) -> None:
         if self._trail is not None:
             self._trail.journal.sync_if_due(time.monotonic())
-        if self._config is not None:
-            self.desk.end_overdue(self._config.gateway)
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
@@ -210,6 +212,30 @@ class Foxora:
         """The hold has seen the head already; if it has not, nothing may pass."""
         self.desk.must_know(flow)
 
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """A connection is about to be made."""
+        self.desk.connects(data, "tcp")
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        """A connection is there, and TLS is what comes next, if any."""
+        self.desk.connects(data, "tls")
+
+    def server_connect_error(self, data: ServerConnectionHookData) -> None:
+        """A connection could not be made."""
+        self.desk.connects(data, "over")
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        """A connection is over."""
+        self.desk.connects(data, "over")
+
+    def tls_established_server(self, data: tls.TlsData) -> None:
+        """A connection is ready for requests."""
+        self.desk.connected(data.conn)
+
+    def tls_failed_server(self, data: tls.TlsData) -> None:
+        """The TLS handshake has failed."""
+        self.desk.connected(data.conn)
+
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         """A WebSocket is over, and with it its exchange."""
         self.desk.socket_ended(flow)
@@ -217,6 +243,12 @@ class Foxora:
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
         self.desk.client_left(client)
+
+
+def _trust() -> Trust:
+    """How the gateway proves itself to us: as it does to mitmproxy."""
+    authorities: str | None = ctx.options.ssl_verify_upstream_trusted_ca
+    return Trust(authorities, verifies=not ctx.options.ssl_insecure)
 
 
 def _stamp_of(file: Path | None) -> tuple[int, int] | None:

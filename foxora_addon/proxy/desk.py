@@ -4,31 +4,40 @@ Every entry is guarded: an exception becomes our own 500 and a record, and the f
 it was (mitmproxy-facts.md row 11). Exchanges are kept here by flow id, never in a flow (row 14).
 """
 
+import asyncio
 import logging
 import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
+from typing import Literal
 
 from cachetools import TTLCache
 from mitmproxy import http, tls
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.api.errors import ApiError, unavailable
-from foxora_addon.config import Config, Gateway
+from foxora_addon.config import Config
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
+from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses
+from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import last_event
-from foxora_addon.proxy.deadlines import cancel, overdue
+from foxora_addon.proxy.deadlines import Connecting, Deadlines, handler_of
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
 _log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 10_000
+
+type Phase = Literal["tcp", "tls", "over"]
+"""What a connection that is being made comes to."""
 
 
 def _new_id() -> str:
@@ -40,25 +49,36 @@ class FlowDesk:
 
     def __init__(self) -> None:
         self._pipeline: Pipeline | None = None
+        self._admission: Admission | None = None
         self._listeners: Callable[[], flows.Listeners] = frozenset
         self._open: dict[str, Exchange] = {}
         self._flows: dict[str, http.HTTPFlow] = {}
         # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
         self._failures: MutableMapping[str, failures.Worded] = TTLCache(_MOST_FAILURES, ttl=60)
         self._failed_ids: MutableMapping[str, str] = TTLCache(_MOST_FAILURES, ttl=60)
+        self._deadlines = Deadlines(_now, self._late)
+        self._connecting = Connecting()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
         self._closed: str | None = "it is starting"
 
     # The addon's side.
 
     def take(
-        self, rules: Rules, trail: JournalTrail, listeners: Callable[[], flows.Listeners]
+        self,
+        rules: Rules,
+        trail: JournalTrail,
+        listeners: Callable[[], flows.Listeners],
+        asking: Asking,
     ) -> None:
         """Work by these rules from now on; open exchanges keep what they have."""
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
-        self._pipeline.rules = rules
+        self._pipeline.take(rules)
         self._listeners = listeners
+        if self._admission is None:
+            self._admission = Admission(self._pipeline, _now)
+        self._admission.ask(asking)
 
     def open(self) -> None:
         """Take calls."""
@@ -67,6 +87,8 @@ class FlowDesk:
     def close(self, why: str) -> None:
         """Refuse every call from now on; `why` is for the client. Open exchanges go on."""
         self._closed = why
+        if self._admission is not None:
+            self._admission.close()
 
     def abort_all(self) -> None:
         """End whatever is open: the program does."""
@@ -80,16 +102,40 @@ class FlowDesk:
         for flow_id in [i for i, f in self._flows.items() if f.client_conn.id == client.id]:
             self._lose(flow_id, outcome)
 
-    def end_overdue(self, gateway: Gateway) -> None:
-        """End the exchanges that the gateway keeps waiting for longer than it may."""
-        now = _now()
-        for flow_id, exchange in list(self._open.items()):
-            late = overdue(exchange, gateway, now)
-            if late is None or flow_id in self._failures or self._pipeline is None:
-                continue
-            url = self._pipeline.rules.gateway
-            if cancel(self._flows[flow_id], url.host, url.port):
-                self._failures[flow_id] = failures.timed_out(late.phase, late.seconds)
+    def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
+        """A connection to the gateway is at a phase: each has its deadline."""
+        rules = self._pipeline.rules if self._pipeline else None
+        if rules is None or not self._leads_to_gateway(data.server, rules):
+            return
+        if phase == "tcp":
+            seconds = rules.timeouts.connect
+            self._connecting.begin(data.client, data.server, seconds, "to connect")
+        elif phase == "tls" and data.server.tls:
+            seconds = rules.timeouts.tls
+            self._connecting.begin(data.client, data.server, seconds, "for the TLS handshake")
+        else:
+            self._connecting.end(data.server)
+
+    def connected(self, server: Connection) -> None:
+        """The TLS handshake with a server is over, well or not."""
+        self._connecting.end(server)
+
+    def _leads_to_gateway(self, server: Server, rules: Rules) -> bool:
+        if server.address is None:
+            return False
+        host, port = server.address[:2]
+        return (canonical_host(host), port) == (rules.gateway.host, rules.gateway.port)
+
+    def _late(self, flow_id: str, due: Due) -> None:
+        """The gateway keeps an exchange waiting for longer than it may: end it."""
+        flow = self._flows.get(flow_id)
+        handler = handler_of(flow.client_conn) if flow else None
+        if flow is None or handler is None:
+            return
+        self._failures[flow_id] = failures.timed_out(due.phase, due.seconds)
+        task = asyncio.get_running_loop().create_task(hold.give_up(flow, handler))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
@@ -161,12 +207,14 @@ class FlowDesk:
     async def request(self, flow: http.HTTPFlow) -> None:
         """Decide on a whole request, and record it; the exchange may end while it waits."""
         exchange = self._open.get(flow.id)
-        if exchange is None or self._pipeline is None:
+        if exchange is None or self._admission is None:
             return
         with self._guard(flow):
             body = flow.request.raw_content or b""
             encoding = flow.request.headers.get("content-encoding")
-            self._pipeline.admit(exchange, body, encoding, _now())
+            is_open = partial(self._is_open, flow.id)
+            if not await self._admission.admit(exchange, body, encoding, is_open):
+                return
             if exchange.refusal is not None:
                 self._refuse(flow, exchange, exchange.refusal)
             elif exchange.sent_body is not body:
@@ -179,12 +227,18 @@ class FlowDesk:
             raise hold.Refused("refused by foxora-addon")
         if exchange is None or self._pipeline is None:
             return request
+        refusal = self._pipeline.renew(exchange, _now())
+        if refusal is not None:
+            self._failures[flow.id] = failures.Worded("refused", refusal)
+            raise hold.Refused("refused by foxora-addon")
         try:
-            return requests.with_key(flow, exchange, request, self._pipeline, _now())
+            copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
         except Exception as error:
             self._report(error)
             self._failures[flow.id] = failures.internal()
             raise hold.Refused("refused by foxora-addon") from error
+        self._watch(flow.id, exchange)
+        return copy
 
     # The way of a response.
 
@@ -197,6 +251,7 @@ class FlowDesk:
             return
         try:
             responses.begin(flow, exchange, flow.response, self._pipeline, _now, self._report)
+            self._watch(flow.id, exchange)
         except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
             self._report(error)
             flow.response.stream = False
@@ -238,6 +293,9 @@ class FlowDesk:
         pipeline: Pipeline,
     ) -> None:
         gateway = f"{pipeline.rules.gateway.host}:{pipeline.rules.gateway.port}"
+        late = self._connecting.late_phases.get(failure.connection) if failure.connection else None
+        if late is not None:
+            self._failures[flow.id] = failures.timed_out(late.phase, late.seconds)
         worded = failures.worded(failure, gateway, is_streaming=exchange.observation is not None)
         if worded.error is not None:  # what we did ourselves explains what the host saw
             worded = self._failures.get(flow.id) or worded
@@ -319,9 +377,19 @@ class FlowDesk:
         except Exception as error:  # noqa: BLE001  # the others must end as well
             self._report(error)
 
+    def _is_open(self, flow_id: str) -> bool:
+        return flow_id in self._open
+
+    def _watch(self, flow_id: str, exchange: Exchange) -> None:
+        if self._pipeline is not None:
+            self._deadlines.watch(flow_id, exchange, self._pipeline.rules.timeouts)
+
     def _forget(self, flow_id: str, *, keep_failure: bool = False) -> None:
-        self._open.pop(flow_id, None)
+        self._deadlines.forget(flow_id)
+        exchange = self._open.pop(flow_id, None)
         self._flows.pop(flow_id, None)
+        if exchange is not None and self._admission is not None:
+            self._admission.left(exchange)
         if not keep_failure:
             self._failures.pop(flow_id, None)
 

@@ -76,7 +76,7 @@ MISTAKES = [
     (
         ONE + "    limits:\n      rpm: 3",
         "5: accounts[0].limits.rpm: unknown key; known are requests_per_minute, "
-        "tokens_per_minute, concurrent_requests",
+        "tokens_per_minute, concurrent_requests, models",
     ),
     (
         ONE + "    clients: [{adress: 10.0.0.1}]",

@@ -21,19 +21,20 @@ class Gateway:
     options: tuple[str, ...] = ()
 
     def queue(self, *faults: str) -> None:
-        """Let the next requests go wrong, one fault for each."""
+        """Let the next calls go wrong, one fault for each; what the proxy asks itself does not."""
+        words = [f"{fault};path=/v1/chat" for fault in faults]
         with direct_client() as client:
-            client.post(f"{self.control}/_mock/faults", json=list(faults)).raise_for_status()
+            client.post(f"{self.control}/_mock/faults", json=words).raise_for_status()
 
     def reset(self) -> None:
         with direct_client() as client:
             client.post(f"{self.control}/_mock/reset").raise_for_status()
 
-    def log(self) -> list[dict[str, Any]]:
-        """What it received, oldest first."""
+    def calls(self) -> list[dict[str, Any]]:
+        """The calls for a chat that it received, oldest first."""
         with direct_client() as client:
             entries: list[dict[str, Any]] = client.get(f"{self.control}/_mock/log").json()
-            return entries
+            return [entry for entry in entries if entry["path"].startswith("/v1/chat")]
 
 
 @contextlib.contextmanager

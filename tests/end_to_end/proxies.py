@@ -155,12 +155,15 @@ def running_command(command: Sequence[str], folder: Path, port: int) -> Iterator
 
 
 @contextlib.contextmanager
-def running_gateway(folder: Path) -> Iterator[str]:
-    """The origin of a mock gateway in a process of its own."""
+def running_gateway(folder: Path, settings: str = "") -> Iterator[str]:
+    """The origin of a mock gateway in a process of its own; `settings` are its YAML file."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
     command = [str(BIN / "foxora-proxy"), "mock", "--port", str(port)]
+    if settings:
+        (folder / "mock.yaml").write_text(settings)
+        command += ["--config", str(folder / "mock.yaml")]
     with _process(command, folder, {}) as process:
         wait_until(lambda: _answers(process, f"{origin}/_mock/"), lambda: "no mock gateway")
         yield origin

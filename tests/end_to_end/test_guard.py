@@ -26,8 +26,9 @@ def breaking(name, original):
 
 BREAK = ""
 for owner, name in (
-    (Pipeline, "arrive"), (Pipeline, "admit"), (Pipeline, "send"), (Pipeline, "answered"),
-    (Pipeline, "streamed"), (Pipeline, "_read"), (Pipeline, "_reserve"),
+    (Pipeline, "arrive"), (Pipeline, "read"), (Pipeline, "reserve"), (Pipeline, "record"),
+    (Pipeline, "send"), (Pipeline, "answered"), (Pipeline, "streamed"),
+    (Pipeline, "_read"), (Pipeline, "_reserve"),
     (responses, "begin"), (responses, "_piece_arrived"), (responses, "_scrub_headers"),
 ):
     setattr(owner, name, breaking(name, getattr(owner, name)))
@@ -39,7 +40,10 @@ class Chooser:
 
 addons = [Chooser(), the_addon()]
 """
-ENTRIES = ["arrive", "admit", "send", "answered", "_read", "_reserve", "begin", "_scrub_headers"]
+ENTRIES = [
+    *("arrive", "read", "reserve", "record", "send", "answered"),
+    *("_read", "_reserve", "begin", "_scrub_headers"),
+]
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
 

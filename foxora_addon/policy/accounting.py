@@ -1,0 +1,227 @@
+"""Keeps the accounts: what each may still do, what a call is charged, and what it came to.
+
+Pure: time is an argument. It refuses to know how a call reached us and what its record looks like.
+Which key is whose is `standing`'s business, how ceilings are kept that of `allowances`, and who
+goes first that of `waiting`.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from foxora_addon.api.errors import ApiError
+from foxora_addon.api.ratelimit_headers import headers_of, parse_balance, tighter
+from foxora_addon.api.usage import Usage
+from foxora_addon.exchange import Exchange
+from foxora_addon.policy.allowances import Allowances, Held, estimated_tokens
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
+from foxora_addon.policy.line import Called, Ticket
+from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
+from foxora_addon.policy.scopes import Refusal, Scope, error_of
+from foxora_addon.policy.standing import Standings
+from foxora_addon.policy.waiting import Bounds, WaitingLines
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRules:
+    """What the configuration says of an account. `asks`: what it leaves open, GET /v1/me tells.
+
+    `models` and `clients` have further ceilings below the account's, by name.
+    """
+
+    ceilings: Ceilings = UNLIMITED
+    asks: bool = True
+    models: Mapping[str, Ceilings] = field(default_factory=dict)
+    clients: Mapping[str, Ceilings] = field(default_factory=dict)
+
+
+STRANGER: Final = AccountRules()
+"""What holds for a key that passes through: whatever the gateway tells of it."""
+
+_NEVER_SECONDS: Final = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRules:
+    """How ceilings are kept. `bounds` None: what does not fit is refused, and nothing waits."""
+
+    accounts: Mapping[str, AccountRules] = field(default_factory=dict)
+    bounds: Bounds | None = None
+    is_shadow: bool = False
+
+    def of(self, payer: str) -> AccountRules:
+        """What holds for a payer."""
+        return self.accounts.get(payer, STRANGER)
+
+
+class Accounting:
+    """The books of all accounts. Times are seconds of one monotonic clock.
+
+    `room_freed` is called with an account's name where somebody in its line may go now: whoever
+    makes calls wait then calls `wake`.
+    """
+
+    def __init__(
+        self,
+        rules: LimitRules,
+        *,
+        guard_seconds: float = DEFAULT_GUARD_SECONDS,
+        room_freed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.rules = rules
+        self.standings = Standings()
+        self.room_freed = room_freed
+        self._allowances = Allowances(guard_seconds=guard_seconds)
+        self._lines = WaitingLines(self._allowances, rules.bounds or Bounds(0, 0.0))
+
+    def take_rules(self, rules: LimitRules) -> None:
+        """Work by other rules from now on; what is counted stays counted."""
+        self.rules = rules
+        self._lines.bounds = rules.bounds or Bounds(0, 0.0)
+        for payer in rules.accounts:
+            self._room_may_be_free(self.standings.canonical(payer))
+
+    # What is known of an account.
+
+    def ceilings(self, payer: str) -> Ceilings:
+        """The ceilings in force: the configuration's, then what the gateway told."""
+        rules = self.rules.of(payer)
+        known = self.standings.known(payer)
+        told = known.me.ceilings if known and rules.asks else UNLIMITED
+        return rules.ceilings.over(told)
+
+    def lacks(self, payer: str) -> bool:
+        """Whether a ceiling could be asked for and is not known yet."""
+        rules = self.rules.of(payer)
+        if not rules.asks or self.standings.known(payer):
+            return False
+        return None in {rules.ceilings.requests_per_minute, rules.ceilings.tokens_per_minute}
+
+    def take_me(self, payer: str, body: bytes, asked_at: float, now: float) -> bool:
+        """Take an answer of GET /v1/me; whether it is one."""
+        try:
+            me = parse_me(json.loads(body))
+        except (ValueError, RecursionError):
+            return False
+        if me is None:
+            return False
+        is_configured = payer in self.rules.accounts
+        other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
+        account = self.standings.canonical(payer)
+        if other is not None:
+            self._lines.unify(account, other, now)
+        self._allowances.enforce([self._account_scope(payer)], now)
+        self._room_may_be_free(account)
+        return True
+
+    def ask(self, payer: str, now: float) -> float:
+        """Count a question of our own that is sent now; 0, or the seconds that it has to wait.
+
+        It is a request of the account, as any HTTP call is (foxora-api.md, Rate limits).
+        """
+        taken = self._allowances.reserve([self._account_scope(payer)], 0, now)
+        if isinstance(taken, Refusal):
+            return taken.wait_seconds or _NEVER_SECONDS
+        self._allowances.settle(taken, 0, now)
+        return 0.0
+
+    # One call.
+
+    def reserve(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Take a request and the tokens of a call from its account, or say why there is no room.
+
+        Where calls may wait, `exchange.ticket` may be its place in line instead: then `wake` ends
+        its wait, and `admitted` gives it what it waited for.
+        """
+        if exchange.payer is None:
+            return None
+        scopes = tuple(self._scopes_of(exchange, exchange.payer))
+        tokens = estimated_tokens(exchange.sent_body, scopes[0].ceilings.tokens_per_minute)
+        exchange.estimated_tokens = tokens
+        exchange.scopes = scopes
+        if self.rules.is_shadow:
+            exchange.reservation = self._allowances.admit(scopes, tokens, now)
+        elif self.rules.bounds is None:
+            return self.admitted(exchange, self._allowances.reserve(scopes, tokens, now))
+        else:
+            taken = self._lines.join(scopes, tokens, now)
+            if not isinstance(taken, Ticket):
+                return self.admitted(exchange, taken)
+            exchange.ticket = taken
+            self.room_freed(scopes[0].name)
+        return None
+
+    def admitted(self, exchange: Exchange, answer: Held | Refusal) -> ApiError | None:
+        """Give a call what it asked or waited for; an error if that is a refusal."""
+        exchange.ticket = None
+        if isinstance(answer, Refusal):
+            return error_of(answer)
+        exchange.reservation = answer
+        return None
+
+    def mark_sent(self, exchange: Exchange, now: float) -> None:
+        """The call is sent at this moment, which is the one that it belongs to."""
+        if exchange.reservation is not None:
+            self._allowances.mark_sent(exchange.reservation, now)
+
+    def settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        """The exchange is over: charge what it used, all that was reserved if nobody knows."""
+        if exchange.ticket is not None:
+            self._lines.leave(exchange.ticket)
+        if exchange.reservation is not None and exchange.was_sent:
+            used = exchange.estimated_tokens if usage is None else usage.total_tokens
+            self._allowances.settle(exchange.reservation, used or 0, now)
+        elif exchange.reservation is not None:
+            self._allowances.release(exchange.reservation, now)
+        if exchange.scopes:
+            self._room_may_be_free(exchange.scopes[0].name)
+
+    def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
+        """The gateway's own 429 closes the account, for all its clients, for so long."""
+        self._allowances.obey(self.standings.canonical(payer), retry_after_seconds, now)
+
+    def headers(
+        self, exchange: Exchange, gateways: Sequence[tuple[str, str]], now: float
+    ) -> list[tuple[str, str]]:
+        """The `x-ratelimit-*` headers of an answer: the tighter of ours and the gateway's."""
+        balance = parse_balance(gateways)
+        if exchange.scopes:
+            balance = tighter(self._allowances.balance(exchange.scopes, now), balance)
+        return headers_of(balance)
+
+    def wake(self, account: str, now: float) -> Called:
+        """Say whose wait in an account's line is over, and when to ask again."""
+        return self._lines.wake(account, now)
+
+    def waiting(self, account: str) -> int:
+        """How many calls of an account wait."""
+        return self._lines.waiting(account)
+
+    def tick(self, now: float) -> None:
+        """Forget what counts no more; to be called about once a second."""
+        self._allowances.forget_idle(now)
+
+    def _room_may_be_free(self, account: str) -> None:
+        if self._lines.waiting(account):
+            self.room_freed(account)
+
+    def _account_scope(self, payer: str) -> Scope:
+        account = self.standings.canonical(payer)
+        shown = self.standings.shown(payer)
+        label = "The key's account" if shown is None else f"Account '{shown}'"
+        return Scope(account, label, self.ceilings(payer))
+
+    def _scopes_of(self, exchange: Exchange, payer: str) -> Iterator[Scope]:
+        """The account, and what has ceilings below it: the model asked for, and the client."""
+        account = self._account_scope(payer)
+        yield account
+        rules = self.rules.of(payer)
+        for kind, name, table in (
+            ("Model", exchange.model, rules.models),
+            ("Client", exchange.client.name, rules.clients),
+        ):
+            ceilings = table.get(name or "", UNLIMITED)
+            if ceilings != UNLIMITED:
+                label = f"{kind} '{name}' of account '{payer}'"
+                yield Scope(f"{payer} {kind.lower()} {name}", label, ceilings)
