@@ -4,6 +4,7 @@ An exchange changes by named steps, and a step is legal only from the states tha
 
     arrived --record--> recorded --send--> sent --answer--> answering
                             \________________\_____________/ --close--> closed
+                             \_______________\_____________/ --again--> recorded
 
 Rule 1: nothing is sent that is not recorded, since `send` starts from `recorded` alone.
 Rule 2: `close` is legal once. Who closes an exchange settles its reservation and writes its
@@ -36,7 +37,7 @@ type Outcome = Literal[
     "aborted",
     "internal_error",
 ]
-type Step = Literal["record", "send", "answer", "close"]
+type Step = Literal["record", "send", "answer", "again", "close"]
 
 
 class State(StrEnum):
@@ -53,6 +54,7 @@ STEPS: Final[Mapping[Step, tuple[frozenset[State], State]]] = {
     "record": (frozenset({State.ARRIVED}), State.RECORDED),
     "send": (frozenset({State.RECORDED}), State.SENT),
     "answer": (frozenset({State.SENT}), State.ANSWERING),
+    "again": (frozenset({State.RECORDED, State.SENT, State.ANSWERING}), State.RECORDED),
     "close": (frozenset({State.RECORDED, State.SENT, State.ANSWERING}), State.CLOSED),
 }
 
@@ -90,10 +92,11 @@ class Exchange:
 
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
     must know; neither is shown. `refusal` is set as soon as the call is refused. `is_recorded`:
-    its request record is in the trail, so a response record must follow. `waiting_since`: when what
-    is waited for now began, or went on. `payer` is who the call is charged to (policy.standing),
-    `account_name` how records call it; None where nobody is. `scopes` are what it counts against,
-    `ticket` is its place in line while it waits for them.
+    its request record is in the trail, so a response record must follow. `was_sent`: the gateway
+    may have it, of the try that goes on. `waiting_since`: when what is waited for now began, or
+    went on. `payer` is who the call is charged to (policy.standing), `account_name` how records
+    call it; None where nobody is. `scopes` are what it counts against, `ticket` is its place in
+    line while it waits for them.
     """
 
     id: str
@@ -131,7 +134,7 @@ class Exchange:
         if self.state not in allowed:
             raise IllegalStep(f"exchange {self.id}: '{step}' is not legal when {self.state}")
         self.state = after
-        self.was_sent = self.was_sent or after is State.SENT
+        self.was_sent = after is State.SENT or (self.was_sent and step != "again")
 
     def may(self, step: Step) -> bool:
         """Whether the step is legal now."""

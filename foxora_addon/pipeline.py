@@ -21,6 +21,7 @@ from foxora_addon.api.errors import (
     normalise,
     unavailable,
 )
+from foxora_addon.api.usage import Usage
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
@@ -221,6 +222,20 @@ class Pipeline:
         self.accounting.mark_sent(exchange, now)
         return exchange.credential
 
+    def again(self, exchange: Exchange, now: float) -> bool:
+        """Make ready to send the call once more; False if the account has no room for another.
+
+        Each try is a request of the account's own (foxora-api.md, Rate limits). One that was
+        answered with an error used no tokens; of one that was not answered nobody knows.
+        """
+        answered = exchange.answered_status is not None
+        if not self.accounting.again(exchange, Usage(0, 0, 0) if answered else None, now):
+            return False
+        exchange.step("again")
+        exchange.answered_status = exchange.gateway_request_id = None
+        exchange.waiting_since = now
+        return True
+
     # Normalise, settle, and record the response.
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
@@ -228,10 +243,21 @@ class Pipeline:
         body = body_fields(error.body(), self.rules.max_body_bytes)
         self._close(exchange, body, error.status, outcome, error.source, now, error=error)
 
-    def lost(self, exchange: Exchange, outcome: Outcome, source: Source, now: float) -> None:
-        """The exchange ends with nobody there to answer, or in the middle of its answer."""
+    def lost(
+        self,
+        exchange: Exchange,
+        outcome: Outcome,
+        source: Source,
+        now: float,
+        error: ApiError | None = None,
+    ) -> None:
+        """The exchange ends with nobody there to answer, or in the middle of its answer.
+
+        `error` is what the reader of a stream is told of it.
+        """
         if exchange.observation is not None:
-            self._close_observed(exchange, outcome, source, exchange.answered_status, now)
+            status = exchange.answered_status
+            self._close_observed(exchange, outcome, source, status, now, error=error)
             return
         self._close(exchange, body_fields(None, 0), None, outcome, source, now)
 
@@ -275,7 +301,14 @@ class Pipeline:
         self._close_observed(exchange, outcome, "gateway", exchange.answered_status, now)
 
     def _close_observed(
-        self, exchange: Exchange, outcome: Outcome, source: Source, status: int | None, now: float
+        self,
+        exchange: Exchange,
+        outcome: Outcome,
+        source: Source,
+        status: int | None,
+        now: float,
+        *,
+        error: ApiError | None = None,
     ) -> None:
         seen = exchange.observation
         if seen is None:
@@ -283,6 +316,8 @@ class Pipeline:
         keeps = self.rules.keeps_content
         facts = facts_of_stream(seen, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
+        if error is not None:
+            facts["error"] = error
         head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)

@@ -177,6 +177,23 @@ class Accounting:
         if exchange.scopes:
             self._room_may_be_free(exchange.scopes[0].name)
 
+    def again(self, exchange: Exchange, usage: Usage | None, now: float) -> bool:
+        """Settle a try of a call and reserve the next one; False if there is no room for it now.
+
+        It does not stand in line: it has waited before, or was never told to.
+        """
+        self.settle(exchange, usage, now)
+        exchange.reservation = None
+        if not exchange.scopes:
+            return True
+        tokens = exchange.estimated_tokens or 0
+        take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
+        taken = take(exchange.scopes, tokens, now)
+        if isinstance(taken, Refusal):
+            return False
+        exchange.reservation = taken
+        return True
+
     def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
         self._allowances.obey(self.standings.canonical(payer), retry_after_seconds, now)

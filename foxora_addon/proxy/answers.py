@@ -5,6 +5,7 @@ from collections.abc import Callable
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError
+from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
 from foxora_addon.observation import Observation
@@ -40,11 +41,27 @@ def tee(
     failed: Callable[[Exception], None],
 ) -> None:
     """Stream an answer past an observation; `arrived` is called at each piece."""
-    response.stream = Tee(observation, arrived, failed)
+    is_readable = observation.transcript is not None and not observation.is_encoded
+    filters = [WholeEvents()] if is_readable else []
+    response.stream = Tee(observation, arrived, failed, filters)
     # Row 10: without a length, an HTTP/1 client would see no end while the connection lives.
     has_length = {"content-length", "transfer-encoding"} & {k.lower() for k in response.headers}
     if not flow.request.is_http2 and response.is_http2 and not has_length:
         response.headers["transfer-encoding"] = "chunked"
+
+
+def last_event(response: http.Response, error: ApiError) -> bytes | None:
+    """The event that ends a broken stream; None where no client could read it as one.
+
+    That is where the client has half an event already, or the stream is compressed, no event
+    stream, or of a length that was promised.
+    """
+    stream = response.stream
+    if not isinstance(stream, Tee) or not stream.is_between_events:
+        return None
+    if "content-length" in response.headers:
+        return None
+    return b"data: " + error.body() + b"\n\n"
 
 
 def mark(response: http.Response, exchange: Exchange, source: str) -> None:

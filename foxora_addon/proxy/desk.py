@@ -23,6 +23,7 @@ from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows, hold, requests, responses
 from foxora_addon.proxy.admission import Admission, Asking
+from foxora_addon.proxy.answers import last_event
 from foxora_addon.proxy.deadlines import cancel, overdue
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
@@ -215,6 +216,14 @@ class FlowDesk:
             flow.response.stream = False
             exchange.refusal = failures.INTERNAL
 
+    def again(
+        self,
+        flow: http.HTTPFlow,  # noqa: ARG002  # what the hold asks
+        failure: hold.Failure | None,  # noqa: ARG002  # what the hold asks
+    ) -> float | None:
+        """Nothing is sent twice."""
+        return None
+
     def answered(self, flow: http.HTTPFlow) -> None:
         """A response is complete: normalise it if it is an error, and close the exchange."""
         exchange = self._open.get(flow.id)
@@ -243,7 +252,7 @@ class FlowDesk:
         pipeline: Pipeline,
     ) -> None:
         gateway = f"{pipeline.rules.gateway.host}:{pipeline.rules.gateway.port}"
-        worded = failures.worded(failure, gateway)
+        worded = failures.worded(failure, gateway, is_streaming=exchange.observation is not None)
         if worded.error is not None:  # what we did ourselves explains what the host saw
             worded = self._failures.get(flow.id) or worded
         if self._closed is not None and exchange.was_sent:
@@ -258,6 +267,13 @@ class FlowDesk:
         if worded is None or worded.error is None:
             return None
         return flows.response_of(worded.error, self._failed_ids.get(flow.id) or _new_id())
+
+    def last_words(self, flow: http.HTTPFlow) -> bytes | None:
+        """The event that tells the reader of a stream that it broke, where one can be read."""
+        worded = self._failures.pop(flow.id, None)
+        if worded is None or worded.error is None or flow.response is None:
+            return None
+        return last_event(flow.response, worded.error)
 
     # What all of it shares.
 

@@ -8,8 +8,6 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from mitmproxy.flow import Error
-
 from foxora_addon.api.errors import (
     ApiError,
     bad_gateway_answer,
@@ -72,11 +70,18 @@ _CONNECT_FAILURES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (
 )
 
 
-def worded(failure: Failure, gateway: str) -> Worded:
-    """Word a failure. `gateway` is the gateway's host and port, as it may be shown."""
+def worded(failure: Failure, gateway: str, *, is_streaming: bool = False) -> Worded:
+    """Word a failure. `gateway` is the gateway's host and port, as it may be shown.
+
+    `is_streaming`: the client has the beginning of an answer already.
+    """
     code = failure.code
-    if code is ErrorCode.KILL or failure.message == Error.KILLED_MESSAGE:
+    if code is ErrorCode.KILL:
         return Worded("aborted", None)
+    if failure.by_client:
+        return _of_the_client(failure)
+    if is_streaming:
+        return _BROKEN_STREAM
     if code is None or code is ErrorCode.CONNECT_FAILED:
         return _connect_failure(failure.message, gateway)
     if code in _BY_CODE:
@@ -86,6 +91,14 @@ def worded(failure: Failure, gateway: str) -> Worded:
 
 _BAD_REQUEST = Worded("refused", invalid_request("The request is not valid HTTP."))
 _BAD_ANSWER = Worded("gateway_error", bad_gateway_answer("The gateway's answer is not valid HTTP."))
+_CUT_REQUEST = Worded("client_disconnected", invalid_request("The request's body was cut short."))
+_BROKEN_STREAM = Worded(
+    "stream_broken",
+    gateway_unreachable(
+        "The connection to the gateway broke in the middle of its answer, which is not complete. "
+        "Try again."
+    ),
+)
 _BY_CODE = {
     ErrorCode.CLIENT_DISCONNECTED: Worded("client_disconnected", None),
     ErrorCode.REQUEST_TOO_LARGE: Worded(
@@ -108,6 +121,16 @@ def timed_out(phase: str, seconds: float) -> Worded:
 def internal() -> Worded:
     """An exception in our own code."""
     return Worded("internal_error", INTERNAL)
+
+
+def _of_the_client(failure: Failure) -> Worded:
+    """What the client's own side did: it left, or what it sent is no HTTP."""
+    if "without sending complete" in failure.message:
+        return _CUT_REQUEST
+    is_gone = "closed" in failure.message or "reset by client" in failure.message
+    if is_gone or failure.code not in _BY_CODE:
+        return _BY_CODE[ErrorCode.CLIENT_DISCONNECTED]
+    return _BY_CODE[failure.code]
 
 
 def _connect_failure(message: str, gateway: str) -> Worded:

@@ -97,7 +97,7 @@ def end_failed(
     if exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
         outcome: Outcome = worded.outcome if is_ours else "stream_broken"
-        pipeline.lost(exchange, outcome, "network", now)
+        pipeline.lost(exchange, outcome, "network", now, worded.error)
     elif worded.error is None:
         pipeline.lost(exchange, worded.outcome, "network", now)
     else:

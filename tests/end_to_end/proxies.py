@@ -96,6 +96,20 @@ def direct_client() -> httpx.Client:
     return httpx.Client(trust_env=False, timeout=20)
 
 
+class _Http2Alone(ssl.SSLContext):
+    """Offers nothing but HTTP/2; httpx would offer HTTP/1.1 first, and mitmproxy take it."""
+
+    def set_alpn_protocols(self, alpn_protocols: object) -> None:  # as it is named
+        super().set_alpn_protocols(["h2"])
+
+
+def http_2_client(proxy: Proxy) -> httpx.Client:
+    """A client that speaks HTTP/2 through the proxy, and trusts its CA."""
+    trust = _Http2Alone(ssl.PROTOCOL_TLS_CLIENT)
+    trust.load_verify_locations(proxy.certificate)
+    return httpx.Client(http2=True, proxy=proxy.url, verify=trust, trust_env=False, timeout=20)
+
+
 def arguments(folder: Path, port: int, script: str = "foxora_addon") -> list[str]:
     """The command line of a proxy that keeps all that it writes in `folder`."""
     return [
