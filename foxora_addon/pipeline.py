@@ -230,22 +230,14 @@ class Pipeline:
         of one that was not answered nobody knows.
         """
         answered = exchange.answered_status is not None
-        self.accounting.settle(exchange, Usage(0, 0, 0) if answered else None, now)
-        exchange.reservation = None
+        self.accounting.again(exchange, Usage(0, 0, 0) if answered else None, now)
         exchange.step("again")
         exchange.answered_status = exchange.gateway_request_id = None
         exchange.waiting_since = now
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Take a further try from the account's ceilings, or say why there is no room for it."""
-        if exchange.reservation is not None:
-            return None
-        refusal = self.accounting.reserve(exchange, now)
-        if exchange.ticket is None:
-            return refusal
-        self.accounting.settle(exchange, None, now)  # a call that is on its way can't wait in line
-        exchange.ticket = None
-        return unavailable("The account has no room for another try. Try again later.")
+        return self.accounting.renew(exchange, now)
 
     # Normalise, settle, and record the response.
 

@@ -177,6 +177,23 @@ class Accounting:
         if exchange.scopes:
             self._room_may_be_free(exchange.scopes[0].name)
 
+    def again(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        """Settle a try of a call, after which there is another."""
+        self.settle(exchange, usage, now)
+        exchange.reservation = None
+
+    def renew(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Reserve what a further try of a call takes, or say why there is no room for it now.
+
+        It does not stand in line: it has waited before, or was never told to.
+        """
+        if exchange.reservation is not None or not exchange.scopes:
+            return None
+        tokens = exchange.estimated_tokens or 0
+        take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
+        taken = take(exchange.scopes, tokens, now)
+        return self.admitted(exchange, taken)
+
     def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
         self._allowances.obey(self.standings.canonical(payer), retry_after_seconds, now)

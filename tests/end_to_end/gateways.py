@@ -21,20 +21,20 @@ class Gateway:
     options: tuple[str, ...] = ()
 
     def queue(self, *faults: str) -> None:
-        """Let the next calls go wrong, one fault for each; what the proxy asks itself does not."""
-        words = [f"{fault};path=/v1/chat" for fault in faults]
+        """Let the next chats go wrong, one fault for each; not the proxy's own questions."""
+        of_chats = [f"path=/v1/chat;{fault}" for fault in faults]
         with direct_client() as client:
-            client.post(f"{self.control}/_mock/faults", json=words).raise_for_status()
+            client.post(f"{self.control}/_mock/faults", json=of_chats).raise_for_status()
 
     def reset(self) -> None:
         with direct_client() as client:
             client.post(f"{self.control}/_mock/reset").raise_for_status()
 
-    def calls(self) -> list[dict[str, Any]]:
-        """The calls for a chat that it received, oldest first."""
+    def log(self) -> list[dict[str, Any]]:
+        """What it received of others than the proxy itself, oldest first."""
         with direct_client() as client:
             entries: list[dict[str, Any]] = client.get(f"{self.control}/_mock/log").json()
-            return [entry for entry in entries if entry["path"].startswith("/v1/chat")]
+            return [entry for entry in entries if entry["path"] not in {"/v1/me", "/v1/models"}]
 
 
 @contextlib.contextmanager

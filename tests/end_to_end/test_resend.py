@@ -16,6 +16,7 @@ pytestmark = pytest.mark.real_server
 INSISTENT = """
 import json
 import time
+from mitmproxy import http
 from foxora_addon.proxy import requests
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.desk import FlowDesk
@@ -88,7 +89,7 @@ def test_the_client_sees_the_last_try_alone(
     gateway.queue(fault, fault)
     answers = by(insistent, [{**CALL, **more}] * 3)
     assert [status for status, _ in answers] == [200] * 3
-    bodies = [json.loads(entry["body"]) for entry in gateway.calls()]
+    bodies = [json.loads(entry["body"]) for entry in gateway.log()]
     assert [body.get("seed", 0) for body in bodies] == [0, 1, 2, 0, 0]
     assert all(content.rstrip().endswith((b"}", b"[DONE]")) for _, content in answers)
 

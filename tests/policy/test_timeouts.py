@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.builders import an_exchange
 TIMEOUTS = Timeouts(connect=1, tls=2, response=30, stream_idle=5, exchange=None)
 
 
-def waiting(state: State, **more: object) -> Exchange:
+def waiting(state: State, **more: Any) -> Exchange:
     exchange = an_exchange(state=state, **more)
     exchange.waiting_since = 200.0
     return exchange
