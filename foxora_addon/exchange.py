@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Literal
 
-from foxora_addon.api.errors import ApiError
+from foxora_addon.api.errors import ApiError, Source
 
 if TYPE_CHECKING:
     from foxora_addon.config import Account
@@ -86,6 +86,19 @@ class RequestLine:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A try that failed, after which there was another; `after_seconds` is from the arrival.
+
+    `status` is the gateway's, None where it gave no answer.
+    """
+
+    status: int | None
+    code: str
+    source: Source
+    after_seconds: float
+
+
 @dataclass(slots=True)
 class Exchange:
     """From request to record. Times are seconds of the monotonic clock.
@@ -96,7 +109,7 @@ class Exchange:
     may have it, of the try that goes on. `waiting_since`: when what is waited for now began, or
     went on. `payer` is who the call is charged to (policy.standing), `account_name` how records
     call it; None where nobody is. `scopes` are what it counts against, `ticket` is its place in
-    line while it waits for them.
+    line while it waits for them. `tries` are those before the one that goes on.
     """
 
     id: str
@@ -118,6 +131,7 @@ class Exchange:
     reservation: "Held | None" = field(default=None, repr=False)
     estimated_tokens: int | None = None
     waited_seconds: float = 0.0
+    tries: list[Try] = field(default_factory=list)
     sent_body: bytes = field(default=b"", repr=False)
     is_recorded: bool = False
     was_sent: bool = False

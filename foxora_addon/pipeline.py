@@ -10,21 +10,23 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import unquote
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.errors import (
     ApiError,
     Source,
+    bad_gateway_answer,
     invalid_request,
     normalise,
     unavailable,
 )
+from foxora_addon.api.promised_json import flaw_of_json
 from foxora_addon.api.usage import Usage
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
-from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
+from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
@@ -33,6 +35,8 @@ from foxora_addon.policy.rewrite import Cleaned, Fields, clean
 from foxora_addon.policy.standing import payer_of_key
 from foxora_addon.policy.validation import read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
+
+_WITH_CONTENT: Final = frozenset({200, 201, 203})
 
 type Kept = Literal["safe", "unsafe", "lost"]
 """What became of a record: kept as configured, written but not known to be on the disk, or not."""
@@ -222,18 +226,27 @@ class Pipeline:
         self.accounting.mark_sent(exchange, now)
         return exchange.credential
 
-    def again(self, exchange: Exchange, now: float) -> None:
-        """End a try after which the call is sent once more.
+    def again(
+        self, exchange: Exchange, error: ApiError, now: float, status: int | None = None
+    ) -> None:
+        """End a try that failed with an error, after which the call is sent once more.
 
         Each try is a request of the account's own (foxora-api.md, Rate limits): this one is settled
-        here, the next is reserved by `renew`. One that was answered with an error used no tokens;
-        of one that was not answered nobody knows.
+        here, the next is reserved by `renew`. One that the gateway answered, with `status`, used no
+        tokens; of one that was not answered nobody knows.
         """
-        answered = exchange.answered_status is not None
-        self.accounting.again(exchange, Usage(0, 0, 0) if answered else None, now)
+        self._obey(exchange, error, now)
+        self.accounting.again(exchange, None if status is None else Usage(0, 0, 0), now)
         exchange.step("again")
-        exchange.answered_status = exchange.gateway_request_id = None
+        after = now - exchange.arrived_at
+        exchange.tries.append(Try(status, error.code, error.source, after))
+        exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
+
+    def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
+        """The gateway's error in the documented shape, as the client may have it."""
+        plain = _plain(answer.body, answer.header("content-encoding"), self.rules.max_request_bytes)
+        return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Take a further try from the account's ceilings, or say why there is no room for it."""
@@ -270,14 +283,13 @@ class Pipeline:
         request_id = answer.header("x-request-id")
         kept = self._body_fields(answer.body, encoding)
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
-        if answer.status >= 400:
-            error = normalise(answer.status, answer.headers, plain)
-            error = self._scrubbed(exchange, error)
+        error = self._error_in(exchange, answer, plain)
+        if error is not None:
             self._obey(exchange, error, now)
             self._close(
                 exchange,
                 kept,
-                answer.status,
+                error.status,
                 "gateway_error",
                 "gateway",
                 now,
@@ -289,6 +301,17 @@ class Pipeline:
         facts["gateway_request_id"] = request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
+
+    def _error_in(self, exchange: Exchange, answer: Answer, plain: bytes) -> ApiError | None:
+        """What is wrong with an answer: it says so itself, or no client could use it."""
+        if answer.status >= 400:
+            return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
+        if exchange.call is None or not exchange.call.operation.answers_json:
+            return None
+        flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT)
+        if flaw is None:
+            return None
+        return bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""

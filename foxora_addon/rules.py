@@ -33,6 +33,7 @@ class Rules:
     limits: LimitRules
     guard_seconds: float
     timeouts: Timeouts
+    retries: int
     keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
@@ -66,6 +67,7 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         limits=_limit_rules_of(config),
         guard_seconds=config.limits.guard_seconds,
         timeouts=_timeouts_of(config),
+        retries=config.gateway.retries,
         keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,

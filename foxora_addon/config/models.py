@@ -89,6 +89,7 @@ class Gateway(Section):
     response_timeout_seconds: Seconds = 600.0
     stream_idle_timeout_seconds: Seconds = 120.0
     exchange_timeout_seconds: Seconds | None = 3600.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 0
 
     @property
     def is_mock(self) -> bool:

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
+from random import random
 from typing import Literal
 
 from cachetools import TTLCache
@@ -24,6 +25,7 @@ from foxora_addon.config import Config
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
+from foxora_addon.policy.retrying import pause_before_retry
 from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses
 from foxora_addon.proxy.admission import Admission, Asking
@@ -55,7 +57,7 @@ class FlowDesk:
         self._flows: dict[str, http.HTTPFlow] = {}
         # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
         self._failures: MutableMapping[str, failures.Worded] = TTLCache(_MOST_FAILURES, ttl=60)
-        self._failed_ids: MutableMapping[str, str] = TTLCache(_MOST_FAILURES, ttl=60)
+        self._failed_ids: MutableMapping[str, tuple[str, int]] = TTLCache(_MOST_FAILURES, ttl=60)
         self._deadlines = Deadlines(_now, self._late)
         self._connecting = Connecting()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -257,13 +259,38 @@ class FlowDesk:
             flow.response.stream = False
             exchange.refusal = failures.INTERNAL
 
-    def again(
+    def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
+        """Whether a call that failed is sent once more, and when: so many times as configured."""
+        exchange = self._open.get(flow.id)
+        if exchange is None or self._pipeline is None or self._closed is not None:
+            return None
+        if exchange.refusal is not None or not self._pipeline.rules.retries:
+            return None
+        try:
+            return self._pause_before_retry(flow, exchange, failure, self._pipeline)
+        except Exception as error:  # noqa: BLE001  # it ends as it would have without retries
+            self._report(error)
+            return None
+
+    def _pause_before_retry(
         self,
-        flow: http.HTTPFlow,  # noqa: ARG002  # what the hold asks
-        failure: hold.Failure | None,  # noqa: ARG002  # what the hold asks
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        failure: hold.Failure | None,
+        pipeline: Pipeline,
     ) -> float | None:
-        """Nothing is sent twice."""
-        return None
+        worded = None if failure is None else self._worded(flow, failure)
+        failed = responses.failed_try(flow, exchange, pipeline, worded)
+        if failed is None:
+            return None
+        rules, now = pipeline.rules, _now()
+        whole = rules.timeouts.exchange
+        pause = pause_before_retry(exchange, failed, rules.retries, whole, now, random())  # noqa: S311
+        if pause is not None:
+            pipeline.again(exchange, failed.error, now, failed.status)
+            self._deadlines.forget(flow.id)
+            self._failures.pop(flow.id, None)
+        return pause
 
     def answered(self, flow: http.HTTPFlow) -> None:
         """A response is complete: normalise it if it is an error, and close the exchange."""
@@ -292,25 +319,32 @@ class FlowDesk:
         failure: hold.Failure,
         pipeline: Pipeline,
     ) -> None:
-        gateway = f"{pipeline.rules.gateway.host}:{pipeline.rules.gateway.port}"
-        late = self._connecting.late_phases.get(failure.connection) if failure.connection else None
-        if late is not None:
-            self._failures[flow.id] = failures.timed_out(late.phase, late.seconds)
-        worded = failures.worded(failure, gateway, is_streaming=exchange.observation is not None)
-        if worded.error is not None:  # what we did ourselves explains what the host saw
-            worded = self._failures.get(flow.id) or worded
+        worded = self._worded(flow, failure)
         if self._closed is not None and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failures[flow.id] = worded
-        self._failed_ids[flow.id] = exchange.id
+        self._failed_ids[flow.id] = (exchange.id, len(exchange.tries))
         responses.end_failed(flow, exchange, worded, pipeline, _now())
+
+    def _worded(self, flow: http.HTTPFlow, failure: hold.Failure) -> failures.Worded:
+        """A failure in our terms; what we did ourselves explains what the host saw."""
+        late = self._connecting.late_phases.get(failure.connection) if failure.connection else None
+        if late is not None:
+            return failures.timed_out(late.phase, late.seconds)
+        exchange = self._open.get(flow.id)
+        is_streaming = exchange is not None and exchange.observation is not None
+        gateway = self._pipeline.rules.gateway if self._pipeline else None
+        shown = f"{gateway.host}:{gateway.port}" if gateway else "the gateway"
+        worded = failures.worded(failure, shown, is_streaming=is_streaming)
+        return worded if worded.error is None else self._failures.get(flow.id) or worded
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""
         worded = self._failures.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
-        return flows.response_of(worded.error, self._failed_ids.get(flow.id) or _new_id())
+        exchange_id, retries = self._failed_ids.get(flow.id) or (_new_id(), 0)
+        return flows.response_of(worded.error, exchange_id, retries)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
         """The event that tells the reader of a stream that it broke, where one can be read."""
