@@ -21,7 +21,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.config import Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
-from foxora_addon.proxy import hold, listening
+from foxora_addon.proxy import draining, hold, listening
 from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
@@ -101,7 +101,13 @@ class Foxora:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        return None
+        return self._drained() if draining.is_ending() else None
+
+    async def _drained(self) -> None:
+        """Let the open calls finish, and end those that do not."""
+        grace = self._config.listen.grace_seconds if self._config else 0.0
+        await draining.finished_or_hurried(self.desk.all_ended(), grace)
+        await self.desk.end_all()
 
     def _exit(self) -> None:
         """The last moment: what is still open ends as aborted."""

@@ -16,6 +16,7 @@ from foxora_addon.api.errors import (
     internal_error,
     invalid_request,
     request_too_large,
+    unavailable,
 )
 from foxora_addon.exchange import Outcome
 from foxora_addon.proxy.hold import ErrorCode, Failure
@@ -25,6 +26,9 @@ INTERNAL: Final = internal_error()
 
 NOT_WHOLE: Final = invalid_request("The request's body ended before it was whole.")
 """What stands on record where nobody is there any more to be told."""
+
+
+_SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,9 @@ class Worded:
     error: ApiError | None
     is_late: bool = False
 
+
+ABORTED: Final = Worded("aborted", unavailable(_SHUT_DOWN))
+"""It is us who end the exchange."""
 
 # The first pattern that fits mitmproxy's or the operating system's words; the message may use
 # {gateway}. `should_retry` False: trying again can't help until somebody changes something.

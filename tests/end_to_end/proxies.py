@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -36,6 +36,21 @@ class Proxy:
 
     port: int
     folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        """Whether the process has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def is_listening(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
 
     @property
     def url(self) -> str:
@@ -135,7 +150,7 @@ def running_proxy(
     command = [*arguments(folder, proxy.port, script), *options]
     with _process(command, folder, environment or {}) as process:
         wait_until(lambda: _serves(process, proxy), lambda: f"no proxy: {proxy.output}")
-        yield proxy
+        yield replace(proxy, process=process)
 
 
 @contextlib.contextmanager
