@@ -94,10 +94,10 @@ class Pipeline:
         self._new_id = new_id
         self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
 
-    def take(self, rules: Rules) -> None:
+    def take(self, rules: Rules, now: float) -> None:
         """Work by other rules from now on."""
         self.rules = rules
-        self.accounting.take_rules(rules.limits)
+        self.accounting.take_rules(rules.limits, now)
 
     # Recognise, and resolve the account.
 

@@ -82,11 +82,15 @@ def _limit_rules_of(config: Config) -> LimitRules:
 
 
 def _account_rules_of(account: Account) -> AccountRules:
-    """The plan's ceilings, with the account's own figures over them."""
+    """The plan's ceilings, with the account's own figures over them.
+
+    Figures alone are all that is meant: then no plan is asked for unless it says so.
+    """
     plan = PLANS.get(account.plan, UNLIMITED)
+    has_figures = _ceilings_of(account.limits) != UNLIMITED
     return AccountRules(
         ceilings=_ceilings_of(account.limits).over(plan),
-        asks=account.plan == "auto",
+        asks=account.plan == "auto" and (not has_figures or "plan" in account.model_fields_set),
         models={name: _ceilings_of(figures) for name, figures in account.limits.models.items()},
         clients={name: _ceilings_of(client.limits) for name, client in account.named_clients()},
     )

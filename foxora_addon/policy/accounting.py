@@ -6,16 +6,19 @@ goes first that of `waiting`.
 """
 
 import json
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
+
+from cachetools import LRUCache
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.ratelimit_headers import headers_of, parse_balance, tighter
 from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.allowances import Allowances, Held, estimated_tokens
-from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
 from foxora_addon.policy.line import Called, Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
@@ -25,7 +28,7 @@ from foxora_addon.policy.waiting import Bounds, WaitingLines
 
 @dataclass(frozen=True, slots=True)
 class AccountRules:
-    """What the configuration says of an account. `asks`: what it leaves open, GET /v1/me tells.
+    """What the configuration says of an account. `asks`: ceilings it leaves open, /v1/me tells.
 
     `models` and `clients` have further ceilings below the account's, by name.
     """
@@ -39,7 +42,15 @@ class AccountRules:
 STRANGER: Final = AccountRules()
 """What holds for a key that passes through: whatever the gateway tells of it."""
 
-_NEVER_SECONDS: Final = 3_600.0
+ME: Final = "/me"
+MODELS: Final = "/models"
+"""What the gateway is asked for (foxora-api.md, Routes)."""
+
+# Of a ceiling of requests, what questions may take that nothing waits for.
+_OWN_SHARE: Final = 0.05
+_MOST_ASKED: Final = 100
+_LOOK_AGAIN_SECONDS: Final = 60.0
+_MOST_PAYERS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +85,16 @@ class Accounting:
         self.room_freed = room_freed
         self._allowances = Allowances(guard_seconds=guard_seconds)
         self._lines = WaitingLines(self._allowances, rules.bounds or Bounds(0, 0.0))
+        self._asked: LRUCache[str, deque[float]] = LRUCache(_MOST_PAYERS)
 
-    def take_rules(self, rules: LimitRules) -> None:
-        """Work by other rules from now on; what is counted stays counted."""
+    def take_rules(self, rules: LimitRules, now: float) -> None:
+        """Work by other rules from now on; what is counted stays counted, and who waits may go."""
         self.rules = rules
         self._lines.bounds = rules.bounds or Bounds(0, 0.0)
-        for payer in rules.accounts:
+        for payer, account in rules.accounts.items():
+            below = (*self._below(payer, "model", account.models),)
+            below += (*self._below(payer, "client", account.clients),)
+            self._allowances.enforce([self._account_scope(payer), *below], now)
             self._room_may_be_free(self.standings.canonical(payer))
 
     # What is known of an account.
@@ -115,16 +130,28 @@ class Accounting:
         self._room_may_be_free(account)
         return True
 
-    def ask(self, payer: str, now: float) -> float:
+    def ask(self, payer: str, path: str, now: float) -> float:
         """Count a question of our own that is sent now; 0, or the seconds that it has to wait.
 
-        It is a request of the account, as any HTTP call is (foxora-api.md, Rate limits).
+        It is a request of the account, as any HTTP call is (foxora-api.md, Rate limits). So what
+        can be done without takes a small share of a ceiling only, and nothing of a tiny one.
         """
+        is_needed = path == ME and self.lacks(payer)
+        if not is_needed and not self._may_ask(payer, now):
+            return _LOOK_AGAIN_SECONDS
         taken = self._allowances.reserve([self._account_scope(payer)], 0, now)
         if isinstance(taken, Refusal):
-            return taken.wait_seconds or _NEVER_SECONDS
+            return taken.wait_seconds or _LOOK_AGAIN_SECONDS
         self._allowances.settle(taken, 0, now)
+        self._asked.setdefault(payer, deque(maxlen=_MOST_ASKED)).append(now)
         return 0.0
+
+    def _may_ask(self, payer: str, now: float) -> bool:
+        ceiling = self.ceilings(payer).requests_per_minute
+        if ceiling is None:
+            return True
+        lately = sum(now - moment < WINDOW_SECONDS for moment in self._asked.get(payer, ()))
+        return lately < min(int(ceiling * _OWN_SHARE), _MOST_ASKED)
 
     # One call.
 
@@ -235,10 +262,15 @@ class Accounting:
         yield account
         rules = self.rules.of(payer)
         for kind, name, table in (
-            ("Model", exchange.model, rules.models),
-            ("Client", exchange.client.name, rules.clients),
+            ("model", exchange.model, rules.models),
+            ("client", exchange.client.name, rules.clients),
         ):
-            ceilings = table.get(name or "", UNLIMITED)
+            if name in table:
+                yield from self._below(payer, kind, {name: table[name]})
+
+    def _below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
+        """The scopes that have ceilings below an account's."""
+        for name, ceilings in table.items():
             if ceilings != UNLIMITED:
-                label = f"{kind} '{name}' of account '{payer}'"
-                yield Scope(f"{payer} {kind.lower()} {name}", label, ceilings)
+                label = f"{kind.capitalize()} '{name}' of account '{payer}'"
+                yield Scope(f"{payer} {kind} {name}", label, ceilings)

@@ -43,6 +43,9 @@ def begin(
         )
     _scrub_headers(exchange, response, pipeline)
     mark(response, exchange, "gateway")
+    told = list(response.headers.items(multi=True))
+    for name, value in pipeline.accounting.headers(exchange, told, clock()):
+        response.headers[name] = value
 
 
 def _piece_arrived(exchange: Exchange, now: float) -> None:
@@ -92,7 +95,7 @@ def end_failed(
 ) -> None:
     """End an exchange that gets no whole answer."""
     if exchange.may("record"):  # the upload was cut before there was a decision
-        exchange.refusal = exchange.refusal or worded.error or failures.NOT_WHOLE
+        exchange.refusal = exchange.refusal or worded.error or failures.LEFT
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
     if exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
