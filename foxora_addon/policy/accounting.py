@@ -265,7 +265,7 @@ class Accounting:
             ("model", exchange.model, rules.models),
             ("client", exchange.client.name, rules.clients),
         ):
-            if name in table:
+            if name is not None and name in table:
                 yield from self._below(payer, kind, {name: table[name]})
 
     def _below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
