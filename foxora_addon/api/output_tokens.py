@@ -7,7 +7,10 @@ from foxora_addon.api.token_text import TextCounter, text_tokens
 
 # The newer name first: where two are given, gateways go by it.
 _CAPS: Final = ("max_completion_tokens", "max_output_tokens", "max_tokens")
-_NO_OUTPUT: Final = frozenset({"embeddings", "moderations"})
+# What a model answers, in JSON or to a form; all other operations put no tokens out. An operation
+# that is not known may do either: it is charged for what it is seen to use.
+_GENERATING: Final = frozenset({"chat", "completions", "responses", "threads", "audio_speech"})
+_GENERATING_FROM_FORMS: Final = frozenset({"audio_transcriptions", "audio_translations", "images"})
 
 _MOST_TOKENS: Final = 2**53
 _MOST_ANSWERS: Final = 2_048
@@ -26,12 +29,10 @@ def output_cap(operation: str, parsed: Mapping[str, Any] | None) -> int | None:
     """Return the most tokens that a call allows its answers together; None if it names no limit.
 
     The limit that it names counts for each of its `n` answers, and in the legacy completions for
-    each of `best_of` tries at each of its prompts. What has no written answer has a limit of 0.
+    each of `best_of` tries at each of its prompts. A call that no model answers has a limit of 0.
     """
-    if operation in _NO_OUTPUT:
-        return 0
-    if parsed is None:
-        return None
+    if parsed is None or operation not in _GENERATING:
+        return None if operation in _GENERATING_FROM_FORMS else 0
     caps = (_count_of(parsed.get(name), _MOST_TOKENS) for name in _CAPS)
     cap = next((cap for cap in caps if cap is not None), None)
     return None if cap is None else cap * _answers_of(operation, parsed)

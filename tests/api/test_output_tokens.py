@@ -37,6 +37,13 @@ def letters(text: str, _encoding: Encoding) -> int:
         ("moderations", {"max_tokens": 5}, 0),
         ("embeddings", None, 0),
         ("audio_transcriptions", None, None),
+        ("images", {"prompt": "a", "n": 2}, None),
+        ("threads", {"assistant_id": "a"}, None),
+        ("threads", None, 0),
+        ("models", None, 0),
+        ("files", None, 0),
+        ("other", None, 0),
+        ("fine_tuning", {"model": "a"}, 0),
     ],
 )
 def test_a_call_s_own_limit_counts_for_each_of_its_answers(
