@@ -100,16 +100,37 @@ def counts(log: list[str]) -> TextCounter:
 def test_each_text_is_counted_by_itself() -> None:
     log: list[str] = []
     assert text_tokens(["ab", "", "cde"], "gpt-4o", counts(log)) == 5
-    assert log == ["ab", "", "cde"]
+    assert log == ["ab", "cde"]
 
 
 @given(st.lists(st.integers(0, MOST_COUNTED + 9).map(lambda length: "word " * (length // 5))))
 def test_no_more_than_a_bound_is_counted_and_the_rest_is_in_proportion(texts: list[str]) -> None:
     log: list[str] = []
     tokens = text_tokens(texts, "gpt-4o", counts(log))
-    assert sum(map(len, log)) == min(sum(map(len, texts)), MOST_COUNTED)
+    size = sum(map(len, texts))
+    assert "".join(log) == "".join(texts)[: sum(map(len, log))]
+    assert min(size, MOST_COUNTED - 64 * len(texts)) <= sum(map(len, log)) <= MOST_COUNTED
     # a token a character is what the counter says, so that is what the rest is taken for
-    assert tokens == pytest.approx(sum(map(len, texts)), rel=0.02)
+    assert tokens == pytest.approx(size, rel=0.02)
+
+
+@pytest.mark.parametrize("text", ["", "a"])
+def test_the_tokenizer_is_not_asked_for_each_of_a_million_little_texts(text: str) -> None:
+    log: list[str] = []
+    assert text_tokens([text] * 1_000_000, "gpt-4o", counts(log)) >= 1_000_000 * len(text)
+    assert len(log) <= 1_100
+
+
+def test_empty_texts_do_not_hide_what_follows_them() -> None:
+    text = SAMPLES["english"]
+    alone = text_tokens([text * 2_000], "gpt-4o", COUNTER)
+    assert text_tokens([""] * 5_000 + [text * 2_000], "gpt-4o", COUNTER) == alone
+
+
+def test_a_very_long_text_is_told_from_all_over_it() -> None:
+    english, chinese = SAMPLES["english"] * 5_000, SAMPLES["chinese"] * 8_000
+    apart = text_tokens([english], "gpt-4o", None) + text_tokens([chinese], "gpt-4o", None)
+    assert text_tokens([english + chinese], "gpt-4o", None) == pytest.approx(apart, rel=0.05)
 
 
 def test_a_text_that_changes_its_kind_is_still_told_well() -> None:
