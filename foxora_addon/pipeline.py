@@ -10,8 +10,11 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from functools import partial
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import unquote
+
+from cachetools import LRUCache
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.errors import (
@@ -19,9 +22,10 @@ from foxora_addon.api.errors import (
     Source,
     invalid_request,
     normalise,
+    rate_limit_exceeded,
     unavailable,
 )
-from foxora_addon.api.usage import Usage
+from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
@@ -31,8 +35,10 @@ from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
 from foxora_addon.policy.standing import payer_of_key
-from foxora_addon.policy.validation import read_call
+from foxora_addon.policy.validation import CallBody, read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
+
+_MOST_REFUSERS: Final = 1_000
 
 type Kept = Literal["safe", "unsafe", "lost"]
 """What became of a record: kept as configured, written but not known to be on the disk, or not."""
@@ -92,6 +98,7 @@ class Pipeline:
         self.rules = rules
         self._trail = trail
         self._new_id = new_id
+        self._usage_refusers: LRUCache[tuple[str, str | None], bool] = LRUCache(_MOST_REFUSERS)
         self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
 
     def take(self, rules: Rules, now: float) -> None:
@@ -201,7 +208,42 @@ class Pipeline:
             return read
         exchange.model, exchange.stream = read.model, read.stream
         exchange.sent_body = body if read.sent is plain else read.sent
+        exchange.changes = read.changes
+        self._ask_for_usage(exchange, exchange.call, read)
+        self.accounting.estimate(exchange, exchange.call.operation.name, read.json, len(plain))
         return None
+
+    def _ask_for_usage(self, exchange: Exchange, call: Recognised, read: CallBody) -> None:
+        """Ask a stream for its usage, unless the gateway is known to refuse that."""
+        if not read.stream or not self.rules.asks_usage or self._refuses_usage(exchange):
+            return
+        asked = with_usage_asked(call.operation.name, read.sent, read.json)
+        if asked is not None:
+            exchange.unasked_body, exchange.sent_body = exchange.sent_body, asked
+            exchange.changes = {**read.changes, "stream_options": {"include_usage": True}}
+
+    def _refuses_usage(self, exchange: Exchange) -> bool:
+        return (str(self.rules.gateway), exchange.model) in self._usage_refusers
+
+    def without_usage(self, exchange: Exchange, answer: Answer, now: float) -> bool:
+        """Make ready to send a stream's call again, if it was asked for its usage in vain.
+
+        The client did not ask and must not see that we did. Where the account has no room for
+        another request, the call ends with that, as `exchange.refusal`.
+        """
+        if exchange.unasked_body is None or answer.status not in {400, 422}:
+            return False
+        plain = _plain(answer.body, answer.header("content-encoding"), self.rules.max_request_bytes)
+        if not refuses_usage(normalise(answer.status, answer.headers, plain)):
+            return False
+        exchange.sent_body, exchange.unasked_body = exchange.unasked_body, None
+        exchange.usage_refused = True
+        if self.again(exchange, now):
+            return True
+        exchange.refusal = rate_limit_exceeded(
+            "The account has no request left to send the call again. Please try again in 1s.", 1.0
+        )
+        return False
 
     def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
         if exchange.payer is not None and exchange.account is None:
@@ -228,8 +270,8 @@ class Pipeline:
         Each try is a request of the account's own (foxora-api.md, Rate limits). One that was
         answered with an error used no tokens; of one that was not answered nobody knows.
         """
-        answered = exchange.answered_status is not None
-        if not self.accounting.again(exchange, Usage(0, 0, 0) if answered else None, now):
+        usage = self.accounting.guessed(exchange, exchange.answered_status, "gateway_error")
+        if not self.accounting.again(exchange, usage, now):
             return False
         exchange.step("again")
         exchange.answered_status = exchange.gateway_request_id = None
@@ -282,10 +324,19 @@ class Pipeline:
                 gateway_request_id=request_id,
             )
             return error
-        facts = facts_of_body(plain) if is_json(answer.header("content-type")) else {}
+        count = partial(self.accounting.counted, exchange)
+        facts = facts_of_body(plain, count) if is_json(answer.header("content-type")) else {}
         facts["gateway_request_id"] = request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
+
+    def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
+        """A gateway that took the call only without `stream_options` is not asked for them again.
+
+        One that refused it both ways has not said that it was the field.
+        """
+        if exchange.usage_refused and status is not None and status < 400:
+            self._usage_refusers[str(self.rules.gateway), exchange.model] = True
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
@@ -314,7 +365,8 @@ class Pipeline:
         if seen is None:
             raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
         keeps = self.rules.keeps_content
-        facts = facts_of_stream(seen, keeps_content=keeps)
+        count = partial(self.accounting.counted, exchange)
+        facts = facts_of_stream(seen, count, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
         if error is not None:
             facts["error"] = error
@@ -334,7 +386,10 @@ class Pipeline:
         **facts: Any,
     ) -> None:
         exchange.step("close")
-        self.accounting.settle(exchange, facts.get("usage"), now)
+        self._remember_refusal(exchange, status)
+        usage = facts.get("usage") or self.accounting.guessed(exchange, status, outcome)
+        facts["usage"] = usage
+        self.accounting.settle(exchange, usage, now)
         if exchange.is_recorded:
             fields = response_fields(
                 exchange, body, status=status, outcome=outcome, source=source, now=now, **facts

@@ -210,11 +210,5 @@ class Allowances:
                 self._twins[name] = kept
 
 
-def estimated_tokens(body: bytes, ceiling: int | None) -> int:
-    """A charge before the figure is known: four bytes a token, and never more than can fit."""
-    estimate = -(-len(body) // 4)
-    return estimate if ceiling is None else min(estimate, ceiling)
-
-
 def _opens_at(denied: Denied) -> float:
     return inf if denied.opens_at is None else denied.opens_at

@@ -231,12 +231,16 @@ class FlowDesk:
             flow.response.stream = False
             exchange.refusal = failures.INTERNAL
 
-    def again(
-        self,
-        flow: http.HTTPFlow,  # noqa: ARG002  # what the hold asks
-        failure: hold.Failure | None,  # noqa: ARG002  # what the hold asks
-    ) -> float | None:
-        """Nothing is sent twice."""
+    def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
+        """Whether a call is sent once more before anything of its answer went to the client."""
+        exchange = self._open.get(flow.id)
+        if exchange is None or self._pipeline is None:
+            return None
+        with self._guard(flow):
+            if failure is None and flow.response is not None:
+                pipeline = self._pipeline
+                if responses.again(flow, exchange, flow.response, pipeline, _now()):
+                    return 0.0
         return None
 
     def answered(self, flow: http.HTTPFlow) -> None:

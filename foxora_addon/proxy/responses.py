@@ -12,6 +12,7 @@ from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
+from foxora_addon.proxy.requests import put_body
 
 type Clock = Callable[[], float]
 """Seconds of the monotonic clock."""
@@ -40,6 +41,7 @@ def begin(
             exchange.observation,
             lambda: _piece_arrived(exchange, clock()),
             failed,
+            strips_usage=exchange.unasked_body is not None,
         )
     _scrub_headers(exchange, response, pipeline)
     mark(response, exchange, "gateway")
@@ -58,6 +60,23 @@ def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeli
     for name, value in response.headers.items(multi=True):
         if (shown := pipeline.header_for_client(exchange, value)) != value:
             response.headers[name] = shown
+
+
+def again(
+    flow: http.HTTPFlow, exchange: Exchange, response: http.Response, pipeline: Pipeline, now: float
+) -> bool:
+    """Make a flow ready to be sent again, after an error of the gateway that the proxy caused."""
+    answer = Answer(
+        response.status_code,
+        list(response.headers.items(multi=True)),
+        response.raw_content or b"",
+    )
+    if pipeline.without_usage(exchange, answer, now):
+        put_body(flow.request, exchange.sent_body)
+        return True
+    if exchange.refusal is not None:
+        flow.response = flows.response_of(exchange.refusal, exchange.id)
+    return False
 
 
 def conclude(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance
-from foxora_addon.policy.allowances import Allowances, Held, estimated_tokens
+from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope
 from tests.policy.naive import SPAN, Naive, NaiveCall, most_in_a_minute, or_infinite
@@ -230,10 +230,6 @@ class TestWhatIsIdle:
         allowances.limiter(a_scope()).waiting += 1
         allowances.forget_idle(0.0)
         assert len(allowances) == 1
-
-
-def test_an_estimate_fits_its_ceiling() -> None:
-    assert [estimated_tokens(b"x" * n, c) for n, c in ((9, None), (9, 2), (0, 5))] == [3, 2, 0]
 
 
 NAMES = ("acme", "key:ab", "other")
