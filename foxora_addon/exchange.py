@@ -14,7 +14,7 @@ response record, so both happen exactly once.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from foxora_addon.api.errors import ApiError, Source
 
@@ -129,10 +129,15 @@ class Exchange:
     scopes: "Sequence[Scope]" = ()
     ticket: "Ticket | None" = field(default=None, repr=False)
     reservation: "Held | None" = field(default=None, repr=False)
+    input_tokens: int = 0
+    output_cap: int | None = None
     estimated_tokens: int | None = None
     waited_seconds: float = 0.0
     tries: list[Try] = field(default_factory=list)
     sent_body: bytes = field(default=b"", repr=False)
+    unasked_body: bytes | None = field(default=None, repr=False)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    usage_refused: bool = False
     is_recorded: bool = False
     was_sent: bool = False
     waiting_since: float = 0.0

@@ -10,8 +10,11 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal, Protocol
 from urllib.parse import unquote
+
+from cachetools import LRUCache
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.errors import (
@@ -24,6 +27,7 @@ from foxora_addon.api.errors import (
 )
 from foxora_addon.api.promised_json import flaw_of_json
 from foxora_addon.api.usage import Usage
+from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
@@ -33,10 +37,11 @@ from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
 from foxora_addon.policy.standing import payer_of_key
-from foxora_addon.policy.validation import read_call
+from foxora_addon.policy.validation import CallBody, read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
 _WITH_CONTENT: Final = frozenset({200, 201, 203})
+_MOST_REFUSERS: Final = 1_000
 
 type Kept = Literal["safe", "unsafe", "lost"]
 """What became of a record: kept as configured, written but not known to be on the disk, or not."""
@@ -96,12 +101,13 @@ class Pipeline:
         self.rules = rules
         self._trail = trail
         self._new_id = new_id
+        self._usage_refusers: LRUCache[tuple[str, str | None], bool] = LRUCache(_MOST_REFUSERS)
         self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
 
-    def take(self, rules: Rules) -> None:
+    def take(self, rules: Rules, now: float) -> None:
         """Work by other rules from now on."""
         self.rules = rules
-        self.accounting.take_rules(rules.limits)
+        self.accounting.take_rules(rules.limits, now)
 
     # Recognise, and resolve the account.
 
@@ -205,7 +211,38 @@ class Pipeline:
             return read
         exchange.model, exchange.stream = read.model, read.stream
         exchange.sent_body = body if read.sent is plain else read.sent
+        exchange.changes = read.changes
+        self._ask_for_usage(exchange, exchange.call, read)
+        self.accounting.estimate(exchange, exchange.call.operation.name, read.json, len(plain))
         return None
+
+    def _ask_for_usage(self, exchange: Exchange, call: Recognised, read: CallBody) -> None:
+        """Ask a stream for its usage, unless the gateway is known to refuse that."""
+        if not read.stream or not self.rules.asks_usage or self._refuses_usage(exchange):
+            return
+        asked = with_usage_asked(call.operation.name, read.sent, read.json)
+        if asked is not None:
+            exchange.unasked_body, exchange.sent_body = exchange.sent_body, asked
+            exchange.changes = {**read.changes, "stream_options": {"include_usage": True}}
+
+    def _refuses_usage(self, exchange: Exchange) -> bool:
+        return (str(self.rules.gateway), exchange.model) in self._usage_refusers
+
+    def without_usage(self, exchange: Exchange, answer: Answer, now: float) -> bool:
+        """Make ready to send a stream's call again, if it was asked for its usage in vain.
+
+        The client did not ask and must not see that we did. It is no retry, but a request of the
+        account's all the same.
+        """
+        if exchange.unasked_body is None or answer.status not in {400, 422}:
+            return False
+        plain = _plain(answer.body, answer.header("content-encoding"), self.rules.max_request_bytes)
+        if not refuses_usage(normalise(answer.status, answer.headers, plain)):
+            return False
+        exchange.sent_body, exchange.unasked_body = exchange.unasked_body, None
+        exchange.usage_refused = True
+        self._settle_try(exchange, None, now)
+        return True
 
     def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
         if exchange.payer is not None and exchange.account is None:
@@ -232,14 +269,18 @@ class Pipeline:
         """End a try that failed with an error, after which the call is sent once more.
 
         Each try is a request of the account's own (foxora-api.md, Rate limits): this one is settled
-        here, the next is reserved by `renew`. One that the gateway answered, with `status`, used no
-        tokens; of one that was not answered nobody knows.
+        here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
         """
+        outcome: Outcome = "gateway_unreachable" if status is None else "gateway_error"
         self._obey(exchange, error, now)
-        self.accounting.again(exchange, None if status is None else Usage(0, 0, 0), now)
-        exchange.step("again")
+        self._settle_try(exchange, self.accounting.guessed(exchange, status, outcome), now)
         after = now - exchange.arrived_at
         exchange.tries.append(Try(status, error.code, error.source, after))
+
+    def _settle_try(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        self.accounting.settle(exchange, usage, now)
+        exchange.reservation = None
+        exchange.step("again")
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
 
@@ -297,7 +338,8 @@ class Pipeline:
                 gateway_request_id=request_id,
             )
             return error
-        facts = facts_of_body(plain) if is_json(answer.header("content-type")) else {}
+        count = partial(self.accounting.counted, exchange)
+        facts = facts_of_body(plain, count) if is_json(answer.header("content-type")) else {}
         facts["gateway_request_id"] = request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
@@ -312,6 +354,14 @@ class Pipeline:
         if flaw is None:
             return None
         return bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
+
+    def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
+        """A gateway that took the call only without `stream_options` is not asked for them again.
+
+        One that refused it both ways has not said that it was the field.
+        """
+        if exchange.usage_refused and status is not None and status < 400:
+            self._usage_refusers[str(self.rules.gateway), exchange.model] = True
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
@@ -340,7 +390,8 @@ class Pipeline:
         if seen is None:
             raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
         keeps = self.rules.keeps_content
-        facts = facts_of_stream(seen, keeps_content=keeps)
+        count = partial(self.accounting.counted, exchange)
+        facts = facts_of_stream(seen, count, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
         if error is not None:
             facts["error"] = error
@@ -360,7 +411,10 @@ class Pipeline:
         **facts: Any,
     ) -> None:
         exchange.step("close")
-        self.accounting.settle(exchange, facts.get("usage"), now)
+        self._remember_refusal(exchange, status)
+        usage = facts.get("usage") or self.accounting.guessed(exchange, status, outcome)
+        facts["usage"] = usage
+        self.accounting.settle(exchange, usage, now)
         if exchange.is_recorded:
             fields = response_fields(
                 exchange, body, status=status, outcome=outcome, source=source, now=now, **facts

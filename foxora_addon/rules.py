@@ -34,6 +34,7 @@ class Rules:
     guard_seconds: float
     timeouts: Timeouts
     retries: int
+    asks_usage: bool
     keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
@@ -68,6 +69,7 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         guard_seconds=config.limits.guard_seconds,
         timeouts=_timeouts_of(config),
         retries=config.gateway.retries,
+        asks_usage=config.limits.ask_usage,
         keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,
@@ -98,11 +100,15 @@ def _limit_rules_of(config: Config) -> LimitRules:
 
 
 def _account_rules_of(account: Account) -> AccountRules:
-    """The plan's ceilings, with the account's own figures over them."""
+    """The plan's ceilings, with the account's own figures over them.
+
+    Figures alone are all that is meant: then no plan is asked for unless it says so.
+    """
     plan = PLANS.get(account.plan, UNLIMITED)
+    has_figures = _ceilings_of(account.limits) != UNLIMITED
     return AccountRules(
         ceilings=_ceilings_of(account.limits).over(plan),
-        asks=account.plan == "auto",
+        asks=account.plan == "auto" and (not has_figures or "plan" in account.model_fields_set),
         models={name: _ceilings_of(figures) for name, figures in account.limits.models.items()},
         clients={name: _ceilings_of(client.limits) for name, client in account.named_clients()},
     )

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from foxora_addon.api.errors import ApiError, Source
-from foxora_addon.api.usage import Usage
+from foxora_addon.api.usage import Usage, UsageSource
 from foxora_addon.exchange import Exchange, Outcome
 
 VERSION: Final = 1
@@ -75,6 +75,14 @@ class Body(_Model):
     body_sha256: _Hex | None = Field(description="SHA-256 of the whole body; null if it is empty.")
 
 
+class Sent(_Model):
+    """What the gateway got, where that is not what the client sent."""
+
+    changed: dict[str, Any] = Field(description="The members of the body that a rule has set.")
+    body_bytes: int = Field(description="Length of the body that was sent, in bytes.")
+    body_sha256: _Hex | None = Field(description="Its SHA-256; null if it is empty.")
+
+
 class _Record(_Model):
     v: Literal[1] = Field(description="Version of this schema.")
     seq: int = Field(ge=1, description="Number of the record in its trail, from 1, without gaps.")
@@ -100,6 +108,7 @@ class RequestRecord(_Record, Body):
     model: str | None = Field(description="The model that the gateway is asked for.")
     stream: bool = Field(description="Whether the client asked for a stream.")
     decision: Decision = Field(description="What was decided.")
+    sent: Sent | None = Field(description="What was sent, where a rule has changed the body.")
 
 
 class UsageFacts(_Model):
@@ -108,7 +117,7 @@ class UsageFacts(_Model):
     input_tokens: int | None = Field(description="Tokens of the prompt.")
     output_tokens: int | None = Field(description="Tokens of the answer.")
     total_tokens: int | None = Field(description="Both together.")
-    source: Literal["reported", "counted", "estimated"] = Field(description="Who counted them.")
+    source: UsageSource = Field(description="Who counted them.")
 
 
 class ErrorFacts(_Model):
@@ -215,7 +224,17 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
             "estimated_tokens": exchange.estimated_tokens,
             "waited_ms": _milliseconds(exchange.waited_seconds),
         },
+        "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
         **body,
+    }
+
+
+def _sent_facts(exchange: Exchange) -> dict[str, Any]:
+    data = exchange.sent_body
+    return {
+        "changed": dict(exchange.changes),
+        "body_bytes": len(data),
+        "body_sha256": hashlib.sha256(data).hexdigest() if data else None,
     }
 
 
@@ -274,7 +293,7 @@ def _usage_facts(usage: Usage) -> dict[str, Any]:
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
-        "source": "reported",
+        "source": usage.source,
     }
 
 

@@ -13,11 +13,10 @@ from typing import Final, Protocol
 from cachetools import TTLCache
 
 from foxora_addon.gateway.client import GatewayClient, Told, Untold
+from foxora_addon.policy.accounting import ME, MODELS
 
 _log = logging.getLogger(__name__)
 
-ME: Final = "/me"
-MODELS: Final = "/models"
 _FIRST_PAUSE_SECONDS: Final = 5.0
 _MOST_STRANGERS_AT_ONCE: Final = 100
 _MOST_STRANGERS: Final = 10_000
@@ -26,7 +25,7 @@ _MOST_STRANGERS: Final = 10_000
 class Books(Protocol):
     """Who counts the questions and takes the answers. Times are seconds of the monotonic clock."""
 
-    def ask(self, payer: str, now: float) -> float:
+    def ask(self, payer: str, path: str, now: float) -> float:
         """Count a question that is sent now and return 0; or how many seconds it has to wait."""
 
     def answered(
@@ -141,7 +140,7 @@ class Inquiry:
     async def _ask(self, payer: str, key: str, path: str) -> bool:
         """Ask one question, when the account's ceilings have room for it."""
         try:
-            while (wait := self._books.ask(payer, self._now())) > 0:  # noqa: ASYNC110  # a moment
+            while (wait := self._books.ask(payer, path, self._now())) > 0:  # noqa: ASYNC110  # a moment
                 await asyncio.sleep(wait)
             asked_at = self._now()
             answer = await self.client.get(path, key)

@@ -9,12 +9,13 @@ cannot fill memory; that two of them are one account is remembered for longer (s
 
 from collections import OrderedDict, deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from math import inf
 from typing import Final
 
 from foxora_addon.api.ratelimit_headers import Balance, tighter
+from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
 from foxora_addon.policy.plans import UNLIMITED
 from foxora_addon.policy.scopes import Refusal, Scope
@@ -47,6 +48,7 @@ class Allowances:
         self._now = -inf
         self._limiters: dict[str, AccountLimiter] = {}
         self._to_sweep: deque[str] = deque()  # each name of `_limiters`
+        self._sweep_size = self._sweep_left = 0  # at a time, and until all have been looked at
         self._twins: OrderedDict[str, str] = OrderedDict()  # a name, and the one it means
 
     def __len__(self) -> int:
@@ -62,13 +64,17 @@ class Allowances:
         """Say why `reserve` would refuse, and take nothing; None: it would not."""
         now = self.latest(now)
         longest: Refusal | None = None
+        awaits_end = False
         for scope in scopes:
             denied = self.limiter(scope).refusal(tokens, now)
-            if denied is not None and (
-                longest is None or _opens_at(denied.opens_at) > _opens_at(longest.denied.opens_at)
-            ):
+            if denied is None:
+                continue
+            awaits_end = awaits_end or denied.awaits_end
+            if longest is None or _opens_at(denied) > _opens_at(longest.denied):
                 longest = Refusal(scope, denied)
-        return longest
+        if longest is None or longest.denied.awaits_end is awaits_end:
+            return longest
+        return Refusal(longest.scope, replace(longest.denied, awaits_end=True))
 
     def admit(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
         """Take as `reserve` does, whether or not it fits (shadow mode, calls of our own)."""
@@ -166,7 +172,11 @@ class Allowances:
         """Drop some of what counts nothing any more; to be called about once a second."""
         now = self.latest(now)
         names = self._to_sweep
-        for _ in range(min(len(names), len(names) // _SWEEPS + _FEWEST_SWEPT)):
+        if self._sweep_left <= 0:
+            self._sweep_left = len(names)
+            self._sweep_size = len(names) // _SWEEPS + _FEWEST_SWEPT
+        self._sweep_left -= self._sweep_size
+        for _ in range(min(len(names), self._sweep_size)):
             name = names.popleft()
             limiter = self._limiters.get(name)
             if limiter is None:
@@ -200,11 +210,5 @@ class Allowances:
                 self._twins[name] = kept
 
 
-def estimated_tokens(body: bytes, ceiling: int | None) -> int:
-    """A charge before the figure is known: four bytes a token, and never more than can fit."""
-    estimate = -(-len(body) // 4)
-    return estimate if ceiling is None else min(estimate, ceiling)
-
-
-def _opens_at(moment: float | None) -> float:
-    return inf if moment is None else moment
+def _opens_at(denied: Denied) -> float:
+    return inf if denied.opens_at is None else denied.opens_at

@@ -14,11 +14,11 @@ call may go before the one that claims its scope
 - if the moment at which that one may go gets no later by it (there is more room then than it
   needs; the ledger knows, and that is exact); or
 - if both share what is free, half and half: a request stays free for the first, and at least as
-  many tokens as have overtaken it so far. So less overtakes it than it asked for, and at most
-  twice as much must become free before it goes. And where it would have gone in time, if nothing
-  else changes, it still does: no small call costs a large one its turn.
+  many tokens as have overtaken it so far. So in all less overtakes it than it asked for. And where
+  it would go in time, if nothing else changes, it still must: no small call costs a large one its
+  turn, which would be the last in line again when it comes back.
 
-Small calls therefore flow while a large one waits, and the large one goes within twice its time.
+So small calls flow while a large one waits, and a large one waits for a bounded amount.
 Calls of the same scopes whose sizes are alike (within a factor of two) keep their order among
 themselves: such a lane is looked at by its first alone. So a step costs as much as there are
 lanes, some twenty, and not as there are calls.

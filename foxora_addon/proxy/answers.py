@@ -5,11 +5,12 @@ from collections.abc import Callable
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError
+from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
 from foxora_addon.observation import Observation
-from foxora_addon.proxy.tee import Tee
+from foxora_addon.proxy.tee import Filter, Tee
 
 
 def observation_of(
@@ -41,10 +42,18 @@ def tee(
     observation: Observation,
     arrived: Callable[[], None],
     failed: Callable[[Exception], None],
+    *,
+    strips_usage: bool,
 ) -> None:
-    """Stream an answer past an observation; `arrived` is called at each piece."""
-    is_readable = observation.transcript is not None and not observation.is_encoded
-    filters = [WholeEvents()] if is_readable else []
+    """Stream an answer past an observation; `arrived` is called at each piece.
+
+    `strips_usage`: the proxy asked for the stream's usage, which the client must not see.
+    """
+    filters: list[Filter] = []
+    if observation.transcript is not None and not observation.is_encoded:
+        filters = [UsageStrip(), WholeEvents()] if strips_usage else [WholeEvents()]
+        if strips_usage and response.headers.pop("content-length", None):
+            response.headers["transfer-encoding"] = "chunked"
     response.stream = Tee(observation, arrived, failed, filters)
     # Row 10: without a length, an HTTP/1 client would see no end while the connection lives.
     has_length = {"content-length", "transfer-encoding"} & {k.lower() for k in response.headers}

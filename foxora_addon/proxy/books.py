@@ -7,8 +7,8 @@ import logging
 from typing import Final
 
 from foxora_addon.gateway.client import Told, Untold
-from foxora_addon.gateway.inquiry import ME
 from foxora_addon.pipeline import Pipeline
+from foxora_addon.policy.accounting import ME
 
 _log = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ class AccountBooks:
         self._pipeline = pipeline
         self._said: dict[str, str] = {}
 
-    def ask(self, payer: str, now: float) -> float:
+    def ask(self, payer: str, path: str, now: float) -> float:
         """Count a question that is sent now and return 0; or how many seconds it has to wait."""
-        return self._pipeline.accounting.ask(payer, now)
+        return self._pipeline.accounting.ask(payer, path, now)
 
     def answered(
         self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
@@ -63,7 +63,8 @@ class AccountBooks:
             "tokens per minute": ceilings.tokens_per_minute,
         }
         known = ", ".join(f"{figure} {name}" for name, figure in figures.items() if figure)
-        unknown = " and ".join(name for name, figure in figures.items() if not figure)
+        asks = self._pipeline.rules.limits.of(payer).asks
+        unknown = " and ".join(name for name, figure in figures.items() if asks and not figure)
         parts = [f"account '{payer}': {known}" if known else f"account '{payer}'"]
         if why is not None:
             parts.append(f"the gateway was asked for its ceilings in vain: {why}")

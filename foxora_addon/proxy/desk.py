@@ -40,6 +40,8 @@ _MOST_FAILURES = 10_000
 
 type Phase = Literal["tcp", "tls", "over"]
 """What a connection that is being made comes to."""
+type _Failed = tuple[str, list[tuple[str, str]]]
+"""The id of an exchange that failed, and the headers that say what is left of its ceilings."""
 
 
 def _new_id() -> str:
@@ -57,13 +59,14 @@ class FlowDesk:
         self._flows: dict[str, http.HTTPFlow] = {}
         # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
         self._failures: MutableMapping[str, failures.Worded] = TTLCache(_MOST_FAILURES, ttl=60)
-        self._failed_ids: MutableMapping[str, tuple[str, int]] = TTLCache(_MOST_FAILURES, ttl=60)
+        self._failed_ids: MutableMapping[str, _Failed] = TTLCache(_MOST_FAILURES, ttl=60)
         self._idle: asyncio.Event | None = None
         self._is_ending = False
         self._deadlines = Deadlines(_now, self._late)
         self._connecting = Connecting()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
+        self._deciding: set[str] = set()
         self._closed: str | None = "it is starting"
 
     # The addon's side.
@@ -78,7 +81,7 @@ class FlowDesk:
         """Work by these rules from now on; open exchanges keep what they have."""
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
-        self._pipeline.take(rules)
+        self._pipeline.take(rules, _now())
         self._listeners = listeners
         if self._admission is None:
             self._admission = Admission(self._pipeline, _now)
@@ -232,12 +235,23 @@ class FlowDesk:
             body = flow.request.raw_content or b""
             encoding = flow.request.headers.get("content-encoding")
             is_open = partial(self._is_open, flow.id)
-            if not await self._admission.admit(exchange, body, encoding, is_open):
+            self._deciding.add(flow.id)
+            try:
+                is_decided = await self._admission.admit(exchange, body, encoding, is_open)
+            finally:
+                self._deciding.discard(flow.id)
+            if not is_decided:
+                flow.response = flows.response_of(self._unavailable(), exchange.id)
                 return
             if exchange.refusal is not None:
                 self._refuse(flow, exchange, exchange.refusal)
             elif exchange.sent_body is not body:
                 requests.put_body(flow.request, exchange.sent_body)
+
+    def client_gone(self, flow: http.HTTPFlow) -> None:
+        """A call that waits for its turn gives up its place as soon as its client leaves."""
+        if flow.id in self._deciding:
+            self._lose(flow.id, "client_disconnected")
 
     def outgoing(self, flow: http.HTTPFlow, request: http.Request) -> http.Request:
         """Put the key on a copy of the request, if all is as it was decided."""
@@ -277,11 +291,13 @@ class FlowDesk:
             exchange.refusal = failures.INTERNAL
 
     def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
-        """Whether a call that failed is sent once more, and when: so many times as configured."""
+        """Whether a call is sent once more before anything of its answer went to the client.
+
+        That is so where only our asking for usage was refused, and for so many retries as
+        configured.
+        """
         exchange = self._open.get(flow.id)
-        if exchange is None or self._pipeline is None or self._closed is not None:
-            return None
-        if exchange.refusal is not None or not self._pipeline.rules.retries:
+        if exchange is None or self._pipeline is None or exchange.refusal is not None:
             return None
         try:
             return self._pause_before_retry(flow, exchange, failure, self._pipeline)
@@ -296,11 +312,15 @@ class FlowDesk:
         failure: hold.Failure | None,
         pipeline: Pipeline,
     ) -> float | None:
+        rules, now = pipeline.rules, _now()
+        if failure is None and responses.again(flow, exchange, pipeline, now):
+            return 0.0
+        if not rules.retries or self._closed is not None:
+            return None
         worded = None if failure is None else self._worded(flow, failure)
         failed = responses.failed_try(flow, exchange, pipeline, worded)
         if failed is None:
             return None
-        rules, now = pipeline.rules, _now()
         whole = rules.timeouts.exchange
         pause = pause_before_retry(exchange, failed, rules.retries, whole, now, random())  # noqa: S311
         if pause is not None:
@@ -340,8 +360,8 @@ class FlowDesk:
         if self._is_ending and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failures[flow.id] = worded
-        self._failed_ids[flow.id] = (exchange.id, len(exchange.tries))
         responses.end_failed(flow, exchange, worded, pipeline, _now())
+        self._failed_ids[flow.id] = exchange.id, self._headers_of(exchange)
 
     def _worded(self, flow: http.HTTPFlow, failure: hold.Failure) -> failures.Worded:
         """A failure in our terms; what we did ourselves explains what the host saw."""
@@ -360,8 +380,8 @@ class FlowDesk:
         worded = self._failures.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
-        exchange_id, retries = self._failed_ids.get(flow.id) or (_new_id(), 0)
-        return flows.response_of(worded.error, exchange_id, retries)
+        exchange_id, balance = self._failed_ids.get(flow.id) or (_new_id(), [])
+        return flows.response_of(worded.error, exchange_id, balance)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
         """The event that tells the reader of a stream that it broke, where one can be read."""
@@ -412,17 +432,24 @@ class FlowDesk:
 
     def _refuse(self, flow: http.HTTPFlow, exchange: Exchange, error: ApiError) -> None:
         exchange.refusal = error
-        flow.response = flows.response_of(error, exchange.id)
+        flow.response = flows.response_of(error, exchange.id, self._headers_of(exchange))
+
+    def _headers_of(self, exchange: Exchange) -> list[tuple[str, str]]:
+        """The headers that say what is left of the account's ceilings, and how many retries."""
+        balance = self._pipeline.accounting.headers(exchange, (), _now()) if self._pipeline else []
+        retries = [("x-foxora-retries", str(len(exchange.tries)))] if exchange.tries else []
+        return [*balance, *retries]
 
     def _lose(self, flow_id: str, outcome: Outcome) -> None:
-        exchange = self._open.get(flow_id)
+        exchange, flow = self._open.get(flow_id), self._flows.get(flow_id)
         self._forget(flow_id)
-        if exchange is None or self._pipeline is None:
+        if exchange is None or flow is None or self._pipeline is None:
             return
         try:
             if exchange.may("record"):
-                exchange.refusal = exchange.refusal or self._unavailable()
-                self._pipeline.admit(exchange, b"", None, _now())
+                left = outcome == "client_disconnected"
+                exchange.refusal = failures.LEFT if left else self._unavailable()
+                self._pipeline.admit(exchange, flow.request.raw_content or b"", None, _now())
             if exchange.may("close"):
                 self._pipeline.lost(exchange, outcome, "addon", _now())
         except Exception as error:  # noqa: BLE001  # the others must end as well

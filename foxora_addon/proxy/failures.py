@@ -11,6 +11,7 @@ from typing import Final
 from foxora_addon.api.errors import (
     ApiError,
     bad_gateway_answer,
+    client_disconnected,
     gateway_timeout,
     gateway_unreachable,
     internal_error,
@@ -24,8 +25,8 @@ from foxora_addon.proxy.hold import ErrorCode, Failure
 INTERNAL: Final = internal_error()
 """What a client is told where our own code failed."""
 
-NOT_WHOLE: Final = invalid_request("The request's body ended before it was whole.")
-"""What stands on record where nobody is there any more to be told."""
+LEFT: Final = client_disconnected()
+"""What stands on record of a call whose client left before it was decided on."""
 
 
 _SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."

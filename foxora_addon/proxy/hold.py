@@ -73,6 +73,9 @@ class Desk(Protocol):
     def outgoing(self, flow: HTTPFlow, request: Request) -> Request:
         """The request to put on the wire for this flow, with the key; never the flow's own."""
 
+    def client_gone(self, flow: HTTPFlow) -> None:
+        """The client has left while one of the flow's hooks is waited for; `failed` may follow."""
+
     def answering(self, flow: HTTPFlow) -> None:
         """A response's head is there, and no addon has seen it yet."""
 
@@ -100,6 +103,7 @@ class Desk(Protocol):
 
 _desk: Desk | None = None
 _original: Any = None
+_entry: Any = None
 _PASSED_ON: Final = {ErrorCode.KILL, ErrorCode.PASSTHROUGH_CLOSE, ErrorCode.CLIENT_DISCONNECTED}
 _OF_THE_GATEWAY: Final = (
     http_events.ResponseHeaders,
@@ -114,12 +118,14 @@ _NEW_IDS: Final = count(-1, -1)
 
 def install(desk: Desk) -> str | None:
     """Put a desk on the line, once and for good; None, or why this mitmproxy can't be held."""
-    global _desk, _original  # noqa: PLW0603  # one wrap a process, as there is one class to wrap
+    global _desk, _original, _entry  # noqa: PLW0603  # one wrap a process: there is one class
     if why := _unfit():
         return why
     if _original is None:
         _original = http_layers.HttpStream._handle_event  # noqa: SLF001
         http_layers.HttpStream._handle_event = _handle_event  # type: ignore[method-assign]  # noqa: SLF001
+        _entry = http_layers.HttpStream.handle_event
+        http_layers.HttpStream.handle_event = _handle_event_at_once  # type: ignore[method-assign,assignment]
     _desk = desk
     return None
 
@@ -129,6 +135,7 @@ def _unfit() -> str | None:
     stream = http_layers.HttpStream
     wanted = (
         "_handle_event",
+        "handle_event",
         "state_errored",
         "state_wait_for_response_headers",
         "handle_protocol_error",
@@ -210,6 +217,17 @@ def _handle_event(self: _Held, event: events.Event) -> Commands:
             yield from _treated_all(self, _original(self, event), event)
     else:
         yield from _of_the_client(self, event, desk)
+
+
+def _handle_event_at_once(self: _Held, event: events.Event) -> Commands:
+    """`HttpStream.handle_event`: while a hook is waited for, what comes is queued behind it.
+
+    That the client left must be known at once all the same (mitmproxy-facts.md row 12).
+    """
+    if isinstance(event, http_events.RequestProtocolError) and self._paused and _desk is not None:
+        _desk.client_gone(self.flow)
+    entered: Commands = _entry(self, event)
+    return entered
 
 
 def _of_the_client(self: _Held, event: HttpEvent, desk: Desk) -> Commands:

@@ -13,6 +13,7 @@ from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.policy.retrying import Failed
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
+from foxora_addon.proxy.requests import put_body
 
 type Clock = Callable[[], float]
 """Seconds of the monotonic clock."""
@@ -41,9 +42,13 @@ def begin(
             exchange.observation,
             lambda: _piece_arrived(exchange, clock()),
             failed,
+            strips_usage=exchange.unasked_body is not None,
         )
     _scrub_headers(exchange, response, pipeline)
     mark(response, exchange, "gateway")
+    told = list(response.headers.items(multi=True))
+    for name, value in pipeline.accounting.headers(exchange, told, clock()):
+        response.headers[name] = value
 
 
 def _piece_arrived(exchange: Exchange, now: float) -> None:
@@ -71,12 +76,25 @@ def failed_try(
     if worded is not None:
         error = worded.error
         return None if error is None else Failed(error, None, is_late=worded.is_late)
+    answer = _error_in(flow)
+    return None if answer is None else Failed(pipeline.error_of(exchange, answer), answer.status)
+
+
+def again(flow: http.HTTPFlow, exchange: Exchange, pipeline: Pipeline, now: float) -> bool:
+    """Make a flow ready to be sent again, after an error of the gateway that the proxy caused."""
+    answer = _error_in(flow)
+    if answer is None or not pipeline.without_usage(exchange, answer, now):
+        return False
+    put_body(flow.request, exchange.sent_body)
+    return True
+
+
+def _error_in(flow: http.HTTPFlow) -> Answer | None:
     response = flow.response
     if response is None or response.status_code < 400:
         return None
     headers = list(response.headers.items(multi=True))
-    answer = Answer(response.status_code, headers, response.raw_content or b"")
-    return Failed(pipeline.error_of(exchange, answer), answer.status)
+    return Answer(response.status_code, headers, response.raw_content or b"")
 
 
 def conclude(
@@ -114,7 +132,7 @@ def end_failed(
 ) -> None:
     """End an exchange that gets no whole answer."""
     if exchange.may("record"):  # the upload was cut before there was a decision
-        exchange.refusal = exchange.refusal or worded.error or failures.NOT_WHOLE
+        exchange.refusal = exchange.refusal or worded.error or failures.LEFT
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
     if exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}

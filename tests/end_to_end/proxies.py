@@ -118,11 +118,18 @@ class _Http2Alone(ssl.SSLContext):
         super().set_alpn_protocols(["h2"])
 
 
-def http_2_client(proxy: Proxy) -> httpx.Client:
-    """A client that speaks HTTP/2 through the proxy, and trusts its CA."""
+def http_2_client(proxy: Proxy, *, via_proxy: bool = True) -> httpx.Client:
+    """A client that speaks HTTP/2, through the proxy or to it, and trusts its CA."""
     trust = _Http2Alone(ssl.PROTOCOL_TLS_CLIENT)
     trust.load_verify_locations(proxy.certificate)
-    return httpx.Client(http2=True, proxy=proxy.url, verify=trust, trust_env=False, timeout=20)
+    url = proxy.url if via_proxy else None
+    return httpx.Client(http2=True, proxy=url, verify=trust, trust_env=False, timeout=20)
+
+
+def tls_client(proxy: Proxy) -> httpx.Client:
+    """A client that goes through the proxy, over HTTP/1, and trusts its CA."""
+    trust = ssl.create_default_context(cafile=proxy.certificate)
+    return httpx.Client(proxy=proxy.url, verify=trust, trust_env=False, timeout=20)
 
 
 def arguments(folder: Path, port: int, script: str = "foxora_addon") -> list[str]:

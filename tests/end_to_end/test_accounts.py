@@ -60,12 +60,12 @@ def test_the_first_call_is_held_to_ceilings_that_the_gateway_tells(tmp_path: Pat
     with proxied(tmp_path) as (proxy, origin):
         answers = [call(proxy) for _turn in range(6)]
         seen = seen_by(origin)
-    # Of five requests a minute two are the proxy's own questions.
-    assert [answer.status_code for answer in answers] == [200] * 3 + [429] * 3
-    assert answers[3].headers["x-foxora-source"] == "addon"
-    assert "limit 5" in answers[3].json()["error"]["message"]
+    # One of the five requests is the proxy's own question.
+    assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
+    assert answers[4].headers["x-foxora-source"] == "addon"
+    assert "limit 5" in answers[4].json()["error"]["message"]
     assert [status for _, status in seen] == [200] * 5
-    assert {"/v1/me", "/v1/models"} <= {target for target, _ in seen}
+    assert [target for target, _ in seen].count("/v1/me") == 1
 
 
 def test_two_keys_of_one_account_that_pass_share_its_ceiling(tmp_path: Path) -> None:

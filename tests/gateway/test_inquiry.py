@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from foxora_addon.gateway.client import GatewayClient, Told, Untold
-from foxora_addon.gateway.inquiry import ME, MODELS, Inquiry
+from foxora_addon.gateway.inquiry import Inquiry
 from foxora_addon.mock.faults import parse_fault
+from foxora_addon.policy.accounting import ME, MODELS
 from tests.mock.builders import KEY, an_account, run, running, settings_of, until
 
 
@@ -20,7 +21,7 @@ class Noted:
     asked: int = 0
     answers: list[tuple[str, str, Told | Untold]] = field(default_factory=list)
 
-    def ask(self, payer: str, now: float) -> float:
+    def ask(self, payer: str, path: str, now: float) -> float:
         self.asked += 1
         return 0.0 if self.asked > self.room_after else 0.001
 
