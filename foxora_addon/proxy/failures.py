@@ -156,7 +156,7 @@ def _connect_failure(message: str, gateway: str) -> Worded:
 
 def _broken_answer(message: str) -> Worded:
     """The connection was there, and the answer did not come, or not whole."""
-    if "closed connection" in message:
-        text = "The gateway closed the connection before it answered. Try again."
+    if "closed" in message or "reset by" in message:
+        text = "The gateway ended the connection before it had answered. Try again."
         return Worded("gateway_unreachable", gateway_unreachable(text))
     return _BAD_ANSWER
