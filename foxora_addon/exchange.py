@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from foxora_addon.api.errors import ApiError
+from foxora_addon.api.errors import ApiError, Source
 
 if TYPE_CHECKING:
     from foxora_addon.config import Account
@@ -86,6 +86,19 @@ class RequestLine:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A try that failed, after which there was another; `after_seconds` is from the arrival.
+
+    `status` is the gateway's, None where it gave no answer.
+    """
+
+    status: int | None
+    code: str
+    source: Source
+    after_seconds: float
+
+
 @dataclass(slots=True)
 class Exchange:
     """From request to record. Times are seconds of the monotonic clock.
@@ -96,7 +109,7 @@ class Exchange:
     may have it, of the try that goes on. `waiting_since`: when what is waited for now began, or
     went on. `payer` is who the call is charged to (policy.standing), `account_name` how records
     call it; None where nobody is. `scopes` are what it counts against, `ticket` is its place in
-    line while it waits for them.
+    line while it waits for them. `tries` are those before the one that goes on.
     """
 
     id: str
@@ -120,6 +133,7 @@ class Exchange:
     output_cap: int | None = None
     estimated_tokens: int | None = None
     waited_seconds: float = 0.0
+    tries: list[Try] = field(default_factory=list)
     sent_body: bytes = field(default=b"", repr=False)
     unasked_body: bytes | None = field(default=None, repr=False)
     changes: Mapping[str, Any] = field(default_factory=dict)
@@ -140,6 +154,11 @@ class Exchange:
             raise IllegalStep(f"exchange {self.id}: '{step}' is not legal when {self.state}")
         self.state = after
         self.was_sent = after is State.SENT or (self.was_sent and step != "again")
+
+    @property
+    def retries(self) -> int:
+        """How often it was sent again after a failure; not the proxy's own mistake of asking."""
+        return len(self.tries) - self.usage_refused
 
     def may(self, step: Step) -> bool:
         """Whether the step is legal now."""

@@ -20,15 +20,16 @@ from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.errors import (
     ApiError,
     Source,
+    bad_gateway_answer,
     invalid_request,
     normalise,
-    rate_limit_exceeded,
     unavailable,
 )
+from foxora_addon.api.promised_json import flaw_of_json
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
-from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
+from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
@@ -39,6 +40,7 @@ from foxora_addon.policy.validation import CallBody, read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
 _MOST_REFUSERS: Final = 1_000
+_WITH_CONTENT: Final = frozenset({200, 201, 203})
 
 type Kept = Literal["safe", "unsafe", "lost"]
 """What became of a record: kept as configured, written but not known to be on the disk, or not."""
@@ -225,25 +227,17 @@ class Pipeline:
     def _refuses_usage(self, exchange: Exchange) -> bool:
         return (str(self.rules.gateway), exchange.model) in self._usage_refusers
 
-    def without_usage(self, exchange: Exchange, answer: Answer, now: float) -> bool:
+    def without_usage(self, exchange: Exchange, error: ApiError, status: int, now: float) -> bool:
         """Make ready to send a stream's call again, if it was asked for its usage in vain.
 
-        The client did not ask and must not see that we did. Where the account has no room for
-        another request, the call ends with that, as `exchange.refusal`.
+        The client did not ask and must not see that we did.
         """
-        if exchange.unasked_body is None or answer.status not in {400, 422}:
-            return False
-        plain = _plain(answer.body, answer.header("content-encoding"), self.rules.max_request_bytes)
-        if not refuses_usage(normalise(answer.status, answer.headers, plain)):
+        if exchange.unasked_body is None or not refuses_usage(error):
             return False
         exchange.sent_body, exchange.unasked_body = exchange.unasked_body, None
         exchange.usage_refused = True
-        if self.again(exchange, now):
-            return True
-        exchange.refusal = rate_limit_exceeded(
-            "The account has no request left to send the call again. Please try again in 1s.", 1.0
-        )
-        return False
+        self.again(exchange, error, now, status)
+        return True
 
     def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
         if exchange.payer is not None and exchange.account is None:
@@ -264,19 +258,31 @@ class Pipeline:
         self.accounting.mark_sent(exchange, now)
         return exchange.credential
 
-    def again(self, exchange: Exchange, now: float) -> bool:
-        """Make ready to send the call once more; False if the account has no room for another.
+    def again(
+        self, exchange: Exchange, error: ApiError, now: float, status: int | None = None
+    ) -> None:
+        """End a try that failed with an error, after which the call is sent once more.
 
-        Each try is a request of the account's own (foxora-api.md, Rate limits). One that was
-        answered with an error used no tokens; of one that was not answered nobody knows.
+        Each try is a request of the account's own (foxora-api.md, Rate limits): this one is settled
+        here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
         """
-        usage = self.accounting.guessed(exchange, exchange.answered_status, "gateway_error")
-        if not self.accounting.again(exchange, usage, now):
-            return False
+        self._obey(exchange, error, now)
+        usage = self.accounting.guessed(exchange, status, "gateway_error")
+        self.accounting.again(exchange, usage, now)
         exchange.step("again")
-        exchange.answered_status = exchange.gateway_request_id = None
+        after = now - exchange.arrived_at
+        exchange.tries.append(Try(status, error.code, error.source, after))
+        exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
-        return True
+
+    def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
+        """The gateway's error in the documented shape, as the client may have it."""
+        plain = _plain(answer.body, answer.header("content-encoding"), self.rules.max_request_bytes)
+        return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
+
+    def renew(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Take a further try from the account's ceilings, or say why there is no room for it."""
+        return self.accounting.renew(exchange, now)
 
     # Normalise, settle, and record the response.
 
@@ -309,14 +315,13 @@ class Pipeline:
         request_id = answer.header("x-request-id")
         kept = self._body_fields(answer.body, encoding)
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
-        if answer.status >= 400:
-            error = normalise(answer.status, answer.headers, plain)
-            error = self._scrubbed(exchange, error)
+        error = self._error_in(exchange, answer, plain)
+        if error is not None:
             self._obey(exchange, error, now)
             self._close(
                 exchange,
                 kept,
-                answer.status,
+                error.status,
                 "gateway_error",
                 "gateway",
                 now,
@@ -337,6 +342,17 @@ class Pipeline:
         """
         if exchange.usage_refused and status is not None and status < 400:
             self._usage_refusers[str(self.rules.gateway), exchange.model] = True
+
+    def _error_in(self, exchange: Exchange, answer: Answer, plain: bytes) -> ApiError | None:
+        """What is wrong with an answer: it says so itself, or no client could use it."""
+        if answer.status >= 400:
+            return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
+        if exchange.call is None or not exchange.call.operation.answers_json:
+            return None
+        flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT)
+        if flaw is None:
+            return None
+        return bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""

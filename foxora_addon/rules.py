@@ -14,6 +14,7 @@ from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
 from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of
+from foxora_addon.policy.timeouts import Timeouts
 from foxora_addon.policy.validation import ModelRules
 from foxora_addon.policy.waiting import Bounds
 
@@ -32,6 +33,8 @@ class Rules:
     limits: LimitRules
     guard_seconds: float
     asks_usage: bool
+    timeouts: Timeouts
+    retries: int
     keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
@@ -65,11 +68,24 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         limits=_limit_rules_of(config),
         guard_seconds=config.limits.guard_seconds,
         asks_usage=config.limits.ask_usage,
+        timeouts=_timeouts_of(config),
+        retries=config.gateway.retries,
         keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,
         keeps_content=config.audit.level == "full",
         needs_record=config.audit.on_failure == "refuse",
+    )
+
+
+def _timeouts_of(config: Config) -> Timeouts:
+    given = config.gateway
+    return Timeouts(
+        connect=given.connect_timeout_seconds,
+        tls=given.tls_timeout_seconds,
+        response=given.response_timeout_seconds,
+        stream_idle=given.stream_idle_timeout_seconds,
+        exchange=given.exchange_timeout_seconds,
     )
 
 

@@ -128,6 +128,15 @@ class ErrorFacts(_Model):
     param: str | None = Field(description="The field of the request that it is about.")
 
 
+class TryFacts(_Model):
+    """A try that failed, after which the call was sent again."""
+
+    status: int | None = Field(description="Status of the gateway; null if it gave no answer.")
+    code: str = Field(description="Code of the error.")
+    source: Source = Field(description="Who failed.")
+    after_ms: float = Field(description="From the request's head to the end of the try.")
+
+
 class ResponseRecord(_Record, Body):
     """What became of the exchange; exactly one follows each request record."""
 
@@ -143,6 +152,7 @@ class ResponseRecord(_Record, Body):
     usage: UsageFacts | None = Field(description="Tokens; null where they are not known.")
     cost_usd: float | None = Field(description="What it cost; null where it is not known.")
     error: ErrorFacts | None = Field(description="The error, if it is one.")
+    tries: list[TryFacts] = Field(description="The tries before the last one; mostly none.")
     gateway_request_id: str | None = Field(description="The gateway's x-request-id.")
     message: dict[str, Any] | None = Field(
         description="A stream folded into one assistant message; null for other answers."
@@ -262,6 +272,15 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "usage": None if usage is None else _usage_facts(usage),
         "cost_usd": None,
         "error": error and {"code": error.code, "message": error.message, "param": error.param},
+        "tries": [
+            {
+                "status": each.status,
+                "code": each.code,
+                "source": each.source,
+                "after_ms": _milliseconds(each.after_seconds),
+            }
+            for each in exchange.tries
+        ],
         "gateway_request_id": gateway_request_id,
         "message": message,
         "chunks": chunks,

@@ -85,8 +85,11 @@ class Gateway(Section):
     allow_plain_http: bool = False
     allow_insecure_tls: bool = False
     connect_timeout_seconds: Seconds = 10.0
+    tls_timeout_seconds: Seconds = 10.0
     response_timeout_seconds: Seconds = 600.0
     stream_idle_timeout_seconds: Seconds = 120.0
+    exchange_timeout_seconds: Seconds | None = 3600.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 0
 
     @property
     def is_mock(self) -> bool:

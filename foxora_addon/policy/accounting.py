@@ -257,22 +257,22 @@ class Accounting:
         if exchange.scopes and exchange.output_cap != 0:
             self.learned.observe(exchange.scopes[0].name, exchange.model, output_tokens)
 
-    def again(self, exchange: Exchange, usage: Usage | None, now: float) -> bool:
-        """Settle a try of a call and reserve the next one; False if there is no room for it now.
+    def again(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        """Settle a try of a call, after which there is another."""
+        self.settle(exchange, usage, now)
+        exchange.reservation = None
+
+    def renew(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Reserve what a further try of a call takes, or say why there is no room for it now.
 
         It does not stand in line: it has waited before, or was never told to.
         """
-        self.settle(exchange, usage, now)
-        exchange.reservation = None
-        if not exchange.scopes:
-            return True
+        if exchange.reservation is not None or not exchange.scopes:
+            return None
         tokens = exchange.estimated_tokens or 0
         take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
         taken = take(exchange.scopes, tokens, now)
-        if isinstance(taken, Refusal):
-            return False
-        exchange.reservation = taken
-        return True
+        return self.admitted(exchange, taken)
 
     def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""

@@ -16,6 +16,7 @@ from typing import Final
 from mitmproxy import ctx, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.config import Config, ConfigError, load, restart_needed
@@ -171,8 +172,6 @@ class Foxora:
     def _tick(self) -> None:
         if self._trail is not None:
             self._trail.journal.sync_if_due(time.monotonic())
-        if self._config is not None:
-            self.desk.end_overdue(self._config.gateway)
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
@@ -212,6 +211,30 @@ class Foxora:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The hold has seen the head already; if it has not, nothing may pass."""
         self.desk.must_know(flow)
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """A connection is about to be made."""
+        self.desk.connects(data, "tcp")
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        """A connection is there, and TLS is what comes next, if any."""
+        self.desk.connects(data, "tls")
+
+    def server_connect_error(self, data: ServerConnectionHookData) -> None:
+        """A connection could not be made."""
+        self.desk.connects(data, "over")
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        """A connection is over."""
+        self.desk.connects(data, "over")
+
+    def tls_established_server(self, data: tls.TlsData) -> None:
+        """A connection is ready for requests."""
+        self.desk.connected(data.conn)
+
+    def tls_failed_server(self, data: tls.TlsData) -> None:
+        """The TLS handshake has failed."""
+        self.desk.connected(data.conn)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         """A WebSocket is over, and with it its exchange."""

@@ -18,17 +18,19 @@ def observation_of(
 ) -> Observation | None:
     """What will observe an answer that passes as it comes; None: it is taken as a whole.
 
-    Errors are taken whole, since they are normalised, and so is JSON that was not asked for as a
-    stream. A stream is told by the request as well as by the content type (row 15).
+    Errors are taken whole, since they are normalised, and so is what must be JSON. A stream is told
+    by the request as well as by the content type (row 15), unless that says that it is none.
     """
     kind = response.headers.get("content-type", "").lower()
-    is_stream = kind.startswith("text/event-stream") or exchange.stream
-    passes = is_stream or response.status_code == 101 or not is_json(kind)
-    if response.status_code >= 400 or not passes:
+    is_none = is_json(kind) or kind.startswith("text/html")
+    is_stream = kind.startswith("text/event-stream") or (exchange.stream and not is_none)
+    must_be_json = exchange.call is not None and exchange.call.operation.answers_json
+    passes = is_stream or not (must_be_json or is_json(kind))
+    if response.status_code >= 400 or not (passes or response.status_code == 101):
         return None
     return Observation(
         content_encoding=response.headers.get("content-encoding"),
-        is_event_stream=is_stream and not is_json(kind),
+        is_event_stream=is_stream,
         is_json=is_json(kind),
         max_head_bytes=max_head_bytes,
     )
@@ -79,6 +81,8 @@ def mark(response: http.Response, exchange: Exchange, source: str) -> None:
     response.headers["x-foxora-source"] = source
     if "x-request-id" not in response.headers:
         response.headers["x-request-id"] = exchange.id
+    if exchange.retries:
+        response.headers["x-foxora-retries"] = str(exchange.retries)
 
 
 def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:
@@ -86,6 +90,8 @@ def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -
     for name in ("content-encoding", "transfer-encoding", "retry-after", "retry-after-ms"):
         response.headers.pop(name, None)
     body = error.body()
+    if response.status_code != error.status:
+        response.status_code, response.reason = error.status, ""
     for name, value in error.headers():
         response.headers[name] = value
     response.headers["content-length"] = str(len(body))

@@ -4,6 +4,7 @@ Every entry is guarded: an exception becomes our own 500 and a record, and the f
 it was (mitmproxy-facts.md row 11). Exchanges are kept here by flow id, never in a flow (row 14).
 """
 
+import asyncio
 import logging
 import time
 import traceback
@@ -11,20 +12,25 @@ import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
+from random import random
+from typing import Literal
 
 from cachetools import TTLCache
 from mitmproxy import http, tls
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.api.errors import ApiError, unavailable
-from foxora_addon.config import Config, Gateway
+from foxora_addon.config import Config
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
+from foxora_addon.policy.retrying import pause_before_retry
+from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses
 from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import last_event
-from foxora_addon.proxy.deadlines import cancel, overdue
+from foxora_addon.proxy.deadlines import Connecting, Deadlines, handler_of
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
@@ -33,7 +39,9 @@ _log = logging.getLogger(__name__)
 _MOST_FAILURES = 10_000
 
 type _Failed = tuple[str, list[tuple[str, str]]]
-"""The id of an exchange that failed, and the headers that say what is left of its ceilings."""
+"""The id of an exchange that failed, and the headers that its answer has besides."""
+type Phase = Literal["tcp", "tls", "over"]
+"""What a connection that is being made comes to."""
 
 
 def _new_id() -> str:
@@ -52,6 +60,9 @@ class FlowDesk:
         # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
         self._failures: MutableMapping[str, failures.Worded] = TTLCache(_MOST_FAILURES, ttl=60)
         self._failed_ids: MutableMapping[str, _Failed] = TTLCache(_MOST_FAILURES, ttl=60)
+        self._deadlines = Deadlines(_now, self._late)
+        self._connecting = Connecting()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
         self._deciding: set[str] = set()
         self._closed: str | None = "it is starting"
@@ -96,16 +107,40 @@ class FlowDesk:
         for flow_id in [i for i, f in self._flows.items() if f.client_conn.id == client.id]:
             self._lose(flow_id, outcome)
 
-    def end_overdue(self, gateway: Gateway) -> None:
-        """End the exchanges that the gateway keeps waiting for longer than it may."""
-        now = _now()
-        for flow_id, exchange in list(self._open.items()):
-            late = overdue(exchange, gateway, now)
-            if late is None or flow_id in self._failures or self._pipeline is None:
-                continue
-            url = self._pipeline.rules.gateway
-            if cancel(self._flows[flow_id], url.host, url.port):
-                self._failures[flow_id] = failures.timed_out(late.phase, late.seconds)
+    def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
+        """A connection to the gateway is at a phase: each has its deadline."""
+        rules = self._pipeline.rules if self._pipeline else None
+        if rules is None or not self._leads_to_gateway(data.server, rules):
+            return
+        if phase == "tcp":
+            seconds = rules.timeouts.connect
+            self._connecting.begin(data.client, data.server, seconds, "to connect")
+        elif phase == "tls" and data.server.tls:
+            seconds = rules.timeouts.tls
+            self._connecting.begin(data.client, data.server, seconds, "for the TLS handshake")
+        else:
+            self._connecting.end(data.server)
+
+    def connected(self, server: Connection) -> None:
+        """The TLS handshake with a server is over, well or not."""
+        self._connecting.end(server)
+
+    def _leads_to_gateway(self, server: Server, rules: Rules) -> bool:
+        if server.address is None:
+            return False
+        host, port = server.address[:2]
+        return (canonical_host(host), port) == (rules.gateway.host, rules.gateway.port)
+
+    def _late(self, flow_id: str, due: Due) -> None:
+        """The gateway keeps an exchange waiting for longer than it may: end it."""
+        flow = self._flows.get(flow_id)
+        handler = handler_of(flow.client_conn) if flow else None
+        if flow is None or handler is None:
+            return
+        self._failures[flow_id] = failures.timed_out(due.phase, due.seconds)
+        task = asyncio.get_running_loop().create_task(hold.give_up(flow, handler))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
@@ -208,12 +243,18 @@ class FlowDesk:
             raise hold.Refused("refused by foxora-addon")
         if exchange is None or self._pipeline is None:
             return request
+        refusal = self._pipeline.renew(exchange, _now())
+        if refusal is not None:
+            self._failures[flow.id] = failures.Worded("refused", refusal)
+            raise hold.Refused("refused by foxora-addon")
         try:
-            return requests.with_key(flow, exchange, request, self._pipeline, _now())
+            copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
         except Exception as error:
             self._report(error)
             self._failures[flow.id] = failures.internal()
             raise hold.Refused("refused by foxora-addon") from error
+        self._watch(flow.id, exchange)
+        return copy
 
     # The way of a response.
 
@@ -226,22 +267,51 @@ class FlowDesk:
             return
         try:
             responses.begin(flow, exchange, flow.response, self._pipeline, _now, self._report)
+            self._watch(flow.id, exchange)
         except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
             self._report(error)
             flow.response.stream = False
             exchange.refusal = failures.INTERNAL
 
     def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
-        """Whether a call is sent once more before anything of its answer went to the client."""
+        """Whether a call that failed is sent once more, and when: so many times as configured."""
         exchange = self._open.get(flow.id)
-        if exchange is None or self._pipeline is None:
+        if exchange is None or self._pipeline is None or self._closed is not None:
             return None
-        with self._guard(flow):
-            if failure is None and flow.response is not None:
-                pipeline = self._pipeline
-                if responses.again(flow, exchange, flow.response, pipeline, _now()):
-                    return 0.0
-        return None
+        if exchange.refusal is not None:
+            return None
+        try:
+            return self._pause_before_retry(flow, exchange, failure, self._pipeline)
+        except Exception as error:  # noqa: BLE001  # it ends as it would have without retries
+            self._report(error)
+            return None
+
+    def _pause_before_retry(
+        self,
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        failure: hold.Failure | None,
+        pipeline: Pipeline,
+    ) -> float | None:
+        worded = None if failure is None else self._worded(flow, failure)
+        failed = responses.failed_try(flow, exchange, pipeline, worded)
+        if failed is None:
+            return None
+        rules, now = pipeline.rules, _now()
+        pause: float | None = None
+        if failed.status and pipeline.without_usage(exchange, failed.error, failed.status, now):
+            requests.put_body(flow.request, exchange.sent_body)
+            pause = 0.0
+        elif rules.retries:
+            whole = rules.timeouts.exchange
+            jitter = random()  # noqa: S311  # it spreads calls, and hides nothing
+            pause = pause_before_retry(exchange, failed, rules.retries, whole, now, jitter)
+            if pause is not None:
+                pipeline.again(exchange, failed.error, now, failed.status)
+        if pause is not None:
+            self._deadlines.forget(flow.id)
+            self._failures.pop(flow.id, None)
+        return pause
 
     def answered(self, flow: http.HTTPFlow) -> None:
         """A response is complete: normalise it if it is an error, and close the exchange."""
@@ -270,23 +340,35 @@ class FlowDesk:
         failure: hold.Failure,
         pipeline: Pipeline,
     ) -> None:
-        gateway = f"{pipeline.rules.gateway.host}:{pipeline.rules.gateway.port}"
-        worded = failures.worded(failure, gateway, is_streaming=exchange.observation is not None)
-        if worded.error is not None:  # what we did ourselves explains what the host saw
-            worded = self._failures.get(flow.id) or worded
+        worded = self._worded(flow, failure)
         if self._closed is not None and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failures[flow.id] = worded
         responses.end_failed(flow, exchange, worded, pipeline, _now())
-        self._failed_ids[flow.id] = exchange.id, self._balance_of(exchange)
+        more = self._balance_of(exchange)
+        if exchange.retries:
+            more.append(("x-foxora-retries", str(exchange.retries)))
+        self._failed_ids[flow.id] = exchange.id, more
+
+    def _worded(self, flow: http.HTTPFlow, failure: hold.Failure) -> failures.Worded:
+        """A failure in our terms; what we did ourselves explains what the host saw."""
+        late = self._connecting.late_phases.get(failure.connection) if failure.connection else None
+        if late is not None:
+            return failures.timed_out(late.phase, late.seconds)
+        exchange = self._open.get(flow.id)
+        is_streaming = exchange is not None and exchange.observation is not None
+        gateway = self._pipeline.rules.gateway if self._pipeline else None
+        shown = f"{gateway.host}:{gateway.port}" if gateway else "the gateway"
+        worded = failures.worded(failure, shown, is_streaming=is_streaming)
+        return worded if worded.error is None else self._failures.get(flow.id) or worded
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""
         worded = self._failures.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
-        exchange_id, balance = self._failed_ids.get(flow.id) or (_new_id(), [])
-        return flows.response_of(worded.error, exchange_id, balance)
+        exchange_id, more = self._failed_ids.get(flow.id) or (_new_id(), [])
+        return flows.response_of(worded.error, exchange_id, more)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
         """The event that tells the reader of a stream that it broke, where one can be read."""
@@ -361,7 +443,12 @@ class FlowDesk:
     def _is_open(self, flow_id: str) -> bool:
         return flow_id in self._open
 
+    def _watch(self, flow_id: str, exchange: Exchange) -> None:
+        if self._pipeline is not None:
+            self._deadlines.watch(flow_id, exchange, self._pipeline.rules.timeouts)
+
     def _forget(self, flow_id: str, *, keep_failure: bool = False) -> None:
+        self._deadlines.forget(flow_id)
         exchange = self._open.pop(flow_id, None)
         self._flows.pop(flow_id, None)
         if exchange is not None and self._admission is not None:

@@ -30,10 +30,14 @@ LEFT: Final = client_disconnected()
 
 @dataclass(frozen=True, slots=True)
 class Worded:
-    """A failure in our terms. `error` None: nobody is there to be told."""
+    """A failure in our terms.
+
+    `error` None: nobody is there to be told. `is_late`: a deadline of ours has passed.
+    """
 
     outcome: Outcome
     error: ApiError | None
+    is_late: bool = False
 
 
 # The first pattern that fits mitmproxy's or the operating system's words; the message may use
@@ -116,7 +120,7 @@ _BY_CODE = {
 def timed_out(phase: str, seconds: float) -> Worded:
     """A deadline that passed: `phase` names what was waited for."""
     message = f"The gateway took longer than {seconds:g} s {phase}. Try again later."
-    return Worded("timeout", gateway_timeout(message))
+    return Worded("timeout", gateway_timeout(message), is_late=True)
 
 
 def internal() -> Worded:

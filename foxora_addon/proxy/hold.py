@@ -14,8 +14,9 @@ because only the wrap can put a key on: the addon then refuses all calls.
 import inspect
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, pairwise
 from typing import Any, Final, Protocol
+from weakref import WeakValueDictionary
 
 from mitmproxy.connection import Connection, Server
 from mitmproxy.flow import Error
@@ -25,6 +26,7 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.server import ConnectionHandler
 
 ErrorCode = http_events.ErrorCode
 Commands = Generator[commands.Command, Any, Any]
@@ -45,12 +47,14 @@ class Arrival:
 class Failure:
     """What mitmproxy says of an exchange that failed.
 
-    `code` None: no connection could be made. `by_client`: it was the client's side that failed.
+    `code` None: no connection could be made, and `connection` is the one that could not be.
+    `by_client`: it was the client's side that failed.
     """
 
     message: str
     code: ErrorCode | None
     by_client: bool = False
+    connection: Connection | None = None
 
 
 class Refused(Exception):  # noqa: N818  # a signal to the wrap, not an error of the program
@@ -171,6 +175,7 @@ class _Progress:
     is_answered: bool = False
     is_unreachable: bool = False
     is_refused: bool = False
+    failed_connection: Connection | None = None
 
 
 class _Held(layer.Layer):
@@ -204,6 +209,8 @@ def _handle_event(self: _Held, event: events.Event) -> Commands:
     elif isinstance(event, events.Wakeup):
         if event.command is self.foxora.pause:
             yield from _treated_all(self, _sent_again(self), event)
+        elif isinstance(event.command, _GiveUp):
+            yield from _given_up(self)
     elif isinstance(event, _OF_THE_GATEWAY):
         if event.stream_id == self.foxora.gateway_id:
             event.stream_id = self.stream_id
@@ -276,10 +283,12 @@ def _treated(self: _Held, command: commands.Command, event: events.Event) -> Com
         case http_layers.GetHttpConnection():
             connection, error = yield _live(self, command)
             self.foxora.is_unreachable = error is not None
+            self.foxora.failed_connection = _newest_with(self, error)
             return connection, error
         case http_layers.DropStream():
             _layer_of(self).streams.pop(self.foxora.gateway_id, None)
         case http_hooks.HttpRequestHeadersHook():
+            _streams[self.flow.id] = self
             desk.arrived(command.flow, self.foxora.arrival)
         case http_hooks.HttpResponseHeadersHook():
             desk.answering(command.flow)
@@ -303,7 +312,7 @@ def _failure_of(self: _Held, event: events.Event, message: str) -> Failure:
         if isinstance(waiting, http_events.RequestProtocolError) and waiting.message == message:
             return Failure(message, waiting.code, by_client=True)
     if self.foxora.is_unreachable:
-        return Failure(message, None)
+        return Failure(message, None, connection=self.foxora.failed_connection)
     if isinstance(event, http_events.RequestHeaders | http_events.RequestData):
         too_large = "exceeds" in message
         code = ErrorCode.REQUEST_TOO_LARGE if too_large else ErrorCode.REQUEST_VALIDATION_FAILED
@@ -371,6 +380,52 @@ def _parts_of(self: _Held, response: Response) -> Iterator[HttpEvent]:
     yield http_events.ResponseEndOfMessage(self.stream_id)
 
 
+# Ending a flow from outside.
+
+_streams: WeakValueDictionary[str, _Held] = WeakValueDictionary()
+
+
+class _GiveUp(commands.RequestWakeup):
+    """Wakes a stream that is to end."""
+
+
+async def give_up(flow: HTTPFlow, handler: ConnectionHandler) -> None:
+    """End a flow that waits for the gateway, as if that had failed; its stream, and no other.
+
+    `handler` is that of the client's connection. What goes through it ends the flow, for only there
+    is the state of all its streams: a wake-up, which reaches a stream by being known to each layer
+    that it passes, as if the stream had asked for it.
+    """
+    stream = _streams.get(flow.id)
+    if stream is None:
+        return
+    command = _GiveUp(0.0)
+    layers = stream.context.layers
+    for parent, child in pairwise(layers):
+        if isinstance(parent, http_layers.HttpLayer):
+            parent.command_sources[command] = child
+    await handler.server_event(events.Wakeup(command))
+
+
+def _given_up(self: _Held) -> Commands:
+    if self.foxora.pause is None and self.server_state in (self.state_done, self.state_errored):
+        return
+    if self.foxora.pause is None:
+        yield from _called_off(self)
+    self.foxora.pause = None
+    self.server_state = self.state_wait_for_response_headers
+    lost = _refusal(self.stream_id, "given up")
+    yield from _treated_all(self, _original(self, lost), lost)
+
+
+def _called_off(self: _Held) -> Commands:
+    """Tell the gateway that this try is over: on HTTP/2 its stream, on HTTP/1 its connection."""
+    connection = self.context.server
+    if connection in _layer_of(self).connections:
+        reset = http_events.RequestProtocolError(self.foxora.gateway_id, "", ErrorCode.CANCEL)
+        yield http_layers.SendHttp(reset, connection)
+
+
 # Sending a request again.
 
 
@@ -391,11 +446,10 @@ def _paused(self: _Held, seconds: float) -> Commands:
     The wait is needed even if it is none: only after the current event is done with is its
     connection ready for another request.
     """
-    streams, connection = _layer_of(self).streams, self.context.server
-    if connection.alpn == b"h2" and connection in _layer_of(self).connections:
+    streams = _layer_of(self).streams
+    if self.context.server.alpn == b"h2":
         # An answer may come before all of the request is out: what is left of it must not follow.
-        reset = http_events.RequestProtocolError(self.foxora.gateway_id, "", ErrorCode.CANCEL)
-        yield http_layers.SendHttp(reset, connection)
+        yield from _called_off(self)
     if self.foxora.gateway_id != self.stream_id:
         del streams[self.foxora.gateway_id]
     self.foxora.gateway_id = next(_NEW_IDS)
@@ -456,6 +510,12 @@ def _live(self: _Held, wanted: http_layers.GetHttpConnection) -> _LiveConnection
         if connection not in its.waiting_for_establishment:
             del its.connections[connection]
     return _LiveConnection(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
+
+
+def _newest_with(self: _Held, error: str | None) -> Connection | None:
+    """The connection that has just failed with an error, which is all that a stream is told."""
+    found = [c for c in _layer_of(self).connections if error is not None and c.error == error]
+    return found[-1] if found else None
 
 
 def _is_over(connection: Connection) -> bool:

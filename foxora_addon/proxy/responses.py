@@ -10,9 +10,9 @@ from mitmproxy import http
 
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Answer, Pipeline
+from foxora_addon.policy.retrying import Failed
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
-from foxora_addon.proxy.requests import put_body
 
 type Clock = Callable[[], float]
 """Seconds of the monotonic clock."""
@@ -62,21 +62,25 @@ def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeli
             response.headers[name] = shown
 
 
-def again(
-    flow: http.HTTPFlow, exchange: Exchange, response: http.Response, pipeline: Pipeline, now: float
-) -> bool:
-    """Make a flow ready to be sent again, after an error of the gateway that the proxy caused."""
-    answer = Answer(
-        response.status_code,
-        list(response.headers.items(multi=True)),
-        response.raw_content or b"",
-    )
-    if pipeline.without_usage(exchange, answer, now):
-        put_body(flow.request, exchange.sent_body)
-        return True
-    if exchange.refusal is not None:
-        flow.response = flows.response_of(exchange.refusal, exchange.id)
-    return False
+def failed_try(
+    flow: http.HTTPFlow,
+    exchange: Exchange,
+    pipeline: Pipeline,
+    worded: failures.Worded | None,
+) -> Failed | None:
+    """What a try came to that failed, as `worded` or with the answer in the flow; None: it has not.
+
+    None as well where there is nobody to be told.
+    """
+    if worded is not None:
+        error = worded.error
+        return None if error is None else Failed(error, None, is_late=worded.is_late)
+    response = flow.response
+    if response is None or response.status_code < 400:
+        return None
+    headers = list(response.headers.items(multi=True))
+    answer = Answer(response.status_code, headers, response.raw_content or b"")
+    return Failed(pipeline.error_of(exchange, answer), answer.status)
 
 
 def conclude(

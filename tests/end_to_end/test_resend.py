@@ -17,6 +17,7 @@ INSISTENT = """
 import json
 import time
 from mitmproxy import http
+from foxora_addon.api.errors import bad_gateway_answer
 from foxora_addon.proxy import requests
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.desk import FlowDesk
@@ -27,8 +28,8 @@ def again(self, flow, failure):
     body = json.loads(flow.request.raw_content)
     if not whole or exchange is None or body.get("seed", 0) >= 2:
         return None
-    if not self._pipeline.again(exchange, time.monotonic()):
-        return None
+    error, status = bad_gateway_answer("It failed."), None if failure else 503
+    self._pipeline.again(exchange, error, time.monotonic(), status)
     body["seed"] = body.get("seed", 0) + 1
     exchange.sent_body = json.dumps(body).encode()
     requests.put_body(flow.request, exchange.sent_body)
