@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from foxora_addon.config.amounts import Usd
 from foxora_addon.config.problems import Loc, Problem, described
 from foxora_addon.config.references import Sources, key_of
 from foxora_addon.config.section import Section
@@ -93,11 +94,15 @@ Ceiling = Annotated[int, Field(gt=0)] | None
 
 
 class AccountLimits(Section):
-    """Ceilings in figures, each over the plan's own; None leaves the plan's."""
+    """Ceilings in figures, each over the plan's own; None leaves the plan's.
+
+    The cap is in US dollars for the month that the gateway names; 0 lets only free calls through.
+    """
 
     requests_per_minute: Ceiling = None
     tokens_per_minute: Ceiling = None
     concurrent_requests: Ceiling = None
+    monthly_spend_cap_usd: Usd | None = None
 
 
 class Account(Section):

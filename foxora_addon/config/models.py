@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from foxora_addon.config.accounts import Account, checked_accounts
+from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
 from foxora_addon.config.references import Sources, path_of
 from foxora_addon.config.section import Section
@@ -134,10 +135,14 @@ class Models(Section):
 
 
 class Limits(Section):
-    """How ceilings are kept. `shadow` counts and records, and refuses nothing."""
+    """How ceilings are kept. `shadow` counts and records, and refuses nothing.
+
+    `unknown_price` is for calls of models that neither the gateway nor `prices` has a price of.
+    """
 
     store: Literal["memory"] = "memory"
     shadow: bool = False
+    unknown_price: Literal["allow", "refuse"] = "allow"
 
 
 class Audit(Section):
@@ -169,6 +174,7 @@ class Settings(Section):
     intercept: Intercept = Intercept()
     listen: Listen = Listen()
     models: Models = Models()
+    prices: Mapping[str, PriceFigures] = Field(default_factory=dict)
     accounts: tuple[Account, ...]
     limits: Limits = Limits()
     audit: Audit = Audit()
