@@ -76,10 +76,11 @@ class _Account(_Model):
     time: AwareDatetime
     seq: int = Field(ge=0)
     renews_at: AwareDatetime
-    spent_usd: _Usd  # for whoever looks into the file; the three figures below are what is read
+    spent_usd: _Usd  # for whoever looks into the file; it follows from the three figures below it
     told_usd: _Usd
     since_usd: _Usd
     certain_usd: _Usd
+    told_cap_usd: _Usd | None
 
 
 class _File(_Model):
@@ -188,7 +189,11 @@ def _state_of(file: _File) -> State:
 
 def _written_of(account: _Account) -> Written:
     month = MonthSpend(
-        account.renews_at.timestamp(), account.told_usd, account.since_usd, account.certain_usd
+        account.renews_at.timestamp(),
+        account.told_usd,
+        account.since_usd,
+        account.certain_usd,
+        account.told_cap_usd,
     )
     return Written(month, account.time.timestamp(), account.seq)
 
@@ -209,6 +214,7 @@ def _account_of(written: Written) -> _Account:
         told_usd=month.told_usd,
         since_usd=month.since_usd,
         certain_usd=month.certain_usd,
+        told_cap_usd=month.told_cap_usd,
     )
 
 

@@ -89,12 +89,11 @@ class AccountSpend:
 
     __slots__ = (
         *("_all_usd", "_answered", "_asked", "_certain_usd", "_left", "_month", "_open_usd"),
-        *("_told_cap_usd", "cap_of_config_usd"),
+        "cap_of_config_usd",
     )
 
     def __init__(self, month: MonthSpend, cap_of_config_usd: Decimal | None = None) -> None:
         self.cap_of_config_usd = cap_of_config_usd
-        self._told_cap_usd: Decimal | None = None
         self._month = month
         self._left: MonthSpend | None = None  # the month before it, which goes on being counted
         self._open_usd = NOTHING
@@ -106,7 +105,8 @@ class AccountSpend:
     @property
     def cap_usd(self) -> Decimal | None:
         """The cap in force; None: there is none, or it is not known yet."""
-        return self._told_cap_usd if self.cap_of_config_usd is None else self.cap_of_config_usd
+        own = self.cap_of_config_usd
+        return self._month.told_cap_usd if own is None else own
 
     @property
     def open_usd(self) -> Decimal:
@@ -177,16 +177,17 @@ class AccountSpend:
         another renewal than we reckoned with is about another month than we counted: of our own
         calls then only those that settled since the question are known to be in it.
         """
-        month = self.month(now)
+        self.month(now)
         if question.number <= self._answered:
             return
         self._answered = question.number
-        self._told_cap_usd = report.cap_usd
+        self._month = replace(self._month, told_cap_usd=report.cap_usd)
         renewal = report.renews_at
         if renewal is not None:
             if 0 <= now - renewal < _JUST_ENDED_SECONDS:
                 return
             renewal = renewal_after(renewal, now)
+        month = replace(self.month(now), told_cap_usd=report.cap_usd)
         self._month = self._reconciled(month, question, report.spent_usd, renewal)
         self._left = None
 

@@ -1,7 +1,7 @@
 """One month of one account's spend, as a value: what is known of it, and when it ends.
 
-It refuses to know of caps, of exchanges that are open and of the clock. Moments are Unix seconds,
-sums exact US dollars.
+It refuses to know of the configuration, of exchanges that are open and of the clock. Moments are
+Unix seconds, sums exact US dollars.
 """
 
 import calendar
@@ -23,6 +23,9 @@ class MonthSpend:
 
     So the spend is told + since, which has the other callers in it, and never less than what we
     know for certain: the gateway's meter may lag behind its answers, by how much is not documented.
+    `told_cap_usd` is the gateway's cap, None: it has none, or has not said. It holds until another
+    is told, in later months too.
+
     A cost that was only estimated has no such standing. It counts until the gateway has been asked
     after it, and then the gateway's figure stands in its place, so that no guess lasts for a month.
     """
@@ -31,6 +34,7 @@ class MonthSpend:
     told_usd: Decimal = NOTHING
     since_usd: Decimal = NOTHING
     certain_usd: Decimal = NOTHING
+    told_cap_usd: Decimal | None = None
 
     @property
     def spent_usd(self) -> Decimal:
@@ -47,7 +51,9 @@ class MonthSpend:
 
     def at(self, now: float) -> "MonthSpend":
         """Return the month in which `now` is: this one, or a later one without any spend yet."""
-        return self if now < self.renews_at else MonthSpend(renewal_after(self.renews_at, now))
+        if now < self.renews_at:
+            return self
+        return MonthSpend(renewal_after(self.renews_at, now), told_cap_usd=self.told_cap_usd)
 
 
 def calendar_month(now: float) -> MonthSpend:

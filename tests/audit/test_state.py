@@ -1,6 +1,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ DAY = 86_400.0
 RENEWAL = NOON + 5 * DAY
 AMOUNTS = st.decimals(min_value=0, max_value=1_000, places=9)
 MONTH = MonthSpend(RENEWAL, Decimal("12.41"), Decimal("0.00000075"), Decimal("0.1"))
+CAPPED = replace(MONTH, told_cap_usd=Decimal(100))
 STATE = State({"acme": Written(MONTH, NOON + 0.25, 17)})
 
 
@@ -51,9 +53,17 @@ def test_it_lies_beside_the_trail() -> None:
     assert path_beside(Path("/x/foxora-audit.jsonl")) == Path("/x/foxora-audit.jsonl.state.json")
 
 
-def test_what_is_saved_is_loaded_again(tmp_path: Path) -> None:
-    save(tmp_path / "s", STATE)
-    assert load(tmp_path / "s") == STATE
+@pytest.mark.parametrize("month", [MONTH, CAPPED])
+def test_what_is_saved_is_loaded_again(tmp_path: Path, month: MonthSpend) -> None:
+    state = STATE.with_months({"other": month}, NOON + 1, 18)
+    save(tmp_path / "s", state)
+    assert load(tmp_path / "s") == state
+
+
+def test_the_gateways_cap_outlives_a_restart_and_a_renewal() -> None:
+    state = State().with_months({"acme": CAPPED}, NOON, 17)
+    later = rebuilt(state, [a_record(18, 0.5, "2026-11-29T00:00:00Z")])
+    assert later.accounts["acme"].month.told_cap_usd == 100
 
 
 @given(AMOUNTS, AMOUNTS, AMOUNTS, st.integers(0, 2**53))
@@ -205,6 +215,11 @@ def test_what_is_no_cost_of_an_account_changes_nothing(record: dict[str, Any]) -
 
 def test_a_trail_that_was_begun_anew_counts_though_its_numbers_are_low() -> None:
     assert since_of(rebuilt(STATE, [a_record(2, 0.25)])) == Decimal("0.25000075")
+
+
+def test_a_clock_that_was_set_back_makes_no_later_record_old() -> None:
+    set_back = a_record(18, 0.25, "2026-10-23T12:00:00Z")
+    assert since_of(rebuilt(STATE, [set_back])) == Decimal("0.25000075")
 
 
 def test_records_beyond_the_renewal_are_of_the_new_month() -> None:

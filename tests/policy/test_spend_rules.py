@@ -138,6 +138,21 @@ def test_the_configurations_cap_goes_before_the_gateways() -> None:
     assert spend.cap_usd is None
 
 
+def test_the_gateways_cap_holds_in_later_months_too() -> None:
+    spend = a_spend(None)
+    spend.reconcile(spend.question(), SpendReport(usd("1"), usd("7"), RENEWAL), NOON)
+    assert isinstance(spend.reserve(usd("6.1"), NOON), OverCap)
+    reserved(spend, "7", RENEWAL)
+    assert spend.month(RENEWAL).told_cap_usd == 7
+
+
+def test_a_cap_is_believed_though_the_answers_month_has_just_ended() -> None:
+    spend = a_spend(None)
+    question = spend.question()
+    spend.reconcile(question, SpendReport(usd("6"), usd("7"), RENEWAL), RENEWAL + 1)
+    assert (of(spend, RENEWAL + 1), spend.cap_usd) == (usd("0"), usd("7"))
+
+
 # What the gateway says.
 
 
