@@ -155,6 +155,11 @@ class Exchange:
         self.state = after
         self.was_sent = after is State.SENT or (self.was_sent and step != "again")
 
+    @property
+    def retries(self) -> int:
+        """How often it was sent again after a failure; not the proxy's own mistake of asking."""
+        return len(self.tries) - self.usage_refused
+
     def may(self, step: Step) -> bool:
         """Whether the step is legal now."""
         return self.state in STEPS[step][0]

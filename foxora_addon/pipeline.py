@@ -26,7 +26,6 @@ from foxora_addon.api.errors import (
     unavailable,
 )
 from foxora_addon.api.promised_json import flaw_of_json
-from foxora_addon.api.usage import Usage
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
@@ -40,8 +39,8 @@ from foxora_addon.policy.standing import payer_of_key
 from foxora_addon.policy.validation import CallBody, read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
-_WITH_CONTENT: Final = frozenset({200, 201, 203})
 _MOST_REFUSERS: Final = 1_000
+_WITH_CONTENT: Final = frozenset({200, 201, 203})
 
 type Kept = Literal["safe", "unsafe", "lost"]
 """What became of a record: kept as configured, written but not known to be on the disk, or not."""
@@ -228,20 +227,16 @@ class Pipeline:
     def _refuses_usage(self, exchange: Exchange) -> bool:
         return (str(self.rules.gateway), exchange.model) in self._usage_refusers
 
-    def without_usage(self, exchange: Exchange, answer: Answer, now: float) -> bool:
+    def without_usage(self, exchange: Exchange, error: ApiError, status: int, now: float) -> bool:
         """Make ready to send a stream's call again, if it was asked for its usage in vain.
 
-        The client did not ask and must not see that we did. It is no retry, but a request of the
-        account's all the same.
+        The client did not ask and must not see that we did.
         """
-        if exchange.unasked_body is None or answer.status not in {400, 422}:
-            return False
-        plain = _plain(answer.body, answer.header("content-encoding"), self.rules.max_request_bytes)
-        if not refuses_usage(normalise(answer.status, answer.headers, plain)):
+        if exchange.unasked_body is None or not refuses_usage(error):
             return False
         exchange.sent_body, exchange.unasked_body = exchange.unasked_body, None
         exchange.usage_refused = True
-        self._settle_try(exchange, None, now)
+        self.again(exchange, error, now, status)
         return True
 
     def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
@@ -271,16 +266,12 @@ class Pipeline:
         Each try is a request of the account's own (foxora-api.md, Rate limits): this one is settled
         here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
         """
-        outcome: Outcome = "gateway_unreachable" if status is None else "gateway_error"
         self._obey(exchange, error, now)
-        self._settle_try(exchange, self.accounting.guessed(exchange, status, outcome), now)
+        usage = self.accounting.guessed(exchange, status, "gateway_error")
+        self.accounting.again(exchange, usage, now)
+        exchange.step("again")
         after = now - exchange.arrived_at
         exchange.tries.append(Try(status, error.code, error.source, after))
-
-    def _settle_try(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
-        self.accounting.settle(exchange, usage, now)
-        exchange.reservation = None
-        exchange.step("again")
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
 
@@ -344,6 +335,14 @@ class Pipeline:
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
 
+    def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
+        """A gateway that took the call only without `stream_options` is not asked for them again.
+
+        One that refused it both ways has not said that it was the field.
+        """
+        if exchange.usage_refused and status is not None and status < 400:
+            self._usage_refusers[str(self.rules.gateway), exchange.model] = True
+
     def _error_in(self, exchange: Exchange, answer: Answer, plain: bytes) -> ApiError | None:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
@@ -356,14 +355,6 @@ class Pipeline:
         if flaw is None:
             return None
         return bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
-
-    def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
-        """A gateway that took the call only without `stream_options` is not asked for them again.
-
-        One that refused it both ways has not said that it was the field.
-        """
-        if exchange.usage_refused and status is not None and status < 400:
-            self._usage_refusers[str(self.rules.gateway), exchange.model] = True
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""

@@ -32,9 +32,9 @@ class Rules:
     redactor: Redactor
     limits: LimitRules
     guard_seconds: float
+    asks_usage: bool
     timeouts: Timeouts
     retries: int
-    asks_usage: bool
     keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
@@ -67,9 +67,9 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         ),
         limits=_limit_rules_of(config),
         guard_seconds=config.limits.guard_seconds,
+        asks_usage=config.limits.ask_usage,
         timeouts=_timeouts_of(config),
         retries=config.gateway.retries,
-        asks_usage=config.limits.ask_usage,
         keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,

@@ -7,11 +7,13 @@ cost more than everything else about a record; a test holds the builders to the 
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from foxora_addon.api.errors import ApiError, Source
+from foxora_addon.api.money import json_number_of
 from foxora_addon.api.usage import Usage, UsageSource
 from foxora_addon.exchange import Exchange, Outcome
 
@@ -150,7 +152,11 @@ class ResponseRecord(_Record, Body):
     response_id: str | None = Field(description="The answer's own id.")
     finish_reasons: list[str | None] = Field(description="Why each choice ended.")
     usage: UsageFacts | None = Field(description="Tokens; null where they are not known.")
-    cost_usd: float | None = Field(description="What it cost; null where it is not known.")
+    cost_usd: float | None = Field(
+        ge=0,
+        description="What it cost in US dollars; null where it is not known. Its decimal text is "
+        "the exact sum, up to 15 digits: read it as a decimal to add it up.",
+    )
     error: ErrorFacts | None = Field(description="The error, if it is one.")
     tries: list[TryFacts] = Field(description="The tries before the last one; mostly none.")
     gateway_request_id: str | None = Field(description="The gateway's x-request-id.")
@@ -247,6 +253,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     source: Source,
     now: float,
     usage: Usage | None = None,
+    cost_usd: Decimal | None = None,
     error: ApiError | None = None,
     model: str | None = None,
     response_id: str | None = None,
@@ -270,7 +277,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "response_id": response_id,
         "finish_reasons": list(finish_reasons),
         "usage": None if usage is None else _usage_facts(usage),
-        "cost_usd": None,
+        "cost_usd": None if cost_usd is None else json_number_of(cost_usd),
         "error": error and {"code": error.code, "message": error.message, "param": error.param},
         "tries": [
             {

@@ -4,6 +4,7 @@ Whoever reads it imports from here; the modules below are its own affair.
 """
 
 from foxora_addon.config.accounts import Account, AccountLimits, CeilingFigures, Client, Plan
+from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.load import load
 from foxora_addon.config.models import (
     MOCK,
@@ -33,6 +34,7 @@ __all__ = [
     "Listen",
     "Models",
     "Plan",
+    "PriceFigures",
     "load",
     "restart_needed",
 ]

@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from foxora_addon.config.amounts import Usd
 from foxora_addon.config.problems import Loc, Problem, described
 from foxora_addon.config.references import Sources, key_of
 from foxora_addon.config.section import Section
@@ -109,10 +110,12 @@ class Client(Section):
 class AccountLimits(CeilingFigures):
     """Ceilings in figures, each over the plan's own; None leaves the plan's.
 
-    `models` has further ceilings for single models, by the name that the gateway is asked for.
+    `models` has further ceilings for single models, by the name that the gateway is asked for. The
+    cap is in US dollars for the month that the gateway names; 0 lets only free calls through.
     """
 
     models: Mapping[str, CeilingFigures] = Field(default_factory=dict)
+    monthly_spend_cap_usd: Usd | None = None
 
 
 class Account(Section):

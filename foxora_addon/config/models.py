@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from foxora_addon.config.accounts import Account, checked_accounts
+from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
 from foxora_addon.config.references import Sources, path_of
 from foxora_addon.config.section import Section
@@ -144,6 +145,7 @@ class Limits(Section):
     """How ceilings are kept. `shadow` counts and records, and refuses nothing.
 
     `guard_seconds` is how much closer together two calls may reach the gateway than they left.
+    `unknown_price` is for calls of models that neither the gateway nor `prices` has a price of.
     """
 
     store: Literal["memory"] = "memory"
@@ -154,6 +156,7 @@ class Limits(Section):
     ask_usage: bool = True
     refresh_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
     guard_seconds: Annotated[float, Field(ge=0, le=30)] = 0.25
+    unknown_price: Literal["allow", "refuse"] = "allow"
 
 
 class Audit(Section):
@@ -185,6 +188,7 @@ class Settings(Section):
     intercept: Intercept = Intercept()
     listen: Listen = Listen()
     models: Models = Models()
+    prices: Mapping[str, PriceFigures] = Field(default_factory=dict)
     accounts: tuple[Account, ...]
     limits: Limits = Limits()
     audit: Audit = Audit()

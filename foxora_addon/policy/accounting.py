@@ -257,6 +257,11 @@ class Accounting:
         if exchange.scopes and exchange.output_cap != 0:
             self.learned.observe(exchange.scopes[0].name, exchange.model, output_tokens)
 
+    def again(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        """Settle a try of a call, after which there is another."""
+        self.settle(exchange, usage, now)
+        exchange.reservation = None
+
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Reserve what a further try of a call takes, or say why there is no room for it now.
 

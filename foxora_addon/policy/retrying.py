@@ -45,9 +45,9 @@ def pause_before_retry(
     is from 0 to 1, evenly spread: exponential backoff with full jitter, and never less than what
     the gateway asked for.
     """
-    if len(exchange.tries) >= retries or not _may_help(failed) or not _may_repeat(exchange, failed):
+    if exchange.retries >= retries or not _may_help(failed) or not _may_repeat(exchange, failed):
         return None
-    backoff = jitter * min(_FIRST_SECONDS * 2 ** len(exchange.tries), _LONGEST_SECONDS)
+    backoff = jitter * min(_FIRST_SECONDS * 2**exchange.retries, _LONGEST_SECONDS)
     asked = failed.error.retry_after_seconds or 0.0
     pause = asked + backoff if asked else backoff
     whole = _LONGEST_CALL_SECONDS if deadline_seconds is None else deadline_seconds

@@ -81,8 +81,8 @@ def mark(response: http.Response, exchange: Exchange, source: str) -> None:
     response.headers["x-foxora-source"] = source
     if "x-request-id" not in response.headers:
         response.headers["x-request-id"] = exchange.id
-    if exchange.tries:
-        response.headers["x-foxora-retries"] = str(len(exchange.tries))
+    if exchange.retries:
+        response.headers["x-foxora-retries"] = str(exchange.retries)
 
 
 def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:

@@ -38,10 +38,10 @@ _log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 10_000
 
+type _Failed = tuple[str, list[tuple[str, str]]]
+"""The id of an exchange that failed, and the headers that its answer has besides."""
 type Phase = Literal["tcp", "tls", "over"]
 """What a connection that is being made comes to."""
-type _Failed = tuple[str, list[tuple[str, str]]]
-"""The id of an exchange that failed, and the headers that say what is left of its ceilings."""
 
 
 def _new_id() -> str:
@@ -291,13 +291,11 @@ class FlowDesk:
             exchange.refusal = failures.INTERNAL
 
     def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
-        """Whether a call is sent once more before anything of its answer went to the client.
-
-        That is so where only our asking for usage was refused, and for so many retries as
-        configured.
-        """
+        """Whether a call that failed is sent once more, and when: so many times as configured."""
         exchange = self._open.get(flow.id)
-        if exchange is None or self._pipeline is None or exchange.refusal is not None:
+        if exchange is None or self._pipeline is None or self._closed is not None:
+            return None
+        if exchange.refusal is not None:
             return None
         try:
             return self._pause_before_retry(flow, exchange, failure, self._pipeline)
@@ -312,19 +310,22 @@ class FlowDesk:
         failure: hold.Failure | None,
         pipeline: Pipeline,
     ) -> float | None:
-        rules, now = pipeline.rules, _now()
-        if failure is None and responses.again(flow, exchange, pipeline, now):
-            return 0.0
-        if not rules.retries or self._closed is not None:
-            return None
         worded = None if failure is None else self._worded(flow, failure)
         failed = responses.failed_try(flow, exchange, pipeline, worded)
         if failed is None:
             return None
-        whole = rules.timeouts.exchange
-        pause = pause_before_retry(exchange, failed, rules.retries, whole, now, random())  # noqa: S311
+        rules, now = pipeline.rules, _now()
+        pause: float | None = None
+        if failed.status and pipeline.without_usage(exchange, failed.error, failed.status, now):
+            requests.put_body(flow.request, exchange.sent_body)
+            pause = 0.0
+        elif rules.retries:
+            whole = rules.timeouts.exchange
+            jitter = random()  # noqa: S311  # it spreads calls, and hides nothing
+            pause = pause_before_retry(exchange, failed, rules.retries, whole, now, jitter)
+            if pause is not None:
+                pipeline.again(exchange, failed.error, now, failed.status)
         if pause is not None:
-            pipeline.again(exchange, failed.error, now, failed.status)
             self._deadlines.forget(flow.id)
             self._failures.pop(flow.id, None)
         return pause
@@ -361,7 +362,10 @@ class FlowDesk:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failures[flow.id] = worded
         responses.end_failed(flow, exchange, worded, pipeline, _now())
-        self._failed_ids[flow.id] = exchange.id, self._headers_of(exchange)
+        more = self._balance_of(exchange)
+        if exchange.retries:
+            more.append(("x-foxora-retries", str(exchange.retries)))
+        self._failed_ids[flow.id] = exchange.id, more
 
     def _worded(self, flow: http.HTTPFlow, failure: hold.Failure) -> failures.Worded:
         """A failure in our terms; what we did ourselves explains what the host saw."""
@@ -380,8 +384,8 @@ class FlowDesk:
         worded = self._failures.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
-        exchange_id, balance = self._failed_ids.get(flow.id) or (_new_id(), [])
-        return flows.response_of(worded.error, exchange_id, balance)
+        exchange_id, more = self._failed_ids.get(flow.id) or (_new_id(), [])
+        return flows.response_of(worded.error, exchange_id, more)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
         """The event that tells the reader of a stream that it broke, where one can be read."""
@@ -432,13 +436,11 @@ class FlowDesk:
 
     def _refuse(self, flow: http.HTTPFlow, exchange: Exchange, error: ApiError) -> None:
         exchange.refusal = error
-        flow.response = flows.response_of(error, exchange.id, self._headers_of(exchange))
+        flow.response = flows.response_of(error, exchange.id, self._balance_of(exchange))
 
-    def _headers_of(self, exchange: Exchange) -> list[tuple[str, str]]:
-        """The headers that say what is left of the account's ceilings, and how many retries."""
-        balance = self._pipeline.accounting.headers(exchange, (), _now()) if self._pipeline else []
-        retries = [("x-foxora-retries", str(len(exchange.tries)))] if exchange.tries else []
-        return [*balance, *retries]
+    def _balance_of(self, exchange: Exchange) -> list[tuple[str, str]]:
+        """The headers that say what is left of the account's ceilings."""
+        return self._pipeline.accounting.headers(exchange, (), _now()) if self._pipeline else []
 
     def _lose(self, flow_id: str, outcome: Outcome) -> None:
         exchange, flow = self._open.get(flow_id), self._flows.get(flow_id)

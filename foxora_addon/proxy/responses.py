@@ -13,7 +13,6 @@ from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.policy.retrying import Failed
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
-from foxora_addon.proxy.requests import put_body
 
 type Clock = Callable[[], float]
 """Seconds of the monotonic clock."""
@@ -76,25 +75,12 @@ def failed_try(
     if worded is not None:
         error = worded.error
         return None if error is None else Failed(error, None, is_late=worded.is_late)
-    answer = _error_in(flow)
-    return None if answer is None else Failed(pipeline.error_of(exchange, answer), answer.status)
-
-
-def again(flow: http.HTTPFlow, exchange: Exchange, pipeline: Pipeline, now: float) -> bool:
-    """Make a flow ready to be sent again, after an error of the gateway that the proxy caused."""
-    answer = _error_in(flow)
-    if answer is None or not pipeline.without_usage(exchange, answer, now):
-        return False
-    put_body(flow.request, exchange.sent_body)
-    return True
-
-
-def _error_in(flow: http.HTTPFlow) -> Answer | None:
     response = flow.response
     if response is None or response.status_code < 400:
         return None
     headers = list(response.headers.items(multi=True))
-    return Answer(response.status_code, headers, response.raw_content or b"")
+    answer = Answer(response.status_code, headers, response.raw_content or b"")
+    return Failed(pipeline.error_of(exchange, answer), answer.status)
 
 
 def conclude(
