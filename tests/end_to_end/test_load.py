@@ -1,11 +1,16 @@
 """Many calls at once, clients that read slowly, and answers that are very long."""
 
 import asyncio
+import contextlib
 import json
+import socket
+import ssl
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import h2.connection
+import h2.events
 import httpx
 import pytest
 
@@ -91,35 +96,90 @@ def test_calls_beyond_the_ceiling_are_answered_503(loaded: Proxy) -> None:
     assert answer.status_code == 200
 
 
-@pytest.mark.parametrize(
-    ("make", "base_url"),
-    [
-        (lambda _: direct_client(), lambda proxy: proxy.base_url),
-        (http_2_client, lambda _: "https://api.openai.com/v1"),
-    ],
-    ids=["http-1", "http-2"],
-)
-def test_a_client_that_reads_slowly_costs_little_and_gets_all(
-    loaded: Proxy, make: Callable[[Proxy], httpx.Client], base_url: Callable[[Proxy], str]
-) -> None:
-    headers = {**HEADERS, "x-mock-fault": "words=60000;chunk-delay=0"}
+def queue_long_stream(gateway: str) -> str:
+    """Let the next chat be answered with some 48 MB of events at once; returns them."""
+    chunk = json.dumps({"object": "chat.completion.chunk", "choices": [], "filler": "x" * 900})
+    body = f"data: {chunk}\n\n" * 50_000 + "data: [DONE]\n\n"
+    with direct_client() as client:
+        faults = [{"path": "/v1/chat", "type": "text/event-stream", "body": body}]
+        client.post(f"{gateway}/_mock/faults", json=faults).raise_for_status()
+    return body
+
+
+def test_a_client_that_reads_slowly_costs_little_and_gets_all(loaded: Proxy, gateway: str) -> None:
+    body = queue_long_stream(gateway)
     before = resident_mib(loaded)
+    url = f"{loaded.base_url}/chat/completions"
     with (
-        make(loaded) as client,
-        client.stream(
-            "POST",
-            f"{base_url(loaded)}/chat/completions",
-            json={**CALL, "stream": True},
-            headers=headers,
-        ) as answer,
+        direct_client() as client,
+        client.stream("POST", url, json={**CALL, "stream": True}, headers=HEADERS) as answer,
     ):
         parts = answer.iter_raw()
         text = next(parts)
-        time.sleep(4)  # longer than a stream may be silent: it is the client that is waited for
-        assert resident_mib(loaded) - before < 30
+        time.sleep(2.5)  # longer than a stream may be silent: it is the client that is waited for
+        assert resident_mib(loaded) - before < 20
         text += b"".join(parts)
-    assert len(text) > 8_000_000
+    assert text.decode() == body
+
+
+def test_an_http_2_client_that_makes_no_room_costs_little_and_gets_all(
+    loaded: Proxy, gateway: str
+) -> None:
+    body = queue_long_stream(gateway)
+    before = resident_mib(loaded)
+    with a_stream_without_room(loaded) as (secure, connection):
+        read_for(secure, connection, 2.5)
+        assert resident_mib(loaded) - before < 20
+        connection.increment_flow_control_window(2**30)
+        connection.increment_flow_control_window(2**30, 1)
+        secure.sendall(connection.data_to_send())
+        text = read_for(secure, connection, 20)
+    assert len(text) > len(body) - 70_000  # the rest came before there was room
     assert text.endswith(b"data: [DONE]\n\n")
+
+
+@contextlib.contextmanager
+def a_stream_without_room(
+    proxy: Proxy,
+) -> Iterator[tuple[ssl.SSLSocket, h2.connection.H2Connection]]:
+    """A call for a stream by an HTTP/2 client whose window is what it is at first: 64 KiB."""
+    trust = ssl.create_default_context(cafile=proxy.certificate)
+    trust.set_alpn_protocols(["h2"])
+    with (
+        socket.create_connection(("127.0.0.1", proxy.port), 10) as plain,
+        trust.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        connection = h2.connection.H2Connection()
+        connection.initiate_connection()
+        call = json.dumps({**CALL, "stream": True}).encode()
+        head = [
+            *((":method", "POST"), (":scheme", "https"), (":authority", f"localhost:{proxy.port}")),
+            *((":path", "/v1/chat/completions"), ("authorization", f"Bearer {APP_KEY}")),
+        ]
+        connection.send_headers(1, head)
+        connection.send_data(1, call, end_stream=True)
+        secure.sendall(connection.data_to_send())
+        yield secure, connection
+
+
+def read_for(
+    secure: ssl.SSLSocket, connection: h2.connection.H2Connection, seconds: float
+) -> bytes:
+    """What comes of the stream until it ends, or in so many seconds."""
+    ends, text = time.monotonic() + seconds, bytearray()
+    while (left := ends - time.monotonic()) > 0:
+        secure.settimeout(left)
+        try:
+            data = secure.recv(1_048_576)
+        except TimeoutError:
+            break
+        for event in connection.receive_data(data):
+            if isinstance(event, h2.events.DataReceived):
+                text += event.data or b""
+            if isinstance(event, h2.events.StreamEnded):
+                return bytes(text)
+        secure.sendall(connection.data_to_send())
+    return bytes(text)
 
 
 def test_an_answer_that_is_too_long_to_look_at_passes(loaded: Proxy, gateway: str) -> None:
