@@ -18,10 +18,10 @@ call may go before the one that claims its scope
   it would go in time, if nothing else changes, it still must: no small call costs a large one its
   turn, which would be the last in line again when it comes back.
 
-So small calls flow while a large one waits, and a large one waits for a bounded amount.
-Calls of the same scopes whose sizes are alike (within a factor of two) keep their order among
-themselves: such a lane is looked at by its first alone. So a step costs as much as there are
-lanes, some twenty, and not as there are calls.
+So small calls flow while a large one waits, and a large one waits for a bounded amount. Calls with
+the same scopes whose sizes are alike (within a factor of two) keep their order among themselves:
+such a lane is looked at by its first alone. So a step costs as much as there are sizes and scopes
+among those who wait, and not as there are calls.
 """
 
 import heapq
@@ -122,7 +122,12 @@ class Line:
 
     def heads(self) -> Iterator[Ticket]:
         """Yield the first of each lane, in order; when it is taken out, the lane's next as well."""
+        first = self.first
+        if first is None:
+            return
+        yield first  # the lanes need not be sorted where one look is enough
         heads = [(next(iter(lane)), key) for key, lane in self._lanes.items()]
+        heads = [head for head in heads if head[0] != first.place]
         heapq.heapify(heads)
         while heads:
             place, key = heads[0]
@@ -184,7 +189,10 @@ class _Caller:
 class _Walk:
     """One pass over the lanes, in the order in which their first ones came.
 
-    Who goes on only takes room away, so nobody who was passed over need be looked at again.
+    Who goes on only takes room away, so nobody who was passed over need be looked at again. Nor
+    need anybody who asks for no less than one whom the account alone keeps out: what keeps that one
+    out, and until when, keeps out the other, at least as long. That is what keeps a walk short
+    where there are many lanes.
     """
 
     def __init__(self, line: Line, allowances: Allowances, now: float) -> None:
@@ -192,9 +200,13 @@ class _Walk:
         self._allowances = allowances
         self._now = now
         self._claims: dict[AccountLimiter, _Caller] = {}
+        self._dues: dict[_Caller, float | None] = {}  # of those who claim, till somebody goes
         self.ended: list[Ended] = []
         self.moments: list[float] = []  # at which somebody may go, or a claim ends
+        self._most: float = math.inf  # who asks for as many tokens or more is kept out
         for ticket in line.heads():
+            if ticket.tokens >= self._most:
+                continue
             limiters = allowances.limiters(ticket.scopes)
             self._look_at(_Caller(ticket, limiters))
             if self._is_closed(limiters[0]):
@@ -216,6 +228,9 @@ class _Walk:
             self.moments.append(moment)
         if due is None or due > self._now:
             self._claim(caller)
+        account, *below = caller.limiters
+        if account in self._claims and self._claims.keys().isdisjoint(below):
+            self._most = ticket.tokens
 
     def _before(self, caller: _Caller) -> list[_Caller]:
         """Those that claim a scope of the caller's."""
@@ -224,7 +239,7 @@ class _Walk:
 
     def _may_pass_at(self, caller: _Caller, first: _Caller) -> float | None:
         """Return from when on a caller may go before one that claims a scope of its own."""
-        due, later = first.due(self._now), first.due_after(caller, self._now)
+        due, later = self._due(first), first.due_after(caller, self._now)
         if _is_by(later, due):
             return -math.inf
         deadline = first.ticket.deadline
@@ -234,10 +249,16 @@ class _Walk:
         room = first.ticket.overtaken_by + 2 * caller.ticket.tokens
         return next_admission(shared, room, self._now, calls=2)
 
+    def _due(self, first: _Caller) -> float | None:
+        if first not in self._dues:
+            self._dues[first] = first.due(self._now)
+        return self._dues[first]
+
     def _let_go(self, caller: _Caller) -> None:
         for first in self._before(caller):
-            if not _is_by(first.due_after(caller, self._now), first.due(self._now)):
+            if not _is_by(first.due_after(caller, self._now), self._due(first)):
                 first.ticket.overtaken_by += caller.ticket.tokens
+        self._dues.clear()
         ticket = caller.ticket
         self._end(ticket, self._allowances.take(ticket.scopes, ticket.tokens, self._now))
 
