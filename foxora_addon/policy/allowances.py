@@ -21,7 +21,7 @@ from foxora_addon.policy.plans import UNLIMITED
 from foxora_addon.policy.scopes import Refusal, Scope
 
 # How much of all scopes each `forget_idle` looks at. Called once a second, it drops what is idle
-# half a minute later at most, for some 0.5 ms a second with 10^5 scopes.
+# half a minute later at most, for some 3 ms a second with 10^5 scopes.
 _SWEEPS: Final = 30
 _FEWEST_SWEPT: Final = 64
 

@@ -249,9 +249,10 @@ class AccountLimiter:
         )
 
     def _advance(self, now: float) -> float:
-        self._now = max(self._now, now)
-        self._requests.expire(self._now)
-        self._tokens.expire(self._now)
+        if now > self._now:
+            self._now = now
+            self._requests.expire(now)
+            self._tokens.expire(now)
         return self._now
 
     def _barriers(self, tokens: int, calls: int, now: float) -> tuple[Barrier | None, ...]:
