@@ -56,7 +56,8 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         gateway=gateway,
         redactor=Redactor(
             (account.key.get_secret_value() for account in config.accounts),
-            by_looks="secrets" in config.audit.redact,
+            presets=config.audit.redact,
+            patterns=tuple(config.audit.patterns.items()),
         ),
         ceilings={account.name: _ceilings_of(account) for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,

@@ -12,9 +12,14 @@ from foxora_addon.audit.chain import seal
 from foxora_addon.audit.record import VERSION
 
 _OURS: Final = frozenset(
-    {"event", "exchange", "operation", "outcome", "source", "body_encoding", "body_sha256", "usage"}
+    {
+        *("event", "exchange", "account", "operation", "decision", "outcome", "source"),
+        *("body_encoding", "body_sha256", "usage"),
+    }
 )
 """Members whose values are words or numbers of our own, which no client can choose."""
+
+_OURS_WITHIN: Final = {"client": frozenset({"address", "key"}), "http": frozenset({"version"})}
 
 
 def line_of(  # what a line has besides the record's own members
@@ -45,18 +50,29 @@ def line_of(  # what a line has besides the record's own members
 
 def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
     """The members with their texts redacted; of the names, only those in a folded message."""
-    return {
-        name: value if name in _OURS else _texts_scrubbed(value, scrub, names=name == "message")
-        for name, value in fields.items()
-    }
+    found = dict(fields)
+    for name, value in fields.items():
+        if name in _OURS:
+            continue
+        if isinstance(value, str):
+            found[name] = scrub(value)
+        elif isinstance(value, Mapping | list):
+            found[name] = _texts_scrubbed(
+                value, scrub, _OURS_WITHIN.get(name, frozenset()), names=name == "message"
+            )
+    return found
 
 
-def _texts_scrubbed(value: Any, scrub: Callable[[str], str], *, names: bool) -> Any:
+def _texts_scrubbed(
+    value: Any, scrub: Callable[[str], str], ours: frozenset[str] = frozenset(), *, names: bool
+) -> Any:
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, Mapping):
         return {
-            scrub(name) if names else name: _texts_scrubbed(item, scrub, names=names)
+            scrub(name) if names else name: item
+            if name in ours
+            else _texts_scrubbed(item, scrub, names=names)
             for name, item in value.items()
         }
     if isinstance(value, list):

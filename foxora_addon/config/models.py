@@ -4,6 +4,7 @@ It decides what a value may be and which values go together. Where they come fro
 business.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -17,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from foxora_addon.audit.looks import compiled
 from foxora_addon.config.accounts import Account, checked_accounts
 from foxora_addon.config.problems import Problem, described
 from foxora_addon.config.references import Sources, path_of
@@ -73,8 +75,14 @@ def _model_name(text: str) -> str:
     return text
 
 
+def _pattern_that_compiles(text: str) -> str:
+    compiled(text)
+    return text
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(gt=0)]
+OwnPattern = Annotated[str, AfterValidator(_pattern_that_compiles)]
 ModelName = Annotated[str, AfterValidator(_model_name)]
 
 
@@ -151,12 +159,24 @@ class Audit(Section):
     max_body_bytes: Bytes = 1_048_576
     sync: Literal["none", "interval", "each"] = "interval"
     on_failure: Literal["refuse", "allow"] = "refuse"
-    redact: tuple[Literal["secrets"], ...] = ("secrets",)
+    redact: tuple[Literal["secrets", "pii"], ...] = ("secrets",)
+    patterns: Mapping[str, OwnPattern] = Field(default_factory=dict)
     rotate_bytes: Annotated[int, Field(ge=65_536)] | None = None
     rotate_seconds: Annotated[float, Field(ge=1)] | None = None
     compress: Literal["zstd", "none"] = "zstd"
     keep_segments: Annotated[int, Field(ge=0)] | None = None
     keep_days: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("patterns")
+    @classmethod
+    def _have_plain_names(cls, patterns: Mapping[str, str]) -> Mapping[str, str]:
+        for name in patterns:
+            if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name) is None:
+                raise Problem(
+                    f"{described(name)} can't be a pattern's name; use up to 40 letters, digits, "
+                    "dots, dashes and underscores"
+                )
+        return patterns
 
     @field_validator("path", mode="before")
     @classmethod
