@@ -13,7 +13,7 @@ from foxora_addon.audit.record import VERSION
 
 _OURS: Final = frozenset(
     {
-        *("event", "exchange", "account", "operation", "decision", "outcome", "source"),
+        *("event", "exchange", "account", "level", "operation", "decision", "outcome", "source"),
         *("body_encoding", "body_sha256", "usage"),
     }
 )

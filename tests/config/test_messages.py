@@ -66,6 +66,10 @@ MISTAKES = [
         "2: audit.patterns.back: the given text is no pattern of RE2: invalid escape sequence: \\1",
     ),
     (
+        "audit:\n  operations: {embedings: minimal}",
+        "2: audit.operations: 'embedings' is no operation; did you mean 'embeddings'?",
+    ),
+    (
         "audit:\n  patterns: {'a b': x}",
         "2: audit.patterns: 'a b' can't be a pattern's name; use up to 40 letters, digits, dots, "
         "dashes and underscores",
