@@ -182,7 +182,12 @@ class Pipeline:
         exchange.waiting_since = now
         written = self._write(exchange, request_fields(exchange, kept))
         exchange.is_recorded = written != "lost"
-        if written != "safe" and exchange.refusal is None and self.rules.needs_record:
+        if written != "safe":
+            self.not_kept(exchange)
+
+    def not_kept(self, exchange: Exchange) -> None:
+        """Refuse a call whose record is not kept as configured, unless it may go unrecorded."""
+        if exchange.refusal is None and self.rules.needs_record:
             exchange.refusal = unavailable(
                 "The audit trail can't be written, so the call is not forwarded. Try again later."
             )

@@ -270,6 +270,17 @@ def test_a_call_that_cannot_be_recorded_is_refused() -> None:
     assert desk.trail.records == []
 
 
+def test_a_call_whose_record_turns_out_not_to_be_kept_is_refused_with_both_its_records() -> None:
+    desk = a_desk()
+    exchange = desk.admitted(encoded(CHAT))
+    desk.pipeline.not_kept(exchange)
+
+    assert exchange.refusal is not None
+    assert exchange.refusal.status == 503
+    desk.pipeline.refused(exchange, exchange.refusal, "refused", 101.0)
+    assert desk.response["outcome"] == "refused"
+
+
 def test_a_call_that_cannot_be_recorded_may_pass_where_that_is_allowed() -> None:
     desk = a_desk(needs_record=False)
     desk.trail.works = False

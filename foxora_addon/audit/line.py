@@ -11,6 +11,7 @@ from typing import Any, Final
 from foxora_addon.audit.chain import seal
 from foxora_addon.audit.record import VERSION
 
+_json_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OURS: Final = frozenset(
     {
         *("event", "exchange", "account", "level", "operation", "decision", "outcome", "source"),
@@ -43,8 +44,7 @@ def line_of(  # what a line has besides the record's own members
         **scrubbed(fields, scrub),
         "recovered": recovered or None,
     }
-    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
+    data = _json_of(record).encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
     return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
 
 
@@ -56,7 +56,7 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
             continue
         if isinstance(value, str):
             found[name] = scrub(value)
-        elif isinstance(value, Mapping | list):
+        elif value is not None and not isinstance(value, int | float):
             found[name] = _texts_scrubbed(
                 value, scrub, _OURS_WITHIN.get(name, frozenset()), names=name == "message"
             )
@@ -68,6 +68,8 @@ def _texts_scrubbed(
 ) -> Any:
     if isinstance(value, str):
         return scrub(value)
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, Mapping):
         return {
             scrub(name) if names else name: item
