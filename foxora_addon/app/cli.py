@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-FINDING = 1
-WRONG_USAGE = 2
+from foxora_addon.app import audit_cli
+from foxora_addon.app.words import FINDING, WRONG_USAGE, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,11 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         say(" ".join(error.format_message().split()))
         return WRONG_USAGE
-
-
-def say(words: str) -> None:
-    """One line of ours, on standard error."""
-    typer.echo(f"foxora-proxy: {words}", err=True)
 
 
 def command_line(*, is_rich: bool) -> typer.Typer:
@@ -54,7 +49,8 @@ def command_line(*, is_rich: bool) -> typer.Typer:
         app.command(help=help_of(command))(command)
     audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")
     audit.callback()(lambda: None)  # without one, typer would take the only command for the group
-    audit.command(help=help_of(verify))(verify)
+    for command in audit_cli.COMMANDS:
+        audit.command(help=help_of(command))(command)
     app.add_typer(audit, name="audit")
     return app
 
@@ -190,47 +186,3 @@ def script() -> int:
 
     typer.echo(SCRIPT)
     return 0
-
-
-def verify(
-    path: Annotated[
-        Path | None, typer.Argument(metavar="TRAIL", help="By default, the configured trail.")
-    ] = None,
-) -> int:
-    """Verify a trail: no record changed, left out, put in or moved.
-
-    The exit status is 1 if something is wrong, and the line says where.
-
-    \b
-    Examples:
-      foxora-proxy audit verify
-      foxora-proxy audit verify foxora-audit.jsonl
-    """
-    from foxora_addon.audit.reader import verify as verified
-
-    trail = path or _configured_trail()
-    try:
-        report = verified(trail)
-    except OSError as error:
-        say(f"{trail}: can't be read: {error.strerror}")
-        return FINDING
-    if report.problem is not None:
-        typer.echo(f"{trail}: {report.problem}")
-        return FINDING
-    typer.echo(f"{trail}: fine, {report.records} records of {report.exchanges} exchanges")
-    if report.torn_tail_bytes:
-        typer.echo(f"  the last line is torn ({report.torn_tail_bytes} bytes), as by a crash")
-    for exchange in report.open:
-        typer.echo(f"  open: {exchange}")
-    typer.echo(f"  head {report.head}")
-    return 0
-
-
-def _configured_trail() -> Path:
-    """The trail that `run` would write; its default where the configuration can't be read."""
-    from foxora_addon.config import ConfigError, load
-
-    try:
-        return load({}, os.environ, Path.cwd()).audit.path
-    except ConfigError:
-        return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")

@@ -25,10 +25,11 @@ from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
-from foxora_addon.policy.line import Called, Ticket
+from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
 from foxora_addon.policy.standing import Standings
+from foxora_addon.policy.turns import Called
 from foxora_addon.policy.waiting import Bounds, WaitingLines
 
 

@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import logging
 import os
+import signal
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -19,13 +20,13 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.audit.journal import Journal, TrailUnavailable
-from foxora_addon.config import Config, ConfigError, load, restart_needed
+from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import hold, listening
 from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
-from foxora_addon.proxy.trail import JournalTrail
+from foxora_addon.proxy.trail import JournalTrail, keeping_of
 from foxora_addon.rules import rules_of
 
 _log = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Foxora:
         self._is_running = True
         self.desk.open()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
+        self._heed_hangups()
         _log.info("foxora: %s", self._banner())
 
     def done(self) -> Awaitable[None] | None:
@@ -131,8 +133,7 @@ class Foxora:
     def _take(self, config: Config) -> None:
         """Put a configuration in force: all of it, or none."""
         if self._trail is None:
-            journal = Journal.open(config.audit.path, sync=config.audit.sync, wall_clock=time.time)
-            self._trail = JournalTrail(journal, config.audit.on_failure, time.monotonic)
+            self._trail = _opened(config.audit)
         if config.gateway.is_mock and self._mock_url is None:
             self._start_mock()
         rules = rules_of(config, listening.own_names(ctx.options), self._mock_url)
@@ -140,8 +141,7 @@ class Foxora:
             raise listening.Unusable(
                 f"the gateway {rules.gateway} is this proxy itself; set gateway.base_url"
             )
-        self._trail.on_failure = config.audit.on_failure
-        self._trail.journal.sync_policy = config.audit.sync
+        self._trail.take(config.audit)
         asking = Asking(str(rules.gateway), _trust(), config.limits.refresh_seconds)
         self.desk.take(rules, self._trail, self._listeners, asking)
         self._stamp = _stamp_of(config.file)
@@ -160,6 +160,15 @@ class Foxora:
         mock.start()
         self._mock, self._mock_url = mock, mock.base_url
 
+    def _heed_hangups(self) -> None:
+        """Reopen the trail at SIGHUP, as logrotate asks for; at a terminal it ends us, as ever."""
+        if not os.isatty(0) and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reopen)
+
+    def _reopen(self) -> None:
+        if self._trail is not None:
+            self._trail.reopen()
+
     async def _follow(self) -> None:
         """Take an edited configuration file live, and force records to the disk now and then."""
         while True:
@@ -171,7 +180,7 @@ class Foxora:
 
     def _tick(self) -> None:
         if self._trail is not None:
-            self._trail.journal.sync_if_due(time.monotonic())
+            self._trail.tend()
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
@@ -249,6 +258,21 @@ def _trust() -> Trust:
     """How the gateway proves itself to us: as it does to mitmproxy."""
     authorities: str | None = ctx.options.ssl_verify_upstream_trusted_ca
     return Trust(authorities, verifies=not ctx.options.ssl_insecure)
+
+
+def _opened(audit: Audit) -> JournalTrail:
+    """The trail, with the exchanges ended that a crash has left open in it."""
+    journal = Journal.open(
+        audit.path,
+        sync=audit.sync,
+        wall_clock=time.time,
+        keeping=keeping_of(audit),
+        say=lambda words: _log.warning("foxora: %s", words),
+    )
+    trail = JournalTrail(journal, audit.on_failure, time.monotonic)
+    if count := trail.end_left_open():
+        _log.warning("foxora: %d exchanges that a crash left open are on record as aborted", count)
+    return trail
 
 
 def _stamp_of(file: Path | None) -> tuple[int, int] | None:

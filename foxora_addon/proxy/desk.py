@@ -82,7 +82,7 @@ class FlowDesk:
         self._pipeline.take(rules, _now())
         self._listeners = listeners
         if self._admission is None:
-            self._admission = Admission(self._pipeline, _now)
+            self._admission = Admission(self._pipeline, trail, _now)
         self._admission.ask(asking)
 
     def open(self) -> None:
