@@ -374,6 +374,8 @@ class Pipeline:
             return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
         if exchange.call is None or not exchange.call.operation.answers_json:
             return None
+        if not _is_decodable(answer, self.rules.max_request_bytes):
+            return bad_gateway_answer("The gateway's answer is not encoded as it says. Try again.")
         flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT)
         if flaw is None:
             return None
@@ -468,6 +470,18 @@ class Pipeline:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
+
+
+def _is_decodable(answer: Answer, limit: int) -> bool:
+    """Whether the body is in the content encoding that it names, and not a bomb."""
+    encoding = answer.header("content-encoding")
+    if not encoding or not answer.body:
+        return True
+    try:
+        decoded(answer.body, encoding, limit)
+    except Undecodable:
+        return False
+    return True
 
 
 def _plain(body: bytes, encoding: str | None, limit: int) -> bytes:

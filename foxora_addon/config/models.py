@@ -134,10 +134,14 @@ class Intercept(Section):
 
 
 class Listen(Section):
-    """By which names the proxy may be called, and from which web origins, as browsers send."""
+    """By which names the proxy may be called, and from which web origins, as browsers send.
+
+    `grace_seconds` is how long open calls may take to finish once the program is told to end.
+    """
 
     names: tuple[Annotated[str, AfterValidator(_own_name_of)], ...] = ()
     origins: tuple[Annotated[str, AfterValidator(parse_origin)], ...] = ()
+    grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0
 
 
 class Models(Section):

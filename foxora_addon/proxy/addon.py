@@ -22,10 +22,11 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
-from foxora_addon.proxy import hold, listening
+from foxora_addon.proxy import draining, hold, host_pages, listening
 from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
+from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.trail import JournalTrail, keeping_of
 from foxora_addon.rules import rules_of
 
@@ -57,6 +58,7 @@ class Foxora:
         self._watch: asyncio.Task[None] | None = None
         self._stamp: tuple[int, int] | None = None
         self._is_running = False
+        self._is_unfit = False
         atexit.register(self._exit)
 
     # Life.
@@ -67,7 +69,11 @@ class Foxora:
             loader.add_option(option, str, "", text)
         if not ctx.options.has_changed("connection_strategy"):
             ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
-        if why := hold.install(self.desk):
+        why = hold.install(self.desk) or flaw_of_hold(ctx.options)
+        host_pages.replace(all_of_them=why is not None)
+        if why:
+            self._is_unfit = True
+            self.desk.close("this release of mitmproxy can't be used with it")
             _log.error("foxora: this mitmproxy can't be used, nothing is forwarded: %s", why)
 
     def configure(self, updated: set[str]) -> None:
@@ -88,7 +94,8 @@ class Foxora:
             return
         listening.bind_to_loopback(ctx.options)
         self._is_running = True
-        self.desk.open()
+        if not self._is_unfit:
+            self.desk.open()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
         self._heed_hangups()
         _log.info("foxora: %s", self._banner())
@@ -103,7 +110,13 @@ class Foxora:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        return None
+        return self._drained() if draining.is_ending() else None
+
+    async def _drained(self) -> None:
+        """Let the open calls finish, and end those that do not."""
+        grace = self._config.listen.grace_seconds if self._config else 0.0
+        await draining.finished_or_hurried(self.desk.all_ended(), grace)
+        await self.desk.end_all()
 
     def _exit(self) -> None:
         """The last moment: what is still open ends as aborted."""

@@ -60,6 +60,8 @@ class FlowDesk:
         # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
         self._failures: MutableMapping[str, failures.Worded] = TTLCache(_MOST_FAILURES, ttl=60)
         self._failed_ids: MutableMapping[str, _Failed] = TTLCache(_MOST_FAILURES, ttl=60)
+        self._idle: asyncio.Event | None = None
+        self._is_ending = False
         self._deadlines = Deadlines(_now, self._late)
         self._connecting = Connecting()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -95,6 +97,21 @@ class FlowDesk:
         if self._admission is not None:
             self._admission.close()
 
+    async def all_ended(self) -> None:
+        """Wait until no exchange is open."""
+        if self._open:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    async def end_all(self) -> None:
+        """Tell whoever still waits for an answer that none will come: the program ends."""
+        self._is_ending = True
+        for flow_id, flow in list(self._flows.items()):
+            handler = handler_of(flow.client_conn)
+            if handler is not None:
+                self._failures[flow_id] = failures.ABORTED
+                await hold.give_up(flow, handler)
+
     def abort_all(self) -> None:
         """End whatever is open: the program does."""
         for flow_id in list(self._open):
@@ -102,7 +119,7 @@ class FlowDesk:
 
     def client_left(self, client: Client) -> None:
         """End what is still open on a client's connection, by whomever it was closed."""
-        outcome: Outcome = "client_disconnected" if self._closed is None else "aborted"
+        outcome: Outcome = "aborted" if self._is_ending else "client_disconnected"
         self._seen.discard(client.id)
         for flow_id in [i for i, f in self._flows.items() if f.client_conn.id == client.id]:
             self._lose(flow_id, outcome)
@@ -341,7 +358,7 @@ class FlowDesk:
         pipeline: Pipeline,
     ) -> None:
         worded = self._worded(flow, failure)
-        if self._closed is not None and exchange.was_sent:
+        if self._is_ending and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failures[flow.id] = worded
         responses.end_failed(flow, exchange, worded, pipeline, _now())
@@ -451,6 +468,8 @@ class FlowDesk:
         self._deadlines.forget(flow_id)
         exchange = self._open.pop(flow_id, None)
         self._flows.pop(flow_id, None)
+        if not self._open and self._idle is not None:
+            self._idle.set()
         if exchange is not None and self._admission is not None:
             self._admission.left(exchange)
         if not keep_failure:

@@ -17,6 +17,7 @@ from foxora_addon.api.errors import (
     internal_error,
     invalid_request,
     request_too_large,
+    unavailable,
 )
 from foxora_addon.exchange import Outcome
 from foxora_addon.proxy.hold import ErrorCode, Failure
@@ -26,6 +27,9 @@ INTERNAL: Final = internal_error()
 
 LEFT: Final = client_disconnected()
 """What stands on record of a call whose client left before it was decided on."""
+
+
+_SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,9 @@ class Worded:
     error: ApiError | None
     is_late: bool = False
 
+
+ABORTED: Final = Worded("aborted", unavailable(_SHUT_DOWN))
+"""It is us who end the exchange."""
 
 # The first pattern that fits mitmproxy's or the operating system's words; the message may use
 # {gateway}. `should_retry` False: trying again can't help until somebody changes something.
@@ -149,7 +156,7 @@ def _connect_failure(message: str, gateway: str) -> Worded:
 
 def _broken_answer(message: str) -> Worded:
     """The connection was there, and the answer did not come, or not whole."""
-    if "closed connection" in message:
-        text = "The gateway closed the connection before it answered. Try again."
+    if "closed" in message or "reset by" in message:
+        text = "The gateway ended the connection before it had answered. Try again."
         return Worded("gateway_unreachable", gateway_unreachable(text))
     return _BAD_ANSWER

@@ -7,12 +7,13 @@ server and to the client passes through a `Desk`, which sees each flow before an
 the key on the copy that is sent, words the failures, and may have a request sent again. This
 module decides nothing itself.
 
-`install` checks first that the names are there and behave; where they don't, nothing can be sent,
-because only the wrap can put a key on: the addon then refuses all calls.
+`install` checks first that the names are there, and `hold_check` that they behave; where they
+don't, nothing can be sent, since only the wrap can put a key on: the addon then refuses all calls.
 """
 
 import inspect
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import Any, Final, Protocol
@@ -128,6 +129,17 @@ def install(desk: Desk) -> str | None:
         http_layers.HttpStream.handle_event = _handle_event_at_once  # type: ignore[method-assign,assignment]
     _desk = desk
     return None
+
+
+@contextmanager
+def in_place(desk: Desk) -> Iterator[None]:
+    """Another desk for a moment, in which nothing else runs."""
+    global _desk  # noqa: PLW0603  # as above
+    before, _desk = _desk, desk
+    try:
+        yield
+    finally:
+        _desk = before
 
 
 def _unfit() -> str | None:
