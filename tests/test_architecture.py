@@ -12,6 +12,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 PURE = [
     *sorted((PACKAGE / "api").rglob("*.py")),
     *sorted((PACKAGE / "policy").rglob("*.py")),
+    *sorted((PACKAGE / "reading").rglob("*.py")),
     *(PACKAGE / name for name in ("exchange.py", "pipeline.py")),
     *(PACKAGE / "audit" / name for name in ("record.py", "redaction.py", "chain.py")),
 ]

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from foxora_addon.app import reading_cli
 from foxora_addon.app.words import FINDING, say
 
 
@@ -58,5 +59,5 @@ def configured_trail() -> Path:
         return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")
 
 
-COMMANDS: Final[tuple[Callable[..., Any], ...]] = (verify,)
+COMMANDS: Final[tuple[Callable[..., Any], ...]] = (verify, *reading_cli.COMMANDS)
 """In the order of the help."""
