@@ -125,7 +125,9 @@ class ResponseRecord(_Record, Body):
     status: int | None = Field(description="HTTP status that the client got; null if it got none.")
     outcome: Outcome = Field(description="What became of it.")
     source: Source = Field(description="Who answered, or failed to.")
-    duration_ms: float = Field(description="From the request's head to the end.")
+    duration_ms: float | None = Field(
+        description="From the request's head to the end; null where a crash cut it off."
+    )
     first_byte_ms: float | None = Field(description="From the request's head to the first byte.")
     model: str | None = Field(description="The model that answered, as the answer names it.")
     response_id: str | None = Field(description="The answer's own id.")
@@ -245,6 +247,33 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "message": message,
         "chunks": chunks,
         **body,
+    }
+
+
+def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
+    """The response record of an exchange that a crash cut off, written at the next start.
+
+    What the client got, and how long it took, went with the program.
+    """
+    return {
+        "event": "response",
+        "exchange": exchange_id,
+        "account": account,
+        "status": None,
+        "outcome": "aborted",
+        "source": "addon",
+        "duration_ms": None,
+        "first_byte_ms": None,
+        "model": None,
+        "response_id": None,
+        "finish_reasons": [],
+        "usage": None,
+        "cost_usd": None,
+        "error": None,
+        "gateway_request_id": None,
+        "message": None,
+        "chunks": None,
+        **body_fields(None, 0),
     }
 
 

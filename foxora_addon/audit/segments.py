@@ -72,6 +72,29 @@ def lines_of(path: Path) -> Iterator[tuple[Path, int, bytes]]:
             yield from _numbered(path, _plain(active, path.suffix))
 
 
+def lines_after(path: Path, first: int, offset: int) -> Iterator[tuple[Path, int, bytes]]:
+    """As `lines_of`, from the file on that begins with the record `first`, there from a byte on.
+
+    The numbers of the first file's lines are then counted from that byte. Nothing where the trail
+    has no such file, and all of the trail where `first` is 0.
+    """
+    for segment in segments_of(path):
+        begins = _first_of(segment, path) or first
+        if begins >= first:
+            with _opened(segment) as stream:
+                if begins == first:
+                    _skip(stream, offset)
+                yield from _numbered(segment, stream)
+
+
+def _skip(stream: io.BufferedIOBase, count: int) -> None:
+    if stream.seekable() and not isinstance(stream, gzip.GzipFile):
+        stream.seek(count)
+        return
+    while count > 0 and (piece := stream.read(min(count, 1 << 20))):
+        count -= len(piece)
+
+
 def first_seq_of(path: Path) -> int | None:
     """The `seq` of the record that a file begins with; None if it begins with none."""
     with _opened(path) as stream:

@@ -152,6 +152,11 @@ class Audit(Section):
     sync: Literal["none", "interval", "each"] = "interval"
     on_failure: Literal["refuse", "allow"] = "refuse"
     redact: tuple[Literal["secrets"], ...] = ("secrets",)
+    rotate_bytes: Annotated[int, Field(ge=65_536)] | None = None
+    rotate_seconds: Annotated[float, Field(ge=1)] | None = None
+    compress: Literal["zstd", "none"] = "zstd"
+    keep_segments: Annotated[int, Field(ge=0)] | None = None
+    keep_days: Annotated[float, Field(gt=0)] | None = None
 
     @field_validator("path", mode="before")
     @classmethod

@@ -18,11 +18,11 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
 
 from foxora_addon.audit.journal import Journal, TrailUnavailable
-from foxora_addon.config import Config, ConfigError, load, restart_needed
+from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.proxy import hold, listening
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
-from foxora_addon.proxy.trail import JournalTrail
+from foxora_addon.proxy.trail import JournalTrail, keeping_of
 from foxora_addon.rules import rules_of
 
 _log = logging.getLogger(__name__)
@@ -128,8 +128,7 @@ class Foxora:
     def _take(self, config: Config) -> None:
         """Put a configuration in force: all of it, or none."""
         if self._trail is None:
-            journal = Journal.open(config.audit.path, sync=config.audit.sync, wall_clock=time.time)
-            self._trail = JournalTrail(journal, config.audit.on_failure, time.monotonic)
+            self._trail = _opened(config.audit)
         if config.gateway.is_mock and self._mock_url is None:
             self._start_mock()
         rules = rules_of(config, listening.own_names(ctx.options), self._mock_url)
@@ -137,8 +136,7 @@ class Foxora:
             raise listening.Unusable(
                 f"the gateway {rules.gateway} is this proxy itself; set gateway.base_url"
             )
-        self._trail.on_failure = config.audit.on_failure
-        self._trail.journal.sync_policy = config.audit.sync
+        self._trail.take(config.audit)
         self.desk.take(rules, self._trail, self._listeners)
         self._stamp = _stamp_of(config.file)
         for warning in config.warnings if config != self._config else ():
@@ -167,7 +165,7 @@ class Foxora:
 
     def _tick(self) -> None:
         if self._trail is not None:
-            self._trail.journal.sync_if_due(time.monotonic())
+            self._trail.tend()
         if self._config is not None:
             self.desk.end_overdue(self._config.gateway)
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
@@ -217,6 +215,21 @@ class Foxora:
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
         self.desk.client_left(client)
+
+
+def _opened(audit: Audit) -> JournalTrail:
+    """The trail, with the exchanges ended that a crash has left open in it."""
+    journal = Journal.open(
+        audit.path,
+        sync=audit.sync,
+        wall_clock=time.time,
+        keeping=keeping_of(audit),
+        say=lambda words: _log.warning("foxora: %s", words),
+    )
+    trail = JournalTrail(journal, audit.on_failure, time.monotonic)
+    if count := trail.end_left_open():
+        _log.warning("foxora: %d exchanges that a crash left open are on record as aborted", count)
+    return trail
 
 
 def _stamp_of(file: Path | None) -> tuple[int, int] | None:
