@@ -93,8 +93,12 @@ def _type_of(body: bytes) -> str | None:
 
 def parse_proxy(url: str) -> SplitResult:
     """The proxy's address. Raises ValueError with words."""
-    parts = urlsplit(url if "://" in url else f"http://{url}")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or (parts.port or 1) < 1:
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        is_fine = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+    except ValueError:
+        is_fine = False
+    if not is_fine:
         raise ValueError(f"'{url}' is no proxy: give a URL such as http://127.0.0.1:8080")
     return parts
 

@@ -3,6 +3,7 @@
 import sys
 from collections import deque
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -31,18 +32,25 @@ def show_tail(
 ) -> int:
     """Print the last exchanges that are wanted; then follow the trail until interrupted."""
     show = _printer(as_json=as_json)
+    # Opened first, so that what is written while the end is looked up is not missed.
     follower = Follower(path, record_of if filters.grep else light_record_of, say)
-    last = _glance(path, filters, count) or _whole_reading(path, filters, count)
-    for recorded in last.shown(count):
-        show(recorded)
-    if follows:
-        sys.stdout.flush()
-        follower.seen = last.seen
-        for record in follower.records():
-            if (ended := last.take(record)) is not None:
-                show(ended)
-                sys.stdout.flush()
+    with closing(follower):
+        last = _glance(path, filters, count) or _whole_reading(path, filters, count)
+        for recorded in last.shown(count):
+            show(recorded)
+        if follows:
+            follower.seen = last.seen
+            _follow(follower, last, show)
     return 0
+
+
+def _follow(follower: Follower, last: "_Last", show: Callable[[Recorded], None]) -> None:
+    sys.stdout.flush()
+    for record in follower.records():
+        ended = last.take(record)
+        if ended is not None:
+            show(ended)
+            sys.stdout.flush()
 
 
 class _Last:

@@ -44,7 +44,7 @@ class TrailReading:
                     unsaid = 0
 
     def records(self, *, is_light: bool = True) -> Iterator[Record]:
-        """All records in their order; light ones may lack body and message."""
+        """All records in their order; light ones may lack the body."""
         read = light_record_of if is_light else record_of
         for segment, number, line in self.lines():
             record = read(line)

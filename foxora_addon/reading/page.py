@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 def page_of(recorded: Recorded) -> Iterator[Line]:
     """The whole page of one exchange."""
-    yield Line("heading", recorded.id)
+    yield Line("heading", one_line(recorded.id))
     for turn in asked(recorded):
         yield from lines_of_turn(turn)
     answers = answered(recorded)
@@ -48,7 +48,7 @@ def page_of(recorded: Recorded) -> Iterator[Line]:
 def lines_of_turn(turn: Turn, suffix: str = "") -> Iterator[Line]:
     """A turn: its role, then its parts, indented."""
     yield Line("text")
-    yield Line("role", f"{visible(turn.role)}{suffix}")
+    yield Line("role", f"{one_line(turn.role)}{suffix}")
     for part in turn.parts:
         yield from _lines_of_part(part)
 
@@ -60,7 +60,7 @@ def _are_choices(answers: list[Turn]) -> bool:
 
 def _lines_of_part(part: Part) -> Iterator[Line]:
     lines = visible(part.text).split("\n") or [""]
-    name = visible(part.name or "")
+    name = one_line(part.name) if part.name else ""
     if part.kind == "call":
         yield from _labelled("call", f"calls {name}", lines)
     elif part.kind == "result":

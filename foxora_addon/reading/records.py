@@ -14,8 +14,6 @@ type Loads = Callable[[bytes], Any]
 _BODY: Final = b',"body":"'
 _BODY_END: Final = b'","body_encoding":"'
 _MESSAGE: Final = b',"message":{'
-_MESSAGE_END: Final = b',"chunks":'
-_BEFORE_MESSAGE: Final = b',"gateway_request_id":'
 
 
 def _standard_loads(data: bytes) -> Any:
@@ -40,12 +38,13 @@ def record_of(line: bytes) -> Record | None:
 
 
 def light_record_of(line: bytes) -> Record | None:
-    """The same, where `body` and `message` may have been left out: they are most of a line.
+    """The same, where `body` may have been left out: it is most of a line.
 
-    Quotes inside a JSON text are escaped, so what is looked for can't stand inside of one. In a
-    folded message it can, as a member of its own; what is then left is no JSON, and is read whole.
+    Quotes inside a JSON text are escaped, so what is looked for can't stand inside of one. If it
+    is a member of something deeper, what is left lacks an end, is no JSON, and is read whole;
+    a folded message, which may hold anything, is not cut at all.
     """
-    short = _without_message(_without_body(line))
+    short = line if _MESSAGE in line else _without_body(line)
     return _read(line) if short is line else _read(short) or _read(line)
 
 
@@ -53,12 +52,6 @@ def _without_body(line: bytes) -> bytes:
     end = line.rfind(_BODY_END)
     start = line.find(_BODY, 0, end) if end > 0 else -1
     return line if start < 0 else line[: start + len(_BODY)] + line[end:]
-
-
-def _without_message(line: bytes) -> bytes:
-    start = line.find(_MESSAGE, max(line.find(_BEFORE_MESSAGE), 0))
-    end = line.find(_MESSAGE_END, start) if start > 0 else -1
-    return line if end < 0 else b"".join((line[:start], b',"message":null', line[end:]))
 
 
 def _read(line: bytes) -> Record | None:

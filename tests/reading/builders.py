@@ -45,9 +45,8 @@ def a_refusal(exchange: str = "ex_1", *, at: float = 0.0, **more: Any) -> tuple[
         "message": "Account 'acme' is at its limit.",
         "param": None,
     }
-    response = a_response(
-        exchange, at=at + 0.001, status=429, outcome="refused", usage=None, error=error
-    )
+    ending = {"status": 429, "outcome": "refused", "usage": None, "error": error}
+    response = a_response(exchange, at=at + 0.001, body={"error": error}, **ending)
     return a_request(exchange, at=at, decision=decision, **more), response
 
 
