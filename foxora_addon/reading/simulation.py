@@ -47,6 +47,7 @@ class Lane:
         self._queue: deque[_Call] = deque()
         self._calls: dict[str, _Call] = {}
         self._endings: list[tuple[float, int, _Call]] = []
+        self._opening: float | None = None
         self._now = -math.inf
         self._given = 0
 
@@ -101,15 +102,19 @@ class Lane:
         return self._now
 
     def _next_opening(self) -> float:
+        """When the first in the queue may pass; it stays so until a call passes or ends."""
         if not self._queue:
             return math.inf
-        opening = self._limiter.next_admission(self._queue[0].tokens, self._now)
-        return math.inf if opening is None else max(opening, self._now)
+        if self._opening is None:
+            opening = self._limiter.next_admission(self._queue[0].tokens, self._now)
+            self._opening = math.inf if opening is None else opening
+        return max(self._opening, self._now)
 
     def _deadline(self) -> float:
         return self._queue[0].arrival.arrived_at + self._longest_wait if self._queue else math.inf
 
     def _admit(self, call: _Call, now: float) -> None:
+        self._opening = None
         call.reservation = self._limiter.admit(call.tokens, now)
         self._limiter.mark_sent(call.reservation, now)
         call.admitted_at = now
@@ -128,12 +133,14 @@ class Lane:
             heapq.heappush(self._endings, (call.admitted_at + call.lasts, self._given, call))
 
     def _settle(self, call: _Call) -> None:
+        self._opening = None
         self._calls.pop(call.arrival.exchange, None)
         if call.reservation is not None:
             used = call.tokens if call.used is None else call.used
             self._limiter.settle(call.reservation, used, self._now)
 
     def _give_up(self, call: _Call) -> None:
+        self._opening = None
         self._calls.pop(call.arrival.exchange, None)
         self.refused["waiting"] += 1
 
