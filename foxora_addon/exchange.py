@@ -19,6 +19,7 @@ from foxora_addon.api.errors import ApiError
 
 if TYPE_CHECKING:
     from foxora_addon.config import Account
+    from foxora_addon.config.accounts import Level
     from foxora_addon.observation import Observation
     from foxora_addon.policy.limits import Reservation
     from foxora_addon.policy.recognise import Recognised
@@ -83,9 +84,9 @@ class Exchange:
     """From request to record. Times are seconds of the monotonic clock.
 
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
-    must know; neither is shown. `refusal` is set as soon as the call is refused. `is_recorded`:
-    its request record is in the trail, so a response record must follow. `waiting_since`: when what
-    is waited for now began, or went on.
+    must know; neither is shown. `level` is how much of it is kept on record. `refusal` is set as
+    soon as the call is refused. `is_recorded`: its request record is in the trail, so a response
+    record must follow. `waiting_since`: when what is waited for now began, or went on.
     """
 
     id: str
@@ -96,6 +97,9 @@ class Exchange:
     account: "Account | None" = None
     credential: str | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    level: "Level" = "full"
+    tags: tuple[str, ...] = ()
+    traceparent: str | None = None
     refusal: ApiError | None = None
     gateway_url: str | None = None
     model: str | None = None

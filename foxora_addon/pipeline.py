@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
+from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.errors import (
     ApiError,
     Source,
@@ -23,10 +24,11 @@ from foxora_addon.api.errors import (
 )
 from foxora_addon.api.usage import Usage
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
-from foxora_addon.audit.record import body_fields, request_fields, response_fields
+from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.allowances import Allowances, estimated_tokens
+from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
 from foxora_addon.policy.validation import read_call
@@ -106,9 +108,11 @@ class Pipeline:
         exchange = self._open(arrival, cleaned, now)
         if isinstance(found, ApiError):
             exchange.refusal = found
+            self._choose_level(exchange, arrival, cleaned)
             return Rewritten(exchange, cleaned.fields, self._scrub(exchange, cleaned.target))
         exchange.call = found
         self._resolve(exchange, found, cleaned)
+        self._choose_level(exchange, arrival, cleaned)
         target = gateway_path(self.rules.gateway, found.path, cleaned.target.partition("?")[2])
         exchange.gateway_url = gateway_origin(self.rules.gateway) + target
         if cleaned.repeats_key(target):
@@ -130,7 +134,23 @@ class Pipeline:
             retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
         )
         line = RequestLine(arrival.head.method, arrival.url, arrival.version)
-        return Exchange(self._new_id(), now, client, line, secrets=cleaned.secrets)
+        exchange = Exchange(self._new_id(), now, client, line, secrets=cleaned.secrets)
+        exchange.tags = tags_of(_text(values.get(b"x-foxora-tag")))
+        exchange.traceparent = traceparent_of(_text(values.get(b"traceparent")))
+        return exchange
+
+    def _choose_level(self, exchange: Exchange, arrival: Arrival, cleaned: Cleaned) -> None:
+        """How much of it is kept. Until that is known a refused call is kept at the least."""
+        account = exchange.account.name if exchange.account else None
+        operation = exchange.call.operation.name if exchange.call else OTHER.name
+        given = self.rules.levels.level_of(account, operation, cleaned.key, arrival.address)
+        header = next((v for n, v in arrival.fields if n.lower() == b"x-foxora-audit"), None)
+        asked = asked_level(_text(header), given)
+        if isinstance(asked, ApiError):
+            exchange.level = "minimal"
+            exchange.refusal = exchange.refusal or asked
+        else:
+            exchange.level = asked
 
     def _resolve(self, exchange: Exchange, call: Recognised, cleaned: Cleaned) -> None:
         """Find who pays. A preflight carries no key by definition, and is sent without one."""
@@ -157,12 +177,17 @@ class Pipeline:
             exchange.refusal = self._read(exchange, body, encoding)
         if exchange.refusal is None:
             exchange.refusal = self._reserve(exchange, now)
-        kept = self._body_fields(body, encoding)
+        kept = self._body_fields(body, encoding, keeps=exchange.level in {"request", "full"})
         exchange.step("record")
         exchange.waiting_since = now
         written = self._write(exchange, request_fields(exchange, kept))
         exchange.is_recorded = written != "lost"
-        if written != "safe" and exchange.refusal is None and self.rules.needs_record:
+        if written != "safe":
+            self.not_kept(exchange)
+
+    def not_kept(self, exchange: Exchange) -> None:
+        """Refuse a call whose record is not kept as configured, unless it may go unrecorded."""
+        if exchange.refusal is None and self.rules.needs_record:
             exchange.refusal = unavailable(
                 "The audit trail can't be written, so the call is not forwarded. Try again later."
             )
@@ -230,7 +255,7 @@ class Pipeline:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
         encoding = answer.header("content-encoding")
         request_id = answer.header("x-request-id")
-        kept = self._body_fields(answer.body, encoding)
+        kept = self._body_fields(answer.body, encoding, keeps=exchange.level == "full")
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
         if answer.status >= 400:
             error = normalise(answer.status, answer.headers, plain)
@@ -271,7 +296,7 @@ class Pipeline:
         seen = exchange.observation
         if seen is None:
             raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
-        keeps = self.rules.keeps_content
+        keeps = exchange.level == "full"
         facts = facts_of_stream(seen, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
         head = seen.head if keeps and facts.get("message") is None else None
@@ -307,14 +332,16 @@ class Pipeline:
         else:
             self._allowances.release(account, exchange.reservation, now)
 
-    def _body_fields(self, body: bytes, encoding: str | None) -> dict[str, Any]:
+    def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
-        if self.rules.keeps_content:
+        if keeps:
             return body_fields(plain, self.rules.max_body_bytes)
         digest = hashlib.sha256(plain).hexdigest() if plain else None
         return body_fields(None, 0, size=len(plain), sha256=digest)
 
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:
+        if exchange.level == "minimal":
+            fields = least_of(fields)
         return self._trail.write(fields, lambda text: self._scrub(exchange, text))
 
     def header_for_client(self, exchange: Exchange, value: str) -> str:
@@ -332,6 +359,10 @@ class Pipeline:
 
     def _scrub(self, exchange: Exchange, text: str) -> str:
         return self.rules.redactor.scrub(text, exchange.secrets)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
 
 
 def _plain(body: bytes, encoding: str | None, limit: int) -> bytes:

@@ -10,6 +10,7 @@ from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config import MOCK, Account, Config
 from foxora_addon.policy.accounts import AccountBook
 from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
+from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
 from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of
@@ -30,7 +31,7 @@ class Rules:
     ceilings: Mapping[str, Ceilings]
     max_request_bytes: int
     max_body_bytes: int
-    keeps_content: bool
+    levels: Levels
     is_shadow: bool
     needs_record: bool
 
@@ -56,12 +57,13 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         gateway=gateway,
         redactor=Redactor(
             (account.key.get_secret_value() for account in config.accounts),
-            by_looks="secrets" in config.audit.redact,
+            presets=config.audit.redact,
+            patterns=tuple(config.audit.patterns.items()),
         ),
         ceilings={account.name: _ceilings_of(account) for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,
-        keeps_content=config.audit.level == "full",
+        levels=Levels.of(config),
         is_shadow=config.limits.shadow,
         needs_record=config.audit.on_failure == "refuse",
     )

@@ -18,12 +18,21 @@ from pathlib import Path
 from typing import Any, Final
 
 from foxora_addon.audit.chain import GENESIS, seal
+from foxora_addon.audit.record import body_fields, request_fields, response_fields
+from foxora_addon.exchange import Client, Exchange, RequestLine
 
 START: Final = 1_795_435_200.0  # 2026-11-23T12:00:00Z
 MODELS: Final = ("gpt-4o-mini", "gpt-4o", "claude-sonnet-4", "text-embedding-3-small")
 WORDS: Final = ("the", "trail", "keeps", "what", "a", "call", "said,", "and", "it", "cost", "in")
 
 type Record = dict[str, Any]
+
+# What a record has that is not made up below is as the proxy itself would write it.
+_PLAIN: Final = Exchange("", 0.0, Client(None, None, None, None), RequestLine("", "", ""))
+_REQUEST: Final = request_fields(_PLAIN, body_fields(b"", 0))
+_RESPONSE: Final = response_fields(
+    _PLAIN, body_fields(b"", 0), status=200, outcome="completed", source="gateway", now=0.0
+)
 
 
 def records(count: int, seed: int) -> Iterator[tuple[float, Record]]:
@@ -56,7 +65,7 @@ def an_exchange(dice: random.Random, number: int) -> tuple[Record, Record, float
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": prompt}]})
     seconds = 0.001 if is_refused else dice.lognormvariate(0.2, 0.8)
     request = {
-        "event": "request",
+        **_REQUEST,
         "exchange": exchange,
         "account": account,
         "client": {
@@ -75,6 +84,7 @@ def an_exchange(dice: random.Random, number: int) -> tuple[Record, Record, float
         "model": model,
         "stream": False,
         "decision": {
+            **_REQUEST["decision"],
             "verdict": "refuse" if is_refused else "forward",
             "reason": "rate_limit_exceeded" if is_refused else None,
             "estimated_tokens": -(-len(body) // 4),
@@ -83,7 +93,7 @@ def an_exchange(dice: random.Random, number: int) -> tuple[Record, Record, float
         **_body(body),
     }
     answer = _answer(dice, model, is_refused=is_refused, is_broken=is_broken, seconds=seconds)
-    response = {"event": "response", "exchange": exchange, "account": account, **answer}
+    response = {**_RESPONSE, "exchange": exchange, "account": account, **answer}
     return request, response, seconds
 
 

@@ -85,8 +85,8 @@ def test_switches_are_read_off_the_configuration(folder: Path) -> None:
     usual = rules(folder)
     other = rules(folder, "limits: {shadow: true}\naudit: {level: metadata, on_failure: allow}\n")
 
-    assert (usual.is_shadow, usual.keeps_content, usual.needs_record) == (False, True, True)
-    assert (other.is_shadow, other.keeps_content, other.needs_record) == (True, False, False)
+    assert (usual.is_shadow, usual.levels.usual, usual.needs_record) == (False, "full", True)
+    assert (other.is_shadow, other.levels.usual, other.needs_record) == (True, "metadata", False)
 
 
 def test_the_accounts_keys_are_redacted_and_not_shown(folder: Path) -> None:

@@ -51,8 +51,10 @@ def call_of(recorded: Recorded) -> Call:
         raise NotReplayable(f"{recorded.id} can't be replayed: its request record is not there")
     line = mapping_of(request.get("http"))
     method, url = text_of(line.get("method")) or "", text_of(line.get("url")) or ""
-    if not _SAFE_METHOD.fullmatch(method):
-        raise NotReplayable(f"{recorded.id} can't be replayed: it names no method")
+    if not _SAFE_METHOD.fullmatch(method) or not url:
+        raise NotReplayable(
+            f"{recorded.id} can't be replayed: its record names no URL; audit.level: full does"
+        )
     body = _body_of(recorded.id, request)
     return Call(method, _target_of(url), body, _type_of(body), _REDACTED.encode() in body)
 

@@ -11,10 +11,16 @@ from typing import Any, Final
 from foxora_addon.audit.chain import seal
 from foxora_addon.audit.record import VERSION
 
+_json_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OURS: Final = frozenset(
-    {"event", "exchange", "operation", "outcome", "source", "body_encoding", "body_sha256", "usage"}
+    {
+        *("event", "exchange", "account", "level", "operation", "decision", "outcome", "source"),
+        *("body_encoding", "body_sha256", "usage"),
+    }
 )
 """Members whose values are words or numbers of our own, which no client can choose."""
+
+_OURS_WITHIN: Final = {"client": frozenset({"address", "key"}), "http": frozenset({"version"})}
 
 
 def line_of(  # what a line has besides the record's own members
@@ -38,25 +44,39 @@ def line_of(  # what a line has besides the record's own members
         **scrubbed(fields, scrub),
         "recovered": recovered or None,
     }
-    text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
+    data = _json_of(record).encode(
+        "utf-8", "backslashreplace"
+    )  # a lone surrogate, as a JSON escape
     return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
 
 
 def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
     """The members with their texts redacted; of the names, only those in a folded message."""
-    return {
-        name: value if name in _OURS else _texts_scrubbed(value, scrub, names=name == "message")
-        for name, value in fields.items()
-    }
+    found = dict(fields)
+    for name, value in fields.items():
+        if name in _OURS:
+            continue
+        if isinstance(value, str):
+            found[name] = scrub(value)
+        elif value is not None and not isinstance(value, int | float):
+            found[name] = _texts_scrubbed(
+                value, scrub, _OURS_WITHIN.get(name, frozenset()), names=name == "message"
+            )
+    return found
 
 
-def _texts_scrubbed(value: Any, scrub: Callable[[str], str], *, names: bool) -> Any:
+def _texts_scrubbed(
+    value: Any, scrub: Callable[[str], str], ours: frozenset[str] = frozenset(), *, names: bool
+) -> Any:
     if isinstance(value, str):
         return scrub(value)
+    if value is None or isinstance(value, int | float):
+        return value
     if isinstance(value, Mapping):
         return {
-            scrub(name) if names else name: _texts_scrubbed(item, scrub, names=names)
+            scrub(name) if names else name: item
+            if name in ours
+            else _texts_scrubbed(item, scrub, names=names)
             for name, item in value.items()
         }
     if isinstance(value, list):

@@ -51,7 +51,9 @@ class HttpFacts(_Model):
     """The request line, as the app sent it."""
 
     method: str = Field(description="HTTP method.")
-    url: str = Field(description="URL as the app sent it, secrets redacted.")
+    url: str | None = Field(
+        description="URL as the app sent it, secrets redacted; null at level minimal."
+    )
     version: str = Field(description="HTTP version of the client's side.")
 
 
@@ -71,7 +73,9 @@ class Body(_Model):
     body_encoding: Literal["utf-8", "base64"] = Field(description="How `body` holds the bytes.")
     body_truncated: bool = Field(description="Whether `body` is only the beginning.")
     body_bytes: int = Field(description="Length of the whole body in bytes.")
-    body_sha256: _Hex | None = Field(description="SHA-256 of the whole body; null if it is empty.")
+    body_sha256: _Hex | None = Field(
+        description="SHA-256 of the whole body; null if it is empty, and at level minimal."
+    )
 
 
 class _Record(_Model):
@@ -83,6 +87,9 @@ class _Record(_Model):
     )
     exchange: str = Field(description="Opaque id of the exchange, the same in both its records.")
     account: str | None = Field(description="Name of the account that pays; null if none does.")
+    level: Literal["minimal", "metadata", "request", "full"] = Field(
+        description="How much of the exchange is on record."
+    )
     recovered: int | None = Field(description="Bytes of a torn line that stands before this one.")
     prev: _Hex = Field(description="Hash of the record before this one; zeros for the first.")
     hash: _Hex = Field(description="SHA-256 of this line without its hash member.")
@@ -99,6 +106,8 @@ class RequestRecord(_Record, Body):
     model: str | None = Field(description="The model that the gateway is asked for.")
     stream: bool = Field(description="Whether the client asked for a stream.")
     decision: Decision = Field(description="What was decided.")
+    tags: list[str] = Field(description="The client's labels, from x-foxora-tag.")
+    traceparent: str | None = Field(description="W3C Trace Context of the call, if it has one.")
 
 
 class UsageFacts(_Model):
@@ -114,7 +123,7 @@ class ErrorFacts(_Model):
     """The error as the client was told of it."""
 
     code: str = Field(description="Code of the error.")
-    message: str = Field(description="Its message.")
+    message: str | None = Field(description="Its message; null at level minimal.")
     param: str | None = Field(description="The field of the request that it is about.")
 
 
@@ -188,6 +197,7 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
         "event": "request",
         "exchange": exchange.id,
         "account": exchange.account.name if exchange.account else None,
+        "level": exchange.level,
         "client": {
             "address": client.address,
             "key": client.key,
@@ -205,6 +215,8 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
             "estimated_tokens": exchange.estimated_tokens,
             "waited_ms": 0.0,
         },
+        "tags": list(exchange.tags),
+        "traceparent": exchange.traceparent,
         **body,
     }
 
@@ -232,6 +244,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "event": "response",
         "exchange": exchange.id,
         "account": exchange.account.name if exchange.account else None,
+        "level": exchange.level,
         "status": status,
         "outcome": outcome,
         "source": source,
@@ -259,6 +272,7 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "event": "response",
         "exchange": exchange_id,
         "account": account,
+        "level": "minimal",
         "status": None,
         "outcome": "aborted",
         "source": "addon",
@@ -275,6 +289,19 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "chunks": None,
         **body_fields(None, 0),
     }
+
+
+def least_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a record without anything that the client wrote: what `minimal` keeps."""
+    least = {**fields, "body": None, "body_truncated": False, "body_sha256": None}
+    if least["event"] == "request":
+        least["client"] = dict.fromkeys(least["client"])
+        least["http"] = {**least["http"], "url": None}
+        least["gateway_url"] = None
+    else:
+        least["message"] = None
+        least["error"] = least["error"] and {**least["error"], "message": None, "param": None}
+    return least
 
 
 def _usage_facts(usage: Usage) -> dict[str, Any]:

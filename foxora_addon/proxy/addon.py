@@ -8,6 +8,7 @@ import asyncio
 import atexit
 import logging
 import os
+import signal
 import time
 from collections.abc import Awaitable
 from pathlib import Path
@@ -86,6 +87,7 @@ class Foxora:
         self._is_running = True
         self.desk.open()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
+        self._heed_hangups()
         _log.info("foxora: %s", self._banner())
 
     def done(self) -> Awaitable[None] | None:
@@ -153,6 +155,15 @@ class Foxora:
         mock = MockGateway()
         mock.start()
         self._mock, self._mock_url = mock, mock.base_url
+
+    def _heed_hangups(self) -> None:
+        """Reopen the trail at SIGHUP, as logrotate asks for; at a terminal it ends us, as ever."""
+        if not os.isatty(0) and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reopen)
+
+    def _reopen(self) -> None:
+        if self._trail is not None:
+            self._trail.reopen()
 
     async def _follow(self) -> None:
         """Take an edited configuration file live, and force records to the disk now and then."""

@@ -89,6 +89,15 @@ class JournalTrail:
         self._say(self.journal.sync_failure or f"the trail {self.journal.path} was not synced")
         return False
 
+    def reopen(self) -> None:
+        """Look at once at what stands under the trail's name, and let go of what was moved away."""
+        try:
+            self.journal.follow_the_path()
+        except TrailUnavailable as error:
+            self._say(str(error))
+        else:
+            _log.info("foxora: the trail %s is open", self.journal.path)
+
     def tend(self) -> None:
         """What is due now and then: see `Journal.tend`."""
         self.journal.tend(self._now())

@@ -99,6 +99,8 @@ def _facts_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
     yield "tokens", _tokens_fact(recorded)
     yield "cost", "" if recorded.cost_usd is None else cost_text(recorded.cost_usd)
     yield "sizes", _sizes_fact(recorded)
+    yield "on record", text_of(request.get("level")) or text_of(response.get("level")) or ""
+    yield "trace", text_of(request.get("traceparent")) or ""
     yield "tries", str(response.get("tries") or request.get("tries") or "")
     yield "gateway id", text_of(response.get("gateway_request_id")) or ""
 
@@ -174,5 +176,7 @@ def _error_lines(recorded: Recorded) -> Iterator[Line]:
     error = mapping_of((recorded.response or {}).get("error"))
     if error:
         param = f" (param {error['param']})" if error.get("param") else ""
-        words = f"{error.get('code')}{param}: {error.get('message')}"
+        words = f"{text_of(error.get('code')) or 'unknown'}{param}"
+        if message := text_of(error.get("message")):
+            words += f": {message}"
         yield Line("error", one_line(words), "error")

@@ -39,7 +39,8 @@ def test_a_multipart_body_names_its_boundary() -> None:
     [
         ({"body_truncated": True}, "only the beginning"),
         ({"body": None}, "audit.level: full"),
-        ({"http": {}}, "no method"),
+        ({"http": {}}, "no URL"),
+        ({"http": {"method": "GET", "url": None}, "body_bytes": 0}, "no URL"),
     ],
 )
 def test_what_is_not_there_whole_is_not_replayed(changes: Any, words: str) -> None:

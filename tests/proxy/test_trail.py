@@ -166,6 +166,23 @@ def test_exchanges_that_a_crash_left_open_are_ended_as_aborted(tmp_path: Path) -
     assert all(RECORD.validate_python(record) for record in ended)
 
 
+def test_reopened_it_lets_go_of_what_was_moved_away(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trail, journal = a_trail(tmp_path)
+    trail.write(fields("request"), str)
+    moved = journal.path.rename(tmp_path / "trail.jsonl.1")
+    trail.reopen()
+    assert journal.path.read_bytes() == b""
+    trail.write(fields("response"), str)
+    assert [r["seq"] for r in records_of(journal.path)] == [1, 2]
+    moved.unlink()
+    journal.path.unlink()
+    journal.path.mkdir()
+    trail.reopen()
+    assert "can't be opened: Is a directory" in caplog.text
+
+
 def test_when_the_trail_can_be_written_again_the_log_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
