@@ -24,6 +24,7 @@ from foxora_addon.api.errors import (
 from foxora_addon.api.usage import Usage
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
+from foxora_addon.ending import Ending, ending_of
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.allowances import Allowances, estimated_tokens
@@ -84,6 +85,7 @@ class Pipeline:
     """The steps, over the rules in force. `rules` may be replaced at any time.
 
     An exchange keeps what it was given when it arrived; only new ones meet the new rules.
+    `ended` is told of each exchange once it is closed; it must not raise.
     """
 
     def __init__(self, rules: Rules, trail: Trail, new_id: Callable[[], str]) -> None:
@@ -91,6 +93,7 @@ class Pipeline:
         self._trail = trail
         self._new_id = new_id
         self._allowances = Allowances()
+        self.ended: Callable[[Ending], None] = lambda _: None
 
     # Recognise, and resolve the account.
 
@@ -291,11 +294,12 @@ class Pipeline:
     ) -> None:
         exchange.step("close")
         self._settle(exchange, facts.get("usage"), now)
+        fields = response_fields(
+            exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
+        )
         if exchange.is_recorded:
-            fields = response_fields(
-                exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
-            )
             self._write(exchange, fields)
+        self.ended(ending_of(exchange, fields, lambda text: self._scrub(exchange, text)))
 
     def _settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
         if exchange.reservation is None or exchange.account is None:
@@ -316,6 +320,10 @@ class Pipeline:
 
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:
         return self._trail.write(fields, lambda text: self._scrub(exchange, text))
+
+    def standings(self, now: float) -> list[dict[str, Any]]:
+        """How each account stands with its ceilings, as JSON has it; no secret."""
+        return self._allowances.standings(self.rules.ceilings, now)
 
     def header_for_client(self, exchange: Exchange, value: str) -> str:
         """A header's value of the gateway's as the client may have it: without any known key."""

@@ -49,7 +49,7 @@ def command_line(*, is_rich: bool) -> typer.Typer:
 
     app = typer.Typer(**look)
     app.callback(help=help_of(foxora_proxy))(foxora_proxy)
-    app.command(help=help_of(run), cls=PassedOn, options_metavar="[MITMDUMP OPTIONS]")(run)
+    app.command(help=help_of(run), cls=PassedOn, options_metavar="[OPTIONS] [-- CMD ...]")(run)
     for command in (mock, check, script):
         app.command(help=help_of(command))(command)
     audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")
@@ -102,24 +102,41 @@ def foxora_proxy(
 
 
 def run(context: typer.Context) -> int:
-    """Start the proxy: mitmdump, with this addon in it.
+    """Start the proxy: by itself, or for a command and as long as that runs.
 
-    Every argument is mitmdump's own: -p sets the port, --mode how clients reach it, --set one of
-    its options or of ours (foxora_config, foxora_base_url, foxora_audit, foxora_store).
-    `foxora-proxy run -h` lists them all.
+    With -- CMD the proxy takes a free port, and CMD gets the variables that turn OpenAI clients to
+    it (`foxora-proxy env` prints them). CMD's streams, signals and exit status are its own; a
+    summary goes to standard error.
+
+    \b
+    Ours are these options; all others are mitmdump's own, as -p PORT, --mode or --set NAME=VALUE
+    (with our foxora_config, foxora_base_url, foxora_audit, foxora_store); -h lists them:
+      --web       mitmweb in place of mitmdump, to look at the calls
+      --console   mitmproxy's console in place of it; CMD must not need the terminal
+      --mock      on a mock gateway: no account, no network
+      --use PORT  for a CMD: a proxy that runs already
+      -v          show the proxy's log, all of it, on standard error
 
     \b
     Examples:
-      foxora-proxy run
+      foxora-proxy run -- python app.py
+      foxora-proxy run --mock --web -- npm test
       foxora-proxy run -p 9000 --set foxora_config=team.yaml
-      foxora-proxy run --set foxora_base_url=mock
     """
-    if "--" in context.args:
-        say("run takes mitmdump's options only, and no -- COMMAND: start the command by itself")
-        return WRONG_USAGE
-    from foxora_addon.proxy.master import run_mitmdump
+    from foxora_addon.app.run_options import WrongUsage, parse_run
 
-    return run_mitmdump(context.args)
+    try:
+        options = parse_run(context.args)
+    except WrongUsage as error:
+        say(f"run: {error}")
+        return WRONG_USAGE
+    if options.command is None:
+        from foxora_addon.proxy.master import run_tool
+
+        return run_tool(options.tool, options.passed)
+    from foxora_addon.app.run import run_with_command
+
+    return run_with_command(options, say)
 
 
 def mock(

@@ -3,11 +3,13 @@
 It refuses to know which account pays for a call, and where its ceilings come from.
 """
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from foxora_addon.api.errors import ApiError, rate_limit_exceeded
+from foxora_addon.api.ratelimit_headers import Allowance, Balance
 from foxora_addon.policy.limit_refusal import Denied, LimitName
-from foxora_addon.policy.limits import AccountLimiter, Reservation
+from foxora_addon.policy.limits import AccountLimiter, Reservation, Used
 from foxora_addon.policy.plans import Ceilings
 
 
@@ -46,6 +48,32 @@ class Allowances:
     def obey(self, account: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
         self._limiters[account].hold_until(now + retry_after_seconds, now)
+
+    def standings(self, ceilings: Mapping[str, Ceilings], now: float) -> list[dict[str, Any]]:
+        """How every account stands with its ceilings: JSON values, for whoever shows them."""
+        return [self._standing(name, each, now) for name, each in ceilings.items()]
+
+    def _standing(self, name: str, ceilings: Ceilings, now: float) -> dict[str, Any]:
+        limiter = self._limiters.get(name)
+        used = Used(0, 0, 0) if limiter is None else limiter.used(now)
+        balance = Balance() if limiter is None else limiter.balance(now)
+        return {
+            "account": name,
+            "requests": _counted(used.requests, ceilings.requests_per_minute, balance.requests),
+            "tokens": _counted(used.tokens, ceilings.tokens_per_minute, balance.tokens),
+            "concurrent": {"used": used.open_exchanges, "ceiling": ceilings.concurrent_requests},
+            "waiting": 0,
+            "spend": {"used_usd": None, "ceiling_usd": None},
+        }
+
+
+def _counted(used: int, ceiling: int | None, allowance: Allowance | None) -> dict[str, Any]:
+    return {
+        "used": used,
+        "ceiling": ceiling,
+        "remaining": None if ceiling is None else ceiling - used,
+        "resets_in_seconds": allowance.reset_seconds if allowance else None,
+    }
 
 
 def estimated_tokens(body: bytes, ceiling: int | None) -> int:

@@ -10,6 +10,8 @@ import traceback
 import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from typing import Any
+from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 from mitmproxy import http, tls
@@ -17,12 +19,14 @@ from mitmproxy.connection import Client
 
 from foxora_addon.api.errors import ApiError, request_too_large, unavailable
 from foxora_addon.config import Config, Gateway
+from foxora_addon.ending import Ending
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows, hold
 from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
 from foxora_addon.proxy.deadlines import cancel, overdue
+from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
@@ -48,6 +52,9 @@ class FlowDesk:
         self._failed_ids: MutableMapping[str, str] = TTLCache(_MOST_FAILURES, ttl=60)
         self._seen: set[str] = set()
         self._closed: str | None = "it is starting"
+        self.local_routes = LocalRoutes({})
+        self.ended: list[Callable[[Ending, http.HTTPFlow | None], None]] = []
+        self._flow_of: MutableMapping[str, http.HTTPFlow] = WeakValueDictionary()
 
     # The addon's side.
 
@@ -57,6 +64,7 @@ class FlowDesk:
         """Work by these rules from now on; open exchanges keep what they have."""
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
+            self._pipeline.ended = self._tell
         self._pipeline.rules = rules
         self._listeners = listeners
 
@@ -67,6 +75,29 @@ class FlowDesk:
     def close(self, why: str) -> None:
         """Refuse every call from now on; `why` is for the client. Open exchanges go on."""
         self._closed = why
+
+    @property
+    def open_exchanges(self) -> int:
+        """How many exchanges are not over yet."""
+        return len(self._open)
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether calls are taken: not while it starts or shuts down."""
+        return self._closed is None
+
+    def standings(self) -> list[dict[str, Any]]:
+        """How each account stands with its ceilings, as JSON has it."""
+        return [] if self._pipeline is None else self._pipeline.standings(_now())
+
+    def _tell(self, ending: Ending) -> None:
+        """Tell whoever listens that an exchange is closed; what they do can't hurt it."""
+        flow = self._flow_of.pop(ending.exchange, None)
+        for listener in self.ended:
+            try:
+                listener(ending, flow)
+            except Exception as error:  # noqa: BLE001  # the exchange is over and on record
+                self._report(error)
 
     def abort_all(self) -> None:
         """End whatever is open: the program does."""
@@ -126,11 +157,19 @@ class FlowDesk:
             flow.response = flows.response_of(self._unavailable(), _new_id())
             return
         arrival = flows.arrival_of(flow, told, self._listeners())
+        territory = self._pipeline.rules.territory
+        own = self.local_routes.answer(arrival.head, arrival.address, territory)
+        if own is not None:
+            flow.metadata[flows.PRIVATE] = True
+            flow.response = own
+            return
         rewritten = self._pipeline.arrive(arrival, _now())
         if rewritten is None:
             return
         exchange = rewritten.exchange
         self._open[flow.id] = exchange
+        self._flow_of[exchange.id] = flow
+        flow.metadata[flows.EXCHANGE] = exchange.id
         self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()
@@ -142,6 +181,10 @@ class FlowDesk:
             declared = flow.request.headers.get("content-length", "")
             if declared.isdigit() and int(declared[:18]) > self._pipeline.rules.max_request_bytes:
                 self._refuse(flow, exchange, self._too_large())
+
+    def is_private(self, flow: http.HTTPFlow) -> bool:
+        """Whether it is between a local program and us: no addon sees it, or keeps it."""
+        return flows.PRIVATE in flow.metadata
 
     def must_know(self, flow: http.HTTPFlow) -> None:
         """Refuse a flow that did not come past `arrived`: nothing is known of it."""

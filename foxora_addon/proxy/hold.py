@@ -55,6 +55,9 @@ class Desk(Protocol):
     def arrived(self, flow: HTTPFlow, arrival: Arrival) -> None:
         """A request's head is there, and no addon has seen the flow yet."""
 
+    def is_private(self, flow: HTTPFlow) -> bool:
+        """Whether no addon may see this flow at all: it is between a client and the desk."""
+
     def body_grew(self, flow: HTTPFlow, size: int) -> Response | None:
         """`size` bytes of the body have come; a response ends the upload and is the answer."""
 
@@ -183,6 +186,8 @@ def _treated(self: _Held, command: commands.Command, event: events.Event) -> Com
         case http_hooks.HttpErrorHook():
             message = str(command.flow.error)
             desk.failed(command.flow, Failure(message, _code_of(event, message)))
+    if isinstance(command, commands.StartHook) and desk.is_private(self.flow):
+        return None
     return (yield command)
 
 
