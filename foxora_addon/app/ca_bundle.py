@@ -6,6 +6,7 @@ adding to them. It is named by its content, so that it never changes under a pro
 
 import hashlib
 import os
+import re
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -27,6 +28,10 @@ REPLACING: Final = (
 )
 """Variables whose file takes the place of the usual authorities."""
 
+_CERTIFICATE: Final = re.compile(
+    rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
+)
+
 
 class NoBundle(Exception):  # noqa: N818  # reads as what it says where it is raised
     """The bundle can't be made; `str` is one line for the user."""
@@ -38,10 +43,12 @@ def bundle_of(ca: Path, environ: Mapping[str, str]) -> Path:
     In it: what the user's own variables name, else the system's authorities, and then `ca`.
     """
     try:
-        parts = [path.read_bytes().strip() for path in (*_roots(environ), ca)]
+        files = [path.read_bytes() for path in (*_roots(environ), ca)]
     except OSError as error:
         raise NoBundle(f"{error.filename}: can't be read: {error.strerror}") from None
-    data = b"\n".join(dict.fromkeys(parts)) + b"\n"
+    # One by one and each once: a bundle of ours may be among the files.
+    certificates = dict.fromkeys(c for file in files for c in _CERTIFICATE.findall(file))
+    data = b"".join(certificate + b"\n" for certificate in certificates)
     bundle = ca.parent / f"foxora-bundle-{hashlib.sha256(data).hexdigest()[:12]}.pem"
     if not bundle.is_file():
         _write(bundle, data)

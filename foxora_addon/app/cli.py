@@ -7,6 +7,7 @@ Results go to standard output, our own words to standard error. Exit status: 0 f
 import os
 import sys
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from inspect import cleandoc
 from pathlib import Path
 from typing import Annotated, Any
@@ -50,7 +51,7 @@ def command_line(*, is_rich: bool) -> typer.Typer:
     app = typer.Typer(**look)
     app.callback(help=help_of(foxora_proxy))(foxora_proxy)
     app.command(help=help_of(run), cls=PassedOn, options_metavar="[OPTIONS] [-- CMD ...]")(run)
-    for command in (mock, check, script):
+    for command in (env, limits, doctor, mock, check, script):
         app.command(help=help_of(command))(command)
     audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")
     audit.callback()(lambda: None)  # without one, typer would take the only command for the group
@@ -137,6 +138,79 @@ def run(context: typer.Context) -> int:
     from foxora_addon.app.run import run_with_command
 
     return run_with_command(options, say)
+
+
+_Port = Annotated[
+    int, typer.Option("--port", "-p", metavar="PORT", min=1, max=65535, help="Where it listens.")
+]
+
+
+class Shell(StrEnum):
+    """The shells that `env` can write for; bash stands for zsh and other POSIX shells too."""
+
+    BASH = "bash"
+    FISH = "fish"
+    POWERSHELL = "powershell"
+
+
+def env(
+    port: _Port = 8080,
+    shell: Annotated[Shell | None, typer.Option(help="By default, the one you use.")] = None,
+) -> int:
+    """Print the variables that turn a shell's programs to a running proxy.
+
+    \b
+    Examples:
+      eval "$(foxora-proxy env)"
+      foxora-proxy env --shell fish | source
+      foxora-proxy env --shell powershell | Out-String | Invoke-Expression
+    """
+    from foxora_addon.app.env import print_env
+
+    return print_env(port, shell, say)
+
+
+def limits(
+    *,
+    port: _Port = 8080,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON, a line each time.")] = False,
+) -> int:
+    """Show how the accounts of a running proxy stand with their ceilings.
+
+    \b
+    Examples:
+      foxora-proxy limits
+      foxora-proxy limits --watch --port 9000
+      foxora-proxy limits --json | jq '.accounts[].requests.remaining'
+    """
+    from foxora_addon.app.limits import show_limits
+
+    return show_limits(port, say, is_json=as_json, watches=watch)
+
+
+def doctor(
+    *,
+    port: _Port = 8080,
+    file: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="By default, what `run` reads.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
+) -> int:
+    """Look for what would keep the proxy, or apps behind it, from working.
+
+    Each finding is a line with a verdict, and a remedy where there is something to do. The exit
+    status is 1 if one of them is `fail`. It asks the gateway for /v1/me with each account's key,
+    and changes nothing.
+
+    \b
+    Examples:
+      foxora-proxy doctor
+      foxora-proxy doctor --port 9000 --config team.yaml
+    """
+    from foxora_addon.app.doctor import run_doctor
+
+    return run_doctor(port, file, is_json=as_json)
 
 
 def mock(

@@ -50,9 +50,12 @@ def _no_proxy(environ: Mapping[str, str]) -> Iterator[str]:
     yield from dict.fromkeys([*(part for part in given if part), *_LOOPBACK])
 
 
-def warnings_of(environ: Mapping[str, str]) -> Iterator[str]:
-    """What in this environment is likely to surprise, a line each; no value that may be secret."""
-    upstream = next((name for name in _PROXIES if environ.get(name)), None)
+def warnings_of(environ: Mapping[str, str], url: str = "") -> Iterator[str]:
+    """What in this environment is likely to surprise, a line each; no value that may be secret.
+
+    `url` is the proxy's own: what leads there is as it should be.
+    """
+    upstream = next((name for name in _PROXIES if environ.get(name, url) not in {"", url}), None)
     if upstream is not None:
         yield (
             f"{upstream} is set already, and the proxy itself does not use it: if this machine "

@@ -127,7 +127,7 @@ def _settled_totals(port: int) -> dict[str, Any]:
 
 
 def _environment(status: Mapping[str, Any], say: Say) -> dict[str, str]:
-    for warning in warnings_of(os.environ):
+    for warning in warnings_of(os.environ, status["url"]):
         say(warning)
     bundle = bundle_of(Path(status["ca"]), os.environ)
     variables = variables_of(

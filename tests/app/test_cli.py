@@ -138,7 +138,10 @@ def test_a_usable_configuration_is_told_in_short_without_its_keys(
     assert cli.main(["check", "team.yaml"]) == 0
     shown = capsys.readouterr()
     assert "team.yaml: fine\n" in shown.out
-    assert "acme  default, plan pro, requests_per_minute 9, 1 client\n" in shown.out
+    assert (
+        "acme  default, plan pro, 9 requests a minute, 400,000 tokens a minute, 1 client\n"
+        in shown.out
+    )
     assert FAKE_KEY not in shown.out
     assert shown.err == ""
 
