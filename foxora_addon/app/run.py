@@ -78,7 +78,10 @@ def _run_behind_own(options: RunOptions, log: IO[bytes] | int, path: Path | None
             say(f"mitmweb: {page}")
         return _run_behind(proxy, options, path, say)
     except NotServing as error:
-        say(f"{error}{_last_words(path)}")
+        said = _last_words(path)
+        say(f"{error}{said}")
+        if "address already in use" in said:
+            say("if a proxy of ours runs there, use it: foxora-proxy run --use PORT -- CMD")
         return FINDING
     finally:
         proxy.stop()

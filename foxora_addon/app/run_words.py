@@ -16,7 +16,7 @@ def summary_of(totals: Mapping[str, Any], url: str, *, is_shared: bool = False) 
     if totals["errors"]:
         count = sum(totals["errors"].values())
         yield f"{_counted(count, 'error')}: {_listed(totals['errors'])}"
-    if totals["open"]:
+    if totals["open"] and not is_shared:
         yield (
             f"{_counted(totals['open'], 'call')} still open: what CMD left behind loses its proxy "
             "now; for such programs start it by itself, with foxora-proxy run"
@@ -25,7 +25,7 @@ def summary_of(totals: Mapping[str, Any], url: str, *, is_shared: bool = False) 
 
 def _tokens(totals: Mapping[str, Any]) -> str:
     total, given, made = (totals[f"{kind}_tokens"] for kind in ("total", "input", "output"))
-    text = f"{total:,} tokens ({given:,} in, {made:,} out)"
+    text = f"{total:,} tokens ({given:,} in, {made:,} out)" if total else "no tokens"
     silent = totals["calls_without_usage"]
     return text + (f", not counting {silent:,} whose answer told no usage" if silent else "")
 

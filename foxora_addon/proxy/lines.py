@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any, Final
 
-from mitmproxy import ctx, flowfilter, http
-from mitmproxy.addons.dumper import Dumper
-from mitmproxy.addons.termlog import TermLog
+from mitmproxy import ctx, http
 
 from foxora_addon.ending import Ending
 from foxora_addon.proxy.flows import is_ours
@@ -33,16 +31,16 @@ class Lines:
     ) -> None:
         self._out = out
         self._wall_clock = wall_clock
-        self._dumper: Dumper | None = None
+        self._dumper: Any = None
 
     def take_over(self, dumper: Any, log: Any) -> None:
         """Keep mitmdump's dumper silent about our flows, and its log about mere connections.
 
-        What is no dumper is left alone, and nothing is printed.
+        `dumper` is None in the other programs: nothing is printed there.
         """
-        if not isinstance(dumper, Dumper) or self._dumper is dumper:
+        if dumper is None or self._dumper is dumper:
             return
-        if isinstance(log, TermLog):
+        if log is not None:
             log.logger.addFilter(_is_more_than_a_connection)
         self._dumper = dumper
         original: Callable[[Any], bool] = dumper.match
@@ -50,14 +48,14 @@ class Lines:
         def match(flow: Any) -> bool:
             return not (is_ours(flow) and _is_ours_to_print()) and original(flow)
 
-        dumper.match = match  # type: ignore[method-assign]  # of this one dumper
+        dumper.match = match
 
     def ended(self, ending: Ending, flow: http.HTTPFlow | None) -> None:
         """Print the line of an exchange, if mitmdump would have printed its flow."""
         dumper = self._dumper
         if dumper is None or not _is_ours_to_print():
             return
-        if dumper.filter and (flow is None or not flowfilter.match(dumper.filter, flow)):
+        if dumper.filter and (flow is None or not dumper.filter(flow)):
             return
         out = self._out or sys.stdout
         try:
