@@ -1,7 +1,7 @@
 """mitmdump's output for our exchanges: one readable line each, as it closes.
 
-mitmdump's own lines stay for all other traffic. Whoever chooses `flow_detail` (by -v, -q or by its
-name) gets mitmdump's own output for everything instead.
+mitmdump's own lines stay for all other traffic. Whoever wants another `flow_detail` than the usual
+1 (by -v, -q or by its name) gets mitmdump's own output for everything instead.
 """
 
 import logging
