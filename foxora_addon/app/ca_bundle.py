@@ -45,7 +45,9 @@ def bundle_of(ca: Path, environ: Mapping[str, str]) -> Path:
     try:
         files = [path.read_bytes() for path in (*_roots(environ), ca)]
     except OSError as error:
-        raise NoBundle(f"{error.filename}: can't be read: {error.strerror}") from None
+        named = next((n for n in REPLACING if environ.get(n) == str(error.filename)), None)
+        where = f"{error.filename}, as {named} says" if named else f"{error.filename}"
+        raise NoBundle(f"{where}: can't be read: {error.strerror}") from None
     # One by one and each once: a bundle of ours may be among the files.
     certificates = dict.fromkeys(c for file in files for c in _CERTIFICATE.findall(file))
     data = b"".join(certificate + b"\n" for certificate in certificates)

@@ -75,5 +75,5 @@ def test_python_can_load_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "CURL_CA_BUNDLE"])
 def test_a_file_that_is_not_there_is_said_in_one_line(ca: Path, name: str) -> None:
-    with pytest.raises(NoBundle, match=r"/nowhere.pem: can't be read"):
+    with pytest.raises(NoBundle, match=f"/nowhere.pem, as {name} says: can't be read"):
         bundle_of(ca, {name: "/nowhere.pem"})
