@@ -37,10 +37,11 @@ class NoBundle(Exception):  # noqa: N818  # reads as what it says where it is ra
     """The bundle can't be made; `str` is one line for the user."""
 
 
-def bundle_of(ca: Path, environ: Mapping[str, str]) -> Path:
-    """Write the bundle beside mitmproxy's CA, unless it is there; raises `NoBundle`.
+def bundle_of(ca: Path, environ: Mapping[str, str], folder: Path | None = None) -> Path:
+    """Write the bundle beside mitmproxy's CA, or in a folder, unless it is there.
 
-    In it: what the user's own variables name, else the system's authorities, and then `ca`.
+    Raises `NoBundle`. In it: what the user's own variables name, else the system's authorities,
+    and then `ca`.
     """
     try:
         files = [path.read_bytes() for path in (*_roots(environ), ca)]
@@ -51,7 +52,7 @@ def bundle_of(ca: Path, environ: Mapping[str, str]) -> Path:
     # One by one and each once: a bundle of ours may be among the files.
     certificates = dict.fromkeys(c for file in files for c in _CERTIFICATE.findall(file))
     data = b"".join(certificate + b"\n" for certificate in certificates)
-    bundle = ca.parent / f"foxora-bundle-{hashlib.sha256(data).hexdigest()[:12]}.pem"
+    bundle = (folder or ca.parent) / f"foxora-bundle-{hashlib.sha256(data).hexdigest()[:12]}.pem"
     if not bundle.is_file():
         _write(bundle, data)
     return bundle

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import IO, Any, Final, Self
+from typing import Any, Final, Self
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 10.0
@@ -30,8 +30,8 @@ class ProxyProcess:
         self.status: dict[str, Any] = {}
 
     @classmethod
-    def start(cls, tool: str, arguments: Sequence[str], output: IO[bytes] | int) -> Self:
-        """Start one of mitmproxy's programs; `output` takes its words.
+    def start(cls, tool: str, arguments: Sequence[str], output: int) -> Self:
+        """Start one of mitmproxy's programs; `output` is the descriptor for its words.
 
         All but the console, whose place is the terminal, get a session of their own: so Ctrl-C and
         Ctrl-Z reach CMD alone.

@@ -6,27 +6,23 @@ one that ends us all the same (`kill -9`) cuts the tie, and the proxy ends by it
 
 import os
 import signal
-import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
 from foxora_addon.app.client_environment import variables_of, warnings_of
 from foxora_addon.app.command import CannotRun, found, held_signals, pending_end, run_command
 from foxora_addon.app.local_proxy import NoProxy, ask, port_of
+from foxora_addon.app.proxy_log import ProxyLog, kept_log, shown_log, terminal_log
 from foxora_addon.app.proxy_process import NotServing, ProxyProcess
 from foxora_addon.app.run_options import RunOptions
 from foxora_addon.app.run_words import summary_of
+from foxora_addon.app.say import FINDING, WRONG_USAGE
 from foxora_addon.tally import since
 
-FINDING: Final = 1
-WRONG_USAGE: Final = 2
-
-_LAST_LINES: Final = 5
 _CLOSING_SECONDS: Final = 1.0
 _CLOSING_PAUSE_SECONDS: Final = 0.05
 
@@ -36,18 +32,15 @@ type Say = Callable[[str], None]
 def run_with_command(options: RunOptions, say: Say) -> int:
     """Run the command of `options` behind a proxy; the exit status that `run` ends with."""
     command = options.command or ()
-    if options.tool == "mitmproxy" and any(_is_terminal(stream) for stream in (0, 1, 2)):
-        say(
-            "--console needs the terminal, which CMD has: turn CMD's streams elsewhere "
-            "(</dev/null >out.log 2>&1), or use --web"
-        )
+    if options.tool == "mitmproxy" and (why := _why_no_console()):
+        say(why)
         return WRONG_USAGE
     try:
         found(command[0])
         if options.use_port is not None:
             return _run_behind_another(options.use_port, options, say)
-        with held_signals(), _place_of_log(options) as (log, path):
-            return _run_behind_own(options, log, path, say)
+        with held_signals(), _log_of(options) as log:
+            return _run_behind_own(options, log, say)
     except CannotRun as error:
         say(str(error))
         return error.status
@@ -69,16 +62,16 @@ def _run_behind_another(port: int, options: RunOptions, say: Say) -> int:
     return code
 
 
-def _run_behind_own(options: RunOptions, log: IO[bytes] | int, path: Path | None, say: Say) -> int:
-    proxy = ProxyProcess.start(options.tool, options.passed, log)
+def _run_behind_own(options: RunOptions, log: ProxyLog, say: Say) -> int:
+    proxy = ProxyProcess.start(options.tool, _arguments_of(options), log.output)
     try:
         if not proxy.wait_until_it_serves(lambda: pending_end() is not None):
             return 128 + (pending_end() or signal.SIGINT)
         if page := proxy.status["web_url"]:
             say(f"mitmweb: {page}")
-        return _run_behind(proxy, options, path, say)
+        return _run_behind(proxy, options, log, say)
     except NotServing as error:
-        said = _last_words(path)
+        said = log.last_words()
         say(f"{error}{said}")
         if "address already in use" in said:
             say("if a proxy of ours runs there, use it: foxora-proxy run --use PORT -- CMD")
@@ -87,7 +80,7 @@ def _run_behind_own(options: RunOptions, log: IO[bytes] | int, path: Path | None
         proxy.stop()
 
 
-def _run_behind(proxy: ProxyProcess, options: RunOptions, path: Path | None, say: Say) -> int:
+def _run_behind(proxy: ProxyProcess, options: RunOptions, log: ProxyLog, say: Say) -> int:
     """Run the command, watch its proxy, and sum up."""
     told: list[int] = []
 
@@ -97,7 +90,7 @@ def _run_behind(proxy: ProxyProcess, options: RunOptions, path: Path | None, say
             told.append(status)
             say(
                 f"the proxy has ended (status {status}), CMD goes on without: its calls fail from "
-                f"now on{_last_words(path)}"
+                f"now on{log.last_words()}"
             )
 
     code = run_command(options.command or (), _environment(proxy.status, say), watch)
@@ -144,31 +137,31 @@ def _summarise(totals: Mapping[str, Any], url: str, say: Say, *, is_shared: bool
         say(line)
 
 
-@contextmanager
-def _place_of_log(options: RunOptions) -> Iterator[tuple[IO[bytes] | int, Path | None]]:
-    """Where the proxy's words go: a file for the time being, so that they disturb nobody."""
+def _log_of(options: RunOptions) -> AbstractContextManager[ProxyLog]:
+    """Where the proxy's words go: they must not disturb CMD unless they are asked for."""
     if options.tool == "mitmproxy":
-        try:
-            terminal = os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            raise NoProxy("--console needs a terminal, and there is none") from None
-        try:
-            yield terminal, None
-        finally:
-            os.close(terminal)
-    elif options.is_verbose:
-        yield sys.stderr.fileno(), None
-    else:
-        with tempfile.NamedTemporaryFile(prefix="foxora-run-", suffix=".log") as file:
-            yield file.file, Path(file.name)
+        return terminal_log()
+    return shown_log() if options.is_verbose else kept_log()
 
 
-def _last_words(log: Path | None) -> str:
-    """The end of the proxy's log, for a message; "" where it was shown anyway."""
-    if log is None:
-        return ""
-    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return "; it said:" + "".join(f"\n  {line}" for line in lines[-_LAST_LINES:]) if lines else ""
+def _arguments_of(options: RunOptions) -> tuple[str, ...]:
+    """Without a line for each call where nobody would see it: the log stays small."""
+    is_seen = options.is_verbose or options.tool != "mitmdump"
+    return options.passed if is_seen else ("--flow-detail", "0", *options.passed)
+
+
+def _why_no_console() -> str | None:
+    """Why the console can't have the terminal, or None: it shares it with nobody."""
+    if any(_is_terminal(stream) for stream in (0, 1, 2)):
+        return (
+            "--console needs the terminal, which CMD has: turn CMD's streams elsewhere "
+            "(</dev/null >out.log 2>err.log), or use --web"
+        )
+    try:
+        with terminal_log():
+            return None
+    except OSError:
+        return "--console needs a terminal, and there is none; use --web"
 
 
 def _is_terminal(stream: int) -> bool:

@@ -13,6 +13,7 @@ import pytest
 from foxora_addon.app import cli
 from foxora_addon.app.limits import show_limits
 from foxora_addon.app.local_proxy import NoProxy, ask
+from foxora_addon.app.say import say
 from tests.app.test_limits_view import a_standing
 
 FOXORA_KEY = "foxora_sk_live_obviously-fake-0123"
@@ -137,5 +138,5 @@ def test_a_watch_goes_on_until_ctrl_c(capsys: Output) -> None:
             raise KeyboardInterrupt
 
     with answering({"limits": {"accounts": [a_standing()]}}) as port:
-        assert show_limits(port, cli.say, is_json=True, watches=True, pause=pause) == 0
+        assert show_limits(port, say, is_json=True, watches=True, pause=pause) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3

@@ -10,9 +10,9 @@ import typer
 
 from foxora_addon.app.doctor import gateway, machine, trust
 from foxora_addon.app.doctor.finding import Finding, as_json, fail, lines_of, ok, warn
+from foxora_addon.app.say import FINDING
 from foxora_addon.config import Config, ConfigError, load
 
-FINDING = 1
 _CONFDIR = Path("~/.mitmproxy")
 
 

@@ -48,10 +48,7 @@ _NODE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A way to connect: the command gets the URL as its last argument, and exits 0 if all is well.
-
-    `remedy` is for those that don't trust the authority even under `run`.
-    """
+    """A way to connect: the command gets the URL as its last argument, and exits 0 if it could."""
 
     name: str
     command: tuple[str, ...]
@@ -69,39 +66,43 @@ def runtimes() -> Iterator[Runtime]:
 
 
 def look(ca: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Findings about the authority: is it there, and who trusts it."""
+    """Findings about the authority: is it there, and who trusts it. Nothing is left behind."""
     if not ca.is_file():
         text = f"{ca} is not there yet; it is made at the proxy's first start"
-        yield warn("CA", text, "start the proxy once, then ask again: foxora-proxy run -- true")
-        return
-    try:
-        bundle = bundle_of(ca, environ)
-    except NoBundle as error:
-        yield warn("CA", str(error), "correct that; calls by base URL need no authority")
+        yield warn(
+            "CA", text, "start the proxy once, then ask again: foxora-proxy run --mock -- true"
+        )
         return
     yield ok("CA", f"{ca}")
-    here = {name: value for name, value in environ.items() if not name.lower().endswith("_proxy")}
-    led = {**here, **variables_of("http://127.0.0.1:9", str(bundle), here)}
-    led = {name: value for name, value in led.items() if not name.lower().endswith("_proxy")}
-    bare = {name: value for name, value in here.items() if name not in _CERTIFICATES}
     try:
-        with _server(ca.parent) as url, ThreadPoolExecutor() as pool:
-            known = list(runtimes())
-            tries = [
-                (
-                    runtime,
-                    pool.submit(_trusts, runtime, url, here),
-                    pool.submit(_trusts, runtime, url, led),
-                )
-                for runtime in known
-            ]
-            system = pool.submit(_trusts, known[0], url, bare)
-            for runtime, now, then in tries:
-                yield from _about(runtime, is_trusted=now.result(), under_run=then.result())
-            yield from _about_system(is_trusted=system.result())
+        with tempfile.TemporaryDirectory() as folder:
+            bundle = bundle_of(ca, environ, Path(folder))
+            with _server(ca.parent) as url:
+                yield from _tried(url, _directly(environ), str(bundle))
+    except NoBundle as error:
+        yield warn("CA", str(error), "correct that; calls by base URL need no authority")
     except (OSError, ValueError) as error:
         yield warn("CA", f"it could not be tried out: {error}", "look at that folder's files")
     yield from about_node(_version_of_node())
+
+
+def _directly(environ: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which no proxy stands before our server."""
+    return {name: value for name, value in environ.items() if not name.lower().endswith("_proxy")}
+
+
+def _tried(url: str, here: Mapping[str, str], bundle: str) -> Iterator[Finding]:
+    """Let every runtime connect, all at once: as it is here, as under `run`, and bare."""
+    led = _directly({**here, **variables_of(url, bundle, here)})
+    bare = {name: value for name, value in here.items() if name not in _CERTIFICATES}
+    known = list(runtimes())
+    with ThreadPoolExecutor() as pool:
+        now = [pool.submit(_trusts, runtime, url, here) for runtime in known]
+        then = [pool.submit(_trusts, runtime, url, led) for runtime in known]
+        system = pool.submit(_trusts, known[0], url, bare)
+    for runtime, is_trusted, under_run in zip(known, now, then, strict=True):
+        yield from _about(runtime, is_trusted=is_trusted.result(), under_run=under_run.result())
+    yield from _about_system(is_trusted=system.result())
 
 
 def _about(
