@@ -8,9 +8,9 @@ _MOST_NAMES: Final = 5
 
 def summary_of(totals: Mapping[str, Any], url: str, *, is_shared: bool = False) -> Iterator[str]:
     """Lines for a person. `is_shared`: others may have used the proxy in that time, too."""
-    if not totals["calls"]:
+    if not totals["calls"] and not totals["open"]:
         yield from _nothing_seen(totals, url)
-    else:
+    elif totals["calls"]:
         whose = " (of all clients of this proxy in that time)" if is_shared else ""
         yield f"{_counted(totals['calls'], 'call')}, {_tokens(totals)}{_cost(totals)}{whose}"
     if totals["errors"]:

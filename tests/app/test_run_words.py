@@ -41,6 +41,8 @@ def test_errors_are_listed_the_most_frequent_first() -> None:
 def test_calls_that_are_still_open_are_told_where_the_proxy_ends_with_the_command() -> None:
     assert any("still open" in line for line in summary(calls=1, open=1))
     assert not any("still open" in line for line in summary(calls=1, open=1, is_shared=True))
+    (line,) = summary(open=1)
+    assert line.startswith("1 call still open")
 
 
 @pytest.mark.parametrize(
