@@ -30,6 +30,7 @@ _PASSED_ON: Final = frozenset(
 ENDING: Final = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 """Signals that would end us, were they not held."""
 _FROM_TERMINAL: Final = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH})
+_USUALLY_IGNORED: Final = (signal.SIGCHLD, signal.SIGWINCH)
 _HELD: Final = _PASSED_ON | {signal.SIGCHLD}
 # Python ignores these, and a command must not inherit that.
 _RESTORED: Final = tuple(
@@ -48,14 +49,25 @@ class CannotRun(Exception):  # noqa: N818  # reads as what it says where it is r
 
 @contextmanager
 def held_signals() -> Iterator[None]:
-    """Let signals wait until they are asked for, and drop those that nobody asked for."""
+    """Let signals wait until they are asked for, and drop those that nobody asked for.
+
+    Those that are ignored by default get a handler: some systems would not let them wait, and one
+    that was told to ignore SIGCHLD would take the exit status from us.
+    """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
+    handlers = {number: signal.signal(number, _nothing) for number in _USUALLY_IGNORED}
     try:
         yield
     finally:
         while signal.sigpending() & _HELD:
             signal.sigwait(_HELD)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _nothing(number: int, frame: object) -> None:
+    """What a held signal does by itself."""
 
 
 def pending_end() -> int | None:
