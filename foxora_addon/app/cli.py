@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from foxora_addon.app.cli_proxy import PassedOn, doctor, env, limits, run
-from foxora_addon.app.say import FINDING, WRONG_USAGE, say
+from foxora_addon.app.say import FINDING, INTERRUPTED, WRONG_USAGE, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         say(" ".join(error.format_message().split()))
         return WRONG_USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
 
 
 def command_line(*, is_rich: bool) -> typer.Typer:

@@ -93,12 +93,15 @@ def _run_behind(proxy: ProxyProcess, options: RunOptions, log: ProxyLog, say: Sa
                 f"now on{log.last_words()}"
             )
 
+    url = proxy.status["url"]
     code = run_command(options.command or (), _environment(proxy.status, say), watch)
     watch()
-    if told:
-        say(f"{proxy.status['trail']} has the calls up to then")
+    try:
+        totals = _settled_totals(port_of(url))
+    except NoProxy:
+        say(f"{proxy.status['trail']} has the calls up to the proxy's end")
         return code or FINDING
-    _summarise(_settled_totals(port_of(proxy.status["url"])), proxy.status["url"], say)
+    _summarise(totals, url, say)
     _stay(proxy, options, say)
     return code
 

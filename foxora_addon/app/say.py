@@ -6,6 +6,7 @@ import typer
 
 FINDING: Final = 1
 WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 130  # as a shell says it of SIGINT
 
 
 def say(words: str) -> None:

@@ -206,3 +206,16 @@ def test_a_mock_that_cannot_be_configured_says_why_in_one_line(capsys: Output) -
     assert cli.main(["mock", "--config", "mock.yaml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'window'?" in line
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    env = ModuleType("foxora_addon.app.env")
+    monkeypatch.setattr(env, "print_env", interrupted, raising=False)
+    monkeypatch.setitem(sys.modules, env.__name__, env)
+    assert cli.main(["env"]) == 130
+    assert capsys.readouterr() == ("", "")

@@ -262,7 +262,7 @@ os.kill(json.load(urllib.request.urlopen(url))["pid"], signal.SIGKILL)
 def test_a_proxy_that_dies_under_its_command_is_told_and_not_passed_over(tmp_path: Path) -> None:
     done = run(tmp_path, command=[sys.executable, "-c", KILLS_ITS_PROXY])
     assert "the proxy has ended (status -9), CMD goes on without" in done.stderr
-    assert "trail.jsonl has the calls up to then" in done.stderr
+    assert "trail.jsonl has the calls up to the proxy's end" in done.stderr
     assert done.returncode == 1
 
 
