@@ -20,6 +20,7 @@ from foxora_addon.api.errors import ApiError, Source
 
 if TYPE_CHECKING:
     from foxora_addon.config import Account
+    from foxora_addon.config.accounts import Level
     from foxora_addon.observation import Observation
     from foxora_addon.policy.allowances import Held
     from foxora_addon.policy.line import Ticket
@@ -104,12 +105,13 @@ class Exchange:
     """From request to record. Times are seconds of the monotonic clock.
 
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
-    must know; neither is shown. `refusal` is set as soon as the call is refused. `is_recorded`:
-    its request record is in the trail, so a response record must follow. `was_sent`: the gateway
-    may have it, of the try that goes on. `waiting_since`: when what is waited for now began, or
-    went on. `payer` is who the call is charged to (policy.standing), `account_name` how records
-    call it; None where nobody is. `scopes` are what it counts against, `ticket` is its place in
-    line while it waits for them. `tries` are those before the one that goes on.
+    must know; neither is shown. `level` is how much of it is kept on record. `refusal` is set as
+    soon as the call is refused. `is_recorded`: its request record is in the trail, so a response
+    record must follow. `was_sent`: the gateway may have it, of the try that goes on.
+    `waiting_since`: when what is waited for now began, or went on. `payer` is who the call is
+    charged to (policy.standing), `account_name` how records call it; None where nobody is. `scopes`
+    are what it counts against, `ticket` is its place in line while it waits for them. `tries` are
+    those before the one that goes on.
     """
 
     id: str
@@ -122,6 +124,9 @@ class Exchange:
     payer: str | None = None
     credential: str | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    level: "Level" = "full"
+    tags: tuple[str, ...] = ()
+    traceparent: str | None = None
     refusal: ApiError | None = None
     gateway_url: str | None = None
     model: str | None = None

@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from cachetools import LRUCache
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
+from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.errors import (
     ApiError,
     Source,
@@ -28,11 +29,13 @@ from foxora_addon.api.errors import (
 from foxora_addon.api.promised_json import flaw_of_json
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
-from foxora_addon.audit.record import body_fields, request_fields, response_fields
+from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
+from foxora_addon.ending import Ending, ending_of
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
+from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
 from foxora_addon.policy.standing import payer_of_key
@@ -94,6 +97,7 @@ class Pipeline:
     """The steps, over the rules in force, which `take` may replace at any time.
 
     An exchange keeps what it was given when it arrived; only new ones meet the new rules.
+    `ended` is told of each exchange once it is closed; it must not raise.
     """
 
     def __init__(self, rules: Rules, trail: Trail, new_id: Callable[[], str]) -> None:
@@ -102,6 +106,7 @@ class Pipeline:
         self._new_id = new_id
         self._usage_refusers: LRUCache[tuple[str, str | None], bool] = LRUCache(_MOST_REFUSERS)
         self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
+        self.ended: Callable[[Ending], None] = lambda _: None
 
     def take(self, rules: Rules, now: float) -> None:
         """Work by other rules from now on."""
@@ -122,9 +127,11 @@ class Pipeline:
         exchange = self._open(arrival, cleaned, now)
         if isinstance(found, ApiError):
             exchange.refusal = found
+            self._choose_level(exchange, arrival, cleaned)
             return Rewritten(exchange, cleaned.fields, self._scrub(exchange, cleaned.target))
         exchange.call = found
         self._resolve(exchange, found, cleaned)
+        self._choose_level(exchange, arrival, cleaned)
         target = gateway_path(self.rules.gateway, found.path, cleaned.target.partition("?")[2])
         exchange.gateway_url = gateway_origin(self.rules.gateway) + target
         if cleaned.repeats_key(target):
@@ -146,7 +153,23 @@ class Pipeline:
             retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
         )
         line = RequestLine(arrival.head.method, arrival.url, arrival.version)
-        return Exchange(self._new_id(), now, client, line, secrets=cleaned.secrets)
+        exchange = Exchange(self._new_id(), now, client, line, secrets=cleaned.secrets)
+        exchange.tags = tags_of(_text(values.get(b"x-foxora-tag")))
+        exchange.traceparent = traceparent_of(_text(values.get(b"traceparent")))
+        return exchange
+
+    def _choose_level(self, exchange: Exchange, arrival: Arrival, cleaned: Cleaned) -> None:
+        """How much of it is kept. Until that is known a refused call is kept at the least."""
+        account = exchange.account.name if exchange.account else None
+        operation = exchange.call.operation.name if exchange.call else OTHER.name
+        given = self.rules.levels.level_of(account, operation, cleaned.key, arrival.address)
+        header = next((v for n, v in arrival.fields if n.lower() == b"x-foxora-audit"), None)
+        asked = asked_level(_text(header), given)
+        if isinstance(asked, ApiError):
+            exchange.level = "minimal"
+            exchange.refusal = exchange.refusal or asked
+        else:
+            exchange.level = asked
 
     def _resolve(self, exchange: Exchange, call: Recognised, cleaned: Cleaned) -> None:
         """Find who pays. A preflight carries no key by definition, and is sent without one."""
@@ -188,12 +211,17 @@ class Pipeline:
 
     def record(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
         """Write the request record; without it nothing may leave, unless configured otherwise."""
-        kept = self._body_fields(body, encoding)
+        kept = self._body_fields(body, encoding, keeps=exchange.level in {"request", "full"})
         exchange.step("record")
         exchange.waiting_since = now
         written = self._write(exchange, request_fields(exchange, kept))
         exchange.is_recorded = written != "lost"
-        if written != "safe" and exchange.refusal is None and self.rules.needs_record:
+        if written != "safe":
+            self.not_kept(exchange)
+
+    def not_kept(self, exchange: Exchange) -> None:
+        """Refuse a call whose record is not kept as configured, unless it may go unrecorded."""
+        if exchange.refusal is None and self.rules.needs_record:
             exchange.refusal = unavailable(
                 "The audit trail can't be written, so the call is not forwarded. Try again later."
             )
@@ -313,7 +341,7 @@ class Pipeline:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
         encoding = answer.header("content-encoding")
         request_id = answer.header("x-request-id")
-        kept = self._body_fields(answer.body, encoding)
+        kept = self._body_fields(answer.body, encoding, keeps=exchange.level == "full")
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
         error = self._error_in(exchange, answer, plain)
         if error is not None:
@@ -382,7 +410,7 @@ class Pipeline:
         seen = exchange.observation
         if seen is None:
             raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
-        keeps = self.rules.keeps_content
+        keeps = exchange.level == "full"
         count = partial(self.accounting.counted, exchange)
         facts = facts_of_stream(seen, count, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
@@ -408,20 +436,23 @@ class Pipeline:
         usage = facts.get("usage") or self.accounting.guessed(exchange, status, outcome)
         facts["usage"] = usage
         self.accounting.settle(exchange, usage, now)
+        fields = response_fields(
+            exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
+        )
         if exchange.is_recorded:
-            fields = response_fields(
-                exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
-            )
             self._write(exchange, fields)
+        self.ended(ending_of(exchange, fields, lambda text: self._scrub(exchange, text)))
 
-    def _body_fields(self, body: bytes, encoding: str | None) -> dict[str, Any]:
+    def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
-        if self.rules.keeps_content:
+        if keeps:
             return body_fields(plain, self.rules.max_body_bytes)
         digest = hashlib.sha256(plain).hexdigest() if plain else None
         return body_fields(None, 0, size=len(plain), sha256=digest)
 
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:
+        if exchange.level == "minimal":
+            fields = least_of(fields)
         return self._trail.write(fields, lambda text: self._scrub(exchange, text))
 
     def header_for_client(self, exchange: Exchange, value: str) -> str:
@@ -439,6 +470,10 @@ class Pipeline:
 
     def _scrub(self, exchange: Exchange, text: str) -> str:
         return self.rules.redactor.scrub(text, exchange.secrets)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")
 
 
 def _is_decodable(answer: Answer, limit: int) -> bool:

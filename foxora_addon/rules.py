@@ -11,6 +11,7 @@ from foxora_addon.config import MOCK, Account, CeilingFigures, Config
 from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.accounts import AccountBook
 from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
+from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
 from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of
@@ -39,7 +40,7 @@ class Rules:
     keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
-    keeps_content: bool
+    levels: Levels
     needs_record: bool
 
 
@@ -64,7 +65,8 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         gateway=gateway,
         redactor=Redactor(
             (account.key.get_secret_value() for account in config.accounts),
-            by_looks="secrets" in config.audit.redact,
+            presets=config.audit.redact,
+            patterns=tuple(config.audit.patterns.items()),
         ),
         limits=_limit_rules_of(config),
         guard_seconds=config.limits.guard_seconds,
@@ -75,7 +77,7 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,
-        keeps_content=config.audit.level == "full",
+        levels=Levels.of(config),
         needs_record=config.audit.on_failure == "refuse",
     )
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from foxora_addon.audit.journal import Journal, scrubbed
+from foxora_addon.audit.journal import Journal
+from foxora_addon.audit.line import scrubbed
 from foxora_addon.audit.record import RECORD, VERSION, body_fields, request_fields, response_fields
 from foxora_addon.config import load
 from foxora_addon.exchange import Client, Exchange, RequestLine

@@ -7,10 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxora_addon.api.errors import gateway_unreachable
+from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline, Rewritten
 from foxora_addon.policy.accounting import AccountRules, LimitRules
+from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import Ceilings
 from tests.builders import (
     ACCOUNT_KEY,
@@ -275,6 +277,17 @@ def test_a_call_that_cannot_be_recorded_is_refused() -> None:
     assert desk.trail.records == []
 
 
+def test_a_call_whose_record_turns_out_not_to_be_kept_is_refused_with_both_its_records() -> None:
+    desk = a_desk()
+    exchange = desk.admitted(encoded(CHAT))
+    desk.pipeline.not_kept(exchange)
+
+    assert exchange.refusal is not None
+    assert exchange.refusal.status == 503
+    desk.pipeline.refused(exchange, exchange.refusal, "refused", 101.0)
+    assert desk.response["outcome"] == "refused"
+
+
 def test_a_call_that_cannot_be_recorded_may_pass_where_that_is_allowed() -> None:
     desk = a_desk(needs_record=False)
     desk.trail.works = False
@@ -282,13 +295,90 @@ def test_a_call_that_cannot_be_recorded_may_pass_where_that_is_allowed() -> None
     assert desk.sent().refusal is None
 
 
-def test_without_content_neither_body_nor_message_is_kept() -> None:
-    desk = a_desk(keeps_content=False)
+@pytest.mark.parametrize(
+    ("level", "bodies", "is_known"),
+    [
+        ("full", [True, False], True),
+        ("request", [True, False], True),
+        ("metadata", [False, False], True),
+        ("minimal", [False, False], False),
+    ],
+)
+def test_each_level_keeps_what_it_says(level: Level, bodies: list[bool], is_known: bool) -> None:
+    desk = a_desk(levels=Levels(level))
     desk.pipeline.streamed(desk.streaming(a_chunk("Hel"), b"data: [DONE]\n\n"), 102.0)
+    request, response = desk.trail.records
 
-    assert [record["body"] for record in desk.trail.records] == [None, None]
-    assert desk.response["message"] is None
-    assert desk.response["body_sha256"]
+    assert [record["level"] for record in (request, response)] == [level, level]
+    assert [record["body"] is not None for record in (request, response)] == bodies
+    assert (response["message"] is not None) is (level == "full")
+    assert (response["body_sha256"] is not None) is is_known
+    assert (request["http"]["url"] is not None) is is_known
+    assert (request["client"]["user_agent"] is not None) is is_known
+    assert (request["model"], request["operation"], response["outcome"]) == (
+        CHAT["model"],
+        "chat",
+        "completed",
+    )
+
+
+def test_at_the_least_level_no_word_of_the_clients_is_on_record() -> None:
+    desk = a_desk(levels=Levels("minimal"))
+    exchange = desk.admitted(encoded(CHAT | {"user": "a secret plan"}))
+    error = {"error": {"message": "what a secret plan", "param": "secret"}}
+    desk.pipeline.send(exchange, 100.1)
+    desk.pipeline.answered(exchange, Answer(400, [JSON], encoded(error)), 101.0)
+
+    written = json.dumps(desk.trail.records)
+    assert "secret" not in written
+    assert "10.0.0.7" not in written
+    assert desk.response["error"]["code"]
+
+
+def headers(**more: str) -> tuple[tuple[bytes, bytes], ...]:
+    given = {"authorization": f"Bearer {APP_KEY}"} | more
+    return tuple((name.replace("_", "-").encode(), text.encode()) for name, text in given.items())
+
+
+@pytest.mark.parametrize(
+    ("configured", "asked", "kept"),
+    [
+        ("full", "metadata", "metadata"),
+        ("full", " Minimal ", "minimal"),
+        ("metadata", "full", "metadata"),
+        ("minimal", "request", "minimal"),
+    ],
+)
+def test_a_client_can_ask_for_more_privacy_and_not_for_less(
+    configured: Level, asked: str, kept: str
+) -> None:
+    desk = a_desk(levels=Levels(configured))
+    desk.admitted(encoded(CHAT), fields=headers(x_foxora_audit=asked))
+
+    assert desk.trail.records[0]["level"] == kept
+
+
+def test_a_slip_in_what_a_client_asks_for_is_refused_and_kept_at_the_least() -> None:
+    desk = a_desk()
+    exchange = desk.admitted(encoded(CHAT), fields=headers(x_foxora_audit="metdata"))
+
+    assert exchange.refusal is not None
+    assert "must be one of: minimal, metadata, request, full" in exchange.refusal.message
+    assert desk.trail.records[0]["level"] == "minimal"
+
+
+def test_labels_and_the_trace_are_on_record_and_only_the_trace_travels_on() -> None:
+    desk = a_desk()
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    fields = headers(x_foxora_tag="nightly, team a,nightly", traceparent=trace)
+    rewritten = desk.arrived(fields=fields)
+    desk.pipeline.admit(rewritten.exchange, encoded(CHAT), None, 100.0)
+
+    assert desk.trail.records[0]["tags"] == ["nightly", "team a"]
+    assert desk.trail.records[0]["traceparent"] == trace
+    sent = dict(rewritten.fields)
+    assert sent[b"traceparent"] == trace.encode()
+    assert not [name for name in sent if name.startswith(b"x-foxora-")]
 
 
 def test_a_preflight_is_sent_without_a_key() -> None:

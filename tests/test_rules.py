@@ -85,8 +85,10 @@ def test_switches_are_read_off_the_configuration(folder: Path) -> None:
     usual = rules(folder)
     other = rules(folder, "limits: {shadow: true}\naudit: {level: metadata, on_failure: allow}\n")
 
-    assert (usual.limits.is_shadow, usual.keeps_content, usual.needs_record) == (False, True, True)
-    assert (other.limits.is_shadow, other.keeps_content, other.needs_record) == (True, False, False)
+    known = (usual.limits.is_shadow, usual.levels.usual, usual.needs_record)
+    assert known == (False, "full", True)
+    known = (other.limits.is_shadow, other.levels.usual, other.needs_record)
+    assert known == (True, "metadata", False)
 
 
 def test_the_accounts_keys_are_redacted_and_not_shown(folder: Path) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-FINDING = 1
-WRONG_USAGE = 2
+from foxora_addon.app import audit_cli
+from foxora_addon.app.cli_proxy import PassedOn, doctor, env, limits, run
+from foxora_addon.app.say import FINDING, INTERRUPTED, WRONG_USAGE, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,11 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         say(" ".join(error.format_message().split()))
         return WRONG_USAGE
-
-
-def say(words: str) -> None:
-    """One line of ours, on standard error."""
-    typer.echo(f"foxora-proxy: {words}", err=True)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
 
 
 def command_line(*, is_rich: bool) -> typer.Typer:
@@ -49,26 +46,15 @@ def command_line(*, is_rich: bool) -> typer.Typer:
 
     app = typer.Typer(**look)
     app.callback(help=help_of(foxora_proxy))(foxora_proxy)
-    app.command(help=help_of(run), cls=PassedOn, options_metavar="[MITMDUMP OPTIONS]")(run)
-    for command in (mock, check, script):
+    app.command(help=help_of(run), cls=PassedOn, options_metavar="[OPTIONS] [-- CMD ...]")(run)
+    for command in (env, limits, doctor, mock, check, script):
         app.command(help=help_of(command))(command)
     audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")
     audit.callback()(lambda: None)  # without one, typer would take the only command for the group
-    audit.command(help=help_of(verify))(verify)
+    for command in audit_cli.COMMANDS:
+        audit.command(help=help_of(command))(command)
     app.add_typer(audit, name="audit")
     return app
-
-
-class PassedOn(TyperCommand):
-    """A command whose arguments are another program's, `--` included; only --help is ours."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Leaves the arguments in `ctx.args` as they were typed."""
-        if "--help" in args:
-            return super().parse_args(ctx, ["--help"])
-        super().parse_args(ctx, [])
-        ctx.args = list(args)
-        return list(args)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it by position
@@ -99,27 +85,6 @@ def foxora_proxy(
     Without an account or a network, on a mock gateway:
       foxora-proxy run --set foxora_base_url=mock
     """
-
-
-def run(context: typer.Context) -> int:
-    """Start the proxy: mitmdump, with this addon in it.
-
-    Every argument is mitmdump's own: -p sets the port, --mode how clients reach it, --set one of
-    its options or of ours (foxora_config, foxora_base_url, foxora_audit, foxora_store).
-    `foxora-proxy run -h` lists them all.
-
-    \b
-    Examples:
-      foxora-proxy run
-      foxora-proxy run -p 9000 --set foxora_config=team.yaml
-      foxora-proxy run --set foxora_base_url=mock
-    """
-    if "--" in context.args:
-        say("run takes mitmdump's options only, and no -- COMMAND: start the command by itself")
-        return WRONG_USAGE
-    from foxora_addon.proxy.master import run_mitmdump
-
-    return run_mitmdump(context.args)
 
 
 def mock(
@@ -190,47 +155,3 @@ def script() -> int:
 
     typer.echo(SCRIPT)
     return 0
-
-
-def verify(
-    path: Annotated[
-        Path | None, typer.Argument(metavar="TRAIL", help="By default, the configured trail.")
-    ] = None,
-) -> int:
-    """Verify a trail: no record changed, left out, put in or moved.
-
-    The exit status is 1 if something is wrong, and the line says where.
-
-    \b
-    Examples:
-      foxora-proxy audit verify
-      foxora-proxy audit verify foxora-audit.jsonl
-    """
-    from foxora_addon.audit.reader import verify as verified
-
-    trail = path or _configured_trail()
-    try:
-        report = verified(trail)
-    except OSError as error:
-        say(f"{trail}: can't be read: {error.strerror}")
-        return FINDING
-    if report.problem is not None:
-        typer.echo(f"{trail}: {report.problem}")
-        return FINDING
-    typer.echo(f"{trail}: fine, {report.records} records of {report.exchanges} exchanges")
-    if report.torn_tail_bytes:
-        typer.echo(f"  the last line is torn ({report.torn_tail_bytes} bytes), as by a crash")
-    for exchange in report.open:
-        typer.echo(f"  open: {exchange}")
-    typer.echo(f"  head {report.head}")
-    return 0
-
-
-def _configured_trail() -> Path:
-    """The trail that `run` would write; its default where the configuration can't be read."""
-    from foxora_addon.config import ConfigError, load
-
-    try:
-        return load({}, os.environ, Path.cwd()).audit.path
-    except ConfigError:
-        return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")

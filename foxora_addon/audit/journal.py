@@ -2,134 +2,187 @@
 
 A record is with the kernel when `append` returns. What `kill -9` can leave behind is a torn last
 line: the next start closes it off, never removing a byte, and the next record says in `recovered`
-how many bytes stand there.
+how many bytes stand there. When records reach the disk itself is the `Syncer`'s business, and what
+becomes of closed segments the `Keeper`'s.
 """
 
-import fcntl
-import json
+import contextlib
 import os
-import stat
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from foxora_addon.audit.chain import GENESIS, hash_of_line, seal
-from foxora_addon.audit.record import VERSION
+from foxora_addon.audit.chain import GENESIS
+from foxora_addon.audit.disk import Disk
+from foxora_addon.audit.head import Head, read_head, write_head
+from foxora_addon.audit.keeping import FOREVER, Keeper, Keeping
+from foxora_addon.audit.line import line_of
+from foxora_addon.audit.recovery import NoTrail, beginning_of, end_of, left_open
+from foxora_addon.audit.segments import closed_segments_of, segment_name
+from foxora_addon.audit.syncer import Syncer
 
 type Sync = Literal["none", "interval", "each"]
 
-_TAIL_BYTES: Final = 1 << 20
-_SYNC_SECONDS: Final = 1.0
-_force: Final = getattr(os, "fdatasync", os.fsync)  # macOS has no fdatasync
-_FIRST: Final = b'{"v":%d,"seq":1,' % VERSION
-_OURS: Final = frozenset(
-    {"event", "exchange", "operation", "outcome", "source", "body_encoding", "body_sha256", "usage"}
-)
-"""Members whose values are words or numbers of our own, which no client can choose."""
+_TEND_SECONDS: Final = 1.0
+_ROTATE_AGAIN_SECONDS: Final = 60.0
 
 
 class TrailUnavailable(Exception):  # noqa: N818  # reads as what it says where it is raised
     """The trail can't be written; `str` is one line for the operator."""
 
 
-class NotSynced(TrailUnavailable):
-    """The record is in the trail and counted, but not known to be on the disk."""
-
-
 class Journal:
     """An open trail.
 
-    `sync` is when records are forced to the disk: never by us, at most once a second, or each one.
-    `wall_clock` gives Unix seconds.
+    `sync_policy` is when records are forced to the disk: never by us, at most once a second, or
+    each one. `wall_clock` gives Unix seconds, `say` takes a line for the operator. `left_open` maps
+    the exchanges without a response record to their accounts.
     """
 
-    def __init__(self, path: Path, sync: Sync, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sync: Sync,
+        wall_clock: Callable[[], float],
+        *,
+        disk: Disk | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.path = path
         self.sync_policy = sync
+        self.keeping = FOREVER
+        self.left_open: dict[str, str | None] = {}
+        self.seq = 0
+        """The number of the last record; 0 before the first."""
+        self._name = str(path)
         self._wall_clock = wall_clock
+        self._say = say
+        self._disk = disk or Disk()
+        self._syncer = Syncer(self._disk, path.parent)
+        self._keeper = Keeper(path, self._disk, say)
         self._fd = -1
-        self._seq = 0
+        self._file = (0, 0)  # device and inode
+        self._size = 0
+        self._first = 1  # seq of the first record of the file
+        self._began = 0.0  # when that was written, in Unix seconds
         self._prev = GENESIS
         self._torn = 0  # bytes behind the last whole record
         self._mid_line = False
-        self._unsynced = False
-        self._synced_at = 0.0
+        self._asked: Future[bool] | None = None
+        self._is_dirty = False
+        self._tended_at = 0.0
+        self._headed_seq = -1
+        self._rotates_from = 0.0
 
     @classmethod
-    def open(cls, path: Path, *, sync: Sync = "interval", wall_clock: Callable[[], float]) -> Self:
+    def open(  # one keyword for each thing that a trail is kept by
+        cls,
+        path: Path,
+        *,
+        sync: Sync = "interval",
+        wall_clock: Callable[[], float],
+        keeping: Keeping = FOREVER,
+        disk: Disk | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Self:
         """Open or create a trail and go on where it ends; raises `TrailUnavailable`.
 
         The file is readable by its owner only, and locked: a second writer is refused.
         """
-        journal = cls(path, sync, wall_clock)
+        journal = cls(path, sync, wall_clock, disk=disk, say=say)
         journal._open()
         try:
             journal._continue()
-        except TrailUnavailable:
-            journal.close()
+            journal.keep(keeping)
+        except BaseException:
+            journal._abandon()
             raise
         return journal
+
+    def _abandon(self) -> None:
+        self._keeper.close()
+        self._fd = -1
+        self._syncer.close(syncs=False)
 
     def close(self) -> None:
         """Sync and close; twice is once."""
         if self._fd >= 0:
-            try:
-                self.sync()
-            finally:
-                os.close(self._fd)
-                self._fd = -1
+            self._keeper.close()
+            self._write_head()
+            self._fd = -1
+            self._syncer.close(syncs=self.sync_policy != "none")
+            if self.sync_failure is not None:
+                self._say(self.sync_failure)
 
-    def sync_if_due(self, now: float) -> None:
-        """Sync once a second at the most; `now` is in seconds of a monotonic clock."""
-        if now - self._synced_at >= _SYNC_SECONDS:
-            self._synced_at = now
-            self.sync()
+    def keep(self, keeping: Keeping) -> None:
+        """Rotate, compress and remove as this says from now on."""
+        self.keeping = keeping
+        if keeping != FOREVER:
+            self._keeper.tidy(keeping, self._wall_clock())
 
-    def sync(self) -> None:
-        """Force what was written to the disk, if anything was and the policy is not "none".
+    def tend(self, now: float) -> None:
+        """What is due once a second: a sync, the head, removals; `now` is of a monotonic clock."""
+        if now - self._tended_at < _TEND_SECONDS or self._fd < 0:
+            return
+        self._tended_at = now
+        if self.sync_policy != "none" and (self._is_dirty or self._syncer.failure is not None):
+            self._ask_for_sync()
+        self._write_head()
+        if self.keeping != FOREVER:
+            self._keeper.tidy_if_due(self.keeping, self._wall_clock())
 
-        Raises `NotSynced`: what was written stays written, but a power loss may take it.
+    def synced(self) -> Future[bool] | None:
+        """Done when what was written before it was last asked for is on the disk: whether it is.
+
+        Each append asks where the policy is "each". None if nobody has asked yet.
         """
-        if self._unsynced and self.sync_policy != "none" and self._fd >= 0:
-            self._unsynced = False
-            try:
-                _force(self._fd)
-            except OSError as error:
-                raise NotSynced(
-                    f"the trail {self.path} can't be synced: {error.strerror}"
-                ) from error
+        return self._asked
+
+    @property
+    def sync_failure(self) -> str | None:
+        """Why what was written last is not known to be on the disk; None if nothing speaks so."""
+        error = self._syncer.failure
+        if error is None or self.sync_policy == "none":
+            return None
+        return f"the trail {self.path} can't be synced: {error.strerror}"
 
     def append(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> int:
         """Append one record and return its `seq`.
 
-        `fields` is a record without v, seq, time, prev and hash; `scrub` redacts each text in it,
-        so that what it takes out can't change what the record is. Raises `TrailUnavailable`, with
-        nothing counted: the next record takes the place; or `NotSynced`, with the record written.
+        `fields` and `scrub` are as in `line.line_of`. Raises `TrailUnavailable`, with nothing
+        counted: the next record takes the place.
         """
-        self._follow_the_path()
-        seq = self._seq + 1
-        record = {
-            "v": VERSION,
-            "seq": seq,
-            "time": _iso(self._wall_clock()),
-            **scrubbed(fields, scrub),
-            "recovered": self._torn or None,
-        }
-        text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
-        data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
-        line, digest = seal(b'%s,"prev":"%s"}' % (data[:-1], self._prev.encode()))
+        now = self._wall_clock()
+        self.follow_the_path()
+        seq = self.seq + 1
+        line, digest = line_of(
+            fields, scrub, seq=seq, unix_seconds=now, recovered=self._torn, prev=self._prev
+        )
+        if self._is_full(len(line), now):
+            self._rotate(now)
         self._write(b"\n" + line if self._mid_line else line)
-        self._seq, self._prev, self._torn, self._unsynced = seq, digest, 0, True
+        if seq == self._first:
+            self._began = now
+        self.seq, self._prev, self._torn, self._is_dirty = seq, digest, 0, True
+        if fields["event"] == "request":
+            self.left_open[fields["exchange"]] = fields.get("account")
+        else:
+            self.left_open.pop(fields["exchange"], None)
         if self.sync_policy == "each":
-            self.sync()
+            self._ask_for_sync()
         return seq
+
+    def _ask_for_sync(self) -> None:
+        self._is_dirty = False
+        self._asked = self._syncer.ask()
 
     def _write(self, data: bytes) -> None:
         try:
-            written = os.write(self._fd, data)
+            written = self._disk.write(self._fd, data)
         except OSError as error:
             raise self._unavailable("can't be written", error) from error
+        self._size += written
         if written < len(data) - 1:  # a record that lacks its line break alone is whole
             if written:
                 self._torn += written - (self._mid_line and not self._torn)
@@ -137,93 +190,129 @@ class Journal:
             raise TrailUnavailable(f"the trail {self.path} can't be written: the disk is full")
         self._mid_line = written < len(data)
 
-    def _follow_the_path(self) -> None:
-        """Reopen a trail that was deleted or moved away under us, going on with seq and chain."""
+    def follow_the_path(self) -> None:
+        """Go on in what stands under the trail's name, where that is no more the file we write.
+
+        Deleted or moved away (logrotate's `create`), it is made anew, with seq and chain going on.
+        One that was cut (`copytruncate`) is told to the operator. Raises `TrailUnavailable`.
+        """
         try:
-            ours, named = os.fstat(self._fd), self.path.stat()
-            if (ours.st_ino, ours.st_dev) == (named.st_ino, named.st_dev):
-                return
+            found = self._disk.stat(self._name)
         except OSError:
-            pass  # it is not there: what follows makes it, or says why it can't
-        old = self._fd
-        self._open()
-        self._torn, self._mid_line = 0, False
-        if old >= 0:
-            os.close(old)
+            found = None  # it is not there: what follows makes it, or says why it can't
+        if found is None or (found.st_dev, found.st_ino) != self._file:
+            self._open()
+            self._begin_file()
+        elif found.st_size < self._size:
+            self._was_cut(found.st_size)
+
+    def _was_cut(self, size: int) -> None:
+        self._say(
+            f"the trail {self.path} was cut from {self._size} to {size} bytes by another program; "
+            "records may be lost, and verify will say so. copytruncate can't be followed: use "
+            "audit.rotate_bytes, or logrotate's create"
+        )
+        self._size = size
+        self._begin_file()
+
+    def _begin_file(self) -> None:
+        """Take what stands in the file as it is; seq and chain go on."""
+        self._first, self._mid_line = self.seq + 1, False
+        if self._size:
+            with contextlib.suppress(OSError, NoTrail):
+                self._mid_line = end_of(self.path).mid_line
 
     def _open(self) -> None:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
-            fd = os.open(self.path, flags, stat.S_IRUSR | stat.S_IWUSR)
+            fd = self._disk.open(self._name)
         except OSError as error:
             raise self._unavailable("can't be opened", error) from error
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._disk.lock(fd)
         except OSError as error:
             os.close(fd)
             raise TrailUnavailable(
                 f"the trail {self.path} is written by another proxy; stop that one, or give this "
                 "one its own with foxora_audit=PATH"
             ) from error
-        self._fd = fd
+        self._use(fd)
+
+    def _use(self, fd: int) -> None:
+        found = os.fstat(fd)
+        self._fd, self._file, self._size = fd, (found.st_dev, found.st_ino), found.st_size
+        self._syncer.use(fd)
+        if self.sync_policy == "none":
+            self._syncer.let_go()
 
     def _continue(self) -> None:
-        """Find the last whole record, from the end, and what stands torn behind it."""
-        size = os.fstat(self._fd).st_size
-        if size == 0:
+        """Go on where the trail ends, or where its head says that it had come to."""
+        try:
+            for segment in closed_segments_of(self.path):
+                if segment.stat().st_ino == self._file[1]:  # a rotation that was cut short
+                    self._disk.unlink(str(segment))
+            end, head = end_of(self.path), read_head(self.path)
+            self.left_open = left_open(self.path, head)
+            first, began = beginning_of(self.path)
+        except NoTrail as error:
+            raise TrailUnavailable(
+                f"{self.path} is no trail: it has no whole record; give another path with "
+                "foxora_audit=PATH"
+            ) from error
+        except OSError as error:
+            raise self._unavailable("can't be read", error) from error
+        self.seq, self._prev = end.seq, end.hash
+        self._torn, self._mid_line = end.torn, end.mid_line
+        if head is not None and head.seq > end.seq:
+            self._say(
+                f"the trail {self.path} ends with record {end.seq}, but had come to {head.seq}: "
+                "what is missing was removed, or lost in a power failure; verify will say so"
+            )
+            self.seq, self._prev, self.left_open = head.seq, head.hash, dict(head.open)
+        self._first, self._began = first or self.seq + 1, began or self._wall_clock()
+
+    def _is_full(self, length: int, now: float) -> bool:
+        if not self._size or self._torn or self._mid_line or now < self._rotates_from:
+            return False  # a torn line stays in one file with the record that tells of it
+        most, longest = self.keeping.rotate_bytes, self.keeping.rotate_seconds
+        return (most is not None and self._size + length > most) or (
+            longest is not None and now - self._began >= longest
+        )
+
+    def _rotate(self, now: float) -> None:
+        """Begin a new file. There is one under the trail's name at every moment.
+
+        Where that fails, the old one goes on, and it is tried again in a minute.
+        """
+        fd = -1
+        try:
+            fd = self._disk.open(fresh := f"{self._name}.next", os.O_TRUNC)
+            self._disk.lock(fd)
+            self._put_in_place(fresh, str(segment_name(self.path, self._first)))
+        except OSError as error:
+            if fd >= 0:
+                os.close(fd)
+            self._rotates_from = now + _ROTATE_AGAIN_SECONDS
+            self._say(f"the trail {self.path} can't be rotated, and goes on as it is: {error}")
             return
-        length = min(size, _TAIL_BYTES)
-        while True:
-            tail = os.pread(self._fd, length, size - length)
-            lines = tail.split(b"\n")
-            for index in range(len(lines) - 1, -1, -1):
-                whole = index > 0 or length == size
-                if whole and (found := _sealed(lines[index])) is not None:
-                    self._seq, self._prev = found
-                    self._torn = len(b"\n".join(lines[index + 1 :]))
-                    self._mid_line = self._torn > 0 or index == len(lines) - 1
-                    return
-            if length == size and (tail.startswith(_FIRST) or _FIRST.startswith(tail)):
-                self._torn, self._mid_line = size, True
-                return
-            if length == size:
-                raise TrailUnavailable(
-                    f"{self.path} is no trail: it has no whole record; give another path with "
-                    "foxora_audit=PATH"
-                )
-            length = min(size, length * 4)
+        self._use(fd)
+        self._first = self.seq + 1
+        self._keeper.tidy(self.keeping, now)
+
+    def _put_in_place(self, fresh: str, segment: str) -> None:
+        self._disk.link(self._name, segment)
+        try:
+            self._disk.rename(fresh, self._name)
+        except OSError:
+            self._disk.unlink(segment)
+            raise
+
+    def _write_head(self) -> None:
+        if self._headed_seq == self.seq:
+            return
+        head = Head(self.seq, self._prev, self._first, self._size, self.left_open)
+        with contextlib.suppress(OSError):  # the next start then looks for what is open by itself
+            write_head(self.path, head, self._disk)
+            self._headed_seq = self.seq
 
     def _unavailable(self, what: str, error: OSError) -> TrailUnavailable:
         return TrailUnavailable(f"the trail {self.path} {what}: {error.strerror}")
-
-
-def _sealed(line: bytes) -> tuple[int, str] | None:
-    digest = hash_of_line(line)
-    if digest is None:
-        return None
-    return int(json.loads(line)["seq"]), digest
-
-
-def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
-    """The members with their texts redacted; of the names, only those in a folded message."""
-    return {
-        name: value if name in _OURS else _texts_scrubbed(value, scrub, names=name == "message")
-        for name, value in fields.items()
-    }
-
-
-def _texts_scrubbed(value: Any, scrub: Callable[[str], str], *, names: bool) -> Any:
-    if isinstance(value, str):
-        return scrub(value)
-    if isinstance(value, Mapping):
-        return {
-            scrub(name) if names else name: _texts_scrubbed(item, scrub, names=names)
-            for name, item in value.items()
-        }
-    if isinstance(value, list):
-        return [_texts_scrubbed(item, scrub, names=names) for item in value]
-    return value
-
-
-def _iso(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

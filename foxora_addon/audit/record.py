@@ -54,7 +54,9 @@ class HttpFacts(_Model):
     """The request line, as the app sent it."""
 
     method: str = Field(description="HTTP method.")
-    url: str = Field(description="URL as the app sent it, secrets redacted.")
+    url: str | None = Field(
+        description="URL as the app sent it, secrets redacted; null at level minimal."
+    )
     version: str = Field(description="HTTP version of the client's side.")
 
 
@@ -74,7 +76,9 @@ class Body(_Model):
     body_encoding: Literal["utf-8", "base64"] = Field(description="How `body` holds the bytes.")
     body_truncated: bool = Field(description="Whether `body` is only the beginning.")
     body_bytes: int = Field(description="Length of the whole body in bytes.")
-    body_sha256: _Hex | None = Field(description="SHA-256 of the whole body; null if it is empty.")
+    body_sha256: _Hex | None = Field(
+        description="SHA-256 of the whole body; null if it is empty, and at level minimal."
+    )
 
 
 class Sent(_Model):
@@ -94,6 +98,9 @@ class _Record(_Model):
     )
     exchange: str = Field(description="Opaque id of the exchange, the same in both its records.")
     account: str | None = Field(description="Name of the account that pays; null if none does.")
+    level: Literal["minimal", "metadata", "request", "full"] = Field(
+        description="How much of the exchange is on record."
+    )
     recovered: int | None = Field(description="Bytes of a torn line that stands before this one.")
     prev: _Hex = Field(description="Hash of the record before this one; zeros for the first.")
     hash: _Hex = Field(description="SHA-256 of this line without its hash member.")
@@ -111,6 +118,8 @@ class RequestRecord(_Record, Body):
     stream: bool = Field(description="Whether the client asked for a stream.")
     decision: Decision = Field(description="What was decided.")
     sent: Sent | None = Field(description="What was sent, where a rule has changed the body.")
+    tags: list[str] = Field(description="The client's labels, from x-foxora-tag.")
+    traceparent: str | None = Field(description="W3C Trace Context of the call, if it has one.")
 
 
 class UsageFacts(_Model):
@@ -126,7 +135,7 @@ class ErrorFacts(_Model):
     """The error as the client was told of it."""
 
     code: str = Field(description="Code of the error.")
-    message: str = Field(description="Its message.")
+    message: str | None = Field(description="Its message; null at level minimal.")
     param: str | None = Field(description="The field of the request that it is about.")
 
 
@@ -146,7 +155,9 @@ class ResponseRecord(_Record, Body):
     status: int | None = Field(description="HTTP status that the client got; null if it got none.")
     outcome: Outcome = Field(description="What became of it.")
     source: Source = Field(description="Who answered, or failed to.")
-    duration_ms: float = Field(description="From the request's head to the end.")
+    duration_ms: float | None = Field(
+        description="From the request's head to the end; null where a crash cut it off."
+    )
     first_byte_ms: float | None = Field(description="From the request's head to the first byte.")
     model: str | None = Field(description="The model that answered, as the answer names it.")
     response_id: str | None = Field(description="The answer's own id.")
@@ -212,6 +223,7 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
         "event": "request",
         "exchange": exchange.id,
         "account": exchange.account_name,
+        "level": exchange.level,
         "client": {
             "name": client.name,
             "address": client.address,
@@ -231,6 +243,8 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
             "waited_ms": _milliseconds(exchange.waited_seconds),
         },
         "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
+        "tags": list(exchange.tags),
+        "traceparent": exchange.traceparent,
         **body,
     }
 
@@ -268,6 +282,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "event": "response",
         "exchange": exchange.id,
         "account": exchange.account_name,
+        "level": exchange.level,
         "status": status,
         "outcome": outcome,
         "source": source,
@@ -293,6 +308,48 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "chunks": chunks,
         **body,
     }
+
+
+def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
+    """The response record of an exchange that a crash cut off, written at the next start.
+
+    What the client got, and how long it took, went with the program.
+    """
+    return {
+        "event": "response",
+        "exchange": exchange_id,
+        "account": account,
+        "level": "minimal",
+        "status": None,
+        "outcome": "aborted",
+        "source": "addon",
+        "duration_ms": None,
+        "first_byte_ms": None,
+        "model": None,
+        "response_id": None,
+        "finish_reasons": [],
+        "usage": None,
+        "cost_usd": None,
+        "error": None,
+        "tries": [],
+        "gateway_request_id": None,
+        "message": None,
+        "chunks": None,
+        **body_fields(None, 0),
+    }
+
+
+def least_of(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of a record without anything that the client wrote: what `minimal` keeps."""
+    least = {**fields, "body": None, "body_truncated": False, "body_sha256": None}
+    if least["event"] == "request":
+        least["client"] = dict.fromkeys(least["client"])
+        least["http"] = {**least["http"], "url": None}
+        least["gateway_url"] = least["sent"] = None
+    else:
+        least["message"] = None
+        least["error"] = least["error"] and {**least["error"], "message": None, "param": None}
+    return least
 
 
 def _usage_facts(usage: Usage) -> dict[str, Any]:

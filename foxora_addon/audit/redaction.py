@@ -8,47 +8,16 @@ import base64
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
-REDACTED: Final = "[redacted]"
+from foxora_addon.audit.looks import REDACTED, rules_of
+from foxora_addon.audit.screen import Screen
 
 _SHORTEST: Final = 8
 """Shorter secrets are not looked for: 'test' as a key would black out half a conversation."""
-
-# Every repetition is bounded or of one class that what follows is not in: linear time.
-_CREDENTIALS: Final = re.compile(
-    r"""(?x)
-    \b(?:sk|rk|pk)-[A-Za-z0-9_-]{16,512}                   # OpenAI, Anthropic, OpenRouter, ...
-    | \bfoxora_(?:sk|pk)_[A-Za-z0-9_-]{4,512}
-    | \beyJ[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{0,4096}    # JWT
-    | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
-    | \bgh[pousr]_[A-Za-z0-9]{30,255}
-    | \bgithub_pat_[A-Za-z0-9_]{30,255}
-    | \bAIza[A-Za-z0-9_-]{30,60}
-    | \bxox[abeoprs]-[A-Za-z0-9-]{10,255}
-    | \bgsk_[A-Za-z0-9]{20,255}
-    | \bhf_[A-Za-z0-9]{20,255}
-    | -----BEGIN\ [A-Z ]{0,40}PRIVATE\ KEY-----(?:[^"\\-]|-(?!----)|\\{1,8}[nrt]){0,16384}
-      (?:-----END\ [A-Z ]{0,40}PRIVATE\ KEY-----)?
-    """
-)
-_AFTER_A_NAME: Final = re.compile(
-    r"""(?xi)
-    ( \b(?:bearer|basic)\ {1,4}
-    | [?&](?:api[-_]?key|key|access_token)=
-    | \b(?:api-key|x-api-key|authorization)"?:\ ?"?(?:bearer\ {1,4}|basic\ {1,4})?
-    )
-    ( [A-Za-z0-9._~+/=%-]{8,4096} )
-    """
-)
-_PREFILTER: Final = re.compile(
-    r"(?i)sk-|rk-|pk-|_sk_|_pk_|eyJ|AKIA|ASIA|gh[pousr]_|github_pat|AIza|xox|gsk_|hf_|-----BEGIN"
-    r"|bearer|basic|key|authorization|access_token"
-)
 
 
 def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
@@ -66,14 +35,21 @@ def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
 class Redactor:
     """Redaction for one configuration.
 
-    `secrets` are the accounts' keys, which always go; `by_looks` takes out what looks like one too.
+    `secrets` are the accounts' keys, which always go. `presets` and `patterns` take out what only
+    looks like something that should: see `looks.rules_of`.
     """
 
-    def __init__(self, secrets: Iterable[str], *, by_looks: bool = True) -> None:
+    def __init__(
+        self,
+        secrets: Iterable[str],
+        *,
+        presets: Sequence[str] = ("secrets",),
+        patterns: Sequence[tuple[str, str]] = (),
+    ) -> None:
         known = tuple(secrets)
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
-        self._by_looks = by_looks
+        self._screen = Screen(rules_of(presets, patterns))
 
     def __repr__(self) -> str:
         return "Redactor(...)"
@@ -86,21 +62,22 @@ class Redactor:
     def scrub(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without secrets; `also` are those of one exchange, its client's own."""
         text = self.without_known(text, also)
-        if not self._by_looks or _PREFILTER.search(text) is None:
-            return text
-        text = _CREDENTIALS.sub(REDACTED, text)
-        return _AFTER_A_NAME.sub(_keep_name, text)
+        if len(text) >= _SHORTEST:
+            for rule in self._screen.rules_for(text):
+                text = rule.applied(text)
+        return text
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""
-        for secret in (*self._known, *(_forms_of(tuple(also)) if also else ())):
+        if len(text) < _SHORTEST:
+            return text
+        for secret in self._known:
+            if secret in text:
+                text = text.replace(secret, REDACTED)
+        for secret in _forms_of(tuple(also)) if also else ():
             if secret in text:
                 text = text.replace(secret, REDACTED)
         return text
-
-
-def _keep_name(match: re.Match[str]) -> str:
-    return match[1] + REDACTED
 
 
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys

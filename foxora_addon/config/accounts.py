@@ -6,7 +6,7 @@ by `foxora_addon.policy.accounts`.
 
 import re
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
 from pydantic import (
@@ -27,6 +27,14 @@ from foxora_addon.policy.keys import key_digest
 
 Network = IPv4Network | IPv6Network
 Plan = Literal["auto", "free", "pro", "team"]
+Level = Literal["minimal", "metadata", "request", "full"]
+"""How much of a call is on record, from the most private to the least."""
+
+
+def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that a socket of both families writes as `::ffff:10.0.0.7`."""
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return mapped or address
 
 
 def _digest_of(text: str) -> str:
@@ -89,6 +97,7 @@ class Client(Section):
     key: str | None = None
     address: Annotated[Network, BeforeValidator(_network_of)] | None = None
     limits: CeilingFigures = CeilingFigures()
+    audit_level: Level | None = None
 
     @field_validator("key", mode="before")
     @classmethod
@@ -127,6 +136,7 @@ class Account(Section):
     plan: Plan = "auto"
     limits: AccountLimits = AccountLimits()
     clients: tuple[Client, ...] = ()
+    audit_level: Level | None = None
 
     @field_validator("key", mode="before")
     @classmethod

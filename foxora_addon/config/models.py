@@ -4,7 +4,9 @@ It decides what a value may be and which values go together. Where they come fro
 business.
 """
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -17,7 +19,9 @@ from pydantic import (
     model_validator,
 )
 
-from foxora_addon.config.accounts import Account, checked_accounts
+from foxora_addon.api.endpoints import OPERATIONS, OTHER
+from foxora_addon.audit.looks import compiled
+from foxora_addon.config.accounts import Account, Level, checked_accounts
 from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
 from foxora_addon.config.references import Sources, path_of
@@ -74,8 +78,14 @@ def _model_name(text: str) -> str:
     return text
 
 
+def _pattern_that_compiles(text: str) -> str:
+    compiled(text)
+    return text
+
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Bytes = Annotated[int, Field(gt=0)]
+OwnPattern = Annotated[str, AfterValidator(_pattern_that_compiles)]
 ModelName = Annotated[str, AfterValidator(_model_name)]
 
 
@@ -164,15 +174,45 @@ class Limits(Section):
 class Audit(Section):
     """The trail. `path` is below the working directory, or absolute, once loaded.
 
-    `level` "metadata" keeps no content of a call; `max_body_bytes` is for each body of a record.
+    `level` is how much of a call is kept, and `operations` of calls of certain kinds; see
+    `policy.levels`. `max_body_bytes` is for each body of a record.
     """
 
     path: Path = Field(default=Path("foxora-audit.jsonl"), validate_default=True)
-    level: Literal["full", "metadata"] = "full"
+    level: Level = "full"
+    operations: Mapping[str, Level] = Field(default_factory=dict)
     max_body_bytes: Bytes = 1_048_576
     sync: Literal["none", "interval", "each"] = "interval"
     on_failure: Literal["refuse", "allow"] = "refuse"
-    redact: tuple[Literal["secrets"], ...] = ("secrets",)
+    redact: tuple[Literal["secrets", "pii"], ...] = ("secrets",)
+    patterns: Mapping[str, OwnPattern] = Field(default_factory=dict)
+    rotate_bytes: Annotated[int, Field(ge=65_536)] | None = None
+    rotate_seconds: Annotated[float, Field(ge=1)] | None = None
+    compress: Literal["zstd", "none"] = "zstd"
+    keep_segments: Annotated[int, Field(ge=0)] | None = None
+    keep_days: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("operations")
+    @classmethod
+    def _are_operations(cls, levels: Mapping[str, Level]) -> Mapping[str, Level]:
+        known = sorted({operation.name for operation in OPERATIONS} | {OTHER.name})
+        for name in levels:
+            if name not in known:
+                near = get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"accepted: {', '.join(known)}"
+                raise Problem(f"{described(name)} is no operation; {hint}")
+        return levels
+
+    @field_validator("patterns")
+    @classmethod
+    def _have_plain_names(cls, patterns: Mapping[str, str]) -> Mapping[str, str]:
+        for name in patterns:
+            if re.fullmatch(r"[A-Za-z0-9_.-]{1,40}", name) is None:
+                raise Problem(
+                    f"{described(name)} can't be a pattern's name; use up to 40 letters, digits, "
+                    "dots, dashes and underscores"
+                )
+        return patterns
 
     @field_validator("path", mode="before")
     @classmethod

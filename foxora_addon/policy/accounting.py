@@ -25,10 +25,11 @@ from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
-from foxora_addon.policy.line import Called, Ticket
+from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
 from foxora_addon.policy.standing import Standings
+from foxora_addon.policy.turns import Called
 from foxora_addon.policy.waiting import Bounds, WaitingLines
 
 
@@ -294,6 +295,19 @@ class Accounting:
     def waiting(self, account: str) -> int:
         """How many calls of an account wait."""
         return self._lines.waiting(account)
+
+    def balances(self, now: float) -> list[dict[str, Any]]:
+        """How each configured account stands, as JSON has it; no secret."""
+        return [self._balance_of(payer, now) for payer in self.rules.accounts]
+
+    def _balance_of(self, payer: str, now: float) -> dict[str, Any]:
+        scope = self._account_scope(payer)
+        return {
+            "account": payer,
+            **self._allowances.standing(scope, now),
+            "waiting": self._lines.waiting(scope.name),
+            "spend": {"used_usd": None, "ceiling_usd": None},
+        }
 
     def tick(self, now: float) -> None:
         """Forget what counts no more; to be called about once a second."""

@@ -6,14 +6,14 @@ through is the gateway's business.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Self
 
 from pydantic import SecretStr
 
 from foxora_addon.api.errors import ApiError, invalid_key, missing_key
 from foxora_addon.config import Account, Client, Config, Intercept
-from foxora_addon.config.accounts import Network
+from foxora_addon.config.accounts import Network, unmapped
 from foxora_addon.policy.keys import is_foxora_key, key_digest
 
 
@@ -86,7 +86,7 @@ class AccountBook:
         if not self.ranges or not address:
             return None
         try:
-            client = _unmapped(ip_address(address))
+            client = unmapped(ip_address(address))
         except ValueError:
             return None
         return next((chosen for network, chosen in self.ranges if client in network), None)
@@ -105,9 +105,3 @@ class AccountBook:
         if self.rules.missing_key == "default" and self.default is not None:
             return Chosen(self.default)
         return missing_key()
-
-
-def _unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """Return the IPv4 address that a socket of both families writes as `::ffff:10.0.0.7`."""
-    mapped = address.ipv4_mapped if address.version == 6 else None
-    return mapped or address

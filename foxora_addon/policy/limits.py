@@ -74,6 +74,15 @@ class Admitted:
     reservation: Reservation
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What counts of an account at a moment. `open_exchanges` are those not over yet."""
+
+    requests: int
+    tokens: int
+    open_exchanges: int
+
+
 class AccountLimiter:
     """The limits of one account.
 
@@ -240,6 +249,11 @@ class AccountLimiter:
         ceiling = self._ceilings.tokens_per_minute
         return math.inf if ceiling is None else ceiling - self._tokens.used
 
+    def used(self, now: float) -> Used:
+        """Say what counts now, whether or not there is a ceiling for it."""
+        self._advance(now)
+        return Used(self._requests.used, self._tokens.used, self._open)
+
     def balance(self, now: float) -> Balance:
         """Say what is left of the ceilings, and in how long all of it is if no more is sent."""
         now = self._advance(now)
@@ -249,9 +263,10 @@ class AccountLimiter:
         )
 
     def _advance(self, now: float) -> float:
-        self._now = max(self._now, now)
-        self._requests.expire(self._now)
-        self._tokens.expire(self._now)
+        if now > self._now:
+            self._now = now
+            self._requests.expire(now)
+            self._tokens.expire(now)
         return self._now
 
     def _barriers(self, tokens: int, calls: int, now: float) -> tuple[Barrier | None, ...]:

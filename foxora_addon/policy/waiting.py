@@ -1,7 +1,7 @@
 """Lets the calls of each account wait for room in a line of its own, bounded in length and time.
 
 It refuses to know how a caller waits and wakes: futures, timers and disconnects are elsewhere. Who
-goes first is `line`'s business.
+goes first is `turns`' business.
 
 How it is driven: `join` for each call; `wake` once a ticket was given or has left, after anything
 that may free room (a settled or released exchange, other ceilings, `unify`), and at the moment
@@ -15,8 +15,9 @@ from math import inf
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import AccountLimiter
-from foxora_addon.policy.line import Called, Line, Ticket, call, can_never_go
+from foxora_addon.policy.line import Line, Ticket
 from foxora_addon.policy.scopes import Refusal, Scope
+from foxora_addon.policy.turns import Called, call, can_never_go
 
 
 @dataclass(frozen=True, slots=True)

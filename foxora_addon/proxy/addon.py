@@ -8,18 +8,21 @@ import asyncio
 import atexit
 import logging
 import os
+import signal
 import time
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mitmproxy import ctx, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from foxora_addon import __version__
 from foxora_addon.audit.journal import Journal, TrailUnavailable
-from foxora_addon.config import Config, ConfigError, load, restart_needed
+from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import capacity, draining, hold, host_pages, listening
 from foxora_addon.proxy.admission import Asking
@@ -27,8 +30,11 @@ from foxora_addon.proxy.deadlines import handler_of
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.hold_check import flaw_of_hold
-from foxora_addon.proxy.trail import JournalTrail
+from foxora_addon.proxy.lines import Lines
+from foxora_addon.proxy.local_routes import LocalRoutes
+from foxora_addon.proxy.trail import JournalTrail, keeping_of
 from foxora_addon.rules import rules_of
+from foxora_addon.tally import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +44,7 @@ OPTIONS: Final = {
     "foxora_audit": "Path of the trail, the JSONL file with every exchange.",
     "foxora_store": "Where the limits are kept: memory.",
 }
+_CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
 _WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
 
@@ -51,6 +58,12 @@ class Foxora:
 
     def __init__(self) -> None:
         self.desk = FlowDesk()
+        self._tally = Tally()
+        self._lines = Lines()
+        self.desk.ended += [lambda ending, _: self._tally.take(ending), self._lines.ended]
+        self.desk.local_routes = LocalRoutes(
+            {"status": self.status, "limits": self.limits, "totals": self.totals}
+        )
         self._config: Config | None = None
         self._trail: JournalTrail | None = None
         self._mock: object | None = None
@@ -94,10 +107,12 @@ class Foxora:
             return
         listening.bind_to_loopback(ctx.options)
         capacity.widen_files()
+        self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
         if not self._is_unfit:
             self.desk.open()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
+        self._heed_hangups()
         _log.info("foxora: %s", self._banner())
 
     def done(self) -> Awaitable[None] | None:
@@ -146,8 +161,7 @@ class Foxora:
     def _take(self, config: Config) -> None:
         """Put a configuration in force: all of it, or none."""
         if self._trail is None:
-            journal = Journal.open(config.audit.path, sync=config.audit.sync, wall_clock=time.time)
-            self._trail = JournalTrail(journal, config.audit.on_failure, time.monotonic)
+            self._trail = _opened(config.audit)
         if config.gateway.is_mock and self._mock_url is None:
             self._start_mock()
         rules = rules_of(config, listening.own_names(ctx.options), self._mock_url)
@@ -155,8 +169,7 @@ class Foxora:
             raise listening.Unusable(
                 f"the gateway {rules.gateway} is this proxy itself; set gateway.base_url"
             )
-        self._trail.on_failure = config.audit.on_failure
-        self._trail.journal.sync_policy = config.audit.sync
+        self._trail.take(config.audit)
         asking = Asking(str(rules.gateway), _trust(), config.limits.refresh_seconds)
         self.desk.take(rules, self._trail, self._listeners, asking)
         self._stamp = _stamp_of(config.file)
@@ -175,6 +188,15 @@ class Foxora:
         mock.start()
         self._mock, self._mock_url = mock, mock.base_url
 
+    def _heed_hangups(self) -> None:
+        """Reopen the trail at SIGHUP, as logrotate asks for; at a terminal it ends us, as ever."""
+        if not os.isatty(0) and hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reopen)
+
+    def _reopen(self) -> None:
+        if self._trail is not None:
+            self._trail.reopen()
+
     async def _follow(self) -> None:
         """Take an edited configuration file live, and force records to the disk now and then."""
         while True:
@@ -186,7 +208,7 @@ class Foxora:
 
     def _tick(self) -> None:
         if self._trail is not None:
-            self._trail.journal.sync_if_due(time.monotonic())
+            self._trail.tend()
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
@@ -208,6 +230,35 @@ class Foxora:
             f"{gateway}; trail: {self._trail.journal.path}"
         )
 
+    # What is asked of us by programs on this machine.
+
+    def status(self) -> dict[str, Any]:
+        """How this proxy is reached and what it does, as JSON has it; no secret.
+
+        `url` is None until it listens. `heeds_client_keys`: which key a client brings matters.
+        """
+        config = self._config
+        ports = sorted({port for _, port in self._listeners()})
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "takes_calls": self.desk.takes_calls,
+            "url": f"http://127.0.0.1:{ports[0]}" if ports else None,
+            "gateway": self._mock_url or (config.gateway.base_url if config else None),
+            "is_mock": config is not None and config.gateway.is_mock,
+            "trail": str(self._trail.journal.path.absolute()) if self._trail else None,
+            "ca": str(Path(ctx.options.confdir).expanduser().absolute() / _CA_FILE),
+            "heeds_client_keys": config is not None and listening.heeds_client_keys(config),
+        }
+
+    def limits(self) -> dict[str, Any]:
+        """How each account stands with its ceilings."""
+        return {"accounts": self.desk.standings()}
+
+    def totals(self) -> dict[str, Any]:
+        """What went by since the start, as JSON has it."""
+        return self._tally.totals(self.desk.open_exchanges)
+
     # Hooks.
 
     def client_connected(self, client: Client) -> None:
@@ -219,6 +270,12 @@ class Foxora:
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         """Leave TLS to hosts that are not ours closed (row 27)."""
         self.desk.look_at_hello(data, self._config)
+        if data.ignore_connection:
+            self._tally.tunnelled(_host_of(data.context))
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """A client broke off TLS: as a rule it does not trust mitmproxy's certificate authority."""
+        self._tally.distrusted(_host_of(data.context))
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """The whole request is there: decide on it. Waiting blocks no other flow (row 12)."""
@@ -265,6 +322,27 @@ def _trust() -> Trust:
     """How the gateway proves itself to us: as it does to mitmproxy."""
     authorities: str | None = ctx.options.ssl_verify_upstream_trusted_ca
     return Trust(authorities, verifies=not ctx.options.ssl_insecure)
+
+
+def _opened(audit: Audit) -> JournalTrail:
+    """The trail, with the exchanges ended that a crash has left open in it."""
+    journal = Journal.open(
+        audit.path,
+        sync=audit.sync,
+        wall_clock=time.time,
+        keeping=keeping_of(audit),
+        say=lambda words: _log.warning("foxora: %s", words),
+    )
+    trail = JournalTrail(journal, audit.on_failure, time.monotonic)
+    if count := trail.end_left_open():
+        _log.warning("foxora: %d exchanges that a crash left open are on record as aborted", count)
+    return trail
+
+
+def _host_of(context: Context) -> str:
+    """The host that a TLS client means."""
+    address = context.server.address
+    return context.client.sni or (address[0] if address else "unknown")
 
 
 def _stamp_of(file: Path | None) -> tuple[int, int] | None:

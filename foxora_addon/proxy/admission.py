@@ -1,7 +1,8 @@
 """Brings a call to its decision: the part of it that waits.
 
-A call waits for its account's ceilings to be known, and then for its turn. What is decided stands
-in the pipeline; a wait blocks no other call, and ends early where the client leaves.
+A call waits for its account's ceilings to be known, then for its turn, and at last, where
+`audit.sync` is `each`, for its record to be on the disk. What is decided stands in the pipeline; a
+wait blocks no other call, and ends early where the client leaves.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from foxora_addon.gateway.client import GatewayClient, Trust
 from foxora_addon.gateway.inquiry import Inquiry
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy.books import AccountBooks
+from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.proxy.turns import Turns
 
 _FIRST_ANSWER_SECONDS: Final = 2.0
@@ -31,8 +33,9 @@ class Asking:
 class Admission:
     """Admits calls, over a pipeline and what is asked of the gateway."""
 
-    def __init__(self, pipeline: Pipeline, now: Callable[[], float]) -> None:
+    def __init__(self, pipeline: Pipeline, trail: JournalTrail, now: Callable[[], float]) -> None:
         self._pipeline = pipeline
+        self._trail = trail
         self._now = now
         self._books = AccountBooks(pipeline)
         self._turns = Turns(pipeline.accounting, now)
@@ -81,7 +84,9 @@ class Admission:
             pipeline.accounting.settle(exchange, None, self._now())  # it came and nobody is there
             return False
         pipeline.record(exchange, body, encoding, self._now())
-        return True
+        if self._trail.journal.sync_policy == "each" and not await self._trail.safely_kept():
+            pipeline.not_kept(exchange)
+        return is_open()
 
     async def _ceilings_known(self, exchange: Exchange, payer: str) -> None:
         if self._inquiry is None:

@@ -5,18 +5,22 @@ it. Either way the log says so, at most once a minute. Response records that cou
 wait, and are written before the next record once the trail can be written again.
 """
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from foxora_addon.audit.journal import Journal, NotSynced, TrailUnavailable
+from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.keeping import Keeping
+from foxora_addon.audit.record import aborted_fields
+from foxora_addon.config import Audit
 from foxora_addon.pipeline import Kept
 
 _log = logging.getLogger(__name__)
 
-_MOST_WAITING = 10_000
-_SAY_SECONDS = 60.0
+_MOST_WAITING: Final = 10_000
+_SAY_SECONDS: Final = 60.0
 
 type Scrub = Callable[[str], str]
 
@@ -30,38 +34,90 @@ class JournalTrail:
         self.journal = journal
         self.on_failure = on_failure
         self._now = now
-        self._waiting: deque[tuple[Mapping[str, Any], Scrub]] = deque(maxlen=_MOST_WAITING)
-        self._unrecorded = 0
+        self._waiting: deque[tuple[Mapping[str, Any], Scrub]] = deque()
+        self._lost = 0
+        self._is_failing = False
         self._said_at = -_SAY_SECONDS
+
+    def end_left_open(self) -> int:
+        """Write the response records of exchanges that a crash left open; returns how many."""
+        exchanges = list(self.journal.left_open.items())
+        for exchange, account in exchanges:
+            self.write(aborted_fields(exchange, account), str)
+        return len(exchanges)
+
+    def take(self, audit: Audit) -> None:
+        """Work by this section of the configuration from now on."""
+        self.on_failure = audit.on_failure
+        self.journal.sync_policy = audit.sync
+        if self.journal.keeping != (keeping := keeping_of(audit)):
+            self.journal.keep(keeping)
 
     def write(self, fields: Mapping[str, Any], scrub: Scrub) -> Kept:
         """Append a record; a response that can't be written waits until it can."""
         try:
-            self._catch_up()
-            return self._append(fields, scrub)
-        except TrailUnavailable as error:
-            self._say(error)
-            if fields["event"] == "response":
-                self._waiting.append((fields, scrub))
-            return "lost"
-
-    def _catch_up(self) -> None:
-        while self._waiting:
-            self._append(*self._waiting[0])
-            self._waiting.popleft()
-
-    def _append(self, fields: Mapping[str, Any], scrub: Scrub) -> Kept:
-        try:
+            while self._waiting:
+                self.journal.append(*self._waiting[0])
+                self._waiting.popleft()
             self.journal.append(fields, scrub)
-        except NotSynced as error:
-            self._say(error)
+        except TrailUnavailable as error:
+            self._is_failing = True
+            if fields["event"] == "response" and len(self._waiting) < _MOST_WAITING:
+                self._waiting.append((fields, scrub))
+            else:
+                self._lost += 1
+            self._say(str(error))
+            return "lost"
+        if self._is_failing:
+            self._is_failing = False
+            _log.warning("foxora: the trail can be written again (%d records lost)", self._lost)
+        if self.journal.sync_policy != "each" and self.journal.sync_failure is not None:
             return "unsafe"
         return "safe"
 
-    def _say(self, error: TrailUnavailable) -> None:
-        self._unrecorded += 1
+    async def safely_kept(self) -> bool:
+        """Whether all that was written by now is kept as configured: on the disk, where that is so.
+
+        It returns at once unless `audit.sync` is `each`; then it waits for the sync that every
+        record written meanwhile shares.
+        """
+        asked = self.journal.synced()
+        if self.journal.sync_policy != "each" or asked is None:
+            return True
+        if await asyncio.wrap_future(asked):
+            return True
+        self._say(self.journal.sync_failure or f"the trail {self.journal.path} was not synced")
+        return False
+
+    def reopen(self) -> None:
+        """Look at once at what stands under the trail's name, and let go of what was moved away."""
+        try:
+            self.journal.follow_the_path()
+        except TrailUnavailable as error:
+            self._say(str(error))
+        else:
+            _log.info("foxora: the trail %s is open", self.journal.path)
+
+    def tend(self) -> None:
+        """What is due now and then: see `Journal.tend`."""
+        self.journal.tend(self._now())
+        if (failure := self.journal.sync_failure) is not None:
+            self._say(failure)
+
+    def _say(self, what: str) -> None:
         now = self._now()
         if now - self._said_at >= _SAY_SECONDS:
             self._said_at = now
-            what = "calls are refused" if self.on_failure == "refuse" else "calls pass unrecorded"
-            _log.error("foxora: %s; %s (%d so far)", error, what, self._unrecorded)
+            so = "calls are refused" if self.on_failure == "refuse" else "calls pass all the same"
+            _log.error("foxora: %s; %s (%d records lost so far)", what, so, self._lost)
+
+
+def keeping_of(audit: Audit) -> Keeping:
+    """How the configuration has the trail rotated and kept."""
+    return Keeping(
+        audit.rotate_bytes,
+        audit.rotate_seconds,
+        audit.compress,
+        audit.keep_segments,
+        audit.keep_days,
+    )

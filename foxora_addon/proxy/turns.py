@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.accounting import Accounting
-from foxora_addon.policy.line import Ended, Ticket
+from foxora_addon.policy.line import Ticket
+from foxora_addon.policy.turns import Ended
 
 
 class Turns:

@@ -10,6 +10,7 @@ import pytest
 from foxora_addon import __version__
 from foxora_addon.app import cli
 from foxora_addon.app.script_argv import SCRIPT
+from tests.builders import a_trail
 
 FAKE_KEY = "foxora_sk_live_fake0123456789"
 
@@ -35,7 +36,9 @@ def test_alone_it_shows_its_help(arguments: list[str], capsys: Output) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [["run"], ["mock"], ["check"], ["script"], ["audit"], ["audit", "verify"]]
+    "command",
+    [["run"], ["mock"], ["check"], ["script"], ["audit"]]
+    + [["audit", name] for name in ("verify", "sign", "keygen")],
 )
 def test_every_command_explains_itself(command: list[str], capsys: Output) -> None:
     assert cli.main([*command, "--help"]) == 0
@@ -61,7 +64,10 @@ def test_a_terminal_gets_the_help_drawn(capsys: Output) -> None:
         (["audit", "verfy"], "verify"),
         (["audit"], "command"),
         (["--nonsense"], "--nonsense"),
-        (["run", "-p", "1", "--", "python", "app.py"], "--"),
+        (["run", "-p", "1", "--"], "--"),
+        (["run", "--use", "8080"], "-- CMD"),
+        (["run", "--use", "example.com:80", "--", "true"], "8080"),
+        (["run", "--web", "--console"], "--web"),
     ],
 )
 def test_wrong_usage_is_one_line_with_a_hint(
@@ -108,17 +114,19 @@ def test_what_stands_after_run_is_passed_on_as_it_was_typed(
 ) -> None:
     passed: list[list[str]] = []
 
-    def run_mitmdump(arguments: list[str]) -> int:
-        passed.append(arguments)
+    def run_tool(tool: str, arguments: tuple[str, ...]) -> int:
+        passed.append([tool, *arguments])
         return 7
 
     master = ModuleType("foxora_addon.proxy.master")
-    monkeypatch.setattr(master, "run_mitmdump", run_mitmdump, raising=False)
+    monkeypatch.setattr(master, "run_tool", run_tool, raising=False)
     monkeypatch.setitem(sys.modules, master.__name__, master)
     typed = ["-p", "9000", "--set", "k=v", "-h", "--version", "~m GET"]
     assert cli.main(["run", *typed]) == 7
     assert cli.main(["run"]) == 7
-    assert passed == [typed, []]
+    assert cli.main(["run", "--web", "--mock", "-p", "1"]) == 7
+    on_mock = ["--set", "foxora_base_url=mock", "-p", "1"]
+    assert passed == [["mitmdump", *typed], ["mitmdump"], ["mitmweb", *on_mock]]
 
 
 def test_a_usable_configuration_is_told_in_short_without_its_keys(
@@ -133,7 +141,10 @@ def test_a_usable_configuration_is_told_in_short_without_its_keys(
     assert cli.main(["check", "team.yaml"]) == 0
     shown = capsys.readouterr()
     assert "team.yaml: fine\n" in shown.out
-    assert "acme  default, plan pro, requests_per_minute 9, 1 client\n" in shown.out
+    assert (
+        "acme  default, plan pro, 9 requests a minute, 400,000 tokens a minute, 1 client\n"
+        in shown.out
+    )
     assert FAKE_KEY not in shown.out
     assert shown.err == ""
 
@@ -193,8 +204,84 @@ def test_a_changed_trail_is_a_finding_that_names_the_line(capsys: Output) -> Non
     assert "line 1" in capsys.readouterr().out
 
 
+def test_a_head_that_was_kept_is_compared(capsys: Output) -> None:
+    a_trail(Path("trail.jsonl"))
+    assert cli.main(["audit", "verify", "trail.jsonl"]) == 0
+    head = capsys.readouterr().out.split()[-1]
+    seq, _, digest = head.partition(":")
+    assert seq == "4"
+    assert cli.main(["audit", "verify", "trail.jsonl", "--head", head]) == 0
+    assert cli.main(["audit", "verify", "trail.jsonl", "--head", digest]) == 0
+    assert cli.main(["audit", "verify", "trail.jsonl", "--after-seq", "4"]) == 0
+    capsys.readouterr()
+    assert cli.main(["audit", "verify", "trail.jsonl", "--after-seq", "5"]) == 1
+    assert cli.main(["audit", "verify", "trail.jsonl", "--head", f"4:{'0' * 64}"]) == 1
+    assert "rewritten" in capsys.readouterr().out
+    assert cli.main(["audit", "verify", "trail.jsonl", "--head", "x"]) == 1
+    assert "SEQ:HASH" in capsys.readouterr().err
+
+
+def test_a_trail_that_begins_later_says_so(capsys: Output) -> None:
+    trail = a_trail(Path("trail.jsonl"))
+    trail.write_bytes(b"".join(trail.read_bytes().splitlines(keepends=True)[1:]))
+    assert cli.main(["audit", "verify", "trail.jsonl"]) == 0
+    shown = capsys.readouterr().out
+    assert "it begins at seq 2: earlier segments are not here" in shown
+    assert "1 responses are of exchanges that began there" in shown
+
+
+def test_a_head_is_signed_and_compared(capsys: Output) -> None:
+    trail = a_trail(Path("trail.jsonl"))
+    assert cli.main(["audit", "keygen", "audit.key"]) == 0
+    assert capsys.readouterr().out == "audit.key\naudit.key.pub\n"
+    assert cli.main(["audit", "sign", "trail.jsonl", "--key", "audit.key"]) == 0
+    Path("heads.jsonl").write_text(capsys.readouterr().out)
+    against = ["--signed", "heads.jsonl", "--public-key", "audit.key.pub"]
+    assert cli.main(["audit", "verify", "trail.jsonl", *against]) == 0
+    trail.write_bytes(b"".join(trail.read_bytes().splitlines(keepends=True)[:-1]))
+    assert cli.main(["audit", "verify", "trail.jsonl", *against]) == 1
+    assert "it was cut off" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["sign", "trail.jsonl", "--key", "none.key"], 1, "none.key: can't be read"),
+        (["sign", "trail.jsonl", "--key", "trail.jsonl"], 1, "no Ed25519 private key"),
+        (["sign", "none.jsonl", "--key", "audit.key"], 1, "none.jsonl: can't be read"),
+        (["keygen", "audit.key"], 1, "audit.key: is there already"),
+        (["keygen", "no/folder/audit.key"], 1, "no/folder/audit.key: can't be written"),
+        (["verify", "trail.jsonl", "--signed", "heads.jsonl"], 2, "go together"),
+    ],
+)
+def test_what_cannot_be_signed_or_compared_is_one_line(
+    arguments: list[str], status: int, words: str, capsys: Output
+) -> None:
+    a_trail(Path("trail.jsonl"))
+    assert cli.main(["audit", "keygen", "audit.key"]) == 0
+    capsys.readouterr()
+    assert cli.main(["audit", *arguments]) == status
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert words in line
+    assert shown.out == ""
+
+
 def test_a_mock_that_cannot_be_configured_says_why_in_one_line(capsys: Output) -> None:
     Path("mock.yaml").write_text("windw: fixed\n")
     assert cli.main(["mock", "--config", "mock.yaml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'window'?" in line
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    env = ModuleType("foxora_addon.app.env")
+    monkeypatch.setattr(env, "print_env", interrupted, raising=False)
+    monkeypatch.setitem(sys.modules, env.__name__, env)
+    assert cli.main(["env"]) == 130
+    assert capsys.readouterr() == ("", "")

@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foxora_addon.audit.head import head_path
 from foxora_addon.audit.journal import Journal, TrailUnavailable
-from foxora_addon.audit.reader import records_of, verify
+from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.record import RECORD
 from foxora_addon.audit.redaction import Redactor
+from foxora_addon.audit.verification import verify
 from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is
 
 APPENDING = """
@@ -87,8 +89,8 @@ def test_to_close_twice_is_to_close_once(path: Path) -> None:
 def test_each_way_to_sync_writes_the_same(path: Path, sync: str) -> None:
     journal = Journal.open(path, sync=sync, wall_clock=lambda: NOON)  # type: ignore[arg-type]  # parametrized
     journal.append(a_request_of("x1"), as_it_is)
-    journal.sync_if_due(100.0)
-    journal.sync_if_due(100.5)
+    journal.tend(100.0)
+    journal.tend(100.5)
     journal.close()
 
     assert verify(path).records == 1
@@ -138,6 +140,7 @@ def test_a_record_that_lacks_its_line_break_alone_is_whole(path: Path) -> None:
 def test_a_torn_first_line_is_closed_off(path: Path, kept: int) -> None:
     a_trail(path, exchanges=1)
     path.write_bytes(path.read_bytes()[:kept])
+    head_path(path).unlink()
 
     journal = opened(path)
     assert journal.append(a_request_of("x1"), as_it_is) == 1

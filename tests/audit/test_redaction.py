@@ -1,12 +1,15 @@
 import base64
 import json
+import re
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foxora_addon.audit.redaction import REDACTED, Redactor
+from foxora_addon.audit.looks import REDACTED, compiled, is_card_number, is_iban, rules_of
+from foxora_addon.audit.redaction import Redactor
+from foxora_addon.audit.screen import Screen
 from tests.builders import ACCOUNT_KEY, APP_KEY
 
 REDACTOR = Redactor([ACCOUNT_KEY])
@@ -141,3 +144,117 @@ def test_fingerprints_match_for_equal_keys_and_under_equal_accounts_only() -> No
 
 def test_a_redactor_shows_no_secret() -> None:
     assert ACCOUNT_KEY not in repr(REDACTOR)
+
+
+@pytest.mark.parametrize(
+    "before", ["\n", "\t", "\\n", "\\r", "\\u000a", "你好", "é", '"', "=", "/"]
+)
+@pytest.mark.parametrize("text", ["sk-proj-obviously-fake-0123456789", "Bearer fakefakefake"])
+def test_a_credential_begins_behind_whatever_is_no_part_of_a_word(before: str, text: str) -> None:
+    assert REDACTED in REDACTOR.scrub(f"a{before}{text}")
+
+
+PII = Redactor([], presets=["pii"])
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("jane.doe+tag@mail.example.co.uk", "email"),
+        ("GB82 WEST 1234 5698 7654 32", "iban"),
+        ("DE89370400440532013000", "iban"),
+        ("4111 1111 1111 1111", "card"),
+        ("378282246310005", "card"),
+        ("+49 (170) 123-4567", "phone"),
+        ("+14155552671", "phone"),
+        ("(415) 555-2671", "phone"),
+        ("415-555-2671", "phone"),
+    ],
+)
+def test_personal_data_goes_and_what_it_was_stands_in_its_place(text: str, kind: str) -> None:
+    assert PII.scrub(f"it is {text}, you see") == f"it is [redacted:{kind}], you see"
+    body = json.dumps({"a": f"line\n{text}"})
+    assert json.loads(PII.scrub(body)) == {"a": f"line\n[redacted:{kind}]"}
+    assert REDACTOR.scrub(text) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111 1111 1111 1112",  # its digits don't add up
+        "GB82 WEST 1234 5698 7654 33",
+        "2026-11-23T12:00:00.000000Z",
+        "chatcmpl-0123456789abcdef",
+        '"created":1795435200,"id":17954352001795',
+        "3.14159265358979",
+        "@mention and a@b",
+        "1.2.3.4",
+        "555-1234",
+        "0123456789012345678901234567890123456789",
+    ],
+)
+def test_what_is_no_personal_data_stays(text: str) -> None:
+    assert PII.scrub(text) == text
+
+
+@given(st.text("0123456789", min_size=13, max_size=19))
+def test_a_card_number_is_one_by_its_last_digit_alone(digits: str) -> None:
+    assert [is_card_number(digits[:-1] + last) for last in "0123456789"].count(True) == 1
+
+
+@given(st.text("0123456789", min_size=12, max_size=18))
+def test_an_iban_is_one_by_its_check_digits(account: str) -> None:
+    texts = [f"DE{check:02}{account}" for check in range(2, 99)]
+    assert [is_iban(text) for text in texts].count(True) == 1
+
+
+def test_own_patterns_go_by_their_names() -> None:
+    redactor = Redactor([], presets=[], patterns=[("ticket", r"TICKET-\d+"), ("name", "(?i)jane")])
+    assert redactor.scrub("Jane has TICKET-42.") == "[redacted:name] has [redacted:ticket]."
+
+
+@pytest.mark.parametrize(
+    ("pattern", "words"),
+    [(r"(a)\1", "no pattern of RE2: invalid escape"), ("(", "missing )"), ("a*", "empty text")],
+)
+def test_a_pattern_that_will_not_do_is_told(pattern: str, words: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(words)):
+        compiled(pattern)
+
+
+def test_hostile_text_costs_linear_time_with_every_preset() -> None:
+    redactor = Redactor([], presets=["secrets", "pii"], patterns=[("x", "(a+)+$")])
+    for text in (
+        "a" * 50_000,
+        "1 " * 30_000,
+        "a.b-" * 20_000 + "@",
+        "+1" * 30_000,
+        "AA11" * 20_000,
+    ):
+        assert redactor.scrub(text + "!").endswith("!")
+
+
+SOME = st.lists(
+    st.one_of(
+        TEXTS,
+        st.sampled_from(
+            [needle for rule in rules_of(["secrets", "pii"]) for needle in rule.needles]
+        ),
+        st.sampled_from(
+            ["Bearer ", "KEY=", "Api-Key: ", "AUTHORIZATION: ", "0123456789abcdefghij"]
+        ),
+    ),
+    max_size=8,
+)
+
+
+@given(SOME)
+@settings(max_examples=300)
+def test_the_screen_leaves_out_no_rule_that_would_find_something(pieces: list[str]) -> None:
+    text = "".join(pieces)
+    rules = rules_of(["secrets", "pii"])
+    for padded in (text, text + " " * 20_000):
+        chosen = Screen(rules).rules_for(padded)
+        for rule in rules:
+            if rule.applied(padded) != padded:
+                assert rule in chosen

@@ -32,8 +32,8 @@ MISTAKES = [
     ),
     ("audit: {sync: null}", "1: audit.sync: nothing is not known; accepted: none, interval, each"),
     (
-        "audit:\n  redact: [secrets, pii]",
-        "2: audit.redact[1]: 'pii' is not known; accepted: secrets",
+        "audit:\n  redact: [secrets, pi]",
+        "2: audit.redact[1]: 'pi' is not known; accepted: secrets, pii",
     ),
     (
         "limits: {store: redis}",
@@ -65,6 +65,19 @@ MISTAKES = [
     ),
     ("audit: {path: [a]}", "1: audit.path: must be a path, not a list"),
     ("audit: {path: ''}", "1: audit.path: '' is not a path"),
+    (
+        "audit:\n  patterns: {back: '(a)\\1'}",
+        "2: audit.patterns.back: the given text is no pattern of RE2: invalid escape sequence: \\1",
+    ),
+    (
+        "audit:\n  operations: {embedings: minimal}",
+        "2: audit.operations: 'embedings' is no operation; did you mean 'embeddings'?",
+    ),
+    (
+        "audit:\n  patterns: {'a b': x}",
+        "2: audit.patterns: 'a b' can't be a pattern's name; use up to 40 letters, digits, dots, "
+        "dashes and underscores",
+    ),
     ("audit: {redact: secrets}", "1: audit.redact: must be a list, not 'secrets'"),
     ("models: {map: [a]}", "1: models.map: must be a mapping (name: value), not a list"),
     ("models: {map: {a: 1}}", "1: models.map.a: must be a text, not 1"),

@@ -65,8 +65,12 @@ class NaiveLine:
     def walk(self, now: float) -> None:
         claims: dict[str, NaiveTicket] = {}
         lanes: set[object] = set()
+        most = math.inf
         for ticket in list(self.tickets):
             if ticket.lane in lanes:
+                continue
+            if ticket.tokens >= most:
+                lanes.add(ticket.lane)
                 continue
             roots = self.limits.roots(ticket.scopes)
             if self.is_in_vain(ticket, now):
@@ -81,6 +85,8 @@ class NaiveLine:
             for root in roots:
                 if not self.limits.fits_in(root, ticket.tokens, now):
                     claims.setdefault(root, ticket)
+            if roots[0] in claims and claims.keys().isdisjoint(roots[1:]):
+                most = ticket.tokens
             if roots[0] in claims and not self.limits.fits_in(roots[0], 0, now):
                 break  # nobody can go, so nobody else is looked at
 

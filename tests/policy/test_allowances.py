@@ -57,6 +57,13 @@ class TestScopes:
         both = [account, a_scope("acme client key:ab", 1)]
         assert refused(allowances, both, 0, 20.0).scope is account
 
+    def test_tell_no_exact_moment_where_any_of_them_awaits_an_end(self) -> None:
+        allowances, account = Allowances(), a_scope("acme", 1)
+        mini = a_scope("acme model mini", None, None, 1)
+        allowances.mark_sent(held(allowances, [account, mini], 0, 0.0), 0.0)
+        refusal = refused(allowances, [account, mini], 0, 1.0)
+        assert (refusal.scope, refusal.denied.awaits_end) == (account, True)
+
     def test_that_can_never_fit_outlast_any_wait(self) -> None:
         allowances, account = Allowances(), a_scope("acme", 1)
         done(allowances, [account], 0, 0.0)

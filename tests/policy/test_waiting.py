@@ -173,6 +173,17 @@ class TestCeilingsBelowTheAccount:
         account.run()
         assert [name for name, _ in account.log] == ["1", "3", "4", "2"]
 
+    def test_end_a_claim_on_the_account_once_they_alone_keep_out(self) -> None:
+        account, mini = an_account(None, 100), a_scope("acme mini", None, 40)
+        account.use(60, 0.0)
+        account.join("used", 30, 10.0, mini)
+        account.settle("used", 30, 10.0)
+        account.join("mini", 40, 20.0, mini)  # until SPAN kept out by both, then by its own alone
+        account.join("other", 70, 20.0)
+        assert account.next_at == SPAN
+        account.wake(SPAN)
+        assert account.log[1:] == [("other", SPAN)]
+
 
 class TestRoomThatComesEarlier:
     def test_is_used_at_once_when_an_exchange_gives_back(self) -> None:

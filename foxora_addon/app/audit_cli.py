@@ -1,0 +1,193 @@
+"""The commands of `foxora-proxy audit`: one function each, listed in `COMMANDS`.
+
+Results go to standard output, our own words to standard error, as in `cli`. Whatever a command
+needs is imported as it runs, so that each starts at once.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from foxora_addon.app import reading_cli
+from foxora_addon.app.say import FINDING, WRONG_USAGE, say
+
+if TYPE_CHECKING:
+    from foxora_addon.audit.verification import Kept, Report
+
+
+_Trail = Annotated[
+    Path | None, typer.Argument(metavar="TRAIL", help="By default, the configured trail.")
+]
+_MOST_OPEN_SHOWN: Final = 20
+
+
+def verify(
+    path: _Trail = None,
+    head: Annotated[
+        str | None,
+        typer.Option(metavar="SEQ:HASH", help="A head kept elsewhere; the hash alone will do."),
+    ] = None,
+    after_seq: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="How far it had come at least.")
+    ] = None,
+    signed: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Heads that `audit sign` has signed.")
+    ] = None,
+    public_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The key that signed them.")
+    ] = None,
+) -> int:
+    """Verify a trail, all its segments: no record changed, left out, put in or moved.
+
+    The exit status is 1 if something is wrong, and the line says where. That lines were cut off at
+    the end, or that all was written anew, shows only against a head that was kept elsewhere.
+
+    \b
+    Examples:
+      foxora-proxy audit verify
+      foxora-proxy audit verify foxora-audit.jsonl --head 4711:0f3c...
+      foxora-proxy audit verify --signed heads.jsonl --public-key audit.key.pub
+    """
+    from foxora_addon.audit.verification import Kept
+    from foxora_addon.audit.verification import verify as verified
+
+    trail = path or configured_trail()
+    if (signed is None) != (public_key is None):
+        say("--signed and --public-key go together")
+        return WRONG_USAGE
+    kept = [Kept(after_seq, None)] if after_seq else []
+    try:
+        if head is not None:
+            kept.append(_head_of(head))
+        if signed is not None and public_key is not None:
+            from foxora_addon.audit.signing import signed_heads
+
+            kept += signed_heads(signed, public_key)
+        report = verified(trail, kept, _progress())
+    except ValueError as error:
+        say(str(error))
+        return FINDING
+    except OSError as error:
+        say(f"{error.filename or trail}: can't be read: {error.strerror}")
+        return FINDING
+    if report.problem is not None:
+        typer.echo(f"{trail}: {report.problem}")
+        return FINDING
+    typer.echo("\n".join([f"{trail}: fine, {_counts(report)}", *_remarks(report)]))
+    return 0
+
+
+def _head_of(text: str) -> "Kept":
+    from foxora_addon.audit.verification import Kept
+
+    found = re.fullmatch(r"(?:(\d{1,18}):)?([0-9a-f]{64})", text)
+    if found is None:
+        raise ValueError(f"--head {text}: not a head; write SEQ:HASH as verify prints it")
+    return Kept(int(found[1]) if found[1] else None, found[2])
+
+
+def _counts(report: "Report") -> str:
+    where = f" in {report.segments} segments" if report.segments > 1 else ""
+    return f"{report.records} records of {report.exchanges} exchanges{where}"
+
+
+def _remarks(report: "Report") -> Iterator[str]:
+    if report.first_seq > 1:
+        yield f"  it begins at seq {report.first_seq}: earlier segments are not here"
+    if report.begun_before:
+        yield f"  {report.begun_before} responses are of exchanges that began there"
+    if report.unchecked:
+        yield f"  {report.unchecked} heads to compare with are of there, and were not compared"
+    if report.torn_tail_bytes:
+        yield f"  the last line is torn ({report.torn_tail_bytes} bytes), as by a crash"
+    for exchange in report.open[:_MOST_OPEN_SHOWN]:
+        yield f"  open: {exchange}"
+    if (more := len(report.open) - _MOST_OPEN_SHOWN) > 0:
+        yield f"  and {more} more that are open"
+    yield f"  head {report.last_seq}:{report.head}"
+
+
+def _progress() -> Callable[[int], None]:
+    """Tells a person at a terminal how far a long reading has come."""
+    if not sys.stderr.isatty():
+        return lambda _: None
+    return lambda read: typer.echo(f"\r  {read >> 20} MB\033[K\r", nl=False, err=True)
+
+
+def sign(
+    path: _Trail = None,
+    *,
+    key: Annotated[Path, typer.Option(metavar="FILE", help="The private key.")],
+) -> int:
+    """Print a signed head of a trail: how far it has come, now.
+
+    Keep the lines where nobody who can write the trail can reach them; `audit verify --signed`
+    then tells whether it was cut or rewritten since.
+
+    \b
+    Examples:
+      foxora-proxy audit sign --key audit.key >> heads.jsonl
+    """
+    from datetime import UTC, datetime
+
+    from foxora_addon.audit.recovery import NoTrail
+    from foxora_addon.audit.signing import signed_head
+
+    trail = path or configured_trail()
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    try:
+        typer.echo(signed_head(trail, key, now))
+    except NoTrail:
+        say(f"{trail}: no trail: it has no whole record")
+    except ValueError as error:
+        say(str(error))
+    except OSError as error:
+        say(f"{error.filename or trail}: can't be read: {error.strerror}")
+    else:
+        return 0
+    return FINDING
+
+
+def keygen(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the private key goes.")],
+) -> int:
+    """Make a key to sign heads with: FILE, and FILE.pub to verify them.
+
+    \b
+    Examples:
+      foxora-proxy audit keygen audit.key
+    """
+    from foxora_addon.audit.signing import make_key
+
+    try:
+        public = make_key(file)
+    except FileExistsError as error:
+        say(f"{error.filename}: is there already; give another name")
+        return FINDING
+    except OSError as error:
+        say(f"{error.filename or file}: can't be written: {error.strerror}")
+        return FINDING
+    typer.echo(f"{file}\n{public}")
+    return 0
+
+
+def configured_trail() -> Path:
+    """The trail that `run` would write; its default where the configuration can't be read."""
+    from foxora_addon.config import ConfigError, load
+
+    try:
+        return load({}, os.environ, Path.cwd()).audit.path
+    except ConfigError:
+        return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")
+
+
+COMMANDS: Final[tuple[Callable[..., Any], ...]] = (
+    *reading_cli.COMMANDS,
+    *(verify, sign, keygen),
+)
+"""In the order of the help."""

@@ -1,0 +1,88 @@
+"""Turns the members of a record into its line: redacted, numbered, dated and sealed.
+
+The one way from a record to bytes, so nothing meets the file that redaction has not seen.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from foxora_addon.audit.chain import seal
+from foxora_addon.audit.record import VERSION
+
+_json_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_OURS: Final = frozenset(
+    {
+        *("event", "exchange", "account", "level", "operation", "decision", "outcome", "source"),
+        *("body_encoding", "body_sha256", "usage"),
+    }
+)
+"""Members whose values are words or numbers of our own, which no client can choose."""
+
+_OURS_WITHIN: Final = {"client": frozenset({"address", "key"}), "http": frozenset({"version"})}
+
+
+def line_of(  # what a line has besides the record's own members
+    fields: Mapping[str, Any],
+    scrub: Callable[[str], str],
+    *,
+    seq: int,
+    unix_seconds: float,
+    recovered: int,
+    prev: str,
+) -> tuple[bytes, str]:
+    """A record's line, with its line break, and its hash.
+
+    `fields` is a record without v, seq, time, prev and hash; `scrub` redacts each text in it, so
+    that what it takes out can't change what the record is.
+    """
+    record = {
+        "v": VERSION,
+        "seq": seq,
+        "time": _iso(unix_seconds),
+        **scrubbed(fields, scrub),
+        "recovered": recovered or None,
+    }
+    data = _json_of(record).encode(
+        "utf-8", "backslashreplace"
+    )  # a lone surrogate, as a JSON escape
+    return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
+
+
+def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
+    """The members with their texts redacted; of the names, only those in a folded message."""
+    found = dict(fields)
+    for name, value in fields.items():
+        if name in _OURS:
+            continue
+        if isinstance(value, str):
+            found[name] = scrub(value)
+        elif value is not None and not isinstance(value, int | float):
+            found[name] = _texts_scrubbed(
+                value, scrub, _OURS_WITHIN.get(name, frozenset()), names=name == "message"
+            )
+    return found
+
+
+def _texts_scrubbed(
+    value: Any, scrub: Callable[[str], str], ours: frozenset[str] = frozenset(), *, names: bool
+) -> Any:
+    if isinstance(value, str):
+        return scrub(value)
+    if value is None or isinstance(value, int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {
+            scrub(name) if names else name: item
+            if name in ours
+            else _texts_scrubbed(item, scrub, names=names)
+            for name, item in value.items()
+        }
+    if isinstance(value, list):
+        return [_texts_scrubbed(item, scrub, names=names) for item in value]
+    return value
+
+
+def _iso(unix_seconds: float) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,168 @@
+r"""What credentials and personal data look like: the presets of redaction, and own patterns.
+
+Each rule names a text without which its pattern can't match, so that a text of a few kilobytes
+costs microseconds where nothing is to be found. Every repetition is bounded, or of one class that
+what follows is not in: linear time. Own patterns run on RE2, which is linear by construction.
+
+A match begins at a word's beginning, and that is also behind an escape of JSON: in `"a\nsk-..."`
+the n belongs to the line break, not to the key.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+REDACTED: Final = "[redacted]"
+
+
+class Rule(NamedTuple):
+    """Replaces what `pattern` finds, in texts that have one of `needles`, or in all without any.
+
+    Where it `folds`, needles are in lower case and looked for in any.
+    """
+
+    needles: tuple[str, ...]
+    pattern: Any
+    replacement: str | Callable[[re.Match[str]], str]
+    folds: bool = False
+
+    def applied(self, text: str) -> str:
+        """The text without what the rule finds."""
+        found: str = self.pattern.sub(self.replacement, text)
+        return found
+
+
+def _begins_a_word(literal: str, more: str = "") -> str:
+    """That a literal that was just matched stands at the beginning of a word."""
+    escapes = (r"\\[nrtbf]", r"\\u[0-9A-Fa-f]{4}")
+    behind = "|".join(f"(?<={escape}{literal})" for escape in escapes)
+    return rf"{literal}(?:{behind}|(?<![A-Za-z0-9_{more}]{literal}))"
+
+
+def _credential(literal: str, rest: str) -> Rule:
+    pattern = re.compile(_begins_a_word(re.escape(literal)) + rest)
+    return Rule((literal,), pattern, REDACTED)
+
+
+_KEY: Final = r"[A-Za-z0-9_-]{16,512}"
+_SECRETS: Final = (
+    *(_credential(literal, _KEY) for literal in ("sk-", "rk-", "pk-")),  # OpenAI, Anthropic, ...
+    _credential("foxora_sk_", r"[A-Za-z0-9_-]{4,512}"),
+    _credential("foxora_pk_", r"[A-Za-z0-9_-]{4,512}"),
+    _credential(  # a JWT
+        "eyJ", r"[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{0,4096}"
+    ),
+    *(_credential(literal, r"[A-Z0-9]{16}(?![A-Z0-9])") for literal in ("AKIA", "ASIA")),
+    *(_credential(f"gh{kind}_", r"[A-Za-z0-9]{30,255}") for kind in "pousr"),
+    _credential("github_pat_", r"[A-Za-z0-9_]{30,255}"),
+    _credential("AIza", r"[A-Za-z0-9_-]{30,60}"),
+    _credential("xox", r"[abeoprs]-[A-Za-z0-9-]{10,255}"),
+    _credential("gsk_", r"[A-Za-z0-9]{20,255}"),
+    _credential("hf_", r"[A-Za-z0-9]{20,255}"),
+    Rule(
+        ("PRIVATE KEY-----",),
+        re.compile(
+            r'-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[^"\\-]|-(?!----)|\\{1,8}[nrt]){0,16384}'
+            r"(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?"
+        ),
+        REDACTED,
+    ),
+    Rule(
+        ("bearer ", "basic ", "key=", "access_token=", "api-key", "authorization"),
+        re.compile(
+            r"""(?xi)
+            ( (?:(?<=\\[nrt])|(?<=\\u[0-9a-f]{4})|(?<![a-z0-9_]))
+              (?: (?:bearer|basic)\ {1,4}
+              | (?:x-)?(?:api-key|authorization)"?:\ ?"?(?:bearer\ {1,4}|basic\ {1,4})?
+              )
+            | [?&](?:api[-_]?key|key|access_token)=
+            )
+            ( [A-Za-z0-9._~+/=%-]{8,4096} )
+            """
+        ),
+        lambda match: match[1] + REDACTED,
+        folds=True,
+    ),
+)
+
+
+def _checked(what: str, is_one: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
+    """Replaces a match if its digits and letters are what they look like."""
+
+    def replacement(match: re.Match[str]) -> str:
+        plain = re.sub(r"[ -]", "", match[0])
+        return f"[redacted:{what}]" if is_one(plain) else match[0]
+
+    return replacement
+
+
+def is_card_number(digits: str) -> bool:
+    """Whether digits add up as those of payment cards do (Luhn, ISO/IEC 7812-1)."""
+    values = [int(digit) for digit in reversed(digits)]
+    doubled = [sum(divmod(2 * value, 10)) for value in values[1::2]]
+    return 13 <= len(values) <= 19 and (sum(values[::2]) + sum(doubled)) % 10 == 0
+
+
+def is_iban(text: str) -> bool:
+    """Whether a text adds up as an IBAN does (mod 97, ISO 13616)."""
+    moved = text[4:] + text[:4]
+    return int("".join(str(int(character, 36)) for character in moved)) % 97 == 1
+
+
+_START: Final = r"(?:(?<=\\[nrt])|(?<![A-Za-z0-9._%+\\-]))"
+_PII: Final = (
+    Rule(
+        ("@",),
+        re.compile(
+            _START + r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
+        ),
+        "[redacted:email]",
+    ),
+    Rule(
+        (),
+        re.compile(_START + r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"),
+        _checked("iban", is_iban),
+    ),
+    Rule(
+        (),
+        re.compile(r"(?<![0-9.])[2-6](?:[ -]?\d){12,18}(?![0-9])"),
+        _checked("card", is_card_number),
+    ),
+    Rule(("+",), re.compile(r"\+[1-9](?:[ ./-]{0,2}\(?\d\)?){7,14}(?!\d)"), "[redacted:phone]"),
+    Rule(
+        ("-", ".", " "),
+        re.compile(r"(?<![\d.-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d.-])"),
+        "[redacted:phone]",
+    ),
+)
+
+LOOKS: Final[Mapping[str, tuple[Rule, ...]]] = {"secrets": _SECRETS, "pii": _PII}
+"""The rules of each preset."""
+
+
+def rules_of(presets: Sequence[str], patterns: Sequence[tuple[str, str]] = ()) -> tuple[Rule, ...]:
+    """The rules of presets, then those of own patterns, each given as its name and its pattern."""
+    own = (Rule((), compiled(pattern), f"[redacted:{name}]") for name, pattern in patterns)
+    return (*(rule for preset in presets for rule in LOOKS[preset]), *own)
+
+
+def compiled(pattern: str) -> Any:
+    """An own pattern, ready to run in linear time; raises ValueError with what is wrong.
+
+    In RE2's syntax: without backreferences and lookarounds, which can't be matched in linear time.
+    """
+    try:
+        import re2  # noqa: PLC0415  # an extra: only where there are own patterns
+    except ImportError:
+        raise ValueError("needs google-re2: install foxora-addon[patterns]") from None
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        found = re2.compile(pattern, options)
+    except re2.error as error:
+        why = error.args[0]
+        text = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
+        raise ValueError(f"is no pattern of RE2: {text}") from None
+    if found.search("") is not None:
+        raise ValueError("matches the empty text, and so everywhere; have it match something")
+    return found

@@ -1,0 +1,258 @@
+"""Verifies a trail, across all of its files, in bounded memory.
+
+What `verify` proves: no record was changed, left out, put in or moved between the first and the
+last line that is there. What it can't, since the chain has no secret: that lines were cut off at
+the end, or that somebody wrote all of it anew. For that, give it a head that was kept elsewhere,
+or a signed one (`signing`).
+"""
+
+import json
+import re
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from foxora_addon.audit.chain import GENESIS, hash_of_line
+from foxora_addon.audit.segments import lines_of
+
+_HEAD: Final = re.compile(
+    rb'\{"v":\d+,"seq":(\d{1,18}),"time":"[^"\\]{1,40}",'
+    rb'"event":"(request|response)","exchange":"([^"\\]{1,100})",'
+)
+_TAIL: Final = re.compile(
+    rb',"recovered":(null|\d{1,18}),"prev":"([0-9a-f]{64})","hash":"[0-9a-f]{64}"\}'
+)
+_TAIL_BYTES: Final = 256
+_PROGRESS_BYTES: Final = 1 << 24
+_MOST_ENDED: Final = 1 << 16
+
+
+class Kept(NamedTuple):
+    """A head that was kept elsewhere: what a trail had come to. None is not known."""
+
+    seq: int | None
+    hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a verification found.
+
+    `problem` names the first thing that is wrong, with its file and line; None if the trail is
+    whole. `first_seq`: where it begins; over 1, earlier segments are not there. `torn_tail_bytes`:
+    length of an unfinished last line, as a crash leaves it. `open` has the exchanges without a
+    response record, `begun_before` counts those whose request record is in an earlier segment.
+    `head` is the last record's hash, `last_seq` its number. `unchecked` counts the kept heads that
+    stand in earlier segments.
+    """
+
+    records: int
+    exchanges: int
+    open: tuple[str, ...]
+    head: str
+    first_seq: int = 1
+    last_seq: int = 0
+    begun_before: int = 0
+    unchecked: int = 0
+    segments: int = 0
+    torn_tail_bytes: int = 0
+    problem: str | None = None
+
+
+class _Links(NamedTuple):
+    """What of a record is verified."""
+
+    seq: object
+    event: object
+    exchange: str
+    prev: object
+    recovered: object
+
+
+class _Exchanges:
+    """That each exchange begins once and ends once; of those that ended, the last 65,536."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, None] = {}
+        self.count = 0
+        self.begun_before = 0
+        self._ended: OrderedDict[str, None] = OrderedDict()
+
+    def take(self, event: object, exchange: str, *, is_whole: bool) -> str | None:
+        """Take an event; what is wrong, or None. `is_whole`: the trail begins with record 1."""
+        if event == "request":
+            if exchange in self.open or exchange in self._ended:
+                return f"exchange {exchange} begins twice"
+            self.open[exchange] = None
+            self.count += 1
+            return None
+        if exchange in self._ended:
+            return f"exchange {exchange} ends twice"
+        if exchange in self.open:
+            del self.open[exchange]
+        elif is_whole:
+            return f"exchange {exchange} ends without having begun"
+        else:
+            self.begun_before += 1
+        self._ended[exchange] = None
+        if len(self._ended) > _MOST_ENDED:
+            self._ended.popitem(last=False)
+        return None
+
+
+@dataclass(slots=True)
+class _Verification:
+    kept: Sequence[Kept]
+    exchanges: _Exchanges = field(default_factory=_Exchanges)
+    records: int = 0
+    first_seq: int = 1
+    seq: int = 0
+    head: str = GENESIS
+    found: set[str] = field(default_factory=set)
+    torn: int = 0
+    torn_lines: int = 0
+    ends_with_break: bool = True
+    torn_place: str = ""
+
+    def take(self, line: bytes, place: Callable[[], str]) -> str | None:
+        """Take the next line; what is wrong, with its place, or None."""
+        digest = hash_of_line(line.removesuffix(b"\n"))
+        if digest is None:
+            self._take_torn(line, place())
+            return None
+        links = _links_of(line)
+        if links is None or not self._tells_what_is_torn(links):
+            return f"{self.torn_place or place()}: changed, or not a record"
+        self.torn, self.torn_lines, self.torn_place = 0, 0, ""
+        problem = self._follow(links, digest)
+        return None if problem is None else f"{place()}: {problem}"
+
+    def _take_torn(self, line: bytes, place: str) -> None:
+        self.torn += len(line)
+        self.torn_lines += 1
+        self.ends_with_break = line.endswith(b"\n")
+        self.torn_place = self.torn_place or place
+
+    def _tells_what_is_torn(self, links: _Links) -> bool:
+        if not self.records and links.seq != 1 and not self.torn:
+            return True  # what was torn before it is in a segment that is not here
+        return links.recovered == (self.torn - self.ends_with_break if self.torn else None)
+
+    def _follow(self, links: _Links, digest: str) -> str | None:
+        if not self.records and isinstance(links.seq, int) and links.seq > 1:
+            self.first_seq, self.seq, self.head = links.seq, links.seq - 1, str(links.prev)
+            if problem := self._as_kept():
+                return problem
+        if links.seq != self.seq + 1:
+            return self._gap(links.seq)
+        if links.prev != self.head:
+            return "prev is not the hash of the record before it"
+        is_whole = self.first_seq == 1
+        if problem := self.exchanges.take(links.event, links.exchange, is_whole=is_whole):
+            return problem
+        self.records += 1
+        self.seq, self.head = self.seq + 1, digest
+        return self._as_kept()
+
+    def _gap(self, seq: object) -> str:
+        expected = self.seq + 1
+        if not isinstance(seq, int) or seq < expected:
+            return f"seq is {seq}, not {expected}: moved, or there twice"
+        last = f" to {seq - 1}" if seq - 1 > expected else ""
+        return f"seq is {seq}, not {expected}: {expected}{last} missing, or moved"
+
+    def _as_kept(self) -> str | None:
+        for kept in self.kept:
+            if kept.hash == self.head:
+                self.found.add(self.head)
+            elif kept.hash is not None and kept.seq == self.seq:
+                return f"record {self.seq} is not the one that was kept: the trail was rewritten"
+        return None
+
+    def end(self) -> str | None:
+        """What is wrong at the end of the trail, or None."""
+        if self.torn_lines > 1 or (self.torn and self.ends_with_break):
+            return f"{self.torn_place}: changed, or not a record"
+        for kept in self.kept:
+            if kept.seq is not None and kept.seq > self.seq:
+                return f"it ends with record {self.seq}, and had come to {kept.seq}: it was cut off"
+            if kept.seq is None and kept.hash not in self.found:
+                return f"no record has the hash {kept.hash}: cut off before it, or rewritten"
+        return None
+
+    def unchecked(self) -> int:
+        """How many of the kept heads stand in segments that are not here."""
+        return sum(
+            kept.seq is not None and kept.seq < self.first_seq and kept.hash not in self.found
+            for kept in self.kept
+        )
+
+
+def verify(
+    path: Path, kept: Sequence[Kept] = (), progress: Callable[[int], None] = lambda _: None
+) -> Report:
+    """Verify a trail from its first line to its last, across its segments.
+
+    A torn line is accepted at the very end, or where the record after it says that it was found.
+    `kept` are heads that were kept elsewhere: each must be in the trail. `progress` is told now and
+    then how many bytes were read. Raises OSError if a file can't be read.
+    """
+    state, files, read, told = _Verification(kept), set[Path](), 0, 0
+    problem: str | None = None
+    for segment, number, line in lines_of(path):
+        files.add(segment)
+        problem = state.take(line, lambda: _place(path, segment, number))  # noqa: B023  # called at once
+        if problem is not None:
+            break
+        read += len(line)
+        if read - told >= _PROGRESS_BYTES:
+            told = read
+            progress(read)
+    problem = problem or state.end()
+    return Report(
+        state.records,
+        state.exchanges.count,
+        tuple(state.exchanges.open),
+        state.head,
+        state.first_seq,
+        state.seq,
+        state.exchanges.begun_before,
+        state.unchecked(),
+        len(files),
+        0 if problem else state.torn,
+        problem,
+    )
+
+
+def _place(path: Path, segment: Path, number: int) -> str:
+    return f"line {number}" if segment == path else f"{segment.name}, line {number}"
+
+
+def _links_of(line: bytes) -> _Links | None:
+    """What is verified of a sealed line; None where somebody sealed something else.
+
+    Records as this program writes them have these members at their two ends, where they are found
+    without reading the whole. Others, which are sealed by the same rule, are read as JSON.
+    """
+    head = _HEAD.match(line)
+    tail = _TAIL.search(line, max(len(line) - _TAIL_BYTES, 0))
+    if head is None or tail is None or tail.end() < len(line) - 1:
+        return _links_of_object(line)
+    seq, event, exchange = head.groups()
+    recovered = None if tail[1] == b"null" else int(tail[1])
+    return _Links(int(seq), event.decode(), exchange.decode(), tail[2].decode(), recovered)
+
+
+def _links_of_object(line: bytes) -> _Links | None:
+    try:
+        value: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, dict):
+        return None
+    exchange = str(value.get("exchange"))
+    return _Links(
+        value.get("seq"), value.get("event"), exchange, value.get("prev"), value.get("recovered")
+    )

@@ -1,0 +1,102 @@
+"""What becomes of closed segments."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from foxora_addon.audit.disk import Disk
+from foxora_addon.audit.journal import Journal
+from foxora_addon.audit.keeping import Keeper, Keeping, tidy
+from foxora_addon.audit.segments import closed_segments_of
+from foxora_addon.audit.verification import verify
+from tests.builders import NOON, a_request_of, a_response_of, as_it_is
+
+DAY = 86_400
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A trail with four closed segments, the last of which ended at noon, each a day apart."""
+    path = tmp_path / "trail.jsonl"
+    journal = Journal.open(
+        path, sync="none", wall_clock=lambda: NOON, keeping=Keeping(rotate_bytes=1_800)
+    )
+    journal.keeping = Keeping(rotate_bytes=1_800, compress="none")
+    journal._keeper.wait()
+    for number in range(5):
+        journal.append(a_request_of(f"x{number}", b"a" * 100), as_it_is)
+        journal.append(a_response_of(f"x{number}"), as_it_is)
+    journal.close()
+    journal._keeper.wait()
+    for age, segment in enumerate(reversed(closed_segments_of(path))):
+        os.utime(segment, (NOON - age * DAY, NOON - age * DAY))
+    assert len(closed_segments_of(path)) == 4
+    return path
+
+
+def test_closed_segments_are_compressed_keep_their_age_and_verify(path: Path) -> None:
+    before = verify(path)
+    tidy(path, Keeping(), NOON, Disk())
+    segments = closed_segments_of(path)
+    assert [segment.suffix for segment in segments] == [".zst"] * 4
+    assert [segment.stat().st_mtime for segment in segments] == [
+        NOON - age * DAY for age in (3, 2, 1, 0)
+    ]
+    assert verify(path) == before
+
+
+@pytest.mark.parametrize(
+    ("keeping", "left"),
+    [
+        (Keeping(), 4),
+        (Keeping(keep_segments=9), 4),
+        (Keeping(keep_segments=2), 2),
+        (Keeping(keep_segments=0), 0),
+        (Keeping(keep_days=1.5), 2),
+        (Keeping(keep_days=100), 4),
+        (Keeping(keep_days=0.001), 1),
+        (Keeping(keep_segments=3, keep_days=1.5), 2),
+        (Keeping(keep_segments=1, keep_days=1.5), 1),
+    ],
+)
+def test_too_many_and_too_old_ones_go_the_oldest_first(
+    path: Path, keeping: Keeping, left: int
+) -> None:
+    names = [segment.name for segment in closed_segments_of(path)]
+    tidy(path, keeping, NOON, Disk())
+    kept = [segment.name.removesuffix(".zst") for segment in closed_segments_of(path)]
+    assert kept == names[4 - left :]
+    assert verify(path).problem is None
+
+
+def test_what_is_no_segment_of_ours_is_left_alone(path: Path) -> None:
+    others = [path.with_name(f"trail.jsonl{ending}") for ending in (".1", ".bak", "-20261101.gz")]
+    for other in others:
+        other.write_bytes(b"")
+    tidy(path, Keeping(keep_segments=0), NOON, Disk())
+    assert all(other.exists() for other in others)
+    assert path.exists()
+
+
+def test_in_the_background_every_call_for_it_is_served(path: Path) -> None:
+    keeper = Keeper(path, Disk(), pytest.fail)
+    for count in (3, 2, 1):
+        keeper.tidy(Keeping(keep_segments=count), NOON)
+    keeper.wait()
+    assert len(closed_segments_of(path)) == 1
+
+
+def test_a_folder_that_cannot_be_tidied_is_told(path: Path) -> None:
+    said: list[str] = []
+
+    class Full(Disk):
+        def rename(self, path: str, name: str) -> None:
+            raise OSError(28, "No space left on device")
+
+    keeper = Keeper(path, Full(), said.append)
+    keeper.tidy(Keeping(), NOON)
+    keeper.wait()
+    assert len(said) == 1
+    assert "stay as they are" in said[0]
+    assert verify(path).problem is None
