@@ -12,6 +12,7 @@ don't, nothing can be sent, since only the wrap can put a key on: the addon then
 """
 
 import inspect
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from itertools import count, pairwise
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
 
-from mitmproxy.connection import Connection, Server
+from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.proxy import commands, events, layer
@@ -482,6 +483,21 @@ async def give_up(flow: HTTPFlow, handler: ConnectionHandler) -> None:
         if isinstance(parent, http_layers.HttpLayer):
             parent.command_sources[command] = child
     await handler.server_event(events.Wakeup(command))
+
+
+async def lose_connection(server: Server, handler: ConnectionHandler) -> None:
+    """Tell those who wait for a connection that it failed, where mitmproxy has forgotten to."""
+    for stream in list(_streams.values()):
+        sources = (
+            _layer_of(stream).command_sources if stream.context.client is handler.client else ()
+        )
+        for command in list(sources):
+            if isinstance(command, commands.OpenConnection) and command.connection is server:
+                server.error = "connection reset by peer"
+                server.state = ConnectionState.CLOSED
+                server.timestamp_end = time.time()
+                await handler.server_event(events.OpenConnectionCompleted(command, server.error))
+                return
 
 
 def _given_up(self: _Held) -> Commands:

@@ -228,3 +228,14 @@ def test_whatever_failed_nothing_crashed(on_mock: Proxy, on_chameleon: Proxy) ->
         ended = [r["exchange"] for r in records if r["event"] == "response"]
         assert sorted(opened) == sorted(ended)
         assert json.dumps(records).count(APP_KEY) == 0
+
+
+def test_a_peer_that_resets_at_once_never_leaves_a_call_hanging(
+    on_chameleon: Proxy, chameleon: Chameleon
+) -> None:
+    """mitmproxy forgets some of these: the socket's peer is gone before it asks for its name."""
+    chameleon.behaviour = "reset"
+    answers = [
+        ask(way, on_chameleon, stream=True).status_code for way in WAYS.values() for _ in range(20)
+    ]
+    assert set(answers) == {502}
