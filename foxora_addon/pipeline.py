@@ -282,7 +282,7 @@ class Pipeline:
         if exchange.refusal is not None:
             raise IllegalStep(f"exchange {exchange.id}: 'send' is not legal once it is refused")
         exchange.step("send")
-        exchange.waiting_since = now
+        exchange.waiting_since = exchange.sent_at = now
         self.accounting.mark_sent(exchange, now)
         return exchange.credential
 
@@ -436,6 +436,7 @@ class Pipeline:
         usage = facts.get("usage") or self.accounting.guessed(exchange, status, outcome)
         facts["usage"] = usage
         self.accounting.settle(exchange, usage, now)
+        facts["cost_usd"] = exchange.cost_usd
         fields = response_fields(
             exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
         )

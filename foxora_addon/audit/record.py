@@ -158,6 +158,9 @@ class ResponseRecord(_Record, Body):
     duration_ms: float | None = Field(
         description="From the request's head to the end; null where a crash cut it off."
     )
+    sent_ms: float | None = Field(
+        description="From the request's head to when it was sent, the last time; null if never."
+    )
     first_byte_ms: float | None = Field(description="From the request's head to the first byte.")
     model: str | None = Field(description="The model that answered, as the answer names it.")
     response_id: str | None = Field(description="The answer's own id.")
@@ -277,7 +280,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     gateway_request_id: str | None = None,
 ) -> dict[str, Any]:
     """A response record without what the journal adds; `now` is on the exchange's own clock."""
-    first = exchange.first_byte_at
+    first, sent = exchange.first_byte_at, exchange.sent_at
     return {
         "event": "response",
         "exchange": exchange.id,
@@ -287,6 +290,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "outcome": outcome,
         "source": source,
         "duration_ms": _milliseconds(now - exchange.arrived_at),
+        "sent_ms": None if sent is None else _milliseconds(sent - exchange.arrived_at),
         "first_byte_ms": None if first is None else _milliseconds(first - exchange.arrived_at),
         "model": model,
         "response_id": response_id,
@@ -324,6 +328,7 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "outcome": "aborted",
         "source": "addon",
         "duration_ms": None,
+        "sent_ms": None,
         "first_byte_ms": None,
         "model": None,
         "response_id": None,

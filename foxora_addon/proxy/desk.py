@@ -22,6 +22,7 @@ from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.api.errors import ApiError, unavailable
+from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
 from foxora_addon.ending import Ending
 from foxora_addon.exchange import Exchange, Outcome
@@ -34,6 +35,7 @@ from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import last_event
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, handler_of
 from foxora_addon.proxy.local_routes import LocalRoutes
+from foxora_addon.proxy.memory import Memory
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
@@ -57,6 +59,7 @@ class FlowDesk:
     def __init__(self) -> None:
         self._pipeline: Pipeline | None = None
         self._admission: Admission | None = None
+        self.memory: Memory | None = None
         self._listeners: Callable[[], flows.Listeners] = frozenset
         self._open: dict[str, Exchange] = {}
         self._flows: dict[str, http.HTTPFlow] = {}
@@ -88,6 +91,8 @@ class FlowDesk:
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
             self._pipeline.ended = self._tell
+            self.memory = Memory(trail.journal, self._pipeline.accounting)
+            self.memory.recall(_now())
         self._pipeline.take(rules, _now())
         self._listeners = listeners
         if self._admission is None:
@@ -141,6 +146,22 @@ class FlowDesk:
                 listener(ending, flow)
             except Exception as error:  # noqa: BLE001  # the exchange is over and on record
                 self._report(error)
+
+    def tend(self) -> None:
+        """What is due about once a second."""
+        if self._pipeline is not None and self.memory is not None:
+            self._pipeline.accounting.tick(_now())
+            self.memory.tend(_now())
+
+    @property
+    def wants_counter(self) -> bool:
+        """Whether a call was estimated that counts against a ceiling of tokens."""
+        return self._pipeline is not None and self._pipeline.accounting.wants_counter
+
+    def use_counter(self, counter: TextCounter) -> None:
+        """Count the tokens of texts with this from now on, in place of estimates."""
+        if self._pipeline is not None:
+            self._pipeline.accounting.counter = counter
 
     def abort_all(self) -> None:
         """End whatever is open: the program does."""
