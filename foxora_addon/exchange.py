@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from foxora_addon.api.errors import ApiError
 
 if TYPE_CHECKING:
+    from foxora_addon.audit.contents import SocketLog
     from foxora_addon.config import Account
     from foxora_addon.config.accounts import Level
     from foxora_addon.observation import Observation
@@ -114,6 +115,7 @@ class Exchange:
     answered_status: int | None = None
     gateway_request_id: str | None = None
     observation: "Observation | None" = field(default=None, repr=False)
+    socket: "SocketLog | None" = field(default=None, repr=False)
     state: State = State.ARRIVED
 
     def step(self, step: Step) -> None:

@@ -23,6 +23,7 @@ from foxora_addon.api.errors import (
     unavailable,
 )
 from foxora_addon.api.usage import Usage
+from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
@@ -178,9 +179,10 @@ class Pipeline:
         if exchange.refusal is None:
             exchange.refusal = self._reserve(exchange, now)
         kept = self._body_fields(body, encoding, keeps=exchange.level in {"request", "full"})
+        files = files_of(body)
         exchange.step("record")
         exchange.waiting_since = now
-        written = self._write(exchange, request_fields(exchange, kept))
+        written = self._write(exchange, request_fields(exchange, kept, files))
         exchange.is_recorded = written != "lost"
         if written != "safe":
             self.not_kept(exchange)
@@ -282,6 +284,13 @@ class Pipeline:
         if error.status == 429 and error.retry_after_seconds and exchange.account is not None:
             self._allowances.obey(exchange.account.name, error.retry_after_seconds, now)
 
+    def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> None:
+        """A message went over a WebSocket, from the client or to it."""
+        if exchange.socket is None:
+            exchange.socket = SocketLog(self.rules.max_body_bytes)
+        at_ms = round((now - exchange.arrived_at) * 1000, 3)
+        exchange.socket.add(content, is_clients=is_clients, at_ms=at_ms)
+
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
         seen = exchange.observation
@@ -299,6 +308,8 @@ class Pipeline:
         keeps = exchange.level == "full"
         facts = facts_of_stream(seen, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
+        if exchange.socket is not None:
+            facts["websocket"] = exchange.socket.fields(exchange.level)
         head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)

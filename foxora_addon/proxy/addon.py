@@ -219,6 +219,10 @@ class Foxora:
         """The hold has seen the head already; if it has not, nothing may pass."""
         self.desk.must_know(flow)
 
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """A message goes over a WebSocket."""
+        self.desk.socket_said(flow)
+
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         """A WebSocket is over, and with it its exchange."""
         self.desk.socket_ended(flow)
