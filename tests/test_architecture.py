@@ -73,6 +73,10 @@ def test_only_the_redis_store_knows_redis() -> None:
     assert importers_of("redis") <= {"stores/redis.py"}
 
 
+def test_only_one_module_knows_the_tokenizer() -> None:
+    assert importers_of("bpe_openai") == {"bpe.py"}
+
+
 def test_only_the_command_line_knows_the_command_line() -> None:
     assert parts_of(importers_of("foxora_addon.app")) <= {"app"}
 

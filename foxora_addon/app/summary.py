@@ -19,7 +19,9 @@ def _facts_of(account: Account) -> Iterator[str]:
     if account.default:
         yield "default"
     yield f"plan {account.plan}"
-    for name, ceiling in account.limits.model_dump(exclude_none=True).items():
+    for name, ceiling in account.limits.model_dump(exclude_none=True, exclude={"models"}).items():
         yield f"{name} {ceiling}"
+    if models := account.limits.models:
+        yield f"further limits of {', '.join(models)}"
     if count := len(account.clients):
         yield f"{count} client{'s' if count > 1 else ''}"

@@ -7,12 +7,14 @@ cost more than everything else about a record; a test holds the builders to the 
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from foxora_addon.api.errors import ApiError, Source
-from foxora_addon.api.usage import Usage
+from foxora_addon.api.money import json_number_of
+from foxora_addon.api.usage import Usage, UsageSource
 from foxora_addon.exchange import Exchange, Outcome
 
 VERSION: Final = 1
@@ -41,6 +43,7 @@ class _Model(BaseModel):
 class ClientFacts(_Model):
     """Who called."""
 
+    name: str | None = Field(description="The configuration's name for the client, if it has one.")
     address: str | None = Field(description="IP address of the client.")
     key: str | None = Field(description="Keyed fingerprint of the client's key; never the key.")
     user_agent: str | None = Field(description="The client's User-Agent.")
@@ -76,6 +79,14 @@ class Body(_Model):
     body_sha256: _Hex | None = Field(
         description="SHA-256 of the whole body; null if it is empty, and at level minimal."
     )
+
+
+class Sent(_Model):
+    """What the gateway got, where that is not what the client sent."""
+
+    changed: dict[str, Any] = Field(description="The members of the body that a rule has set.")
+    body_bytes: int = Field(description="Length of the body that was sent, in bytes.")
+    body_sha256: _Hex | None = Field(description="Its SHA-256; null if it is empty.")
 
 
 class _Record(_Model):
@@ -134,6 +145,7 @@ class RequestRecord(_Record, Body):
     model: str | None = Field(description="The model that the gateway is asked for.")
     stream: bool = Field(description="Whether the client asked for a stream.")
     decision: Decision = Field(description="What was decided.")
+    sent: Sent | None = Field(description="What was sent, where a rule has changed the body.")
     tags: list[str] = Field(description="The client's labels, from x-foxora-tag.")
     traceparent: str | None = Field(description="W3C Trace Context of the call, if it has one.")
     files: list[UploadedFile] = Field(description="Files of a multipart form; empty for others.")
@@ -145,7 +157,7 @@ class UsageFacts(_Model):
     input_tokens: int | None = Field(description="Tokens of the prompt.")
     output_tokens: int | None = Field(description="Tokens of the answer.")
     total_tokens: int | None = Field(description="Both together.")
-    source: Literal["reported", "counted", "estimated"] = Field(description="Who counted them.")
+    source: UsageSource = Field(description="Who counted them.")
 
 
 class ErrorFacts(_Model):
@@ -154,6 +166,15 @@ class ErrorFacts(_Model):
     code: str = Field(description="Code of the error.")
     message: str | None = Field(description="Its message; null at level minimal.")
     param: str | None = Field(description="The field of the request that it is about.")
+
+
+class TryFacts(_Model):
+    """A try that failed, after which the call was sent again."""
+
+    status: int | None = Field(description="Status of the gateway; null if it gave no answer.")
+    code: str = Field(description="Code of the error.")
+    source: Source = Field(description="Who failed.")
+    after_ms: float = Field(description="From the request's head to the end of the try.")
 
 
 class ResponseRecord(_Record, Body):
@@ -171,8 +192,13 @@ class ResponseRecord(_Record, Body):
     response_id: str | None = Field(description="The answer's own id.")
     finish_reasons: list[str | None] = Field(description="Why each choice ended.")
     usage: UsageFacts | None = Field(description="Tokens; null where they are not known.")
-    cost_usd: float | None = Field(description="What it cost; null where it is not known.")
+    cost_usd: float | None = Field(
+        ge=0,
+        description="What it cost in US dollars; null where it is not known. Its decimal text is "
+        "the exact sum, up to 15 digits: read it as a decimal to add it up.",
+    )
     error: ErrorFacts | None = Field(description="The error, if it is one.")
+    tries: list[TryFacts] = Field(description="The tries before the last one; mostly none.")
     gateway_request_id: str | None = Field(description="The gateway's x-request-id.")
     message: dict[str, Any] | None = Field(
         description="A stream folded into one assistant message; null for other answers."
@@ -229,9 +255,10 @@ def request_fields(
     return {
         "event": "request",
         "exchange": exchange.id,
-        "account": exchange.account.name if exchange.account else None,
+        "account": exchange.account_name,
         "level": exchange.level,
         "client": {
+            "name": client.name,
             "address": client.address,
             "key": client.key,
             "user_agent": client.user_agent,
@@ -246,12 +273,22 @@ def request_fields(
             "verdict": "refuse" if refusal else "forward",
             "reason": refusal.code if refusal else None,
             "estimated_tokens": exchange.estimated_tokens,
-            "waited_ms": 0.0,
+            "waited_ms": _milliseconds(exchange.waited_seconds),
         },
+        "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
         "tags": list(exchange.tags),
         "traceparent": exchange.traceparent,
         "files": list(files),
         **body,
+    }
+
+
+def _sent_facts(exchange: Exchange) -> dict[str, Any]:
+    data = exchange.sent_body
+    return {
+        "changed": dict(exchange.changes),
+        "body_bytes": len(data),
+        "body_sha256": hashlib.sha256(data).hexdigest() if data else None,
     }
 
 
@@ -264,6 +301,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     source: Source,
     now: float,
     usage: Usage | None = None,
+    cost_usd: Decimal | None = None,
     error: ApiError | None = None,
     model: str | None = None,
     response_id: str | None = None,
@@ -278,7 +316,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     return {
         "event": "response",
         "exchange": exchange.id,
-        "account": exchange.account.name if exchange.account else None,
+        "account": exchange.account_name,
         "level": exchange.level,
         "status": status,
         "outcome": outcome,
@@ -289,8 +327,17 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "response_id": response_id,
         "finish_reasons": list(finish_reasons),
         "usage": None if usage is None else _usage_facts(usage),
-        "cost_usd": None,
+        "cost_usd": None if cost_usd is None else json_number_of(cost_usd),
         "error": error and {"code": error.code, "message": error.message, "param": error.param},
+        "tries": [
+            {
+                "status": each.status,
+                "code": each.code,
+                "source": each.source,
+                "after_ms": _milliseconds(each.after_seconds),
+            }
+            for each in exchange.tries
+        ],
         "gateway_request_id": gateway_request_id,
         "message": message,
         "chunks": chunks,
@@ -320,6 +367,7 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "usage": None,
         "cost_usd": None,
         "error": None,
+        "tries": [],
         "gateway_request_id": None,
         "message": None,
         "chunks": None,
@@ -334,7 +382,7 @@ def least_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     if least["event"] == "request":
         least["client"] = dict.fromkeys(least["client"])
         least["http"] = {**least["http"], "url": None}
-        least["gateway_url"] = None
+        least["gateway_url"] = least["sent"] = None
         least["files"] = []
     else:
         least["message"] = None
@@ -347,7 +395,7 @@ def _usage_facts(usage: Usage) -> dict[str, Any]:
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
-        "source": "reported",
+        "source": usage.source,
     }
 
 

@@ -17,12 +17,16 @@ from typing import Final
 from mitmproxy import ctx, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
-from foxora_addon.proxy import hold, listening
+from foxora_addon.gateway.client import Trust
+from foxora_addon.proxy import draining, hold, host_pages, listening
+from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
+from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.trail import JournalTrail, keeping_of
 from foxora_addon.rules import rules_of
 
@@ -54,6 +58,7 @@ class Foxora:
         self._watch: asyncio.Task[None] | None = None
         self._stamp: tuple[int, int] | None = None
         self._is_running = False
+        self._is_unfit = False
         atexit.register(self._exit)
 
     # Life.
@@ -64,7 +69,11 @@ class Foxora:
             loader.add_option(option, str, "", text)
         if not ctx.options.has_changed("connection_strategy"):
             ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
-        if why := hold.install(self.desk):
+        why = hold.install(self.desk) or flaw_of_hold(ctx.options)
+        host_pages.replace(all_of_them=why is not None)
+        if why:
+            self._is_unfit = True
+            self.desk.close("this release of mitmproxy can't be used with it")
             _log.error("foxora: this mitmproxy can't be used, nothing is forwarded: %s", why)
 
     def configure(self, updated: set[str]) -> None:
@@ -85,7 +94,8 @@ class Foxora:
             return
         listening.bind_to_loopback(ctx.options)
         self._is_running = True
-        self.desk.open()
+        if not self._is_unfit:
+            self.desk.open()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
         self._heed_hangups()
         _log.info("foxora: %s", self._banner())
@@ -100,7 +110,13 @@ class Foxora:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        return None
+        return self._drained() if draining.is_ending() else None
+
+    async def _drained(self) -> None:
+        """Let the open calls finish, and end those that do not."""
+        grace = self._config.listen.grace_seconds if self._config else 0.0
+        await draining.finished_or_hurried(self.desk.all_ended(), grace)
+        await self.desk.end_all()
 
     def _exit(self) -> None:
         """The last moment: what is still open ends as aborted."""
@@ -139,7 +155,8 @@ class Foxora:
                 f"the gateway {rules.gateway} is this proxy itself; set gateway.base_url"
             )
         self._trail.take(config.audit)
-        self.desk.take(rules, self._trail, self._listeners)
+        asking = Asking(str(rules.gateway), _trust(), config.limits.refresh_seconds)
+        self.desk.take(rules, self._trail, self._listeners, asking)
         self._stamp = _stamp_of(config.file)
         for warning in config.warnings if config != self._config else ():
             _log.warning("foxora: %s", warning)
@@ -177,8 +194,6 @@ class Foxora:
     def _tick(self) -> None:
         if self._trail is not None:
             self._trail.tend()
-        if self._config is not None:
-            self.desk.end_overdue(self._config.gateway)
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
@@ -211,9 +226,9 @@ class Foxora:
         """Leave TLS to hosts that are not ours closed (row 27)."""
         self.desk.look_at_hello(data, self._config)
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """The whole request is there: decide on it."""
-        self.desk.request(flow)
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """The whole request is there: decide on it. Waiting blocks no other flow (row 12)."""
+        await self.desk.request(flow)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The hold has seen the head already; if it has not, nothing may pass."""
@@ -223,6 +238,30 @@ class Foxora:
         """A message goes over a WebSocket."""
         self.desk.socket_said(flow)
 
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """A connection is about to be made."""
+        self.desk.connects(data, "tcp")
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        """A connection is there, and TLS is what comes next, if any."""
+        self.desk.connects(data, "tls")
+
+    def server_connect_error(self, data: ServerConnectionHookData) -> None:
+        """A connection could not be made."""
+        self.desk.connects(data, "over")
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        """A connection is over."""
+        self.desk.connects(data, "over")
+
+    def tls_established_server(self, data: tls.TlsData) -> None:
+        """A connection is ready for requests."""
+        self.desk.connected(data.conn)
+
+    def tls_failed_server(self, data: tls.TlsData) -> None:
+        """The TLS handshake has failed."""
+        self.desk.connected(data.conn)
+
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         """A WebSocket is over, and with it its exchange."""
         self.desk.socket_ended(flow)
@@ -230,6 +269,12 @@ class Foxora:
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
         self.desk.client_left(client)
+
+
+def _trust() -> Trust:
+    """How the gateway proves itself to us: as it does to mitmproxy."""
+    authorities: str | None = ctx.options.ssl_verify_upstream_trusted_ca
+    return Trust(authorities, verifies=not ctx.options.ssl_insecure)
 
 
 def _opened(audit: Audit) -> JournalTrail:

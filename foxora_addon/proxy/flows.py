@@ -93,9 +93,11 @@ def rewrite(
     request.stream = False
 
 
-def response_of(error: ApiError, exchange_id: str) -> http.Response:
-    """The answer that tells a client of an error."""
-    headers = [(name.encode(), value.encode()) for name, value in error.headers()]
+def response_of(
+    error: ApiError, exchange_id: str, more: Iterable[tuple[str, str]] = ()
+) -> http.Response:
+    """The answer that tells a client of an error; `more` are further headers."""
+    headers = [(name.encode(), value.encode()) for name, value in (*error.headers(), *more)]
     headers.append((b"x-foxora-exchange", exchange_id.encode()))
     headers.append((b"x-request-id", exchange_id.encode()))
     return http.Response.make(error.status, error.body(), http.Headers(headers))
