@@ -13,6 +13,7 @@ PURE_OF_THE_TRAIL = ("chain", "contents", "facts", "line", "looks", "record", "r
 PURE = [
     *sorted((PACKAGE / "api").rglob("*.py")),
     *sorted((PACKAGE / "policy").rglob("*.py")),
+    *sorted((PACKAGE / "reading").rglob("*.py")),
     *(PACKAGE / name for name in ("exchange.py", "pipeline.py")),
     *(PACKAGE / "audit" / f"{name}.py" for name in PURE_OF_THE_TRAIL),
 ]

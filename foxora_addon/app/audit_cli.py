@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from foxora_addon.app import reading_cli
 from foxora_addon.app.words import FINDING, WRONG_USAGE, say
 
 if TYPE_CHECKING:
@@ -188,5 +189,8 @@ def configured_trail() -> Path:
         return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")
 
 
-COMMANDS: Final[tuple[Callable[..., Any], ...]] = (verify, sign, keygen)
+COMMANDS: Final[tuple[Callable[..., Any], ...]] = (
+    *reading_cli.COMMANDS,
+    *(verify, sign, keygen),
+)
 """In the order of the help."""

@@ -1,0 +1,131 @@
+"""Prints results: for a person at a terminal in tables and colours, for a pipe in plain text."""
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from foxora_addon.reading.texts import one_line
+
+STYLES: Final = {
+    "heading": "bold",
+    "role": "bold cyan",
+    "text": "",
+    "call": "magenta",
+    "result": "blue",
+    "note": "dim",
+    "fact": "",
+    "error": "red",
+    "label": "dim",
+    "+": "green",
+    "-": "red",
+}
+_STANDARD_PAGER: Final = "less"
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout.isatty()
+
+
+def console() -> Console:
+    """Standard output; what is printed is taken as it is, and a pipe's lines are never wrapped."""
+    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not is_terminal())
+
+
+def write(text: str) -> None:
+    """A line on standard output, as it is."""
+    sys.stdout.write(f"{text}\n")
+
+
+def json_text(value: Any) -> str:
+    """One line of JSON; moments are ISO 8601, and what JSON doesn't know is a text."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+
+
+def _plain(value: object) -> object:
+    match value:
+        case datetime() | date() | time():
+            return value.isoformat()
+        case Decimal():
+            return float(value)
+        case timedelta():
+            return value.total_seconds()
+        case bytes():
+            return value.decode("utf-8", "backslashreplace")
+        case _:
+            return str(value)
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:
+    """A table; the first `left` columns are texts, the others figures."""
+    cells = [[one_line(cell) for cell in row] for row in rows]
+    if is_terminal():
+        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+        for index, header in enumerate(headers):
+            table.add_column(header, justify="left" if index < left else "right")
+        for row in cells:
+            table.add_row(*(Text(cell) for cell in row))
+        console().print(table)
+        return
+    for line in _aligned([list(headers), *cells], left):
+        write(line)
+
+
+def _aligned(rows: list[list[str]], left: int) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        pairs = enumerate(zip(row, widths, strict=True))
+        parts = (c.ljust(w) if index < left else c.rjust(w) for index, (c, w) in pairs)
+        yield "  ".join(parts).rstrip()
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Labels and texts, one pair a line."""
+    screen = console()
+    for label, text in facts:
+        screen.print(Text.assemble((f"{label:12}", STYLES["label"]), text))
+
+
+@contextlib.contextmanager
+def paged() -> Iterator[Console]:
+    """A console for a long text: on a terminal that it overfills, it goes through the pager.
+
+    The pager is $PAGER, else less; where there is none, the text is printed as it is.
+    """
+    screen = console()
+    if not is_terminal():
+        yield screen
+        return
+    with screen.capture() as capture:
+        yield screen
+    text = capture.get()
+    if text.count("\n") < screen.height or screen.is_dumb_terminal or not _page(text):
+        sys.stdout.write(text)
+
+
+def _page(text: str) -> bool:
+    command = shlex.split(os.environ.get("PAGER") or _STANDARD_PAGER)
+    surroundings = {"LESS": "FRX", **os.environ}
+    try:
+        pager = subprocess.Popen(command, stdin=subprocess.PIPE, env=surroundings)  # noqa: S603  # the user's own choice
+    except OSError:
+        return False
+    interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the pager's
+    try:
+        pager.communicate(text.encode("utf-8", "backslashreplace"))  # left early is fine
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
+    return True

@@ -1,0 +1,210 @@
+"""`audit query`: SQL over a trail, by DuckDB, which reads the segments as they lie.
+
+The database is in memory and can reach nothing but the trail's files, which it can only read: other
+files and the network are shut off before the query is looked at, and only a SELECT is let through.
+"""
+
+import csv
+import importlib
+import sys
+import tempfile
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from foxora_addon.app.printing import json_text, print_table, write
+from foxora_addon.app.words import FINDING, say
+from foxora_addon.audit.record import RequestRecord, ResponseRecord
+from foxora_addon.audit.segments import segments_of
+from foxora_addon.reading.filters import Filters
+from foxora_addon.reading.rows import safe_cell
+
+type Form = Literal["table", "json", "csv"]
+
+_ROWS_AT_ONCE: Final = 1_000
+_LONGEST_LINE_BYTES: Final = 64_000_000
+_MEMORY: Final = "2GB"
+_EXTRA: Final[Mapping[str, str]] = {"tags": "JSON", "tries": "JSON", "traceparent": "VARCHAR"}
+"""Members that a record may have beside those of the schema that this version knows."""
+
+_EXCHANGES: Final = """
+SELECT coalesce(q.exchange, p.exchange) AS exchange,
+  coalesce(q.time, p.time) AS time, p.time AS ended, coalesce(q.account, p.account) AS account,
+  q.client.address AS client_address, q.client.key AS client_key, q.client.user_agent AS user_agent,
+  q.tags AS tags, q.operation AS operation, coalesce(q.model, p.model) AS model,
+  p.model AS answered_by, q.stream AS stream, q.http.method AS method, q.http.url AS url,
+  q.decision.verdict AS verdict, q.decision.reason AS reason,
+  q.decision.estimated_tokens AS estimated_tokens, q.decision.waited_ms AS waited_ms,
+  p.status AS status, coalesce(p.outcome, 'open') AS outcome, p.source AS source,
+  p.usage.input_tokens AS input_tokens, p.usage.output_tokens AS output_tokens,
+  p.usage.total_tokens AS total_tokens, p.cost_usd AS cost_usd,
+  p.first_byte_ms AS first_byte_ms, p.duration_ms AS duration_ms,
+  p.error.code AS error_code, p.error.message AS error_message, p.finish_reasons AS finish_reasons,
+  q.body AS request_body, p.body AS response_body, p.message AS message
+FROM every_request q FULL JOIN every_response p ON q.exchange = p.exchange
+"""
+
+
+class QueryError(Exception):
+    """The query can't be answered; `str` says why in one line."""
+
+
+def answer(path: Path, sql: str, filters: Filters, form: Form) -> int:
+    """Print the rows that a SELECT gives; 1 and a line where it can't be run."""
+    try:
+        duckdb = importlib.import_module("duckdb")
+    except ImportError:
+        say("query needs DuckDB: pip install 'foxora-addon[query]'")
+        return FINDING
+    segments = [str(segment.resolve()) for segment in segments_of(path)]
+    if not segments:
+        raise FileNotFoundError(2, "No such file or directory", str(path))
+    with tempfile.TemporaryDirectory(prefix="foxora-query-") as spill:
+        try:
+            connection = _connected(duckdb, segments, filters, spill)
+            result = _run(duckdb, connection, sql)
+            _print(result, form)
+        except duckdb.Error as error:
+            say(f"the query can't be answered: {_first_line(error)}")
+            return FINDING
+        except QueryError as error:
+            say(str(error))
+            return FINDING
+    return 0
+
+
+def _connected(duckdb: Any, segments: Sequence[str], filters: Filters, spill: str) -> Any:
+    settings = {
+        "memory_limit": _MEMORY,
+        "temp_directory": spill,
+        "preserve_insertion_order": "false",
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    connection = duckdb.connect(":memory:", config=settings)
+    connection.execute("SET enable_progress_bar = false")
+    connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, segments))}]")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    for name, select in _views(segments, filters):
+        connection.execute(f"CREATE VIEW {name} AS {select}")
+    return connection
+
+
+def _views(segments: Sequence[str], filters: Filters) -> Iterator[tuple[str, str]]:
+    """Names and selects; every value in them is quoted."""
+    yield "every_request", _records_sql(segments, "request", RequestRecord)
+    yield "every_response", _records_sql(segments, "response", ResponseRecord)
+    yield "every_exchange", _EXCHANGES
+    condition = _condition_of(filters)
+    yield "exchanges", f"FROM every_exchange{condition}"
+    wanted = " WHERE exchange IN (SELECT exchange FROM exchanges)" if condition else ""
+    yield "requests", f"FROM every_request{wanted}"
+    yield "responses", f"FROM every_response{wanted}"
+
+
+def _records_sql(segments: Sequence[str], event: str, model: type[BaseModel]) -> str:
+    columns = {name: _type_of(field.annotation) for name, field in model.model_fields.items()}
+    columns = {**_EXTRA, **columns} | {"time": "TIMESTAMP"}
+    listed = ", ".join(f"{name}: {_quoted(kind)}" for name, kind in columns.items())
+    return (
+        f"FROM read_json([{', '.join(map(_quoted, segments))}], "
+        f"format = 'newline_delimited', ignore_errors = true, columns = {{{listed}}}, "
+        f"maximum_object_size = {_LONGEST_LINE_BYTES}) "
+        f"SELECT {', '.join(columns)} WHERE event = {_quoted(event)}"
+    )
+
+
+def _type_of(annotation: Any) -> str:
+    """DuckDB's type for what a field of the schema holds."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type_of(arguments[0])
+    if origin in {Union, types.UnionType}:
+        return _type_of(next(part for part in arguments if part is not type(None)))
+    if origin is list:
+        return f"{_type_of(arguments[0])}[]"
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.items()
+        members = ", ".join(f'"{name}" {_type_of(field.annotation)}' for name, field in fields)
+        return f"STRUCT({members})"
+    plain = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
+    return "JSON" if origin is dict else plain.get(annotation, "VARCHAR")
+
+
+def _condition_of(filters: Filters) -> str:
+    """The shared filters as a WHERE; empty if there are none."""
+    parts = []
+    if filters.accounts:
+        parts.append(f"account IN ({', '.join(map(_quoted, filters.accounts))})")
+    if filters.outcomes:
+        parts.append(f"outcome IN ({', '.join(map(_quoted, filters.outcomes))})")
+    if filters.models:
+        globs = (f"{n} GLOB {_quoted(m)}" for m in filters.models for n in ("model", "answered_by"))
+        parts.append(f"({' OR '.join(globs)})")
+    if filters.statuses:
+        ranges = (
+            "status IS NULL" if s is None else f"status BETWEEN {s.start} AND {s.stop - 1}"
+            for s in filters.statuses
+        )
+        parts.append(f"({' OR '.join(ranges)})")
+    if filters.since:
+        parts.append(f"time >= TIMESTAMP {_quoted(filters.since.rstrip('Z'))}")
+    if filters.until:
+        parts.append(f"time < TIMESTAMP {_quoted(filters.until.rstrip('Z'))}")
+    if filters.grep:
+        texts = "concat_ws(chr(10), request_body, response_body, message, error_message, url)"
+        parts.append(f"regexp_matches({texts}, {_quoted(filters.grep.pattern)})")
+    return f" WHERE {' AND '.join(parts)}" if parts else ""
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _run(duckdb: Any, connection: Any, sql: str) -> Any:
+    """Run one SELECT, and nothing else: COPY could write where the trail may be read."""
+    statements = duckdb.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise QueryError(
+            "query takes one SELECT (or WITH ... SELECT) over requests, responses and exchanges"
+        )
+    return connection.execute(statements[0])
+
+
+def _print(result: Any, form: Form) -> None:
+    names = [column[0] for column in result.description]
+    if form == "csv":
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(map(safe_cell, row) for row in _rows_of(result))
+        return
+    if form == "json":
+        for row in _rows_of(result):
+            write(json_text(dict(zip(names, row, strict=True))))
+        return
+    is_empty = True
+    while batch := result.fetchmany(_ROWS_AT_ONCE):
+        rows = [[_cell_of(value) for value in row] for row in batch]
+        print_table(names, rows, left=len(names))
+        is_empty = False
+    if is_empty:
+        say("no rows")
+
+
+def _rows_of(result: Any) -> Iterator[tuple[Any, ...]]:
+    while batch := result.fetchmany(_ROWS_AT_ONCE):
+        yield from batch
+
+
+def _cell_of(value: Any) -> str:
+    if value is None:
+        return "-"
+    return json_text(value) if isinstance(value, dict | list) else str(value)
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split("\n\n", 1)[0].split())

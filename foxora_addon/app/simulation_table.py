@@ -1,0 +1,81 @@
+"""Plays a trail for `audit simulate`, and shows what would have become of each account's calls."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from foxora_addon.app.printing import json_text, print_table, write
+from foxora_addon.app.trail_reading import TrailReading
+from foxora_addon.app.words import say
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.reading.filters import Filters
+from foxora_addon.reading.records import Record
+from foxora_addon.reading.simulation import Played, Simulation
+from foxora_addon.reading.texts import count_text, duration_text
+
+_HEADERS: Final = (
+    *("account", "calls", "refused then", "busiest minute", "tokens in it", "would be refused"),
+    *("or wait", "wait p50", "p95", "max", "and be refused"),
+)
+
+
+def show_simulation(
+    path: Path, filters: Filters, ceilings: Ceilings, longest_wait: float, *, as_json: bool
+) -> int:
+    """Play all wanted records in their order."""
+    simulation = Simulation(ceilings, longest_wait)
+    reading = TrailReading(path)
+    for record in _wanted(reading, filters):
+        simulation.take(record)
+    simulation.finish()
+    reading.say_what_was_skipped()
+    accounts = sorted(simulation.accounts.items())
+    if as_json:
+        write(
+            json_text(
+                {
+                    "requests_per_minute": ceilings.requests_per_minute,
+                    "tokens_per_minute": ceilings.tokens_per_minute,
+                    "max_wait_seconds": longest_wait,
+                    "accounts": {name: played.as_json() for name, played in accounts},
+                }
+            )
+        )
+        return 0
+    if not accounts:
+        say("no call in the trail came to an account's limits")
+    print_table(_HEADERS, [_row_of(name, played) for name, played in accounts])
+    return 0
+
+
+def _wanted(reading: TrailReading, filters: Filters) -> Iterator[Record]:
+    """The records of wanted exchanges, in order.
+
+    Whether an exchange is wanted may hang on its end, so with filters the trail is read twice.
+    """
+    if filters.want_all:
+        yield from reading.records()
+        return
+    wanted = {recorded.id for recorded in reading.exchanges(filters)}
+    yield from (record for record in reading.records() if record["exchange"] in wanted)
+
+
+def _row_of(name: str, played: Played) -> list[str]:
+    waiting = played.waiting
+    waits = [waiting.waits.quantile(share) for share in (0.5, 0.95)]
+    longest = waiting.longest if waiting.waited else None
+    return [
+        name,
+        count_text(played.calls),
+        count_text(played.was_refused),
+        count_text(played.most_requests),
+        count_text(played.most_tokens),
+        _share(played.at_once.refused.total(), played.calls),
+        _share(waiting.waited, played.calls),
+        *(duration_text(None if wait is None else wait * 1000) for wait in (*waits, longest)),
+        _share(waiting.refused.total(), played.calls),
+    ]
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{count_text(part)} ({100 * part / whole:.1f} %)" if whole else count_text(part)

@@ -1,0 +1,143 @@
+"""`audit tail`: a line an exchange, the last ones first, then each as it ends."""
+
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from rich.text import Text
+
+from foxora_addon.app.following import Follower
+from foxora_addon.app.printing import console, is_terminal, json_text, write
+from foxora_addon.app.trail_reading import TrailReading
+from foxora_addon.app.words import say
+from foxora_addon.reading.cells import COLUMNS, aligned, cells_of, json_of
+from foxora_addon.reading.exchanges import Pairing, Recorded
+from foxora_addon.reading.filters import Filters, Grep
+from foxora_addon.reading.records import Record, count_of, light_record_of, record_of
+
+_GLANCE_BYTES: Final = 8_000_000
+_STYLES: Final = {"completed": "green", "refused": "yellow", "open": "dim"}
+
+
+def show_tail(
+    path: Path,
+    filters: Filters,
+    *,
+    count: int,
+    follows: bool,
+    as_json: bool,
+) -> int:
+    """Print the last exchanges that are wanted; then follow the trail until interrupted."""
+    show = _printer(as_json=as_json)
+    # Opened first, so that what is written while the end is looked up is not missed.
+    follower = Follower(path, record_of if filters.grep else light_record_of, say)
+    with closing(follower):
+        last = _glance(path, filters, count) or _whole_reading(path, filters, count)
+        for recorded in last.shown(count):
+            show(recorded)
+        if follows:
+            follower.seen = last.seen
+            _follow(follower, last, show)
+    return 0
+
+
+def _follow(follower: Follower, last: "_Last", show: Callable[[Recorded], None]) -> None:
+    sys.stdout.flush()
+    for record in follower.records():
+        ended = last.take(record)
+        if ended is not None:
+            show(ended)
+            sys.stdout.flush()
+
+
+class _Last:
+    """The last wanted exchanges so far, those that are open, and the last `seq`."""
+
+    def __init__(self, filters: Filters, count: int) -> None:
+        self.seen = 0
+        self._filters = filters
+        self._grep = Grep(filters.grep) if filters.grep else None
+        self._pairing = Pairing()
+        self._ended: deque[Recorded] = deque(maxlen=count)
+
+    def __len__(self) -> int:
+        return len(self._ended)
+
+    def take(self, record: Record, *, found: bool | None = None) -> Recorded | None:
+        """Take the next record; the wanted exchange that it ends, or None."""
+        self.seen = count_of(record.get("seq")) or self.seen
+        if found is None:
+            found = self._grep is None or self._grep.finds(record)
+        recorded = self._pairing.take(record, found=found)
+        if recorded is None or not self._filters.want(recorded):
+            return None
+        self._ended.append(recorded)
+        return recorded
+
+    def shown(self, count: int) -> list[Recorded]:
+        """What is shown at first: those that ended, then those that are open."""
+        still_open = (each for each in self._pairing.rest() if self._filters.want(each))
+        return [*self._ended, *still_open][-count:] if count else []
+
+
+def _glance(path: Path, filters: Filters, count: int) -> _Last | None:
+    """What the end of the file tells, which is enough for most; None if it isn't."""
+    last = _Last(filters, count)
+    lines = _last_lines(path)
+    first = record_of(lines[0]) if lines else None
+    if first is None:
+        return None
+    for line in lines:
+        if record := record_of(line):
+            last.take(record)
+    return last if len(last) >= count or first.get("seq") == 1 else None
+
+
+def _whole_reading(path: Path, filters: Filters, count: int) -> _Last:
+    last = _Last(filters, count)
+    reading = TrailReading(path)
+    for record, found in reading.searched(filters):
+        last.take(record, found=found)
+    reading.say_what_was_skipped()
+    return last
+
+
+def _last_lines(path: Path) -> list[bytes]:
+    """The last whole lines of the file that is written; none where it is compressed or absent."""
+    if path.suffix in {".zst", ".gz"} or not path.exists():
+        return []
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(size - _GLANCE_BYTES, 0))
+        lines = file.read(_GLANCE_BYTES).splitlines(keepends=True)
+    if size > _GLANCE_BYTES:
+        del lines[:1]
+    return [line for line in lines if line.endswith(b"\n")]
+
+
+def _printer(*, as_json: bool) -> Callable[[Recorded], None]:
+    if as_json:
+        return lambda recorded: write(json_text(json_of(recorded)))
+    if not is_terminal():
+        return lambda recorded: write(
+            "  ".join(aligned(cells_of(recorded, is_short=False))).rstrip()
+        )
+    screen = console()
+    header = "  ".join(column.name.ljust(column.width) for column in COLUMNS)
+    screen.print(Text(header, style="bold"), no_wrap=True, crop=False, overflow="ignore")
+    return lambda recorded: screen.print(
+        _coloured(recorded), no_wrap=True, crop=False, overflow="ignore"
+    )
+
+
+def _coloured(recorded: Recorded) -> Text:
+    line = Text()
+    for column, cell in zip(COLUMNS, aligned(cells_of(recorded, is_short=True)), strict=True):
+        style = _STYLES.get(recorded.outcome, "red") if column.name == "outcome" else ""
+        line.append(cell, "dim" if column.name == "exchange" else style)
+        line.append("  ")
+    line.rstrip()
+    return line

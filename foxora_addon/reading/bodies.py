@@ -1,0 +1,43 @@
+"""The bodies that an exchange's records hold, as bytes and as JSON; None where they don't."""
+
+import base64
+import binascii
+import json
+from typing import Any
+
+from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.records import Record
+
+
+def body_bytes_of(record: Record | None) -> bytes | None:
+    """The body that a record holds whole, as bytes; None where it is cut, left out or not there."""
+    body = (record or {}).get("body")
+    if record is None or not isinstance(body, str) or record.get("body_truncated"):
+        return None
+    if record.get("body_encoding") != "base64":
+        return body.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def body_json_of(record: Record | None) -> Any:
+    """The body that a record holds whole, if it is JSON; else None."""
+    body = body_bytes_of(record)
+    try:
+        return None if body is None else json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def answer_message_of(recorded: Recorded) -> dict[str, Any] | None:
+    """The first choice's message of a chat, whether it was streamed or not."""
+    response = recorded.response or {}
+    if isinstance(response.get("message"), dict):
+        return dict(response["message"])
+    body = body_json_of(response)
+    choices = body.get("choices") if isinstance(body, dict) else None
+    first = choices[0] if isinstance(choices, list) and choices else None
+    message = first.get("message") if isinstance(first, dict) else None
+    return dict(message) if isinstance(message, dict) else None

@@ -1,0 +1,192 @@
+"""Says why a call was forwarded or refused: its account's balances at that moment.
+
+They are rebuilt from the trail. What it can't tell is left open: ceilings are given, and what other
+proxies, or records that are gone, counted for the account is not in these balances.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.reading.demand import Arrival, AsItWas, Used, arrival_of, ending_of, fitted
+from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.records import Record, mapping_of, text_of
+from foxora_addon.reading.texts import count_text, duration_text, one_line
+from foxora_addon.reading.times import iso_of
+
+
+@dataclass(slots=True)
+class Decision:
+    """The decision about one call, and the figures behind it.
+
+    `used` is what counted right before it, None where the limiter had no part. `limit`: the one of
+    the ceilings that kept it out. `opens_at`: when it would have passed if no other call had come;
+    `passes_at`: when it would have, as things went. Unix seconds; None: unknown, or never.
+    """
+
+    recorded: Recorded
+    ceilings: Ceilings
+    arrival: Arrival | None = None
+    used: Used | None = None
+    limit: str | None = None
+    opens_at: float | None = None
+    passes_at: float | None = None
+
+
+class Rebuilding:
+    """Rebuilds one decision; fed the records in the trail's order, until `is_done`."""
+
+    def __init__(self, recorded: Recorded, ceilings: Ceilings) -> None:
+        self.decision = Decision(recorded, ceilings)
+        self.is_done = False
+        self._account = AsItWas()
+        self._last = 0.0  # the last moment that was looked at
+
+    def take(self, record: Record) -> None:
+        """Take the next record; those of other accounts change nothing."""
+        if self.is_done or record.get("account") != self.decision.recorded.account:
+            return
+        if record.get("event") == "request":
+            arrival = arrival_of(record)
+            if record["exchange"] == self.decision.recorded.id:
+                self._decide(arrival)
+            elif arrival is not None:
+                self._look(arrival.decided_at)
+                self._account.arrive(arrival)
+        elif (ending := ending_of(record)) is not None:
+            self._look(ending.at)
+            self._account.end(ending)
+            self._look(ending.at)
+
+    def finish(self) -> None:
+        """The trail is over: nothing else happened since."""
+        if self.decision.arrival is not None and not self.is_done:
+            self._look(float("inf"))
+
+    def _decide(self, arrival: Arrival | None) -> None:
+        decision = self.decision
+        decision.arrival = arrival
+        if arrival is None:
+            self.is_done = True
+            return
+        now = arrival.decided_at
+        decision.used = self._account.used(now)
+        decision.limit = self._account.barrier(decision.ceilings, arrival.tokens, now)
+        decision.opens_at = self._account.opens_at(decision.ceilings, arrival.tokens, now)
+        self.is_done = arrival.was_sent or decision.ceilings == Ceilings()
+        self._last = now
+
+    def _look(self, until: float) -> None:
+        """Whether there is room before the next thing that happens."""
+        arrival = self.decision.arrival
+        if arrival is None or self.is_done:
+            return
+        opening = self._account.opens_at(self.decision.ceilings, arrival.tokens, self._last)
+        if opening is not None and opening <= until:
+            self.decision.passes_at = opening
+            self.is_done = True
+        self._last = max(self._last, min(until, 1e12))
+
+
+def lines_of(decision: Decision) -> Iterator[tuple[str, str]]:
+    """The decision in words: a label and a text for each line."""
+    recorded, arrival = decision.recorded, decision.arrival
+    yield "exchange", recorded.id
+    yield "time", recorded.time
+    yield "account", recorded.account or "none: no account pays for it"
+    yield "decision", _verdict_text(recorded)
+    if error := text_of(mapping_of((recorded.response or {}).get("error")).get("message")):
+        yield "told", one_line(error)
+    if arrival is None or decision.used is None:
+        yield "limits", "had no part in it"
+        return
+    yield from _balance_lines(decision, arrival, decision.used)
+    yield "estimate", f"{count_text(arrival.tokens)} tokens"
+    yield "actual", _actual_text(recorded, arrival)
+    if arrival.was_sent:
+        if recorded.waited_ms:
+            yield "waited", duration_text(recorded.waited_ms)
+    else:
+        yield "would pass", _opening_text(decision, arrival)
+
+
+def _verdict_text(recorded: Recorded) -> str:
+    decision = mapping_of((recorded.request or {}).get("decision"))
+    verdict, reason = text_of(decision.get("verdict")), text_of(decision.get("reason"))
+    if verdict is None:
+        return "its request record is not in the trail"
+    words = "forwarded" if verdict == "forward" else "refused"
+    return f"{words}: {reason}" if reason else words
+
+
+def _balance_lines(decision: Decision, arrival: Arrival, used: Used) -> Iterator[tuple[str, str]]:
+    ceilings = decision.ceilings
+    asked = fitted(arrival.tokens, ceilings)
+    for name, count, more, ceiling in (
+        ("requests", used.requests, 1, ceilings.requests_per_minute),
+        ("tokens", used.tokens, asked, ceilings.tokens_per_minute),
+        ("concurrent", used.concurrent, 1, ceilings.concurrent_requests),
+    ):
+        of = "" if ceiling is None else f" of {count_text(ceiling)}"
+        over = " <- over" if ceiling is not None and more and count + more > ceiling else ""
+        yield name, f"{count_text(count)}{of} used, {count_text(more)} more asked{over}"
+
+
+def _actual_text(recorded: Recorded, arrival: Arrival) -> str:
+    if not arrival.was_sent:
+        return "nothing was sent"
+    total = recorded.total_tokens
+    if total is None:
+        return "not known; the estimate stands"
+    beyond = total - arrival.tokens
+    words = f"{count_text(abs(beyond))} {'more' if beyond > 0 else 'less'} than estimated"
+    return f"{count_text(total)} tokens" + (f", {words}" if beyond else ", as estimated")
+
+
+def _opening_text(decision: Decision, arrival: Arrival) -> str:
+    if decision.ceilings == Ceilings():
+        return "unknown without ceilings: give --requests-per-minute or --tokens-per-minute"
+    if decision.limit is None:
+        return (
+            "at once under these ceilings: others were in force, or a proxy that is not on record"
+        )
+    opens, passes = decision.opens_at, decision.passes_at
+    if opens is None:
+        alone = "when an open exchange had ended"
+    else:
+        wait = duration_text((opens - arrival.decided_at) * 1000)
+        alone = f"after {wait}, if no other call had come"
+    if passes is None:
+        return alone
+    return f"{alone}; as things went, at {iso_of(passes)}"
+
+
+def json_of(decision: Decision) -> dict[str, Any]:
+    """The same by name, for programs."""
+    arrival, used, ceilings = decision.arrival, decision.used, decision.ceilings
+    told = mapping_of((decision.recorded.request or {}).get("decision"))
+    return {
+        "exchange": decision.recorded.id,
+        "time": decision.recorded.time,
+        "account": decision.recorded.account,
+        "verdict": told.get("verdict"),
+        "reason": told.get("reason"),
+        "error": (decision.recorded.response or {}).get("error"),
+        "used": used
+        and {"requests": used.requests, "tokens": used.tokens, "concurrent": used.concurrent},
+        "ceilings": {
+            "requests_per_minute": ceilings.requests_per_minute,
+            "tokens_per_minute": ceilings.tokens_per_minute,
+            "concurrent_requests": ceilings.concurrent_requests,
+        },
+        "estimated_tokens": arrival.tokens if arrival else None,
+        "actual_tokens": decision.recorded.total_tokens,
+        "limit": decision.limit,
+        "would_pass_at": _iso(decision.opens_at) if decision.limit else None,
+        "passes_at": _iso(decision.passes_at),
+    }
+
+
+def _iso(moment: float | None) -> str | None:
+    return None if moment is None else iso_of(moment)

@@ -1,0 +1,134 @@
+"""Reads what an account's limiter was told off the records: who arrived, when, and for how much.
+
+Only calls that came to the limiter count: those that were forwarded, and those that it refused.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from foxora_addon.policy.limits import AccountLimiter, Reservation
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
+from foxora_addon.reading.times import unix_of
+
+LIMIT_REASON: Final = "rate_limit_exceeded"
+_NO_CEILING: Final = 10**15
+_BYTES_PER_TOKEN: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A call that came to its account's limiter. Moments are Unix seconds.
+
+    `decided_at` is when its record was written: what it waited lies before. `was_sent` tells
+    whether it was forwarded in the trail.
+    """
+
+    exchange: str
+    account: str
+    arrived_at: float
+    decided_at: float
+    tokens: int
+    was_sent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of an exchange; `tokens` is None where its usage is not known."""
+
+    exchange: str
+    account: str
+    at: float
+    tokens: int | None
+
+
+def arrival_of(record: Record) -> Arrival | None:
+    """The arrival that a request record tells of; None if the limiter had no part in it."""
+    decision = mapping_of(record.get("decision"))
+    account, decided_at = text_of(record.get("account")), unix_of(str(record.get("time")))
+    was_sent = decision.get("verdict") == "forward"
+    if account is None or decided_at is None:
+        return None
+    if not was_sent and decision.get("reason") != LIMIT_REASON:
+        return None
+    tokens = count_of(decision.get("estimated_tokens"))
+    if tokens is None:
+        tokens = -(-(count_of(record.get("body_bytes")) or 0) // _BYTES_PER_TOKEN)
+    waited = (number_of(decision.get("waited_ms")) or 0.0) / 1000
+    return Arrival(record["exchange"], account, decided_at - waited, decided_at, tokens, was_sent)
+
+
+def ending_of(record: Record) -> Ending | None:
+    """The ending that a response record tells of; None without an account or a time."""
+    account, at = text_of(record.get("account")), unix_of(str(record.get("time")))
+    if account is None or at is None:
+        return None
+    tokens = count_of(mapping_of(record.get("usage")).get("total_tokens"))
+    return Ending(record["exchange"], account, at, tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What counts against an account's ceilings at a moment."""
+
+    requests: int
+    tokens: int
+    concurrent: int
+
+
+class AsItWas:
+    """One account's limiter, fed with what really happened: nothing is refused here."""
+
+    def __init__(self) -> None:
+        self._limiter = AccountLimiter(Ceilings(_NO_CEILING, _NO_CEILING))
+        self._open: dict[str, tuple[Reservation, int]] = {}
+
+    def arrive(self, arrival: Arrival) -> None:
+        """A call came; if it was sent it counts from now on."""
+        if arrival.was_sent:
+            reservation = self._limiter.admit(arrival.tokens, arrival.decided_at)
+            self._limiter.mark_sent(reservation, arrival.decided_at)
+            self._open[arrival.exchange] = (reservation, arrival.tokens)
+
+    def end(self, ending: Ending) -> None:
+        """An exchange ended: what it used takes the place of what was reserved."""
+        reservation, estimate = self._open.pop(ending.exchange, (None, 0))
+        if reservation is not None:
+            tokens = estimate if ending.tokens is None else ending.tokens
+            self._limiter.settle(reservation, tokens, ending.at)
+
+    def used(self, now: float) -> Used:
+        """What counts at a moment."""
+        balance = self._limiter.balance(now)
+        left = balance.requests.remaining if balance.requests else None
+        return Used(
+            _NO_CEILING - (_NO_CEILING if left is None else left),
+            round(_NO_CEILING - self._limiter.tokens_left(now)),
+            len(self._open),
+        )
+
+    def opens_at(self, ceilings: Ceilings, tokens: int, now: float) -> float | None:
+        """The first moment at which these ceilings would admit so many tokens, if all stays so.
+
+        None: there is none, or only the end of an open exchange can tell.
+        """
+        self._limiter.change_ceilings(ceilings, now)
+        try:
+            return self._limiter.next_admission(fitted(tokens, ceilings), now)
+        finally:
+            self._limiter.change_ceilings(Ceilings(_NO_CEILING, _NO_CEILING), now)
+
+    def barrier(self, ceilings: Ceilings, tokens: int, now: float) -> str | None:
+        """The limit that keeps such a call out longest; None: it would be admitted."""
+        self._limiter.change_ceilings(ceilings, now)
+        try:
+            denied = self._limiter.refusal(fitted(tokens, ceilings), now)
+        finally:
+            self._limiter.change_ceilings(Ceilings(_NO_CEILING, _NO_CEILING), now)
+        return None if denied is None else denied.limit
+
+
+def fitted(tokens: int, ceilings: Ceilings) -> int:
+    """An estimate as it is reserved: never more than can fit."""
+    ceiling = ceilings.tokens_per_minute
+    return tokens if ceiling is None else min(tokens, ceiling)

@@ -1,0 +1,182 @@
+"""Lays an exchange out for a person: the conversation, then timings, limits, cost and errors.
+
+Lines carry the name of a style, never a colour: how they look is the terminal's business.
+"""
+
+from collections.abc import Iterator
+from typing import Final, Literal, NamedTuple
+
+from foxora_addon.reading.conversation import Turn, answered, asked
+from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.parts import Part
+from foxora_addon.reading.records import mapping_of, text_of
+from foxora_addon.reading.texts import (
+    cost_text,
+    count_text,
+    duration_text,
+    one_line,
+    size_text,
+    visible,
+)
+
+type Style = Literal["heading", "role", "text", "call", "result", "note", "fact", "error"]
+
+_INDENT: Final = "  "
+
+
+class Line(NamedTuple):
+    """A line of a page; `label` stands before its text."""
+
+    style: Style
+    text: str = ""
+    label: str = ""
+
+
+def page_of(recorded: Recorded) -> Iterator[Line]:
+    """The whole page of one exchange."""
+    yield Line("heading", one_line(recorded.id))
+    for turn in asked(recorded):
+        yield from lines_of_turn(turn)
+    answers = answered(recorded)
+    for number, turn in enumerate(answers, 1):
+        yield from lines_of_turn(turn, f" (choice {number})" if _are_choices(answers) else "")
+    yield Line("text")
+    yield from (Line("fact", one_line(text), label) for label, text in _facts_of(recorded) if text)
+    yield from _error_lines(recorded)
+
+
+def lines_of_turn(turn: Turn, suffix: str = "") -> Iterator[Line]:
+    """A turn: its role, then its parts, indented."""
+    yield Line("text")
+    yield Line("role", f"{one_line(turn.role)}{suffix}")
+    for part in turn.parts:
+        yield from _lines_of_part(part)
+
+
+def _are_choices(answers: list[Turn]) -> bool:
+    """Whether several turns are answers to choose from, and not the items of one."""
+    return len(answers) > 1 and all(turn.parts and turn.parts[0].kind == "text" for turn in answers)
+
+
+def _lines_of_part(part: Part) -> Iterator[Line]:
+    lines = visible(part.text).split("\n") or [""]
+    name = one_line(part.name) if part.name else ""
+    if part.kind == "call":
+        yield from _labelled("call", f"calls {name}", lines)
+    elif part.kind == "result":
+        yield from _labelled("result", f"result of {name}" if name else "result", lines)
+    elif part.kind == "media":
+        yield Line("note", f"{_INDENT}[{one_line(part.text)}]")
+    else:
+        style: Style = "note" if part.kind == "note" else "text"
+        yield from (Line(style, f"{_INDENT}{line}".rstrip()) for line in lines)
+
+
+def _labelled(style: Style, label: str, lines: list[str]) -> Iterator[Line]:
+    """On one line if it is one, else the label and the lines below it."""
+    if len(lines) == 1:
+        yield Line(style, f"{_INDENT}{label}: {lines[0]}")
+        return
+    yield Line(style, f"{_INDENT}{label}:")
+    yield from (Line(style, f"{_INDENT}{_INDENT}{line}") for line in lines)
+
+
+def _facts_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
+    request, response = recorded.request or {}, recorded.response or {}
+    http, client = mapping_of(request.get("http")), mapping_of(request.get("client"))
+    yield "time", recorded.time
+    yield "account", recorded.account or "none"
+    yield "client", ", ".join(_client_facts(client))
+    yield "tags", ", ".join(recorded.tags)
+    yield "request", f"{text_of(http.get('method')) or ''} {text_of(http.get('url')) or ''}".strip()
+    yield "gateway", text_of(request.get("gateway_url")) or ""
+    yield "model", _model_fact(recorded)
+    yield "stream", _stream_fact(recorded)
+    yield "outcome", _outcome_fact(recorded)
+    yield "ended by", ", ".join(str(x) for x in response.get("finish_reasons") or () if x)
+    yield "timings", _timings_fact(recorded)
+    yield "limits", _limits_fact(recorded)
+    yield "tokens", _tokens_fact(recorded)
+    yield "cost", "" if recorded.cost_usd is None else cost_text(recorded.cost_usd)
+    yield "sizes", _sizes_fact(recorded)
+    yield "on record", text_of(request.get("level")) or text_of(response.get("level")) or ""
+    yield "trace", text_of(request.get("traceparent")) or ""
+    yield "tries", str(response.get("tries") or request.get("tries") or "")
+    yield "gateway id", text_of(response.get("gateway_request_id")) or ""
+
+
+def _client_facts(client: dict[str, object]) -> Iterator[str]:
+    for name in ("address", "key", "user_agent"):
+        if text := text_of(client.get(name)):
+            yield text
+    if client.get("retry"):
+        yield f"retry {client['retry']}"
+
+
+def _model_fact(recorded: Recorded) -> str:
+    asked_for, told = (
+        text_of((record or {}).get("model")) for record in (recorded.request, recorded.response)
+    )
+    if asked_for and told and asked_for != told:
+        return f"{asked_for}, answered by {told}"
+    return asked_for or told or ""
+
+
+def _stream_fact(recorded: Recorded) -> str:
+    chunks = (recorded.response or {}).get("chunks")
+    if chunks is not None:
+        return f"{count_text(chunks)} events, folded into one message"
+    return "asked for" if (recorded.request or {}).get("stream") else ""
+
+
+def _outcome_fact(recorded: Recorded) -> str:
+    if recorded.response is None:
+        return "open: the trail has no end of it"
+    source = text_of(recorded.response.get("source"))
+    status = "no status" if recorded.status is None else f"status {recorded.status}"
+    return f"{recorded.outcome}, {status}" + (f", from {source}" if source else "")
+
+
+def _timings_fact(recorded: Recorded) -> str:
+    if recorded.duration_ms is None:
+        return ""
+    first, waited = recorded.first_byte_ms, recorded.waited_ms
+    before = "" if first is None else f"first byte after {duration_text(first)}, "
+    wait = f", of it waited {duration_text(waited)}" if waited else ""
+    return f"{before}whole {duration_text(recorded.duration_ms)}{wait}"
+
+
+def _limits_fact(recorded: Recorded) -> str:
+    decision = mapping_of((recorded.request or {}).get("decision"))
+    if not decision:
+        return ""
+    verdict, reason = text_of(decision.get("verdict")) or "?", text_of(decision.get("reason"))
+    estimate = recorded.estimated_tokens
+    reserved = "" if estimate is None else f", {count_text(estimate)} tokens reserved"
+    return f"{verdict}{f' ({reason})' if reason else ''}{reserved}"
+
+
+def _tokens_fact(recorded: Recorded) -> str:
+    usage = mapping_of((recorded.response or {}).get("usage"))
+    if not usage:
+        return ""
+    ins, outs = count_text(recorded.input_tokens), count_text(recorded.output_tokens)
+    return f"{ins} in, {outs} out, {count_text(recorded.total_tokens)} in all" + (
+        f" ({usage['source']})" if text_of(usage.get("source")) else ""
+    )
+
+
+def _sizes_fact(recorded: Recorded) -> str:
+    pairs = (("request", recorded.request), ("answer", recorded.response))
+    sizes = ((name, (record or {}).get("body_bytes")) for name, record in pairs)
+    return ", ".join(f"{name} {size_text(size)}" for name, size in sizes if isinstance(size, int))
+
+
+def _error_lines(recorded: Recorded) -> Iterator[Line]:
+    error = mapping_of((recorded.response or {}).get("error"))
+    if error:
+        param = f" (param {error['param']})" if error.get("param") else ""
+        words = f"{text_of(error.get('code')) or 'unknown'}{param}"
+        if message := text_of(error.get("message")):
+            words += f": {message}"
+        yield Line("error", one_line(words), "error")

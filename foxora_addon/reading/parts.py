@@ -1,0 +1,109 @@
+"""Reads the pieces that the content of a message is made of: texts, images, sounds, files.
+
+What is not known is told as the JSON that it is; data is told by its kind and size alone.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from foxora_addon.reading.records import mapping_of, text_of
+from foxora_addon.reading.texts import size_text
+
+_DATA_URL: Final = re.compile(r"data:([\w.+-]{1,64})/([\w.+-]{1,64})[^,]{0,256},")
+
+type Kind = Literal["text", "call", "result", "media", "note"]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a turn. A call's or a result's `name` says of which tool, or of which call."""
+
+    kind: Kind
+    text: str
+    name: str | None = None
+
+
+def parts_of(content: Any) -> Iterator[Part]:
+    """The parts of a message's content, in any of its forms."""
+    if content is None:
+        return
+    if isinstance(content, str):
+        if content:
+            yield Part("text", content)
+    elif isinstance(content, list) and any(isinstance(item, dict) for item in content):
+        yield from (_part_of(item) for item in content)
+    else:
+        yield Part("text", pretty(content))
+
+
+def _part_of(item: Any) -> Part:
+    if not isinstance(item, dict):
+        return Part("text", pretty(item))
+    if isinstance(text := item.get("text"), str):
+        return Part("text", text)
+    if refusal := text_of(item.get("refusal")):
+        return Part("note", f"declines: {refusal}")
+    if media := _media_of(item):
+        return Part("media", media)
+    return Part("note", f"{text_of(item.get('type')) or 'part'}: {pretty(item)}")
+
+
+def _media_of(item: dict[str, Any]) -> str | None:
+    if "image_url" in item:
+        return _media("image", item["image_url"])
+    if audio := mapping_of(item.get("input_audio") or item.get("audio")):
+        sound = _size_of_base64(text_of(audio.get("data")) or "")
+        return f"audio {text_of(audio.get('format')) or ''}, {size_text(sound)}"
+    if "file" in item or item.get("type") == "input_file":
+        return _file(mapping_of(item.get("file")) or item)
+    return None
+
+
+def _media(what: str, given: Any) -> str:
+    url = given.get("url") if isinstance(given, dict) else given
+    if not isinstance(url, str):
+        return what
+    if match := _DATA_URL.match(url):
+        return f"{match[1]} {match[2]}, {size_text(_size_of_base64(url[match.end() :]))}"
+    return f"{what} at {url}"
+
+
+def _file(file: dict[str, Any]) -> str:
+    names = (text_of(file.get(name)) for name in ("filename", "file_id", "file_url"))
+    name = next((name for name in names if name), None)
+    data = text_of(file.get("file_data"))
+    if data is None:
+        return f"file {name or ''}".rstrip()
+    return f"file {name or ''}, {_media('file', data)}"
+
+
+def _size_of_base64(text: str) -> int:
+    return len(text.rstrip("=")) * 3 // 4
+
+
+def flat(content: Any) -> str:
+    """A content as one text."""
+    if isinstance(content, list):
+        return "\n".join(part.text for part in parts_of(content))
+    return pretty(content)
+
+
+def pretty(value: Any) -> str:
+    """A text as it is, unless it is JSON on one long line; anything else as JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        if len(value) < 80 or value[:1] not in "{[":
+            return value
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            return str(value)
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+        return text if len(text) < 80 else json.dumps(value, ensure_ascii=False, indent=2)
+    except RecursionError:
+        return "nested too deeply to be shown"

@@ -1,0 +1,94 @@
+"""Turns a line of the trail into a record, whole or without what it quotes.
+
+Whether a line is the one that was written is `audit verify`'s business: what counts here is that it
+can be read.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+type Record = dict[str, Any]
+type Loads = Callable[[bytes], Any]
+
+_BODY: Final = b',"body":"'
+_BODY_END: Final = b'","body_encoding":"'
+_MESSAGE: Final = b',"message":{'
+
+
+def _standard_loads(data: bytes) -> Any:
+    return json.loads(data.decode("utf-8"))
+
+
+def fast_loads() -> Loads:
+    """The quickest JSON reader that is installed: orjson halves the time of `stats`."""
+    try:
+        import orjson  # noqa: PLC0415  # optional
+    except ImportError:
+        return _standard_loads
+    return orjson.loads  # type: ignore[no-any-return,unused-ignore]
+
+
+_loads: Final = fast_loads()
+
+
+def record_of(line: bytes) -> Record | None:
+    """The record on a line; None if the line is torn or holds something else."""
+    return _read(line)
+
+
+def light_record_of(line: bytes) -> Record | None:
+    """The same, where `body` may have been left out: it is most of a line.
+
+    Quotes inside a JSON text are escaped, so what is looked for can't stand inside of one. If it
+    is a member of something deeper, what is left lacks an end, is no JSON, and is read whole;
+    a folded message, which may hold anything, is not cut at all.
+    """
+    short = line if _MESSAGE in line else _without_body(line)
+    return _read(line) if short is line else _read(short) or _read(line)
+
+
+def _without_body(line: bytes) -> bytes:
+    end = line.rfind(_BODY_END)
+    start = line.find(_BODY, 0, end) if end > 0 else -1
+    return line if start < 0 else line[: start + len(_BODY)] + line[end:]
+
+
+def _read(line: bytes) -> Record | None:
+    value = _value_of(line)
+    if not isinstance(value, dict) or not isinstance(value.get("exchange"), str):
+        return None
+    return value if isinstance(value.get("event"), str) else None
+
+
+def _value_of(line: bytes) -> Any:
+    try:
+        return _loads(line)
+    except (ValueError, RecursionError):
+        pass
+    if not line.rstrip().endswith(b"}"):
+        return None
+    try:  # what the quick reader won't take, the standard one may: a lone surrogate, say
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def text_of(value: Any) -> str | None:
+    """A text that is not empty."""
+    return value if isinstance(value, str) and value else None
+
+
+def number_of(value: Any) -> float | None:
+    """A number; a truth value is none."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def count_of(value: Any) -> int | None:
+    """A whole number; a truth value is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def mapping_of(value: Any) -> dict[str, Any]:
+    """An object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}

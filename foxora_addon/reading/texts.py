@@ -1,0 +1,60 @@
+"""Makes values fit to be seen: short, with units, and unable to command a terminal."""
+
+import re
+from typing import Final
+
+_UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    r"""The text with control and direction characters written out, so that none acts: \x1b.
+
+    What a model or a client wrote must not move the cursor or change a title. Tabs and line breaks
+    stay; lone surrogates, which no output can encode, are written out too.
+    """
+    plain = _UNSEEN.sub(_written_out, text.replace("\r\n", "\n"))
+    return plain.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _written_out(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def one_line(text: str | None, longest: int | None = None) -> str:
+    """A text for a cell: on one line, cut with an ellipsis; "-" for none."""
+    flat = " ".join(visible(text or "").split())
+    if longest is not None and len(flat) > longest:
+        flat = flat[: longest - 1] + "…"
+    return flat or "-"
+
+
+def duration_text(milliseconds: float | None) -> str:
+    """0.4ms, 12ms, 1.24s, 2m03s; "-" for none."""
+    if milliseconds is None:
+        return "-"
+    if milliseconds < 999.5:
+        return f"{milliseconds:.1f}ms" if 0 < milliseconds < 9.95 else f"{milliseconds:.0f}ms"
+    seconds = milliseconds / 1000
+    if seconds < 60:
+        return f"{seconds:.2f}s"
+    return f"{int(seconds // 60)}m{int(seconds % 60):02}s"
+
+
+def count_text(count: float | None) -> str:
+    """A whole number with its thousands set apart; "-" for none."""
+    return "-" if count is None else f"{count:,.0f}"
+
+
+def cost_text(usd: float | None) -> str:
+    """US dollars, with as many digits as say something; "-" for none."""
+    if usd is None:
+        return "-"
+    return f"${usd:,.2f}" if usd == 0 or abs(usd) >= 100 else f"${usd:,.6f}"
+
+
+def size_text(size: int) -> str:
+    """A size in bytes, kB or MB."""
+    if size < 1_000:
+        return f"{size} bytes"
+    return f"{size / 1_000:.1f} kB" if size < 1_000_000 else f"{size / 1_000_000:.1f} MB"

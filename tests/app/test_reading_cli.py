@@ -1,0 +1,313 @@
+"""`foxora-proxy audit ...`: what each command that reads prints, and how it ends."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from foxora_addon.app import cli
+from foxora_addon.app.reading_cli import COMMANDS
+from tests.reading.builders import CHAT, a_refusal, a_request, a_response, line_of
+
+type Output = pytest.CaptureFixture[str]
+type Run = Callable[..., str]
+
+GROWN = CHAT | {"messages": [*CHAT["messages"], {"role": "user", "content": "And you?"}]}
+RECORDS = [
+    a_request("ex_a1", at=0),
+    a_response("ex_a1", at=1, cost_usd=0.001),
+    a_request("ex_b2", at=2, body=GROWN, account="globex", model="gpt-4o"),
+    a_response("ex_b2", at=3, account="globex", model="gpt-4o"),
+    *a_refusal("ex_c3", at=4),
+    a_request("ex_d4", at=5),
+]
+FOLDER = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def trail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for name in ("FOXORA_API_KEY", "FOXORA_AUDIT", "FOXORA_CONFIG", "PAGER"):
+        monkeypatch.delenv(name, raising=False)
+    path = tmp_path / "trail.jsonl"
+    written(path, RECORDS)
+    monkeypatch.setenv("FOXORA_AUDIT", str(path))
+    return path
+
+
+def written(path: Path, records: list[Any], first: int = 1) -> None:
+    lines = [line_of({"v": 1, "seq": seq} | without(r)) for seq, r in enumerate(records, first)]
+    path.write_bytes(b"".join(lines))
+
+
+def without(record: Any) -> Any:
+    return {name: value for name, value in record.items() if name not in {"v", "seq"}}
+
+
+@pytest.fixture
+def run(capsys: Output) -> Run:
+    """Run a command that must end well and in silence; its output."""
+
+    def output_of(*arguments: str, status: int = 0, err: str = "") -> str:
+        assert cli.main(["audit", *arguments]) == status
+        shown = capsys.readouterr()
+        assert err in shown.err
+        assert bool(err) == bool(shown.err)
+        return shown.out
+
+    return output_of
+
+
+@pytest.mark.parametrize("command", [command.__name__ for command in COMMANDS])
+def test_every_command_explains_itself_and_has_the_shared_filters(command: str, run: Run) -> None:
+    shown = run(command, "--help")
+    assert "Examples:\n" in shown
+    for name in ("account", "model", "status", "outcome", "since", "until", "grep"):
+        assert f"--{name} " in shown
+
+
+def test_tail_is_a_line_an_exchange_with_the_open_ones_last(run: Run) -> None:
+    lines = run("tail").splitlines()
+    assert [line.split()[-1] for line in lines] == ["ex_a1", "ex_b2", "ex_c3", "ex_d4"]
+    assert lines[0].split() == [
+        *("2026-11-23", "12:00:00", "acme", "10.0.0.7", "gpt-4o-mini", "200", "completed", "5+7"),
+        *("$0.001000", "400ms", "1.00s", "-", "ex_a1"),
+    ]
+
+
+def test_tail_shows_as_many_as_are_asked_for(run: Run) -> None:
+    assert len(run("tail", "-n", "2").splitlines()) == 2
+    assert run("tail", "-n", "0") == ""
+
+
+def test_tail_for_programs_is_json(run: Run) -> None:
+    (refused,) = map(json.loads, run("tail", "--json", "--outcome", "refused").splitlines())
+    assert (refused["exchange"], refused["status"], refused["duration_ms"]) == ("ex_c3", 429, 1000)
+
+
+@pytest.mark.parametrize(
+    ("filters", "ids"),
+    [
+        (["--account", "globex"], {"ex_b2"}),
+        (["--account", "globex", "--account", "acme", "--status", "2xx"], {"ex_a1", "ex_b2"}),
+        (["--model", "gpt-4o"], {"ex_b2"}),
+        (["--status", "429"], {"ex_c3"}),
+        (["--status", "none"], {"ex_d4"}),
+        (["--outcome", "open"], {"ex_d4"}),
+        (["--since", "2026-11-23T12:00:04"], {"ex_c3", "ex_d4"}),
+        (["--until", "2026-11-23T12:00:02"], {"ex_a1"}),
+        (["--grep", "And you"], {"ex_b2"}),
+        (["--grep", "at its limit"], {"ex_c3"}),
+    ],
+)
+def test_filters_are_the_same_for_tail_export_and_query(
+    filters: list[str], ids: set[str], run: Run
+) -> None:
+    assert {line.split()[-1] for line in run("tail", *filters).splitlines()} == ids
+    rows = list(csv.DictReader(io.StringIO(run("export", "--format", "csv", *filters))))
+    assert {row["exchange"] for row in rows} == ids
+    pytest.importorskip("duckdb")
+    found = run("query", "SELECT exchange FROM exchanges", "--json", *filters)
+    assert {json.loads(line)["exchange"] for line in found.splitlines()} == ids
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["tail", "--status", "4x"], "give 429, 4xx"),
+        (["tail", "--outcome", "refusd"], "did you mean refused?"),
+        (["stats", "--since", "yesterday"], "is no moment"),
+        (["stats", "--grep", "("], "no regular expression"),
+        (["stats", "--by", "colour"], "give account, model"),
+        (["export"], "--format"),
+        (["export", "--format", "xml"], "openai-jsonl"),
+        (["simulate"], "--requests-per-minute"),
+        (["simulate", "--requests-per-minute", "0"], "greater than"),
+        (["replay", "ex_a1", "--proxy", "ftp://x"], "is no proxy"),
+        (["replay", "ex_a1", "--proxy", "http://x:99999"], "is no proxy"),
+        (["query", "SELECT 1", "--json", "--csv"], "not both"),
+        (["show", ""], "id"),
+        (["show"], "ID"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], words: str, run: Run) -> None:
+    assert run(*arguments, status=2, err=words) == ""
+
+
+def test_a_trail_that_is_not_there_is_one_line_and_status_1(run: Run) -> None:
+    for command in (["tail"], ["stats"], ["export", "--format", "csv"], ["show", "x"]):
+        run(*command, "nowhere.jsonl", status=1, err="nowhere.jsonl: can't be read: No such file")
+
+
+def test_an_id_that_is_unknown_or_not_unique_is_one_line_and_status_1(run: Run) -> None:
+    run("show", "ex_z", status=1, err="no exchange of")
+    run("diff", "ex_a1", "ex_", status=1, err="begins several ids: ex_a1, ex_b2, ex_c3, ...;")
+
+
+def test_show_is_the_conversation_and_then_the_facts(run: Run) -> None:
+    shown = run("show", "ex_b").splitlines()
+    assert shown[:10] == [
+        *(
+            "ex_b2",
+            "",
+            "user",
+            "  Hello.",
+            "",
+            "user",
+            "  And you?",
+            "",
+            "assistant",
+            "  Good day.",
+        ),
+    ]
+    assert "tokens      5 in, 7 out, 12 in all (reported)" in shown
+    assert json.loads(run("show", "ex_b", "--json"))["request"]["exchange"] == "ex_b2"
+
+
+def test_stats_has_a_row_for_each_group_and_the_whole(run: Run) -> None:
+    lines = [line.split() for line in run("stats", "--by", "account").splitlines()]
+    assert [line[:4] for line in lines[1:4]] == [
+        ["acme", "3", "0", "1"],
+        ["globex", "1", "0", "0"],
+        ["all", "4", "0", "1"],
+    ]
+    found = json.loads(run("stats", "--by", "account,model", "--json"))
+    assert found["groups"][0]["model"] == "gpt-4o-mini"
+    assert found["total"]["cost_usd"] == 0.001
+
+
+def test_export_to_har_is_one_document(run: Run) -> None:
+    shown = run("export", "--format", "har", err="headers are not in the trail")
+    assert len(json.loads(shown)["log"]["entries"]) == 4
+
+
+def test_export_to_otlp_is_a_request_a_line(run: Run) -> None:
+    (line,) = run("export", "--format", "otlp").splitlines()
+    assert len(json.loads(line)["resourceSpans"][0]["scopeSpans"][0]["spans"]) == 4
+
+
+def test_export_to_fine_tuning_lines_tells_what_it_left_out(run: Run) -> None:
+    shown = run("export", "--format", "openai-jsonl", err="left out 2 exchanges: 2 not completed")
+    assert [len(json.loads(line)["messages"]) for line in shown.splitlines()] == [2, 3]
+
+
+def test_diff_shows_what_was_added(run: Run) -> None:
+    shown = run("diff", "ex_a", "ex_b").splitlines()
+    assert "+   And you?" in shown
+    assert "  1 turn the same" in shown
+    found = json.loads(run("diff", "ex_a", "ex_b", "--json"))
+    assert [step["change"] for step in found["asked"]] == ["same", "added"]
+
+
+def test_why_and_simulate_take_ceilings(run: Run) -> None:
+    assert "1 of 1 used" in run("why", "ex_c", "--requests-per-minute", "1")
+    assert json.loads(run("why", "ex_c", "--json"))["used"]["requests"] == 1
+    shown = json.loads(run("simulate", "--requests-per-minute", "1", "--json"))
+    assert shown["accounts"]["acme"]["refusing"]["refused"] == 2
+    assert "acme" in run("simulate", "--requests-per-minute", "1", "--account", "acme")
+    assert "globex" not in run("simulate", "--requests-per-minute", "1", "--account", "acme")
+
+
+def test_why_takes_the_ceilings_of_the_configuration(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOXORA_API_KEY", "foxora_sk_test_fake000000")
+    Path("foxora.yaml").write_text(
+        "accounts: [{name: acme, key: {env: FOXORA_API_KEY}, plan: free}]\n"
+    )
+    assert "of 30 used" in run("why", "ex_c", "trail.jsonl")
+
+
+def test_segments_are_read_as_one_whatever_their_compression(trail: Path, run: Run) -> None:
+    trail.unlink()
+    lines = [line_of({"v": 1, "seq": n} | without(r)) for n, r in enumerate(RECORDS, 1)]
+    first, second = b"".join(lines[:3]), b"".join(lines[3:5])
+    trail.with_name("trail.jsonl.000000000001.zst").write_bytes(zstandard.compress(first))
+    trail.with_name("trail.jsonl-20261124.gz").write_bytes(gzip.compress(second))
+    trail.write_bytes(b"".join(lines[5:]))
+    assert len(run("tail").splitlines()) == 4
+    assert "And you?" in run("show", "ex_b")
+    pytest.importorskip("duckdb")
+    assert run("query", "SELECT count(*) AS n FROM exchanges").split() == ["n", "4"]
+
+
+def test_a_torn_line_is_skipped_with_a_word(trail: Path, run: Run) -> None:
+    lines = trail.read_bytes().splitlines(keepends=True)
+    trail.write_bytes(b"".join([*lines[:2], lines[2][:90] + b"\n", *lines[2:]]))
+    shown = run("stats", "--json", err=f"skipped what is no record: {trail} line 3 (see")
+    assert json.loads(shown)["total"]["exchanges"] == 4
+
+
+def test_query_reads_and_does_nothing_else(trail: Path, run: Run) -> None:
+    pytest.importorskip("duckdb")
+    before = trail.read_bytes()
+    shown = run(
+        "query", "SELECT account, sum(total_tokens) AS t FROM exchanges GROUP BY 1 ORDER BY 1"
+    )
+    assert [line.split() for line in shown.splitlines()] == [
+        ["account", "t"],
+        ["acme", "12"],
+        ["globex", "12"],
+    ]
+    assert (
+        run("query", "SELECT client.address FROM requests LIMIT 1", "--csv")
+        == "address\n10.0.0.7\n"
+    )
+    for sql, words in (
+        (f"COPY (SELECT 1) TO '{trail}'", "one SELECT"),
+        ("SELECT 1; SELECT 2", "one SELECT"),
+        ("SELECT * FROM read_text('/etc/hostname')", "disabled by configuration"),
+        ("SELECT * FROM 'http://127.0.0.1:9/x.csv'", "disabled by configuration"),
+        ("SELECT nothing FROM exchanges", "nothing"),
+    ):
+        assert run("query", sql, status=1, err=words) == ""
+    assert trail.read_bytes() == before
+
+
+def test_without_duckdb_query_says_how_to_get_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    assert run("query", "SELECT 1", status=1, err="pip install 'foxora-addon[query]'") == ""
+
+
+def test_no_cell_of_a_trail_commands_the_terminal(trail: Path, run: Run) -> None:
+    written(trail, [a_request(model="\x1b]0;x\x07", account="a\nb"), a_response()])
+    for arguments in (["tail"], ["stats", "--by", "model"], ["show", "ex_1"]):
+        assert not {"\x1b", "\x07"} & set(run(*arguments))
+    assert len(run("tail").splitlines()) == 1
+
+
+def a_process(*arguments: str, trail: Path) -> subprocess.Popen[bytes]:
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from foxora_addon.app.cli import main; sys.exit(main())",
+    ]
+    return subprocess.Popen(
+        [*command, "audit", *arguments],
+        cwd=FOLDER,
+        env={**os.environ, "FOXORA_AUDIT": str(trail)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+@pytest.mark.parametrize("form", ["csv", "har", "otlp"])
+def test_a_reader_that_leaves_is_no_error(form: str, trail: Path) -> None:
+    records = [r for n in range(3_000) for r in (a_request(f"x{n}"), a_response(f"x{n}"))]
+    written(trail, records)
+    with a_process("export", "--format", form, trail=trail) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(timeout=60) == 0
+        assert process.stderr.read() == b""

@@ -1,0 +1,121 @@
+"""`audit replay`: what is sent again, and what can't be."""
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+
+from foxora_addon.app.replay import NotReplayable, call_of, parse_proxy, replay
+from tests.reading.builders import CHAT, a_request, recorded
+
+type Output = pytest.CaptureFixture[str]
+
+
+def test_a_call_is_what_the_app_sent() -> None:
+    call = call_of(recorded(a_request()))
+    assert (call.method, call.target) == ("POST", "/v1/chat/completions")
+    assert json.loads(call.body) == CHAT
+    assert call.content_type == "application/json"
+    assert not call.is_redacted
+
+
+def test_what_was_redacted_is_not_sent_in_the_query_and_is_told_in_the_body() -> None:
+    http = {"method": "POST", "url": "https://x/v1/chat?key=[redacted]&a=1", "version": "HTTP/1.1"}
+    call = call_of(recorded(a_request(http=http, body={"messages": "[redacted]"})))
+    assert call.target == "/v1/chat?a=1"
+    assert call.is_redacted
+
+
+def test_a_multipart_body_names_its_boundary() -> None:
+    call = call_of(recorded(a_request(body=b"--abc\r\nx\r\n--abc--\r\n")))
+    assert call.content_type == "multipart/form-data; boundary=abc"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"body_truncated": True}, "only the beginning"),
+        ({"body": None}, "audit.level: full"),
+        ({"http": {}}, "no URL"),
+        ({"http": {"method": "GET", "url": None}, "body_bytes": 0}, "no URL"),
+    ],
+)
+def test_what_is_not_there_whole_is_not_replayed(changes: Any, words: str) -> None:
+    with pytest.raises(NotReplayable, match=words):
+        call_of(recorded(a_request() | changes))
+
+
+def test_a_request_without_a_body_is_replayed() -> None:
+    http = {"method": "GET", "url": "http://127.0.0.1:8080/v1/models", "version": "HTTP/1.1"}
+    call = call_of(recorded(a_request(body=b"", http=http)))
+    assert (call.method, call.body, call.content_type) == ("GET", b"", None)
+
+
+@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://x:0", "http://x:x"])
+def test_what_is_no_proxy_is_told(url: str) -> None:
+    with pytest.raises(ValueError, match="is no proxy: give a URL"):
+        parse_proxy(url)
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Answers a call with what it was, in two pieces."""
+
+    def do_POST(self) -> None:
+        size = int(self.headers["content-length"])
+        told = {"path": self.path, "key": self.headers["authorization"]}
+        answer = json.dumps(told | {"body": json.loads(self.rfile.read(size))}).encode()
+        self.send_response(200 if "chat" in self.path else 404)
+        self.send_header("x-foxora-exchange", "ex_new")
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer[:20])
+        self.wfile.write(answer[20:])
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Stay silent."""
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    server = HTTPServer(("127.0.0.1", 0), Proxy)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+def test_the_answer_and_the_new_exchange_are_printed(proxy: str, capsys: Output) -> None:
+    assert replay(recorded(), parse_proxy(proxy), as_json=False) == 0
+    shown = capsys.readouterr()
+    answer = json.loads(shown.out)
+    assert (answer["path"], answer["body"]) == ("/v1/chat/completions", CHAT)
+    assert answer["key"].startswith("Bearer replayed-by")
+    assert shown.err == "foxora-proxy: status 200, exchange ex_new\n"
+
+
+def test_the_apps_key_is_sent_if_the_environment_has_it(
+    proxy: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-fake")
+    assert replay(recorded(), parse_proxy(proxy), as_json=True) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["exchange"], shown["status"]) == ("ex_new", 200)
+    assert json.loads(shown["body"])["key"] == "Bearer sk-fake"
+
+
+def test_an_error_for_an_answer_is_status_1(proxy: str, capsys: Output) -> None:
+    http = {"method": "POST", "url": "http://x/nowhere", "version": "HTTP/1.1"}
+    assert replay(recorded(a_request(http=http)), parse_proxy(proxy), as_json=False) == 1
+    assert "status 404" in capsys.readouterr().err
+
+
+def test_where_no_proxy_answers_one_line_says_what_to_do(capsys: Output) -> None:
+    assert replay(recorded(), parse_proxy("http://127.0.0.1:1"), as_json=False) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "start one with foxora-proxy run" in line

@@ -1,0 +1,177 @@
+"""What a person reads of each dialect."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.reading.conversation import Turn, answered, asked
+from foxora_addon.reading.page import page_of
+from foxora_addon.reading.parts import Part
+from tests.reading.builders import a_refusal, a_request, a_response, recorded
+
+CORPORA = Path(__file__).parents[2].parent / "shared" / "corpora"
+NAMES = (
+    *("messages", "role", "content", "tool_calls", "function", "name", "arguments", "input"),
+    *("type", "image_url", "url", "output", "choices", "message", "text", "summary"),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(NAMES),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+def a_chat(*messages: Any) -> Any:
+    return a_request(body={"model": "m", "messages": list(messages)})
+
+
+def test_a_chat_is_read_turn_by_turn() -> None:
+    turns = asked(
+        recorded(
+            a_chat(
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Weather?"},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [{"function": {"name": "weather", "arguments": '{"in":"Rome"}'}}],
+                },
+                {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
+            )
+        )
+    )
+    assert turns == [
+        Turn("system", (Part("text", "Be brief."),)),
+        Turn("user", (Part("text", "Weather?"),)),
+        Turn("assistant", (Part("call", '{"in":"Rome"}', "weather"),)),
+        Turn("tool", (Part("result", "sunny", "call_1"),)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "shown"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 4000}},
+            "image png, 3.0 kB",
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}},
+            "image at https://x.test/a.png",
+        ),
+        (
+            {"type": "input_image", "image_url": "data:image/jpeg;base64,AAAA"},
+            "image jpeg, 3 bytes",
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            "audio wav, 3 bytes",
+        ),
+        (
+            {
+                "type": "file",
+                "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"},
+            },
+            "file a.pdf, application pdf, 3 bytes",
+        ),
+    ],
+)
+def test_media_are_shown_by_kind_and_size(item: Any, shown: str) -> None:
+    (turn,) = asked(recorded(a_chat({"role": "user", "content": [item]})))
+    assert turn.parts == (Part("media", shown),)
+
+
+def test_the_responses_api_is_read() -> None:
+    body = {
+        "instructions": "Be brief.",
+        "input": [
+            {"role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+            {"type": "function_call", "name": "f", "arguments": "{}", "call_id": "c"},
+            {"type": "function_call_output", "call_id": "c", "output": "done"},
+        ],
+    }
+    output = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "hm"}]},
+        {
+            "type": "message",
+            "role": "assistant",
+            "content": [{"type": "output_text", "text": "Yo"}],
+        },
+    ]
+    pair = recorded(a_request(body=body), a_response(body={"output": output}))
+    assert [turn.role for turn in asked(pair)] == ["system", "user", "assistant", "tool"]
+    assert [part.text for turn in answered(pair) for part in turn.parts] == ["reasons: hm", "Yo"]
+
+
+def test_older_completions_and_embeddings_are_read() -> None:
+    completion = recorded(
+        a_request(body={"prompt": "Once"}), a_response(body={"choices": [{"text": " upon"}]})
+    )
+    assert asked(completion)[0].parts == (Part("text", "Once"),)
+    assert answered(completion)[0].parts == (Part("text", " upon"),)
+    vectors = {"data": [{"embedding": [0.1]}, {"embedding": [0.2]}]}
+    embedding = recorded(a_request(body={"input": ["a", "b"]}), a_response(body=vectors))
+    assert answered(embedding)[0].parts == (Part("note", "2 embeddings"),)
+
+
+def test_a_streamed_answer_is_the_message_that_it_was_folded_into() -> None:
+    message = {"role": "assistant", "content": "Hello."}
+    pair = recorded(a_request(), a_response(body=b"data: {}", message=message, chunks=3))
+    assert answered(pair) == [Turn("assistant", (Part("text", "Hello."),))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"body": None, "body_bytes": 70}, "70 bytes, not kept"),
+        ({"body": '{"messages"', "body_truncated": True, "body_bytes": 9_000}, "of 9.0 kB"),
+        ({"body": "AAEC", "body_encoding": "base64", "body_bytes": 3}, "3 bytes that are no text"),
+    ],
+)
+def test_a_body_that_is_not_there_is_told(changes: Any, words: str) -> None:
+    (turn,) = asked(recorded(a_request() | changes))
+    assert words in turn.parts[-1].text
+
+
+def test_an_error_is_no_turn_and_stands_at_the_end_of_the_page() -> None:
+    pair = recorded(*a_refusal())
+    assert answered(pair) == []
+    assert list(page_of(pair))[-1].label == "error"
+
+
+@given(JSON, JSON)
+def test_every_body_makes_a_page(body: Any, answer: Any) -> None:
+    pair = recorded(
+        a_request(body=json.dumps(body).encode()), a_response(body=json.dumps(answer).encode())
+    )
+    assert [line.text for line in page_of(pair) if line.style == "heading"] == ["ex_1"]
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=0x2100)))
+def test_nothing_on_a_page_commands_the_terminal(text: str) -> None:
+    pair = recorded(
+        a_request(model=text, body={"messages": [{"role": text, "content": text}]}),
+        a_response(error={"code": text, "message": text, "param": text}),
+    )
+    shown = "".join(line.text + line.label for line in page_of(pair))
+    assert not [c for c in shown if (ord(c) < 0x20 and c != "\t") or 0x7F <= ord(c) < 0xA0]
+
+
+@pytest.mark.skipif(not CORPORA.is_dir(), reason="recorded traffic is not here")
+def test_recorded_traffic_makes_pages() -> None:
+    bodies = sorted(CORPORA.glob("request_bodies/*"))
+    answers = sorted(CORPORA.glob("json_bodies/*"))
+    for body, answer in zip(bodies, (answers * 2)[: len(bodies)], strict=True):
+        pair = recorded(a_request(body=body.read_bytes()), a_response(body=answer.read_bytes()))
+        assert any(line.style == "role" for line in page_of(pair))

@@ -1,0 +1,169 @@
+"""What other ceilings would have done, and why a call was decided as it was."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.reading.decision import Decision, Rebuilding, json_of, lines_of
+from foxora_addon.reading.simulation import Played, Simulation
+from foxora_addon.reading.times import iso_of
+from tests.builders import NOON
+from tests.reading.builders import a_refusal, a_request, a_response, recorded
+
+GUARD = 0.25
+
+
+def calls(*moments: float, lasts: float = 0.5) -> list[Any]:
+    """Records of calls that begin at these seconds after noon, in the trail's order."""
+    timed = []
+    for number, at in enumerate(moments):
+        timed.append((at, a_request(f"x{number}", at=at)))
+        timed.append((at + lasts, a_response(f"x{number}", at=at + lasts)))
+    return [record for _, record in sorted(timed, key=lambda item: item[0])]
+
+
+def played(records: Iterable[Any], ceilings: Ceilings, longest_wait: float = 30.0) -> Played:
+    simulation = Simulation(ceilings, longest_wait)
+    for record in records:
+        simulation.take(record)
+    simulation.finish()
+    return simulation.accounts["acme"]
+
+
+def test_under_high_ceilings_all_pass() -> None:
+    result = played(calls(0, 1, 2), Ceilings(100, 100_000))
+    assert result.at_once.passed == result.waiting.passed == 3
+    assert result.waiting.waited == result.at_once.refused.total() == 0
+
+
+def test_what_is_over_the_ceiling_would_be_refused() -> None:
+    result = played(calls(0, 1, 2, 61), Ceilings(2, None))
+    assert dict(result.at_once.refused) == {"requests": 1}
+    assert result.at_once.passed == 3
+
+
+def test_or_it_would_wait_until_there_is_room() -> None:
+    result = played(calls(0, 1, 55), Ceilings(2, None))
+    assert result.waiting.waited == 1
+    assert result.waiting.longest == pytest.approx(60 + GUARD - 55, abs=1e-3)
+    assert result.waiting.refused.total() == 0
+
+
+def test_a_call_that_would_wait_too_long_is_refused() -> None:
+    result = played(calls(0, 1, 2), Ceilings(2, None), longest_wait=30)
+    assert dict(result.waiting.refused) == {"waiting": 1}
+
+
+def test_tokens_count_as_they_were_used() -> None:
+    trail = [a_request("a", at=0), a_response("a", at=1), a_request("b", at=2)]
+    assert played(trail, Ceilings(None, 32)).at_once.refused.total() == 0
+    assert dict(played(trail, Ceilings(None, 31)).at_once.refused) == {"tokens": 1}
+
+
+def test_what_the_trail_has_as_refused_may_pass() -> None:
+    result = played([*calls(0), *a_refusal("r", at=1)], Ceilings(2, None))
+    assert (result.was_refused, result.at_once.passed) == (1, 2)
+
+
+def test_refusals_that_are_not_of_limits_are_no_demand() -> None:
+    bad = a_request("b", at=1, decision={"verdict": "refuse", "reason": "invalid_request"})
+    assert played([*calls(0), bad], Ceilings(1, None)).calls == 1
+
+
+def test_the_busiest_minute_is_told() -> None:
+    result = played(calls(0, 10, 20, 100), Ceilings(100, None))
+    assert (result.most_requests, result.most_tokens) == (3, 12 + 12 + 20)
+
+
+@given(
+    st.lists(st.floats(0, 300), min_size=1, max_size=40).map(sorted),
+    st.integers(1, 10),
+    st.floats(0, 60),
+)
+def test_every_call_passes_or_is_refused_once_and_no_minute_is_over(
+    moments: list[float], ceiling: int, longest_wait: float
+) -> None:
+    result = played(calls(*moments), Ceilings(ceiling, None), longest_wait)
+    for lane in (result.at_once, result.waiting):
+        assert lane.passed + lane.refused.total() == len(moments)
+        assert not lane._calls
+    assert result.waiting.longest <= longest_wait + 1e-6
+    assert result.waiting.passed >= 1
+
+
+def decided(records: list[Any], exchange: Any, ceilings: Ceilings) -> Decision:
+    rebuilding = Rebuilding(exchange, ceilings)
+    for record in records:
+        rebuilding.take(record)
+    rebuilding.finish()
+    return rebuilding.decision
+
+
+def test_balances_are_those_right_before_the_decision() -> None:
+    request, response = a_refusal("r", at=2)
+    trail = [*calls(0, 1, lasts=0.5), request, response]
+    decision = decided(trail, recorded(request, response), Ceilings(2, 1_000))
+    assert decision.used is not None
+    assert (decision.used.requests, decision.used.tokens, decision.used.concurrent) == (2, 24, 0)
+    assert decision.limit == "requests"
+    assert decision.opens_at == pytest.approx(NOON + 60 + GUARD)
+    told = dict(lines_of(decision))
+    assert told["requests"] == "2 of 2 used, 1 more asked <- over"
+    assert "<-" not in told["tokens"]
+    assert told["would pass"].startswith("after 58.25s")
+
+
+def test_other_accounts_do_not_count() -> None:
+    request, response = a_refusal("r", at=2)
+    trail = [a_request("o", at=1, account="globex"), request, response]
+    decision = decided(trail, recorded(request, response), Ceilings(1, None))
+    assert decision.used is not None
+    assert decision.used.requests == 0
+    assert "at once" in dict(lines_of(decision))["would pass"]
+
+
+def test_when_it_would_have_passed_as_things_went_is_later() -> None:
+    request, response = a_refusal("r", at=2)
+    trail = [a_request("a", at=1), request, response, a_response("a", at=90), *calls(3)]
+    decision = decided(trail, recorded(request, response), Ceilings(1, None))
+    assert decision.opens_at == pytest.approx(NOON + 61 + GUARD)
+    assert decision.passes_at is not None
+    assert decision.opens_at is not None
+    assert decision.passes_at >= decision.opens_at
+
+
+def test_only_the_end_of_an_open_exchange_may_help() -> None:
+    request, response = a_refusal("r", at=2)
+    trail = [a_request("a", at=1), request, response, a_response("a", at=90)]
+    decision = decided(trail, recorded(request, response), Ceilings(None, 30))
+    assert (decision.limit, decision.opens_at) == ("tokens", None)
+    assert decision.passes_at is not None
+    assert iso_of(decision.passes_at) >= iso_of(NOON + 90)
+
+
+def test_a_forwarded_call_tells_estimate_and_actual() -> None:
+    pair = recorded(*calls(0))
+    told = dict(lines_of(decided(calls(0), pair, Ceilings(10, 100))))
+    assert told["decision"] == "forwarded"
+    assert told["requests"] == "0 of 10 used, 1 more asked"
+    assert told["actual"] == "12 tokens, 8 less than estimated"
+
+
+def test_without_ceilings_the_balances_are_told_all_the_same() -> None:
+    request, response = a_refusal("r", at=2)
+    decision = decided([*calls(0), request, response], recorded(request, response), Ceilings())
+    told = dict(lines_of(decision))
+    assert told["requests"] == "1 used, 1 more asked"
+    assert told["would pass"].startswith("unknown without ceilings")
+    assert json_of(decision)["used"] == {"requests": 1, "tokens": 12, "concurrent": 0}
+
+
+def test_a_call_that_the_limits_had_no_part_in_says_so() -> None:
+    request = a_request(decision={"verdict": "refuse", "reason": "invalid_request"})
+    told = dict(lines_of(decided([request], recorded(request, a_response()), Ceilings(1, 1))))
+    assert told["decision"] == "refused: invalid_request"
+    assert told["limits"] == "had no part in it"
