@@ -31,6 +31,7 @@ from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
+from foxora_addon.ending import Ending, ending_of
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.accounts import Chosen
@@ -97,6 +98,7 @@ class Pipeline:
     """The steps, over the rules in force, which `take` may replace at any time.
 
     An exchange keeps what it was given when it arrived; only new ones meet the new rules.
+    `ended` is told of each exchange once it is closed; it must not raise.
     """
 
     def __init__(self, rules: Rules, trail: Trail, new_id: Callable[[], str]) -> None:
@@ -105,6 +107,7 @@ class Pipeline:
         self._new_id = new_id
         self._usage_refusers: LRUCache[tuple[str, str | None], bool] = LRUCache(_MOST_REFUSERS)
         self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
+        self.ended: Callable[[Ending], None] = lambda _: None
 
     def take(self, rules: Rules, now: float) -> None:
         """Work by other rules from now on."""
@@ -444,11 +447,12 @@ class Pipeline:
         usage = facts.get("usage") or self.accounting.guessed(exchange, status, outcome)
         facts["usage"] = usage
         self.accounting.settle(exchange, usage, now)
+        fields = response_fields(
+            exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
+        )
         if exchange.is_recorded:
-            fields = response_fields(
-                exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
-            )
             self._write(exchange, fields)
+        self.ended(ending_of(exchange, fields, lambda text: self._scrub(exchange, text)))
 
     def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from foxora_addon.app import reading_cli
-from foxora_addon.app.words import FINDING, WRONG_USAGE, say
+from foxora_addon.app.say import FINDING, WRONG_USAGE, say
 
 if TYPE_CHECKING:
     from foxora_addon.audit.verification import Kept, Report

@@ -296,6 +296,19 @@ class Accounting:
         """How many calls of an account wait."""
         return self._lines.waiting(account)
 
+    def balances(self, now: float) -> list[dict[str, Any]]:
+        """How each configured account stands, as JSON has it; no secret."""
+        return [self._balance_of(payer, now) for payer in self.rules.accounts]
+
+    def _balance_of(self, payer: str, now: float) -> dict[str, Any]:
+        scope = self._account_scope(payer)
+        return {
+            "account": payer,
+            **self._allowances.standing(scope, now),
+            "waiting": self._lines.waiting(scope.name),
+            "spend": {"used_usd": None, "ceiling_usd": None},
+        }
+
     def tick(self, now: float) -> None:
         """Forget what counts no more; to be called about once a second."""
         self._allowances.forget_idle(now)

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import inf
-from typing import Final
+from typing import Any, Final
 
-from foxora_addon.api.ratelimit_headers import Balance, tighter
+from foxora_addon.api.ratelimit_headers import Allowance, Balance, tighter
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
 from foxora_addon.policy.plans import UNLIMITED
@@ -208,6 +208,26 @@ class Allowances:
             limiter = self._find(kept)
             if limiter is not None and not limiter.is_idle(now):
                 self._twins[name] = kept
+
+    def standing(self, scope: Scope, now: float) -> dict[str, Any]:
+        """How a scope stands with its ceilings: JSON values, for whoever shows them."""
+        limiter, ceilings = self.limiter(scope), scope.ceilings
+        used = limiter.used(self.latest(now))
+        balance = limiter.balance(self.latest(now))
+        return {
+            "requests": _counted(used.requests, ceilings.requests_per_minute, balance.requests),
+            "tokens": _counted(used.tokens, ceilings.tokens_per_minute, balance.tokens),
+            "concurrent": {"used": used.open_exchanges, "ceiling": ceilings.concurrent_requests},
+        }
+
+
+def _counted(used: int, ceiling: int | None, allowance: Allowance | None) -> dict[str, Any]:
+    return {
+        "used": used,
+        "ceiling": ceiling,
+        "remaining": None if ceiling is None else ceiling - used,
+        "resets_in_seconds": allowance.reset_seconds if allowance else None,
+    }
 
 
 def _opens_at(denied: Denied) -> float:

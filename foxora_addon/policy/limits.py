@@ -74,6 +74,15 @@ class Admitted:
     reservation: Reservation
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What counts of an account at a moment. `open_exchanges` are those not over yet."""
+
+    requests: int
+    tokens: int
+    open_exchanges: int
+
+
 class AccountLimiter:
     """The limits of one account.
 
@@ -239,6 +248,11 @@ class AccountLimiter:
         self._advance(now)
         ceiling = self._ceilings.tokens_per_minute
         return math.inf if ceiling is None else ceiling - self._tokens.used
+
+    def used(self, now: float) -> Used:
+        """Say what counts now, whether or not there is a ceiling for it."""
+        self._advance(now)
+        return Used(self._requests.used, self._tokens.used, self._open)
 
     def balance(self, now: float) -> Balance:
         """Say what is left of the ceilings, and in how long all of it is if no more is sent."""

@@ -12,13 +12,15 @@ import signal
 import time
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mitmproxy import ctx, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from foxora_addon import __version__
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
@@ -27,8 +29,11 @@ from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.hold_check import flaw_of_hold
+from foxora_addon.proxy.lines import Lines
+from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.trail import JournalTrail, keeping_of
 from foxora_addon.rules import rules_of
+from foxora_addon.tally import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +43,7 @@ OPTIONS: Final = {
     "foxora_audit": "Path of the trail, the JSONL file with every exchange.",
     "foxora_store": "Where the limits are kept: memory.",
 }
+_CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
 _WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
 
@@ -51,6 +57,12 @@ class Foxora:
 
     def __init__(self) -> None:
         self.desk = FlowDesk()
+        self._tally = Tally()
+        self._lines = Lines()
+        self.desk.ended += [lambda ending, _: self._tally.take(ending), self._lines.ended]
+        self.desk.local_routes = LocalRoutes(
+            {"status": self.status, "limits": self.limits, "totals": self.totals}
+        )
         self._config: Config | None = None
         self._trail: JournalTrail | None = None
         self._mock: object | None = None
@@ -93,6 +105,7 @@ class Foxora:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
         listening.bind_to_loopback(ctx.options)
+        self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
         if not self._is_unfit:
             self.desk.open()
@@ -215,6 +228,35 @@ class Foxora:
             f"{gateway}; trail: {self._trail.journal.path}"
         )
 
+    # What is asked of us by programs on this machine.
+
+    def status(self) -> dict[str, Any]:
+        """How this proxy is reached and what it does, as JSON has it; no secret.
+
+        `url` is None until it listens. `heeds_client_keys`: which key a client brings matters.
+        """
+        config = self._config
+        ports = sorted({port for _, port in self._listeners()})
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "takes_calls": self.desk.takes_calls,
+            "url": f"http://127.0.0.1:{ports[0]}" if ports else None,
+            "gateway": self._mock_url or (config.gateway.base_url if config else None),
+            "is_mock": config is not None and config.gateway.is_mock,
+            "trail": str(self._trail.journal.path.absolute()) if self._trail else None,
+            "ca": str(Path(ctx.options.confdir).expanduser().absolute() / _CA_FILE),
+            "heeds_client_keys": config is not None and listening.heeds_client_keys(config),
+        }
+
+    def limits(self) -> dict[str, Any]:
+        """How each account stands with its ceilings."""
+        return {"accounts": self.desk.standings()}
+
+    def totals(self) -> dict[str, Any]:
+        """What went by since the start, as JSON has it."""
+        return self._tally.totals(self.desk.open_exchanges)
+
     # Hooks.
 
     def client_connected(self, client: Client) -> None:
@@ -225,6 +267,12 @@ class Foxora:
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         """Leave TLS to hosts that are not ours closed (row 27)."""
         self.desk.look_at_hello(data, self._config)
+        if data.ignore_connection:
+            self._tally.tunnelled(_host_of(data.context))
+
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """A client broke off TLS: as a rule it does not trust mitmproxy's certificate authority."""
+        self._tally.distrusted(_host_of(data.context))
 
     async def request(self, flow: http.HTTPFlow) -> None:
         """The whole request is there: decide on it. Waiting blocks no other flow (row 12)."""
@@ -290,6 +338,12 @@ def _opened(audit: Audit) -> JournalTrail:
     if count := trail.end_left_open():
         _log.warning("foxora: %d exchanges that a crash left open are on record as aborted", count)
     return trail
+
+
+def _host_of(context: Context) -> str:
+    """The host that a TLS client means."""
+    address = context.server.address
+    return context.client.sni or (address[0] if address else "unknown")
 
 
 def _stamp_of(file: Path | None) -> tuple[int, int] | None:

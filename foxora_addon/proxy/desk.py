@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from random import random
-from typing import Literal
+from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 from mitmproxy import http, tls
@@ -22,6 +23,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.api.errors import ApiError, unavailable
 from foxora_addon.config import Config
+from foxora_addon.ending import Ending
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
@@ -31,6 +33,7 @@ from foxora_addon.proxy import failures, flows, hold, requests, responses
 from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import last_event
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, handler_of
+from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
@@ -68,6 +71,9 @@ class FlowDesk:
         self._seen: set[str] = set()
         self._deciding: set[str] = set()
         self._closed: str | None = "it is starting"
+        self.local_routes = LocalRoutes({})
+        self.ended: list[Callable[[Ending, http.HTTPFlow | None], None]] = []
+        self._flow_of: MutableMapping[str, http.HTTPFlow] = WeakValueDictionary()
 
     # The addon's side.
 
@@ -81,6 +87,7 @@ class FlowDesk:
         """Work by these rules from now on; open exchanges keep what they have."""
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
+            self._pipeline.ended = self._tell
         self._pipeline.take(rules, _now())
         self._listeners = listeners
         if self._admission is None:
@@ -111,6 +118,29 @@ class FlowDesk:
             if handler is not None:
                 self._failures[flow_id] = failures.ABORTED
                 await hold.give_up(flow, handler)
+
+    @property
+    def open_exchanges(self) -> int:
+        """How many exchanges are not over yet."""
+        return len(self._open)
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether calls are taken: not while it starts or shuts down."""
+        return self._closed is None
+
+    def standings(self) -> list[dict[str, Any]]:
+        """How each account stands with its ceilings, as JSON has it."""
+        return [] if self._pipeline is None else self._pipeline.accounting.balances(_now())
+
+    def _tell(self, ending: Ending) -> None:
+        """Tell whoever listens that an exchange is closed; what they do can't hurt it."""
+        flow = self._flow_of.pop(ending.exchange, None)
+        for listener in self.ended:
+            try:
+                listener(ending, flow)
+            except Exception as error:  # noqa: BLE001  # the exchange is over and on record
+                self._report(error)
 
     def abort_all(self) -> None:
         """End whatever is open: the program does."""
@@ -202,10 +232,19 @@ class FlowDesk:
             flow.request.headers.clear()
             flow.response = flows.response_of(self._unavailable(), _new_id())
             return
-        exchange = requests.take_in(flow, told, self._pipeline, self._listeners(), _now())
+        arrival = flows.arrival_of(flow, told, self._listeners())
+        territory = self._pipeline.rules.territory
+        own = self.local_routes.answer(arrival.head, arrival.address, territory)
+        if own is not None:
+            flow.metadata[flows.PRIVATE] = True
+            flow.response = own
+            return
+        exchange = requests.take_in(flow, arrival, self._pipeline, _now())
         if exchange is None:
             return
         self._open[flow.id] = exchange
+        self._flow_of[exchange.id] = flow
+        flow.metadata[flows.EXCHANGE] = exchange.id
         self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()
@@ -214,6 +253,10 @@ class FlowDesk:
         )
         if refusal is not None:
             self._refuse(flow, exchange, refusal)
+
+    def is_private(self, flow: http.HTTPFlow) -> bool:
+        """Whether it is between a local program and us: no addon sees it, or keeps it."""
+        return flows.PRIVATE in flow.metadata
 
     def must_know(self, flow: http.HTTPFlow) -> None:
         """Refuse a flow that did not come past `arrived`: nothing is known of it."""

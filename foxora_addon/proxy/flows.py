@@ -16,6 +16,12 @@ from foxora_addon.proxy import hold
 PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 """What stands in a flow where the key will be: no secret may stand in one."""
 
+EXCHANGE = "foxora_exchange"
+"""Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
+
+PRIVATE = "foxora_private"
+"""Set in the metadata of a flow that no addon sees: a question to the proxy itself."""
+
 type Listeners = Collection[tuple[str, int]]
 
 
@@ -101,6 +107,11 @@ def response_of(
     headers.append((b"x-foxora-exchange", exchange_id.encode()))
     headers.append((b"x-request-id", exchange_id.encode()))
     return http.Response.make(error.status, error.body(), http.Headers(headers))
+
+
+def is_ours(flow: object) -> bool:
+    """Whether a flow of any kind is an exchange of ours, at any time after it arrived."""
+    return isinstance(flow, http.HTTPFlow) and EXCHANGE in flow.metadata
 
 
 def is_local(client: Client) -> bool:

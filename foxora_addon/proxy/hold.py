@@ -68,6 +68,9 @@ class Desk(Protocol):
     def arrived(self, flow: HTTPFlow, arrival: Arrival) -> None:
         """A request's head is there, and no addon has seen the flow yet."""
 
+    def is_private(self, flow: HTTPFlow) -> bool:
+        """Whether no addon may see this flow at all: it is between a client and the desk."""
+
     def body_grew(self, flow: HTTPFlow, size: int) -> Response | None:
         """`size` bytes of the body have come; a response ends the upload and is the answer."""
 
@@ -299,20 +302,29 @@ def _treated(self: _Held, command: commands.Command, event: events.Event) -> Com
             return connection, error
         case http_layers.DropStream():
             _layer_of(self).streams.pop(self.foxora.gateway_id, None)
+        case commands.StartHook():
+            _tell(self, command, event, desk)
+            if desk.is_private(self.flow):
+                return None
+    return (yield command)
+
+
+def _tell(self: _Held, hook: commands.StartHook, event: events.Event, desk: Desk) -> None:
+    """Tell the desk of what the addons are about to hear."""
+    match hook:
         case http_hooks.HttpRequestHeadersHook():
             _streams[self.flow.id] = self
-            desk.arrived(command.flow, self.foxora.arrival)
+            desk.arrived(hook.flow, self.foxora.arrival)
         case http_hooks.HttpResponseHeadersHook():
-            desk.answering(command.flow)
+            desk.answering(hook.flow)
         case http_hooks.HttpResponseHook():
             if isinstance(event, http_events.ResponseEndOfMessage):
                 _ask_for_another_try(self, desk, None)
-            desk.answered(command.flow)
+            desk.answered(hook.flow)
         case http_hooks.HttpErrorHook():
-            failure = _failure_of(self, event, str(command.flow.error))
+            failure = _failure_of(self, event, str(hook.flow.error))
             _ask_for_another_try(self, desk, failure)
-            desk.failed(command.flow, failure)
-    return (yield command)
+            desk.failed(hook.flow, failure)
 
 
 def _failure_of(self: _Held, event: events.Event, message: str) -> Failure:

@@ -8,20 +8,16 @@ from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
 from foxora_addon.exchange import Exchange
-from foxora_addon.pipeline import Pipeline
+from foxora_addon.pipeline import Arrival, Pipeline
 from foxora_addon.policy.hosts import canonical_host
-from foxora_addon.proxy import flows, hold
+from foxora_addon.proxy import flows
 
 
 def take_in(
-    flow: http.HTTPFlow,
-    told: hold.Arrival,
-    pipeline: Pipeline,
-    listeners: flows.Listeners,
-    now: float,
+    flow: http.HTTPFlow, arrival: Arrival, pipeline: Pipeline, now: float
 ) -> Exchange | None:
     """Recognise a request and turn its flow to the gateway; None if it is not ours."""
-    rewritten = pipeline.arrive(flows.arrival_of(flow, told, listeners), now)
+    rewritten = pipeline.arrive(arrival, now)
     if rewritten is None:
         return None
     flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.fields, rewritten.target)
