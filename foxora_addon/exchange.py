@@ -21,6 +21,7 @@ from foxora_addon.api.errors import ApiError, Source
 if TYPE_CHECKING:
     from decimal import Decimal
 
+    from foxora_addon.audit.contents import SocketLog
     from foxora_addon.config import Account
     from foxora_addon.config.accounts import Level
     from foxora_addon.observation import Observation
@@ -156,6 +157,7 @@ class Exchange:
     answered_status: int | None = None
     gateway_request_id: str | None = None
     observation: "Observation | None" = field(default=None, repr=False)
+    socket: "SocketLog | None" = field(default=None, repr=False)
     state: State = State.ARRIVED
 
     def step(self, step: Step) -> None:

@@ -304,6 +304,10 @@ class Foxora:
         """The hold has seen the head already; if it has not, nothing may pass."""
         self.desk.must_know(flow)
 
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """A message goes over a WebSocket."""
+        self.desk.socket_said(flow)
+
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """A connection is about to be made."""
         self.desk.connects(data, "tcp")

@@ -210,6 +210,15 @@ class FlowDesk:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def socket_said(self, flow: http.HTTPFlow) -> None:
+        """Take a message of a WebSocket down."""
+        with self._guard(flow):
+            exchange = self._open.get(flow.id)
+            if exchange is None or self._pipeline is None or flow.websocket is None:
+                return
+            message = flow.websocket.messages[-1]
+            self._pipeline.said(exchange, message.content, _now(), is_clients=message.from_client)
+
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
         with self._guard(flow):
