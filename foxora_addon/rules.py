@@ -38,6 +38,7 @@ class Rules:
     asks_usage: bool
     timeouts: Timeouts
     retries: int
+    max_exchanges: int
     keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
@@ -74,6 +75,7 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         asks_usage=config.limits.ask_usage,
         timeouts=_timeouts_of(config),
         retries=config.gateway.retries,
+        max_exchanges=config.listen.max_exchanges,
         keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,

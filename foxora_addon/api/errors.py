@@ -169,6 +169,11 @@ def unavailable(message: str, retry_after_seconds: float | None = None) -> ApiEr
     return _own("unavailable", message, retry_after_seconds=retry_after_seconds)
 
 
+def full(most: int) -> ApiError:
+    """Return 503 for a call beyond the number that may be open at once."""
+    return unavailable(f"The proxy has its {most} calls open already. Try again in a moment.", 1.0)
+
+
 def gateway_timeout(message: str) -> ApiError:
     """Return 504 for a deadline that passed; `message` names the phase."""
     return _own("gateway_timeout", message, source="network")

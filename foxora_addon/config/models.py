@@ -136,12 +136,14 @@ class Intercept(Section):
 class Listen(Section):
     """By which names the proxy may be called, and from which web origins, as browsers send.
 
-    `grace_seconds` is how long open calls may take to finish once the program is told to end.
+    `grace_seconds` is how long open calls may take to finish once the program is told to end,
+    `max_exchanges` how many may be open at once.
     """
 
     names: tuple[Annotated[str, AfterValidator(_own_name_of)], ...] = ()
     origins: tuple[Annotated[str, AfterValidator(parse_origin)], ...] = ()
     grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0
+    max_exchanges: Annotated[int, Field(ge=1, le=30_000)] = 2_000
 
 
 class Models(Section):

@@ -25,8 +25,9 @@ from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
-from foxora_addon.proxy import draining, hold, host_pages, listening
+from foxora_addon.proxy import capacity, draining, hold, host_pages, listening
 from foxora_addon.proxy.admission import Asking
+from foxora_addon.proxy.deadlines import handler_of
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.hold_check import flaw_of_hold
@@ -109,6 +110,7 @@ class Foxora:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
         listening.bind_to_loopback(ctx.options)
+        capacity.widen_files()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
         if not self._is_unfit:
@@ -283,6 +285,7 @@ class Foxora:
 
     def client_connected(self, client: Client) -> None:
         """Keep other machines out unless clients must prove who they are (row 27)."""
+        capacity.widen_connections(handler_of(client))
         if not is_local(client) and not listening.admits_others(self._config):
             client.error = "Only this machine may use the proxy."
 

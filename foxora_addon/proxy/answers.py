@@ -28,10 +28,21 @@ def observation_of(
     passes = is_stream or not (must_be_json or is_json(kind))
     if response.status_code >= 400 or not (passes or response.status_code == 101):
         return None
+    return _observation(response, max_head_bytes, is_event_stream=is_stream)
+
+
+def observation_of_bytes(response: http.Response, max_head_bytes: int) -> Observation:
+    """What observes an answer of which nothing is known but that it is too long to be held."""
+    return _observation(response, max_head_bytes, is_event_stream=False)
+
+
+def _observation(
+    response: http.Response, max_head_bytes: int, *, is_event_stream: bool
+) -> Observation:
     return Observation(
         content_encoding=response.headers.get("content-encoding"),
-        is_event_stream=is_stream,
-        is_json=is_json(kind),
+        is_event_stream=is_event_stream,
+        is_json=is_json(response.headers.get("content-type")),
         max_head_bytes=max_head_bytes,
     )
 

@@ -19,9 +19,10 @@ from weakref import WeakValueDictionary
 from cachetools import TTLCache
 from mitmproxy import http, tls
 from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from foxora_addon.api.errors import ApiError, unavailable
+from foxora_addon.api.errors import ApiError, full, unavailable
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
 from foxora_addon.ending import Ending
@@ -32,7 +33,8 @@ from foxora_addon.policy.retrying import pause_before_retry
 from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses
 from foxora_addon.proxy.admission import Admission, Asking
-from foxora_addon.proxy.answers import last_event
+from foxora_addon.proxy.answers import last_event, observation_of_bytes
+from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, handler_of
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
@@ -42,6 +44,7 @@ from foxora_addon.rules import Rules
 _log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 10_000
+_MOST_WHOLE_BYTES = 32 * 1_048_576
 
 type _Failed = tuple[str, list[tuple[str, str]]]
 """The id of an exchange that failed, and the headers that its answer has besides."""
@@ -205,7 +208,17 @@ class FlowDesk:
         handler = handler_of(flow.client_conn) if flow else None
         if flow is None or handler is None:
             return
-        self._failures[flow_id] = failures.timed_out(due.phase, due.seconds)
+        exchange = self._open.get(flow_id)
+        if exchange is not None and exchange.observation and is_behind(flow.client_conn, handler):
+            _go_on_waiting(exchange)  # it is the client that is waited for
+            self._watch(flow_id, exchange)
+            return
+        self._end(flow, failures.timed_out(due.phase, due.seconds), handler)
+
+    def _end(
+        self, flow: http.HTTPFlow, worded: failures.Worded, handler: ConnectionHandler
+    ) -> None:
+        self._failures[flow.id] = worded
         task = asyncio.get_running_loop().create_task(hold.give_up(flow, handler))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -269,9 +282,10 @@ class FlowDesk:
         self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()
-        refusal = exchange.refusal or requests.too_large(
-            flow, self._pipeline.rules.max_request_bytes
-        )
+        rules = self._pipeline.rules
+        if len(self._open) > rules.max_exchanges:
+            exchange.refusal = exchange.refusal or full(rules.max_exchanges)
+        refusal = exchange.refusal or requests.too_large(flow, rules.max_request_bytes)
         if refusal is not None:
             self._refuse(flow, exchange, refusal)
 
@@ -362,6 +376,28 @@ class FlowDesk:
             self._report(error)
             flow.response.stream = False
             exchange.refusal = failures.INTERNAL
+
+    def is_too_long(self, flow: http.HTTPFlow, size: int) -> bool:
+        """Pass an answer on as it comes that is too long to look at; an error is never that."""
+        exchange, response = self._open.get(flow.id), flow.response
+        if size <= _MOST_WHOLE_BYTES or exchange is None or self._pipeline is None:
+            return False
+        if response is None or exchange.refusal is not None or exchange.observation is not None:
+            return False
+        if response.status_code >= 400:
+            return False
+        seen = observation_of_bytes(response, self._pipeline.rules.max_body_bytes)
+        responses.observe(flow, exchange, response, seen, _now, self._report)
+        self._watch(flow.id, exchange)
+        return True
+
+    def passed(self, flow: http.HTTPFlow, unread: Callable[[], int]) -> None:
+        """Have the gateway wait for a client that reads slowly; where it can't, end the stream."""
+        exchange, handler = self._open.get(flow.id), handler_of(flow.client_conn)
+        if exchange is None or handler is None:
+            return
+        if not wait_for_reader(flow, handler, unread, partial(_go_on_waiting, exchange)):
+            self._end(flow, failures.SLOW_READER, handler)
 
     def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
         """Whether a call that failed is sent once more, and when: so many times as configured."""
@@ -551,6 +587,10 @@ class FlowDesk:
     def _unavailable(self) -> ApiError:
         why = self._closed or "it has stopped"
         return unavailable(f"The proxy takes no calls: {why}. Try again later.")
+
+
+def _go_on_waiting(exchange: Exchange) -> None:
+    exchange.waiting_since = _now()
 
 
 def _now() -> float:

@@ -47,6 +47,12 @@ class Worded:
 ABORTED: Final = Worded("aborted", unavailable(_SHUT_DOWN))
 """It is us who end the exchange."""
 
+SLOW_READER: Final = Worded(
+    "client_disconnected",
+    unavailable("The client reads its stream too slowly for the proxy to keep the rest of it."),
+)
+"""A client whose unread answer can't be held back without holding back others."""
+
 # The first pattern that fits mitmproxy's or the operating system's words; the message may use
 # {gateway}. `should_retry` False: trying again can't help until somebody changes something.
 _CONNECT_FAILURES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (

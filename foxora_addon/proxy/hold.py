@@ -12,9 +12,10 @@ don't, nothing can be sent, since only the wrap can put a key on: the addon then
 """
 
 import inspect
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count, pairwise
 from typing import Any, Final, Protocol
 from weakref import WeakValueDictionary
@@ -27,6 +28,7 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.layers.http._http2 import Http2Server
 from mitmproxy.proxy.server import ConnectionHandler
 
 ErrorCode = http_events.ErrorCode
@@ -83,6 +85,18 @@ class Desk(Protocol):
     def answering(self, flow: HTTPFlow) -> None:
         """A response's head is there, and no addon has seen it yet."""
 
+    def is_too_long(self, flow: HTTPFlow, size: int) -> bool:
+        """`size` bytes of an answer have come that was to be taken whole; True: it passes now.
+
+        `flow.response.stream` must then be what it passes through.
+        """
+
+    def passed(self, flow: HTTPFlow, unread: Callable[[], int]) -> None:
+        """More of a stream has gone to the client; `unread` says how much it has not made room for.
+
+        Asked at every 64 KiB or so.
+        """
+
     def again(self, flow: HTTPFlow, failure: Failure | None) -> float | None:
         """Seconds until the flow's request is sent once more; None: it ends as it is.
 
@@ -116,6 +130,7 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseEndOfMessage,
     http_events.ResponseProtocolError,
 )
+_ASKED_AT_BYTES: Final = 65_536
 # Below zero, for the ids of clients are above it.
 _NEW_IDS: Final = count(-1, -1)
 
@@ -153,6 +168,8 @@ def _unfit() -> str | None:
         "handle_event",
         "state_errored",
         "state_wait_for_response_headers",
+        "state_consume_response_body",
+        "start_response_stream",
         "handle_protocol_error",
         "make_server_connection",
         "check_killed",
@@ -188,6 +205,8 @@ class _Progress:
     size: int = 0
     pause: commands.RequestWakeup | None = None
     is_answered: bool = False
+    answer_size: int = 0
+    unasked_size: int = 0
     is_unreachable: bool = False
     is_refused: bool = False
     failed_connection: Connection | None = None
@@ -203,6 +222,8 @@ class _Held(layer.Layer):
     state_done: Any
     state_errored: Any
     state_wait_for_response_headers: Any
+    state_consume_response_body: Any
+    start_response_stream: Any
     response_body_buf: Any
     make_server_connection: Any
     foxora: _Progress
@@ -229,6 +250,8 @@ def _handle_event(self: _Held, event: events.Event) -> Commands:
     elif isinstance(event, _OF_THE_GATEWAY):
         if event.stream_id == self.foxora.gateway_id:
             event.stream_id = self.stream_id
+            if isinstance(event, http_events.ResponseData):
+                yield from _passed_if_too_long(self, event, desk)
             yield from _treated_all(self, _original(self, event), event)
     else:
         yield from _of_the_client(self, event, desk)
@@ -243,6 +266,17 @@ def _handle_event_at_once(self: _Held, event: events.Event) -> Commands:
         _desk.client_gone(self.flow)
     entered: Commands = _entry(self, event)
     return entered
+
+
+def _passed_if_too_long(self: _Held, event: http_events.ResponseData, desk: Desk) -> Commands:
+    """Pass an answer on as it comes that is too long to be taken whole, as mitmproxy itself can."""
+    if self.server_state != self.state_consume_response_body:
+        return
+    self.foxora.answer_size += len(event.data)
+    if desk.is_too_long(self.flow, self.foxora.answer_size):
+        event.data = bytes(self.response_body_buf) + event.data
+        self.response_body_buf.clear()
+        yield from _treated_all(self, self.start_response_stream(), event)
 
 
 def _of_the_client(self: _Held, event: HttpEvent, desk: Desk) -> Commands:
@@ -363,9 +397,28 @@ def _treated_send(self: _Held, command: http_layers.SendHttp, desk: Desk) -> Com
             for part in replaced:
                 yield http_layers.SendHttp(part, self.context.client)
             return None
-    elif isinstance(sent, http_events.ResponseData) and not sent.data:
-        return None  # on HTTP/1 it would be taken for the end
+    elif isinstance(sent, http_events.ResponseData):
+        if sent.data:  # on HTTP/1 an empty piece would be taken for the end
+            yield command
+            _tell_of_passed(self, len(sent.data), desk)
+        return None
     return (yield command)
+
+
+def _tell_of_passed(self: _Held, size: int, desk: Desk) -> None:
+    self.foxora.unasked_size += size
+    if self.foxora.unasked_size >= _ASKED_AT_BYTES:
+        self.foxora.unasked_size = 0
+        desk.passed(self.flow, partial(_unread, self))
+
+
+def _unread(self: _Held) -> int:
+    """The bytes that an HTTP/2 client has not made room for; on HTTP/1 its socket is full then."""
+    client = _layer_of(self).connections.get(self.context.client)
+    if not isinstance(client, Http2Server):
+        return 0
+    waiting = client.h2_conn.stream_buffers.get(self.stream_id, ())
+    return sum(len(piece.data) for piece in waiting)
 
 
 def _instead_of_error(self: _Held, error: Any, desk: Desk) -> Iterator[HttpEvent]:
@@ -481,6 +534,7 @@ def _paused(self: _Held, seconds: float) -> Commands:
     self.foxora.is_unreachable = False
     self.flow.response = self.flow.error = None
     self.response_body_buf.clear()
+    self.foxora.answer_size = 0
     self.foxora.pause = commands.RequestWakeup(seconds)
     yield self.foxora.pause
 

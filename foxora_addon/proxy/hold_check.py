@@ -5,7 +5,7 @@ an HttpLayer as the proxy server would drive it, once to an answer and once to a
 desk that leaves its mark wherever it is asked. What the wires then carry says whether it holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from mitmproxy.connection import Client, ConnectionState, Server
@@ -134,6 +134,12 @@ class _Probe:
         return copy
 
     def answering(self, flow: HTTPFlow) -> None:
+        pass
+
+    def is_too_long(self, flow: HTTPFlow, size: int) -> bool:  # noqa: ARG002  # the hold asks so
+        return False
+
+    def passed(self, flow: HTTPFlow, unread: Callable[[], int]) -> None:
         pass
 
     def again(self, flow: HTTPFlow, failure: hold.Failure | None) -> float | None:  # noqa: ARG002  # the hold asks so

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from mitmproxy import http
 
 from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.policy.retrying import Failed
 from foxora_addon.proxy import failures, flows
@@ -33,21 +34,35 @@ def begin(
     exchange.waiting_since = clock()
     exchange.answered_status = response.status_code
     exchange.gateway_request_id = response.headers.get("x-request-id")
-    exchange.observation = observation_of(exchange, response, pipeline.rules.max_body_bytes)
-    if exchange.observation is not None and response.status_code != 101:
-        tee(
-            flow,
-            response,
-            exchange.observation,
-            lambda: _piece_arrived(exchange, clock()),
-            failed,
-            strips_usage=exchange.unasked_body is not None,
-        )
+    observation = observation_of(exchange, response, pipeline.rules.max_body_bytes)
+    if observation is not None:
+        observe(flow, exchange, response, observation, clock, failed)
     _scrub_headers(exchange, response, pipeline)
     mark(response, exchange, "gateway")
     told = list(response.headers.items(multi=True))
     for name, value in pipeline.accounting.headers(exchange, told, clock()):
         response.headers[name] = value
+
+
+def observe(
+    flow: http.HTTPFlow,
+    exchange: Exchange,
+    response: http.Response,
+    observation: Observation,
+    clock: Clock,
+    failed: Callable[[Exception], None],
+) -> None:
+    """Have an answer pass as it comes, past an observation; a WebSocket passes unobserved."""
+    exchange.observation = observation
+    if response.status_code != 101:
+        tee(
+            flow,
+            response,
+            observation,
+            lambda: _piece_arrived(exchange, clock()),
+            failed,
+            strips_usage=exchange.unasked_body is not None,
+        )
 
 
 def _piece_arrived(exchange: Exchange, now: float) -> None:
