@@ -152,7 +152,7 @@ def _limits_fact(recorded: Recorded) -> str:
         return ""
     verdict, reason = text_of(decision.get("verdict")) or "?", text_of(decision.get("reason"))
     estimate = recorded.estimated_tokens
-    reserved = "" if estimate is None else f", {count_text(estimate)} tokens reserved"
+    reserved = "" if estimate is None else f", {count_text(estimate)} tokens estimated"
     return f"{verdict}{f' ({reason})' if reason else ''}{reserved}"
 
 
