@@ -99,7 +99,7 @@ def _limit_rules_of(config: Config) -> LimitRules:
     limits = config.limits
     bounds = Bounds(limits.max_waiting, limits.max_wait_seconds)
     return LimitRules(
-        accounts={account.name: _account_rules_of(account) for account in config.accounts},
+        accounts={account.name: account_rules_of(account) for account in config.accounts},
         bounds=bounds if limits.on_limit == "wait" else None,
         is_shadow=limits.shadow,
         prices=PriceRules(
@@ -110,7 +110,7 @@ def _limit_rules_of(config: Config) -> LimitRules:
     )
 
 
-def _account_rules_of(account: Account) -> AccountRules:
+def account_rules_of(account: Account) -> AccountRules:
     """The plan's ceilings, with the account's own figures over them.
 
     Figures alone are all that is meant: then no plan is asked for unless it says so.
