@@ -4,25 +4,29 @@ An exchange changes by named steps, and a step is legal only from the states tha
 
     arrived --record--> recorded --send--> sent --answer--> answering
                             \________________\_____________/ --close--> closed
+                             \_______________\_____________/ --again--> recorded
 
 Rule 1: nothing is sent that is not recorded, since `send` starts from `recorded` alone.
 Rule 2: `close` is legal once. Who closes an exchange settles its reservation and writes its
 response record, so both happen exactly once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from foxora_addon.api.errors import ApiError
+from foxora_addon.api.errors import ApiError, Source
 
 if TYPE_CHECKING:
+    from foxora_addon.audit.contents import SocketLog
     from foxora_addon.config import Account
     from foxora_addon.config.accounts import Level
     from foxora_addon.observation import Observation
-    from foxora_addon.policy.limits import Reservation
+    from foxora_addon.policy.allowances import Held
+    from foxora_addon.policy.line import Ticket
     from foxora_addon.policy.recognise import Recognised
+    from foxora_addon.policy.scopes import Scope
 
 type Outcome = Literal[
     "completed",
@@ -35,7 +39,7 @@ type Outcome = Literal[
     "aborted",
     "internal_error",
 ]
-type Step = Literal["record", "send", "answer", "close"]
+type Step = Literal["record", "send", "answer", "again", "close"]
 
 
 class State(StrEnum):
@@ -52,6 +56,7 @@ STEPS: Final[Mapping[Step, tuple[frozenset[State], State]]] = {
     "record": (frozenset({State.ARRIVED}), State.RECORDED),
     "send": (frozenset({State.RECORDED}), State.SENT),
     "answer": (frozenset({State.SENT}), State.ANSWERING),
+    "again": (frozenset({State.RECORDED, State.SENT, State.ANSWERING}), State.RECORDED),
     "close": (frozenset({State.RECORDED, State.SENT, State.ANSWERING}), State.CLOSED),
 }
 
@@ -62,12 +67,16 @@ class IllegalStep(RuntimeError):  # noqa: N818  # reads as what it says where it
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key."""
+    """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key.
+
+    `name` is the configuration's; None where no client entry claims the call.
+    """
 
     address: str | None
     key: str | None
     user_agent: str | None
     retry: int | None
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,19 @@ class RequestLine:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Try:
+    """A try that failed, after which there was another; `after_seconds` is from the arrival.
+
+    `status` is the gateway's, None where it gave no answer.
+    """
+
+    status: int | None
+    code: str
+    source: Source
+    after_seconds: float
+
+
 @dataclass(slots=True)
 class Exchange:
     """From request to record. Times are seconds of the monotonic clock.
@@ -86,7 +108,11 @@ class Exchange:
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
     must know; neither is shown. `level` is how much of it is kept on record. `refusal` is set as
     soon as the call is refused. `is_recorded`: its request record is in the trail, so a response
-    record must follow. `waiting_since`: when what is waited for now began, or went on.
+    record must follow. `was_sent`: the gateway may have it, of the try that goes on.
+    `waiting_since`: when what is waited for now began, or went on. `payer` is who the call is
+    charged to (policy.standing), `account_name` how records call it; None where nobody is. `scopes`
+    are what it counts against, `ticket` is its place in line while it waits for them. `tries` are
+    those before the one that goes on.
     """
 
     id: str
@@ -95,6 +121,8 @@ class Exchange:
     line: RequestLine
     call: "Recognised | None" = None
     account: "Account | None" = None
+    account_name: str | None = None
+    payer: str | None = None
     credential: str | None = field(default=None, repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
     level: "Level" = "full"
@@ -104,9 +132,18 @@ class Exchange:
     gateway_url: str | None = None
     model: str | None = None
     stream: bool = False
-    reservation: "Reservation | None" = field(default=None, repr=False)
+    scopes: "Sequence[Scope]" = ()
+    ticket: "Ticket | None" = field(default=None, repr=False)
+    reservation: "Held | None" = field(default=None, repr=False)
+    input_tokens: int = 0
+    output_cap: int | None = None
     estimated_tokens: int | None = None
+    waited_seconds: float = 0.0
+    tries: list[Try] = field(default_factory=list)
     sent_body: bytes = field(default=b"", repr=False)
+    unasked_body: bytes | None = field(default=None, repr=False)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    usage_refused: bool = False
     is_recorded: bool = False
     was_sent: bool = False
     waiting_since: float = 0.0
@@ -114,6 +151,7 @@ class Exchange:
     answered_status: int | None = None
     gateway_request_id: str | None = None
     observation: "Observation | None" = field(default=None, repr=False)
+    socket: "SocketLog | None" = field(default=None, repr=False)
     state: State = State.ARRIVED
 
     def step(self, step: Step) -> None:
@@ -122,7 +160,12 @@ class Exchange:
         if self.state not in allowed:
             raise IllegalStep(f"exchange {self.id}: '{step}' is not legal when {self.state}")
         self.state = after
-        self.was_sent = self.was_sent or after is State.SENT
+        self.was_sent = after is State.SENT or (self.was_sent and step != "again")
+
+    @property
+    def retries(self) -> int:
+        """How often it was sent again after a failure; not the proxy's own mistake of asking."""
+        return len(self.tries) - self.usage_refused
 
     def may(self, step: Step) -> bool:
         """Whether the step is legal now."""

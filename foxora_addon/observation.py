@@ -33,6 +33,7 @@ class Observation:
         self.body_size = 0
         self.unread: str | None = None
         self.is_json = is_json
+        self.is_encoded = (content_encoding or "identity").strip().lower() != "identity"
         self.transcript = Transcript(max_bytes=max_head_bytes) if is_event_stream else None
         self._sse = Decoder()
         self._max_head_bytes = max_head_bytes

@@ -10,29 +10,41 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from functools import partial
+from typing import Any, Final, Literal, Protocol
 from urllib.parse import unquote
+
+from cachetools import LRUCache
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.errors import (
     ApiError,
     Source,
+    bad_gateway_answer,
     invalid_request,
     normalise,
     unavailable,
 )
-from foxora_addon.api.usage import Usage
+from foxora_addon.api.promised_json import flaw_of_json
+from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
+from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
-from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine
+from foxora_addon.ending import Ending, ending_of
+from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
+from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.accounts import Chosen
-from foxora_addon.policy.allowances import Allowances, estimated_tokens
+from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
-from foxora_addon.policy.validation import read_call
+from foxora_addon.policy.standing import payer_of_key
+from foxora_addon.policy.validation import CallBody, read_call
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
+
+_MOST_REFUSERS: Final = 1_000
+_WITH_CONTENT: Final = frozenset({200, 201, 203})
 
 type Kept = Literal["safe", "unsafe", "lost"]
 """What became of a record: kept as configured, written but not known to be on the disk, or not."""
@@ -83,16 +95,24 @@ class Answer:
 
 
 class Pipeline:
-    """The steps, over the rules in force. `rules` may be replaced at any time.
+    """The steps, over the rules in force, which `take` may replace at any time.
 
     An exchange keeps what it was given when it arrived; only new ones meet the new rules.
+    `ended` is told of each exchange once it is closed; it must not raise.
     """
 
     def __init__(self, rules: Rules, trail: Trail, new_id: Callable[[], str]) -> None:
         self.rules = rules
         self._trail = trail
         self._new_id = new_id
-        self._allowances = Allowances()
+        self._usage_refusers: LRUCache[tuple[str, str | None], bool] = LRUCache(_MOST_REFUSERS)
+        self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
+        self.ended: Callable[[Ending], None] = lambda _: None
+
+    def take(self, rules: Rules, now: float) -> None:
+        """Work by other rules from now on."""
+        self.rules = rules
+        self.accounting.take_rules(rules.limits, now)
 
     # Recognise, and resolve the account.
 
@@ -162,25 +182,41 @@ class Pipeline:
         elif isinstance(resolved, Chosen):
             exchange.account = resolved.account
             exchange.credential = resolved.account.key.get_secret_value()
+            exchange.payer = exchange.account_name = resolved.account.name
+            exchange.client = replace(exchange.client, name=resolved.client_name)
         else:
             exchange.credential = resolved.key.get_secret_value()
+            exchange.payer = payer_of_key(key_digest(exchange.credential))
 
     # Validate, reserve, and record the request.
 
     def admit(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
-        """Decide on a call and write its request record, before anything leaves.
+        """Decide on a call at once and write its request record, before anything leaves.
 
         Afterwards either `exchange.refusal` is set, or `exchange.sent_body` is what the gateway
         gets. `body` is as the client sent it, in the content encoding that it named, or None.
         """
+        self.read(exchange, body, encoding)
+        self.reserve(exchange, now)
+        self.record(exchange, body, encoding, now)
+
+    def read(self, exchange: Exchange, body: bytes, encoding: str | None) -> None:
+        """Validate a call, and find what the gateway is to get."""
         if exchange.refusal is None:
             exchange.refusal = self._read(exchange, body, encoding)
+
+    def reserve(self, exchange: Exchange, now: float) -> None:
+        """Take the call from its account's ceilings, or refuse it."""
         if exchange.refusal is None:
             exchange.refusal = self._reserve(exchange, now)
+
+    def record(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
+        """Write the request record; without it nothing may leave, unless configured otherwise."""
         kept = self._body_fields(body, encoding, keeps=exchange.level in {"request", "full"})
+        files = files_of(body)
         exchange.step("record")
         exchange.waiting_since = now
-        written = self._write(exchange, request_fields(exchange, kept))
+        written = self._write(exchange, request_fields(exchange, kept, files))
         exchange.is_recorded = written != "lost"
         if written != "safe":
             self.not_kept(exchange)
@@ -204,23 +240,39 @@ class Pipeline:
             return read
         exchange.model, exchange.stream = read.model, read.stream
         exchange.sent_body = body if read.sent is plain else read.sent
+        exchange.changes = read.changes
+        self._ask_for_usage(exchange, exchange.call, read)
+        self.accounting.estimate(exchange, exchange.call.operation.name, read.json, len(plain))
         return None
 
+    def _ask_for_usage(self, exchange: Exchange, call: Recognised, read: CallBody) -> None:
+        """Ask a stream for its usage, unless the gateway is known to refuse that."""
+        if not read.stream or not self.rules.asks_usage or self._refuses_usage(exchange):
+            return
+        asked = with_usage_asked(call.operation.name, read.sent, read.json)
+        if asked is not None:
+            exchange.unasked_body, exchange.sent_body = exchange.sent_body, asked
+            exchange.changes = {**read.changes, "stream_options": {"include_usage": True}}
+
+    def _refuses_usage(self, exchange: Exchange) -> bool:
+        return (str(self.rules.gateway), exchange.model) in self._usage_refusers
+
+    def without_usage(self, exchange: Exchange, error: ApiError, status: int, now: float) -> bool:
+        """Make ready to send a stream's call again, if it was asked for its usage in vain.
+
+        The client did not ask and must not see that we did.
+        """
+        if exchange.unasked_body is None or not refuses_usage(error):
+            return False
+        exchange.sent_body, exchange.unasked_body = exchange.unasked_body, None
+        exchange.usage_refused = True
+        self.again(exchange, error, now, status)
+        return True
+
     def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
-        """Take one request of the account's ceiling, or say why there is none left."""
-        if exchange.account is None:
-            return None
-        name = exchange.account.name
-        ceilings = self.rules.ceilings[name]
-        tokens = estimated_tokens(exchange.sent_body, ceilings.tokens_per_minute)
-        exchange.estimated_tokens = tokens
-        taken = self._allowances.reserve(
-            name, ceilings, tokens, now, is_shadow=self.rules.is_shadow
-        )
-        if isinstance(taken, ApiError):
-            return taken
-        exchange.reservation = taken
-        return None
+        if exchange.payer is not None and exchange.account is None:
+            exchange.account_name = self.accounting.standings.shown(exchange.payer)
+        return self.accounting.reserve(exchange, now)
 
     # Send.
 
@@ -233,9 +285,34 @@ class Pipeline:
             raise IllegalStep(f"exchange {exchange.id}: 'send' is not legal once it is refused")
         exchange.step("send")
         exchange.waiting_since = now
-        if exchange.reservation is not None and exchange.account is not None:
-            self._allowances.mark_sent(exchange.account.name, exchange.reservation, now)
+        self.accounting.mark_sent(exchange, now)
         return exchange.credential
+
+    def again(
+        self, exchange: Exchange, error: ApiError, now: float, status: int | None = None
+    ) -> None:
+        """End a try that failed with an error, after which the call is sent once more.
+
+        Each try is a request of the account's own (foxora-api.md, Rate limits): this one is settled
+        here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
+        """
+        self._obey(exchange, error, now)
+        usage = self.accounting.guessed(exchange, status, "gateway_error")
+        self.accounting.again(exchange, usage, now)
+        exchange.step("again")
+        after = now - exchange.arrived_at
+        exchange.tries.append(Try(status, error.code, error.source, after))
+        exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
+        exchange.waiting_since = now
+
+    def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
+        """The gateway's error in the documented shape, as the client may have it."""
+        plain = _plain(answer.body, answer.header("content-encoding"), self.rules.max_request_bytes)
+        return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
+
+    def renew(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Take a further try from the account's ceilings, or say why there is no room for it."""
+        return self.accounting.renew(exchange, now)
 
     # Normalise, settle, and record the response.
 
@@ -244,10 +321,21 @@ class Pipeline:
         body = body_fields(error.body(), self.rules.max_body_bytes)
         self._close(exchange, body, error.status, outcome, error.source, now, error=error)
 
-    def lost(self, exchange: Exchange, outcome: Outcome, source: Source, now: float) -> None:
-        """The exchange ends with nobody there to answer, or in the middle of its answer."""
+    def lost(
+        self,
+        exchange: Exchange,
+        outcome: Outcome,
+        source: Source,
+        now: float,
+        error: ApiError | None = None,
+    ) -> None:
+        """The exchange ends with nobody there to answer, or in the middle of its answer.
+
+        `error` is what the reader of a stream is told of it.
+        """
         if exchange.observation is not None:
-            self._close_observed(exchange, outcome, source, exchange.answered_status, now)
+            status = exchange.answered_status
+            self._close_observed(exchange, outcome, source, status, now, error=error)
             return
         self._close(exchange, body_fields(None, 0), None, outcome, source, now)
 
@@ -257,14 +345,13 @@ class Pipeline:
         request_id = answer.header("x-request-id")
         kept = self._body_fields(answer.body, encoding, keeps=exchange.level == "full")
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
-        if answer.status >= 400:
-            error = normalise(answer.status, answer.headers, plain)
-            error = self._scrubbed(exchange, error)
+        error = self._error_in(exchange, answer, plain)
+        if error is not None:
             self._obey(exchange, error, now)
             self._close(
                 exchange,
                 kept,
-                answer.status,
+                error.status,
                 "gateway_error",
                 "gateway",
                 now,
@@ -272,15 +359,44 @@ class Pipeline:
                 gateway_request_id=request_id,
             )
             return error
-        facts = facts_of_body(plain) if is_json(answer.header("content-type")) else {}
+        count = partial(self.accounting.counted, exchange)
+        facts = facts_of_body(plain, count) if is_json(answer.header("content-type")) else {}
         facts["gateway_request_id"] = request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
 
+    def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
+        """A gateway that took the call only without `stream_options` is not asked for them again.
+
+        One that refused it both ways has not said that it was the field.
+        """
+        if exchange.usage_refused and status is not None and status < 400:
+            self._usage_refusers[str(self.rules.gateway), exchange.model] = True
+
+    def _error_in(self, exchange: Exchange, answer: Answer, plain: bytes) -> ApiError | None:
+        """What is wrong with an answer: it says so itself, or no client could use it."""
+        if answer.status >= 400:
+            return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
+        if exchange.call is None or not exchange.call.operation.answers_json:
+            return None
+        if not _is_decodable(answer, self.rules.max_request_bytes):
+            return bad_gateway_answer("The gateway's answer is not encoded as it says. Try again.")
+        flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT)
+        if flaw is None:
+            return None
+        return bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
+
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
-        if error.status == 429 and error.retry_after_seconds and exchange.account is not None:
-            self._allowances.obey(exchange.account.name, error.retry_after_seconds, now)
+        if error.status == 429 and error.retry_after_seconds and exchange.payer is not None:
+            self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
+
+    def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> None:
+        """A message went over a WebSocket, from the client or to it."""
+        if exchange.socket is None:
+            exchange.socket = SocketLog(self.rules.max_body_bytes)
+        at_ms = round((now - exchange.arrived_at) * 1000, 3)
+        exchange.socket.add(content, is_clients=is_clients, at_ms=at_ms)
 
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
@@ -291,14 +407,26 @@ class Pipeline:
         self._close_observed(exchange, outcome, "gateway", exchange.answered_status, now)
 
     def _close_observed(
-        self, exchange: Exchange, outcome: Outcome, source: Source, status: int | None, now: float
+        self,
+        exchange: Exchange,
+        outcome: Outcome,
+        source: Source,
+        status: int | None,
+        now: float,
+        *,
+        error: ApiError | None = None,
     ) -> None:
         seen = exchange.observation
         if seen is None:
             raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
         keeps = exchange.level == "full"
-        facts = facts_of_stream(seen, keeps_content=keeps)
+        count = partial(self.accounting.counted, exchange)
+        facts = facts_of_stream(seen, count, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
+        if exchange.socket is not None:
+            facts["websocket"] = exchange.socket.fields(exchange.level)
+        if error is not None:
+            facts["error"] = error
         head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)
@@ -315,22 +443,16 @@ class Pipeline:
         **facts: Any,
     ) -> None:
         exchange.step("close")
-        self._settle(exchange, facts.get("usage"), now)
+        self._remember_refusal(exchange, status)
+        usage = facts.get("usage") or self.accounting.guessed(exchange, status, outcome)
+        facts["usage"] = usage
+        self.accounting.settle(exchange, usage, now)
+        fields = response_fields(
+            exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
+        )
         if exchange.is_recorded:
-            fields = response_fields(
-                exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
-            )
             self._write(exchange, fields)
-
-    def _settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
-        if exchange.reservation is None or exchange.account is None:
-            return
-        account = exchange.account.name
-        if exchange.was_sent:
-            used = exchange.estimated_tokens if usage is None else usage.total_tokens
-            self._allowances.settle(account, exchange.reservation, used or 0, now)
-        else:
-            self._allowances.release(account, exchange.reservation, now)
+        self.ended(ending_of(exchange, fields, lambda text: self._scrub(exchange, text)))
 
     def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
@@ -363,6 +485,18 @@ class Pipeline:
 
 def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode("utf-8", "replace")
+
+
+def _is_decodable(answer: Answer, limit: int) -> bool:
+    """Whether the body is in the content encoding that it names, and not a bomb."""
+    encoding = answer.header("content-encoding")
+    if not encoding or not answer.body:
+        return True
+    try:
+        decoded(answer.body, encoding, limit)
+    except Undecodable:
+        return False
+    return True
 
 
 def _plain(body: bytes, encoding: str | None, limit: int) -> bytes:

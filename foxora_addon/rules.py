@@ -4,35 +4,42 @@ Pure. Which addresses the proxy listens on is told from outside, since only the 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from foxora_addon.audit.redaction import Redactor
-from foxora_addon.config import MOCK, Account, Config
+from foxora_addon.config import MOCK, Account, CeilingFigures, Config
+from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.accounts import AccountBook
 from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
 from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of
+from foxora_addon.policy.timeouts import Timeouts
 from foxora_addon.policy.validation import ModelRules
+from foxora_addon.policy.waiting import Bounds
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules in force. `ceilings` are by account; `max_body_bytes` is what a record keeps."""
+    """The rules in force. `keys` are the accounts' own; `max_body_bytes` is what a record keeps."""
 
     territory: Territory
     accounts: AccountBook
     models: ModelRules
     gateway: BaseUrl
     redactor: Redactor
-    ceilings: Mapping[str, Ceilings]
+    limits: LimitRules
+    guard_seconds: float
+    asks_usage: bool
+    timeouts: Timeouts
+    retries: int
+    keys: Mapping[str, str] = field(repr=False)
     max_request_bytes: int
     max_body_bytes: int
     levels: Levels
-    is_shadow: bool
     needs_record: bool
 
 
@@ -60,23 +67,58 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
             presets=config.audit.redact,
             patterns=tuple(config.audit.patterns.items()),
         ),
-        ceilings={account.name: _ceilings_of(account) for account in config.accounts},
+        limits=_limit_rules_of(config),
+        guard_seconds=config.limits.guard_seconds,
+        asks_usage=config.limits.ask_usage,
+        timeouts=_timeouts_of(config),
+        retries=config.gateway.retries,
+        keys={account.name: account.key.get_secret_value() for account in config.accounts},
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,
         levels=Levels.of(config),
-        is_shadow=config.limits.shadow,
         needs_record=config.audit.on_failure == "refuse",
     )
 
 
-def _ceilings_of(account: Account) -> Ceilings:
-    """The plan's ceilings, with the account's own figures over them."""
+def _timeouts_of(config: Config) -> Timeouts:
+    given = config.gateway
+    return Timeouts(
+        connect=given.connect_timeout_seconds,
+        tls=given.tls_timeout_seconds,
+        response=given.response_timeout_seconds,
+        stream_idle=given.stream_idle_timeout_seconds,
+        exchange=given.exchange_timeout_seconds,
+    )
+
+
+def _limit_rules_of(config: Config) -> LimitRules:
+    limits = config.limits
+    bounds = Bounds(limits.max_waiting, limits.max_wait_seconds)
+    return LimitRules(
+        accounts={account.name: _account_rules_of(account) for account in config.accounts},
+        bounds=bounds if limits.on_limit == "wait" else None,
+        is_shadow=limits.shadow,
+    )
+
+
+def _account_rules_of(account: Account) -> AccountRules:
+    """The plan's ceilings, with the account's own figures over them.
+
+    Figures alone are all that is meant: then no plan is asked for unless it says so.
+    """
     plan = PLANS.get(account.plan, UNLIMITED)
-    figures = account.limits
+    has_figures = _ceilings_of(account.limits) != UNLIMITED
+    return AccountRules(
+        ceilings=_ceilings_of(account.limits).over(plan),
+        asks=account.plan == "auto" and (not has_figures or "plan" in account.model_fields_set),
+        models={name: _ceilings_of(figures) for name, figures in account.limits.models.items()},
+        clients={name: _ceilings_of(client.limits) for name, client in account.named_clients()},
+    )
+
+
+def _ceilings_of(figures: CeilingFigures) -> Ceilings:
     return Ceilings(
-        figures.requests_per_minute or plan.requests_per_minute,
-        figures.tokens_per_minute or plan.tokens_per_minute,
-        figures.concurrent_requests or plan.concurrent_requests,
+        figures.requests_per_minute, figures.tokens_per_minute, figures.concurrent_requests
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "foxora_addon"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-PURE_OF_THE_TRAIL = ("chain", "facts", "line", "looks", "record", "redaction", "screen")
+PURE_OF_THE_TRAIL = ("chain", "contents", "facts", "line", "looks", "record", "redaction", "screen")
 PURE = [
     *sorted((PACKAGE / "api").rglob("*.py")),
     *sorted((PACKAGE / "policy").rglob("*.py")),
@@ -72,6 +72,10 @@ def test_only_the_proxy_knows_mitmproxy() -> None:
 
 def test_only_the_redis_store_knows_redis() -> None:
     assert importers_of("redis") <= {"stores/redis.py"}
+
+
+def test_only_one_module_knows_the_tokenizer() -> None:
+    assert importers_of("bpe_openai") == {"bpe.py"}
 
 
 def test_only_the_command_line_knows_the_command_line() -> None:

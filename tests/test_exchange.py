@@ -11,9 +11,12 @@ ALL_STEPS: tuple[Step, ...] = get_args(Step.__value__)
 LEGAL: dict[tuple[State, Step], State] = {
     (State.ARRIVED, "record"): State.RECORDED,
     (State.RECORDED, "send"): State.SENT,
+    (State.RECORDED, "again"): State.RECORDED,
     (State.RECORDED, "close"): State.CLOSED,
     (State.SENT, "answer"): State.ANSWERING,
+    (State.SENT, "again"): State.RECORDED,
     (State.SENT, "close"): State.CLOSED,
+    (State.ANSWERING, "again"): State.RECORDED,
     (State.ANSWERING, "close"): State.CLOSED,
 }
 
@@ -48,13 +51,15 @@ def test_whatever_is_tried_it_is_recorded_before_it_is_sent_and_closed_once(
             exchange.step(step)
             taken.append(step)
 
-    assert len(taken) == len(set(taken))
-    assert taken == sorted(taken, key=ALL_STEPS.index)
-    assert exchange.was_sent is ("send" in taken)
-    if "send" in taken:
+    last_try = taken[max((i for i, step in enumerate(taken) if step == "again"), default=-1) + 1 :]
+    assert len(last_try) == len(set(last_try))
+    assert last_try == sorted(last_try, key=ALL_STEPS.index)
+    assert exchange.was_sent is ("send" in last_try)
+    assert taken.count("record") == ("record" in taken)
+    if taken:
         assert taken[0] == "record"
     if "close" in taken:
-        assert taken[-1] == "close"
+        assert taken.index("close") == len(taken) - 1
 
 
 def test_an_exchange_shows_no_secret() -> None:

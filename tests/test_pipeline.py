@@ -11,6 +11,7 @@ from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline, Rewritten
+from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import Ceilings
 from tests.builders import (
@@ -68,6 +69,12 @@ class Desk:
     def response(self) -> dict[str, Any]:
         (record,) = self.trail.of_kind("response")
         return record
+
+
+def limited(requests_per_minute: int, *, is_shadow: bool = False) -> LimitRules:
+    """Limits with a ceiling of requests for the default account."""
+    accounts = {"default": AccountRules(Ceilings(requests_per_minute))}
+    return LimitRules(accounts, is_shadow=is_shadow)
 
 
 def a_desk(**changes: Any) -> Desk:
@@ -163,7 +170,7 @@ def test_a_path_that_repeats_the_key_is_refused() -> None:
 
 
 def test_over_the_ceiling_a_call_is_refused_with_429_and_when_to_try_again() -> None:
-    desk = a_desk(ceilings={"default": Ceilings(2)})
+    desk = a_desk(limits=limited(2))
     desk.sent(now=100.0)
     desk.sent(now=110.0)
     exchange = desk.admitted(now=120.0)
@@ -176,13 +183,13 @@ def test_over_the_ceiling_a_call_is_refused_with_429_and_when_to_try_again() -> 
 
 
 def test_in_shadow_mode_nothing_is_refused() -> None:
-    desk = a_desk(ceilings={"default": Ceilings(1)}, is_shadow=True)
+    desk = a_desk(limits=limited(1, is_shadow=True))
 
     assert [desk.sent().refusal for _ in range(3)] == [None, None, None]
 
 
 def test_what_never_left_gives_its_request_back() -> None:
-    desk = a_desk(ceilings={"default": Ceilings(1)})
+    desk = a_desk(limits=limited(1))
     exchange = desk.admitted()
     desk.pipeline.refused(
         exchange, gateway_unreachable("no route"), "gateway_unreachable", now=100.5

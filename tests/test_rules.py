@@ -78,15 +78,17 @@ ACCOUNT = "accounts: [{name: acme, default: true, key: {env: FOXORA_API_KEY}, %s
 def test_figures_of_an_account_stand_over_those_of_its_plan(
     folder: Path, figures: str, ceilings: Ceilings
 ) -> None:
-    assert rules(folder, ACCOUNT % figures).ceilings == {"acme": ceilings}
+    assert rules(folder, ACCOUNT % figures).limits.accounts["acme"].ceilings == ceilings
 
 
 def test_switches_are_read_off_the_configuration(folder: Path) -> None:
     usual = rules(folder)
     other = rules(folder, "limits: {shadow: true}\naudit: {level: metadata, on_failure: allow}\n")
 
-    assert (usual.is_shadow, usual.levels.usual, usual.needs_record) == (False, "full", True)
-    assert (other.is_shadow, other.levels.usual, other.needs_record) == (True, "metadata", False)
+    known = (usual.limits.is_shadow, usual.levels.usual, usual.needs_record)
+    assert known == (False, "full", True)
+    known = (other.limits.is_shadow, other.levels.usual, other.needs_record)
+    assert known == (True, "metadata", False)
 
 
 def test_the_accounts_keys_are_redacted_and_not_shown(folder: Path) -> None:

@@ -39,6 +39,7 @@ CODES: Final[dict[str, Code]] = {
     "not_found": Code(404, "There is nothing at this path, or no such resource."),
     "request_too_large": Code(413, "The request's body is over the accepted size."),
     "rate_limit_exceeded": Code(429, "The account's ceiling leaves no room for the call."),
+    "client_disconnected": Code(499, "The client left before its call was sent; on record only."),
     "internal_error": Code(500, "The proxy itself failed."),
     "gateway_error": Code(500, "The gateway, or the provider behind it, failed."),
     "gateway_unreachable": Code(502, "No connection to the gateway could be made or kept."),
@@ -141,6 +142,11 @@ def rate_limit_exceeded(message: str, retry_after_seconds: float | None) -> ApiE
         retry_after_seconds=retry_after_seconds,
         should_retry=should_retry,
     )
+
+
+def client_disconnected() -> ApiError:
+    """Return what a record says of a call whose client left first: nobody is there to be told."""
+    return _own("client_disconnected", "The client left before the call was sent.")
 
 
 def internal_error() -> ApiError:

@@ -1,4 +1,4 @@
-"""Replaces one member of a JSON object in its bytes and leaves every other byte as it stands.
+"""Sets or finds one member of a JSON object in its text and leaves the rest as it stands.
 
 Parsing and writing a body anew would change its white space, escapes, number forms and duplicate
 names. Which member and why is a rule's business, not this module's.
@@ -6,6 +6,7 @@ names. Which member and why is a rule's business, not this module's.
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -44,6 +45,23 @@ def find_members(text: str) -> list[Member]:
     return members
 
 
+def removal_of(text: str, name: str) -> tuple[int, int] | None:
+    """Return where the only member `name` stands with the one comma that would be left over.
+
+    Without `text[start:end]` the object that `text` is lacks the member and is JSON as before.
+    None if no member has that name, or several do. ValueError if `text` is not a JSON object.
+    """
+    members = find_members(text)
+    places = [place for place, member in enumerate(members) if member.name == name]
+    if len(places) != 1:
+        return None
+    place = places[0]
+    if place > 0:
+        return members[place - 1].end, members[place].end
+    end = members[0].end
+    return _after(text, 0, "{"), _after(text, end, ",") if len(members) > 1 else end
+
+
 def replace_member(body: bytes, name: str, value: object) -> bytes:
     """Return `body` with the top-level member `name` set to `value`, and no other byte changed.
 
@@ -52,23 +70,49 @@ def replace_member(body: bytes, name: str, value: object) -> bytes:
     UTF-32, which `json.loads` reads too, comes back in UTF-8. ValueError if `body` is not a JSON
     object.
     """
+    new = json.dumps(value, allow_nan=False)
+    return _edited(body, name, lambda _: new)
+
+
+def replace_inner_member(body: bytes, outer: str, name: str, value: object) -> bytes:
+    """Return `body` with the member `name` of its member `outer` set to `value`.
+
+    As `replace_member`, in each duplicate of `outer`. An `outer` that is absent or null becomes an
+    object with that member alone. ValueError if `body`, or an `outer` in it, is anything else than
+    a JSON object.
+    """
+    new = json.dumps(value, allow_nan=False)
+
+    def inner(text: str | None) -> str:
+        return _with_member("{}" if text is None or text == "null" else text, name, lambda _: new)
+
+    return _edited(body, outer, inner)
+
+
+def _edited(body: bytes, name: str, new: Callable[[str | None], str]) -> bytes:
     mark = _BOM if body.startswith(_BOM) else b""
     text = body.decode(json.detect_encoding(body), "surrogatepass")
-    members = find_members(text)
-    spans = [(start, end) for member, start, end in members if member == name]
-    new = json.dumps(value, allow_nan=False)
-    if not spans:
-        at = text.index("{") + 1
-        new = f"{json.dumps(name)}:{new}{',' if members else ''}"
-        spans = [(at, at)]
     # surrogatepass both ways, as json.loads has it: what was read is written back as it was.
-    return mark + _spliced(text, spans, new).encode("utf-8", "surrogatepass")
+    return mark + _with_member(text, name, new).encode("utf-8", "surrogatepass")
 
 
-def _spliced(text: str, spans: list[tuple[int, int]], new: str) -> str:
-    ends = [0, *(end for _, end in spans)]
-    starts = [*(start for start, _ in spans), len(text)]
-    return new.join(text[end:start] for end, start in zip(ends, starts, strict=True))
+def _with_member(text: str, name: str, new: Callable[[str | None], str]) -> str:
+    """Return an object with `name` set to what `new` makes of its old text, None where absent."""
+    members = find_members(text)
+    edits = [(start, end, new(text[start:end])) for member, start, end in members if member == name]
+    if not edits:
+        at = text.index("{") + 1
+        edits = [(at, at, f"{json.dumps(name)}:{new(None)}{',' if members else ''}")]
+    return "".join(_spliced(text, edits))
+
+
+def _spliced(text: str, edits: list[tuple[int, int, str]]) -> Iterator[str]:
+    at = 0
+    for start, end, new in edits:
+        yield text[at:start]
+        yield new
+        at = end
+    yield text[at:]
 
 
 def _past_space(text: str, at: int) -> int:

@@ -59,10 +59,10 @@ class Decoder:
         # bytes.splitlines() cuts at LF, CR LF and CR and nowhere else, unlike str's.
         for line in chunk.splitlines(keepends=True):
             ending = line[-1]
+            self._after_cr = ending == _CR
             if ending not in (_LF, _CR):
                 self._hold(line)
                 continue
-            self._after_cr = ending == _CR
             content = line.rstrip(b"\r\n")
             if self._line:
                 content = self._released(content)

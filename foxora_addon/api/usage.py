@@ -2,19 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 # What JSON numbers can hold exactly everywhere; a count above it is nonsense.
 _LARGEST: Final = 2**53 - 1
 
 
+type UsageSource = Literal["reported", "counted", "estimated"]
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of a call; None for a figure that is not known."""
+    """Tokens of a call; None for a figure that is not known.
+
+    `source`: the gateway reported them, or we counted what the answer said, or it is an estimate.
+    """
 
     input_tokens: int | None
     output_tokens: int | None
     total_tokens: int | None
+    source: UsageSource = "reported"
 
 
 def usage_of(value: object) -> Usage | None:

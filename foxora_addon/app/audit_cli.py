@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from foxora_addon.app import reading_cli
-from foxora_addon.app.words import FINDING, WRONG_USAGE, say
+from foxora_addon.app.say import FINDING, WRONG_USAGE, say
 
 if TYPE_CHECKING:
     from foxora_addon.audit.verification import Kept, Report
@@ -177,11 +177,14 @@ def keygen(
 
 
 def configured_trail() -> Path:
-    """The trail that `run` would write; its default where the configuration can't be read."""
-    from foxora_addon.config import ConfigError, load
+    """The trail that `run` would write; its default where the configuration can't be read.
+
+    Who reads the trail need not have the accounts' keys: the mock gateway wants none.
+    """
+    from foxora_addon.config import MOCK, ConfigError, load
 
     try:
-        return load({}, os.environ, Path.cwd()).audit.path
+        return load({"foxora_base_url": MOCK}, os.environ, Path.cwd()).audit.path
     except ConfigError:
         return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")
 

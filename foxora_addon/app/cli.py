@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
 from foxora_addon.app import audit_cli
-from foxora_addon.app.words import FINDING, WRONG_USAGE, say
+from foxora_addon.app.cli_proxy import PassedOn, doctor, env, limits, run
+from foxora_addon.app.say import FINDING, INTERRUPTED, WRONG_USAGE, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         say(" ".join(error.format_message().split()))
         return WRONG_USAGE
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
 
 
 def command_line(*, is_rich: bool) -> typer.Typer:
@@ -44,8 +46,8 @@ def command_line(*, is_rich: bool) -> typer.Typer:
 
     app = typer.Typer(**look)
     app.callback(help=help_of(foxora_proxy))(foxora_proxy)
-    app.command(help=help_of(run), cls=PassedOn, options_metavar="[MITMDUMP OPTIONS]")(run)
-    for command in (mock, check, script):
+    app.command(help=help_of(run), cls=PassedOn, options_metavar="[OPTIONS] [-- CMD ...]")(run)
+    for command in (env, limits, doctor, mock, check, script):
         app.command(help=help_of(command))(command)
     audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")
     audit.callback()(lambda: None)  # without one, typer would take the only command for the group
@@ -53,18 +55,6 @@ def command_line(*, is_rich: bool) -> typer.Typer:
         audit.command(help=help_of(command))(command)
     app.add_typer(audit, name="audit")
     return app
-
-
-class PassedOn(TyperCommand):
-    """A command whose arguments are another program's, `--` included; only --help is ours."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Leaves the arguments in `ctx.args` as they were typed."""
-        if "--help" in args:
-            return super().parse_args(ctx, ["--help"])
-        super().parse_args(ctx, [])
-        ctx.args = list(args)
-        return list(args)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001  # typer calls it by position
@@ -95,27 +85,6 @@ def foxora_proxy(
     Without an account or a network, on a mock gateway:
       foxora-proxy run --set foxora_base_url=mock
     """
-
-
-def run(context: typer.Context) -> int:
-    """Start the proxy: mitmdump, with this addon in it.
-
-    Every argument is mitmdump's own: -p sets the port, --mode how clients reach it, --set one of
-    its options or of ours (foxora_config, foxora_base_url, foxora_audit, foxora_store).
-    `foxora-proxy run -h` lists them all.
-
-    \b
-    Examples:
-      foxora-proxy run
-      foxora-proxy run -p 9000 --set foxora_config=team.yaml
-      foxora-proxy run --set foxora_base_url=mock
-    """
-    if "--" in context.args:
-        say("run takes mitmdump's options only, and no -- COMMAND: start the command by itself")
-        return WRONG_USAGE
-    from foxora_addon.proxy.master import run_mitmdump
-
-    return run_mitmdump(context.args)
 
 
 def mock(

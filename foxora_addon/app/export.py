@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from foxora_addon import __version__
 from foxora_addon.app.printing import write
-from foxora_addon.app.words import say
+from foxora_addon.app.say import say
 from foxora_addon.reading import finetuning, har, otlp, rows
 from foxora_addon.reading.exchanges import Recorded
 

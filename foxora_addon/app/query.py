@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from foxora_addon.app.printing import json_text, print_table, write
-from foxora_addon.app.words import FINDING, say
+from foxora_addon.app.say import FINDING, say
 from foxora_addon.audit.record import RequestRecord, ResponseRecord
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.reading.filters import Filters

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
-from foxora_addon.app.words import FINDING, say
+from foxora_addon.app.say import FINDING, say
 
 if TYPE_CHECKING:
     from foxora_addon.policy.plans import Ceilings

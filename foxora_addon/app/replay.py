@@ -16,7 +16,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 from foxora_addon.app.printing import json_text, write
-from foxora_addon.app.words import FINDING, say
+from foxora_addon.app.say import FINDING, say
 from foxora_addon.reading.bodies import body_bytes_of
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import count_of, mapping_of, text_of

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from foxora_addon.app.printing import json_text, print_table, write
+from foxora_addon.app.say import say
 from foxora_addon.app.trail_reading import TrailReading
-from foxora_addon.app.words import say
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.reading.filters import Filters
 from foxora_addon.reading.records import Record

@@ -2,24 +2,39 @@
 
 from collections.abc import Iterator
 
+from foxora_addon.app.ceilings import ceilings_of, unknown_in, words_of
 from foxora_addon.config import Account, Config
 
 
 def summary_of(config: Config) -> Iterator[str]:
-    """The gateway, the trail, and a line for each account."""
+    """The gateway, the trail, how limits are kept, and a line for each account."""
     gateway = "the mock gateway, embedded" if config.gateway.is_mock else config.gateway.base_url
     yield f"gateway  {gateway}"
     yield f"trail    {config.audit.path} ({config.audit.level})"
+    shadow = "; shadow: calls are counted, and none is refused" if config.limits.shadow else ""
+    yield f"limits   kept in {config.limits.store}{shadow}"
     width = max(len(account.name) for account in config.accounts)
     for account in config.accounts:
         yield f"account  {account.name:{width}}  {', '.join(_facts_of(account))}"
+    yield from _unknown(config)
 
 
 def _facts_of(account: Account) -> Iterator[str]:
     if account.default:
         yield "default"
     yield f"plan {account.plan}"
-    for name, ceiling in account.limits.model_dump(exclude_none=True).items():
-        yield f"{name} {ceiling}"
+    yield from words_of(ceilings_of(account))
+    if models := account.limits.models:
+        yield f"further limits of {', '.join(models)}"
     if count := len(account.clients):
         yield f"{count} client{'s' if count > 1 else ''}"
+
+
+def _unknown(config: Config) -> Iterator[str]:
+    """What the file leaves open; `auto` means that only the gateway can say."""
+    for account in config.accounts:
+        if missing := unknown_in(ceilings_of(account)):
+            yield (
+                f"unknown  {account.name}: {', '.join(missing)}; this file does not say, "
+                "foxora-proxy doctor asks the gateway"
+            )

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from foxora_addon.app.following import Follower
 from foxora_addon.app.printing import console, is_terminal, json_text, write
+from foxora_addon.app.say import say
 from foxora_addon.app.trail_reading import TrailReading
-from foxora_addon.app.words import say
 from foxora_addon.reading.cells import COLUMNS, aligned, cells_of, json_of
 from foxora_addon.reading.exchanges import Pairing, Recorded
 from foxora_addon.reading.filters import Filters, Grep

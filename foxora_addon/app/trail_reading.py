@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
-from foxora_addon.app.words import say
+from foxora_addon.app.say import say
 from foxora_addon.audit.segments import lines_of, segments_of
 from foxora_addon.reading.exchanges import Pairing, Recorded
 from foxora_addon.reading.filters import Filters, Grep

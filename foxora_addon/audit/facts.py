@@ -1,11 +1,15 @@
 """What a response record says of an answer: read off its body, or off what was observed of it."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from foxora_addon.api.errors import normalise
-from foxora_addon.api.usage import usage_of
+from foxora_addon.api.usage import Usage, usage_of
 from foxora_addon.observation import Observation
+
+type Count = Callable[[dict[str, Any]], Usage | None]
+"""Counts what an answer says that reports no usage; None where there is nothing to count."""
 
 
 def is_json(content_type: str | None) -> bool:
@@ -13,7 +17,7 @@ def is_json(content_type: str | None) -> bool:
     return "json" in (content_type or "").lower()
 
 
-def facts_of_body(body: bytes) -> dict[str, Any]:
+def facts_of_body(body: bytes, count: Count) -> dict[str, Any]:
     """Model, id, finish reasons and usage of a JSON answer that came whole; {} if it is none."""
     try:
         value = json.loads(body)
@@ -31,22 +35,22 @@ def facts_of_body(body: bytes) -> dict[str, Any]:
         "model": _text(value.get("model")),
         "response_id": _text(value.get("id")),
         "finish_reasons": [_text(reason) for reason in reasons],
-        "usage": usage_of(value.get("usage")),
+        "usage": usage_of(value.get("usage")) or count(value),
     }
 
 
-def facts_of_stream(seen: Observation, *, keeps_content: bool) -> dict[str, Any]:
+def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> dict[str, Any]:
     """The same of an answer that was observed as it passed, with the message that it adds up to."""
     folded = seen.transcript
     if folded is None:
-        return facts_of_body(bytes(seen.head)) if seen.is_whole and seen.is_json else {}
+        return facts_of_body(bytes(seen.head), count) if seen.is_whole and seen.is_json else {}
     facts: dict[str, Any] = {
         "chunks": folded.chunks,
         "message": folded.message() if keeps_content else None,
         "model": folded.model,
         "response_id": folded.id,
         "finish_reasons": folded.finish_reasons(),
-        "usage": usage_of(folded.usage),
+        "usage": usage_of(folded.usage) or count(folded.completion() or {}),
     }
     if folded.error is not None:
         facts["error"] = normalise(500, [], json.dumps(folded.error).encode())

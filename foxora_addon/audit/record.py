@@ -7,12 +7,14 @@ cost more than everything else about a record; a test holds the builders to the 
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from foxora_addon.api.errors import ApiError, Source
-from foxora_addon.api.usage import Usage
+from foxora_addon.api.money import json_number_of
+from foxora_addon.api.usage import Usage, UsageSource
 from foxora_addon.exchange import Exchange, Outcome
 
 VERSION: Final = 1
@@ -41,6 +43,7 @@ class _Model(BaseModel):
 class ClientFacts(_Model):
     """Who called."""
 
+    name: str | None = Field(description="The configuration's name for the client, if it has one.")
     address: str | None = Field(description="IP address of the client.")
     key: str | None = Field(description="Keyed fingerprint of the client's key; never the key.")
     user_agent: str | None = Field(description="The client's User-Agent.")
@@ -78,6 +81,14 @@ class Body(_Model):
     )
 
 
+class Sent(_Model):
+    """What the gateway got, where that is not what the client sent."""
+
+    changed: dict[str, Any] = Field(description="The members of the body that a rule has set.")
+    body_bytes: int = Field(description="Length of the body that was sent, in bytes.")
+    body_sha256: _Hex | None = Field(description="Its SHA-256; null if it is empty.")
+
+
 class _Record(_Model):
     v: Literal[1] = Field(description="Version of this schema.")
     seq: int = Field(ge=1, description="Number of the record in its trail, from 1, without gaps.")
@@ -95,6 +106,34 @@ class _Record(_Model):
     hash: _Hex = Field(description="SHA-256 of this line without its hash member.")
 
 
+class UploadedFile(_Model):
+    """A file in a multipart form."""
+
+    field: str = Field(description="Name of its field.")
+    filename: str = Field(description="Its name, as the client gave it.")
+    content_type: str | None = Field(description="Its Content-Type, if it has one.")
+    bytes: int = Field(description="Its length.")
+
+
+class SocketMessage(_Model):
+    """One message of a WebSocket."""
+
+    sender: Literal["client", "gateway"] = Field(description="Who sent it.")
+    at_ms: float = Field(description="When, from the request's head.")
+    text: str = Field(description="Its content.")
+    encoding: Literal["utf-8", "base64"] = Field(description="How `text` holds the bytes.")
+
+
+class SocketFacts(_Model):
+    """The messages of a WebSocket."""
+
+    count: int = Field(description="How many there were, both ways.")
+    bytes: int = Field(description="Their length together.")
+    messages: list[SocketMessage] = Field(
+        description="The first of them, as far as level and max_body_bytes allow."
+    )
+
+
 class RequestRecord(_Record, Body):
     """What the client asked for, written before a byte of it leaves."""
 
@@ -106,8 +145,10 @@ class RequestRecord(_Record, Body):
     model: str | None = Field(description="The model that the gateway is asked for.")
     stream: bool = Field(description="Whether the client asked for a stream.")
     decision: Decision = Field(description="What was decided.")
+    sent: Sent | None = Field(description="What was sent, where a rule has changed the body.")
     tags: list[str] = Field(description="The client's labels, from x-foxora-tag.")
     traceparent: str | None = Field(description="W3C Trace Context of the call, if it has one.")
+    files: list[UploadedFile] = Field(description="Files of a multipart form; empty for others.")
 
 
 class UsageFacts(_Model):
@@ -116,7 +157,7 @@ class UsageFacts(_Model):
     input_tokens: int | None = Field(description="Tokens of the prompt.")
     output_tokens: int | None = Field(description="Tokens of the answer.")
     total_tokens: int | None = Field(description="Both together.")
-    source: Literal["reported", "counted", "estimated"] = Field(description="Who counted them.")
+    source: UsageSource = Field(description="Who counted them.")
 
 
 class ErrorFacts(_Model):
@@ -125,6 +166,15 @@ class ErrorFacts(_Model):
     code: str = Field(description="Code of the error.")
     message: str | None = Field(description="Its message; null at level minimal.")
     param: str | None = Field(description="The field of the request that it is about.")
+
+
+class TryFacts(_Model):
+    """A try that failed, after which the call was sent again."""
+
+    status: int | None = Field(description="Status of the gateway; null if it gave no answer.")
+    code: str = Field(description="Code of the error.")
+    source: Source = Field(description="Who failed.")
+    after_ms: float = Field(description="From the request's head to the end of the try.")
 
 
 class ResponseRecord(_Record, Body):
@@ -142,13 +192,19 @@ class ResponseRecord(_Record, Body):
     response_id: str | None = Field(description="The answer's own id.")
     finish_reasons: list[str | None] = Field(description="Why each choice ended.")
     usage: UsageFacts | None = Field(description="Tokens; null where they are not known.")
-    cost_usd: float | None = Field(description="What it cost; null where it is not known.")
+    cost_usd: float | None = Field(
+        ge=0,
+        description="What it cost in US dollars; null where it is not known. Its decimal text is "
+        "the exact sum, up to 15 digits: read it as a decimal to add it up.",
+    )
     error: ErrorFacts | None = Field(description="The error, if it is one.")
+    tries: list[TryFacts] = Field(description="The tries before the last one; mostly none.")
     gateway_request_id: str | None = Field(description="The gateway's x-request-id.")
     message: dict[str, Any] | None = Field(
         description="A stream folded into one assistant message; null for other answers."
     )
     chunks: int | None = Field(description="Events of a stream; null for other answers.")
+    websocket: SocketFacts | None = Field(description="Messages of a WebSocket; null for others.")
 
 
 type Record = Annotated[RequestRecord | ResponseRecord, Field(discriminator="event")]
@@ -171,7 +227,7 @@ def body_fields(
     whole_size = len(data) if size is None else size
     digest = sha256 or (hashlib.sha256(data).hexdigest() if whole_size else None)
     kept = data[:limit]
-    text, encoding = _text_of(kept, is_cut=whole_size > len(kept))
+    text, encoding = text_of(kept, is_cut=whole_size > len(kept))
     return {
         "body": text if body is not None and whole_size else None,
         "body_encoding": encoding,
@@ -181,7 +237,8 @@ def body_fields(
     }
 
 
-def _text_of(data: bytes, *, is_cut: bool) -> tuple[str, str]:
+def text_of(data: bytes, *, is_cut: bool) -> tuple[str, str]:
+    """Bytes as a record holds them, and how; `is_cut` forgives a character that is cut in two."""
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError as error:
@@ -190,15 +247,18 @@ def _text_of(data: bytes, *, is_cut: bool) -> tuple[str, str]:
         return base64.b64encode(data).decode("ascii"), "base64"
 
 
-def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
+def request_fields(
+    exchange: Exchange, body: Mapping[str, Any], files: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """A request record without what the journal adds (v, seq, time, prev, hash)."""
     client, line, refusal = exchange.client, exchange.line, exchange.refusal
     return {
         "event": "request",
         "exchange": exchange.id,
-        "account": exchange.account.name if exchange.account else None,
+        "account": exchange.account_name,
         "level": exchange.level,
         "client": {
+            "name": client.name,
             "address": client.address,
             "key": client.key,
             "user_agent": client.user_agent,
@@ -213,11 +273,22 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
             "verdict": "refuse" if refusal else "forward",
             "reason": refusal.code if refusal else None,
             "estimated_tokens": exchange.estimated_tokens,
-            "waited_ms": 0.0,
+            "waited_ms": _milliseconds(exchange.waited_seconds),
         },
+        "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
         "tags": list(exchange.tags),
         "traceparent": exchange.traceparent,
+        "files": list(files),
         **body,
+    }
+
+
+def _sent_facts(exchange: Exchange) -> dict[str, Any]:
+    data = exchange.sent_body
+    return {
+        "changed": dict(exchange.changes),
+        "body_bytes": len(data),
+        "body_sha256": hashlib.sha256(data).hexdigest() if data else None,
     }
 
 
@@ -230,6 +301,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     source: Source,
     now: float,
     usage: Usage | None = None,
+    cost_usd: Decimal | None = None,
     error: ApiError | None = None,
     model: str | None = None,
     response_id: str | None = None,
@@ -237,13 +309,14 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     message: Mapping[str, Any] | None = None,
     chunks: int | None = None,
     gateway_request_id: str | None = None,
+    websocket: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A response record without what the journal adds; `now` is on the exchange's own clock."""
     first = exchange.first_byte_at
     return {
         "event": "response",
         "exchange": exchange.id,
-        "account": exchange.account.name if exchange.account else None,
+        "account": exchange.account_name,
         "level": exchange.level,
         "status": status,
         "outcome": outcome,
@@ -254,11 +327,21 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "response_id": response_id,
         "finish_reasons": list(finish_reasons),
         "usage": None if usage is None else _usage_facts(usage),
-        "cost_usd": None,
+        "cost_usd": None if cost_usd is None else json_number_of(cost_usd),
         "error": error and {"code": error.code, "message": error.message, "param": error.param},
+        "tries": [
+            {
+                "status": each.status,
+                "code": each.code,
+                "source": each.source,
+                "after_ms": _milliseconds(each.after_seconds),
+            }
+            for each in exchange.tries
+        ],
         "gateway_request_id": gateway_request_id,
         "message": message,
         "chunks": chunks,
+        "websocket": websocket,
         **body,
     }
 
@@ -284,9 +367,11 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "usage": None,
         "cost_usd": None,
         "error": None,
+        "tries": [],
         "gateway_request_id": None,
         "message": None,
         "chunks": None,
+        "websocket": None,
         **body_fields(None, 0),
     }
 
@@ -297,7 +382,8 @@ def least_of(fields: Mapping[str, Any]) -> dict[str, Any]:
     if least["event"] == "request":
         least["client"] = dict.fromkeys(least["client"])
         least["http"] = {**least["http"], "url": None}
-        least["gateway_url"] = None
+        least["gateway_url"] = least["sent"] = None
+        least["files"] = []
     else:
         least["message"] = None
         least["error"] = least["error"] and {**least["error"], "message": None, "param": None}
@@ -309,7 +395,7 @@ def _usage_facts(usage: Usage) -> dict[str, Any]:
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total_tokens,
-        "source": "reported",
+        "source": usage.source,
     }
 
 

@@ -3,7 +3,8 @@
 Whoever reads it imports from here; the modules below are its own affair.
 """
 
-from foxora_addon.config.accounts import Account, AccountLimits, Client, Plan
+from foxora_addon.config.accounts import Account, AccountLimits, CeilingFigures, Client, Plan
+from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.load import load
 from foxora_addon.config.models import (
     MOCK,
@@ -23,6 +24,7 @@ __all__ = [
     "Account",
     "AccountLimits",
     "Audit",
+    "CeilingFigures",
     "Client",
     "Config",
     "ConfigError",
@@ -32,6 +34,7 @@ __all__ = [
     "Listen",
     "Models",
     "Plan",
+    "PriceFigures",
     "load",
     "restart_needed",
 ]

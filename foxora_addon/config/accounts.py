@@ -5,7 +5,7 @@ by `foxora_addon.policy.accounts`.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Annotated, Literal, Self
 
@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from foxora_addon.config.amounts import Usd
 from foxora_addon.config.problems import Loc, Problem, described
 from foxora_addon.config.references import Sources, key_of
 from foxora_addon.config.section import Section
@@ -73,12 +74,29 @@ def _name_of(text: str) -> str:
     return text
 
 
-class Client(Section):
-    """What is known of a client: its key, which only a digest is kept of, or its address."""
+Ceiling = Annotated[int, Field(gt=0)] | None
 
+
+class CeilingFigures(Section):
+    """Ceilings in figures; None is no ceiling of this kind here."""
+
+    requests_per_minute: Ceiling = None
+    tokens_per_minute: Ceiling = None
+    concurrent_requests: Ceiling = None
+
+
+class Client(Section):
+    """What is known of a client: its key, which only a digest is kept of, or its address.
+
+    `name` is what records and messages call it. `limits` are further ceilings of this client alone,
+    below its account's.
+    """
+
+    name: Annotated[str, AfterValidator(_name_of)] | None = None
     key_sha256: Annotated[str, AfterValidator(_digest_of)] | None = None
     key: str | None = None
     address: Annotated[Network, BeforeValidator(_network_of)] | None = None
+    limits: CeilingFigures = CeilingFigures()
     audit_level: Level | None = None
 
     @field_validator("key", mode="before")
@@ -98,15 +116,15 @@ class Client(Section):
         return self.key_sha256 or self.key
 
 
-Ceiling = Annotated[int, Field(gt=0)] | None
+class AccountLimits(CeilingFigures):
+    """Ceilings in figures, each over the plan's own; None leaves the plan's.
 
+    `models` has further ceilings for single models, by the name that the gateway is asked for. The
+    cap is in US dollars for the month that the gateway names; 0 lets only free calls through.
+    """
 
-class AccountLimits(Section):
-    """Ceilings in figures, each over the plan's own; None leaves the plan's."""
-
-    requests_per_minute: Ceiling = None
-    tokens_per_minute: Ceiling = None
-    concurrent_requests: Ceiling = None
+    models: Mapping[str, CeilingFigures] = Field(default_factory=dict)
+    monthly_spend_cap_usd: Usd | None = None
 
 
 class Account(Section):
@@ -134,6 +152,11 @@ class Account(Section):
         """The SHA-256 of the account's own Foxora key in lower-case hex."""
         return key_digest(self.key.get_secret_value())
 
+    def named_clients(self) -> Iterator[tuple[str, Client]]:
+        """Each client with its name; one without has its place for a name, as in "clients[0]"."""
+        for place, client in enumerate(self.clients):
+            yield client.name or f"clients[{place}]", client
+
 
 def _sources(info: ValidationInfo) -> Sources:
     return info.context if isinstance(info.context, Sources) else Sources()
@@ -145,6 +168,7 @@ def checked_accounts(accounts: tuple[Account, ...]) -> tuple[Account, ...]:
     A single account that does not say otherwise is the default.
     """
     _names_differ(accounts)
+    _client_names_differ(accounts)
     _one_default(accounts)
     _nothing_is_claimed_twice(accounts)
     if len(accounts) == 1 and "default" not in accounts[0].model_fields_set:
@@ -159,6 +183,18 @@ def _names_differ(accounts: tuple[Account, ...]) -> None:
             raise Problem(
                 f"{described(name)} is the name of accounts[{names.index(name)}] already", i, "name"
             )
+
+
+def _client_names_differ(accounts: tuple[Account, ...]) -> None:
+    for i, account in enumerate(accounts):
+        names = [client.name for client in account.clients]
+        for j, name in enumerate(names):
+            if name is not None and name in names[:j]:
+                first = names.index(name)
+                raise Problem(
+                    f"{described(name)} is the name of clients[{first}] already",
+                    *(i, "clients", j, "name"),
+                )
 
 
 def _one_default(accounts: tuple[Account, ...]) -> None:

@@ -22,6 +22,7 @@ from pydantic import (
 from foxora_addon.api.endpoints import OPERATIONS, OTHER
 from foxora_addon.audit.looks import compiled
 from foxora_addon.config.accounts import Account, Level, checked_accounts
+from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
 from foxora_addon.config.references import Sources, path_of
 from foxora_addon.config.section import Section
@@ -95,8 +96,11 @@ class Gateway(Section):
     allow_plain_http: bool = False
     allow_insecure_tls: bool = False
     connect_timeout_seconds: Seconds = 10.0
+    tls_timeout_seconds: Seconds = 10.0
     response_timeout_seconds: Seconds = 600.0
     stream_idle_timeout_seconds: Seconds = 120.0
+    exchange_timeout_seconds: Seconds | None = 3600.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 0
 
     @property
     def is_mock(self) -> bool:
@@ -130,10 +134,14 @@ class Intercept(Section):
 
 
 class Listen(Section):
-    """By which names the proxy may be called, and from which web origins, as browsers send."""
+    """By which names the proxy may be called, and from which web origins, as browsers send.
+
+    `grace_seconds` is how long open calls may take to finish once the program is told to end.
+    """
 
     names: tuple[Annotated[str, AfterValidator(_own_name_of)], ...] = ()
     origins: tuple[Annotated[str, AfterValidator(parse_origin)], ...] = ()
+    grace_seconds: Annotated[float, Field(ge=0, le=3_600)] = 10.0
 
 
 class Models(Section):
@@ -144,10 +152,21 @@ class Models(Section):
 
 
 class Limits(Section):
-    """How ceilings are kept. `shadow` counts and records, and refuses nothing."""
+    """How ceilings are kept. `shadow` counts and records, and refuses nothing.
+
+    `guard_seconds` is how much closer together two calls may reach the gateway than they left.
+    `unknown_price` is for calls of models that neither the gateway nor `prices` has a price of.
+    """
 
     store: Literal["memory"] = "memory"
+    on_limit: Literal["refuse", "wait"] = "refuse"
+    max_wait_seconds: Seconds = 30.0
+    max_waiting: Annotated[int, Field(gt=0, le=100_000)] = 1_000
     shadow: bool = False
+    ask_usage: bool = True
+    refresh_seconds: Annotated[float, Field(ge=1, le=86_400)] = 300.0
+    guard_seconds: Annotated[float, Field(ge=0, le=30)] = 0.25
+    unknown_price: Literal["allow", "refuse"] = "allow"
 
 
 class Audit(Section):
@@ -209,6 +228,7 @@ class Settings(Section):
     intercept: Intercept = Intercept()
     listen: Listen = Listen()
     models: Models = Models()
+    prices: Mapping[str, PriceFigures] = Field(default_factory=dict)
     accounts: tuple[Account, ...]
     limits: Limits = Limits()
     audit: Audit = Audit()
@@ -236,7 +256,7 @@ class Config(Settings):
         return next((account for account in self.accounts if account.default), None)
 
 
-_FIXED: Final = (("audit", "path"), ("limits", "store"))
+_FIXED: Final = (("audit", "path"), ("limits", "store"), ("limits", "guard_seconds"))
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:

@@ -22,6 +22,8 @@ _SECRET_LIKE: Final = re.compile(
     r"(?i)sk[-_]|eyJ|@|(?=[a-z+=_]*[0-9])[a-z0-9+=_]{16,}|[a-z0-9+=_-]{32,}"
 )
 
+_OURS: Final = frozenset({"input_per_1k_usd", "output_per_1k_usd"})  # keys that look like secrets
+
 
 class ConfigError(Exception):
     """The configuration can't be used. `str` is one line for the operator, without any secret."""
@@ -98,7 +100,7 @@ def path_text(loc: Loc) -> str:
 def _step(step: int | str) -> str:
     if isinstance(step, int):
         return f"[{step}]"
-    is_plain = re.fullmatch(r"[\w.:/+-]+", step) and may_be_shown(step)
+    is_plain = re.fullmatch(r"[\w.:/+-]+", step) and (step in _OURS or may_be_shown(step))
     return f".{step}" if is_plain else f"[{described(step)}]"
 
 
@@ -130,8 +132,8 @@ def unknown_key(name: str, known: Sequence[str]) -> str:
 
 def _keys_at(model: type[BaseModel], loc: Loc) -> list[str]:
     for name in loc:
-        if isinstance(name, str):
-            model = _model_in(model.model_fields[name].annotation) or model
+        field = model.model_fields.get(str(name))  # none: the place in a list, or a model's name
+        model = (field and _model_in(field.annotation)) or model
     return list(model.model_fields)
 
 
@@ -156,6 +158,8 @@ _MUST_BE: Final = {
 _MISSING: Final = {
     "key": "is missing; write key: {env: NAME} or key: {file: PATH}",
     "name": "is missing; give the account one, as in name: acme",
+    "input_per_1k_usd": "is missing; write what 1,000 tokens of input cost, in US dollars",
+    "output_per_1k_usd": "is missing; write what 1,000 tokens of output cost, 0 if it has none",
 }
 
 

@@ -12,16 +12,21 @@ from typing import Self
 from pydantic import SecretStr
 
 from foxora_addon.api.errors import ApiError, invalid_key, missing_key
-from foxora_addon.config import Account, Config, Intercept
+from foxora_addon.config import Account, Client, Config, Intercept
 from foxora_addon.config.accounts import Network, unmapped
 from foxora_addon.policy.keys import is_foxora_key, key_digest
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The account pays, and its key is the one to send."""
+    """The account pays, and its key is the one to send.
+
+    `client` is the entry that claimed the call and `client_name` its name; None where none did.
+    """
 
     account: Account
+    client: Client | None = None
+    client_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +50,23 @@ class AccountBook:
     accounts: tuple[Account, ...]
     default: Account | None
     rules: Intercept
-    by_digest: Mapping[str, Account] = field(repr=False)
-    ranges: tuple[tuple[Network, Account], ...] = field(repr=False)
+    by_digest: Mapping[str, Chosen] = field(repr=False)
+    ranges: tuple[tuple[Network, Chosen], ...] = field(repr=False)
 
     @classmethod
     def of(cls, config: Config) -> Self:
         """Index the accounts of a configuration, of which no two claim the same."""
-        clients = [(client, account) for account in config.accounts for client in account.clients]
-        by_digest = {c.key_digest: account for c, account in clients if c.key_digest is not None}
-        by_digest |= {account.key_digest: account for account in config.accounts}
-        ranges = [(c.address, account) for c, account in clients if c.address is not None]
+        clients = [
+            (client, Chosen(account, client, name))
+            for account in config.accounts
+            for name, client in account.named_clients()
+        ]
+        by_digest = {c.key_digest: chosen for c, chosen in clients if c.key_digest is not None}
+        own = {account.key_digest: Chosen(account) for account in config.accounts}
+        ranges = [(c.address, chosen) for c, chosen in clients if c.address is not None]
         ranges.sort(key=lambda entry: entry[0].prefixlen, reverse=True)
         rules, default = config.intercept, config.default_account
-        return cls(config.accounts, default, rules, by_digest, tuple(ranges))
+        return cls(config.accounts, default, rules, own | by_digest, tuple(ranges))
 
     def resolve(self, key: str | None, address: str | None) -> Resolved:
         """Return who pays for a call.
@@ -67,20 +76,20 @@ class AccountBook:
         most specific range; what nobody claims follows `intercept.unclaimed_keys` and
         `intercept.missing_key`. An address that an account claims needs no key, since any would do.
         """
-        account = self.by_digest.get(key_digest(key)) if key else None
-        account = account or self._account_of_address(address)
-        if account is not None:
-            return Chosen(account)
+        chosen = self.by_digest.get(key_digest(key)) if key else None
+        chosen = chosen or self._claim_by_address(address)
+        if chosen is not None:
+            return chosen
         return self._unclaimed(key) if key else self._without_key()
 
-    def _account_of_address(self, address: str | None) -> Account | None:
+    def _claim_by_address(self, address: str | None) -> Chosen | None:
         if not self.ranges or not address:
             return None
         try:
             client = unmapped(ip_address(address))
         except ValueError:
             return None
-        return next((account for network, account in self.ranges if client in network), None)
+        return next((chosen for network, chosen in self.ranges if client in network), None)
 
     def _unclaimed(self, key: str) -> Resolved:
         if self.rules.unclaimed_keys == "default" and self.default is not None:

@@ -1,75 +1,234 @@
-"""Keeps every account within its ceilings: one limiter each, and the words of a refusal.
+"""Keeps every scope of every account within its ceilings, a call's scopes together or not at all.
 
-It refuses to know which account pays for a call, and where its ceilings come from.
+It refuses to know which scopes a call has, where their ceilings come from, and who waits.
+
+What is remembered is bounded by what was used: a scope in which nothing counts any more is
+forgotten, and one that comes back later begins as if it had never been away. So unknown keys
+cannot fill memory; that two of them are one account is remembered for longer (see `unify`).
 """
 
-from typing import Final
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from math import inf
+from typing import Any, Final
 
-from foxora_addon.api.errors import ApiError, rate_limit_exceeded
-from foxora_addon.policy.limit_refusal import Denied, LimitName
-from foxora_addon.policy.limits import AccountLimiter, Reservation
-from foxora_addon.policy.plans import Ceilings
+from foxora_addon.api.ratelimit_headers import Allowance, Balance, tighter
+from foxora_addon.policy.limit_refusal import Denied
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
+from foxora_addon.policy.plans import UNLIMITED
+from foxora_addon.policy.scopes import Refusal, Scope
+
+# How much of all scopes each `forget_idle` looks at. Called once a second, it drops what is idle
+# half a minute later at most, for some 3 ms a second with 10^5 scopes.
+_SWEEPS: Final = 30
+_FEWEST_SWEPT: Final = 64
+
+# So many names are known to mean another account's; beyond them, those that are idle go.
+_MOST_TWINS: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What one exchange holds of each of its scopes, until it is settled or released."""
+
+    parts: tuple[tuple[str, Reservation], ...]
 
 
 class Allowances:
-    """The limiters of all accounts, by name. Times are seconds of one monotonic clock."""
+    """The limiters of all scopes, by name.
 
-    def __init__(self) -> None:
+    Times are seconds of one monotonic clock; one that goes back is taken for the latest seen.
+    Where two names of one call mean the same limiter, it is asked and charged once.
+    """
+
+    def __init__(self, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
+        self._guard_seconds = guard_seconds
+        self._now = -inf
         self._limiters: dict[str, AccountLimiter] = {}
+        self._to_sweep: deque[str] = deque()  # each name of `_limiters`
+        self._sweep_size = self._sweep_left = 0  # at a time, and until all have been looked at
+        self._twins: OrderedDict[str, str] = OrderedDict()  # a name, and the one it means
 
-    def reserve(
-        self, account: str, ceilings: Ceilings, tokens: int, now: float, *, is_shadow: bool
-    ) -> Reservation | ApiError:
-        """Take a request and so many tokens of an account, or say why there is no room.
+    def __len__(self) -> int:
+        return len(self._limiters)
 
-        In shadow mode all is counted and nothing refused.
-        """
-        limiter = self._limiters.setdefault(account, AccountLimiter(ceilings))
-        limiter.change_ceilings(ceilings, now)
-        denied = limiter.refusal(tokens, now)
-        if denied is not None and not is_shadow:
-            return _refusal_of(denied, account)
-        return limiter.admit(tokens, now)
+    def reserve(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held | Refusal:
+        """Take a request and so many tokens of all scopes in one step, or nothing of any."""
+        self.enforce(scopes, now)
+        refusal = self.refusal(scopes, tokens, now)
+        return self.take(scopes, tokens, now) if refusal is None else refusal
 
-    def mark_sent(self, account: str, reservation: Reservation, now: float) -> None:
+    def refusal(self, scopes: Sequence[Scope], tokens: int, now: float) -> Refusal | None:
+        """Say why `reserve` would refuse, and take nothing; None: it would not."""
+        now = self.latest(now)
+        longest: Refusal | None = None
+        awaits_end = False
+        for scope in scopes:
+            denied = self.limiter(scope).refusal(tokens, now)
+            if denied is None:
+                continue
+            awaits_end = awaits_end or denied.awaits_end
+            if longest is None or _opens_at(denied) > _opens_at(longest.denied):
+                longest = Refusal(scope, denied)
+        if longest is None or longest.denied.awaits_end is awaits_end:
+            return longest
+        return Refusal(longest.scope, replace(longest.denied, awaits_end=True))
+
+    def admit(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
+        """Take as `reserve` does, whether or not it fits (shadow mode, calls of our own)."""
+        self.enforce(scopes, now)
+        return self.take(scopes, tokens, now)
+
+    def enforce(self, scopes: Sequence[Scope], now: float) -> None:
+        """Put the ceilings of these scopes in force; what is counted stays counted."""
+        now = self.latest(now)
+        for scope in scopes:
+            limiter = self.limiter(scope)
+            if limiter.ceilings is not scope.ceilings and limiter.ceilings != scope.ceilings:
+                limiter.change_ceilings(scope.ceilings, now)
+
+    def take(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
+        """Take as `admit` does, and leave the ceilings as they are."""
+        now = self.latest(now)
+        taken: dict[AccountLimiter, tuple[str, Reservation]] = {}
+        for scope in scopes:
+            limiter = self.limiter(scope)
+            if limiter not in taken:
+                taken[limiter] = (scope.name, limiter.admit(tokens, now))
+        return Held(tuple(taken.values()))
+
+    def limiters(self, scopes: Sequence[Scope]) -> tuple[AccountLimiter, ...]:
+        """Return what counts for these scopes, each once."""
+        return tuple(dict.fromkeys(self.limiter(scope) for scope in scopes))
+
+    def mark_sent(self, held: Held, now: float) -> None:
         """The call is sent at this moment, which is the one that it belongs to."""
-        self._limiters[account].mark_sent(reservation, now)
+        now = self.latest(now)
+        for name, reservation in held.parts:
+            if (limiter := self._find(name)) is not None:
+                limiter.mark_sent(reservation, now)
 
-    def settle(self, account: str, reservation: Reservation, tokens: int, now: float) -> None:
-        """The exchange is over and used so many tokens."""
-        self._limiters[account].settle(reservation, tokens, now)
+    def settle(self, held: Held, tokens: int, now: float) -> None:
+        """The exchange is over and used so many tokens; a second time changes nothing."""
+        now = self.latest(now)
+        for name, reservation in held.parts:
+            if (limiter := self._find(name)) is not None:
+                limiter.settle(reservation, tokens, now)
 
-    def release(self, account: str, reservation: Reservation, now: float) -> None:
-        """The call never reached the gateway: all is given back."""
-        self._limiters[account].release(reservation, now)
+    def release(self, held: Held, now: float) -> None:
+        """The call never reached the gateway: all is given back. A second time changes nothing."""
+        now = self.latest(now)
+        for name, reservation in held.parts:
+            if (limiter := self._find(name)) is not None:
+                limiter.release(reservation, now)
 
     def obey(self, account: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
-        self._limiters[account].hold_until(now + retry_after_seconds, now)
+        now = self.latest(now)
+        limiter = self.limiter(Scope(account, "", UNLIMITED))
+        limiter.hold_until(now + retry_after_seconds, now)
+
+    def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
+        """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
+        now = self.latest(now)
+        return reduce(tighter, (self.limiter(scope).balance(now) for scope in scopes))
+
+    def unify(self, kept: str, other: str, now: float) -> None:
+        """Two names turned out to be one account: all that counts under either counts for both.
+
+        From now on the other name means the kept one, whose ceilings stay in force till a call
+        brings others. A second time changes nothing. Names below the account (a model's) are
+        unified one by one, by the same call.
+        """
+        now = self.latest(now)
+        kept, other = self.name_of(kept), self.name_of(other)
+        if kept == other:
+            return
+        lost = self._limiters.pop(other, None)
+        if lost is not None:
+            self.limiter(Scope(kept, "", lost.ceilings)).absorb(lost, now)
+        self._twins[other] = kept
+        self._forget_a_twin(now)
+
+    def name_of(self, name: str) -> str:
+        """Return the name under which it is counted."""
+        while name in self._twins:
+            name = self._twins[name]
+        return name
+
+    def limiter(self, scope: Scope) -> AccountLimiter:
+        """Return what counts for a scope; a new one has the scope's ceilings."""
+        limiter = self._find(scope.name)
+        if limiter is None:
+            name = self.name_of(scope.name)
+            limiter = AccountLimiter(scope.ceilings, guard_seconds=self._guard_seconds)
+            self._limiters[name] = limiter
+            self._to_sweep.append(name)
+        return limiter
+
+    def forget_idle(self, now: float) -> None:
+        """Drop some of what counts nothing any more; to be called about once a second."""
+        now = self.latest(now)
+        names = self._to_sweep
+        if self._sweep_left <= 0:
+            self._sweep_left = len(names)
+            self._sweep_size = len(names) // _SWEEPS + _FEWEST_SWEPT
+        self._sweep_left -= self._sweep_size
+        for _ in range(min(len(names), self._sweep_size)):
+            name = names.popleft()
+            limiter = self._limiters.get(name)
+            if limiter is None:
+                continue  # it has become part of another
+            if limiter.is_idle(now):
+                del self._limiters[name]
+            else:
+                names.append(name)
+
+    def _find(self, name: str) -> AccountLimiter | None:
+        """Return the limiter of a name; None: nothing is counted under it.
+
+        That is so for the reservation of an exchange that has ended, and never of an open one.
+        """
+        limiter = self._limiters.get(name)
+        return limiter if limiter is not None else self._limiters.get(self.name_of(name))
+
+    def latest(self, now: float) -> float:
+        """Return the moment that is taken for now: the latest that anybody has told."""
+        self._now = max(self._now, now)
+        return self._now
+
+    def _forget_a_twin(self, now: float) -> None:
+        """Keep the number of twins bounded; two looked at for each one that comes is enough."""
+        for _ in range(2):
+            if len(self._twins) <= _MOST_TWINS:
+                return
+            name, kept = self._twins.popitem(last=False)
+            limiter = self._find(kept)
+            if limiter is not None and not limiter.is_idle(now):
+                self._twins[name] = kept
+
+    def standing(self, scope: Scope, now: float) -> dict[str, Any]:
+        """How a scope stands with its ceilings: JSON values, for whoever shows them."""
+        limiter, ceilings = self.limiter(scope), scope.ceilings
+        used = limiter.used(self.latest(now))
+        balance = limiter.balance(self.latest(now))
+        return {
+            "requests": _counted(used.requests, ceilings.requests_per_minute, balance.requests),
+            "tokens": _counted(used.tokens, ceilings.tokens_per_minute, balance.tokens),
+            "concurrent": {"used": used.open_exchanges, "ceiling": ceilings.concurrent_requests},
+        }
 
 
-def estimated_tokens(body: bytes, ceiling: int | None) -> int:
-    """A charge before the figure is known: four bytes a token, and never more than can fit."""
-    estimate = -(-len(body) // 4)
-    return estimate if ceiling is None else min(estimate, ceiling)
+def _counted(used: int, ceiling: int | None, allowance: Allowance | None) -> dict[str, Any]:
+    return {
+        "used": used,
+        "ceiling": ceiling,
+        "remaining": None if ceiling is None else ceiling - used,
+        "resets_in_seconds": allowance.reset_seconds if allowance else None,
+    }
 
 
-_LIMITS: Final[dict[LimitName, str]] = {
-    "requests": "limit of requests per minute",
-    "tokens": "limit of tokens per minute",
-    "concurrent": "limit of concurrent requests",
-    "gateway": "limit, as the gateway said",
-}
-
-
-def _refusal_of(denied: Denied, account: str) -> ApiError:
-    """Word a refusal, with OpenAI's own "Please try again in", which some clients read."""
-    wait = denied.wait_seconds
-    figures = (
-        ""
-        if denied.ceiling is None
-        else f": limit {denied.ceiling}, used {denied.used}, requested {denied.requested}"
-    )
-    advice = "It can never fit." if wait is None else f"Please try again in {wait:.3f}s."
-    limit = _LIMITS[denied.limit]
-    return rate_limit_exceeded(f"Account '{account}' is at its {limit}{figures}. {advice}", wait)
+def _opens_at(denied: Denied) -> float:
+    return inf if denied.opens_at is None else denied.opens_at

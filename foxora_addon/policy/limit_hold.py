@@ -42,14 +42,27 @@ class Hold:
             self._opens_at = until
             self._passed = 0
 
-    def opens_at(self) -> float:
-        """Return the moment from which one more call may pass; long ago if nothing is held."""
-        return self._opens_at + _STEP_SECONDS * ((self._passed + 1).bit_length() - 1)
+    def opens_at(self, calls: int = 1) -> float:
+        """Return the moment from which so many more may pass; long ago if nothing is held."""
+        return self._opens_at + _STEP_SECONDS * ((self._passed + calls).bit_length() - 1)
+
+    @property
+    def told(self) -> tuple[float, int]:
+        """The latest moment that was named, and how many calls have passed since it."""
+        return self._opens_at, self._passed
+
+    def is_over(self, now: float) -> bool:
+        """Say whether it is closed no longer and has opened all the way."""
+        return now >= self._opens_at + _STEP_SECONDS * _STEPS
 
     def passes(self, now: float) -> None:
         """One call passes now. One that is let through a closed hold is no part of its opening."""
-        if now >= self._opens_at + _STEP_SECONDS * _STEPS:
+        if self.is_over(now):
             self._opens_at = -math.inf
             self._passed = 0
         elif now >= self._opens_at:
             self._passed += 1
+
+    def absorb(self, other: "Hold") -> None:
+        """Be as closed as both: the later moment counts, with what has passed since it."""
+        self._opens_at, self._passed = max(self.told, other.told)

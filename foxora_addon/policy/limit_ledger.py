@@ -5,6 +5,8 @@ It refuses to know what the weights are, how long they count and which ceiling t
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from itertools import accumulate
 from typing import Final
 
 # A ledger of so many entries is kept to the moment. Beyond them, weights that come closer together
@@ -81,6 +83,21 @@ class Ledger:
     def frees_at(self, weight: int) -> float:
         """Return the first moment by which at least so much more has expired; 1 to `expiring`."""
         return self._untils[bisect_left(self._totals, self._expired + weight, self._first)]
+
+    def absorb(self, other: "Ledger") -> None:
+        """Count all that another counts, each weight until its own moment."""
+        entries = sorted([*self.entries(), *other.entries()])
+        self.held += other.held
+        self._forget(len(self._untils))
+        self._untils.extend(until for until, _ in entries)
+        self._totals.extend(accumulate(weight for _, weight in entries))
+
+    def entries(self) -> Iterator[tuple[float, int]]:
+        """Yield what expires by itself: each moment, in order, and the weight that it frees."""
+        total = self._expired
+        for index in range(self._first, len(self._untils)):
+            yield self._untils[index], self._totals[index] - total
+            total = self._totals[index]
 
     def _joins_last(self, until: float) -> bool:
         count = len(self)

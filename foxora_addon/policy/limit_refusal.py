@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from foxora_addon.policy.limit_ledger import Ledger
 
-LimitName = Literal["requests", "tokens", "concurrent", "gateway", "waiting"]
+LimitName = Literal["requests", "tokens", "concurrent", "gateway", "waiting", "turn"]
 
 # What a call is told that finds all its account's exchanges taken: when one ends is unknown.
 _CONCURRENT_RETRY_SECONDS: Final = 1.0
@@ -66,17 +66,17 @@ def denied_by(barriers: Sequence[Barrier], now: float) -> Denied:
     )
 
 
-def hold_barrier(opens_at: float, now: float) -> Barrier | None:
-    """Say whether the gateway's own 429 keeps a call out; None: it does not."""
-    return Barrier("gateway", None, None, 1, opens_at) if opens_at > now else None
+def hold_barrier(opens_at: float, calls: int, now: float) -> Barrier | None:
+    """Say whether the gateway's own 429 keeps so many calls out; None: it does not."""
+    return Barrier("gateway", None, None, calls, opens_at) if opens_at > now else None
 
 
-def concurrent_barrier(ceiling: int | None, used: int, now: float) -> Barrier | None:
-    """Say whether as many exchanges are open as may be; None: there is room."""
-    if ceiling is None or used < ceiling:
+def concurrent_barrier(ceiling: int | None, used: int, calls: int, now: float) -> Barrier | None:
+    """Say whether too many exchanges are open for so many more; None: there is room."""
+    if ceiling is None or used + calls <= ceiling:
         return None
-    opens_at = now + _CONCURRENT_RETRY_SECONDS if ceiling > 0 else math.inf
-    return Barrier("concurrent", ceiling, used, 1, opens_at, awaits_end=True)
+    opens_at = now + _CONCURRENT_RETRY_SECONDS if calls <= ceiling else math.inf
+    return Barrier("concurrent", ceiling, used, calls, opens_at, awaits_end=True)
 
 
 def minute_barrier(
@@ -98,6 +98,19 @@ def minute_barrier(
     if excess > ledger.expiring:
         return Barrier(limit, ceiling, ledger.used, requested, all_expired_at, awaits_end=True)
     return Barrier(limit, ceiling, ledger.used, requested, ledger.frees_at(excess))
+
+
+def soonest_of(ceiling: int | None, ledger: Ledger, requested: int) -> float:
+    """Return the moment at which a weight fits if all that is held were let go now.
+
+    Long ago if it would fit at once; infinite if it can never fit.
+    """
+    if ceiling is None or not requested:
+        return -math.inf
+    if requested > ceiling:
+        return math.inf
+    excess = ledger.expiring + requested - ceiling
+    return ledger.frees_at(excess) if excess > 0 else -math.inf
 
 
 def _wait_until(moment: float, now: float) -> float:

@@ -40,6 +40,7 @@ from foxora_addon.policy.limit_refusal import (
     denied_by,
     hold_barrier,
     minute_barrier,
+    soonest_of,
 )
 from foxora_addon.policy.plans import Ceilings
 
@@ -55,7 +56,7 @@ _MOST_TOKENS: Final = 10**12
 class Reservation:
     """What one exchange holds of its account, from `reserve` to `settle` or `release`.
 
-    Only the limiter that gave it changes it.
+    Only the limiter that gave it changes it, or the one that has absorbed that.
     """
 
     __slots__ = ("is_open", "sent_until", "tokens")
@@ -73,6 +74,15 @@ class Admitted:
     reservation: Reservation
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What counts of an account at a moment. `open_exchanges` are those not over yet."""
+
+    requests: int
+    tokens: int
+    open_exchanges: int
+
+
 class AccountLimiter:
     """The limits of one account.
 
@@ -84,9 +94,19 @@ class AccountLimiter:
     had never been away.
     """
 
-    __slots__ = ("_ceilings", "_hold", "_now", "_open", "_requests", "_span", "_tokens")
+    __slots__ = (
+        "_ceilings",
+        "_hold",
+        "_now",
+        "_open",
+        "_requests",
+        "_span",
+        "_tokens",
+        "waiting",
+    )
 
     def __init__(self, ceilings: Ceilings, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
+        self.waiting = 0  # calls that wait for their turn, which the line keeps
         self._ceilings = ceilings
         self._span = WINDOW_SECONDS + guard_seconds
         self._now = -math.inf
@@ -95,15 +115,28 @@ class AccountLimiter:
         self._requests = Ledger()  # held: not sent yet
         self._tokens = Ledger()  # held: reserved by open exchanges
 
+    @property
+    def ceilings(self) -> Ceilings:
+        """The ceilings in force."""
+        return self._ceilings
+
+    @property
+    def span(self) -> float:
+        """For how many seconds a weight counts: a minute and the guard."""
+        return self._span
+
     def reserve(self, tokens: int, now: float) -> Admitted | Denied:
         """Take one request and so many tokens together, or nothing at all."""
         denied = self.refusal(tokens, now)
         return Admitted(self.admit(tokens, now)) if denied is None else denied
 
-    def refusal(self, tokens: int, now: float) -> Denied | None:
-        """Say why `reserve` would deny, and take nothing; None: it would admit."""
+    def refusal(self, tokens: int, now: float, calls: int = 1) -> Denied | None:
+        """Say why `reserve` would deny, and take nothing; None: it would admit.
+
+        `calls` asks for so many at once, with so many tokens together.
+        """
         now = self._advance(now)
-        barriers = [barrier for barrier in self._barriers(_bounded(tokens), now) if barrier]
+        barriers = [barrier for barrier in self._barriers(_bounded(tokens), calls, now) if barrier]
         return denied_by(barriers, now) if barriers else None
 
     def admit(self, tokens: int, now: float) -> Reservation:
@@ -158,21 +191,68 @@ class AccountLimiter:
         self._advance(now)
         self._ceilings = ceilings
 
-    def next_admission(self, tokens: int, now: float) -> float | None:
+    def next_admission(self, tokens: int, now: float, calls: int = 1) -> float | None:
         """Return the first moment at which `reserve` admits so many, if nothing else changes.
 
         None: there is none, for they can never fit, or only the end of an open exchange can help.
         """
-        denied = self.refusal(tokens, now)
+        denied = self.refusal(tokens, now, calls)
         if denied is None:
             return self._now
         return None if denied.awaits_end else denied.opens_at
+
+    def soonest_admission(self, tokens: int, now: float) -> float:
+        """Return a moment before which `reserve` admits so many in no case but higher ceilings.
+
+        It is what would be if every open exchange ended now and had used nothing; infinite: never.
+        Only a call that was sent and yet never reached the gateway could still be given back.
+        """
+        now = self._advance(now)
+        ceilings = self._ceilings
+        if ceilings.concurrent_requests == 0:
+            return math.inf
+        return max(
+            now,
+            self._hold.opens_at(),
+            soonest_of(ceilings.requests_per_minute, self._requests, 1),
+            soonest_of(ceilings.tokens_per_minute, self._tokens, _bounded(tokens)),
+        )
+
+    def is_idle(self, now: float) -> bool:
+        """Say whether nothing counts, is open, waits or is held: a new one would be the same."""
+        now = self._advance(now)
+        counts = self._open or self.waiting or self._requests.used or self._tokens.used
+        return not counts and self._hold.is_over(now)
+
+    def absorb(self, other: "AccountLimiter", now: float) -> None:
+        """Count all that another counts: both turned out to be one account.
+
+        From now on this one settles the other's reservations too, and the other must be left alone.
+        The ceilings stay this one's; the later of two holds counts. Both have the same clock.
+        """
+        self._advance(now)
+        requests, tokens, hold, is_open = other.counted(self._now)
+        self._requests.absorb(requests)
+        self._tokens.absorb(tokens)
+        self._hold.absorb(hold)
+        self._open += is_open
+        self.waiting += other.waiting
+
+    def counted(self, now: float) -> tuple[Ledger, Ledger, Hold, int]:
+        """Return what counts now, for another to absorb: to be read, and not changed."""
+        self._advance(now)
+        return self._requests, self._tokens, self._hold, self._open
 
     def tokens_left(self, now: float) -> float:
         """Return how much the tokens ceiling leaves now: infinite, or negative in debt."""
         self._advance(now)
         ceiling = self._ceilings.tokens_per_minute
         return math.inf if ceiling is None else ceiling - self._tokens.used
+
+    def used(self, now: float) -> Used:
+        """Say what counts now, whether or not there is a ceiling for it."""
+        self._advance(now)
+        return Used(self._requests.used, self._tokens.used, self._open)
 
     def balance(self, now: float) -> Balance:
         """Say what is left of the ceilings, and in how long all of it is if no more is sent."""
@@ -183,18 +263,19 @@ class AccountLimiter:
         )
 
     def _advance(self, now: float) -> float:
-        self._now = max(self._now, now)
-        self._requests.expire(self._now)
-        self._tokens.expire(self._now)
+        if now > self._now:
+            self._now = now
+            self._requests.expire(now)
+            self._tokens.expire(now)
         return self._now
 
-    def _barriers(self, tokens: int, now: float) -> tuple[Barrier | None, ...]:
+    def _barriers(self, tokens: int, calls: int, now: float) -> tuple[Barrier | None, ...]:
         ceilings = self._ceilings
         end = now + self._span
         return (
-            hold_barrier(self._hold.opens_at(), now),
-            concurrent_barrier(ceilings.concurrent_requests, self._open, now),
-            minute_barrier("requests", ceilings.requests_per_minute, self._requests, 1, end),
+            hold_barrier(self._hold.opens_at(calls), calls, now),
+            concurrent_barrier(ceilings.concurrent_requests, self._open, calls, now),
+            minute_barrier("requests", ceilings.requests_per_minute, self._requests, calls, end),
             minute_barrier("tokens", ceilings.tokens_per_minute, self._tokens, tokens, end),
         )
 

@@ -19,6 +19,14 @@ class Ceilings:
     tokens_per_minute: int | None = None
     concurrent_requests: int | None = None
 
+    def over(self, others: "Ceilings") -> "Ceilings":
+        """These figures, and where one is unknown the other's."""
+        return Ceilings(
+            _first(self.requests_per_minute, others.requests_per_minute),
+            _first(self.tokens_per_minute, others.tokens_per_minute),
+            _first(self.concurrent_requests, others.concurrent_requests),
+        )
+
 
 UNLIMITED = Ceilings()
 

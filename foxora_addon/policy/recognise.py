@@ -133,8 +133,8 @@ def _recognise_at_proxy(head: Head, territory: Territory) -> Recognised | ApiErr
     below = _below(path, territory.prefixes)
     shaped = below is not None and below.path != "/"
     if not shaped and _first_segment(path) not in API_ROOTS:
-        return _foreign_page(head, territory) or _no_such_path(path)
-    return _foreign_page(head, territory) or _call(head, below or _Below(path))
+        return foreign_page(head, territory) or _no_such_path(path)
+    return foreign_page(head, territory) or _call(head, below or _Below(path))
 
 
 def _recognise_at_place(
@@ -146,10 +146,10 @@ def _recognise_at_place(
         shaped = _first_segment(path) in API_ROOTS
         if place.outside == "foreign" or (place.outside == "if shaped" and not shaped):
             return None
-    return _foreign_page(head, territory) or _call(head, below or _Below(path))
+    return foreign_page(head, territory) or _call(head, below or _Below(path))
 
 
-def _foreign_page(head: Head, territory: Territory) -> ApiError | None:
+def foreign_page(head: Head, territory: Territory) -> ApiError | None:
     """Refuse what a page of another web origin sends: it would spend the account's key.
 
     Browsers send `Origin` with every POST and every preflight (Fetch standard, 3.2), and

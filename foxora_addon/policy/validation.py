@@ -27,14 +27,15 @@ class CallBody:
     """What a body says.
 
     `model` is the one that the gateway is asked for, None where the body names none. `sent` is what
-    goes to the gateway: the app's own bytes unless a rule changed them. `json` is None where the
-    body was not read as a JSON object.
+    goes to the gateway: the app's own bytes unless a rule set the members in `changes`. `json` is
+    None where the body was not read as a JSON object.
     """
 
     model: str | None
     stream: bool
     sent: bytes
     json: Mapping[str, Any] | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_call(call: Recognised, body: bytes, rules: ModelRules) -> CallBody | ApiError:
@@ -54,10 +55,10 @@ def read_call(call: Recognised, body: bytes, rules: ModelRules) -> CallBody | Ap
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
     if call.operation.name == "chat" and (refusal := _missing(parsed, asked)):
         return refusal
-    sent = body
+    sent, changes = body, {}
     if model is not None and parsed.get("model") != model:
-        sent = replace_member(body, "model", model)
-    return CallBody(model, parsed.get("stream") is True, sent, parsed)
+        sent, changes = replace_member(body, "model", model), {"model": model}
+    return CallBody(model, parsed.get("stream") is True, sent, parsed, changes)
 
 
 def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:

@@ -12,19 +12,28 @@ import signal
 import time
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from mitmproxy import ctx, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from foxora_addon import __version__
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
-from foxora_addon.proxy import hold, listening
+from foxora_addon.gateway.client import Trust
+from foxora_addon.proxy import draining, hold, host_pages, listening
+from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flows import is_local
+from foxora_addon.proxy.hold_check import flaw_of_hold
+from foxora_addon.proxy.lines import Lines
+from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.trail import JournalTrail, keeping_of
 from foxora_addon.rules import rules_of
+from foxora_addon.tally import Tally
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +43,7 @@ OPTIONS: Final = {
     "foxora_audit": "Path of the trail, the JSONL file with every exchange.",
     "foxora_store": "Where the limits are kept: memory.",
 }
+_CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
 _WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
 
@@ -47,6 +57,12 @@ class Foxora:
 
     def __init__(self) -> None:
         self.desk = FlowDesk()
+        self._tally = Tally()
+        self._lines = Lines()
+        self.desk.ended += [lambda ending, _: self._tally.take(ending), self._lines.ended]
+        self.desk.local_routes = LocalRoutes(
+            {"status": self.status, "limits": self.limits, "totals": self.totals}
+        )
         self._config: Config | None = None
         self._trail: JournalTrail | None = None
         self._mock: object | None = None
@@ -54,6 +70,7 @@ class Foxora:
         self._watch: asyncio.Task[None] | None = None
         self._stamp: tuple[int, int] | None = None
         self._is_running = False
+        self._is_unfit = False
         atexit.register(self._exit)
 
     # Life.
@@ -64,7 +81,11 @@ class Foxora:
             loader.add_option(option, str, "", text)
         if not ctx.options.has_changed("connection_strategy"):
             ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
-        if why := hold.install(self.desk):
+        why = hold.install(self.desk) or flaw_of_hold(ctx.options)
+        host_pages.replace(all_of_them=why is not None)
+        if why:
+            self._is_unfit = True
+            self.desk.close("this release of mitmproxy can't be used with it")
             _log.error("foxora: this mitmproxy can't be used, nothing is forwarded: %s", why)
 
     def configure(self, updated: set[str]) -> None:
@@ -84,8 +105,10 @@ class Foxora:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
         listening.bind_to_loopback(ctx.options)
+        self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
-        self.desk.open()
+        if not self._is_unfit:
+            self.desk.open()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
         self._heed_hangups()
         _log.info("foxora: %s", self._banner())
@@ -100,7 +123,13 @@ class Foxora:
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        return None
+        return self._drained() if draining.is_ending() else None
+
+    async def _drained(self) -> None:
+        """Let the open calls finish, and end those that do not."""
+        grace = self._config.listen.grace_seconds if self._config else 0.0
+        await draining.finished_or_hurried(self.desk.all_ended(), grace)
+        await self.desk.end_all()
 
     def _exit(self) -> None:
         """The last moment: what is still open ends as aborted."""
@@ -139,7 +168,8 @@ class Foxora:
                 f"the gateway {rules.gateway} is this proxy itself; set gateway.base_url"
             )
         self._trail.take(config.audit)
-        self.desk.take(rules, self._trail, self._listeners)
+        asking = Asking(str(rules.gateway), _trust(), config.limits.refresh_seconds)
+        self.desk.take(rules, self._trail, self._listeners, asking)
         self._stamp = _stamp_of(config.file)
         for warning in config.warnings if config != self._config else ():
             _log.warning("foxora: %s", warning)
@@ -177,8 +207,6 @@ class Foxora:
     def _tick(self) -> None:
         if self._trail is not None:
             self._trail.tend()
-        if self._config is not None:
-            self.desk.end_overdue(self._config.gateway)
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
@@ -200,6 +228,35 @@ class Foxora:
             f"{gateway}; trail: {self._trail.journal.path}"
         )
 
+    # What is asked of us by programs on this machine.
+
+    def status(self) -> dict[str, Any]:
+        """How this proxy is reached and what it does, as JSON has it; no secret.
+
+        `url` is None until it listens. `heeds_client_keys`: which key a client brings matters.
+        """
+        config = self._config
+        ports = sorted({port for _, port in self._listeners()})
+        return {
+            "version": __version__,
+            "pid": os.getpid(),
+            "takes_calls": self.desk.takes_calls,
+            "url": f"http://127.0.0.1:{ports[0]}" if ports else None,
+            "gateway": self._mock_url or (config.gateway.base_url if config else None),
+            "is_mock": config is not None and config.gateway.is_mock,
+            "trail": str(self._trail.journal.path.absolute()) if self._trail else None,
+            "ca": str(Path(ctx.options.confdir).expanduser().absolute() / _CA_FILE),
+            "heeds_client_keys": config is not None and listening.heeds_client_keys(config),
+        }
+
+    def limits(self) -> dict[str, Any]:
+        """How each account stands with its ceilings."""
+        return {"accounts": self.desk.standings()}
+
+    def totals(self) -> dict[str, Any]:
+        """What went by since the start, as JSON has it."""
+        return self._tally.totals(self.desk.open_exchanges)
+
     # Hooks.
 
     def client_connected(self, client: Client) -> None:
@@ -210,14 +267,48 @@ class Foxora:
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         """Leave TLS to hosts that are not ours closed (row 27)."""
         self.desk.look_at_hello(data, self._config)
+        if data.ignore_connection:
+            self._tally.tunnelled(_host_of(data.context))
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """The whole request is there: decide on it."""
-        self.desk.request(flow)
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """A client broke off TLS: as a rule it does not trust mitmproxy's certificate authority."""
+        self._tally.distrusted(_host_of(data.context))
+
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """The whole request is there: decide on it. Waiting blocks no other flow (row 12)."""
+        await self.desk.request(flow)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The hold has seen the head already; if it has not, nothing may pass."""
         self.desk.must_know(flow)
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """A message goes over a WebSocket."""
+        self.desk.socket_said(flow)
+
+    def server_connect(self, data: ServerConnectionHookData) -> None:
+        """A connection is about to be made."""
+        self.desk.connects(data, "tcp")
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        """A connection is there, and TLS is what comes next, if any."""
+        self.desk.connects(data, "tls")
+
+    def server_connect_error(self, data: ServerConnectionHookData) -> None:
+        """A connection could not be made."""
+        self.desk.connects(data, "over")
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        """A connection is over."""
+        self.desk.connects(data, "over")
+
+    def tls_established_server(self, data: tls.TlsData) -> None:
+        """A connection is ready for requests."""
+        self.desk.connected(data.conn)
+
+    def tls_failed_server(self, data: tls.TlsData) -> None:
+        """The TLS handshake has failed."""
+        self.desk.connected(data.conn)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         """A WebSocket is over, and with it its exchange."""
@@ -226,6 +317,12 @@ class Foxora:
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
         self.desk.client_left(client)
+
+
+def _trust() -> Trust:
+    """How the gateway proves itself to us: as it does to mitmproxy."""
+    authorities: str | None = ctx.options.ssl_verify_upstream_trusted_ca
+    return Trust(authorities, verifies=not ctx.options.ssl_insecure)
 
 
 def _opened(audit: Audit) -> JournalTrail:
@@ -241,6 +338,12 @@ def _opened(audit: Audit) -> JournalTrail:
     if count := trail.end_left_open():
         _log.warning("foxora: %d exchanges that a crash left open are on record as aborted", count)
     return trail
+
+
+def _host_of(context: Context) -> str:
+    """The host that a TLS client means."""
+    address = context.server.address
+    return context.client.sni or (address[0] if address else "unknown")
 
 
 def _stamp_of(file: Path | None) -> tuple[int, int] | None:

@@ -5,10 +5,12 @@ from collections.abc import Callable
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError
+from foxora_addon.api.usage_strip import UsageStrip
+from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
 from foxora_addon.observation import Observation
-from foxora_addon.proxy.tee import Tee
+from foxora_addon.proxy.tee import Filter, Tee
 
 
 def observation_of(
@@ -16,17 +18,19 @@ def observation_of(
 ) -> Observation | None:
     """What will observe an answer that passes as it comes; None: it is taken as a whole.
 
-    Errors are taken whole, since they are normalised, and so is JSON that was not asked for as a
-    stream. A stream is told by the request as well as by the content type (row 15).
+    Errors are taken whole, since they are normalised, and so is what must be JSON. A stream is told
+    by the request as well as by the content type (row 15), unless that says that it is none.
     """
     kind = response.headers.get("content-type", "").lower()
-    is_stream = kind.startswith("text/event-stream") or exchange.stream
-    passes = is_stream or response.status_code == 101 or not is_json(kind)
-    if response.status_code >= 400 or not passes:
+    is_none = is_json(kind) or kind.startswith("text/html")
+    is_stream = kind.startswith("text/event-stream") or (exchange.stream and not is_none)
+    must_be_json = exchange.call is not None and exchange.call.operation.answers_json
+    passes = is_stream or not (must_be_json or is_json(kind))
+    if response.status_code >= 400 or not (passes or response.status_code == 101):
         return None
     return Observation(
         content_encoding=response.headers.get("content-encoding"),
-        is_event_stream=is_stream and not is_json(kind),
+        is_event_stream=is_stream,
         is_json=is_json(kind),
         max_head_bytes=max_head_bytes,
     )
@@ -38,13 +42,37 @@ def tee(
     observation: Observation,
     arrived: Callable[[], None],
     failed: Callable[[Exception], None],
+    *,
+    strips_usage: bool,
 ) -> None:
-    """Stream an answer past an observation; `arrived` is called at each piece."""
-    response.stream = Tee(observation, arrived, failed)
+    """Stream an answer past an observation; `arrived` is called at each piece.
+
+    `strips_usage`: the proxy asked for the stream's usage, which the client must not see.
+    """
+    filters: list[Filter] = []
+    if observation.transcript is not None and not observation.is_encoded:
+        filters = [UsageStrip(), WholeEvents()] if strips_usage else [WholeEvents()]
+        if strips_usage and response.headers.pop("content-length", None):
+            response.headers["transfer-encoding"] = "chunked"
+    response.stream = Tee(observation, arrived, failed, filters)
     # Row 10: without a length, an HTTP/1 client would see no end while the connection lives.
     has_length = {"content-length", "transfer-encoding"} & {k.lower() for k in response.headers}
     if not flow.request.is_http2 and response.is_http2 and not has_length:
         response.headers["transfer-encoding"] = "chunked"
+
+
+def last_event(response: http.Response, error: ApiError) -> bytes | None:
+    """The event that ends a broken stream; None where no client could read it as one.
+
+    That is where the client has half an event already, or the stream is compressed, no event
+    stream, or of a length that was promised.
+    """
+    stream = response.stream
+    if not isinstance(stream, Tee) or not stream.is_between_events:
+        return None
+    if "content-length" in response.headers:
+        return None
+    return b"data: " + error.body() + b"\n\n"
 
 
 def mark(response: http.Response, exchange: Exchange, source: str) -> None:
@@ -53,6 +81,8 @@ def mark(response: http.Response, exchange: Exchange, source: str) -> None:
     response.headers["x-foxora-source"] = source
     if "x-request-id" not in response.headers:
         response.headers["x-request-id"] = exchange.id
+    if exchange.retries:
+        response.headers["x-foxora-retries"] = str(exchange.retries)
 
 
 def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:
@@ -60,6 +90,8 @@ def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -
     for name in ("content-encoding", "transfer-encoding", "retry-after", "retry-after-ms"):
         response.headers.pop(name, None)
     body = error.body()
+    if response.status_code != error.status:
+        response.status_code, response.reason = error.status, ""
     for name, value in error.headers():
         response.headers[name] = value
     response.headers["content-length"] = str(len(body))

@@ -1,77 +1,91 @@
-"""Ends exchanges whose gateway keeps them waiting too long.
+"""Times what the gateway is waited for: a timer for each exchange, and one for each connection.
 
 mitmproxy has no deadlines for connecting, TLS or answers: a mute peer hangs for ever
-(mitmproxy-facts.md row 19). So the open exchanges are looked at a few times a second, and the
-connection of one that is overdue is cancelled, which ends its stream like any lost connection.
+(mitmproxy-facts.md row 19). An exchange that is late is ended by the hold, its stream alone;
+a connection that is late is cancelled (row 21), and whoever waits for it fails. How long each may
+take is `policy.timeouts`' business.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
-from mitmproxy.connection import Server
-from mitmproxy.http import HTTPFlow
+from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.proxy.server import ConnectionHandler
 
-from foxora_addon.config import Gateway
-from foxora_addon.exchange import Exchange, State
-from foxora_addon.policy.hosts import canonical_host
-
-
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """A deadline that has passed: what was waited for, in words, and how long it may take."""
-
-    phase: str
-    seconds: float
+from foxora_addon.exchange import Exchange
+from foxora_addon.policy.timeouts import Due, Timeouts, due_of
 
 
-def overdue(exchange: Exchange, gateway: Gateway, now: float) -> Overdue | None:
-    """Whether an exchange has waited too long in the phase that it is in; None: it has not."""
-    phase = _phase_of(exchange, gateway)
-    if phase is None or now - exchange.waiting_since <= phase.seconds:
-        return None
-    return phase
-
-
-def _phase_of(exchange: Exchange, gateway: Gateway) -> Overdue | None:
-    if exchange.refusal is not None or exchange.answered_status == 101:
-        return None
-    if exchange.state is State.RECORDED:
-        return Overdue("to connect", gateway.connect_timeout_seconds)
-    if exchange.state is State.SENT:
-        return Overdue("to answer", gateway.response_timeout_seconds)
-    if exchange.state is State.ANSWERING and exchange.observation is not None:
-        return Overdue("between two parts of its answer", gateway.stream_idle_timeout_seconds)
-    if exchange.state is State.ANSWERING:
-        return Overdue("to finish its answer", gateway.response_timeout_seconds)
-    return None
-
-
-def cancel(flow: HTTPFlow, host: str, port: int) -> bool:
-    """Cancel the connection that a flow waits for; False if it is not found.
-
-    Before it is made, the flow does not know it yet: then it is the client's connection to the
-    gateway that is still being made (row 21).
-    """
+def handler_of(client: Client) -> ConnectionHandler | None:
+    """What runs a client's connection; None once it is over."""
     proxy = ctx.master.addons.get("proxyserver")
-    handler = proxy.connections.get(flow.client_conn.id) if proxy else None
-    if handler is None:
-        return False
-    found = [c for c in handler.transports if c is flow.server_conn]
-    for connection in found or list(_unfinished(handler.transports, host, port)):
-        task = handler.transports[connection].handler
-        if task is not None:
-            task.cancel("deadline")
-            return True
-    return False
+    found: ConnectionHandler | None = proxy.connections.get(client.id) if proxy else None
+    return found
 
 
-def _unfinished(connections: object, host: str, port: int) -> Iterator[Server]:
-    """The connections to the gateway that are not ready to carry a request."""
-    for connection in list(connections) if isinstance(connections, dict) else ():
-        if not isinstance(connection, Server) or connection.address is None:
-            continue
-        if (canonical_host(connection.address[0]), connection.address[1]) != (host, port):
-            continue
-        if not connection.connected or (connection.tls and not connection.tls_established):
-            yield connection
+class Deadlines:
+    """The timers of all exchanges, by flow id. `late` is called once for each that is overdue.
+
+    A stream's timer isn't set anew at each of its pieces: when it fires, it looks what is due now.
+    """
+
+    def __init__(self, now: Callable[[], float], late: Callable[[str, Due], None]) -> None:
+        self._now = now
+        self._late = late
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def watch(self, flow_id: str, exchange: Exchange, timeouts: Timeouts) -> None:
+        """Set the timer of an exchange whose phase has changed."""
+        self.forget(flow_id)
+        due = due_of(exchange, timeouts)
+        if due is None:
+            return
+        delay = max(due.at - self._now(), 0.0)
+        loop = asyncio.get_running_loop()
+        self._timers[flow_id] = loop.call_later(delay, self._fire, flow_id, exchange, timeouts)
+
+    def forget(self, flow_id: str) -> None:
+        """The exchange is over, or waits for nothing."""
+        if (timer := self._timers.pop(flow_id, None)) is not None:
+            timer.cancel()
+
+    def _fire(self, flow_id: str, exchange: Exchange, timeouts: Timeouts) -> None:
+        due = due_of(exchange, timeouts)
+        if due is not None and due.at <= self._now():
+            self.forget(flow_id)
+            self._late(flow_id, due)
+        else:
+            self.watch(flow_id, exchange, timeouts)
+
+
+class Connecting:
+    """The timers of connections that are being made.
+
+    `late_phases`: what a connection that was cancelled took too long for.
+    """
+
+    def __init__(self) -> None:
+        self.late_phases: WeakKeyDictionary[Connection, Due] = WeakKeyDictionary()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    def begin(self, client: Client, server: Server, seconds: float, phase: str) -> None:
+        """A phase of a connection begins, and the one before is over."""
+        self.end(server)
+        loop = asyncio.get_running_loop()
+        due = Due(loop.time() + seconds, seconds, phase)
+        self._timers[server.id] = loop.call_later(seconds, self._cancel, client, server, due)
+
+    def end(self, server: Connection) -> None:
+        """A connection is ready, or has failed."""
+        if (timer := self._timers.pop(server.id, None)) is not None:
+            timer.cancel()
+
+    def _cancel(self, client: Client, server: Server, due: Due) -> None:
+        self._timers.pop(server.id, None)
+        handler = handler_of(client)
+        transport = handler.transports.get(server) if handler else None
+        if transport is not None and transport.handler is not None:
+            self.late_phases[server] = due
+            transport.handler.cancel("deadline")

@@ -4,31 +4,47 @@ Every entry is guarded: an exception becomes our own 500 and a record, and the f
 it was (mitmproxy-facts.md row 11). Exchanges are kept here by flow id, never in a flow (row 14).
 """
 
+import asyncio
 import logging
 import time
 import traceback
 import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import partial
+from random import random
+from typing import Any, Literal
+from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 from mitmproxy import http, tls
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from foxora_addon.api.errors import ApiError, request_too_large, unavailable
-from foxora_addon.config import Config, Gateway
+from foxora_addon.api.errors import ApiError, unavailable
+from foxora_addon.config import Config
+from foxora_addon.ending import Ending
 from foxora_addon.exchange import Exchange, Outcome
-from foxora_addon.pipeline import Answer, Pipeline
+from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
-from foxora_addon.proxy import failures, flows, hold
-from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
-from foxora_addon.proxy.deadlines import cancel, overdue
+from foxora_addon.policy.retrying import pause_before_retry
+from foxora_addon.policy.timeouts import Due
+from foxora_addon.proxy import failures, flows, hold, requests, responses
+from foxora_addon.proxy.admission import Admission, Asking
+from foxora_addon.proxy.answers import last_event
+from foxora_addon.proxy.deadlines import Connecting, Deadlines, handler_of
+from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
 _log = logging.getLogger(__name__)
 
 _MOST_FAILURES = 10_000
+
+type _Failed = tuple[str, list[tuple[str, str]]]
+"""The id of an exchange that failed, and the headers that its answer has besides."""
+type Phase = Literal["tcp", "tls", "over"]
+"""What a connection that is being made comes to."""
 
 
 def _new_id() -> str:
@@ -40,25 +56,43 @@ class FlowDesk:
 
     def __init__(self) -> None:
         self._pipeline: Pipeline | None = None
+        self._admission: Admission | None = None
         self._listeners: Callable[[], flows.Listeners] = frozenset
         self._open: dict[str, Exchange] = {}
         self._flows: dict[str, http.HTTPFlow] = {}
         # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
         self._failures: MutableMapping[str, failures.Worded] = TTLCache(_MOST_FAILURES, ttl=60)
-        self._failed_ids: MutableMapping[str, str] = TTLCache(_MOST_FAILURES, ttl=60)
+        self._failed_ids: MutableMapping[str, _Failed] = TTLCache(_MOST_FAILURES, ttl=60)
+        self._idle: asyncio.Event | None = None
+        self._is_ending = False
+        self._deadlines = Deadlines(_now, self._late)
+        self._connecting = Connecting()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
+        self._deciding: set[str] = set()
         self._closed: str | None = "it is starting"
+        self.local_routes = LocalRoutes({})
+        self.ended: list[Callable[[Ending, http.HTTPFlow | None], None]] = []
+        self._flow_of: MutableMapping[str, http.HTTPFlow] = WeakValueDictionary()
 
     # The addon's side.
 
     def take(
-        self, rules: Rules, trail: JournalTrail, listeners: Callable[[], flows.Listeners]
+        self,
+        rules: Rules,
+        trail: JournalTrail,
+        listeners: Callable[[], flows.Listeners],
+        asking: Asking,
     ) -> None:
         """Work by these rules from now on; open exchanges keep what they have."""
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
-        self._pipeline.rules = rules
+            self._pipeline.ended = self._tell
+        self._pipeline.take(rules, _now())
         self._listeners = listeners
+        if self._admission is None:
+            self._admission = Admission(self._pipeline, trail, _now)
+        self._admission.ask(asking)
 
     def open(self) -> None:
         """Take calls."""
@@ -67,6 +101,46 @@ class FlowDesk:
     def close(self, why: str) -> None:
         """Refuse every call from now on; `why` is for the client. Open exchanges go on."""
         self._closed = why
+        if self._admission is not None:
+            self._admission.close()
+
+    async def all_ended(self) -> None:
+        """Wait until no exchange is open."""
+        if self._open:
+            self._idle = asyncio.Event()
+            await self._idle.wait()
+
+    async def end_all(self) -> None:
+        """Tell whoever still waits for an answer that none will come: the program ends."""
+        self._is_ending = True
+        for flow_id, flow in list(self._flows.items()):
+            handler = handler_of(flow.client_conn)
+            if handler is not None:
+                self._failures[flow_id] = failures.ABORTED
+                await hold.give_up(flow, handler)
+
+    @property
+    def open_exchanges(self) -> int:
+        """How many exchanges are not over yet."""
+        return len(self._open)
+
+    @property
+    def takes_calls(self) -> bool:
+        """Whether calls are taken: not while it starts or shuts down."""
+        return self._closed is None
+
+    def standings(self) -> list[dict[str, Any]]:
+        """How each account stands with its ceilings, as JSON has it."""
+        return [] if self._pipeline is None else self._pipeline.accounting.balances(_now())
+
+    def _tell(self, ending: Ending) -> None:
+        """Tell whoever listens that an exchange is closed; what they do can't hurt it."""
+        flow = self._flow_of.pop(ending.exchange, None)
+        for listener in self.ended:
+            try:
+                listener(ending, flow)
+            except Exception as error:  # noqa: BLE001  # the exchange is over and on record
+                self._report(error)
 
     def abort_all(self) -> None:
         """End whatever is open: the program does."""
@@ -75,21 +149,54 @@ class FlowDesk:
 
     def client_left(self, client: Client) -> None:
         """End what is still open on a client's connection, by whomever it was closed."""
-        outcome: Outcome = "client_disconnected" if self._closed is None else "aborted"
+        outcome: Outcome = "aborted" if self._is_ending else "client_disconnected"
         self._seen.discard(client.id)
         for flow_id in [i for i, f in self._flows.items() if f.client_conn.id == client.id]:
             self._lose(flow_id, outcome)
 
-    def end_overdue(self, gateway: Gateway) -> None:
-        """End the exchanges that the gateway keeps waiting for longer than it may."""
-        now = _now()
-        for flow_id, exchange in list(self._open.items()):
-            late = overdue(exchange, gateway, now)
-            if late is None or flow_id in self._failures or self._pipeline is None:
-                continue
-            url = self._pipeline.rules.gateway
-            if cancel(self._flows[flow_id], url.host, url.port):
-                self._failures[flow_id] = failures.timed_out(late.phase, late.seconds)
+    def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
+        """A connection to the gateway is at a phase: each has its deadline."""
+        rules = self._pipeline.rules if self._pipeline else None
+        if rules is None or not self._leads_to_gateway(data.server, rules):
+            return
+        if phase == "tcp":
+            seconds = rules.timeouts.connect
+            self._connecting.begin(data.client, data.server, seconds, "to connect")
+        elif phase == "tls" and data.server.tls:
+            seconds = rules.timeouts.tls
+            self._connecting.begin(data.client, data.server, seconds, "for the TLS handshake")
+        else:
+            self._connecting.end(data.server)
+
+    def connected(self, server: Connection) -> None:
+        """The TLS handshake with a server is over, well or not."""
+        self._connecting.end(server)
+
+    def _leads_to_gateway(self, server: Server, rules: Rules) -> bool:
+        if server.address is None:
+            return False
+        host, port = server.address[:2]
+        return (canonical_host(host), port) == (rules.gateway.host, rules.gateway.port)
+
+    def _late(self, flow_id: str, due: Due) -> None:
+        """The gateway keeps an exchange waiting for longer than it may: end it."""
+        flow = self._flows.get(flow_id)
+        handler = handler_of(flow.client_conn) if flow else None
+        if flow is None or handler is None:
+            return
+        self._failures[flow_id] = failures.timed_out(due.phase, due.seconds)
+        task = asyncio.get_running_loop().create_task(hold.give_up(flow, handler))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def socket_said(self, flow: http.HTTPFlow) -> None:
+        """Take a message of a WebSocket down."""
+        with self._guard(flow):
+            exchange = self._open.get(flow.id)
+            if exchange is None or self._pipeline is None or flow.websocket is None:
+                return
+            message = flow.websocket.messages[-1]
+            self._pipeline.said(exchange, message.content, _now(), is_clients=message.from_client)
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
@@ -126,22 +233,30 @@ class FlowDesk:
             flow.response = flows.response_of(self._unavailable(), _new_id())
             return
         arrival = flows.arrival_of(flow, told, self._listeners())
-        rewritten = self._pipeline.arrive(arrival, _now())
-        if rewritten is None:
+        territory = self._pipeline.rules.territory
+        own = self.local_routes.answer(arrival.head, arrival.address, territory)
+        if own is not None:
+            flow.metadata[flows.PRIVATE] = True
+            flow.response = own
             return
-        exchange = rewritten.exchange
+        exchange = requests.take_in(flow, arrival, self._pipeline, _now())
+        if exchange is None:
+            return
         self._open[flow.id] = exchange
+        self._flow_of[exchange.id] = flow
+        flow.metadata[flows.EXCHANGE] = exchange.id
         self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()
-        gateway = self._pipeline.rules.gateway
-        flows.rewrite(flow.request, gateway, rewritten.fields, rewritten.target)
-        if exchange.refusal is not None:
-            flow.response = flows.response_of(exchange.refusal, exchange.id)
-        else:
-            declared = flow.request.headers.get("content-length", "")
-            if declared.isdigit() and int(declared[:18]) > self._pipeline.rules.max_request_bytes:
-                self._refuse(flow, exchange, self._too_large())
+        refusal = exchange.refusal or requests.too_large(
+            flow, self._pipeline.rules.max_request_bytes
+        )
+        if refusal is not None:
+            self._refuse(flow, exchange, refusal)
+
+    def is_private(self, flow: http.HTTPFlow) -> bool:
+        """Whether it is between a local program and us: no addon sees it, or keeps it."""
+        return flows.PRIVATE in flow.metadata
 
     def must_know(self, flow: http.HTTPFlow) -> None:
         """Refuse a flow that did not come past `arrived`: nothing is known of it."""
@@ -154,69 +269,60 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or self._pipeline is None:
             return None
-        if size <= self._pipeline.rules.max_request_bytes:
+        refusal = requests.too_large(flow, self._pipeline.rules.max_request_bytes, size)
+        if refusal is None:
             return None
         with self._guard(flow):
-            exchange.refusal = exchange.refusal or self._too_large()
+            self._refuse(flow, exchange, exchange.refusal or refusal)
             if exchange.may("record"):
                 self._pipeline.admit(exchange, b"", None, _now())
-            flow.response = flows.response_of(exchange.refusal, exchange.id)
         return flow.response
 
-    def request(self, flow: http.HTTPFlow) -> None:
-        """Decide on a whole request, and record it."""
+    async def request(self, flow: http.HTTPFlow) -> None:
+        """Decide on a whole request, and record it; the exchange may end while it waits."""
         exchange = self._open.get(flow.id)
-        if exchange is None or self._pipeline is None:
+        if exchange is None or self._admission is None:
             return
         with self._guard(flow):
             body = flow.request.raw_content or b""
             encoding = flow.request.headers.get("content-encoding")
-            self._pipeline.admit(exchange, body, encoding, _now())
+            is_open = partial(self._is_open, flow.id)
+            self._deciding.add(flow.id)
+            try:
+                is_decided = await self._admission.admit(exchange, body, encoding, is_open)
+            finally:
+                self._deciding.discard(flow.id)
+            if not is_decided:
+                flow.response = flows.response_of(self._unavailable(), exchange.id)
+                return
             if exchange.refusal is not None:
                 self._refuse(flow, exchange, exchange.refusal)
             elif exchange.sent_body is not body:
-                flow.request.headers.pop("content-encoding", None)
-                flow.request.raw_content = exchange.sent_body
-                if "transfer-encoding" not in flow.request.headers:
-                    flow.request.headers["content-length"] = str(len(exchange.sent_body))
+                requests.put_body(flow.request, exchange.sent_body)
+
+    def client_gone(self, flow: http.HTTPFlow) -> None:
+        """A call that waits for its turn gives up its place as soon as its client leaves."""
+        if flow.id in self._deciding:
+            self._lose(flow.id, "client_disconnected")
 
     def outgoing(self, flow: http.HTTPFlow, request: http.Request) -> http.Request:
         """Put the key on a copy of the request, if all is as it was decided."""
         exchange = self._open.get(flow.id)
         if flow.id in self._failures:
             raise hold.Refused("refused by foxora-addon")
-        if exchange is None:
+        if exchange is None or self._pipeline is None:
             return request
+        refusal = self._pipeline.renew(exchange, _now())
+        if refusal is not None:
+            self._failures[flow.id] = failures.Worded("refused", refusal)
+            raise hold.Refused("refused by foxora-addon")
         try:
-            return self._with_key(flow, exchange, request)
+            copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
         except Exception as error:
             self._report(error)
             self._failures[flow.id] = failures.internal()
             raise hold.Refused("refused by foxora-addon") from error
-
-    def _with_key(
-        self, flow: http.HTTPFlow, exchange: Exchange, request: http.Request
-    ) -> http.Request:
-        """The copy that is sent. Whatever other addons did to the flow, it must still fit."""
-        if self._pipeline is None:
-            raise RuntimeError("there is no pipeline")
-        gateway = self._pipeline.rules.gateway
-        url = f"{gateway.scheme}://{request.host}:{request.port}{request.path}"
-        address = (request.scheme, canonical_host(request.host), request.port)
-        if address != (gateway.scheme, gateway.host, gateway.port):
-            raise RuntimeError(f"another addon turned exchange {exchange.id} to {url}")
-        if (request.raw_content or b"") != exchange.sent_body:
-            raise RuntimeError(
-                f"another addon changed the body of exchange {exchange.id} after it was recorded; "
-                "load that addon before foxora_addon"
-            )
-        if gateway.scheme == "http" and flow.server_conn.via:
-            raise RuntimeError("an upstream proxy would see the key of an http:// gateway")
-        key = self._pipeline.send(exchange, _now())
-        copy = request.copy()
-        copy.headers.pop("authorization", None)
-        if key is not None:
-            copy.headers["authorization"] = f"Bearer {key}"
+        self._watch(flow.id, exchange)
         return copy
 
     # The way of a response.
@@ -226,43 +332,55 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or flow.response is None or exchange.refusal is not None:
             return
+        if self._pipeline is None:
+            return
         try:
-            self._answer(flow, exchange, flow.response)
+            responses.begin(flow, exchange, flow.response, self._pipeline, _now, self._report)
+            self._watch(flow.id, exchange)
         except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
             self._report(error)
             flow.response.stream = False
             exchange.refusal = failures.INTERNAL
 
-    def _answer(self, flow: http.HTTPFlow, exchange: Exchange, response: http.Response) -> None:
-        if not exchange.may("answer"):
-            return  # an addon of the host answers in the gateway's place (replay, map_local)
-        exchange.step("answer")
-        exchange.waiting_since = _now()
-        exchange.answered_status = response.status_code
-        exchange.gateway_request_id = response.headers.get("x-request-id")
-        exchange.observation = observation_of(exchange, response, self._max_head_bytes())
-        if exchange.observation is not None and response.status_code != 101:
-            tee(
-                flow,
-                response,
-                exchange.observation,
-                lambda: self._piece_arrived(exchange),
-                self._report,
-            )
-        self._scrub_headers(exchange, response)
-        mark(response, exchange, "gateway")
+    def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
+        """Whether a call that failed is sent once more, and when: so many times as configured."""
+        exchange = self._open.get(flow.id)
+        if exchange is None or self._pipeline is None or self._closed is not None:
+            return None
+        if exchange.refusal is not None:
+            return None
+        try:
+            return self._pause_before_retry(flow, exchange, failure, self._pipeline)
+        except Exception as error:  # noqa: BLE001  # it ends as it would have without retries
+            self._report(error)
+            return None
 
-    def _piece_arrived(self, exchange: Exchange) -> None:
-        exchange.waiting_since = _now()
-        if exchange.first_byte_at is None:
-            exchange.first_byte_at = exchange.waiting_since
-
-    def _scrub_headers(self, exchange: Exchange, response: http.Response) -> None:
-        if self._pipeline is None:
-            return
-        for name, value in response.headers.items(multi=True):
-            if (shown := self._pipeline.header_for_client(exchange, value)) != value:
-                response.headers[name] = shown
+    def _pause_before_retry(
+        self,
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        failure: hold.Failure | None,
+        pipeline: Pipeline,
+    ) -> float | None:
+        worded = None if failure is None else self._worded(flow, failure)
+        failed = responses.failed_try(flow, exchange, pipeline, worded)
+        if failed is None:
+            return None
+        rules, now = pipeline.rules, _now()
+        pause: float | None = None
+        if failed.status and pipeline.without_usage(exchange, failed.error, failed.status, now):
+            requests.put_body(flow.request, exchange.sent_body)
+            pause = 0.0
+        elif rules.retries:
+            whole = rules.timeouts.exchange
+            jitter = random()  # noqa: S311  # it spreads calls, and hides nothing
+            pause = pause_before_retry(exchange, failed, rules.retries, whole, now, jitter)
+            if pause is not None:
+                pipeline.again(exchange, failed.error, now, failed.status)
+        if pause is not None:
+            self._deadlines.forget(flow.id)
+            self._failures.pop(flow.id, None)
+        return pause
 
     def answered(self, flow: http.HTTPFlow) -> None:
         """A response is complete: normalise it if it is an error, and close the exchange."""
@@ -272,33 +390,8 @@ class FlowDesk:
         if flow.response.status_code == 101 and exchange.refusal is None:
             return
         with self._guard(flow):
-            self._conclude(flow, exchange, flow.response, self._pipeline)
+            responses.conclude(flow, exchange, flow.response, self._pipeline, _now())
             self._forget(flow.id)
-
-    def _conclude(
-        self,
-        flow: http.HTTPFlow,
-        exchange: Exchange,
-        response: http.Response,
-        pipeline: Pipeline,
-    ) -> None:
-        now = _now()
-        if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
-            pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-        if exchange.refusal is failures.INTERNAL:
-            flow.response = flows.response_of(exchange.refusal, exchange.id)
-            pipeline.refused(exchange, exchange.refusal, "internal_error", now)
-        elif exchange.refusal is not None:
-            pipeline.refused(exchange, exchange.refusal, "refused", now)
-        elif exchange.observation is not None:
-            pipeline.streamed(exchange, now)
-        else:
-            headers = list(response.headers.items(multi=True))
-            body = response.raw_content or b""
-            exchange.first_byte_at = exchange.first_byte_at or now
-            error = pipeline.answered(exchange, Answer(response.status_code, headers, body), now)
-            if error is not None:
-                replace_body(response, error, exchange)
 
     def failed(self, flow: http.HTTPFlow, failure: hold.Failure) -> None:
         """The flow ends without a whole response: close its exchange."""
@@ -316,33 +409,42 @@ class FlowDesk:
         failure: hold.Failure,
         pipeline: Pipeline,
     ) -> None:
-        gateway = f"{pipeline.rules.gateway.host}:{pipeline.rules.gateway.port}"
-        worded = failures.worded(failure, gateway)
-        if worded.error is not None:  # what we did ourselves explains what the host saw
-            worded = self._failures.get(flow.id) or worded
-        if self._closed is not None and exchange.was_sent:
+        worded = self._worded(flow, failure)
+        if self._is_ending and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failures[flow.id] = worded
-        self._failed_ids[flow.id] = exchange.id
-        now = _now()
-        if exchange.may("record"):  # the upload was cut before there was a decision
-            exchange.refusal = exchange.refusal or worded.error or self._unavailable()
-            pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-        if exchange.observation is not None:
-            is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
-            outcome: Outcome = worded.outcome if is_ours else "stream_broken"
-            pipeline.lost(exchange, outcome, "network", now)
-        elif worded.error is None:
-            pipeline.lost(exchange, worded.outcome, "network", now)
-        else:
-            pipeline.refused(exchange, worded.error, worded.outcome, now)
+        responses.end_failed(flow, exchange, worded, pipeline, _now())
+        more = self._balance_of(exchange)
+        if exchange.retries:
+            more.append(("x-foxora-retries", str(exchange.retries)))
+        self._failed_ids[flow.id] = exchange.id, more
+
+    def _worded(self, flow: http.HTTPFlow, failure: hold.Failure) -> failures.Worded:
+        """A failure in our terms; what we did ourselves explains what the host saw."""
+        late = self._connecting.late_phases.get(failure.connection) if failure.connection else None
+        if late is not None:
+            return failures.timed_out(late.phase, late.seconds)
+        exchange = self._open.get(flow.id)
+        is_streaming = exchange is not None and exchange.observation is not None
+        gateway = self._pipeline.rules.gateway if self._pipeline else None
+        shown = f"{gateway.host}:{gateway.port}" if gateway else "the gateway"
+        worded = failures.worded(failure, shown, is_streaming=is_streaming)
+        return worded if worded.error is None else self._failures.get(flow.id) or worded
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""
         worded = self._failures.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
-        return flows.response_of(worded.error, self._failed_ids.get(flow.id) or _new_id())
+        exchange_id, more = self._failed_ids.get(flow.id) or (_new_id(), [])
+        return flows.response_of(worded.error, exchange_id, more)
+
+    def last_words(self, flow: http.HTTPFlow) -> bytes | None:
+        """The event that tells the reader of a stream that it broke, where one can be read."""
+        worded = self._failures.pop(flow.id, None)
+        if worded is None or worded.error is None or flow.response is None:
+            return None
+        return last_event(flow.response, worded.error)
 
     # What all of it shares.
 
@@ -386,36 +488,44 @@ class FlowDesk:
 
     def _refuse(self, flow: http.HTTPFlow, exchange: Exchange, error: ApiError) -> None:
         exchange.refusal = error
-        flow.response = flows.response_of(error, exchange.id)
+        flow.response = flows.response_of(error, exchange.id, self._balance_of(exchange))
+
+    def _balance_of(self, exchange: Exchange) -> list[tuple[str, str]]:
+        """The headers that say what is left of the account's ceilings."""
+        return self._pipeline.accounting.headers(exchange, (), _now()) if self._pipeline else []
 
     def _lose(self, flow_id: str, outcome: Outcome) -> None:
-        exchange = self._open.get(flow_id)
+        exchange, flow = self._open.get(flow_id), self._flows.get(flow_id)
         self._forget(flow_id)
-        if exchange is None or self._pipeline is None:
+        if exchange is None or flow is None or self._pipeline is None:
             return
         try:
             if exchange.may("record"):
-                exchange.refusal = exchange.refusal or self._unavailable()
-                self._pipeline.admit(exchange, b"", None, _now())
+                left = outcome == "client_disconnected"
+                exchange.refusal = failures.LEFT if left else self._unavailable()
+                self._pipeline.admit(exchange, flow.request.raw_content or b"", None, _now())
             if exchange.may("close"):
                 self._pipeline.lost(exchange, outcome, "addon", _now())
         except Exception as error:  # noqa: BLE001  # the others must end as well
             self._report(error)
 
+    def _is_open(self, flow_id: str) -> bool:
+        return flow_id in self._open
+
+    def _watch(self, flow_id: str, exchange: Exchange) -> None:
+        if self._pipeline is not None:
+            self._deadlines.watch(flow_id, exchange, self._pipeline.rules.timeouts)
+
     def _forget(self, flow_id: str, *, keep_failure: bool = False) -> None:
-        self._open.pop(flow_id, None)
+        self._deadlines.forget(flow_id)
+        exchange = self._open.pop(flow_id, None)
         self._flows.pop(flow_id, None)
+        if not self._open and self._idle is not None:
+            self._idle.set()
+        if exchange is not None and self._admission is not None:
+            self._admission.left(exchange)
         if not keep_failure:
             self._failures.pop(flow_id, None)
-
-    def _max_head_bytes(self) -> int:
-        return self._pipeline.rules.max_body_bytes if self._pipeline else 0
-
-    def _too_large(self) -> ApiError:
-        limit = self._pipeline.rules.max_request_bytes if self._pipeline else 0
-        return request_too_large(
-            f"The request's body is over {limit} bytes, the proxy's intercept.max_request_bytes."
-        )
 
     def _unavailable(self) -> ApiError:
         why = self._closed or "it has stopped"

@@ -8,16 +8,16 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from mitmproxy.flow import Error
-
 from foxora_addon.api.errors import (
     ApiError,
     bad_gateway_answer,
+    client_disconnected,
     gateway_timeout,
     gateway_unreachable,
     internal_error,
     invalid_request,
     request_too_large,
+    unavailable,
 )
 from foxora_addon.exchange import Outcome
 from foxora_addon.proxy.hold import ErrorCode, Failure
@@ -25,14 +25,27 @@ from foxora_addon.proxy.hold import ErrorCode, Failure
 INTERNAL: Final = internal_error()
 """What a client is told where our own code failed."""
 
+LEFT: Final = client_disconnected()
+"""What stands on record of a call whose client left before it was decided on."""
+
+
+_SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."
+
 
 @dataclass(frozen=True, slots=True)
 class Worded:
-    """A failure in our terms. `error` None: nobody is there to be told."""
+    """A failure in our terms.
+
+    `error` None: nobody is there to be told. `is_late`: a deadline of ours has passed.
+    """
 
     outcome: Outcome
     error: ApiError | None
+    is_late: bool = False
 
+
+ABORTED: Final = Worded("aborted", unavailable(_SHUT_DOWN))
+"""It is us who end the exchange."""
 
 # The first pattern that fits mitmproxy's or the operating system's words; the message may use
 # {gateway}. `should_retry` False: trying again can't help until somebody changes something.
@@ -69,11 +82,18 @@ _CONNECT_FAILURES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (
 )
 
 
-def worded(failure: Failure, gateway: str) -> Worded:
-    """Word a failure. `gateway` is the gateway's host and port, as it may be shown."""
+def worded(failure: Failure, gateway: str, *, is_streaming: bool = False) -> Worded:
+    """Word a failure. `gateway` is the gateway's host and port, as it may be shown.
+
+    `is_streaming`: the client has the beginning of an answer already.
+    """
     code = failure.code
-    if code is ErrorCode.KILL or failure.message == Error.KILLED_MESSAGE:
+    if code is ErrorCode.KILL:
         return Worded("aborted", None)
+    if failure.by_client:
+        return _of_the_client(failure)
+    if is_streaming:
+        return _BROKEN_STREAM
     if code is None or code is ErrorCode.CONNECT_FAILED:
         return _connect_failure(failure.message, gateway)
     if code in _BY_CODE:
@@ -83,6 +103,14 @@ def worded(failure: Failure, gateway: str) -> Worded:
 
 _BAD_REQUEST = Worded("refused", invalid_request("The request is not valid HTTP."))
 _BAD_ANSWER = Worded("gateway_error", bad_gateway_answer("The gateway's answer is not valid HTTP."))
+_CUT_REQUEST = Worded("client_disconnected", invalid_request("The request's body was cut short."))
+_BROKEN_STREAM = Worded(
+    "stream_broken",
+    gateway_unreachable(
+        "The connection to the gateway broke in the middle of its answer, which is not complete. "
+        "Try again."
+    ),
+)
 _BY_CODE = {
     ErrorCode.CLIENT_DISCONNECTED: Worded("client_disconnected", None),
     ErrorCode.REQUEST_TOO_LARGE: Worded(
@@ -99,12 +127,22 @@ _BY_CODE = {
 def timed_out(phase: str, seconds: float) -> Worded:
     """A deadline that passed: `phase` names what was waited for."""
     message = f"The gateway took longer than {seconds:g} s {phase}. Try again later."
-    return Worded("timeout", gateway_timeout(message))
+    return Worded("timeout", gateway_timeout(message), is_late=True)
 
 
 def internal() -> Worded:
     """An exception in our own code."""
     return Worded("internal_error", INTERNAL)
+
+
+def _of_the_client(failure: Failure) -> Worded:
+    """What the client's own side did: it left, or what it sent is no HTTP."""
+    if "without sending complete" in failure.message:
+        return _CUT_REQUEST
+    is_gone = "closed" in failure.message or "reset by client" in failure.message
+    if is_gone or failure.code not in _BY_CODE:
+        return _BY_CODE[ErrorCode.CLIENT_DISCONNECTED]
+    return _BY_CODE[failure.code]
 
 
 def _connect_failure(message: str, gateway: str) -> Worded:
@@ -118,7 +156,7 @@ def _connect_failure(message: str, gateway: str) -> Worded:
 
 def _broken_answer(message: str) -> Worded:
     """The connection was there, and the answer did not come, or not whole."""
-    if "closed connection" in message:
-        text = "The gateway closed the connection before it answered. Try again."
+    if "closed" in message or "reset by" in message:
+        text = "The gateway ended the connection before it had answered. Try again."
         return Worded("gateway_unreachable", gateway_unreachable(text))
     return _BAD_ANSWER

@@ -16,6 +16,12 @@ from foxora_addon.proxy import hold
 PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 """What stands in a flow where the key will be: no secret may stand in one."""
 
+EXCHANGE = "foxora_exchange"
+"""Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
+
+PRIVATE = "foxora_private"
+"""Set in the metadata of a flow that no addon sees: a question to the proxy itself."""
+
 type Listeners = Collection[tuple[str, int]]
 
 
@@ -93,12 +99,19 @@ def rewrite(
     request.stream = False
 
 
-def response_of(error: ApiError, exchange_id: str) -> http.Response:
-    """The answer that tells a client of an error."""
-    headers = [(name.encode(), value.encode()) for name, value in error.headers()]
+def response_of(
+    error: ApiError, exchange_id: str, more: Iterable[tuple[str, str]] = ()
+) -> http.Response:
+    """The answer that tells a client of an error; `more` are further headers."""
+    headers = [(name.encode(), value.encode()) for name, value in (*error.headers(), *more)]
     headers.append((b"x-foxora-exchange", exchange_id.encode()))
     headers.append((b"x-request-id", exchange_id.encode()))
     return http.Response.make(error.status, error.body(), http.Headers(headers))
+
+
+def is_ours(flow: object) -> bool:
+    """Whether a flow of any kind is an exchange of ours, at any time after it arrived."""
+    return isinstance(flow, http.HTTPFlow) and EXCHANGE in flow.metadata
 
 
 def is_local(client: Client) -> bool:

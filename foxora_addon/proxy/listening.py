@@ -51,6 +51,12 @@ def admits_others(config: Config | None) -> bool:
     return rule != "default" or config.default_account is None
 
 
+def heeds_client_keys(config: Config) -> bool:
+    """Whether it matters which key a client brings: accounts claim some, or not all are taken."""
+    claimed = any(client.key_digest for account in config.accounts for client in account.clients)
+    return claimed or config.intercept.unclaimed_keys != "default"
+
+
 def _chosen_hosts(options: Options) -> Iterable[str]:
     """The addresses that the user chose to listen on; none where all is left as it is."""
     if options.has_changed("listen_host"):

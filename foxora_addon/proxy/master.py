@@ -1,36 +1,69 @@
-"""Our own mitmdump: the addon is in it from the start, and it listens on this machine alone."""
+"""mitmproxy's programs with the addon in them from the start, listening on this machine alone."""
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
 
+from mitmproxy.master import Master
 from mitmproxy.options import Options
-from mitmproxy.tools import cmdline, dump, main
+from mitmproxy.tools import cmdline, main
 
 from foxora_addon.proxy.addon import the_addon
 
+type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
 
-class FoxoraMaster(dump.DumpMaster):
-    """mitmdump's master with the addon loaded before any option is read."""
 
-    def __init__(self, options: Options) -> None:
-        super().__init__(options)
+def run_tool(
+    tool: Tool, arguments: Sequence[str], prepare: Callable[[Master], None] = lambda _: None
+) -> int:
+    """Run one of mitmproxy's programs with arguments of its own; returns its exit status.
+
+    `prepare` gets the master before any option is read: what it sets, the arguments can change.
+    """
+
+    def made(options: Options) -> Master:
+        master = _master_of(tool, options)
         options.update(listen_host="127.0.0.1")
-        self.addons.add(the_addon())
-
-
-def run_mitmdump(arguments: list[str]) -> int:
-    """Run mitmdump with these arguments of its own; returns its exit status."""
-
-    def extra(args: argparse.Namespace) -> dict[str, str]:
-        chosen = " ".join(args.filter_args or ())
-        names = ("save_stream_filter", "readfile_filter", "dumper_filter")
-        return dict.fromkeys(names, chosen) if chosen else {}
+        master.addons.add(the_addon())
+        prepare(master)
+        return master
 
     sys.argv = ["foxora-proxy run", *arguments]  # what argparse calls the program
+    extra = _filters if tool == "mitmdump" else None
     try:
-        main.run(FoxoraMaster, cmdline.mitmdump, arguments, extra)
+        main.run(made, _PARSERS[tool], arguments, extra)  # type: ignore[arg-type]  # a maker will do
     except KeyboardInterrupt:
         return 130
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else 1
     return 0
+
+
+_PARSERS: Final[Mapping[Tool, Any]] = {
+    "mitmdump": cmdline.mitmdump,
+    "mitmweb": cmdline.mitmweb,
+    "mitmproxy": cmdline.mitmproxy,
+}
+
+
+def _master_of(tool: Tool, options: Options) -> Master:
+    """A program's master; each has large imports of its own, which the others do not pay for."""
+    if tool == "mitmweb":
+        from mitmproxy.tools.web.master import WebMaster  # noqa: PLC0415
+
+        return WebMaster(options)
+    if tool == "mitmproxy":
+        from mitmproxy.tools.console.master import ConsoleMaster  # noqa: PLC0415
+
+        return ConsoleMaster(options)
+    from mitmproxy.tools.dump import DumpMaster  # noqa: PLC0415
+
+    return DumpMaster(options)
+
+
+def _filters(args: argparse.Namespace) -> dict[str, str]:
+    """The filter expression behind mitmdump's options, which is meant for three options at once."""
+    chosen = " ".join(args.filter_args or ())
+    names = ("save_stream_filter", "readfile_filter", "dumper_filter")
+    return dict.fromkeys(names, chosen) if chosen else {}

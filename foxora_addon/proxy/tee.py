@@ -1,33 +1,61 @@
-"""Passes a stream on as it comes, while an observation looks at a copy.
+"""Passes a stream on through its filters, while an observation looks at what the gateway sent.
 
-A callable for `flow.response.stream` (mitmproxy-facts.md row 15). Whatever goes wrong in looking,
-the bytes pass: a callable that raises would crash the connection (row 11).
+A callable for `flow.response.stream` (mitmproxy-facts.md row 15). Whatever goes wrong in looking or
+filtering, the bytes pass: a callable that raises would crash the connection (row 11).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
 
+from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.observation import Observation
 
 
+class Filter(Protocol):
+    """Takes bytes and gives back those that may pass by now; it may hold some until later."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the next bytes, cut anywhere."""
+
+    def end(self) -> bytes:
+        """Give back what is still held: the stream has come to a clean end."""
+
+
 class Tee:
-    """Gives back every chunk unchanged; `arrived` is called at each, before anything else."""
+    """Gives back what the filters make of each chunk; `arrived` is called at each, first of all.
+
+    The filters stand in the order in which the bytes go through them; without any, every byte
+    passes as it came.
+    """
 
     def __init__(
         self,
         observation: Observation,
         arrived: Callable[[], None],
         failed: Callable[[Exception], None],
+        filters: Sequence[Filter] = (),
     ) -> None:
         self._observation = observation
         self._arrived = arrived
         self._failed = failed
+        self._filters = list(filters)
         self._looking = True
 
-    def __call__(self, chunk: bytes) -> bytes:
-        """Pass a chunk on; `b""` is the clean end."""
+    def __call__(self, chunk: bytes) -> list[bytes]:
+        """Pass a chunk on; `b""` is the clean end.
+
+        A list, since an empty chunk on HTTP/1 would be taken for the end.
+        """
         if chunk and self._looking:
             self._look(chunk)
-        return chunk
+        passed = self._through(chunk, 0) if chunk else self._rest()
+        return [passed] if passed else []
+
+    @property
+    def is_between_events(self) -> bool:
+        """Whether what has passed is whole events, so that one of our own can follow."""
+        return any(isinstance(step, WholeEvents) and step.is_between for step in self._filters)
 
     def _look(self, chunk: bytes) -> None:
         try:
@@ -36,3 +64,30 @@ class Tee:
         except Exception as error:  # noqa: BLE001  # promise 6: the client's stream comes first
             self._looking = False
             self._failed(error)
+
+    def _through(self, data: bytes, start: int) -> bytes:
+        for step in self._filters[start:]:
+            data = self._filtered(step, data)
+        return data
+
+    def _filtered(self, step: Filter, data: bytes) -> bytes:
+        try:
+            return step.feed(data) if data else data
+        except Exception as error:  # noqa: BLE001  # promise 6: the client's stream comes first
+            self._failed(error)
+            return self._end_of(step) + data
+
+    def _rest(self) -> bytes:
+        """What the filters still hold, each part through those that come after its own."""
+        rest = b""
+        for step in list(self._filters):
+            rest = self._filtered(step, rest) + self._end_of(step)
+        return rest
+
+    def _end_of(self, step: Filter) -> bytes:
+        """What a filter holds in the end; it is asked nothing more."""
+        if step in self._filters:
+            self._filters.remove(step)
+        with suppress(Exception):  # it has failed before, and the log has it
+            return step.end()
+        return b""

@@ -7,7 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.api.json_splice import find_members, replace_member
+from foxora_addon.api.json_splice import (
+    find_members,
+    removal_of,
+    replace_inner_member,
+    replace_member,
+)
 
 
 @pytest.mark.parametrize(
@@ -139,3 +144,59 @@ def test_any_bytes_are_an_object_or_a_value_error(body: bytes) -> None:
     else:
         with pytest.raises(ValueError):  # noqa: PT011  # what json.loads raises is a ValueError too
             replace_member(body, "model", 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "spliced"),
+    [
+        ('{"a":1}', '{"o":{"m":true},"a":1}'),
+        ("{ }", '{"o":{"m":true} }'),
+        ('{"a":1, "o" : null }', '{"a":1, "o" : {"m":true} }'),
+        ('{"o": { }}', '{"o": {"m":true }}'),
+        ('{"o":{"m" : false , "b":\t[1 ]}}', '{"o":{"m" : true , "b":\t[1 ]}}'),
+        ('{"o":{"b":{"m":1}, "m":null,"m":0}}', '{"o":{"b":{"m":1}, "m":true,"m":true}}'),
+        ('{"o":null,"o":{"b":1},"p":{}}', '{"o":{"m":true},"o":{"m":true,"b":1},"p":{}}'),
+        ('\ufeff{"o":{"é":"\\u00e9"}}', '\ufeff{"o":{"m":true,"é":"\\u00e9"}}'),
+    ],
+)
+def test_only_the_member_of_the_member_changes(body: str, spliced: str) -> None:
+    assert replace_inner_member(body.encode(), "o", "m", value=True) == spliced.encode()
+
+
+@pytest.mark.parametrize("body", ['{"o":[]}', '{"o":1}', '{"o":{},"o":"x"}', "[]", '{"o":{}'])
+def test_a_member_that_is_no_object_has_no_member(body: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011  # what json.loads raises is a ValueError too
+        replace_inner_member(body.encode(), "o", "m", value=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('{"a":1,"m":null,"b":2}', '{"a":1,"b":2}'),
+        (' { "m" : 1 , "b" : 2 } ', ' { "b" : 2 } '),
+        ('{ "a": 1 , "m": {"m": 2} }', '{ "a": 1 }'),
+        (' { "m" : null } ', " {  } "),
+        ('{\n  "a": 1,\n  "m": 2\n}', '{\n  "a": 1\n}'),
+        ('{"a":"\\"m\\"","\\u006d":null}', '{"a":"\\"m\\""}'),
+    ],
+)
+def test_a_member_is_found_with_one_comma(text: str, left: str) -> None:
+    start, end = removal_of(text, "m") or (0, 0)
+    assert text[:start] + text[end:] == left
+
+
+@pytest.mark.parametrize("text", ["{}", '{"a": {"m": 1}}', '{"m": 1, "m": 1}'])
+def test_a_member_that_is_absent_or_not_alone_is_not_found(text: str) -> None:
+    assert removal_of(text, "m") is None
+
+
+@given(OBJECTS, st.integers(0, 6), VALUES, st.text(" \t\n\r", max_size=2), st.booleans())
+def test_an_object_without_a_found_member_reads_as_if_it_never_had_it(
+    members: list[tuple[str, Any]], at: int, value: Any, space: str, ascii_only: bool
+) -> None:
+    text = written([*members[:at], ("mine", value), *members[at:]], space, ascii_only=ascii_only)
+    start, end = removal_of(text, "mine") or (0, 0)
+    without = text[:start] + text[end:]
+    assert json.loads(without, object_pairs_hook=list) == json.loads(
+        written(members, space, ascii_only=ascii_only), object_pairs_hook=list
+    )

@@ -222,3 +222,9 @@ def test_steps_grow_with_the_bytes_and_no_faster() -> None:
     stream = b"data: xyz\r\n: comment\r\n\r\n"
     first, second = calls_of(stream * 10), calls_of(stream * 20)
     assert calls_of(stream * 30) - second == second - first
+
+
+def test_a_line_feed_after_a_line_that_began_in_an_earlier_chunk_ends_that_line() -> None:
+    decoder = Decoder()
+    decoder.feed(b"data: x\r: ping")
+    assert [event.data for event in decoder.feed(b"\n\n")] == ["x"]

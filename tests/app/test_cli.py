@@ -64,7 +64,10 @@ def test_a_terminal_gets_the_help_drawn(capsys: Output) -> None:
         (["audit", "verfy"], "verify"),
         (["audit"], "command"),
         (["--nonsense"], "--nonsense"),
-        (["run", "-p", "1", "--", "python", "app.py"], "--"),
+        (["run", "-p", "1", "--"], "--"),
+        (["run", "--use", "8080"], "-- CMD"),
+        (["run", "--use", "example.com:80", "--", "true"], "8080"),
+        (["run", "--web", "--console"], "--web"),
     ],
 )
 def test_wrong_usage_is_one_line_with_a_hint(
@@ -111,17 +114,19 @@ def test_what_stands_after_run_is_passed_on_as_it_was_typed(
 ) -> None:
     passed: list[list[str]] = []
 
-    def run_mitmdump(arguments: list[str]) -> int:
-        passed.append(arguments)
+    def run_tool(tool: str, arguments: tuple[str, ...]) -> int:
+        passed.append([tool, *arguments])
         return 7
 
     master = ModuleType("foxora_addon.proxy.master")
-    monkeypatch.setattr(master, "run_mitmdump", run_mitmdump, raising=False)
+    monkeypatch.setattr(master, "run_tool", run_tool, raising=False)
     monkeypatch.setitem(sys.modules, master.__name__, master)
     typed = ["-p", "9000", "--set", "k=v", "-h", "--version", "~m GET"]
     assert cli.main(["run", *typed]) == 7
     assert cli.main(["run"]) == 7
-    assert passed == [typed, []]
+    assert cli.main(["run", "--web", "--mock", "-p", "1"]) == 7
+    on_mock = ["--set", "foxora_base_url=mock", "-p", "1"]
+    assert passed == [["mitmdump", *typed], ["mitmdump"], ["mitmweb", *on_mock]]
 
 
 def test_a_usable_configuration_is_told_in_short_without_its_keys(
@@ -136,7 +141,10 @@ def test_a_usable_configuration_is_told_in_short_without_its_keys(
     assert cli.main(["check", "team.yaml"]) == 0
     shown = capsys.readouterr()
     assert "team.yaml: fine\n" in shown.out
-    assert "acme  default, plan pro, requests_per_minute 9, 1 client\n" in shown.out
+    assert (
+        "acme  default, plan pro, 9 requests a minute, 400,000 tokens a minute, 1 client\n"
+        in shown.out
+    )
     assert FAKE_KEY not in shown.out
     assert shown.err == ""
 
@@ -188,6 +196,13 @@ def test_without_a_path_the_configured_trail_is_verified(
     monkeypatch.setenv("FOXORA_AUDIT", "mine.jsonl")
     assert cli.main(["audit", "verify"]) == 0
     assert "mine.jsonl: fine, 0 records" in capsys.readouterr().out
+
+
+def test_whoever_verifies_the_configured_trail_needs_no_key(capsys: Output) -> None:
+    Path("foxora.yaml").write_text("audit: {path: theirs.jsonl}\n")
+    Path("theirs.jsonl").write_text("")
+    assert cli.main(["audit", "verify"]) == 0
+    assert "theirs.jsonl: fine" in capsys.readouterr().out
 
 
 def test_a_changed_trail_is_a_finding_that_names_the_line(capsys: Output) -> None:
@@ -264,3 +279,16 @@ def test_a_mock_that_cannot_be_configured_says_why_in_one_line(capsys: Output) -
     assert cli.main(["mock", "--config", "mock.yaml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'window'?" in line
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    env = ModuleType("foxora_addon.app.env")
+    monkeypatch.setattr(env, "print_env", interrupted, raising=False)
+    monkeypatch.setitem(sys.modules, env.__name__, env)
+    assert cli.main(["env"]) == 130
+    assert capsys.readouterr() == ("", "")

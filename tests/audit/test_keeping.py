@@ -20,9 +20,9 @@ def path(tmp_path: Path) -> Path:
     """A trail with four closed segments, the last of which ended at noon, each a day apart."""
     path = tmp_path / "trail.jsonl"
     journal = Journal.open(
-        path, sync="none", wall_clock=lambda: NOON, keeping=Keeping(rotate_bytes=1_500)
+        path, sync="none", wall_clock=lambda: NOON, keeping=Keeping(rotate_bytes=1_800)
     )
-    journal.keeping = Keeping(rotate_bytes=1_500, compress="none")
+    journal.keeping = Keeping(rotate_bytes=1_800, compress="none")
     journal._keeper.wait()
     for number in range(5):
         journal.append(a_request_of(f"x{number}", b"a" * 100), as_it_is)

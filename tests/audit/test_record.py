@@ -1,6 +1,7 @@
 import base64
 import hashlib
 import json
+from decimal import Decimal
 from typing import Any, get_args
 
 import pytest
@@ -58,6 +59,7 @@ def test_a_response_with_all_its_facts_fits_the_schema(outcome: Outcome) -> None
         source="addon",
         now=101.5,
         usage=Usage(1, 2, 3),
+        cost_usd=Decimal("0.00015"),
         error=invalid_request("no", "model"),
         model="m",
         response_id="r",
@@ -72,8 +74,29 @@ def test_a_response_with_all_its_facts_fits_the_schema(outcome: Outcome) -> None
     assert (record.duration_ms, record.first_byte_ms) == (1500.0, 250.0)
     assert record.usage is not None
     assert record.usage.total_tokens == 3
+    assert record.cost_usd == 0.00015
     assert record.error is not None
     assert record.error.param == "model"
+
+
+@pytest.mark.parametrize("cost", ["0", "0.00000075", "0.1", "12.34567890123"])
+def test_a_cost_is_the_same_sum_for_those_who_read_it_as_a_decimal(cost: str) -> None:
+    fields = response_fields(
+        an_exchange(),
+        body_fields(b"", 10),
+        status=200,
+        outcome="completed",
+        source="gateway",
+        now=101.5,
+        cost_usd=Decimal(cost),
+    )
+    line = json.dumps({"cost_usd": fields["cost_usd"]})
+
+    assert json.loads(line, parse_float=Decimal) == {"cost_usd": Decimal(cost)}
+
+
+def test_a_cost_that_is_not_known_is_null() -> None:
+    assert a_response_of("x1")["cost_usd"] is None
 
 
 def test_a_clock_that_goes_back_makes_no_negative_duration() -> None:

@@ -15,6 +15,10 @@ CLEAR = (
     "a key is never written in clear; put it into an environment variable and write {env: NAME}, "
     "or into a file and write {file: PATH}"
 )
+CAP = "must be a sum of US dollars from 0 up, such as 100 or 99.50"
+PRICE = (
+    "must be US dollars for 1,000 tokens from 0 to 1000, with at most 12 decimals, such as 0.00015"
+)
 
 MISTAKES = [
     # Values
@@ -89,7 +93,7 @@ MISTAKES = [
     (
         ONE + "    limits:\n      rpm: 3",
         "5: accounts[0].limits.rpm: unknown key; known are requests_per_minute, "
-        "tokens_per_minute, concurrent_requests",
+        "tokens_per_minute, concurrent_requests, models, monthly_spend_cap_usd",
     ),
     (
         ONE + "    clients: [{adress: 10.0.0.1}]",
@@ -282,6 +286,46 @@ MISTAKES = [
     (
         ONE + "    clients: [{key_sha256: 4711}]",
         "4: accounts[0].clients[0].key_sha256: must be a text, not the given value",
+    ),
+    # Money
+    (
+        ONE + "    limits: {monthly_spend_cap_usd: -1}",
+        f"4: accounts[0].limits.monthly_spend_cap_usd: {CAP}, not -1",
+    ),
+    (
+        ONE + "    limits: {monthly_spend_cap_usd: a lot}",
+        f"4: accounts[0].limits.monthly_spend_cap_usd: {CAP}, not 'a lot'",
+    ),
+    (
+        ONE + "    limits: {monthly_spend_cap_usd: .inf}",
+        f"4: accounts[0].limits.monthly_spend_cap_usd: {CAP}, not a huge number",
+    ),
+    (
+        ONE + "    limits: {monthly_spend_cap_usd: true}",
+        f"4: accounts[0].limits.monthly_spend_cap_usd: {CAP}, not true",
+    ),
+    (
+        "prices:\n  gpt-4o:\n    input_per_1k_usd: 0.0000000000001\n    output_per_1k_usd: 0",
+        f"3: prices.gpt-4o.input_per_1k_usd: {PRICE}, not 1e-13",
+    ),
+    (
+        "prices: {gpt-4o: {input_per_1k_usd: 1, output_per_1k_usd: '$2'}}",
+        f"1: prices.gpt-4o.output_per_1k_usd: {PRICE}, not the given text",
+    ),
+    (
+        "prices: {gpt-4o: {input_per_1k_usd: 1}}",
+        "1: prices.gpt-4o.output_per_1k_usd: is missing; write what 1,000 tokens of output cost, "
+        "0 if it has none",
+    ),
+    (
+        "prices: {gpt-4o: {inptu_per_1k_usd: 1, input_per_1k_usd: 1, output_per_1k_usd: 1}}",
+        "1: prices.gpt-4o[the given text]: unknown key; did you mean input_per_1k_usd?",
+    ),
+    ("prices: {gpt-4o: 5}", "1: prices.gpt-4o: must be a mapping (name: value), not 5"),
+    ("prices: [a]", "1: prices: must be a mapping (name: value), not a list"),
+    (
+        "limits: {unknown_price: deny}",
+        "1: limits.unknown_price: 'deny' is not known; accepted: allow, refuse",
     ),
     # Keys
     (

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -36,6 +36,21 @@ class Proxy:
 
     port: int
     folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    def is_running(self) -> bool:
+        """Whether the process has not ended."""
+        return self.process is not None and self.process.poll() is None
+
+    def is_listening(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
 
     @property
     def url(self) -> str:
@@ -96,6 +111,27 @@ def direct_client() -> httpx.Client:
     return httpx.Client(trust_env=False, timeout=20)
 
 
+class _Http2Alone(ssl.SSLContext):
+    """Offers nothing but HTTP/2; httpx would offer HTTP/1.1 first, and mitmproxy take it."""
+
+    def set_alpn_protocols(self, alpn_protocols: object) -> None:  # as it is named
+        super().set_alpn_protocols(["h2"])
+
+
+def http_2_client(proxy: Proxy, *, via_proxy: bool = True) -> httpx.Client:
+    """A client that speaks HTTP/2, through the proxy or to it, and trusts its CA."""
+    trust = _Http2Alone(ssl.PROTOCOL_TLS_CLIENT)
+    trust.load_verify_locations(proxy.certificate)
+    url = proxy.url if via_proxy else None
+    return httpx.Client(http2=True, proxy=url, verify=trust, trust_env=False, timeout=20)
+
+
+def tls_client(proxy: Proxy) -> httpx.Client:
+    """A client that goes through the proxy, over HTTP/1, and trusts its CA."""
+    trust = ssl.create_default_context(cafile=proxy.certificate)
+    return httpx.Client(proxy=proxy.url, verify=trust, trust_env=False, timeout=20)
+
+
 def arguments(folder: Path, port: int, script: str = "foxora_addon") -> list[str]:
     """The command line of a proxy that keeps all that it writes in `folder`."""
     return [
@@ -121,7 +157,7 @@ def running_proxy(
     command = [*arguments(folder, proxy.port, script), *options]
     with _process(command, folder, environment or {}) as process:
         wait_until(lambda: _serves(process, proxy), lambda: f"no proxy: {proxy.output}")
-        yield proxy
+        yield replace(proxy, process=process)
 
 
 @contextlib.contextmanager
@@ -141,12 +177,15 @@ def running_command(command: Sequence[str], folder: Path, port: int) -> Iterator
 
 
 @contextlib.contextmanager
-def running_gateway(folder: Path) -> Iterator[str]:
-    """The origin of a mock gateway in a process of its own."""
+def running_gateway(folder: Path, settings: str = "") -> Iterator[str]:
+    """The origin of a mock gateway in a process of its own; `settings` are its YAML file."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     origin = f"http://127.0.0.1:{port}"
     command = [str(BIN / "foxora-proxy"), "mock", "--port", str(port)]
+    if settings:
+        (folder / "mock.yaml").write_text(settings)
+        command += ["--config", str(folder / "mock.yaml")]
     with _process(command, folder, {}) as process:
         wait_until(lambda: _answers(process, f"{origin}/_mock/"), lambda: "no mock gateway")
         yield origin

@@ -15,6 +15,7 @@ import pytest
 
 from foxora_addon.api.sse import Decoder
 from foxora_addon.api.transcript import Transcript
+from foxora_addon.api.usage_request import with_usage_asked
 from tests.end_to_end.proxies import (
     APP_KEY,
     ROOT,
@@ -56,6 +57,7 @@ class Replay:
         self, body: bytes, kind: str, *, status: int = 200, chunks: tuple[int, ...] = ()
     ) -> httpx.Response:
         fault: dict[str, Any] = {
+            "path": "/v1/chat",
             "status": status,
             "type": kind,
             "body_base64": base64.b64encode(body).decode(),
@@ -64,7 +66,10 @@ class Replay:
             fault["chunks"] = list(chunks)
         queued = self._client.post(f"{self._origin}/_mock/faults", json=[fault])
         assert queued.is_success, queued.text
-        return self.ask({**CALL, "stream": "event-stream" in kind})
+        is_stream = "event-stream" in kind
+        # A client that asks for the usage itself gets every byte as it comes.
+        options = {"stream_options": {"include_usage": True}} if is_stream else {}
+        return self.ask({**CALL, "stream": is_stream, **options})
 
     def ask(self, call: object) -> httpx.Response:
         return self._client.post(
@@ -122,7 +127,7 @@ def test_request_bodies_reach_the_gateway_byte_for_byte(replay: Replay) -> None:
             continue
         replay.answer(b"{}", "application/json")
         replay.ask(body)
-        assert replay.last_received() == body, file.name
+        assert replay.last_received() == (with_usage_asked("chat", body, value) or body), file.name
         sent += 1
     assert sent > 20 or not CORPORA.is_dir()
 

@@ -1,5 +1,6 @@
 """What the network or the gateway does wrong, as the client and the trail see it."""
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,10 @@ pytestmark = pytest.mark.real_server
 
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 HEADERS = {"authorization": f"Bearer {APP_KEY}"}
-PATIENCE = "connect_timeout_seconds: 1, response_timeout_seconds: 1, stream_idle_timeout_seconds: 1"
+PATIENCE = (
+    "connect_timeout_seconds: 1, tls_timeout_seconds: 1, "
+    "response_timeout_seconds: 1, stream_idle_timeout_seconds: 1"
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,9 +69,9 @@ def test_a_stream_that_falls_silent_is_cut_and_on_record(impatient: Proxy) -> No
             json={**CALL, "stream": True},
             headers={**HEADERS, "x-mock-fault": "mute-after=2"},
         ) as answer,
-        pytest.raises(httpx.RemoteProtocolError),
     ):
-        answer.read()
+        last = answer.read().rstrip().rpartition(b"\n\n")[2]
+    assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "gateway_timeout"
     wait_until(lambda: bool(impatient.answer_records(answer.headers["x-foxora-exchange"])))
     record = ending_of(impatient, answer)
     assert (record["outcome"], record["chunks"]) == ("timeout", 2)
@@ -94,7 +98,7 @@ def test_a_gateway_that_never_speaks_tls_is_a_504(tmp_path: Path) -> None:
         with running_proxy(tmp_path, (), environment) as proxy:
             answer = post(proxy)
     assert answer.status_code == 504
-    assert "to connect" in answer.json()["error"]["message"]
+    assert "for the TLS handshake" in answer.json()["error"]["message"]
 
 
 def test_a_request_that_could_be_smuggled_is_the_clients_mistake(impatient: Proxy) -> None:
@@ -138,18 +142,3 @@ def test_a_client_that_leaves_is_on_record(impatient: Proxy) -> None:
         next(answer.iter_raw())
     wait_until(lambda: bool(impatient.answer_records(answer.headers["x-foxora-exchange"])))
     assert ending_of(impatient, answer)["outcome"] == "client_disconnected"
-
-
-def test_a_stream_that_the_shutdown_cuts_is_aborted(tmp_path: Path) -> None:
-    with running_proxy(tmp_path) as proxy:
-        client = direct_client()
-        request = client.build_request(
-            "POST",
-            f"{proxy.base_url}/chat/completions",
-            json={**CALL, "stream": True},
-            headers={**HEADERS, "x-mock-fault": "chunk-delay=0.5"},
-        )
-        answer = client.send(request, stream=True)
-    answer.close()
-    client.close()
-    assert [r["outcome"] for r in proxy.records() if r["event"] == "response"] == ["aborted"]

@@ -14,22 +14,22 @@ pytestmark = pytest.mark.real_server
 # Patches the entry that a request's header names, so that one proxy serves every case.
 BROKEN = """
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.proxy.desk import FlowDesk
-from foxora_addon.proxy import flows
+from foxora_addon.proxy import responses
 from foxora_addon.proxy.addon import the_addon
 
 def breaking(name, original):
-    def broken(self, *args, **kwargs):
+    def broken(*args, **kwargs):
         if BREAK == name:
             raise RuntimeError("planted " + name)
-        return original(self, *args, **kwargs)
+        return original(*args, **kwargs)
     return broken
 
 BREAK = ""
 for owner, name in (
-    (Pipeline, "arrive"), (Pipeline, "admit"), (Pipeline, "send"), (Pipeline, "answered"),
-    (Pipeline, "streamed"), (Pipeline, "_read"), (Pipeline, "_reserve"),
-    (FlowDesk, "_answer"), (FlowDesk, "_piece_arrived"), (FlowDesk, "_scrub_headers"),
+    (Pipeline, "arrive"), (Pipeline, "read"), (Pipeline, "reserve"), (Pipeline, "record"),
+    (Pipeline, "send"), (Pipeline, "answered"), (Pipeline, "streamed"),
+    (Pipeline, "_read"), (Pipeline, "_reserve"),
+    (responses, "begin"), (responses, "_piece_arrived"), (responses, "_scrub_headers"),
 ):
     setattr(owner, name, breaking(name, getattr(owner, name)))
 
@@ -40,7 +40,10 @@ class Chooser:
 
 addons = [Chooser(), the_addon()]
 """
-ENTRIES = ["arrive", "admit", "send", "answered", "_read", "_reserve", "_answer", "_scrub_headers"]
+ENTRIES = [
+    *("arrive", "read", "reserve", "record", "send", "answered"),
+    *("_read", "_reserve", "begin", "_scrub_headers"),
+]
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
 

@@ -52,6 +52,21 @@ def test_a_ledger_from_which_all_was_taken_back_is_clear() -> None:
     assert (ledger.used, ledger.clears_at, len(ledger)) == (0, None, 0)
 
 
+def test_two_ledgers_count_as_one() -> None:
+    ledger, other = (
+        a_ledger((9.0, 1), (10.0, 3), (12.0, 1)),
+        a_ledger((8.0, 4), (11.0, 2), (12.0, 6)),
+    )
+    ledger.expire(9.0)
+    other.expire(9.0)
+    ledger.held, other.held = 2, 5
+    ledger.absorb(other)
+    assert ledger.held == 7
+    assert list(ledger.entries()) == [(10.0, 3), (11.0, 2), (12.0, 1), (12.0, 6)]
+    ledger.take_back(11.0, 2)
+    assert [ledger.frees_at(weight) for weight in (3, 4, 10)] == [10, 12, 12]
+
+
 def test_nothing_is_no_entry() -> None:
     assert len(a_ledger((10.0, 0))) == 0
 

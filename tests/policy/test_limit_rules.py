@@ -350,3 +350,112 @@ def most_in_a_minute(weights: list[tuple[float, int]]) -> int:
         (sum(w for at, w in weights if start <= at < start + 60.0) for start, _ in weights),
         default=0,
     )
+
+
+class TestSeveralCallsAtOnce:
+    def test_need_room_for_each(self) -> None:
+        limiter = a_limiter(requests=3, concurrent=3)
+        done(limiter, 0, 0.0)
+        done(limiter, 0, 10.0)
+        assert limiter.next_admission(0, 20.0) == 20.0
+        assert limiter.next_admission(0, 20.0, calls=2) == SPAN
+        assert limiter.next_admission(0, 20.0, calls=3) == 10.0 + SPAN
+        assert limiter.next_admission(0, 20.0, calls=4) is None
+
+    def test_wait_for_an_end_where_too_many_are_open(self) -> None:
+        limiter = a_limiter(concurrent=2)
+        admitted(limiter, 0, 0.0)
+        assert limiter.refusal(0, 0.0) is None
+        assert limiter.next_admission(0, 0.0, calls=2) is None
+
+    def test_wait_until_a_hold_has_opened_so_far(self) -> None:
+        limiter = a_limiter()
+        limiter.hold_until(10.0, 0.0)
+        assert limiter.next_admission(0, 0.0, calls=2) == 10.5
+
+
+class TestTheSoonestAdmission:
+    def test_counts_on_all_that_is_open_to_be_given_back(self) -> None:
+        limiter = a_limiter(requests=1, tokens=100)
+        admitted(limiter, 100, 0.0)
+        assert limiter.soonest_admission(100, 1.0) == 1.0
+
+    def test_does_not_count_on_what_was_sent_or_used(self) -> None:
+        limiter = a_limiter(requests=2, tokens=100)
+        limiter.mark_sent(admitted(limiter, 10, 0.0), 0.0)
+        done(limiter, 60, 5.0)
+        assert limiter.soonest_admission(0, 6.0) == SPAN
+        assert limiter.soonest_admission(41, 6.0) == 5.0 + SPAN
+
+    def test_is_no_sooner_than_a_hold_ends(self) -> None:
+        limiter = a_limiter()
+        limiter.hold_until(30.0, 0.0)
+        assert limiter.soonest_admission(0, 0.0) == 30.0
+
+    def test_never_comes_for_what_can_never_fit(self) -> None:
+        for limiter in (a_limiter(requests=0), a_limiter(tokens=9), a_limiter(concurrent=0)):
+            assert limiter.soonest_admission(10, 0.0) == math.inf
+
+
+class TestBeingIdle:
+    def test_a_new_limiter_is(self) -> None:
+        assert a_limiter().is_idle(0.0)
+
+    def test_ends_with_a_reservation_and_begins_when_all_has_expired(self) -> None:
+        limiter = a_limiter()
+        reservation = admitted(limiter, 10, 0.0)
+        assert not limiter.is_idle(1_000.0)
+        limiter.settle(reservation, 10, 1_000.0)
+        assert not limiter.is_idle(math.nextafter(1_000.0 + SPAN, 0))
+        assert limiter.is_idle(1_000.0 + SPAN)
+
+    def test_begins_at_once_when_all_is_given_back(self) -> None:
+        limiter = a_limiter()
+        reservation = admitted(limiter, 10, 0.0)
+        limiter.mark_sent(reservation, 0.0)
+        limiter.release(reservation, 1.0)
+        assert limiter.is_idle(1.0)
+
+    def test_is_not_so_while_a_hold_opens(self) -> None:
+        limiter = a_limiter()
+        limiter.hold_until(10.0, 0.0)
+        assert not limiter.is_idle(15.0)
+        assert limiter.is_idle(16.0)
+
+    def test_is_not_so_while_somebody_waits(self) -> None:
+        limiter = a_limiter()
+        limiter.waiting = 1
+        assert not limiter.is_idle(0.0)
+
+
+class TestAbsorbing:
+    def test_counts_both_each_until_its_own_moment(self) -> None:
+        kept, other = a_limiter(requests=4, tokens=100), a_limiter()
+        for limiter, tokens, at in ((kept, 10, 0.0), (other, 20, 1.0), (kept, 30, 2.0)):
+            done(limiter, tokens, at)
+        kept.absorb(other, 3.0)
+        assert [kept.tokens_left(at + SPAN) for at in (-1.0, 0.0, 1.0, 2.0)] == [40, 50, 70, 100]
+
+    def test_settles_and_gives_back_what_the_other_had_open(self) -> None:
+        kept, other = a_limiter(requests=3, tokens=100, concurrent=3), a_limiter()
+        ends, sent, unsent = (admitted(other, 30, 0.0) for _ in range(3))
+        other.mark_sent(sent, 1.0)
+        kept.absorb(other, 2.0)
+        assert denied(kept, 0, 2.0).limit in {"concurrent", "requests"}
+        kept.settle(ends, 5, 3.0)
+        kept.release(sent, 3.0)
+        kept.release(unsent, 3.0)
+        assert (requests_left_of(kept, 3.0), kept.tokens_left(3.0)) == (2, 95)
+
+    def test_keeps_its_own_ceilings(self) -> None:
+        kept = a_limiter(requests=3)
+        kept.absorb(a_limiter(requests=9), 0.0)
+        assert kept.ceilings == Ceilings(3)
+
+    def test_keeps_the_later_hold(self) -> None:
+        for until, others in ((10.0, 20.0), (20.0, 10.0)):
+            kept, other = a_limiter(), a_limiter()
+            kept.hold_until(until, 0.0)
+            other.hold_until(others, 0.0)
+            kept.absorb(other, 0.0)
+            assert kept.next_admission(0, 0.0) == 20.0

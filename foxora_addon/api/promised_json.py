@@ -1,0 +1,24 @@
+"""Tells whether a body is the JSON that an operation promises (`Operation.answers_json`).
+
+Clients read it without looking: three popular ones fail with an AttributeError on what is none.
+"""
+
+import json
+
+
+def flaw_of_json(body: bytes, *, may_be_empty: bool) -> str | None:
+    """What stands in an answer's place, in words that follow "with"; None: it is JSON.
+
+    `body` is without its content encoding. A bare text or number is JSON, and no answer.
+    """
+    start = body.lstrip()[:1]
+    if not start:
+        return None if may_be_empty else "an empty body where JSON is due"
+    if start == b"<":
+        return "a page of HTML or XML where JSON is due"
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        is_cut = start in (b"{", b"[")
+        return "JSON that is not valid or cut short" if is_cut else "text where JSON is due"
+    return None if isinstance(value, dict | list) else "a bare value where a JSON object is due"

@@ -1,0 +1,63 @@
+"""`foxora-proxy doctor`: what would keep the proxy, or apps behind it, from working."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import typer
+
+from foxora_addon.app.doctor import gateway, machine, trust
+from foxora_addon.app.doctor.finding import Finding, as_json, fail, lines_of, ok, warn
+from foxora_addon.app.say import FINDING
+from foxora_addon.config import Config, ConfigError, load
+
+_CONFDIR = Path("~/.mitmproxy")
+
+
+def run_doctor(port: int, file: Path | None, *, is_json: bool) -> int:
+    """Look at everything and say what was found; 1 if one finding is `fail`."""
+    out = sys.stdout
+    is_coloured = out.isatty() and not os.environ.get("NO_COLOR")
+    findings = []
+    for finding in look(port, file):
+        findings.append(finding)
+        if not is_json:
+            for line in lines_of([finding], is_coloured=is_coloured):
+                typer.echo(line, file=out)
+    if is_json:
+        typer.echo(json.dumps(as_json(findings), indent=2))
+    return FINDING if any(finding.verdict == "fail" for finding in findings) else 0
+
+
+def look(port: int, file: Path | None) -> Iterator[Finding]:
+    """All findings, in the order in which one would put things right."""
+    yield machine.about_mitmproxy()
+    config = None
+    for finding, found in _configuration(file):
+        config = found
+        yield finding
+    about_port, status = machine.about_port(port)
+    yield about_port
+    ca = Path(status["ca"]) if status else _CONFDIR.expanduser() / "mitmproxy-ca-cert.pem"
+    yield from machine.about_options(ca.parent)
+    yield from machine.about_environment(os.environ, status)
+    if config is not None:
+        yield machine.about_trail(config, status)
+        yield from gateway.look(config)
+    yield from trust.look(ca, os.environ)
+
+
+def _configuration(file: Path | None) -> Iterator[tuple[Finding, Config | None]]:
+    options = {"foxora_config": None if file is None else str(file)}
+    try:
+        config = load(options, os.environ, Path.cwd())
+    except ConfigError as error:
+        yield fail("configuration", str(error), "foxora-proxy check says the same, alone"), None
+        return
+    for warning in config.warnings:
+        yield warn("configuration", warning, "correct it"), config
+    where = config.file or "options and environment alone"
+    count = len(config.accounts)
+    yield ok("configuration", f"{where}: {count} account{'s' if count > 1 else ''}"), config

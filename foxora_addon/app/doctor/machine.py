@@ -1,0 +1,133 @@
+"""Looks at this machine: mitmproxy and its options, the port, the environment, the trail."""
+
+import errno
+import fcntl
+import os
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from foxora_addon.app.client_environment import warnings_of
+from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
+from foxora_addon.app.local_proxy import NoProxy, ask
+from foxora_addon.config import Config
+
+SUPPORTED: Final = ((12, 2), (13,))
+"""mitmproxy's versions that are supported: from the first on, and below the second."""
+
+type Status = Mapping[str, Any]
+
+
+def about_mitmproxy() -> Finding:
+    """Whether mitmproxy is of a version that we can hold."""
+    version = metadata.version("mitmproxy")
+    lowest, above = SUPPORTED
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:3])
+    if lowest <= numbers < above:
+        return ok("mitmproxy", version)
+    remedy = "pip install 'mitmproxy>=12.2,<13' into this environment"
+    return fail("mitmproxy", f"{version} is not supported", remedy)
+
+
+def about_port(port: int) -> tuple[Finding, Status | None]:
+    """Whether the port is free or ours; and how our proxy there stands, if one runs."""
+    if _is_free(port):
+        return ok("port", f"{port} is free; no proxy runs there"), None
+    try:
+        status = ask(port, "status")
+    except NoProxy:
+        remedy = f"give the proxy another: foxora-proxy run -p {port + 1 if port < 65535 else 8081}"
+        return fail("port", f"{port} is taken by another program", remedy), None
+    text = f"{port} is our proxy {status['version']}, which leads to {status['gateway']}"
+    return ok("port", text), status
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with socket.create_server(("127.0.0.1", port)):
+            return True
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        return False
+
+
+_CONFLICTS: Final[Mapping[str, str]] = {
+    "stream_large_bodies": "would send requests before they are checked, so the start is refused",
+    "ssl_insecure": "would send the key to whoever answers, so the start is refused",
+    "listen_host": "lets other machines in; the start is refused unless clients must have keys",
+}
+
+
+def about_options(confdir: Path) -> Iterator[Finding]:
+    """Which options in mitmproxy's own file stand against ours."""
+    file = next((f for f in (confdir / "config.yaml", confdir / "config.yml") if f.is_file()), None)
+    options = {} if file is None else _options_in(file)
+    if options is None:
+        yield warn("options", f"{file} can't be read", "correct it: mitmproxy will not start")
+        return
+    found = [name for name in _CONFLICTS if options.get(name)]
+    for name in found:
+        yield fail("options", f"{name} in {file} {_CONFLICTS[name]}", "take it out there")
+    if options.get("connection_strategy") == "eager":
+        text = f"connection_strategy eager in {file} contacts the original host of each call"
+        yield warn("options", text, "take it out there: the addon chooses lazy")
+    elif not found:
+        yield ok("options", "none of mitmproxy's own stands against the addon")
+
+
+def _options_in(file: Path) -> Mapping[str, Any] | None:
+    try:
+        value = YAML(typ="safe", pure=True).load(file) or {}
+    except (YAMLError, OSError, UnicodeDecodeError):
+        return None
+    return value if isinstance(value, Mapping) else None
+
+
+def about_environment(environ: Mapping[str, str], status: Status | None) -> Iterator[Finding]:
+    """Variables of this shell that lead calls elsewhere."""
+    url = str(status["url"]) if status else ""
+    warnings = list(warnings_of(environ, url))
+    for text in warnings:
+        yield warn("environment", text, "unset it, unless it is meant")
+    if not warnings:
+        yield ok("environment", "no variable leads calls past the proxy")
+
+
+def about_trail(config: Config, status: Status | None) -> Finding:
+    """Whether the trail can be written; nothing is created or changed."""
+    path = config.audit.path
+    if not path.exists():
+        return _about_new_trail(path)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        remedy = "give it back to this user, or name another with foxora_audit=PATH"
+        return fail("trail", f"{path} can't be written: {error.strerror}", remedy)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return _about_locked_trail(path, status)
+    finally:
+        os.close(descriptor)
+    return ok("trail", f"{path} can be written")
+
+
+def _about_new_trail(path: Path) -> Finding:
+    if path.parent.is_dir() and os.access(path.parent, os.W_OK | os.X_OK):
+        return ok("trail", f"{path} will be made")
+    text = f"{path} can't be made: {path.parent} is no folder that this user may write in"
+    return fail("trail", text, "make the folder, or name another trail with foxora_audit=PATH")
+
+
+def _about_locked_trail(path: Path, status: Status | None) -> Finding:
+    if status is not None and status["trail"] == str(path.absolute()):
+        return ok("trail", f"{path} is written by the proxy that runs")
+    remedy = "stop that one, give this one its own with foxora_audit=PATH, or use run --use PORT"
+    return fail("trail", f"{path} is written by another proxy", remedy)

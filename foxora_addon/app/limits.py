@@ -1,0 +1,66 @@
+"""`foxora-proxy limits`: asks a running proxy how its accounts stand, once or again and again."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from foxora_addon.app.limits_view import notes_of, table_of
+from foxora_addon.app.local_proxy import NoProxy, ask
+
+_WATCH_SECONDS = 1.0
+_WIDTH = 200
+"""Columns where there is no terminal: nothing of a line is to be lost in a file."""
+
+type Accounts = Sequence[Mapping[str, Any]]
+
+
+def show_limits(
+    port: int,
+    say: Callable[[str], None],
+    *,
+    is_json: bool,
+    watches: bool,
+    pause: Callable[[float], None] = time.sleep,
+) -> int:
+    """Print the accounts of the proxy at a port; until Ctrl-C if it `watches`. 1: it is not there.
+
+    `pause` waits so many seconds between two looks.
+    """
+    try:
+        with _shower(is_json=is_json, watches=watches) as show:
+            show(ask(port, "limits")["accounts"])
+            while watches:
+                pause(_WATCH_SECONDS)
+                show(ask(port, "limits")["accounts"])
+    except KeyboardInterrupt:
+        return 0
+    except NoProxy as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+@contextmanager
+def _shower(*, is_json: bool, watches: bool) -> Iterator[Callable[[Accounts], None]]:
+    """What shows the accounts: as JSON, a line each time; as a table, which a terminal redraws."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDTH
+    if is_json:
+        yield lambda accounts: print(json.dumps({"accounts": accounts}), flush=True)  # noqa: T201  # the result
+    elif watches and console.is_terminal:
+        with Live(console=console, auto_refresh=False) as live:
+            yield lambda accounts: live.update(_drawn(accounts), refresh=True)
+    else:
+        yield lambda accounts: console.print(_drawn(accounts))
+
+
+def _drawn(accounts: Accounts) -> Group:
+    notes = (Text(note, style="dim") for note in notes_of(accounts))
+    return Group(table_of(accounts), *notes)

@@ -1,0 +1,72 @@
+"""Shows how accounts stand with their ceilings: a table for a person, from the proxy's own figures.
+
+Pure: the figures are an argument, as `/_foxora/limits` gives them.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+_BAR_CELLS = 10
+
+
+def table_of(accounts: Sequence[Mapping[str, Any]]) -> Table:
+    """A row for each account."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("account")
+    for name in ("requests a minute", "tokens a minute", "at once", "waiting", "spent"):
+        table.add_column(name, justify="left")
+    for account in accounts:
+        spend = account["spend"]
+        table.add_row(
+            Text(str(account["account"])),
+            _minute(account["requests"]),
+            _minute(account["tokens"]),
+            _of(account["concurrent"]["used"], account["concurrent"]["ceiling"]),
+            Text(str(account["waiting"])),
+            _money(spend["used_usd"], spend["ceiling_usd"]),
+        )
+    return table
+
+
+def notes_of(accounts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a reader must know besides: accounts without a ceiling are not held to any."""
+    free = [
+        str(account["account"])
+        for account in accounts
+        if account["requests"]["ceiling"] is None or account["tokens"]["ceiling"] is None
+    ]
+    if not free:
+        return []
+    return [
+        f"not enforced where no ceiling is known ({', '.join(free)}): name a plan, or give figures "
+        "under accounts[].limits"
+    ]
+
+
+def _minute(figures: Mapping[str, Any]) -> Text:
+    """A bar of what is used, the figures, and when all of it is back."""
+    used, ceiling = figures["used"], figures["ceiling"]
+    if ceiling is None:
+        return _of(used, None)
+    share = min(max(used / ceiling, 0.0), 1.0)
+    colour = "green" if share < 0.8 else "yellow" if share < 1 else "red"
+    filled = round(share * _BAR_CELLS)
+    text = Text("█" * filled + "░" * (_BAR_CELLS - filled), style=colour)
+    text.append(f" {used:,} of {ceiling:,}", style="default")
+    if resets := figures["resets_in_seconds"]:
+        text.append(f", all back in {resets:.0f} s", style="dim")
+    return text
+
+
+def _of(used: int, ceiling: int | None) -> Text:
+    return Text(f"{used:,}" if ceiling is None else f"{used:,} of {ceiling:,}")
+
+
+def _money(used: float | None, ceiling: float | None) -> Text:
+    if used is None and ceiling is None:
+        return Text("not known", style="dim")
+    spent = "?" if used is None else f"${float(used):,.4f}"
+    return Text(spent if ceiling is None else f"{spent} of ${float(ceiling):,.2f}")

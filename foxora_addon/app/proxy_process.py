@@ -1,0 +1,85 @@
+"""The proxy as a process that `run` starts, waits for and ends.
+
+How it is tied to us, so that it never outlives us, is told in `foxora_addon.proxy.tied`.
+"""
+
+import json
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Self
+
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 10.0
+_POLL_SECONDS: Final = 0.1
+
+
+class NotServing(Exception):  # noqa: N818  # reads as what it says where it is raised
+    """The proxy did not come up; `str` is one line for the user."""
+
+
+class ProxyProcess:
+    """A running proxy. `status` is what it said of itself (`Foxora.status`)."""
+
+    def __init__(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
+        self._process = process
+        self._line = line
+        self.status: dict[str, Any] = {}
+
+    @classmethod
+    def start(cls, tool: str, arguments: Sequence[str], output: int) -> Self:
+        """Start one of mitmproxy's programs; `output` is the descriptor for its words.
+
+        All but the console, whose place is the terminal, get a session of their own: so Ctrl-C and
+        Ctrl-Z reach CMD alone.
+        """
+        is_console = tool == "mitmproxy"
+        ours, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", "-m", "foxora_addon.proxy.tied", str(theirs.fileno())]
+            process = subprocess.Popen(  # noqa: S603  # our own program, the user's own options
+                [*command, tool, *arguments],
+                stdin=output if is_console else subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=[theirs.fileno()],
+                start_new_session=not is_console,
+            )
+        return cls(process, ours)
+
+    def wait_until_it_serves(self, interrupted: Callable[[], bool]) -> bool:
+        """Wait until calls are taken; False if `interrupted` before. Raises `NotServing`."""
+        deadline = time.monotonic() + START_SECONDS
+        told = b""
+        while not told.endswith(b"\n"):
+            if interrupted():
+                return False
+            if time.monotonic() > deadline:
+                raise NotServing(f"the proxy does not serve after {START_SECONDS:.0f} s")
+            if select.select([self._line], [], [], _POLL_SECONDS)[0]:
+                piece = self._line.recv(65_536)
+                if not piece:
+                    raise NotServing("the proxy could not start")
+                told += piece
+        self.status = json.loads(told)
+        return True
+
+    def ended_with(self) -> int | None:
+        """The exit status of a proxy that has ended; None while it runs."""
+        return self._process.poll()
+
+    def wait(self) -> None:
+        """Wait until it ends by itself, as a console does when its user leaves it."""
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it, and wait until it has: at once as a rule, by force after `STOP_SECONDS`."""
+        self._line.close()
+        try:
+            self._process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()

@@ -1,0 +1,226 @@
+"""Keeps beside the trail what must outlive its rotation: what each account has spent this month.
+
+The file is a shortcut into the trail, not a second truth: it says up to which record it holds, and
+what the trail has after that is added by `rebuilt`. So it need not be written at each exchange, and
+a `kill -9` at any moment forgets nothing that the trail has.
+"""
+
+import logging
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from foxora_addon.api.money import usd_of
+from foxora_addon.policy.spend_month import MonthSpend, calendar_month
+
+VERSION: Final = 1
+
+_MOST_BYTES: Final = 16 * 1024 * 1024
+_log = logging.getLogger(__name__)
+
+
+class StateNotSaved(Exception):  # noqa: N818  # reads as what it says where it is raised
+    """The state file can't be written; `str` is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """An account's month as it was when the trail had come to record `seq`, at Unix time `time`."""
+
+    month: MonthSpend
+    time: float
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the file holds, by account."""
+
+    accounts: Mapping[str, Written] = field(default_factory=dict)
+
+    def with_months(self, months: Mapping[str, MonthSpend], time: float, seq: int) -> "State":
+        """Return the state in which these accounts are as they are now; others stay as they were.
+
+        `seq` is the last record's, and `time` not before it was written.
+        """
+        written = {name: Written(month, time, seq) for name, month in months.items()}
+        return State({**self.accounts, **written})
+
+    def months(self, now: float) -> dict[str, MonthSpend]:
+        """Return each account's month at `now`, as `Budgets` begin with."""
+        return {name: written.month.at(now) for name, written in self.accounts.items()}
+
+
+def path_beside(trail: Path) -> Path:
+    """Return where the state of a trail is: foxora-audit.jsonl.state.json."""
+    return trail.with_name(f"{trail.name}.state.json")
+
+
+# The file. Money is text in it, for a JSON number would be a float to most who read it.
+
+_Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=40)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)  # what a later version adds is passed over
+
+
+class _Account(_Model):
+    time: AwareDatetime
+    seq: int = Field(ge=0)
+    renews_at: AwareDatetime
+    spent_usd: _Usd  # for whoever looks into the file; it follows from the three figures below it
+    told_usd: _Usd
+    since_usd: _Usd
+    certain_usd: _Usd
+    told_cap_usd: _Usd | None
+
+
+class _File(_Model):
+    v: Literal[1]
+    accounts: dict[str, _Account]
+
+
+def load(path: Path) -> State:
+    """Read a state file. One that is not there is empty; so is a broken one, with a warning."""
+    try:
+        return _state_of(_File.model_validate_json(_content_of(path)))
+    except FileNotFoundError:
+        return State()
+    except (OSError, ValueError) as error:
+        _log.warning(
+            "foxora: the state file %s is ignored: %s; the month's spend is rebuilt from the trail "
+            "and the gateway's own figure",
+            path,
+            _why(error),
+        )
+        return State()
+
+
+def _content_of(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        raw = stream.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise ValueError("it is too large")
+    return raw
+
+
+def save(path: Path, state: State) -> None:
+    """Write a state file whole, or leave the old one as it is; raises `StateNotSaved`.
+
+    It is readable by its owner only, and on the disk when this returns, which may take a while: a
+    process that serves others calls it from a thread of its own.
+    """
+    data = _file_of(state).model_dump_json(indent=1).encode() + b"\n"
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)  # a crash left it
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        fd = os.open(temporary, flags, stat.S_IRUSR | stat.S_IWUSR)
+        with os.fdopen(fd, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise StateNotSaved(f"the state file {path} can't be written: {error.strerror}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the new name to the disk, without which a power loss brings the old file back."""
+    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def rebuilt(state: State, records: Iterable[Mapping[str, Any]]) -> State:
+    """Return the state with the cost of all response records added that it does not hold yet.
+
+    Pure. `records` are of one trail, in their order. A record is new if its `seq` or its time is
+    beyond what the state holds: a trail that was moved away and begun anew counts from 1 again.
+    Usage that the gateway reported makes a cost certain. An account that the state has not is taken
+    to begin with the calendar's month of its first record.
+    """
+    accounts = dict(state.accounts)
+    for record in records:
+        name, time, seq = record.get("account"), _moment(record.get("time")), record.get("seq")
+        cost = usd_of(record.get("cost_usd")) if record.get("event") == "response" else None
+        if not cost or time is None or not isinstance(name, str) or not isinstance(seq, int):
+            continue
+        held = state.accounts.get(name)
+        if held is None or seq > held.seq or time > held.time:
+            last = accounts.get(name) or Written(calendar_month(time), time, seq)
+            accounts[name] = _with_cost(last, cost, time, seq, is_certain=_is_reported(record))
+    return State(accounts)
+
+
+def _with_cost(
+    written: Written, cost: Decimal, time: float, seq: int, *, is_certain: bool
+) -> Written:
+    month = written.month.at(time).plus(cost, is_certain=is_certain)
+    return Written(month, max(written.time, time), seq)
+
+
+def _is_reported(record: Mapping[str, Any]) -> bool:
+    usage = record.get("usage")
+    return isinstance(usage, Mapping) and usage.get("source") == "reported"
+
+
+def _moment(value: object) -> float | None:
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _state_of(file: _File) -> State:
+    return State({name: _written_of(account) for name, account in file.accounts.items()})
+
+
+def _written_of(account: _Account) -> Written:
+    month = MonthSpend(
+        account.renews_at.timestamp(),
+        account.told_usd,
+        account.since_usd,
+        account.certain_usd,
+        account.told_cap_usd,
+    )
+    return Written(month, account.time.timestamp(), account.seq)
+
+
+def _file_of(state: State) -> _File:
+    return _File(
+        v=VERSION, accounts={name: _account_of(each) for name, each in state.accounts.items()}
+    )
+
+
+def _account_of(written: Written) -> _Account:
+    month = written.month
+    return _Account(
+        time=datetime.fromtimestamp(written.time, UTC),
+        seq=written.seq,
+        renews_at=datetime.fromtimestamp(month.renews_at, UTC),
+        spent_usd=month.spent_usd,
+        told_usd=month.told_usd,
+        since_usd=month.since_usd,
+        certain_usd=month.certain_usd,
+        told_cap_usd=month.told_cap_usd,
+    )
+
+
+def _why(error: OSError | ValueError) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"{where}: {first['msg']}" if where else first["msg"]
+    return str(error.strerror if isinstance(error, OSError) else error)

@@ -1,0 +1,58 @@
+"""What is known of an exchange once it is closed: the facts for lines, counts and summaries.
+
+Values only, and none of them secret: texts that a client or the gateway chose are scrubbed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from foxora_addon.api.errors import Source
+from foxora_addon.exchange import Exchange, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A closed exchange. Figures are None where they are not known.
+
+    `status` is what the client got, None if it got nothing. `error_code` is that of the error that
+    it was told, `model` the one that the gateway was asked for.
+    """
+
+    exchange: str
+    account: str | None
+    operation: str
+    model: str | None
+    status: int | None
+    outcome: Outcome
+    source: Source
+    error_code: str | None
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+    cost_usd: float | None
+    first_byte_ms: float | None
+    duration_ms: float
+
+
+def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str], str]) -> Ending:
+    """Read the facts off an exchange and the members of its response record."""
+    usage = record["usage"] or {}
+    error = record["error"] or {}
+    code = error.get("code")
+    return Ending(
+        exchange=exchange.id,
+        account=exchange.account.name if exchange.account else None,
+        operation=exchange.call.operation.name if exchange.call else "other",
+        model=None if exchange.model is None else scrub(exchange.model),
+        status=record["status"],
+        outcome=record["outcome"],
+        source=record["source"],
+        error_code=None if code is None else scrub(code),
+        input_tokens=usage.get("input_tokens"),
+        output_tokens=usage.get("output_tokens"),
+        total_tokens=usage.get("total_tokens"),
+        cost_usd=record["cost_usd"],
+        first_byte_ms=record["first_byte_ms"],
+        duration_ms=record["duration_ms"],
+    )

@@ -1,0 +1,1 @@
+"""What the proxy itself asks the gateway: who an account is, and what models cost."""

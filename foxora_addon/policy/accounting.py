@@ -1,0 +1,363 @@
+"""Keeps the accounts: what each may still do, what a call is charged, and what it came to.
+
+Pure: time is an argument. It refuses to know how a call reached us and what its record looks like.
+Which key is whose is `standing`'s business, how ceilings are kept that of `allowances`, and who
+goes first that of `waiting`.
+"""
+
+import json
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from cachetools import LRUCache
+
+from foxora_addon.api.errors import ApiError
+from foxora_addon.api.output_tokens import counted_output_tokens, output_cap
+from foxora_addon.api.ratelimit_headers import headers_of, parse_balance, tighter
+from foxora_addon.api.token_text import TextCounter
+from foxora_addon.api.tokens import COUNT_DOUBT, ESTIMATE_DOUBT, estimated_input_tokens
+from foxora_addon.api.usage import Usage
+from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.learned import Charge, Learned, charge
+from foxora_addon.policy.limit_refusal import Denied
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
+from foxora_addon.policy.line import Ticket
+from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
+from foxora_addon.policy.scopes import Refusal, Scope, error_of
+from foxora_addon.policy.standing import Standings
+from foxora_addon.policy.turns import Called
+from foxora_addon.policy.waiting import Bounds, WaitingLines
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRules:
+    """What the configuration says of an account. `asks`: ceilings it leaves open, /v1/me tells.
+
+    `models` and `clients` have further ceilings below the account's, by name.
+    """
+
+    ceilings: Ceilings = UNLIMITED
+    asks: bool = True
+    models: Mapping[str, Ceilings] = field(default_factory=dict)
+    clients: Mapping[str, Ceilings] = field(default_factory=dict)
+
+
+STRANGER: Final = AccountRules()
+"""What holds for a key that passes through: whatever the gateway tells of it."""
+
+ME: Final = "/me"
+MODELS: Final = "/models"
+"""What the gateway is asked for (foxora-api.md, Routes)."""
+
+# Of a ceiling of requests, what questions may take that nothing waits for.
+_OWN_SHARE: Final = 0.05
+_MOST_ASKED: Final = 100
+_LOOK_AGAIN_SECONDS: Final = 60.0
+_MOST_PAYERS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRules:
+    """How ceilings are kept. `bounds` None: what does not fit is refused, and nothing waits."""
+
+    accounts: Mapping[str, AccountRules] = field(default_factory=dict)
+    bounds: Bounds | None = None
+    is_shadow: bool = False
+
+    def of(self, payer: str) -> AccountRules:
+        """What holds for a payer."""
+        return self.accounts.get(payer, STRANGER)
+
+
+class Accounting:
+    """The books of all accounts. Times are seconds of one monotonic clock.
+
+    `room_freed` is called with an account's name where somebody in its line may go now: whoever
+    makes calls wait then calls `wake`. `counter` counts the tokens of texts; None: they are
+    estimated.
+    """
+
+    def __init__(
+        self,
+        rules: LimitRules,
+        *,
+        guard_seconds: float = DEFAULT_GUARD_SECONDS,
+        counter: TextCounter | None = None,
+        room_freed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.rules = rules
+        self.standings = Standings()
+        self.room_freed = room_freed
+        self._allowances = Allowances(guard_seconds=guard_seconds)
+        self._lines = WaitingLines(self._allowances, rules.bounds or Bounds(0, 0.0))
+        self.learned = Learned()
+        self.counter = counter
+        self._asked: LRUCache[str, deque[float]] = LRUCache(_MOST_PAYERS)
+
+    def take_rules(self, rules: LimitRules, now: float) -> None:
+        """Work by other rules from now on; what is counted stays counted, and who waits may go."""
+        self.rules = rules
+        self._lines.bounds = rules.bounds or Bounds(0, 0.0)
+        for payer, account in rules.accounts.items():
+            below = (*self._below(payer, "model", account.models),)
+            below += (*self._below(payer, "client", account.clients),)
+            self._allowances.enforce([self._account_scope(payer), *below], now)
+            self._room_may_be_free(self.standings.canonical(payer))
+
+    # What is known of an account.
+
+    def ceilings(self, payer: str) -> Ceilings:
+        """The ceilings in force: the configuration's, then what the gateway told."""
+        rules = self.rules.of(payer)
+        known = self.standings.known(payer)
+        told = known.me.ceilings if known and rules.asks else UNLIMITED
+        return rules.ceilings.over(told)
+
+    def lacks(self, payer: str) -> bool:
+        """Whether a ceiling could be asked for and is not known yet."""
+        rules = self.rules.of(payer)
+        if not rules.asks or self.standings.known(payer):
+            return False
+        return None in {rules.ceilings.requests_per_minute, rules.ceilings.tokens_per_minute}
+
+    def take_me(self, payer: str, body: bytes, asked_at: float, now: float) -> bool:
+        """Take an answer of GET /v1/me; whether it is one."""
+        try:
+            me = parse_me(json.loads(body))
+        except (ValueError, RecursionError):
+            return False
+        if me is None:
+            return False
+        is_configured = payer in self.rules.accounts
+        other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
+        account = self.standings.canonical(payer)
+        if other is not None:
+            self._lines.unify(account, other, now)
+        self._allowances.enforce([self._account_scope(payer)], now)
+        self._room_may_be_free(account)
+        return True
+
+    def ask(self, payer: str, path: str, now: float) -> float:
+        """Count a question of our own that is sent now; 0, or the seconds that it has to wait.
+
+        It is a request of the account, as any HTTP call is (foxora-api.md, Rate limits). So what
+        can be done without takes a small share of a ceiling only, and nothing of a tiny one.
+        """
+        is_needed = path == ME and self.lacks(payer)
+        if not is_needed and not self._may_ask(payer, now):
+            return _LOOK_AGAIN_SECONDS
+        taken = self._allowances.reserve([self._account_scope(payer)], 0, now)
+        if isinstance(taken, Refusal):
+            return taken.wait_seconds or _LOOK_AGAIN_SECONDS
+        self._allowances.settle(taken, 0, now)
+        self._asked.setdefault(payer, deque(maxlen=_MOST_ASKED)).append(now)
+        return 0.0
+
+    def _may_ask(self, payer: str, now: float) -> bool:
+        ceiling = self.ceilings(payer).requests_per_minute
+        if ceiling is None:
+            return True
+        lately = sum(now - moment < WINDOW_SECONDS for moment in self._asked.get(payer, ()))
+        return lately < min(int(ceiling * _OWN_SHARE), _MOST_ASKED)
+
+    # One call.
+
+    def estimate(
+        self, exchange: Exchange, operation: str, parsed: Mapping[str, Any] | None, size: int
+    ) -> None:
+        """Estimate what a call puts in and may put out; `size` is that of its body, in bytes."""
+        exchange.input_tokens = estimated_input_tokens(
+            operation, parsed, size, exchange.model, self.counter
+        )
+        exchange.output_cap = output_cap(operation, parsed)
+
+    def reserve(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Take a request and the tokens of a call from its account, or say why there is no room.
+
+        Where calls may wait, `exchange.ticket` may be its place in line instead: then `wake` ends
+        its wait, and `admitted` gives it what it waited for.
+        """
+        if exchange.payer is None:
+            return None
+        scopes = exchange.scopes = tuple(self._scopes_of(exchange, exchange.payer))
+        charged = self._charge_of(exchange, scopes)
+        tokens = exchange.estimated_tokens = charged.tokens
+        if not charged.can_fit and not self.rules.is_shadow:
+            return error_of(_too_large(scopes, charged.input_tokens))
+        if self.rules.is_shadow:
+            exchange.reservation = self._allowances.admit(scopes, tokens, now)
+        elif self.rules.bounds is None:
+            return self.admitted(exchange, self._allowances.reserve(scopes, tokens, now))
+        else:
+            taken = self._lines.join(scopes, tokens, now)
+            if not isinstance(taken, Ticket):
+                return self.admitted(exchange, taken)
+            exchange.ticket = taken
+            self.room_freed(scopes[0].name)
+        return None
+
+    def admitted(self, exchange: Exchange, answer: Held | Refusal) -> ApiError | None:
+        """Give a call what it asked or waited for; an error if that is a refusal."""
+        exchange.ticket = None
+        if isinstance(answer, Refusal):
+            return error_of(answer)
+        exchange.reservation = answer
+        return None
+
+    def mark_sent(self, exchange: Exchange, now: float) -> None:
+        """The call is sent at this moment, which is the one that it belongs to."""
+        if exchange.reservation is not None:
+            self._allowances.mark_sent(exchange.reservation, now)
+
+    def counted(self, exchange: Exchange, answer: dict[str, Any]) -> Usage | None:
+        """Count the usage of an answer that reports none; None where no model has answered."""
+        if exchange.output_cap == 0 or not exchange.scopes:
+            return None
+        output = counted_output_tokens(answer, exchange.model, self.counter)
+        return Usage(exchange.input_tokens, output, exchange.input_tokens + output, "counted")
+
+    def guessed(self, exchange: Exchange, status: int | None, outcome: Outcome) -> Usage | None:
+        """What a call is charged of which nothing is known; None: nothing.
+
+        A gateway that refuses a call has not had it answered (foxora-api.md, Spend); one that fails
+        may have had its prompt read. A client that left has ended the gateway's work at once. Where
+        nobody answered, all that was reserved may have been used.
+        """
+        if not exchange.was_sent or not exchange.estimated_tokens:
+            return None
+        is_error = status is not None and status >= 400
+        if is_error and status is not None and status < 500:
+            return None
+        if is_error or outcome == "client_disconnected":
+            tokens = exchange.input_tokens
+            return Usage(tokens, 0, tokens, "estimated")
+        return Usage(exchange.input_tokens, None, exchange.estimated_tokens, "estimated")
+
+    def settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        """The exchange is over: charge what it used, nothing if `usage` is None.
+
+        A call that never reached the gateway gives all back.
+        """
+        if exchange.ticket is not None:
+            self._lines.leave(exchange.ticket)
+        if exchange.reservation is not None and exchange.was_sent:
+            tokens = usage.total_tokens or usage.input_tokens or 0 if usage else 0
+            self._allowances.settle(exchange.reservation, tokens, now)
+        elif exchange.reservation is not None:
+            self._allowances.release(exchange.reservation, now)
+        if usage and usage.source != "estimated" and usage.output_tokens is not None:
+            self._learn(exchange, usage.output_tokens)
+        if exchange.scopes:
+            self._room_may_be_free(exchange.scopes[0].name)
+
+    def _learn(self, exchange: Exchange, output_tokens: int) -> None:
+        if exchange.scopes and exchange.output_cap != 0:
+            self.learned.observe(exchange.scopes[0].name, exchange.model, output_tokens)
+
+    def again(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        """Settle a try of a call, after which there is another."""
+        self.settle(exchange, usage, now)
+        exchange.reservation = None
+
+    def renew(self, exchange: Exchange, now: float) -> ApiError | None:
+        """Reserve what a further try of a call takes, or say why there is no room for it now.
+
+        It does not stand in line: it has waited before, or was never told to.
+        """
+        if exchange.reservation is not None or not exchange.scopes:
+            return None
+        tokens = exchange.estimated_tokens or 0
+        take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
+        taken = take(exchange.scopes, tokens, now)
+        return self.admitted(exchange, taken)
+
+    def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
+        """The gateway's own 429 closes the account, for all its clients, for so long."""
+        self._allowances.obey(self.standings.canonical(payer), retry_after_seconds, now)
+
+    def headers(
+        self, exchange: Exchange, gateways: Sequence[tuple[str, str]], now: float
+    ) -> list[tuple[str, str]]:
+        """The `x-ratelimit-*` headers of an answer: the tighter of ours and the gateway's."""
+        balance = parse_balance(gateways)
+        if exchange.scopes:
+            balance = tighter(self._allowances.balance(exchange.scopes, now), balance)
+        return headers_of(balance)
+
+    def wake(self, account: str, now: float) -> Called:
+        """Say whose wait in an account's line is over, and when to ask again."""
+        return self._lines.wake(account, now)
+
+    def waiting(self, account: str) -> int:
+        """How many calls of an account wait."""
+        return self._lines.waiting(account)
+
+    def balances(self, now: float) -> list[dict[str, Any]]:
+        """How each configured account stands, as JSON has it; no secret."""
+        return [self._balance_of(payer, now) for payer in self.rules.accounts]
+
+    def _balance_of(self, payer: str, now: float) -> dict[str, Any]:
+        scope = self._account_scope(payer)
+        return {
+            "account": payer,
+            **self._allowances.standing(scope, now),
+            "waiting": self._lines.waiting(scope.name),
+            "spend": {"used_usd": None, "ceiling_usd": None},
+        }
+
+    def tick(self, now: float) -> None:
+        """Forget what counts no more; to be called about once a second."""
+        self._allowances.forget_idle(now)
+
+    def _charge_of(self, exchange: Exchange, scopes: Sequence[Scope]) -> Charge:
+        """What to reserve for a call, below the lowest of its ceilings."""
+        known = [scope.ceilings.tokens_per_minute for scope in scopes]
+        ceilings = [ceiling for ceiling in known if ceiling is not None]
+        expected = self.learned.expected(scopes[0].name, exchange.model)
+        return charge(
+            exchange.input_tokens,
+            exchange.output_cap,
+            expected,
+            min(ceilings, default=None),
+            input_doubt=ESTIMATE_DOUBT if self.counter is None else COUNT_DOUBT,
+        )
+
+    def _room_may_be_free(self, account: str) -> None:
+        if self._lines.waiting(account):
+            self.room_freed(account)
+
+    def _account_scope(self, payer: str) -> Scope:
+        account = self.standings.canonical(payer)
+        shown = self.standings.shown(payer)
+        label = "The key's account" if shown is None else f"Account '{shown}'"
+        return Scope(account, label, self.ceilings(payer))
+
+    def _scopes_of(self, exchange: Exchange, payer: str) -> Iterator[Scope]:
+        """The account, and what has ceilings below it: the model asked for, and the client."""
+        account = self._account_scope(payer)
+        yield account
+        rules = self.rules.of(payer)
+        for kind, name, table in (
+            ("model", exchange.model, rules.models),
+            ("client", exchange.client.name, rules.clients),
+        ):
+            if name is not None and name in table:
+                yield from self._below(payer, kind, {name: table[name]})
+
+    def _below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
+        """The scopes that have ceilings below an account's."""
+        for name, ceilings in table.items():
+            if ceilings != UNLIMITED:
+                label = f"{kind.capitalize()} '{name}' of account '{payer}'"
+                yield Scope(f"{payer} {kind} {name}", label, ceilings)
+
+
+def _too_large(scopes: Sequence[Scope], tokens: int) -> Refusal:
+    """The refusal of a call whose prompt alone is larger than a ceiling."""
+    scope = min(scopes, key=lambda scope: scope.ceilings.tokens_per_minute or math.inf)
+    ceiling = scope.ceilings.tokens_per_minute
+    return Refusal(scope, Denied("tokens", ceiling, None, tokens, None, None, awaits_end=False))

@@ -1,0 +1,115 @@
+"""Keeps every account within its monthly cap: one `AccountSpend` each, and the words of a refusal.
+
+It refuses to know which account pays for a call, and what the call's tokens cost.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from foxora_addon.api.errors import ApiError, invalid_request, spend_limit_reached
+from foxora_addon.api.money import dollars
+from foxora_addon.policy.spend import AccountSpend, OverCap, Question, SpendReservation
+from foxora_addon.policy.spend_month import MonthSpend, calendar_month
+from foxora_addon.policy.spend_report import SpendReport
+
+
+@dataclass(frozen=True, slots=True)
+class SpendRules:
+    """How an account's cap is kept.
+
+    `cap_usd` is the configuration's, None: the gateway's own. In shadow mode all is counted and
+    nothing refused. `refuses_unknown`: a call whose price is not known is refused. That is not the
+    default, since the gateway, which knows the price, keeps the cap too, and its answers bring such
+    calls into the books; a row that a table lacks would break an app for nothing.
+    """
+
+    cap_usd: Decimal | None = None
+    is_shadow: bool = False
+    refuses_unknown: bool = False
+
+
+class Budgets:
+    """The spend of all accounts, by name. Times are Unix seconds of the wall clock.
+
+    `months` is what is known of them from before.
+    """
+
+    def __init__(self, months: Mapping[str, MonthSpend] | None = None) -> None:
+        self._accounts = {name: AccountSpend(month) for name, month in (months or {}).items()}
+
+    def reserve(
+        self, account: str, rules: SpendRules, cost_usd: Decimal | None, now: float
+    ) -> SpendReservation | ApiError:
+        """Take the estimated cost of a call, or say why it may not be sent.
+
+        `cost_usd` None: the price of its model is not known. What needs no model costs 0.
+        """
+        spend = self.spend_of(account, now)
+        spend.cap_of_config_usd = rules.cap_usd
+        if not rules.is_shadow:
+            if cost_usd is None and rules.refuses_unknown:
+                return _unknown_price(account)
+            if (over := spend.refusal(cost_usd, now)) is not None:
+                return _refusal_of(over, account)
+        return spend.admit(cost_usd)
+
+    def settle(
+        self,
+        account: str,
+        reservation: SpendReservation,
+        cost_usd: Decimal | None,
+        now: float,
+        *,
+        is_certain: bool,
+    ) -> Decimal | None:
+        """The exchange is over: return the cost for its record (see `AccountSpend.settle`)."""
+        spend = self.spend_of(account, now)
+        return spend.settle(reservation, cost_usd, now, is_certain=is_certain)
+
+    def release(self, account: str, reservation: SpendReservation, now: float) -> None:
+        """The call cost nothing: it never reached the gateway, or was refused there."""
+        self.spend_of(account, now).release(reservation)
+
+    def question(self, account: str, now: float) -> Question:
+        """The gateway is being asked about this account now; keep it for `reconcile`."""
+        return self.spend_of(account, now).question()
+
+    def reconcile(self, account: str, question: Question, report: SpendReport, now: float) -> None:
+        """The gateway has answered: lay its figures over ours."""
+        self.spend_of(account, now).reconcile(question, report, now)
+
+    def months(self, now: float) -> dict[str, MonthSpend]:
+        """Return what is known of each account's month, as it may be written down."""
+        return {name: spend.month(now) for name, spend in self._accounts.items()}
+
+    def spend_of(self, account: str, now: float) -> AccountSpend:
+        """Return an account's spend; one that is met for the first time has none yet."""
+        spend = self._accounts.get(account)
+        if spend is None:
+            spend = self._accounts[account] = AccountSpend(calendar_month(now))
+        return spend
+
+
+def _unknown_price(account: str) -> ApiError:
+    return invalid_request(
+        f"The model's price is not known, and account '{account}' sends no call without one. "
+        "Whoever runs the proxy can add it to the price table.",
+        "model",
+    )
+
+
+def _refusal_of(over: OverCap, account: str) -> ApiError:
+    """Word a refusal. Its 402 says by itself that trying again does not help."""
+    in_open_calls = f", in open calls {dollars(over.open_usd)}" if over.open_usd else ""
+    return spend_limit_reached(
+        f"Account '{account}' is at its monthly spend cap: cap {dollars(over.cap_usd)}, spent "
+        f"{dollars(over.spent_usd)}{in_open_calls}, requested {dollars(over.requested_usd)}. "
+        f"It is renewed on {_words_of(over.renews_at)}."
+    )
+
+
+def _words_of(moment: float) -> str:
+    when = datetime.fromtimestamp(moment, UTC)
+    return f"{when.day} {when:%B %Y} at {when:%H:%M} UTC"

@@ -1,0 +1,131 @@
+"""What a call is charged before it is sent: its prompt, and the output that may be expected.
+
+Learns from what each account's models have put out. It refuses to know how prompts are estimated
+and where a charge is reserved.
+
+Why a mean, and a little more
+-----------------------------
+A charge counts against the ceiling only while its exchange is open; then the figure itself does.
+So what open exchanges hold too much is lost to others, and what they hold too little becomes debt.
+Of many open ones only the mean error matters: a high quantile (p90 of usual lengths is twice the
+mean) would leave a third of a busy ceiling unused, a median would run into debt by as much. The
+mean is exponentially weighted over the last few dozen calls, and a quarter of the mean deviation
+lies on top of it: with 64 exchanges open that covers two standard deviations of their sum.
+
+A single observation far outside of what was seen is cut, so that one answer of a hundred times the
+usual length does not shut out the calls after it; a lasting change is still learned, since the
+deviation grows with each surprise.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from cachetools import LRUCache
+
+# What an answer is taken for before any is known; it weighs as much as one observation.
+START_TOKENS: Final = 300
+
+_MOST_KNOWN: Final = 10_000
+_NAME_CHARACTERS: Final = 200
+
+_MEMORY: Final = 32  # calls: what is older weighs a third in all
+_DEVIATIONS: Final = 0.25
+_LARGEST_SURPRISE: Final = 8.0  # deviations
+_LEAST_DEVIATION: Final = 0.5  # of the mean
+_MOST_TOKENS: Final = 10**12
+
+
+class _Course:
+    """The running mean and mean deviation of one model's output, for one account."""
+
+    __slots__ = ("calls", "deviation", "mean")
+
+    def __init__(self) -> None:
+        self.calls = 1
+        self.mean = float(START_TOKENS)
+        self.deviation = 0.0
+
+    def add(self, tokens: int) -> None:
+        self.calls = min(self.calls + 1, _MEMORY)
+        usual = max(self.deviation, _LEAST_DEVIATION * self.mean, 1.0)
+        surprise = min(tokens - self.mean, _LARGEST_SURPRISE * usual)
+        self.mean += surprise / self.calls
+        self.deviation += (abs(surprise) - self.deviation) / self.calls
+
+    @property
+    def expected(self) -> int:
+        return math.ceil(self.mean + _DEVIATIONS * self.deviation)
+
+
+class Learned:
+    """What the calls of each account's models have put out; the least recently used is forgotten.
+
+    Bounded: `most_known` pairs of account and model, each of about half a kilobyte, and of names
+    the first 200 characters, for the name of a model is the client's to choose.
+    """
+
+    def __init__(self, most_known: int = _MOST_KNOWN) -> None:
+        self._courses: LRUCache[tuple[str, str], _Course] = LRUCache(most_known)
+
+    def observe(self, account: str, model: str | None, output_tokens: int) -> None:
+        """A call of this account to this model has put out so many tokens, all answers together."""
+        key = _key_of(account, model)
+        course = self._courses.get(key) or _Course()
+        course.add(min(max(output_tokens, 0), _MOST_TOKENS))
+        self._courses[key] = course
+
+    def expected(self, account: str, model: str | None) -> int:
+        """Return the tokens that a call may be expected to put out; a start value at first."""
+        key = _key_of(account, model)
+        return self._courses[key].expected if key in self._courses else START_TOKENS
+
+
+def _key_of(account: str, model: str | None) -> tuple[str, str]:
+    return account, (model or "")[:_NAME_CHARACTERS]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """What to reserve for a call.
+
+    `can_fit` is False for one that no wait can help, since its prompt alone is larger than a
+    minute's ceiling: to be refused for good. `input_tokens` and `output_tokens` say what it is made
+    of, before it was cut to the ceiling.
+    """
+
+    tokens: int
+    can_fit: bool
+    input_tokens: int
+    output_tokens: int
+
+
+def charge(
+    input_tokens: int,
+    output_cap: int | None,
+    expected_output: int,
+    ceiling: int | None,
+    *,
+    input_doubt: float = 0.0,
+) -> Charge:
+    """Return the charge of a call, never above the ceiling of one that can fit.
+
+    Output is what the call allows itself (`output_cap`), else what was learned. A cap that does not
+    fit beside the prompt is cut, not refused: it bounds the output and does not tell it, and apps
+    name large ones that are never reached. Such a call waits for an empty minute; what it uses
+    beyond the ceiling, if it does, is debt.
+
+    The prompt is judged to be too large only where that is beyond doubt: `input_doubt` is the part
+    of `input_tokens` by which the estimate may be too high. In between, the call is charged the
+    whole ceiling.
+    """
+    output_tokens = expected_output if output_cap is None else output_cap
+    tokens = input_tokens + output_tokens
+    if ceiling is None:
+        return Charge(tokens, can_fit=True, input_tokens=input_tokens, output_tokens=output_tokens)
+    return Charge(
+        min(tokens, ceiling),
+        can_fit=input_tokens * (1 - input_doubt) <= ceiling,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+    )

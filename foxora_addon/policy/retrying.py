@@ -1,0 +1,70 @@
+"""Whether a call that failed is sent once more, and after how long: no clock, no dice of its own.
+
+Only what can be other the next time is tried again, and only what may be repeated: where the
+gateway itself said that it did not take the call, or where it can't have had it, any call is; where
+it may have had it and nobody knows what it did, none but those that change nothing.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from foxora_addon.api.errors import ApiError
+from foxora_addon.exchange import Exchange
+
+_STATUSES: Final = frozenset({429, 502, 503, 504})
+_FIRST_SECONDS: Final = 0.5
+_LONGEST_SECONDS: Final = 8.0
+_LONGEST_CALL_SECONDS: Final = 600.0
+"""How long a call may take with all its tries, where it has no deadline of its own."""
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A try that failed: `status` is the gateway's, None where it gave no answer.
+
+    `is_late`: a deadline of ours has passed.
+    """
+
+    error: ApiError
+    status: int | None
+    is_late: bool = False
+
+
+def pause_before_retry(
+    exchange: Exchange,
+    failed: Failed,
+    retries: int,
+    deadline_seconds: float | None,
+    now: float,
+    jitter: float,
+) -> float | None:
+    """Seconds to wait before the call is sent again; None: it is not.
+
+    `retries` is how many there may be. `deadline_seconds` is what the whole call may take, `jitter`
+    is from 0 to 1, evenly spread: exponential backoff with full jitter, and never less than what
+    the gateway asked for.
+    """
+    if exchange.retries >= retries or not _may_help(failed) or not _may_repeat(exchange, failed):
+        return None
+    backoff = jitter * min(_FIRST_SECONDS * 2**exchange.retries, _LONGEST_SECONDS)
+    asked = failed.error.retry_after_seconds or 0.0
+    pause = asked + backoff if asked else backoff
+    whole = _LONGEST_CALL_SECONDS if deadline_seconds is None else deadline_seconds
+    return pause if now + pause < exchange.arrived_at + whole else None
+
+
+def _may_help(failed: Failed) -> bool:
+    if failed.error.should_retry is False:
+        return False
+    return failed.status is None or failed.status in _STATUSES
+
+
+def _may_repeat(exchange: Exchange, failed: Failed) -> bool:
+    if exchange.call is None or exchange.observation is not None:
+        return False
+    if not exchange.was_sent or failed.status in {429, 503}:
+        return True
+    if failed.is_late:
+        return False  # it may still be at work, and would be asked to do the same twice
+    return exchange.line.method in _SAFE_METHODS or exchange.call.operation.has_model

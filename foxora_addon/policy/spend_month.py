@@ -1,0 +1,82 @@
+"""One month of one account's spend, as a value: what is known of it, and when it ends.
+
+It refuses to know of the configuration, of exchanges that are open and of the clock. Moments are
+Unix seconds, sums exact US dollars.
+"""
+
+import calendar
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Final
+
+NOTHING: Final = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthSpend:
+    """What is known of an account's spend in the month that ends at `renews_at`.
+
+    `told_usd` is what the gateway last said that all callers of the account had spent, `since_usd`
+    what our own calls cost that settled after it was asked. `certain_usd` is what our own calls of
+    the month cost by the gateway's own figures (usage that it reported).
+
+    So the spend is told + since, which has the other callers in it, and never less than what we
+    know for certain: the gateway's meter may lag behind its answers, by how much is not documented.
+    `told_cap_usd` is the gateway's cap, None: it has none, or has not said. It holds until another
+    is told, in later months too.
+
+    A cost that was only estimated has no such standing. It counts until the gateway has been asked
+    after it, and then the gateway's figure stands in its place, so that no guess lasts for a month.
+    """
+
+    renews_at: float
+    told_usd: Decimal = NOTHING
+    since_usd: Decimal = NOTHING
+    certain_usd: Decimal = NOTHING
+    told_cap_usd: Decimal | None = None
+
+    @property
+    def spent_usd(self) -> Decimal:
+        """What counts as spent."""
+        return max(self.told_usd + self.since_usd, self.certain_usd)
+
+    def plus(self, cost_usd: Decimal, *, is_certain: bool) -> "MonthSpend":
+        """Return the month with one more call of ours."""
+        return replace(
+            self,
+            since_usd=self.since_usd + cost_usd,
+            certain_usd=self.certain_usd + (cost_usd if is_certain else NOTHING),
+        )
+
+    def at(self, now: float) -> "MonthSpend":
+        """Return the month in which `now` is: this one, or a later one without any spend yet."""
+        if now < self.renews_at:
+            return self
+        return MonthSpend(renewal_after(self.renews_at, now), told_cap_usd=self.told_cap_usd)
+
+
+def calendar_month(now: float) -> MonthSpend:
+    """Return the UTC month in which `now` is: a choice, for as long as no renewal is known."""
+    return MonthSpend(renewal_after(0.0, now))
+
+
+def renewal_after(renewal: float, now: float) -> float:
+    """Return the first moment after `now` that is a whole number of months from a renewal.
+
+    Either may be earlier. So a plan that is renewed by the year still has a cap by the month
+    (foxora-api.md, Spend), and a renewal that has passed says when the next one is. A day that a
+    month lacks is its last day.
+    """
+    anchor = datetime.fromtimestamp(renewal, UTC)
+    today = datetime.fromtimestamp(now, UTC)
+    this_month = _in_month(anchor, today.year, today.month).timestamp()
+    if this_month > now:
+        return this_month
+    years, month = divmod(today.month, 12)
+    return _in_month(anchor, today.year + years, month + 1).timestamp()
+
+
+def _in_month(moment: datetime, year: int, month: int) -> datetime:
+    last_day = calendar.monthrange(year, month)[1]
+    return moment.replace(year=year, month=month, day=min(moment.day, last_day))

@@ -1,0 +1,164 @@
+"""Lets the calls of each account wait for room in a line of its own, bounded in length and time.
+
+It refuses to know how a caller waits and wakes: futures, timers and disconnects are elsewhere. Who
+goes first is `turns`' business.
+
+How it is driven: `join` for each call; `wake` once a ticket was given or has left, after anything
+that may free room (a settled or released exchange, other ceilings, `unify`), and at the moment
+that the last `wake` named. Nothing need be asked in between.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+
+from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.limit_refusal import Denied
+from foxora_addon.policy.limits import AccountLimiter
+from foxora_addon.policy.line import Line, Ticket
+from foxora_addon.policy.scopes import Refusal, Scope
+from foxora_addon.policy.turns import Called, call, can_never_go
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many calls of one account may wait at a time, and each for how long."""
+
+    max_waiting: int
+    max_wait_seconds: float
+
+
+class WaitingLines:
+    """The lines of all accounts; one exists for as long as somebody stands in it.
+
+    Times are seconds of the allowances' clock. `bounds` may be replaced at any time: who waits
+    already keeps its own, and nobody gives up before somebody who came earlier.
+    """
+
+    def __init__(self, allowances: Allowances, bounds: Bounds) -> None:
+        self.bounds = bounds
+        self._allowances = allowances
+        self._lines: dict[str, Line] = {}
+        self._places = 0
+        self._last_deadline = -inf
+
+    def join(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held | Refusal | Ticket:
+        """Admit a call if it fits and nobody waits; else give it a place in line, or refuse it.
+
+        Refused at once is what can't go in time even if it were alone, whatever open exchanges do;
+        and what finds the line full: it is told how long the last in it has to wait. After a
+        ticket was given, call `wake`, which may let it go at once.
+        """
+        now = self._allowances.latest(now)
+        self._allowances.enforce(scopes, now)
+        refusal = self._allowances.refusal(scopes, tokens, now)
+        line = self._lines.get(self._allowances.name_of(scopes[0].name))
+        if refusal is None and line is None:
+            return self._allowances.take(scopes, tokens, now)
+        deadline = max(now + self.bounds.max_wait_seconds, self._last_deadline)
+        if refusal is not None and self._is_in_vain(scopes, tokens, deadline, now):
+            return refusal
+        if line is not None and len(line) >= self.bounds.max_waiting:
+            return self._full(line, scopes[0], now)
+        return self._queued(scopes, tokens, deadline, now)
+
+    def wake(self, account: str, now: float) -> Called:
+        """Say whose wait in an account's line is over now, and when to ask again.
+
+        Everybody in it ends here once, unless it leaves.
+        """
+        name = self._allowances.name_of(account)
+        line = self._lines.get(name)
+        if line is None:
+            return Called([], None)
+        called = call(line, self._allowances, self._allowances.latest(now))
+        for ended in called.ended:
+            self._unpin(ended.ticket)
+        if not line:
+            del self._lines[name]
+        return called
+
+    def leave(self, ticket: Ticket) -> bool:
+        """Give up a place in line; False: the wait was over already, and what it gave is held."""
+        name = self._allowances.name_of(ticket.scopes[0].name)
+        line = self._lines.get(name)
+        if line is None or ticket not in line:
+            return False
+        line.remove(ticket)
+        self._unpin(ticket)
+        if not line:
+            del self._lines[name]
+        return True
+
+    def unify(self, kept: str, other: str, now: float) -> None:
+        """Two accounts turned out to be one: so do their lines, in the order of coming."""
+        names = self._allowances.name_of(kept), self._allowances.name_of(other)
+        self._allowances.unify(kept, other, now)
+        lines = [self._lines.pop(name) for name in dict.fromkeys(names) if name in self._lines]
+        if lines:
+            self._lines[names[0]] = _merged(lines)
+
+    def waiting(self, account: str) -> int:
+        """Return how many calls of an account wait."""
+        line = self._lines.get(self._allowances.name_of(account))
+        return 0 if line is None else len(line)
+
+    def _is_in_vain(
+        self, scopes: Sequence[Scope], tokens: int, deadline: float, now: float
+    ) -> bool:
+        limiters = self._allowances.limiters(scopes)
+        return self.bounds.max_waiting == 0 or can_never_go(limiters, tokens, deadline, now)
+
+    def _queued(self, scopes: Sequence[Scope], tokens: int, deadline: float, now: float) -> Ticket:
+        self._places += 1
+        self._last_deadline = deadline
+        ticket = Ticket(tuple(scopes), tokens, self._places, now, deadline)
+        name = self._allowances.name_of(scopes[0].name)
+        self._lines.setdefault(name, Line()).add(ticket)
+        for limiter in self._allowances.limiters(scopes):
+            limiter.waiting += 1
+        return ticket
+
+    def _unpin(self, ticket: Ticket) -> None:
+        for limiter in self._allowances.limiters(ticket.scopes):
+            limiter.waiting -= 1
+
+    def _full(self, line: Line, account: Scope, now: float) -> Refusal:
+        wait = _wait_of_the_last(line, self._allowances.limiter(account), now)
+        most = self.bounds.max_waiting
+        denied = Denied("waiting", most, len(line), 1, now + wait, wait, awaits_end=True)
+        return Refusal(account, denied)
+
+
+def _wait_of_the_last(line: Line, account: AccountLimiter, now: float) -> float:
+    """Return when the last in line goes if nobody leaves, in seconds, or when its time is up.
+
+    An account's ceiling and what is over of it go by each span; where that can't be foreseen,
+    since open exchanges are in the way, the time that it has left is told.
+    """
+    ceilings = account.ceilings
+    spans, calls = _spans_and_rest(len(line), ceilings.requests_per_minute)
+    for_calls = account.next_admission(0, now, calls)
+    more_spans, tokens = _spans_and_rest(line.tokens, ceilings.tokens_per_minute)
+    for_tokens = account.next_admission(tokens, now)
+    left = max(line.last.deadline - now, 0.0)
+    if for_calls is None or for_tokens is None:
+        return left
+    goes_at = max(for_calls + spans * account.span, for_tokens + more_spans * account.span)
+    return min(goes_at - now, left)
+
+
+def _spans_and_rest(amount: int, ceiling: int | None) -> tuple[int, int]:
+    """Return how many times a ceiling is used up before an amount is through, and what is over."""
+    if not ceiling or not amount:
+        return 0, amount
+    spans, rest = divmod(amount - 1, ceiling)
+    return spans, rest + 1
+
+
+def _merged(lines: Sequence[Line]) -> Line:
+    merged = Line()
+    tickets = [ticket for line in lines for ticket in line.tickets]
+    for ticket in sorted(tickets, key=lambda ticket: ticket.place):
+        merged.add(ticket)
+    return merged

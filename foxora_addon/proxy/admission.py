@@ -1,0 +1,100 @@
+"""Brings a call to its decision: the part of it that waits.
+
+A call waits for its account's ceilings to be known, then for its turn, and at last, where
+`audit.sync` is `each`, for its record to be on the disk. What is decided stands in the pipeline; a
+wait blocks no other call, and ends early where the client leaves.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from foxora_addon.exchange import Exchange
+from foxora_addon.gateway.client import GatewayClient, Trust
+from foxora_addon.gateway.inquiry import Inquiry
+from foxora_addon.pipeline import Pipeline
+from foxora_addon.proxy.books import AccountBooks
+from foxora_addon.proxy.trail import JournalTrail
+from foxora_addon.proxy.turns import Turns
+
+_FIRST_ANSWER_SECONDS: Final = 2.0
+"""How long the first calls of an account wait for GET /v1/me; unknown ceilings aren't enforced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """Whom the proxy asks for its accounts, how the gateway proves itself, and how often."""
+
+    base_url: str
+    trust: Trust
+    refresh_seconds: float
+
+
+class Admission:
+    """Admits calls, over a pipeline and what is asked of the gateway."""
+
+    def __init__(self, pipeline: Pipeline, trail: JournalTrail, now: Callable[[], float]) -> None:
+        self._pipeline = pipeline
+        self._trail = trail
+        self._now = now
+        self._books = AccountBooks(pipeline)
+        self._turns = Turns(pipeline.accounting, now)
+        self._asking: Asking | None = None
+        self._inquiry: Inquiry | None = None
+
+    def ask(self, asking: Asking) -> None:
+        """Ask the gateway of the rules in force for its accounts; a change of both is followed."""
+        rules = self._pipeline.rules
+        if self._inquiry is None or self._asking != asking:
+            self.close()
+            client = GatewayClient(asking.base_url, asking.trust)
+            self._asking = asking
+            self._inquiry = Inquiry(
+                client, self._books, self._now, refresh_seconds=asking.refresh_seconds
+            )
+        self._inquiry.follow(rules.keys)
+
+    def close(self) -> None:
+        """Ask no more."""
+        if self._inquiry is not None:
+            self._inquiry.close()
+            self._inquiry = None
+
+    def left(self, exchange: Exchange) -> None:
+        """The exchange is over, whether or not it still waits."""
+        self._turns.left(exchange)
+
+    async def admit(
+        self,
+        exchange: Exchange,
+        body: bytes,
+        encoding: str | None,
+        is_open: Callable[[], bool],
+    ) -> bool:
+        """Decide on a call and record it; False if the exchange ended while it waited."""
+        pipeline = self._pipeline
+        pipeline.read(exchange, body, encoding)
+        if exchange.refusal is None and exchange.payer is not None:
+            await self._ceilings_known(exchange, exchange.payer)
+            if not is_open():
+                return False
+        pipeline.reserve(exchange, self._now())
+        await self._turns.turn(exchange)
+        if not is_open():
+            pipeline.accounting.settle(exchange, None, self._now())  # it came and nobody is there
+            return False
+        pipeline.record(exchange, body, encoding, self._now())
+        if self._trail.journal.sync_policy == "each" and not await self._trail.safely_kept():
+            pipeline.not_kept(exchange)
+        return is_open()
+
+    async def _ceilings_known(self, exchange: Exchange, payer: str) -> None:
+        if self._inquiry is None:
+            return
+        lacks = self._pipeline.accounting.lacks(payer)
+        if exchange.account is not None:
+            if lacks:
+                await self._inquiry.settled(payer, _FIRST_ANSWER_SECONDS)
+        elif exchange.credential is not None:
+            seconds = _FIRST_ANSWER_SECONDS if lacks else 0.0
+            await self._inquiry.meet(payer, exchange.credential, seconds)

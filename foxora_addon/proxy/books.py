@@ -1,0 +1,73 @@
+"""Takes what the gateway tells of accounts into the books, and tells the operator what is missing.
+
+The books of `gateway.inquiry`: an answer's meaning stands in the accounting, its words here.
+"""
+
+import logging
+from typing import Final
+
+from foxora_addon.gateway.client import Told, Untold
+from foxora_addon.pipeline import Pipeline
+from foxora_addon.policy.accounting import ME
+
+_log = logging.getLogger(__name__)
+
+_REMEDY: Final = "name its plan, or give it limits, in foxora.yaml"
+
+
+class AccountBooks:
+    """The pipeline's books, for questions of our own. Says a thing once, until it changes."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._said: dict[str, str] = {}
+
+    def ask(self, payer: str, path: str, now: float) -> float:
+        """Count a question that is sent now and return 0; or how many seconds it has to wait."""
+        return self._pipeline.accounting.ask(payer, path, now)
+
+    def answered(
+        self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
+    ) -> bool:
+        """Take an answer; whether it told what was asked."""
+        if path != ME:
+            return isinstance(answer, Told) and answer.status == 200
+        why = self._why_not(payer, answer, asked_at, now)
+        if payer in self._pipeline.rules.limits.accounts:
+            self._say(payer, why)
+        return why is None
+
+    def _why_not(
+        self, payer: str, answer: Told | Untold, asked_at: float, now: float
+    ) -> str | None:
+        """Take an answer of /v1/me; None, or why it could not be taken."""
+        if isinstance(answer, Untold):
+            return answer.why
+        if answer.status == 401:
+            return "it does not accept the account's key (status 401)"
+        if answer.status != 200:
+            return f"it answered with status {answer.status}"
+        taken = self._pipeline.accounting.take_me(payer, answer.body, asked_at, now)
+        return None if taken else "its answer names no account, plan or limit"
+
+    def _say(self, payer: str, why: str | None) -> None:
+        words = self._words(payer, why)
+        if words != self._said.get(payer, ""):
+            self._said[payer] = words
+            _log.log(logging.WARNING if why else logging.INFO, "foxora: %s", words)
+
+    def _words(self, payer: str, why: str | None) -> str:
+        ceilings = self._pipeline.accounting.ceilings(payer)
+        figures = {
+            "requests per minute": ceilings.requests_per_minute,
+            "tokens per minute": ceilings.tokens_per_minute,
+        }
+        known = ", ".join(f"{figure} {name}" for name, figure in figures.items() if figure)
+        asks = self._pipeline.rules.limits.of(payer).asks
+        unknown = " and ".join(name for name, figure in figures.items() if asks and not figure)
+        parts = [f"account '{payer}': {known}" if known else f"account '{payer}'"]
+        if why is not None:
+            parts.append(f"the gateway was asked for its ceilings in vain: {why}")
+        if unknown:
+            parts.append(f"no ceiling of {unknown} is known, so none is enforced; {_REMEDY}")
+        return "; ".join(parts)

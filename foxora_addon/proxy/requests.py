@@ -1,0 +1,72 @@
+"""The way of a request: from the head that arrives to the copy that is sent.
+
+Functions on one flow and its exchange. Which exchanges are open, and what happens when one of these
+raises, is the desk's business.
+"""
+
+from mitmproxy import http
+
+from foxora_addon.api.errors import ApiError, request_too_large
+from foxora_addon.exchange import Exchange
+from foxora_addon.pipeline import Arrival, Pipeline
+from foxora_addon.policy.hosts import canonical_host
+from foxora_addon.proxy import flows
+
+
+def take_in(
+    flow: http.HTTPFlow, arrival: Arrival, pipeline: Pipeline, now: float
+) -> Exchange | None:
+    """Recognise a request and turn its flow to the gateway; None if it is not ours."""
+    rewritten = pipeline.arrive(arrival, now)
+    if rewritten is None:
+        return None
+    flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.fields, rewritten.target)
+    return rewritten.exchange
+
+
+def too_large(flow: http.HTTPFlow, limit: int, size: int | None = None) -> ApiError | None:
+    """The refusal of a body over `limit` bytes; `size` None asks for the declared length."""
+    if size is None:
+        declared = flow.request.headers.get("content-length", "")
+        size = int(declared[:18]) if declared.isdigit() else 0
+    if size <= limit:
+        return None
+    return request_too_large(
+        f"The request's body is over {limit} bytes, the proxy's intercept.max_request_bytes."
+    )
+
+
+def put_body(request: http.Request, body: bytes) -> None:
+    """Put the body that a rule has made in place of the client's own."""
+    request.headers.pop("content-encoding", None)
+    request.raw_content = body
+    if "transfer-encoding" not in request.headers:
+        request.headers["content-length"] = str(len(body))
+
+
+def with_key(
+    flow: http.HTTPFlow, exchange: Exchange, request: http.Request, pipeline: Pipeline, now: float
+) -> http.Request:
+    """The copy that is sent, with the key on.
+
+    Raises RuntimeError where it must not be: whatever other addons did to the flow, it must still
+    be the request that was decided on and recorded.
+    """
+    gateway = pipeline.rules.gateway
+    url = f"{gateway.scheme}://{request.host}:{request.port}{request.path}"
+    address = (request.scheme, canonical_host(request.host), request.port)
+    if address != (gateway.scheme, gateway.host, gateway.port):
+        raise RuntimeError(f"another addon turned exchange {exchange.id} to {url}")
+    if (request.raw_content or b"") != exchange.sent_body:
+        raise RuntimeError(
+            f"another addon changed the body of exchange {exchange.id} after it was recorded; "
+            "load that addon before foxora_addon"
+        )
+    if gateway.scheme == "http" and flow.server_conn.via:
+        raise RuntimeError("an upstream proxy would see the key of an http:// gateway")
+    key = pipeline.send(exchange, now)
+    copy = request.copy()
+    copy.headers.pop("authorization", None)
+    if key is not None:
+        copy.headers["authorization"] = f"Bearer {key}"
+    return copy

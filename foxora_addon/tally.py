@@ -1,0 +1,86 @@
+"""Counts what went by since the proxy began: calls, tokens, cost, errors, and what was not a call.
+
+It refuses to know where the counts are shown. `since` makes the figures of a time out of those at
+its two ends.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from foxora_addon.ending import Ending
+
+_MOST_NAMES: Final = 200
+"""Names that are counted apart; what comes after is counted as `_OTHERS`, so memory is bounded."""
+_OTHERS: Final = "others"
+
+
+class Tally:
+    """The counts of one process."""
+
+    def __init__(self) -> None:
+        self._sums: Counter[str] = Counter()
+        self._cost_usd = 0.0
+        self._errors: Counter[str] = Counter()
+        self._tunnels: Counter[str] = Counter()
+        self._distrusted: Counter[str] = Counter()
+
+    def take(self, ending: Ending) -> None:
+        """Count a closed exchange."""
+        self._sums["calls"] += 1
+        for name in ("input_tokens", "output_tokens", "total_tokens"):
+            self._sums[name] += getattr(ending, name) or 0
+        if ending.total_tokens is None and ending.outcome == "completed" and ending.model:
+            self._sums["calls_without_usage"] += 1
+        if ending.cost_usd is not None:
+            self._sums["calls_with_cost"] += 1
+            self._cost_usd += ending.cost_usd
+        if (failure := error_of(ending)) is not None:
+            _count(self._errors, failure)
+
+    def tunnelled(self, host: str) -> None:
+        """A TLS connection to a host that is not ours passed through unopened."""
+        _count(self._tunnels, host)
+
+    def distrusted(self, host: str) -> None:
+        """A client broke off TLS with us: it does not trust mitmproxy's certificate authority."""
+        _count(self._distrusted, host)
+
+    def totals(self, open_exchanges: int) -> dict[str, Any]:
+        """All counts, as JSON has them. `cost_usd` is None where no call's cost was known."""
+        figures = ("calls", "input_tokens", "output_tokens", "total_tokens", "calls_without_usage")
+        return {
+            **{name: self._sums[name] for name in figures},
+            "calls_with_cost": self._sums["calls_with_cost"],
+            "cost_usd": self._cost_usd if self._sums["calls_with_cost"] else None,
+            "errors": dict(self._errors),
+            "tunnels": dict(self._tunnels),
+            "distrusted": dict(self._distrusted),
+            "open": open_exchanges,
+        }
+
+
+def error_of(ending: Ending) -> str | None:
+    """What an exchange failed with, in two or three words; None where it was completed."""
+    if ending.outcome == "completed":
+        return None
+    return f"{ending.status or ending.outcome} {ending.error_code or ''}".rstrip()
+
+
+def since(start: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
+    """What happened between two totals of one process; `open` is the end's."""
+    return {name: _difference(name, start.get(name), value) for name, value in end.items()}
+
+
+def _difference(name: str, before: Any, after: Any) -> Any:
+    if isinstance(after, Mapping):
+        earlier = before if isinstance(before, Mapping) else {}
+        counts = {key: value - earlier.get(key, 0) for key, value in after.items()}
+        return {key: count for key, count in counts.items() if count}
+    if name == "open" or after is None:
+        return after
+    return after - (before or 0)
+
+
+def _count(counter: Counter[str], name: str) -> None:
+    counter[name if name in counter or len(counter) < _MOST_NAMES else _OTHERS] += 1

@@ -1,0 +1,70 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.api.sse import Decoder
+from foxora_addon.api.whole_events import WholeEvents
+
+LINES = st.sampled_from(["data: x", 'data: {"a": 1}', "event: y", ": ping", "id: 7", "", "data"])
+ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+STREAMS = st.lists(st.tuples(LINES, ENDS), max_size=12).map(
+    lambda lines: "".join(line + end for line, end in lines).encode()
+)
+ERROR = b'data: {"error":1}\n\n'
+
+
+def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
+    places = sorted({cut % (len(data) + 1) for cut in cuts})
+    return [data[a:b] for a, b in zip([0, *places], [*places, len(data)], strict=True)]
+
+
+CUTS = st.lists(st.integers(0, 1000), max_size=8)
+
+
+@given(STREAMS, CUTS, st.integers(1, 40))
+def test_it_changes_no_byte_and_loses_none(data: bytes, cuts: list[int], most: int) -> None:
+    whole = WholeEvents(most)
+    passed = [whole.feed(piece) for piece in pieces_of(data, cuts)]
+    assert b"".join(passed) + whole.end() == data
+
+
+@given(STREAMS, CUTS)
+def test_no_event_waits_once_it_is_whole(data: bytes, cuts: list[int]) -> None:
+    whole, sent, seen = WholeEvents(), Decoder(), Decoder()
+    for piece in pieces_of(data, cuts):
+        assert seen.feed(whole.feed(piece)) == sent.feed(piece)
+
+
+@given(STREAMS, CUTS, st.integers(1, 40))
+def test_between_events_another_one_can_follow(data: bytes, cuts: list[int], most: int) -> None:
+    whole, client = WholeEvents(most), Decoder()
+    for piece in pieces_of(data, cuts):
+        client.feed(whole.feed(piece))
+    if whole.is_between:
+        assert [event.data for event in client.feed(ERROR)] == ['{"error":1}']
+
+
+@given(CUTS, st.integers(1, 40))
+def test_it_holds_no_more_than_it_may(cuts: list[int], most: int) -> None:
+    whole = WholeEvents(most)
+    given_bytes = passed = 0
+    for piece in pieces_of(b"data: " + b"x" * 400, cuts):
+        given_bytes += len(piece)
+        passed += len(whole.feed(piece))
+        assert given_bytes - passed <= most
+    assert not whole.is_between
+
+
+def test_after_a_large_event_it_finds_the_boundaries_again() -> None:
+    whole = WholeEvents(10)
+    assert whole.feed(b"data: xxxxxxxxxx") == b"data: xxxxxxxxxx"
+    assert whole.feed(b"xx\n") == b"xx\n"
+    assert whole.feed(b"\ndata: y\n\ndata: z") == b"\ndata: y\n\n"
+    assert whole.is_between
+
+
+@pytest.mark.parametrize("line", [b": ping\n", b": ping\r\n", b":\n"])
+def test_a_comment_that_keeps_the_connection_alive_does_not_wait(line: bytes) -> None:
+    whole = WholeEvents()
+    assert whole.feed(line) == line
+    assert whole.feed(line + b"data: x") == line

@@ -1,0 +1,114 @@
+"""Findings about this machine: each reason to fail is made, and found."""
+
+import socket
+import tomllib
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foxora_addon.app.doctor import machine
+from foxora_addon.audit.journal import Journal
+from foxora_addon.config import Config, load
+from tests.app.test_running_proxy import answering
+
+
+def a_config(folder: Path) -> Config:
+    return load({}, {"FOXORA_BASE_URL": "mock"}, folder)
+
+
+def test_the_supported_versions_are_the_ones_that_are_required() -> None:
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    (required,) = (text for text in project["dependencies"] if text.startswith("mitmproxy"))
+    lowest, above = (".".join(map(str, numbers)) for numbers in machine.SUPPORTED)
+    assert required == f"mitmproxy>={lowest},<{above}"
+    assert machine.about_mitmproxy().verdict == "ok"
+
+
+@pytest.mark.parametrize("version", ["12.1.9", "13.0.0", "11"])
+def test_another_version_fails(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda name: version)
+    assert machine.about_mitmproxy().verdict == "fail"
+
+
+def test_a_free_port_is_fine_and_a_taken_one_is_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        taken.close()
+        assert machine.about_port(port)[0].verdict == "ok"
+    with answering({}, is_ours=False) as port:
+        finding, status = machine.about_port(port)
+    assert (finding.verdict, status) == ("fail", None)
+    assert finding.remedy is not None
+    assert f"-p {port + 1}" in finding.remedy
+
+
+def test_a_port_with_our_proxy_is_fine_and_tells_of_it() -> None:
+    told = {"version": "0.1.0", "gateway": "https://api.foxora.ai/v1"}
+    with answering({"status": told}) as port:
+        finding, status = machine.about_port(port)
+    assert finding.verdict == "ok"
+    assert "our proxy 0.1.0" in finding.text
+    assert status == told
+
+
+@pytest.mark.parametrize(
+    ("text", "verdicts"),
+    [
+        ("", ["ok"]),
+        ("stream_large_bodies: 1m\nssl_insecure: true\n", ["fail", "fail"]),
+        ("listen_host: 0.0.0.0\n", ["fail"]),
+        ("connection_strategy: eager\n", ["warn"]),
+        ("a: [", ["warn"]),
+        ("just a text", ["warn"]),
+    ],
+)
+def test_options_of_mitmproxys_own_file_are_looked_through(
+    tmp_path: Path, text: str, verdicts: list[str]
+) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    assert [finding.verdict for finding in machine.about_options(tmp_path)] == verdicts
+
+
+def test_without_such_a_file_nothing_stands_against_us(tmp_path: Path) -> None:
+    assert [finding.verdict for finding in machine.about_options(tmp_path)] == ["ok"]
+
+
+def test_a_proxy_of_the_environment_is_warned_of_but_not_our_own() -> None:
+    given = {"HTTPS_PROXY": "http://corp.example:3128"}
+    (finding,) = machine.about_environment(given, None)
+    assert finding.verdict == "warn"
+    ours: dict[str, Any] = {"url": "http://127.0.0.1:8080"}
+    (finding,) = machine.about_environment({"HTTPS_PROXY": ours["url"]}, ours)
+    assert finding.verdict == "ok"
+
+
+def test_a_trail_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> None:
+    config = a_config(tmp_path)
+    assert machine.about_trail(config, None).verdict == "ok"
+    assert not config.audit.path.exists()
+
+
+def test_a_trail_without_a_folder_fails(tmp_path: Path) -> None:
+    assert machine.about_trail(a_config(tmp_path / "nowhere"), None).verdict == "fail"
+
+
+def test_a_trail_that_is_a_folder_fails(tmp_path: Path) -> None:
+    config = a_config(tmp_path)
+    config.audit.path.mkdir()
+    assert machine.about_trail(config, None).verdict == "fail"
+
+
+def test_a_trail_that_another_proxy_writes_fails_and_the_running_ones_is_fine(
+    tmp_path: Path,
+) -> None:
+    config = a_config(tmp_path)
+    journal = Journal.open(config.audit.path, wall_clock=lambda: 0.0)
+    try:
+        assert machine.about_trail(config, None).verdict == "fail"
+        ours = {"trail": str(config.audit.path)}
+        assert machine.about_trail(config, ours).verdict == "ok"
+    finally:
+        journal.close()
+    assert machine.about_trail(config, None).verdict == "ok"

@@ -1,0 +1,23 @@
+"""Who trusts the authority: what can be told without one. Real runtimes are tried end to end."""
+
+from pathlib import Path
+
+import pytest
+
+from foxora_addon.app.doctor import trust
+
+
+def test_without_an_authority_the_first_start_is_advised(tmp_path: Path) -> None:
+    (finding,) = trust.look(tmp_path / "mitmproxy-ca-cert.pem", {})
+    assert finding.verdict == "warn"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "verdict"),
+    [((22, 20, 0), "warn"), ((22, 21, 0), "ok"), ((23, 9, 0), "warn"), ((24, 0, 0), "ok")],
+)
+def test_a_node_that_heeds_no_proxy_is_told(version: tuple[int, ...], verdict: str) -> None:
+    (finding,) = trust.about_node(version)
+    assert finding.verdict == verdict
+    assert not list(trust.about_node(None))

@@ -1,0 +1,57 @@
+"""Assignments for a shell: whatever the value is, the shell has it as it was."""
+
+import shutil
+import subprocess
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from foxora_addon.app.shells import SHELLS, how_to_evaluate, lines_for, shell_of
+
+NASTY = 'it\'s $HOME `id` "quoted" \\ back; \u2018typographic\u2019 \n second line'
+
+
+@settings(max_examples=20)
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+def test_bash_has_any_value_as_it_was(value: str) -> None:
+    (line,) = lines_for("bash", {"VALUE": value})
+    script = f'{line}\nprintf %s "$VALUE"'.encode()
+    shown = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=10)
+    assert shown.stdout == value.encode()
+
+
+@pytest.mark.parametrize(
+    ("shell", "program", "printing"),
+    [
+        ("fish", "fish", "printf %s $VALUE"),
+        ("powershell", "pwsh", "[Console]::Out.Write($env:VALUE)"),
+    ],
+)
+def test_other_shells_have_a_nasty_value_as_it_was(shell: str, program: str, printing: str) -> None:
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not here")
+    (line,) = lines_for(shell, {"VALUE": NASTY})
+    command = [found, "-c", f"{line}\n{printing}"]
+    shown = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert shown.stdout.decode() == NASTY
+
+
+def test_quotes_are_doubled_or_escaped_as_each_shell_wants_it() -> None:
+    assert list(lines_for("bash", {"A": "it's"})) == ["export A='it'\"'\"'s'"]
+    assert list(lines_for("fish", {"A": "it's \\"})) == ["set -gx A 'it\\'s \\\\'"]
+    assert list(lines_for("powershell", {"A": "it's \u2019"})) == ["$env:A = 'it''s \u2019\u2019'"]
+
+
+@pytest.mark.parametrize(
+    ("path", "shell"),
+    [("/usr/bin/fish", "fish"), ("/bin/zsh", "bash"), ("/opt/pwsh", "powershell"), ("", "bash")],
+)
+def test_the_users_shell_is_told_by_its_name(path: str, shell: str) -> None:
+    assert shell_of({"SHELL": path}) == shell
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_each_shell_is_told_how_to_take_it_in(shell: str) -> None:
+    assert "foxora-proxy env" in how_to_evaluate(shell, "foxora-proxy env")

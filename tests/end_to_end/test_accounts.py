@@ -1,0 +1,113 @@
+"""Ceilings that the gateway tells of by GET /v1/me, with a real proxy and a real gateway."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    Proxy,
+    direct_client,
+    running_gateway,
+    running_proxy,
+    wait_until,
+)
+
+pytestmark = pytest.mark.real_server
+
+KEY = "foxora_sk_fake_accounts"
+SECOND_KEY = "foxora_sk_fake_second"
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+GATEWAY = f"""
+accept_any_key: false
+window: sliding
+accounts:
+  - {{name: acme, keys: [{KEY}, {SECOND_KEY}], requests_per_minute: 5, tokens_per_minute: 100000}}
+"""
+
+
+@contextmanager
+def proxied(
+    folder: Path, settings: str = "", gateway: str = GATEWAY
+) -> Iterator[tuple[Proxy, str]]:
+    with running_gateway(folder / "gateway", gateway) as origin:
+        (folder / "foxora.yaml").write_text(settings)
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_BASE_URL": f"{origin}/v1"}
+        with running_proxy(folder, (), environment) as proxy:
+            yield proxy, origin
+
+
+def call(proxy: Proxy, key: str = APP_KEY) -> httpx.Response:
+    with direct_client() as client:
+        return client.post(
+            f"{proxy.base_url}/chat/completions",
+            json=CALL,
+            headers={"authorization": f"Bearer {key}"},
+        )
+
+
+def seen_by(origin: str) -> list[tuple[str, int]]:
+    """Path and status of what the gateway received, once it has answered all of it."""
+    with direct_client() as client:
+        wait_until(lambda: all(e["status"] for e in client.get(f"{origin}/_mock/log").json()))
+        return [(e["path"], e["status"]) for e in client.get(f"{origin}/_mock/log").json()]
+
+
+def test_the_first_call_is_held_to_ceilings_that_the_gateway_tells(tmp_path: Path) -> None:
+    with proxied(tmp_path) as (proxy, origin):
+        answers = [call(proxy) for _turn in range(6)]
+        seen = seen_by(origin)
+    # One of the five requests is the proxy's own question.
+    assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 2
+    assert answers[4].headers["x-foxora-source"] == "addon"
+    assert "limit 5" in answers[4].json()["error"]["message"]
+    assert [status for _, status in seen] == [200] * 5
+    assert [target for target, _ in seen].count("/v1/me") == 1
+
+
+def test_two_keys_of_one_account_that_pass_share_its_ceiling(tmp_path: Path) -> None:
+    settings = "intercept: {unclaimed_keys: pass}\naccounts: [{name: other, key: {env: OTHER}}]\n"
+    with running_gateway(tmp_path / "gateway", GATEWAY) as origin:
+        (tmp_path / "foxora.yaml").write_text(settings)
+        environment = {"OTHER": "foxora_sk_fake_other", "FOXORA_BASE_URL": f"{origin}/v1"}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            first = [call(proxy, KEY).status_code for _turn in range(2)]
+            second = [call(proxy, SECOND_KEY).status_code for _turn in range(2)]
+            records = proxy.records()
+        seen = seen_by(origin)
+    # Two questions, one for each key, and three calls fill the five requests.
+    assert (first, second) == ([200, 200], [200, 429])
+    assert 429 not in {status for _, status in seen}
+    names = {record["account"] for record in records}
+    assert len(names) == 1
+    assert str(names.pop()).startswith("usr_")
+
+
+def test_a_mute_gateway_holds_the_first_call_for_two_seconds_and_nothing_is_enforced(
+    tmp_path: Path,
+) -> None:
+    with running_gateway(tmp_path / "gateway") as origin:
+        with direct_client() as client:
+            client.post(f"{origin}/_mock/faults", json=["path=/v1/me;mute"])
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_BASE_URL": f"{origin}/v1"}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            answers = [call(proxy) for _turn in range(2)]
+            first, second = (r for r in proxy.records() if r["event"] == "response")
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert first["duration_ms"] < 4_000
+    assert second["duration_ms"] < first["duration_ms"]
+
+
+def test_what_is_unknown_is_said_in_the_log_with_a_remedy(tmp_path: Path) -> None:
+    gateway = "accept_any_key: false\naccounts: [{name: acme, keys: [nobodys]}]\n"
+    with proxied(tmp_path, gateway=gateway) as (proxy, _):
+        wait_until(lambda: "in vain" in proxy.output)
+        line = next(line for line in proxy.output.splitlines() if "in vain" in line)
+    assert "account 'default'" in line
+    assert "it does not accept the account's key (status 401)" in line
+    assert "no ceiling of requests per minute and tokens per minute is known" in line
+    assert "name its plan, or give it limits, in foxora.yaml" in line
+    assert KEY not in proxy.output

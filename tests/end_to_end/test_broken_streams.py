@@ -1,0 +1,116 @@
+"""A stream that breaks after its head ends with an event that says so, and cleanly."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from tests.end_to_end.gateways import Gateway, running_http_1, running_http_2
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    Proxy,
+    direct_client,
+    http_2_client,
+    running_proxy,
+    wait_until,
+)
+
+pytestmark = pytest.mark.real_server
+
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+PATIENCE = "connect_timeout_seconds: 1, response_timeout_seconds: 2, stream_idle_timeout_seconds: 1"
+FAULTS = {
+    "cut-after=2": "gateway_unreachable",
+    "cut-bytes=300": "gateway_unreachable",
+    "cut-bytes=0": "gateway_unreachable",
+    "mute-after=2": "gateway_timeout",
+}
+
+type Read = Callable[[Proxy], httpx.Response]
+
+
+@pytest.fixture(scope="module", params=["http_1", "http_2"])
+def gateway(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
+    running = {"http_1": running_http_1, "http_2": running_http_2}[request.param]
+    with running(tmp_path_factory.mktemp(request.param)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory, gateway: Gateway) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("proxy")
+    (folder / "foxora.yaml").write_text(f"gateway: {{{PATIENCE}}}\n")
+    environment = {"FOXORA_API_KEY": "foxora_sk_fake_broken", "FOXORA_BASE_URL": gateway.base_url}
+    with running_proxy(folder, gateway.options, environment) as started:
+        yield started
+
+
+def by_http_1(proxy: Proxy) -> httpx.Response:
+    return _read(direct_client(), f"{proxy.base_url}/chat/completions")
+
+
+def by_http_2(proxy: Proxy) -> httpx.Response:
+    return _read(http_2_client(proxy), "https://api.openai.com/v1/chat/completions")
+
+
+def _read(client: httpx.Client, url: str) -> httpx.Response:
+    with client:
+        return client.post(url, json=CALL, headers={"authorization": f"Bearer {APP_KEY}"})
+
+
+def events_of(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The events, which are all whole."""
+    events = answer.text.split("\n\n")
+    assert events.pop() == ""
+    return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
+@pytest.mark.parametrize("read", [by_http_1, by_http_2])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_last_event_says_what_happened(
+    proxy: Proxy, gateway: Gateway, read: Read, fault: str
+) -> None:
+    gateway.reset()
+    gateway.queue(fault)
+    answer = read(proxy)
+    assert answer.status_code == 200
+    *chunks, last = events_of(answer)
+    assert all(chunk["object"] == "chat.completion.chunk" for chunk in chunks)
+    assert last["error"].keys() == {"code", "message", "param"}
+    assert last["error"]["code"] == FAULTS[fault]
+    exchange = answer.headers["x-foxora-exchange"]
+    wait_until(lambda: bool(proxy.answer_records(exchange)))
+    (record,) = proxy.answer_records(exchange)
+    assert record["outcome"] == ("timeout" if "mute" in fault else "stream_broken")
+    assert record["error"] == last["error"]
+    assert record["chunks"] == len(chunks)
+    assert read(proxy).text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("read", [by_http_1, by_http_2])
+def test_a_stream_without_its_done_passes_as_it_is(
+    proxy: Proxy, gateway: Gateway, read: Read
+) -> None:
+    gateway.reset()
+    whole = read(proxy).text
+    gateway.queue("no-done")
+    answer = read(proxy)
+    assert len(answer.text.split("\n\n")) == len(whole.split("\n\n")) - 1
+    (record,) = proxy.answer_records(answer.headers["x-foxora-exchange"])
+    assert record["outcome"] == "stream_broken"
+
+
+def test_an_openai_client_raises_its_own_error(proxy: Proxy, gateway: Gateway) -> None:
+    gateway.reset()
+    gateway.queue("cut-bytes=300")
+    with openai.OpenAI(api_key=APP_KEY, base_url=proxy.base_url, max_retries=0) as client:
+        stream = client.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        with pytest.raises(openai.APIError, match="broke in the middle"):
+            list(stream)

@@ -1,0 +1,124 @@
+"""What mitmdump prints and what it is asked: a line an exchange, and answers to this machine."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    ON_MOCK,
+    Proxy,
+    clean_environment,
+    direct_client,
+    running_decoy,
+    running_proxy,
+    wait_until,
+)
+
+pytestmark = pytest.mark.real_server
+
+BEARER = {"Authorization": f"Bearer {APP_KEY}"}
+CALL: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi."}]}
+
+
+def call(proxy: Proxy, body: Any = CALL) -> httpx.Response:
+    with direct_client() as client:
+        return client.post(f"{proxy.base_url}/chat/completions", json=body, headers=BEARER)
+
+
+def lines_with(proxy: Proxy, text: str) -> list[str]:
+    return [line for line in proxy.output.splitlines() if text in line]
+
+
+def line_of(proxy: Proxy, answer: httpx.Response) -> str:
+    """The one line that is printed for an exchange."""
+    head = answer.headers["x-foxora-exchange"][:11]
+    wait_until(lambda: bool(lines_with(proxy, head)), lambda: proxy.output)
+    (line,) = lines_with(proxy, head)
+    return line
+
+
+def test_each_exchange_is_one_plain_line_in_place_of_mitmdumps_own(proxy: Proxy) -> None:
+    line = line_of(proxy, call(proxy))
+    assert "default" in line
+    assert "gpt-4o-mini" in line
+    assert "200 completed" in line
+    assert "tokens" in line
+    assert "\x1b" not in line
+    refused = line_of(proxy, call(proxy, {}))
+    assert "400 refused invalid_request" in refused
+    assert not lines_with(proxy, "/v1/chat/completions")
+    assert not lines_with(proxy, "client connect")
+
+
+def test_other_traffic_keeps_mitmdumps_own_lines(proxy: Proxy) -> None:
+    with running_decoy() as other, httpx.Client(proxy=proxy.url, trust_env=False) as client:
+        assert client.get(f"http://127.0.0.1:{other.port}/page").text == "decoy"
+        wait_until(lambda: bool(lines_with(proxy, f"GET http://127.0.0.1:{other.port}/page")))
+
+
+def test_who_wants_another_flow_detail_gets_mitmdumps_own_output(tmp_path: Path) -> None:
+    with running_proxy(tmp_path, [*ON_MOCK, "--flow-detail", "2"]) as proxy:
+        call(proxy)
+        wait_until(lambda: bool(lines_with(proxy, "/v1/chat/completions")))
+        assert not lines_with(proxy, "200 completed")
+
+
+def test_a_filter_of_mitmdump_holds_for_our_lines(tmp_path: Path) -> None:
+    with running_proxy(tmp_path, [*ON_MOCK, "~c 400"]) as proxy:
+        passing = call(proxy).headers["x-foxora-exchange"][:11]
+        line_of(proxy, call(proxy, {}))
+        assert not lines_with(proxy, passing)
+
+
+@pytest.fixture
+def saving(tmp_path: Path) -> Any:
+    with running_proxy(tmp_path, [*ON_MOCK, "-w", str(tmp_path / "flows")]) as proxy:
+        yield proxy
+
+
+def test_the_proxys_own_answers_are_no_exchanges_and_no_flows(saving: Proxy) -> None:
+    call(saving)
+    with direct_client() as client:
+        status = client.get(f"{saving.url}/_foxora/status").json()
+        totals = client.get(f"{saving.url}/_foxora/totals").json()
+        (account,) = client.get(f"{saving.url}/_foxora/limits").json()["accounts"]
+    assert (status["url"], status["trail"]) == (saving.url, str(saving.trail))
+    assert (totals["calls"], totals["open"]) == (1, 0)
+    assert (account["account"], account["requests"]["used"]) == ("default", 1)
+    assert APP_KEY not in json.dumps([status, totals, account])
+    assert len(saving.records()) == 2
+    assert b"_foxora" not in (saving.folder / "flows").read_bytes()
+    assert not lines_with(saving, "_foxora")
+
+
+def test_the_proxys_own_answers_are_not_for_web_pages(proxy: Proxy) -> None:
+    with direct_client() as client:
+        url = f"{proxy.url}/_foxora/limits"
+        assert client.get(url, headers={"Origin": "https://evil.example"}).status_code == 403
+        assert client.get(url, headers={"Host": "evil.example"}).status_code == 403
+        assert client.post(url, content=b"x" * 100_000).status_code == 404
+        assert client.get(url).status_code == 200
+
+
+def test_the_proxys_own_answers_come_over_http_2_too(proxy: Proxy) -> None:
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("curl is not here")
+    target = f"https://localhost:{proxy.port}/_foxora/status"
+    said = subprocess.run(
+        [curl, "-sS", "--http2", "--cacert", proxy.certificate, "-w", "\n%{http_version}", target],
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    body, _, version = said.stdout.rpartition("\n")
+    assert json.loads(body)["takes_calls"] is True
+    assert version == "2"

@@ -1,0 +1,66 @@
+"""What a client sends that is no request, or not all of one, and tunnels that lead nowhere."""
+
+import socket
+
+import pytest
+
+from tests.end_to_end.proxies import APP_KEY, Proxy, tls_client, wait_until
+
+pytestmark = pytest.mark.real_server
+
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+HEAD = (
+    f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {APP_KEY}\r\n"
+)
+
+
+def exchanged(proxy: Proxy, data: bytes, *, ends: bool = False) -> bytes:
+    """What the proxy says to these bytes; `ends`: then nothing more is sent."""
+    with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+        client.sendall(data)
+        if ends:
+            client.shutdown(socket.SHUT_WR)
+        answer = b""
+        while not answer.endswith(b"}}") and (piece := client.recv(65_536)):
+            answer += piece
+        return answer
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"HELLO\r\n\r\n",
+        b"GET /v1/models HTTP/1.1\r\nno colon\r\n\r\n",
+        b"POST http://[::1/v1 HTTP/1.1\r\n\r\n",
+        HEAD.encode() + b"Content-Length: many\r\n\r\n",
+        HEAD.encode() + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        HEAD.encode() + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_gets_our_own_400(proxy: Proxy, data: bytes) -> None:
+    answer = exchanged(proxy, data)
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert body.startswith(b'{"error":{"code":"invalid_request"')
+    for name in (b"x-foxora-source: addon", b"x-request-id: ", b"x-should-retry: false"):
+        assert name in head.lower()
+    assert APP_KEY.encode() not in answer
+
+
+def test_a_body_that_is_cut_is_on_record_as_a_client_that_left(proxy: Proxy) -> None:
+    exchanged(proxy, HEAD.encode() + b'Content-Length: 500\r\n\r\n{"model": "x"', ends=True)
+    wait_until(
+        lambda: any(record.get("outcome") == "client_disconnected" for record in proxy.records())
+    )
+
+
+def test_a_tunnel_to_a_host_that_does_not_exist_is_led_to_the_gateway(proxy: Proxy) -> None:
+    """The host is ours by its name; that nobody answers to it must not matter."""
+    with tls_client(proxy) as client:
+        answer = client.post(
+            "https://api.openai.com/v1/chat/completions",
+            json=CALL,
+            headers={"authorization": f"Bearer {APP_KEY}"},
+        )
+    assert answer.status_code == 200

@@ -1,0 +1,94 @@
+"""The end of the program: open calls finish, new ones are refused, those that are cut are told."""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy, wait_until
+
+pytestmark = pytest.mark.real_server
+
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+
+
+@contextmanager
+def a_proxy(folder: Path, grace_seconds: float) -> Iterator[Proxy]:
+    (folder / "foxora.yaml").write_text(
+        f"gateway: {{base_url: mock}}\nlisten: {{grace_seconds: {grace_seconds}}}\n"
+    )
+    with running_proxy(folder, ()) as proxy:
+        yield proxy
+
+
+def stop_signal(proxy: Proxy) -> None:
+    os.kill(proxy.pid, signal.SIGTERM)
+
+
+def call(client: httpx.Client, proxy: Proxy, fault: str, **more: Any) -> httpx.Response:
+    headers = {"authorization": f"Bearer {APP_KEY}", "x-mock-fault": fault}
+    url = f"{proxy.base_url}/chat/completions"
+    return client.post(url, json={**CALL, **more}, headers=headers)
+
+
+def outcomes(proxy: Proxy) -> list[str]:
+    return [record["outcome"] for record in proxy.records() if record["event"] == "response"]
+
+
+def requests_of(proxy: Proxy) -> int:
+    return sum(record["event"] == "request" for record in proxy.records())
+
+
+def test_open_calls_finish_and_new_ones_are_refused(tmp_path: Path) -> None:
+    with a_proxy(tmp_path, 20) as proxy, direct_client() as other, ThreadPoolExecutor() as pool:
+        assert call(other, proxy, "words=1").status_code == 200
+        with direct_client() as client:
+            slow = pool.submit(call, client, proxy, "chunk-delay=0.2;words=9", stream=True)
+            wait_until(lambda: requests_of(proxy) == 2)
+            stop_signal(proxy)
+            wait_until(lambda: not proxy.is_listening())
+            refused = call(other, proxy, "words=1")
+            assert refused.json()["error"]["code"] == "unavailable"
+            assert refused.headers["x-should-retry"] == "true"
+            assert slow.result().text.endswith("data: [DONE]\n\n")
+            with pytest.raises(httpx.ConnectError), direct_client() as late:
+                call(late, proxy, "words=1")
+        wait_until(lambda: not proxy.is_running())
+    assert set(outcomes(proxy)) == {"completed", "refused"}
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
+def test_what_is_cut_is_told_and_on_record_as_aborted(tmp_path: Path, stream: bool) -> None:
+    fault = "chunk-delay=30" if stream else "delay=30"
+    with a_proxy(tmp_path, 0.3) as proxy, direct_client() as client, ThreadPoolExecutor() as pool:
+        answer = pool.submit(call, client, proxy, fault, stream=stream)
+        wait_until(lambda: requests_of(proxy) == 1)
+        time.sleep(0.3)  # the head of the stream is to be there
+        stop_signal(proxy)
+        told = answer.result()
+        wait_until(lambda: not proxy.is_running())
+    body = told.text.rstrip().rpartition("\n\n")[2].removeprefix("data: ")
+    assert json.loads(body)["error"]["code"] == "unavailable"
+    assert told.status_code == (200 if stream else 503)
+    assert outcomes(proxy) == ["aborted"]
+
+
+def test_a_second_signal_ends_it_now(tmp_path: Path) -> None:
+    with a_proxy(tmp_path, 60) as proxy, direct_client() as client, ThreadPoolExecutor() as pool:
+        answer = pool.submit(call, client, proxy, "delay=30")
+        wait_until(lambda: requests_of(proxy) == 1)
+        stop_signal(proxy)
+        wait_until(lambda: not proxy.is_listening())
+        assert proxy.is_running()
+        stop_signal(proxy)
+        wait_until(lambda: not proxy.is_running())
+        assert answer.result().status_code == 503
+    assert outcomes(proxy) == ["aborted"]

@@ -1,0 +1,146 @@
+"""Questions of our own to a real mock gateway on loopback."""
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+
+import pytest
+
+from foxora_addon.gateway.client import GatewayClient, Told, Untold
+from foxora_addon.gateway.inquiry import Inquiry
+from foxora_addon.mock.faults import parse_fault
+from foxora_addon.policy.accounting import ME, MODELS
+from tests.mock.builders import KEY, an_account, run, running, settings_of, until
+
+
+@dataclass
+class Noted:
+    """Books that count nothing, and note what was answered."""
+
+    room_after: int = 0
+    asked: int = 0
+    answers: list[tuple[str, str, Told | Untold]] = field(default_factory=list)
+
+    def ask(self, payer: str, path: str, now: float) -> float:
+        self.asked += 1
+        return 0.0 if self.asked > self.room_after else 0.001
+
+    def answered(
+        self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
+    ) -> bool:
+        self.answers.append((payer, path, answer))
+        return isinstance(answer, Told) and answer.status == 200
+
+
+def an_inquiry(base_url: str, books: Noted, **more: float) -> Inquiry:
+    now = asyncio.get_running_loop().time
+    given = {"refresh_seconds": 300.0, **more}
+    return Inquiry(GatewayClient(base_url, timeout_seconds=5), books, now, **given)
+
+
+def test_a_followed_account_is_asked_for_itself_and_its_prices() -> None:
+    books = Noted()
+
+    async def scenario() -> None:
+        async with running(settings_of(an_account(plan="pro"))) as (gateway, _):
+            inquiry = an_inquiry(gateway.base_url, books)
+            inquiry.follow({"acme": KEY})
+            await inquiry.settled("acme", 5)
+            await until(lambda: len(books.answers) == 2)
+            inquiry.close()
+            assert [entry.header("user-agent") for entry in gateway.received] == [
+                "foxora-addon/0.1.0"
+            ] * 2
+
+    run(scenario)
+    assert [(payer, path) for payer, path, _ in books.answers] == [("acme", ME), ("acme", MODELS)]
+    answer = books.answers[0][2]
+    assert isinstance(answer, Told)
+    assert json.loads(answer.body)["plan"]["id"] == "pro"
+
+
+def test_a_question_waits_for_its_account_to_have_room() -> None:
+    books = Noted(room_after=3)
+
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            inquiry = an_inquiry(gateway.base_url, books)
+            await inquiry.meet("key 1", KEY, 5)
+            inquiry.close()
+
+    run(scenario)
+    assert books.asked == 4
+    assert len(books.answers) == 1
+
+
+def test_a_stranger_is_asked_for_once_in_a_while() -> None:
+    books = Noted()
+
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            inquiry = an_inquiry(gateway.base_url, books)
+            for _turn in range(3):
+                await inquiry.meet("key 1", KEY, 5)
+            inquiry.close()
+
+    run(scenario)
+    assert len(books.answers) == 1
+
+
+def test_a_mute_gateway_keeps_a_call_no_longer_than_it_said() -> None:
+    books = Noted()
+
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            gateway.faults.append(parse_fault("mute"))
+            inquiry = an_inquiry(gateway.base_url, books)
+            inquiry.follow({"acme": KEY})
+            await inquiry.settled("acme", 0.05)
+            inquiry.close()
+            await inquiry.settled("nobody", 5)
+
+    run(scenario)
+    assert not books.answers
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [("close-before-head", "the connection was closed"), ("mute", "did not answer in time")],
+)
+def test_a_failure_is_told_in_words(fault: str, why: str) -> None:
+    async def scenario() -> Told | Untold:
+        async with running() as (gateway, _):
+            gateway.faults.append(parse_fault(fault))
+            client = GatewayClient(gateway.base_url, timeout_seconds=0.3)
+            answer = await client.get(ME, KEY)
+            client.close()
+            return answer
+
+    answer = run(scenario)
+    assert isinstance(answer, Untold)
+    assert why in answer.why
+    assert KEY not in answer.why
+
+
+def test_a_gateway_that_is_away_is_told_in_words() -> None:
+    async def scenario() -> Told | Untold:
+        client = GatewayClient("http://127.0.0.1:1/v1")
+        answer = await client.get(ME, KEY)
+        client.close()
+        return answer
+
+    assert run(scenario) == Untold("the connection was refused")
+
+
+def test_a_redirect_is_not_followed() -> None:
+    async def scenario() -> tuple[Told | Untold, int]:
+        async with running() as (gateway, _):
+            gateway.faults.append(parse_fault("redirect=/v1/models"))
+            client = GatewayClient(gateway.base_url)
+            answer = await client.get(ME, KEY)
+            client.close()
+            return answer, len(gateway.received)
+
+    answer, received = run(scenario)
+    assert isinstance(answer, Told)
+    assert (answer.status, received) == (307, 1)

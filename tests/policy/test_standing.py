@@ -1,0 +1,65 @@
+from decimal import Decimal
+
+from foxora_addon.policy.plans import UNLIMITED, Me
+from foxora_addon.policy.standing import Standings, payer_of_key
+
+KEY = payer_of_key("5f0c" * 16)
+OTHER_KEY = payer_of_key("77ab" * 16)
+
+
+def told(account_id: str | None) -> Me:
+    return Me(account_id, "pro", UNLIMITED, Decimal(100))
+
+
+def test_an_untold_payer_stands_for_itself() -> None:
+    standings = Standings()
+    assert standings.known("acme") is None
+    assert standings.canonical("acme") == "acme"
+    assert standings.shown("acme") == "acme"
+    assert standings.shown(KEY) is None
+
+
+def test_two_keys_with_one_id_are_one_account_under_the_gateways_id() -> None:
+    standings = Standings()
+    assert standings.take(KEY, told("usr_1"), 1.0, is_configured=False) == KEY
+    assert standings.take(OTHER_KEY, told("usr_1"), 2.0, is_configured=False) == OTHER_KEY
+    assert standings.canonical(KEY) == standings.canonical(OTHER_KEY) == "id usr_1"
+    assert standings.shown(OTHER_KEY) == "usr_1"
+
+
+def test_a_key_that_passes_joins_the_configured_account_with_its_id() -> None:
+    standings = Standings()
+    assert standings.take("acme", told("usr_1"), 1.0, is_configured=True) is None
+    assert standings.take(KEY, told("usr_1"), 2.0, is_configured=False) == KEY
+    assert standings.canonical(KEY) == "acme"
+
+
+def test_a_configured_account_takes_over_what_a_key_began() -> None:
+    standings = Standings()
+    standings.take(KEY, told("usr_1"), 1.0, is_configured=False)
+    assert standings.take("acme", told("usr_1"), 2.0, is_configured=True) == "id usr_1"
+    assert standings.canonical(KEY) == "acme"
+
+
+def test_two_configured_accounts_with_one_id_share_and_keep_their_names_in_records() -> None:
+    standings = Standings()
+    standings.take("acme", told("usr_1"), 1.0, is_configured=True)
+    assert standings.take("lab", told("usr_1"), 2.0, is_configured=True) == "lab"
+    assert standings.canonical("lab") == "acme"
+    assert standings.shown("lab") == "lab"
+    assert standings.take("lab", told("usr_1"), 3.0, is_configured=True) == "lab"
+
+
+def test_an_answer_without_an_id_joins_nobody() -> None:
+    standings = Standings()
+    assert standings.take("acme", told(None), 1.0, is_configured=True) is None
+    assert standings.take("lab", told(None), 1.0, is_configured=True) is None
+    assert standings.canonical("lab") == "lab"
+
+
+def test_unknown_keys_do_not_fill_memory() -> None:
+    standings = Standings()
+    for number in range(10_050):
+        standings.take(payer_of_key(str(number)), told(f"u{number}"), 0.0, is_configured=False)
+    assert standings.known(payer_of_key("0")) is None
+    assert standings.known(payer_of_key("10049")) is not None

@@ -1,0 +1,72 @@
+"""The line of an exchange: what stands in it, for whom it is coloured, and what may not be."""
+
+import io
+import time
+
+import pytest
+
+from foxora_addon.proxy.lines import is_coloured, line_of
+from tests.test_tally import an_ending
+
+NOON = time.mktime((2026, 11, 25, 12, 3, 44, 0, 0, -1))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def words_of(line: str) -> str:
+    return " ".join(line.split())
+
+
+def test_a_line_has_time_account_model_status_outcome_tokens_times_and_the_ids_head() -> None:
+    assert words_of(line_of(an_ending(), NOON)) == (
+        "12:03:44 acme gpt-4o-mini 200 completed 5+26 tokens first 12 ms 34 ms ex_01234567"
+    )
+
+
+def test_a_refusal_says_its_code() -> None:
+    ending = an_ending(
+        status=429,
+        outcome="refused",
+        error_code="rate_limit_exceeded",
+        total_tokens=None,
+        first_byte_ms=None,
+    )
+    words = words_of(line_of(ending, NOON))
+    assert "429 refused rate_limit_exceeded - tokens first - 34 ms" in words
+
+
+def test_without_a_model_the_operation_is_named_and_without_a_status_there_is_a_dash() -> None:
+    ending = an_ending(model=None, operation="models", status=None, outcome="aborted", account=None)
+    assert "12:03:44 - models --- aborted" in words_of(line_of(ending, NOON))
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"),
+    [(0.4, "0 ms"), (999.4, "999 ms"), (1_240, "1.24 s"), (61_000, "61 s")],
+)
+def test_a_duration_is_in_the_unit_that_fits(milliseconds: float, shown: str) -> None:
+    assert f" {shown}  ex_" in line_of(an_ending(duration_ms=milliseconds), NOON)
+
+
+def test_foreign_text_can_neither_steer_a_terminal_nor_fill_it() -> None:
+    line = line_of(an_ending(model="\x1b[2J\n\u202e" + "m" * 500), NOON)
+    assert line.isprintable()
+    assert len(line) < 200
+
+
+def test_colours_are_there_only_when_asked_for() -> None:
+    assert "\x1b[32m" in line_of(an_ending(), NOON, is_coloured=True)
+    assert "\x1b[31m" in line_of(an_ending(outcome="timeout"), NOON, is_coloured=True)
+    assert "\x1b" not in line_of(an_ending(), NOON)
+
+
+def test_colours_are_for_terminals_without_no_color(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert is_coloured(Terminal())
+    assert not is_coloured(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not is_coloured(Terminal())
