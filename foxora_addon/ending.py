@@ -52,7 +52,7 @@ def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[st
         input_tokens=usage.get("input_tokens"),
         output_tokens=usage.get("output_tokens"),
         total_tokens=usage.get("total_tokens"),
-        cost_usd=record["cost_usd"],
+        cost_usd=None if record["cost_usd"] is None else float(record["cost_usd"]),
         first_byte_ms=record["first_byte_ms"],
         duration_ms=record["duration_ms"],
     )

@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from foxora_addon.api.errors import ApiError, Source
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from foxora_addon.audit.contents import SocketLog
     from foxora_addon.config import Account
     from foxora_addon.config.accounts import Level
     from foxora_addon.observation import Observation
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from foxora_addon.policy.line import Ticket
     from foxora_addon.policy.recognise import Recognised
     from foxora_addon.policy.scopes import Scope
+    from foxora_addon.policy.spend import SpendReservation
 
 type Outcome = Literal[
     "completed",
@@ -145,11 +149,15 @@ class Exchange:
     usage_refused: bool = False
     is_recorded: bool = False
     was_sent: bool = False
+    sent_at: float | None = None
+    spending: "SpendReservation | None" = field(default=None, repr=False)
+    cost_usd: "Decimal | None" = None
     waiting_since: float = 0.0
     first_byte_at: float | None = None
     answered_status: int | None = None
     gateway_request_id: str | None = None
     observation: "Observation | None" = field(default=None, repr=False)
+    socket: "SocketLog | None" = field(default=None, repr=False)
     state: State = State.ARRIVED
 
     def step(self, step: Step) -> None:

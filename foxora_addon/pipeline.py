@@ -28,6 +28,7 @@ from foxora_addon.api.errors import (
 )
 from foxora_addon.api.promised_json import flaw_of_json
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
+from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
 from foxora_addon.ending import Ending, ending_of
@@ -212,9 +213,10 @@ class Pipeline:
     def record(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
         """Write the request record; without it nothing may leave, unless configured otherwise."""
         kept = self._body_fields(body, encoding, keeps=exchange.level in {"request", "full"})
+        files = files_of(body)
         exchange.step("record")
         exchange.waiting_since = now
-        written = self._write(exchange, request_fields(exchange, kept))
+        written = self._write(exchange, request_fields(exchange, kept, files))
         exchange.is_recorded = written != "lost"
         if written != "safe":
             self.not_kept(exchange)
@@ -282,7 +284,7 @@ class Pipeline:
         if exchange.refusal is not None:
             raise IllegalStep(f"exchange {exchange.id}: 'send' is not legal once it is refused")
         exchange.step("send")
-        exchange.waiting_since = now
+        exchange.waiting_since = exchange.sent_at = now
         self.accounting.mark_sent(exchange, now)
         return exchange.credential
 
@@ -389,6 +391,13 @@ class Pipeline:
         if error.status == 429 and error.retry_after_seconds and exchange.payer is not None:
             self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
 
+    def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> None:
+        """A message went over a WebSocket, from the client or to it."""
+        if exchange.socket is None:
+            exchange.socket = SocketLog(self.rules.max_body_bytes)
+        at_ms = round((now - exchange.arrived_at) * 1000, 3)
+        exchange.socket.add(content, is_clients=is_clients, at_ms=at_ms)
+
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
         seen = exchange.observation
@@ -414,6 +423,8 @@ class Pipeline:
         count = partial(self.accounting.counted, exchange)
         facts = facts_of_stream(seen, count, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
+        if exchange.socket is not None:
+            facts["websocket"] = exchange.socket.fields(exchange.level)
         if error is not None:
             facts["error"] = error
         head = seen.head if keeps and facts.get("message") is None else None
@@ -436,6 +447,7 @@ class Pipeline:
         usage = facts.get("usage") or self.accounting.guessed(exchange, status, outcome)
         facts["usage"] = usage
         self.accounting.settle(exchange, usage, now)
+        facts["cost_usd"] = exchange.cost_usd
         fields = response_fields(
             exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
         )

@@ -15,6 +15,8 @@ from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
 from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of
+from foxora_addon.policy.spend_report import cap_of_plan
+from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.timeouts import Timeouts
 from foxora_addon.policy.validation import ModelRules
 from foxora_addon.policy.waiting import Bounds
@@ -97,24 +99,31 @@ def _limit_rules_of(config: Config) -> LimitRules:
     limits = config.limits
     bounds = Bounds(limits.max_waiting, limits.max_wait_seconds)
     return LimitRules(
-        accounts={account.name: _account_rules_of(account) for account in config.accounts},
+        accounts={account.name: account_rules_of(account) for account in config.accounts},
         bounds=bounds if limits.on_limit == "wait" else None,
         is_shadow=limits.shadow,
+        prices=PriceRules(
+            {model: row.price for model, row in config.prices.items()},
+            refuses_unknown=limits.unknown_price == "refuse",
+            is_shadow=limits.shadow,
+        ),
     )
 
 
-def _account_rules_of(account: Account) -> AccountRules:
+def account_rules_of(account: Account) -> AccountRules:
     """The plan's ceilings, with the account's own figures over them.
 
     Figures alone are all that is meant: then no plan is asked for unless it says so.
     """
     plan = PLANS.get(account.plan, UNLIMITED)
     has_figures = _ceilings_of(account.limits) != UNLIMITED
+    cap_usd = account.limits.monthly_spend_cap_usd
     return AccountRules(
         ceilings=_ceilings_of(account.limits).over(plan),
         asks=account.plan == "auto" and (not has_figures or "plan" in account.model_fields_set),
         models={name: _ceilings_of(figures) for name, figures in account.limits.models.items()},
         clients={name: _ceilings_of(client.limits) for name, client in account.named_clients()},
+        cap_usd=cap_of_plan(account.plan) if cap_usd is None else cap_usd,
     )
 
 

@@ -69,6 +69,7 @@ def an_exchange(dice: random.Random, number: int) -> tuple[Record, Record, float
         "exchange": exchange,
         "account": account,
         "client": {
+            "name": None,
             "address": f"10.0.0.{number % 7 + 1}",
             "key": f"key:{number % 5:016x}",
             "user_agent": "OpenAI/Python 2.8.1",

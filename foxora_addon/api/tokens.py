@@ -132,14 +132,14 @@ class _Prompt:
         left = [value]
         while left:
             value = left.pop()
-            match value:
-                case str():
-                    self._read_text(value)
-                case dict():
-                    left += self._read_object(value)
-                case [int(), *_]:
+            if isinstance(value, str):
+                self._read_text(value)
+            elif isinstance(value, dict):
+                left += self._read_object(value)
+            elif isinstance(value, list):
+                if value and isinstance(value[0], int):
                     self.tokens += len(value)  # a text as token numbers
-                case list():
+                else:
                     left += reversed(value)
 
     def read_schema(self, value: Any) -> None:
@@ -158,7 +158,7 @@ class _Prompt:
                 left += value
 
     def _read_text(self, text: str) -> None:
-        if _DATA_URL.match(text):
+        if text.startswith("data:") and _DATA_URL.match(text):
             self.tokens += self._data_tokens(text, None)
         else:
             self.texts.append(text)

@@ -177,11 +177,14 @@ def keygen(
 
 
 def configured_trail() -> Path:
-    """The trail that `run` would write; its default where the configuration can't be read."""
-    from foxora_addon.config import ConfigError, load
+    """The trail that `run` would write; its default where the configuration can't be read.
+
+    Who reads the trail need not have the accounts' keys: the mock gateway wants none.
+    """
+    from foxora_addon.config import MOCK, ConfigError, load
 
     try:
-        return load({}, os.environ, Path.cwd()).audit.path
+        return load({"foxora_base_url": MOCK}, os.environ, Path.cwd()).audit.path
     except ConfigError:
         return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")
 

@@ -3,21 +3,22 @@
 from collections.abc import Iterator
 
 from foxora_addon.config import Account
-from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings, Me
+from foxora_addon.policy.plans import UNLIMITED, Ceilings, Me
+from foxora_addon.rules import account_rules_of
 
 _NAMES = {"requests_per_minute": "requests a minute", "tokens_per_minute": "tokens a minute"}
 
 
 def ceilings_of(account: Account, me: Me | None = None) -> Ceilings:
-    """What holds: the account's own figures over its plan's, or over what the gateway says."""
-    told = me.ceilings if me is not None else UNLIMITED
-    plan = told if account.plan == "auto" else PLANS[account.plan]
-    own = account.limits
-    return Ceilings(
-        own.requests_per_minute or plan.requests_per_minute,
-        own.tokens_per_minute or plan.tokens_per_minute,
-        own.concurrent_requests or plan.concurrent_requests,
-    )
+    """What holds: what the configuration says, and what it leaves to the gateway to say."""
+    rules = account_rules_of(account)
+    told = me.ceilings if me is not None and rules.asks else UNLIMITED
+    return rules.ceilings.over(told)
+
+
+def asks(account: Account) -> bool:
+    """Whether the gateway is asked for what the configuration leaves open."""
+    return account_rules_of(account).asks
 
 
 def unknown_in(held: Ceilings) -> list[str]:

@@ -67,9 +67,12 @@ class ProxyProcess:
         self.status = json.loads(told)
         return True
 
-    def ended_with(self) -> int | None:
-        """The exit status of a proxy that has ended; None while it runs."""
-        return self._process.poll()
+    def ended_with(self, within_seconds: float = 0.0) -> int | None:
+        """The exit status of a proxy that has ended, or does so in that time; None: it runs."""
+        try:
+            return self._process.wait(within_seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def wait(self) -> None:
         """Wait until it ends by itself, as a console does when its user leaves it."""

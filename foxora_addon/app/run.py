@@ -84,8 +84,8 @@ def _run_behind(proxy: ProxyProcess, options: RunOptions, log: ProxyLog, say: Sa
     """Run the command, watch its proxy, and sum up."""
     told: list[int] = []
 
-    def watch() -> None:
-        status = proxy.ended_with()
+    def watch(within_seconds: float = 0.0) -> None:
+        status = proxy.ended_with(within_seconds)
         if status is not None and not told:
             told.append(status)
             say(
@@ -99,6 +99,7 @@ def _run_behind(proxy: ProxyProcess, options: RunOptions, log: ProxyLog, say: Sa
     try:
         totals = _settled_totals(port_of(url))
     except NoProxy:
+        watch(_CLOSING_SECONDS)  # it answers no more, and may be about to end
         say(f"{proxy.status['trail']} has the calls up to the proxy's end")
         return code or FINDING
     _summarise(totals, url, say)

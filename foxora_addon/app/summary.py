@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from foxora_addon.app.ceilings import ceilings_of, unknown_in, words_of
+from foxora_addon.app.ceilings import asks, ceilings_of, unknown_in, words_of
 from foxora_addon.config import Account, Config
 
 
@@ -31,10 +31,8 @@ def _facts_of(account: Account) -> Iterator[str]:
 
 
 def _unknown(config: Config) -> Iterator[str]:
-    """What the file leaves open; `auto` means that only the gateway can say."""
+    """The ceilings that the configuration leaves open, and who can say them."""
     for account in config.accounts:
         if missing := unknown_in(ceilings_of(account)):
-            yield (
-                f"unknown  {account.name}: {', '.join(missing)}; this file does not say, "
-                "foxora-proxy doctor asks the gateway"
-            )
+            who = "the gateway is asked" if asks(account) else "nobody is asked, so not enforced"
+            yield f"unknown  {account.name}: {', '.join(missing)}; {who}"

@@ -35,13 +35,23 @@ def show_tail(
     # Opened first, so that what is written while the end is looked up is not missed.
     follower = Follower(path, record_of if filters.grep else light_record_of, say)
     with closing(follower):
-        last = _glance(path, filters, count) or _whole_reading(path, filters, count)
+        last = _last(path, filters, count, waits=follows)
         for recorded in last.shown(count):
             show(recorded)
         if follows:
             follower.seen = last.seen
             _follow(follower, last, show)
     return 0
+
+
+def _last(path: Path, filters: Filters, count: int, *, waits: bool) -> "_Last":
+    try:
+        return _glance(path, filters, count) or _whole_reading(path, filters, count)
+    except FileNotFoundError:
+        if not waits:
+            raise
+        say(f"{path} is not there yet: waiting for it")
+        return _Last(filters, count)
 
 
 def _follow(follower: Follower, last: "_Last", show: Callable[[Recorded], None]) -> None:

@@ -44,9 +44,8 @@ def line_of(  # what a line has besides the record's own members
         **scrubbed(fields, scrub),
         "recovered": recovered or None,
     }
-    data = _json_of(record).encode(
-        "utf-8", "backslashreplace"
-    )  # a lone surrogate, as a JSON escape
+    text = _json_of(record)
+    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
     return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
 
 

@@ -106,6 +106,34 @@ class _Record(_Model):
     hash: _Hex = Field(description="SHA-256 of this line without its hash member.")
 
 
+class UploadedFile(_Model):
+    """A file in a multipart form."""
+
+    field: str = Field(description="Name of its field.")
+    filename: str = Field(description="Its name, as the client gave it.")
+    content_type: str | None = Field(description="Its Content-Type, if it has one.")
+    bytes: int = Field(description="Its length.")
+
+
+class SocketMessage(_Model):
+    """One message of a WebSocket."""
+
+    sender: Literal["client", "gateway"] = Field(description="Who sent it.")
+    at_ms: float = Field(description="When, from the request's head.")
+    text: str = Field(description="Its content.")
+    encoding: Literal["utf-8", "base64"] = Field(description="How `text` holds the bytes.")
+
+
+class SocketFacts(_Model):
+    """The messages of a WebSocket."""
+
+    count: int = Field(description="How many there were, both ways.")
+    bytes: int = Field(description="Their length together.")
+    messages: list[SocketMessage] = Field(
+        description="The first of them, as far as level and max_body_bytes allow."
+    )
+
+
 class RequestRecord(_Record, Body):
     """What the client asked for, written before a byte of it leaves."""
 
@@ -120,6 +148,7 @@ class RequestRecord(_Record, Body):
     sent: Sent | None = Field(description="What was sent, where a rule has changed the body.")
     tags: list[str] = Field(description="The client's labels, from x-foxora-tag.")
     traceparent: str | None = Field(description="W3C Trace Context of the call, if it has one.")
+    files: list[UploadedFile] = Field(description="Files of a multipart form; empty for others.")
 
 
 class UsageFacts(_Model):
@@ -158,6 +187,9 @@ class ResponseRecord(_Record, Body):
     duration_ms: float | None = Field(
         description="From the request's head to the end; null where a crash cut it off."
     )
+    sent_ms: float | None = Field(
+        description="From the request's head to when it was sent, the last time; null if never."
+    )
     first_byte_ms: float | None = Field(description="From the request's head to the first byte.")
     model: str | None = Field(description="The model that answered, as the answer names it.")
     response_id: str | None = Field(description="The answer's own id.")
@@ -175,6 +207,7 @@ class ResponseRecord(_Record, Body):
         description="A stream folded into one assistant message; null for other answers."
     )
     chunks: int | None = Field(description="Events of a stream; null for other answers.")
+    websocket: SocketFacts | None = Field(description="Messages of a WebSocket; null for others.")
 
 
 type Record = Annotated[RequestRecord | ResponseRecord, Field(discriminator="event")]
@@ -197,7 +230,7 @@ def body_fields(
     whole_size = len(data) if size is None else size
     digest = sha256 or (hashlib.sha256(data).hexdigest() if whole_size else None)
     kept = data[:limit]
-    text, encoding = _text_of(kept, is_cut=whole_size > len(kept))
+    text, encoding = text_of(kept, is_cut=whole_size > len(kept))
     return {
         "body": text if body is not None and whole_size else None,
         "body_encoding": encoding,
@@ -207,7 +240,8 @@ def body_fields(
     }
 
 
-def _text_of(data: bytes, *, is_cut: bool) -> tuple[str, str]:
+def text_of(data: bytes, *, is_cut: bool) -> tuple[str, str]:
+    """Bytes as a record holds them, and how; `is_cut` forgives a character that is cut in two."""
     try:
         return data.decode("utf-8"), "utf-8"
     except UnicodeDecodeError as error:
@@ -216,7 +250,9 @@ def _text_of(data: bytes, *, is_cut: bool) -> tuple[str, str]:
         return base64.b64encode(data).decode("ascii"), "base64"
 
 
-def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any]:
+def request_fields(
+    exchange: Exchange, body: Mapping[str, Any], files: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, Any]:
     """A request record without what the journal adds (v, seq, time, prev, hash)."""
     client, line, refusal = exchange.client, exchange.line, exchange.refusal
     return {
@@ -245,6 +281,7 @@ def request_fields(exchange: Exchange, body: Mapping[str, Any]) -> dict[str, Any
         "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
         "tags": list(exchange.tags),
         "traceparent": exchange.traceparent,
+        "files": list(files),
         **body,
     }
 
@@ -275,9 +312,10 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     message: Mapping[str, Any] | None = None,
     chunks: int | None = None,
     gateway_request_id: str | None = None,
+    websocket: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A response record without what the journal adds; `now` is on the exchange's own clock."""
-    first = exchange.first_byte_at
+    first, sent = exchange.first_byte_at, exchange.sent_at
     return {
         "event": "response",
         "exchange": exchange.id,
@@ -287,6 +325,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "outcome": outcome,
         "source": source,
         "duration_ms": _milliseconds(now - exchange.arrived_at),
+        "sent_ms": None if sent is None else _milliseconds(sent - exchange.arrived_at),
         "first_byte_ms": None if first is None else _milliseconds(first - exchange.arrived_at),
         "model": model,
         "response_id": response_id,
@@ -306,6 +345,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "gateway_request_id": gateway_request_id,
         "message": message,
         "chunks": chunks,
+        "websocket": websocket,
         **body,
     }
 
@@ -324,6 +364,7 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "outcome": "aborted",
         "source": "addon",
         "duration_ms": None,
+        "sent_ms": None,
         "first_byte_ms": None,
         "model": None,
         "response_id": None,
@@ -335,6 +376,7 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "gateway_request_id": None,
         "message": None,
         "chunks": None,
+        "websocket": None,
         **body_fields(None, 0),
     }
 
@@ -346,6 +388,7 @@ def least_of(fields: Mapping[str, Any]) -> dict[str, Any]:
         least["client"] = dict.fromkeys(least["client"])
         least["http"] = {**least["http"], "url": None}
         least["gateway_url"] = least["sent"] = None
+        least["files"] = []
     else:
         least["message"] = None
         least["error"] = least["error"] and {**least["error"], "message": None, "param": None}

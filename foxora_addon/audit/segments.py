@@ -65,8 +65,7 @@ def lines_of(path: Path) -> Iterator[tuple[Path, int, bytes]]:
         begins = None if active is None else _begins(_plain(active, path.suffix))
         for segment in segments:
             if segment != path and (begins is None or _is_before(segment, path, begins)):
-                with _opened(segment) as stream:
-                    yield from _numbered(segment, stream)
+                yield from _lines_in(segment)
         if active is not None:
             active.seek(0)
             yield from _numbered(path, _plain(active, path.suffix))
@@ -93,6 +92,16 @@ def _skip(stream: io.BufferedIOBase, count: int) -> None:
         return
     while count > 0 and (piece := stream.read(min(count, 1 << 20))):
         count -= len(piece)
+
+
+def _lines_in(segment: Path) -> Iterator[tuple[Path, int, bytes]]:
+    """The lines of a closed segment; none where it was removed, being old, since it was listed."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = stack.enter_context(_opened(segment))
+        except FileNotFoundError:
+            return
+        yield from _numbered(segment, stream)
 
 
 def first_seq_of(path: Path) -> int | None:

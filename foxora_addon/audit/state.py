@@ -153,7 +153,7 @@ def rebuilt(state: State, records: Iterable[Mapping[str, Any]]) -> State:
     """
     accounts = dict(state.accounts)
     for record in records:
-        name, time, seq = record.get("account"), _moment(record.get("time")), record.get("seq")
+        name, time, seq = record.get("account"), moment_of(record.get("time")), record.get("seq")
         cost = usd_of(record.get("cost_usd")) if record.get("event") == "response" else None
         if not cost or time is None or not isinstance(name, str) or not isinstance(seq, int):
             continue
@@ -176,7 +176,8 @@ def _is_reported(record: Mapping[str, Any]) -> bool:
     return isinstance(usage, Mapping) and usage.get("source") == "reported"
 
 
-def _moment(value: object) -> float | None:
+def moment_of(value: object) -> float | None:
+    """Return the Unix seconds of a record's time; None if it is none."""
     try:
         return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
     except ValueError:

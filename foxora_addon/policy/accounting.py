@@ -8,8 +8,9 @@ goes first that of `waiting`.
 import json
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from cachetools import LRUCache
@@ -27,7 +28,9 @@ from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
+from foxora_addon.policy.remembered import Remembered
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
+from foxora_addon.policy.spending import PriceRules, Spending
 from foxora_addon.policy.standing import Standings
 from foxora_addon.policy.turns import Called
 from foxora_addon.policy.waiting import Bounds, WaitingLines
@@ -37,13 +40,15 @@ from foxora_addon.policy.waiting import Bounds, WaitingLines
 class AccountRules:
     """What the configuration says of an account. `asks`: ceilings it leaves open, /v1/me tells.
 
-    `models` and `clients` have further ceilings below the account's, by name.
+    `models` and `clients` have further ceilings below the account's, by name. `cap_usd` is the
+    month's spend cap; None: the gateway's own.
     """
 
     ceilings: Ceilings = UNLIMITED
     asks: bool = True
     models: Mapping[str, Ceilings] = field(default_factory=dict)
     clients: Mapping[str, Ceilings] = field(default_factory=dict)
+    cap_usd: Decimal | None = None
 
 
 STRANGER: Final = AccountRules()
@@ -58,6 +63,7 @@ _OWN_SHARE: Final = 0.05
 _MOST_ASKED: Final = 100
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _MOST_PAYERS: Final = 10_000
+_USUAL_QUESTIONS: Final = 2  # of a proxy that has just started
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class LimitRules:
     accounts: Mapping[str, AccountRules] = field(default_factory=dict)
     bounds: Bounds | None = None
     is_shadow: bool = False
+    prices: PriceRules = field(default_factory=PriceRules)
 
     def of(self, payer: str) -> AccountRules:
         """What holds for a payer."""
@@ -77,8 +84,9 @@ class Accounting:
     """The books of all accounts. Times are seconds of one monotonic clock.
 
     `room_freed` is called with an account's name where somebody in its line may go now: whoever
-    makes calls wait then calls `wake`. `counter` counts the tokens of texts; None: they are
-    estimated.
+    makes calls wait then calls `wake`. `wall_offset` is what the wall clock, in Unix seconds, is
+    ahead of that clock: the month's spend goes by it. `counter` counts the tokens of texts; None:
+    they are estimated.
     """
 
     def __init__(
@@ -94,14 +102,18 @@ class Accounting:
         self.room_freed = room_freed
         self._allowances = Allowances(guard_seconds=guard_seconds)
         self._lines = WaitingLines(self._allowances, rules.bounds or Bounds(0, 0.0))
+        self.wall_offset = 0.0
+        self.spending = Spending(rules.prices)
         self.learned = Learned()
         self.counter = counter
+        self.wants_counter = False  # a call was estimated that counts against a ceiling of tokens
         self._asked: LRUCache[str, deque[float]] = LRUCache(_MOST_PAYERS)
 
     def take_rules(self, rules: LimitRules, now: float) -> None:
         """Work by other rules from now on; what is counted stays counted, and who waits may go."""
         self.rules = rules
         self._lines.bounds = rules.bounds or Bounds(0, 0.0)
+        self.spending.take_rules(rules.prices)
         for payer, account in rules.accounts.items():
             below = (*self._below(payer, "model", account.models),)
             below += (*self._below(payer, "client", account.clients),)
@@ -137,6 +149,7 @@ class Accounting:
         account = self.standings.canonical(payer)
         if other is not None:
             self._lines.unify(account, other, now)
+        self.spending.reconcile(account, body, self._wall(now))
         self._allowances.enforce([self._account_scope(payer)], now)
         self._room_may_be_free(account)
         return True
@@ -155,6 +168,8 @@ class Accounting:
             return taken.wait_seconds or _LOOK_AGAIN_SECONDS
         self._allowances.settle(taken, 0, now)
         self._asked.setdefault(payer, deque(maxlen=_MOST_ASKED)).append(now)
+        if path == ME:
+            self.spending.ask(self.standings.canonical(payer), self._wall(now))
         return 0.0
 
     def _may_ask(self, payer: str, now: float) -> bool:
@@ -183,11 +198,14 @@ class Accounting:
         """
         if exchange.payer is None:
             return None
-        scopes = exchange.scopes = tuple(self._scopes_of(exchange, exchange.payer))
+        payer, model, client = exchange.payer, exchange.model, exchange.client.name
+        scopes = exchange.scopes = tuple(self._scopes_of(payer, model, client))
         charged = self._charge_of(exchange, scopes)
         tokens = exchange.estimated_tokens = charged.tokens
         if not charged.can_fit and not self.rules.is_shadow:
             return error_of(_too_large(scopes, charged.input_tokens))
+        if (over := self._budget(exchange, charged, now)) is not None:
+            return over
         if self.rules.is_shadow:
             exchange.reservation = self._allowances.admit(scopes, tokens, now)
         elif self.rules.bounds is None:
@@ -204,6 +222,8 @@ class Accounting:
         """Give a call what it asked or waited for; an error if that is a refusal."""
         exchange.ticket = None
         if isinstance(answer, Refusal):
+            wall = self._wall(self._allowances.latest(-math.inf))
+            self.spending.release(exchange, exchange.scopes[0].name, wall)
             return error_of(answer)
         exchange.reservation = answer
         return None
@@ -249,10 +269,34 @@ class Accounting:
             self._allowances.settle(exchange.reservation, tokens, now)
         elif exchange.reservation is not None:
             self._allowances.release(exchange.reservation, now)
+        self._spend(exchange, usage, now)
         if usage and usage.source != "estimated" and usage.output_tokens is not None:
             self._learn(exchange, usage.output_tokens)
         if exchange.scopes:
             self._room_may_be_free(exchange.scopes[0].name)
+
+    def _budget(self, exchange: Exchange, charged: Charge, now: float) -> ApiError | None:
+        """Take the estimated cost of a call from its account's cap, or refuse the call.
+
+        Of a key that passes through and is nobody's that we know, the cap is the gateway's to keep.
+        """
+        name, rules = exchange.scopes[0].name, self.rules.of(exchange.payer or "")
+        if name.startswith("key "):
+            return None
+        return self.spending.reserve(exchange, name, rules.cap_usd, charged, self._wall(now))
+
+    def _spend(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+        """Settle the cost of a call; one that the gateway refused, or never got, costs nothing."""
+        if exchange.spending is None:
+            return
+        name, wall = exchange.scopes[0].name, self._wall(now)
+        if not exchange.was_sent or (usage is None and exchange.estimated_tokens):
+            self.spending.release(exchange, name, wall)
+        else:
+            self.spending.settle(exchange, name, usage, wall)
+
+    def _wall(self, now: float) -> float:
+        return now + self.wall_offset
 
     def _learn(self, exchange: Exchange, output_tokens: int) -> None:
         if exchange.scopes and exchange.output_cap != 0:
@@ -272,8 +316,11 @@ class Accounting:
             return None
         tokens = exchange.estimated_tokens or 0
         take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
-        taken = take(exchange.scopes, tokens, now)
-        return self.admitted(exchange, taken)
+        if exchange.payer is not None:
+            charged = self._charge_of(exchange, exchange.scopes)
+            if (over := self._budget(exchange, charged, now)) is not None:
+                return over
+        return self.admitted(exchange, take(exchange.scopes, tokens, now))
 
     def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
@@ -306,8 +353,46 @@ class Accounting:
             "account": payer,
             **self._allowances.standing(scope, now),
             "waiting": self._lines.waiting(scope.name),
-            "spend": {"used_usd": None, "ceiling_usd": None},
+            "spend": self.spending.balance(
+                scope.name, self.rules.of(payer).cap_usd, self._wall(now)
+            ),
         }
+
+    def remember(self, calls: Collection[Remembered], now: float) -> None:
+        """Count what was sent before the proxy was started, at the moments at which it was.
+
+        To be called before anything else is counted. The questions of the proxy before us are not
+        on record: as many as there may have been are taken to have been sent just now.
+        """
+        events: list[tuple[float, int, Remembered]] = []
+        for call in calls:
+            events += [(call.sent_at, 0, call), (call.ended_at, 1, call)]
+        held: dict[int, Held] = {}
+        for moment, kind, call in sorted(events, key=lambda event: event[:2]):
+            if kind == 0:
+                scopes = tuple(self._scopes_of(self._payer_of(call), call.model, call.client))
+                taken = held[id(call)] = self._allowances.admit(scopes, call.tokens, moment)
+                self._allowances.mark_sent(taken, moment)
+            else:
+                self._allowances.settle(held[id(call)], call.tokens, moment)
+                if call.output_tokens is not None:
+                    account = self.standings.canonical(self._payer_of(call))
+                    self.learned.observe(account, call.model, call.output_tokens)
+        for payer in {
+            self._payer_of(call) for call in calls if now - call.sent_at < WINDOW_SECONDS
+        }:
+            self._remember_questions(payer, now)
+
+    def _payer_of(self, call: Remembered) -> str:
+        return call.account if call.account in self.rules.accounts else f"id {call.account}"
+
+    def _remember_questions(self, payer: str, now: float) -> None:
+        ceiling = self.ceilings(payer).requests_per_minute
+        share = _USUAL_QUESTIONS if ceiling is None else int(ceiling * _OWN_SHARE)
+        least = 1 if self.rules.of(payer).asks else 0
+        for _ in range(min(max(share, least), _USUAL_QUESTIONS)):
+            taken = self._allowances.admit([self._account_scope(payer)], 0, now)
+            self._allowances.settle(taken, 0, now)
 
     def tick(self, now: float) -> None:
         """Forget what counts no more; to be called about once a second."""
@@ -317,6 +402,7 @@ class Accounting:
         """What to reserve for a call, below the lowest of its ceilings."""
         known = [scope.ceilings.tokens_per_minute for scope in scopes]
         ceilings = [ceiling for ceiling in known if ceiling is not None]
+        self.wants_counter = self.wants_counter or bool(ceilings and exchange.input_tokens)
         expected = self.learned.expected(scopes[0].name, exchange.model)
         return charge(
             exchange.input_tokens,
@@ -336,14 +422,14 @@ class Accounting:
         label = "The key's account" if shown is None else f"Account '{shown}'"
         return Scope(account, label, self.ceilings(payer))
 
-    def _scopes_of(self, exchange: Exchange, payer: str) -> Iterator[Scope]:
+    def _scopes_of(self, payer: str, model: str | None, client: str | None) -> Iterator[Scope]:
         """The account, and what has ceilings below it: the model asked for, and the client."""
         account = self._account_scope(payer)
         yield account
         rules = self.rules.of(payer)
         for kind, name, table in (
-            ("model", exchange.model, rules.models),
-            ("client", exchange.client.name, rules.clients),
+            ("model", model, rules.models),
+            ("client", client, rules.clients),
         ):
             if name is not None and name in table:
                 yield from self._below(payer, kind, {name: table[name]})

@@ -22,6 +22,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon import __version__
 from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import capacity, draining, hold, host_pages, listening
@@ -46,6 +47,7 @@ OPTIONS: Final = {
 }
 _CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
+_TEND_SECONDS: Final = 1.0
 _WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
 
 _MISTAKES: Final = (ConfigError, TrailUnavailable, listening.Unusable)
@@ -72,6 +74,8 @@ class Foxora:
         self._stamp: tuple[int, int] | None = None
         self._is_running = False
         self._is_unfit = False
+        self._tended_at = 0.0
+        self._loading: asyncio.Task[None] | None = None
         atexit.register(self._exit)
 
     # Life.
@@ -136,6 +140,8 @@ class Foxora:
     def _exit(self) -> None:
         """The last moment: what is still open ends as aborted."""
         self.desk.abort_all()
+        if self.desk.memory is not None:
+            self.desk.memory.close()
         if self._trail is not None:
             self._trail.journal.close()
 
@@ -197,6 +203,16 @@ class Foxora:
         if self._trail is not None:
             self._trail.reopen()
 
+    async def _load_counter(self) -> None:
+        """Load the tokenizer of the `tokens` extra, which takes a second or two: in a thread."""
+        try:
+            counter = await asyncio.to_thread(load_counter)
+        except Exception as error:  # noqa: BLE001  # a broken extra is no reason to take no calls
+            _log.warning("foxora: tokens are estimated: the tokenizer can't be loaded (%s)", error)
+        else:
+            if counter is not None:
+                self.desk.use_counter(counter)
+
     async def _follow(self) -> None:
         """Take an edited configuration file live, and force records to the disk now and then."""
         while True:
@@ -209,6 +225,12 @@ class Foxora:
     def _tick(self) -> None:
         if self._trail is not None:
             self._trail.tend()
+        now = time.monotonic()
+        if now - self._tended_at >= _TEND_SECONDS:
+            self._tended_at = now
+            self.desk.tend()
+            if self.desk.wants_counter and self._loading is None:
+                self._loading = asyncio.get_running_loop().create_task(self._load_counter())
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
@@ -284,6 +306,10 @@ class Foxora:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The hold has seen the head already; if it has not, nothing may pass."""
         self.desk.must_know(flow)
+
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """A message goes over a WebSocket."""
+        self.desk.socket_said(flow)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         """A connection is about to be made."""

@@ -31,7 +31,9 @@ class AccountBooks:
     ) -> bool:
         """Take an answer; whether it told what was asked."""
         if path != ME:
-            return isinstance(answer, Told) and answer.status == 200
+            if not isinstance(answer, Told) or answer.status != 200:
+                return False
+            return self._pipeline.accounting.spending.take_models(answer.body)
         why = self._why_not(payer, answer, asked_at, now)
         if payer in self._pipeline.rules.limits.accounts:
             self._say(payer, why)

@@ -23,6 +23,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.api.errors import ApiError, full, unavailable
+from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
 from foxora_addon.ending import Ending
 from foxora_addon.exchange import Exchange, Outcome
@@ -36,6 +37,7 @@ from foxora_addon.proxy.answers import last_event, observation_of_bytes
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, handler_of
 from foxora_addon.proxy.local_routes import LocalRoutes
+from foxora_addon.proxy.memory import Memory
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
@@ -60,6 +62,7 @@ class FlowDesk:
     def __init__(self) -> None:
         self._pipeline: Pipeline | None = None
         self._admission: Admission | None = None
+        self.memory: Memory | None = None
         self._listeners: Callable[[], flows.Listeners] = frozenset
         self._open: dict[str, Exchange] = {}
         self._flows: dict[str, http.HTTPFlow] = {}
@@ -91,6 +94,8 @@ class FlowDesk:
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, _new_id)
             self._pipeline.ended = self._tell
+            self.memory = Memory(trail.journal, self._pipeline.accounting)
+            self.memory.recall(_now())
         self._pipeline.take(rules, _now())
         self._listeners = listeners
         if self._admission is None:
@@ -144,6 +149,22 @@ class FlowDesk:
                 listener(ending, flow)
             except Exception as error:  # noqa: BLE001  # the exchange is over and on record
                 self._report(error)
+
+    def tend(self) -> None:
+        """What is due about once a second."""
+        if self._pipeline is not None and self.memory is not None:
+            self._pipeline.accounting.tick(_now())
+            self.memory.tend(_now())
+
+    @property
+    def wants_counter(self) -> bool:
+        """Whether a call was estimated that counts against a ceiling of tokens."""
+        return self._pipeline is not None and self._pipeline.accounting.wants_counter
+
+    def use_counter(self, counter: TextCounter) -> None:
+        """Count the tokens of texts with this from now on, in place of estimates."""
+        if self._pipeline is not None:
+            self._pipeline.accounting.counter = counter
 
     def abort_all(self) -> None:
         """End whatever is open: the program does."""
@@ -203,6 +224,15 @@ class FlowDesk:
         task = asyncio.get_running_loop().create_task(hold.give_up(flow, handler))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def socket_said(self, flow: http.HTTPFlow) -> None:
+        """Take a message of a WebSocket down."""
+        with self._guard(flow):
+            exchange = self._open.get(flow.id)
+            if exchange is None or self._pipeline is None or flow.websocket is None:
+                return
+            message = flow.websocket.messages[-1]
+            self._pipeline.said(exchange, message.content, _now(), is_clients=message.from_client)
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""

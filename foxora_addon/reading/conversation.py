@@ -47,10 +47,24 @@ def answered(recorded: Recorded) -> list[Turn]:
         return []
     if isinstance(response.get("message"), dict):
         return [_turn_of(response["message"])]
+    if socket := mapping_of(response.get("websocket")):
+        return _socket_turns(socket)
     body = body_json_of(response)
     if isinstance(body, dict) and "error" not in body:
         return _answered_in(body)
     return [] if response.get("error") else _unread(response, "assistant")
+
+
+def _socket_turns(socket: dict[str, Any]) -> list[Turn]:
+    """The messages of a WebSocket that were kept, both ways, and how many there were."""
+    kept = socket.get("messages")
+    messages = [mapping_of(message) for message in (kept if isinstance(kept, list) else ())]
+    turns = [
+        Turn(text_of(message.get("sender")) or "?", tuple(parts_of(message.get("text"))))
+        for message in messages
+    ]
+    count = socket.get("count")
+    return turns if count == len(turns) else [*turns, _note("socket", f"{count} messages in all")]
 
 
 def _answered_in(body: dict[str, Any]) -> list[Turn]:

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 from foxora_addon.reading.conversation import Turn, answered, asked
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.parts import Part
-from foxora_addon.reading.records import mapping_of, text_of
+from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
 from foxora_addon.reading.texts import (
     cost_text,
     count_text,
@@ -101,7 +101,8 @@ def _facts_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
     yield "sizes", _sizes_fact(recorded)
     yield "on record", text_of(request.get("level")) or text_of(response.get("level")) or ""
     yield "trace", text_of(request.get("traceparent")) or ""
-    yield "tries", str(response.get("tries") or request.get("tries") or "")
+    yield "tries", ", ".join(_tries_of(response))
+    yield "files", ", ".join(_files_of(request))
     yield "gateway id", text_of(response.get("gateway_request_id")) or ""
 
 
@@ -152,7 +153,7 @@ def _limits_fact(recorded: Recorded) -> str:
         return ""
     verdict, reason = text_of(decision.get("verdict")) or "?", text_of(decision.get("reason"))
     estimate = recorded.estimated_tokens
-    reserved = "" if estimate is None else f", {count_text(estimate)} tokens reserved"
+    reserved = "" if estimate is None else f", {count_text(estimate)} tokens estimated"
     return f"{verdict}{f' ({reason})' if reason else ''}{reserved}"
 
 
@@ -170,6 +171,19 @@ def _sizes_fact(recorded: Recorded) -> str:
     pairs = (("request", recorded.request), ("answer", recorded.response))
     sizes = ((name, (record or {}).get("body_bytes")) for name, record in pairs)
     return ", ".join(f"{name} {size_text(size)}" for name, size in sizes if isinstance(size, int))
+
+
+def _tries_of(response: Record) -> Iterator[str]:
+    tries = response.get("tries")
+    for told in map(mapping_of, tries if isinstance(tries, list) else ()):
+        status, after = told.get("status"), number_of(told.get("after_ms"))
+        yield f"{status or 'no status'} ({told.get('code')}) after {duration_text(after)}"
+
+
+def _files_of(request: Record) -> Iterator[str]:
+    files = request.get("files")
+    for file in map(mapping_of, files if isinstance(files, list) else ()):
+        yield f"{file.get('filename')} ({size_text(count_of(file.get('bytes')) or 0)})"
 
 
 def _error_lines(recorded: Recorded) -> Iterator[Line]:

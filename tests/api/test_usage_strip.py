@@ -454,6 +454,7 @@ def cut(draw: st.DrawFn) -> list[bytes]:
 @given(cut(), st.sampled_from([DEFAULT_MAX_EVENT_BYTES, 200, 40, 8, 0]))
 @example([b'data: {"choices":[{}]}\r', b"\n\n"], 24)
 @example([b'data: {"choices":[],"usage":null}\r', b"\n\n"], 34)
+@example([TOKEN + b"data: x", b"y\n\n", ADDED], 200)
 @example([b'data: {"a"', b'\ndata: "b"\ndata: {', b'"c"\n\n'], 200)
 def test_no_cut_changes_what_passes(pieces: list[bytes], limit: int) -> None:
     stream = b"".join(pieces)

@@ -198,6 +198,13 @@ def test_without_a_path_the_configured_trail_is_verified(
     assert "mine.jsonl: fine, 0 records" in capsys.readouterr().out
 
 
+def test_whoever_verifies_the_configured_trail_needs_no_key(capsys: Output) -> None:
+    Path("foxora.yaml").write_text("audit: {path: theirs.jsonl}\n")
+    Path("theirs.jsonl").write_text("")
+    assert cli.main(["audit", "verify"]) == 0
+    assert "theirs.jsonl: fine" in capsys.readouterr().out
+
+
 def test_a_changed_trail_is_a_finding_that_names_the_line(capsys: Output) -> None:
     Path("trail.jsonl").write_text('{"seq": 1}\n')
     assert cli.main(["audit", "verify", "trail.jsonl"]) == 1

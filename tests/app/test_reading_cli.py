@@ -16,6 +16,8 @@ import zstandard
 
 from foxora_addon.app import cli
 from foxora_addon.app.reading_cli import COMMANDS
+from foxora_addon.app.tail import _last
+from foxora_addon.reading.filters import Filters
 from tests.reading.builders import CHAT, a_refusal, a_request, a_response, line_of
 
 type Output = pytest.CaptureFixture[str]
@@ -87,6 +89,11 @@ def test_tail_is_a_line_an_exchange_with_the_open_ones_last(run: Run) -> None:
 def test_tail_shows_as_many_as_are_asked_for(run: Run) -> None:
     assert len(run("tail", "-n", "2").splitlines()) == 2
     assert run("tail", "-n", "0") == ""
+
+
+def test_following_waits_for_a_trail_that_is_not_there_yet(tmp_path: Path, capsys: Output) -> None:
+    assert len(_last(tmp_path / "later.jsonl", Filters(), 10, waits=True)) == 0
+    assert "is not there yet: waiting for it" in capsys.readouterr().err
 
 
 def test_tail_for_programs_is_json(run: Run) -> None:

@@ -164,6 +164,17 @@ def test_compressed_while_it_is_read_it_still_comes_whole(path: Path) -> None:
     assert b"".join(taken) == whole
 
 
+def test_what_was_removed_since_it_was_listed_is_left_out(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, *others = cut(path, 3, 5)
+    listed = segments_of(path)
+    assert first
+    segment_name(path, 1).unlink()
+    monkeypatch.setattr(segments, "segments_of", lambda _: listed)
+    assert all_of(path) == b"".join(others)
+
+
 def test_an_endless_line_comes_in_pieces_under_one_number(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

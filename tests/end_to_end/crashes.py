@@ -89,7 +89,7 @@ def _one_life(folder: Path, seconds: float, chance: random.Random) -> Load:
         Thread(target=_call, args=(proxy, load, chance.random()), daemon=True)
         for _ in range(CLIENTS)
     ]
-    with _killed(proxy) as process:
+    with mortal(proxy) as process:
         for thread in threads:
             thread.start()
         wait_until(lambda: bool(load.finished), lambda: f"no answer: {proxy.output}")
@@ -103,7 +103,8 @@ def _one_life(folder: Path, seconds: float, chance: random.Random) -> Load:
 
 
 @contextlib.contextmanager
-def _killed(proxy: Proxy) -> Iterator[subprocess.Popen[bytes]]:
+def mortal(proxy: Proxy) -> Iterator[subprocess.Popen[bytes]]:
+    """A proxy that serves, configured by its folder, as a process to send signals to."""
     command: Sequence[str] = [*arguments(proxy.folder, proxy.port), *ON_MOCK]
     with (proxy.folder / "output.log").open("wb") as output:
         process = subprocess.Popen(

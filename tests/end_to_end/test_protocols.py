@@ -77,11 +77,15 @@ def test_a_websocket_is_led_to_the_gateway_with_its_key(
         log = client.get(f"{gateway}/_mock/log").text
     assert APP_KEY not in log
     assert f"Bearer {FOXORA_KEY}" in log
-    wait_until(
-        lambda: any(
-            r["event"] == "response" and r["status"] == 101 for r in open_to_a_page.records()
-        )
-    )
+
+    def sessions() -> list[dict[str, Any]]:
+        return [r for r in open_to_a_page.records() if r.get("status") == 101]
+
+    wait_until(lambda: bool(sessions()))
+    messages = sessions()[0]["websocket"]["messages"]
+    assert messages[0]["sender"] == "client"
+    assert messages[0]["text"] == '{"type": "session.update"}'
+    assert message in [said["text"] for said in messages if said["sender"] == "gateway"]
 
 
 def test_a_multipart_upload_reaches_the_gateway_as_it_is(

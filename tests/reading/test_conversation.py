@@ -144,6 +144,25 @@ def test_a_body_that_is_not_there_is_told(changes: Any, words: str) -> None:
     assert words in turn.parts[-1].text
 
 
+def test_the_messages_of_a_websocket_are_turns_of_both_sides() -> None:
+    messages = [{"sender": "client", "text": "ping"}, {"sender": "gateway", "text": "pong"}]
+    socket = {"count": 3, "bytes": 8, "messages": messages}
+    assert answered(recorded(a_request(), a_response(websocket=socket))) == [
+        Turn("client", (Part("text", "ping"),)),
+        Turn("gateway", (Part("text", "pong"),)),
+        Turn("socket", (Part("note", "3 messages in all"),)),
+    ]
+
+
+def test_tries_and_files_are_facts_of_the_page() -> None:
+    tries = [{"status": 503, "code": "gateway_error", "source": "gateway", "after_ms": 12.0}]
+    files = [{"field": "file", "filename": "a.wav", "content_type": None, "bytes": 2_000}]
+    lines = page_of(recorded(a_request(files=files), a_response(tries=tries)))
+    facts = {line.label: line.text for line in lines}
+    assert facts["tries"] == "503 (gateway_error) after 12ms"
+    assert facts["files"] == "a.wav (2.0 kB)"
+
+
 def test_an_error_is_no_turn_and_stands_at_the_end_of_the_page() -> None:
     pair = recorded(*a_refusal())
     assert answered(pair) == []

@@ -1,0 +1,66 @@
+"""Reads the end of a trail, newest first, for whoever must remember the last minute after a start.
+
+A trail of gigabytes is not read, nor are bodies kept.
+"""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from foxora_addon.audit.chain import hash_of_line
+from foxora_addon.audit.segments import lines_after, segments_of
+
+MOST_READ_BYTES: Final = 1 << 28
+_BLOCK_BYTES: Final = 1 << 18
+_DROPPED: Final = frozenset({"body", "message", "http", "error", "prev", "hash"})
+
+
+def recent_records(
+    path: Path, is_enough: Callable[[Mapping[str, Any]], bool], most_bytes: int = MOST_READ_BYTES
+) -> list[dict[str, Any]]:
+    """The last records of a trail in their order, without their content.
+
+    It is read backwards until `is_enough` says so of a record, which is left out; until its
+    beginning, or for `most_bytes`. Torn lines are passed over. Raises OSError.
+    """
+    found: list[dict[str, Any]] = []
+    left = most_bytes
+    for segment in reversed(segments_of(path)):
+        for line in _lines_backwards(segment):
+            left -= len(line)
+            record = _record_of(line)
+            if record is not None and (left < 0 or is_enough(record)):
+                return found[::-1]
+            if record is not None:
+                found.append({k: v for k, v in record.items() if k not in _DROPPED})
+    return found[::-1]
+
+
+def _record_of(line: bytes) -> dict[str, Any] | None:
+    if hash_of_line(line) is None:
+        return None
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _lines_backwards(segment: Path) -> Iterator[bytes]:
+    """The lines of a file without their breaks, the last one first."""
+    if segment.suffix in {".zst", ".gz"}:
+        lines = [line.rstrip(b"\n") for file, _, line in lines_after(segment, 0, 0)]
+        yield from reversed(lines)
+        return
+    with segment.open("rb") as stream:
+        left = os.fstat(stream.fileno()).st_size
+        rest = b""
+        while left:
+            size = min(left, _BLOCK_BYTES)
+            left -= size
+            first, *others = (os.pread(stream.fileno(), size, left) + rest).split(b"\n")
+            yield from reversed(others)
+            rest = first
+        yield rest

@@ -1,0 +1,105 @@
+"""Reads off the end of a trail what still counts against ceilings after a restart.
+
+Pure: records come in, moments of the monotonic clock go out. It refuses to know where records are
+kept, and how calls are counted.
+
+A call counts from when it was sent, and its tokens from when it ended (see `limits`). A call that a
+crash has cut off counts from now on, with all that it had reserved: how far it came is not known.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A call that was sent, by its account's name in records; moments may lie in the past."""
+
+    account: str
+    model: str | None
+    client: str | None
+    sent_at: float
+    ended_at: float
+    tokens: int
+    output_tokens: int | None
+
+
+def remembered_of(
+    records: Iterable[Mapping[str, Any]], now: float, wall_now: float
+) -> list[Remembered]:
+    """The calls that records tell of, in the order in which they were sent.
+
+    `now` and `wall_now` are the same moment on both clocks, the latter in Unix seconds. A record
+    from the future, as after a clock was set back, is taken for one from now.
+    """
+    requests: dict[str, Mapping[str, Any]] = {}
+    found: list[Remembered] = []
+    for record in records:
+        moment = _moment_of(record.get("time"))
+        exchange, account = record.get("exchange"), record.get("account")
+        if moment is None or not isinstance(exchange, str) or not isinstance(account, str):
+            continue
+        at = now - max(wall_now - moment, 0.0)
+        if record.get("event") == "request":
+            requests[exchange] = record
+        elif (call := _ended(account, record, requests.pop(exchange, {}), at, now)) is not None:
+            found.append(call)
+    found += [call for record in requests.values() if (call := _cut_off(record, now)) is not None]
+    return sorted(found, key=lambda call: call.sent_at)
+
+
+def _ended(
+    account: str, record: Mapping[str, Any], request: Mapping[str, Any], at: float, now: float
+) -> Remembered | None:
+    duration, sent = record.get("duration_ms"), record.get("sent_ms")
+    if duration is None and record.get("outcome") == "aborted":
+        return _cut_off(request, now)
+    if not isinstance(duration, int | float) or not isinstance(sent, int | float):
+        return None
+    usage = _mapping(record.get("usage"))
+    return Remembered(
+        account,
+        _text(request.get("model") or record.get("model")),
+        _text(_mapping(request.get("client")).get("name")),
+        at - (duration - sent) / 1000,
+        at,
+        _count(usage.get("total_tokens")) or _count(usage.get("input_tokens")) or 0,
+        _count(usage.get("output_tokens")),
+    )
+
+
+def _cut_off(request: Mapping[str, Any], now: float) -> Remembered | None:
+    decision = _mapping(request.get("decision"))
+    account = _text(request.get("account"))
+    if decision.get("verdict") != "forward" or account is None:
+        return None
+    return Remembered(
+        account,
+        _text(request.get("model")),
+        _text(_mapping(request.get("client")).get("name")),
+        now,
+        now,
+        _count(decision.get("estimated_tokens")) or 0,
+        None,
+    )
+
+
+def _moment_of(text: object) -> float | None:
+    try:
+        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
+    except ValueError:
+        return None
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,0 +1,123 @@
+"""Works out what calls cost and keeps accounts within their monthly caps.
+
+Prices come from the gateway's list, and from the configuration for models that it lacks; what is
+spent is `budgets`' business. It refuses to know which payers are one account. Times are Unix
+seconds of the wall clock, since a month is the calendar's.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Final
+
+from cachetools import LRUCache
+
+from foxora_addon.api.errors import ApiError
+from foxora_addon.api.money import json_number_of
+from foxora_addon.api.prices import Price, PriceTable, cost, parse_prices
+from foxora_addon.api.usage import Usage
+from foxora_addon.exchange import Exchange
+from foxora_addon.policy.budgets import Budgets, SpendRules
+from foxora_addon.policy.learned import Charge
+from foxora_addon.policy.spend import Question
+from foxora_addon.policy.spend_report import parse_spend
+
+# Gateways list some hundreds of models; a list that changes all the time must not fill memory.
+_MOST_PRICES: Final = 10_000
+_MOST_QUESTIONS: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRules:
+    """`prices` are of models that the gateway's own list lacks."""
+
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    refuses_unknown: bool = False
+    is_shadow: bool = False
+
+
+class Spending:
+    """The costs of calls, and the months of accounts by name."""
+
+    def __init__(self, rules: PriceRules) -> None:
+        self.budgets = Budgets()
+        self._rules = rules
+        self._told: dict[str, Price] = {}
+        self._table = PriceTable({}, rules.prices)
+        self._questions: LRUCache[str, Question] = LRUCache(_MOST_QUESTIONS)
+
+    def take_rules(self, rules: PriceRules) -> None:
+        """Work by other rules from now on."""
+        self._rules = rules
+        self._table = PriceTable(self._told, rules.prices)
+
+    def take_models(self, body: bytes) -> bool:
+        """Take an answer of GET /v1/models; whether it is one. Other models keep their prices."""
+        told = parse_prices(body)
+        if told is None:
+            return False
+        self._told = {**self._told, **told} if len(self._told) < _MOST_PRICES else told
+        self._table = PriceTable(self._told, self._rules.prices)
+        return True
+
+    def ask(self, account: str, now: float) -> None:
+        """GET /v1/me is being asked for an account now."""
+        self._questions[account] = self.budgets.question(account, now)
+
+    def reconcile(self, account: str, body: bytes, now: float) -> None:
+        """Lay the gateway's figures of the month over ours."""
+        question, report = self._questions.pop(account, None), parse_spend(body)
+        if question is not None and report is not None:
+            self.budgets.reconcile(account, question, report, now)
+
+    def reserve(
+        self, exchange: Exchange, account: str, cap_usd: Decimal | None, charged: Charge, now: float
+    ) -> ApiError | None:
+        """Take the estimated cost of a call from the month's cap, or say why it may not be sent."""
+        rules = SpendRules(cap_usd, self._rules.is_shadow, self._rules.refuses_unknown)
+        cost_usd = self._cost_of(exchange, charged.input_tokens, charged.output_tokens)
+        taken = self.budgets.reserve(account, rules, cost_usd, now)
+        if isinstance(taken, ApiError):
+            return taken
+        exchange.spending = taken
+        return None
+
+    def release(self, exchange: Exchange, account: str, now: float) -> None:
+        """The call costs nothing: it was never sent, or refused by the gateway."""
+        spending, exchange.spending = exchange.spending, None
+        if spending is not None:
+            self.budgets.release(account, spending, now)
+
+    def settle(self, exchange: Exchange, account: str, usage: Usage | None, now: float) -> None:
+        """Count what a call has cost, and note it on the exchange; `usage` None: no tokens."""
+        spending, exchange.spending = exchange.spending, None
+        if spending is None:
+            return
+        used = usage or Usage(0, 0, 0)
+        cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used))
+        is_certain = used.source == "reported"
+        exchange.cost_usd = self.budgets.settle(
+            account, spending, cost_usd, now, is_certain=is_certain
+        )
+
+    def balance(self, account: str, cap_usd: Decimal | None, now: float) -> dict[str, Any]:
+        """What is spent and what may be, in US dollars, as JSON has it; None: not known."""
+        spend = self.budgets.spend_of(account, now)
+        cap = spend.cap_usd if cap_usd is None else cap_usd
+        return {
+            "used_usd": json_number_of(spend.month(now).spent_usd),
+            "ceiling_usd": None if cap is None else json_number_of(cap),
+        }
+
+    def _cost_of(self, exchange: Exchange, input_tokens: int, output_tokens: int) -> Decimal | None:
+        """What tokens of a call's model cost; 0 for calls that no model answers."""
+        if not exchange.estimated_tokens:
+            return Decimal(0)
+        price = None if exchange.model is None else self._table.find(exchange.model)
+        return None if price is None else cost(price, input_tokens, output_tokens)
+
+
+def _output_of(usage: Usage) -> int:
+    if usage.output_tokens is not None:
+        return usage.output_tokens
+    return max((usage.total_tokens or 0) - (usage.input_tokens or 0), 0)
