@@ -114,7 +114,8 @@ class Exchange:
     record must follow. `was_sent`: the gateway may have it, of the try that goes on.
     `waiting_since`: when what is waited for now began, or went on. `payer` is who the call is
     charged to (policy.standing), `account_name` how records call it; None where nobody is. `scopes`
-    are what it counts against, `ticket` is its place in line while it waits for them. `tries` are
+    are what it counts against, `ticket` is its place in line while it waits for them. `flaw` is
+    why no client could take the head of the answer, in words for it. `tries` are
     those before the one that goes on.
     """
 
@@ -155,6 +156,7 @@ class Exchange:
     waiting_since: float = 0.0
     first_byte_at: float | None = None
     answered_status: int | None = None
+    flaw: str | None = None
     gateway_request_id: str | None = None
     observation: "Observation | None" = field(default=None, repr=False)
     socket: "SocketLog | None" = field(default=None, repr=False)
