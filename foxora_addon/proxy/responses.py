@@ -11,7 +11,6 @@ from mitmproxy import http
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline
-from foxora_addon.policy.retrying import Failed
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
 
@@ -85,27 +84,6 @@ def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeli
     for name, value in response.headers.items(multi=True):
         if (shown := pipeline.header_for_client(exchange, value)) != value:
             response.headers[name] = shown
-
-
-def failed_try(
-    flow: http.HTTPFlow,
-    exchange: Exchange,
-    pipeline: Pipeline,
-    worded: failures.Worded | None,
-) -> Failed | None:
-    """What a try came to that failed, as `worded` or with the answer in the flow; None: it has not.
-
-    None as well where there is nobody to be told.
-    """
-    if worded is not None:
-        error = worded.error
-        return None if error is None else Failed(error, None, is_late=worded.is_late)
-    response = flow.response
-    if response is None or response.status_code < 400:
-        return None
-    headers = list(response.headers.items(multi=True))
-    answer = Answer(response.status_code, headers, response.raw_content or b"")
-    return Failed(pipeline.error_of(exchange, answer), answer.status)
 
 
 def conclude(
