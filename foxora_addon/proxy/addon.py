@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from mitmproxy import contentviews, ctx, http, tls
 from mitmproxy.addonmanager import Loader
@@ -27,6 +28,7 @@ from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import capacity, draining, hold, host_pages, listening
 from foxora_addon.proxy.admission import Asking
+from foxora_addon.proxy.commands import Commands
 from foxora_addon.proxy.deadlines import handler_of
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flow_list import FlowList
@@ -73,6 +75,7 @@ class Foxora:
         self.desk.local_routes = LocalRoutes(
             {"status": self.status, "limits": self.limits, "totals": self.totals}
         )
+        self.addons = [Commands(self)]
         self._config: Config | None = None
         self._trail: JournalTrail | None = None
         self._mock: object | None = None
@@ -287,6 +290,11 @@ class Foxora:
     def limits(self) -> dict[str, Any]:
         """How each account stands with its ceilings."""
         return {"accounts": self.desk.standings()}
+
+    def base_path(self) -> str:
+        """What the paths of the gateway begin with, where the clients' begin with /v1."""
+        url = self._mock_url or (self._config.gateway.base_url if self._config else "")
+        return urlsplit(url).path.rstrip("/")
 
     def totals(self) -> dict[str, Any]:
         """What went by since the start, as JSON has it."""

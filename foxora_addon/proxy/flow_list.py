@@ -16,7 +16,7 @@ from foxora_addon.ending import Ending
 from foxora_addon.proxy import flows
 from foxora_addon.reading.texts import cost_text, duration_text, one_line
 
-_FAILED, _REFUSED, _WAITED = ":x:", ":no_entry:", ":hourglass:"
+_FAILED, _REFUSED, _WAITED = ":heavy_multiplication_x:", ":warning:", ":hourglass:"
 _LONGEST: Final = 40
 _BYTES_OF_A_FLOW: Final = 4_000
 """What mitmproxy needs for a flow besides its bodies (row 23)."""
@@ -106,24 +106,24 @@ def superfluous(kept: Sequence[Kept], most: int, most_bytes: int) -> Iterator[in
 
 
 def comment_of(ending: Ending) -> str:
-    """Account, model, tokens, cost, what it waited, and how it failed."""
+    """What was unusual, then model, tokens, cost and account: mitmweb's column shows 20 letters."""
     return " · ".join(_comment_parts(ending))
 
 
 def _comment_parts(ending: Ending) -> Iterator[str]:
-    yield one_line(ending.account or "no account", _LONGEST)
+    if ending.outcome != "completed":
+        code = f" {one_line(ending.error_code, _LONGEST)}" if ending.error_code else ""
+        yield f"{ending.outcome}{code}"
+    if ending.waited_ms:
+        yield f"waited {duration_text(ending.waited_ms)}"
     yield one_line(ending.model or ending.operation, _LONGEST)
     if ending.input_tokens is not None and ending.output_tokens is not None:
         yield f"{ending.input_tokens}+{ending.output_tokens} tokens"
     elif ending.total_tokens is not None:
         yield f"{ending.total_tokens} tokens"
-    if ending.cost_usd is not None:
+    if ending.cost_usd:
         yield cost_text(ending.cost_usd)
-    if ending.waited_ms:
-        yield f"waited {duration_text(ending.waited_ms)}"
-    if ending.outcome != "completed":
-        code = f": {one_line(ending.error_code, _LONGEST)}" if ending.error_code else ""
-        yield f"{ending.outcome}{code}"
+    yield one_line(ending.account or "no account", _LONGEST)
 
 
 def _mark_of(ending: Ending) -> str:

@@ -78,7 +78,8 @@ def _answer_turns(recorded: Recorded) -> Iterator[Line]:
 
 def text_of_line(line: Line) -> str:
     """A line as plain text, where there are no styles."""
-    return f"{line.label:14}  {line.text}".rstrip() if line.label else line.text
+    text = f"{line.label:14}  {line.text}".rstrip() if line.label else line.text
+    return text or " "  # mitmweb gives a line without any character no height
 
 
 def lines_of_turn(turn: Turn, suffix: str = "") -> Iterator[Line]:
@@ -231,5 +232,5 @@ def _error_lines(recorded: Recorded) -> Iterator[Line]:
             words += f": {message}"
         yield Line("error", one_line(words), "error")
     code, outcome = text_of(error.get("code")), text_of((recorded.response or {}).get("outcome"))
-    if remedy := remedy_of(code, outcome):
+    if remedy := remedy_of(code, recorded.status, outcome):
         yield Line("error", remedy, "to do")

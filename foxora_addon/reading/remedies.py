@@ -24,6 +24,15 @@ _REMEDIES: Final = {
     "unavailable": "Try again in a moment: the message says what the proxy waits for.",
     "gateway_timeout": "Try again; gateway.response_timeout_seconds says how long is waited.",
 }
+_OF_STATUSES: Final = {
+    400: _REMEDIES["invalid_request"],
+    401: _REMEDIES["invalid_api_key"],
+    402: _REMEDIES["payment_required"],
+    403: _REMEDIES["forbidden"],
+    404: _REMEDIES["not_found"],
+    413: _REMEDIES["request_too_large"],
+    429: _REMEDIES["rate_limit_exceeded"],
+}
 _OF_OUTCOMES: Final = {
     "client_disconnected": "The client left; its own timeout may be shorter than the answer.",
     "aborted": "The proxy ended before the answer did. Call again.",
@@ -32,6 +41,13 @@ _OF_OUTCOMES: Final = {
 }
 
 
-def remedy_of(code: str | None, outcome: str | None) -> str | None:
-    """What can be done; None where nothing is known, or nothing is wrong."""
-    return _REMEDIES.get(code or "") or _OF_OUTCOMES.get(outcome or "")
+def remedy_of(code: str | None, status: int | None, outcome: str | None) -> str | None:
+    """What can be done; None where nothing is known, or nothing is wrong.
+
+    A gateway's own codes are not known here (foxora-api.md, Errors): then the status says it.
+    """
+    if (found := _REMEDIES.get(code or "") or _OF_OUTCOMES.get(outcome or "")) is not None:
+        return found
+    if status is None or status < 400:
+        return None
+    return _REMEDIES["gateway_error"] if status >= 500 else _OF_STATUSES.get(status)

@@ -1,4 +1,4 @@
-"""A headless Chromium that is told what to do over its DevTools protocol: looks, clicks, takes pictures.
+"""A headless Chromium that is told what to do over its DevTools protocol.
 
 It gets an empty profile, and is kept from all traffic of its own.
 """
