@@ -63,9 +63,10 @@ def request_lines(recorded: Recorded) -> Iterator[Line]:
 
 
 def answer_lines(recorded: Recorded) -> Iterator[Line]:
-    """What came of it: the figures first, then the answer."""
-    facts = ((label, text) for label, text in _facts_of(recorded) if label in _OF_ANSWER and text)
-    yield from (Line("fact", one_line(text), label) for label, text in facts)
+    """What came of it: the figures first, once there are any, then the answer."""
+    for label, text in _facts_of(recorded) if recorded.outcome != "open" else ():
+        if text and label in _OF_ANSWER:
+            yield Line("fact", one_line(text), label)
     yield from _error_lines(recorded)
     yield from _answer_turns(recorded)
 
@@ -130,7 +131,7 @@ def _facts_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
     yield "model", _model_fact(recorded)
     yield "stream", _stream_fact(recorded)
     yield "outcome", _outcome_fact(recorded)
-    yield "ended by", ", ".join(str(x) for x in response.get("finish_reasons") or () if x)
+    yield "ended by", ", ".join(_reasons_of(response))
     yield "timings", _timings_fact(recorded)
     yield "limits", _limits_fact(recorded)
     yield "tokens", _tokens_fact(recorded)
@@ -141,6 +142,11 @@ def _facts_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
     yield "tries", ", ".join(_tries_of(response))
     yield "files", ", ".join(_files_of(request))
     yield "gateway id", text_of(response.get("gateway_request_id")) or ""
+
+
+def _reasons_of(response: Record) -> Iterator[str]:
+    reasons = response.get("finish_reasons")
+    yield from (str(each) for each in (reasons if isinstance(reasons, list) else ()) if each)
 
 
 def _client_facts(client: dict[str, object]) -> Iterator[str]:
@@ -161,7 +167,7 @@ def _model_fact(recorded: Recorded) -> str:
 
 
 def _stream_fact(recorded: Recorded) -> str:
-    chunks = (recorded.response or {}).get("chunks")
+    chunks = count_of((recorded.response or {}).get("chunks"))
     if chunks is not None:
         return f"{count_text(chunks)} events, folded into one message"
     return "asked for" if (recorded.request or {}).get("stream") else ""
