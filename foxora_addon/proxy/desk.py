@@ -254,6 +254,8 @@ class FlowDesk:
         self._open[flow.id] = exchange
         self._flow_of[exchange.id] = flow
         flow.metadata[flows.EXCHANGE] = exchange.id
+        if exchange.call is not None:
+            flow.metadata[flows.OPERATION] = exchange.call.operation.name
         self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()

@@ -19,6 +19,12 @@ PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 EXCHANGE = "foxora_exchange"
 """Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
 
+OPERATION = "foxora_operation"
+"""Where the metadata has the name of the call's operation."""
+
+FACTS = "foxora_facts"
+"""Where the metadata of a flow that is over has what its records say, as JSON without secrets."""
+
 PRIVATE = "foxora_private"
 """Set in the metadata of a flow that no addon sees: a question to the proxy itself."""
 
