@@ -215,7 +215,7 @@ def test_in_shadow_mode_a_call_that_never_fits_and_one_over_the_cap_are_told_apa
     large = encoded(CHAT | {"messages": [{"role": "user", "content": "word " * 500}]})
     shadows = []
     for account in (small, spent):
-        prices = PriceRules({CHAT["model"]: Price(Decimal(1), Decimal(1))}, is_shadow=True)
+        prices = PriceRules({str(CHAT["model"]): Price(Decimal(1), Decimal(1))}, is_shadow=True)
         rules = LimitRules({"default": account}, is_shadow=True, prices=prices)
         desk = a_desk(limits=rules)
         desk.sent(large)
