@@ -415,7 +415,8 @@ class Accounting:
         known = [scope.ceilings.tokens_per_minute for scope in scopes]
         ceilings = [ceiling for ceiling in known if ceiling is not None]
         self.wants_counter = self.wants_counter or bool(ceilings and exchange.input_tokens)
-        expected = self.learned.expected(scopes[0].name, exchange.model)
+        open_calls = self._allowances.open_exchanges(scopes[0])
+        expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)
         return charge(
             exchange.input_tokens,
             exchange.output_cap,
