@@ -16,6 +16,7 @@ from mitmproxy.proxy.server import ConnectionHandler
 
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.timeouts import Due, Timeouts, due_of
+from foxora_addon.proxy.hold import lose_connection
 
 
 def handler_of(client: Client) -> ConnectionHandler | None:
@@ -69,6 +70,7 @@ class Connecting:
     def __init__(self) -> None:
         self.late_phases: WeakKeyDictionary[Connection, Due] = WeakKeyDictionary()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._losing: set[asyncio.Task[None]] = set()
 
     def begin(self, client: Client, server: Server, seconds: float, phase: str) -> None:
         """A phase of a connection begins, and the one before is over."""
@@ -76,6 +78,25 @@ class Connecting:
         loop = asyncio.get_running_loop()
         due = Due(loop.time() + seconds, seconds, phase)
         self._timers[server.id] = loop.call_later(seconds, self._cancel, client, server, due)
+
+    def follow(self, client: Client, server: Server) -> None:
+        """See to it that whoever waits for a connection hears of its end.
+
+        mitmproxy's task for a peer that resets the connection as soon as it is made dies of a
+        failed assertion, and tells nobody.
+        """
+        handler = handler_of(client)
+        transport = handler.transports.get(server) if handler else None
+        if handler is None or transport is None or transport.handler is None:
+            return
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception() is not None:
+                losing = asyncio.get_running_loop().create_task(lose_connection(server, handler))
+                self._losing.add(losing)
+                losing.add_done_callback(self._losing.discard)
+
+        transport.handler.add_done_callback(ended)
 
     def end(self, server: Connection) -> None:
         """A connection is ready, or has failed."""

@@ -186,6 +186,8 @@ class FlowDesk:
         if phase == "tcp":
             seconds = rules.timeouts.connect
             self._connecting.begin(data.client, data.server, seconds, "to connect")
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self._connecting.follow, data.client, data.server)
         elif phase == "tls" and data.server.tls:
             seconds = rules.timeouts.tls
             self._connecting.begin(data.client, data.server, seconds, "for the TLS handshake")

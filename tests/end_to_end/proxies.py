@@ -120,10 +120,21 @@ class _Http2Alone(ssl.SSLContext):
 
 def http_2_client(proxy: Proxy, *, via_proxy: bool = True) -> httpx.Client:
     """A client that speaks HTTP/2, through the proxy or to it, and trusts its CA."""
+    url = proxy.url if via_proxy else None
+    trust = _http_2_alone(proxy)
+    return httpx.Client(http2=True, proxy=url, verify=trust, trust_env=False, timeout=20)
+
+
+def async_http_2_client(proxy: Proxy) -> httpx.AsyncClient:
+    """The same for several calls at once, through the proxy."""
+    trust = _http_2_alone(proxy)
+    return httpx.AsyncClient(http2=True, proxy=proxy.url, verify=trust, trust_env=False, timeout=20)
+
+
+def _http_2_alone(proxy: Proxy) -> ssl.SSLContext:
     trust = _Http2Alone(ssl.PROTOCOL_TLS_CLIENT)
     trust.load_verify_locations(proxy.certificate)
-    url = proxy.url if via_proxy else None
-    return httpx.Client(http2=True, proxy=url, verify=trust, trust_env=False, timeout=20)
+    return trust
 
 
 def tls_client(proxy: Proxy) -> httpx.Client:
