@@ -31,6 +31,7 @@ from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
+from foxora_addon.audit.redaction import Scrub
 from foxora_addon.ending import Ending, ending_of
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
 from foxora_addon.policy.accounting import Accounting
@@ -465,7 +466,7 @@ class Pipeline:
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:
         if exchange.level == "minimal":
             fields = least_of(fields)
-        return self._trail.write(fields, lambda text: self._scrub(exchange, text))
+        return self._trail.write(fields, Scrub(self.rules.redactor, exchange.secrets))
 
     def header_for_client(self, exchange: Exchange, value: str) -> str:
         """A header's value of the gateway's as the client may have it: without any known key."""

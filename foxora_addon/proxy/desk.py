@@ -8,11 +8,11 @@ import asyncio
 import logging
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from random import random
+from secrets import token_hex
 from typing import Any, Literal
 from weakref import WeakValueDictionary
 
@@ -53,7 +53,7 @@ type Phase = Literal["tcp", "tls", "over"]
 
 
 def _new_id() -> str:
-    return f"ex_{uuid.uuid4().hex}"
+    return f"ex_{token_hex(16)}"
 
 
 class FlowDesk:

@@ -4,6 +4,8 @@ Functions on one flow and its exchange. Which exchanges are open, and what happe
 raises, is the desk's business.
 """
 
+from copy import copy
+
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
@@ -65,8 +67,14 @@ def with_key(
     if gateway.scheme == "http" and flow.server_conn.via:
         raise RuntimeError("an upstream proxy would see the key of an http:// gateway")
     key = pipeline.send(exchange, now)
-    copy = request.copy()
-    copy.headers.pop("authorization", None)
+    return _copy_with(request, key)
+
+
+def _copy_with(request: http.Request, key: str | None) -> http.Request:
+    """A request of the same head and body, but for the key: what it holds else can't change."""
+    fields = [field for field in request.headers.fields if field[0].lower() != b"authorization"]
     if key is not None:
-        copy.headers["authorization"] = f"Bearer {key}"
-    return copy
+        fields.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
+    sent, sent.data = copy(request), copy(request.data)
+    sent.headers = http.Headers(fields)
+    return sent

@@ -38,10 +38,8 @@ def begin(
     if observation is not None:
         observe(flow, exchange, response, observation, clock, failed)
     _scrub_headers(exchange, response, pipeline)
-    mark(response, exchange, "gateway")
     told = list(response.headers.items(multi=True))
-    for name, value in pipeline.accounting.headers(exchange, told, clock()):
-        response.headers[name] = value
+    mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, clock()))
 
 
 def observe(
