@@ -212,8 +212,12 @@ def _get_all(self: Headers, name: str | bytes) -> list[str]:
         found: list[str] = _before[_get_all](self, name)
         return found
     key = always_bytes(name, "utf-8", "surrogateescape").lower()
-    fields = self.fields
-    return [value.decode("utf-8", "surrogateescape") for k, value in fields if k.lower() == key]
+    size = len(key)
+    return [
+        value.decode("utf-8", "surrogateescape")
+        for known, value in self.fields
+        if len(known) == size and known.lower() == key
+    ]
 
 
 def _get(self: Headers, key: str | bytes, default: Any = None) -> Any:

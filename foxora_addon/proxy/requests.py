@@ -4,8 +4,6 @@ Functions on one flow and its exchange. Which exchanges are open, and what happe
 raises, is the desk's business.
 """
 
-from copy import copy
-
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
@@ -75,6 +73,7 @@ def _copy_with(request: http.Request, key: str | None) -> http.Request:
     fields = [field for field in request.headers.fields if field[0].lower() != b"authorization"]
     if key is not None:
         fields.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
-    sent, sent.data = copy(request), copy(request.data)
-    sent.headers = http.Headers(fields)
+    sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
+    vars(data).update(vars(request.data), headers=http.Headers(fields))
+    sent.data, sent.stream = data, request.stream
     return sent
