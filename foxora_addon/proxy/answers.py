@@ -1,6 +1,6 @@
 """How an answer of the gateway is passed on: observed as it comes, marked, or replaced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mitmproxy import http
 
@@ -10,6 +10,7 @@ from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
 from foxora_addon.observation import Observation
+from foxora_addon.proxy import flows
 from foxora_addon.proxy.tee import Filter, Tee
 
 
@@ -86,14 +87,19 @@ def last_event(response: http.Response, error: ApiError) -> bytes | None:
     return b"data: " + error.body() + b"\n\n"
 
 
-def mark(response: http.Response, exchange: Exchange, source: str) -> None:
-    """Name the exchange on an answer, and who gave it."""
-    response.headers["x-foxora-exchange"] = exchange.id
-    response.headers["x-foxora-source"] = source
+def mark(
+    response: http.Response,
+    exchange: Exchange,
+    source: str,
+    more: Iterable[tuple[str, str]] = (),
+) -> None:
+    """Name the exchange on an answer, and who gave it; `more` are further headers."""
+    told = [("x-foxora-exchange", exchange.id), ("x-foxora-source", source), *more]
     if "x-request-id" not in response.headers:
-        response.headers["x-request-id"] = exchange.id
+        told.append(("x-request-id", exchange.id))
     if exchange.retries:
-        response.headers["x-foxora-retries"] = str(exchange.retries)
+        told.append(("x-foxora-retries", str(exchange.retries)))
+    flows.put(response.headers, told)
 
 
 def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:

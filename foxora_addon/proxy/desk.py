@@ -8,10 +8,10 @@ import asyncio
 import logging
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
+from secrets import token_hex
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -48,7 +48,7 @@ type _Failed = tuple[str, list[tuple[str, str]]]
 
 
 def _new_id() -> str:
-    return f"ex_{uuid.uuid4().hex}"
+    return f"ex_{token_hex(16)}"
 
 
 class FlowDesk:

@@ -212,8 +212,12 @@ def _get_all(self: Headers, name: str | bytes) -> list[str]:
         found: list[str] = _before[_get_all](self, name)
         return found
     key = always_bytes(name, "utf-8", "surrogateescape").lower()
-    fields = self.fields
-    return [value.decode("utf-8", "surrogateescape") for k, value in fields if k.lower() == key]
+    size = len(key)
+    return [
+        value.decode("utf-8", "surrogateescape")
+        for known, value in self.fields
+        if len(known) == size and known.lower() == key
+    ]
 
 
 def _get(self: Headers, key: str | bytes, default: Any = None) -> Any:
@@ -327,18 +331,17 @@ def switch(*, on: bool) -> None:
     """
     if not on:
         _put_back()
-        return
-    unfit = []
-    for each in SPEED_UPS:
-        if each.quick in _before:
-            continue
-        if _fits(each):
+    elif not _before:
+        fitting = [each for each in SPEED_UPS if _fits(each)]  # all, before any source is another
+        for each in fitting:
             _put(each)
-        else:
-            unfit.append(each.replaces.partition(":")[2])
+        _say_what_is_missing([each for each in SPEED_UPS if each not in fitting])
+
+
+def _say_what_is_missing(unfit: list[SpeedUp]) -> None:
     if unfit:
-        _log.warning("foxora: this mitmproxy has other sources, and is as slow as ever in: %s",
-                     ", ".join(unfit))  # fmt: skip
+        names = ", ".join(each.replaces.partition(":")[2] for each in unfit)
+        _log.warning("foxora: this mitmproxy is another one, and as slow as ever in: %s", names)
 
 
 def sources_of(names: Iterable[str]) -> str:

@@ -96,13 +96,20 @@ def rewrite(
 
     The host is set last, so that Host and `:authority` are made of all three (row 9).
     """
-    request.headers = http.Headers(fields)
-    request.headers["authorization"] = PLACEHOLDER
+    kept = (field for field in fields if field[0].lower() != b"authorization")
+    request.headers = http.Headers((*kept, (b"authorization", PLACEHOLDER.encode())))
     request.path = target
     request.scheme = gateway.scheme
-    request.port = gateway.port
+    request.data.port = gateway.port
     request.host = gateway.host
     request.stream = False
+
+
+def put(headers: http.Headers, values: Iterable[tuple[str, str]]) -> None:
+    """Set several headers at once, each in place of all that have its name."""
+    new = {name.lower().encode(): (name.encode(), value.encode()) for name, value in values}
+    kept = (field for field in headers.fields if field[0].lower() not in new)
+    headers.fields = (*kept, *new.values())
 
 
 def response_of(

@@ -69,6 +69,8 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseEndOfMessage,
     http_events.ResponseProtocolError,
 )
+# A tuple, for a union would be made anew at each event.
+_OF_A_STREAM: Final = (HttpEvent, events.Wakeup)
 _ASKED_AT_BYTES: Final = 65_536
 # Below zero, for the ids of clients are above it.
 _NEW_IDS: Final = count(-1, -1)
@@ -141,7 +143,7 @@ class _SendAgain(Exception):  # noqa: N818  # a signal within the wrap
 def _handle_event(self: Held, event: events.Event) -> Commands:
     """`HttpStream._handle_event`, with a desk between it and both sides."""
     desk = _desk
-    if desk is None or not isinstance(event, HttpEvent | events.Wakeup):
+    if desk is None or not isinstance(event, _OF_A_STREAM):
         yield from _original(self, event)
     elif isinstance(event, events.Wakeup):
         if event.command is self.foxora.pause:

@@ -43,10 +43,8 @@ def begin(
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, clock, failed)
     _scrub_headers(exchange, response, pipeline)
-    mark(response, exchange, "gateway")
     told = list(response.headers.items(multi=True))
-    for name, value in pipeline.accounting.headers(exchange, told, clock()):
-        response.headers[name] = value
+    mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, clock()))
 
 
 def _head_bytes(response: http.Response) -> int:

@@ -32,7 +32,7 @@ def _completion() -> bytes:
 
 
 _BODY = _completion()
-_ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
     len(_BODY),
     _BODY,
 )
@@ -79,7 +79,7 @@ class Upstream(asyncio.Protocol):
         if _STREAM.search(request):
             self._streaming = asyncio.get_running_loop().create_task(self._stream())
         else:
-            self._transport.write(_ANSWER)
+            self._transport.write(ANSWER)
 
     async def _stream(self) -> None:
         self._transport.write(_STREAM_HEAD)

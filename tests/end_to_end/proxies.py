@@ -87,12 +87,15 @@ class Proxy:
 
 
 def clean_environment(**given: str) -> dict[str, str]:
-    """This environment without what would lead a proxy or a client elsewhere, and with `given`."""
+    """This environment without what would lead a proxy or a client elsewhere, and with `given`.
+
+    FOXORA_FAST stays, so that any of these tests can be run with mitmproxy sped up.
+    """
     ours = ("FOXORA_", "OPENAI_", "AZURE_OPENAI_", "SSL_CERT_", "MITMPROXY", "PYTHON")
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(ours)
+        if (not name.startswith(ours) or name == "FOXORA_FAST")
         and not name.upper().endswith("_PROXY")
         and name not in {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
     }
