@@ -1,4 +1,4 @@
-"""Drives mitmproxy's console in tmux, and reads what stands on its screen."""
+"""Runs programs in terminals of tmux, mitmproxy's console among them, and reads their screens."""
 
 import contextlib
 import re
@@ -22,10 +22,9 @@ COLUMNS, ROWS = 140, 45
 
 
 @dataclass(frozen=True, slots=True)
-class Console:
-    """A running console: the proxy in it, and the tmux server of its own that shows it."""
+class Terminal:
+    """A terminal in a tmux server of its own."""
 
-    proxy: Proxy
     socket: Path
 
     @property
@@ -52,6 +51,13 @@ class Console:
         wait_until(is_there, lambda: f"{pattern!r} is not on the screen:\n{found[0]}")
         return found[0]
 
+
+@dataclass(frozen=True, slots=True)
+class Console(Terminal):
+    """A running console, and the proxy in it."""
+
+    proxy: Proxy
+
     def command(self, line: str, pattern: str) -> str:
         """Run a command; the screen once a pattern stands on it, which is left again."""
         self.press(":")
@@ -66,30 +72,46 @@ class Console:
 
 
 @contextlib.contextmanager
-def running_console(
-    folder: Path, options: Sequence[str] = (), environment: Mapping[str, str] | None = None
-) -> Iterator[Console]:
-    """A console with the addon on its mock gateway, once it takes calls."""
+def running_terminal(
+    folder: Path,
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    size: tuple[int, int] = (COLUMNS, ROWS),
+) -> Iterator[Terminal]:
+    """A command in a terminal; what it has written stays to be read when it ends."""
     folder.mkdir(parents=True, exist_ok=True)
-    proxy = Proxy(free_port(), folder)
-    command = [*arguments(folder, proxy.port, program="mitmproxy"), *ON_MOCK, *options]
     given = clean_environment(TERM="xterm-256color", LC_ALL="C.UTF-8", **(environment or {}))
-    socket = folder / "tmux"
-    size = ("-x", str(COLUMNS), "-y", str(ROWS))
-    line = f"exec {shlex.join(command)} 2>{shlex.quote(str(folder / 'output.log'))}"
+    settings = folder / "tmux.conf"
+    settings.write_text("set -g remain-on-exit on\nset -g default-terminal xterm-256color\n")
+    program = [*_program(folder / "tmux"), "-f", str(settings), "new-session", "-d"]
+    columns, rows = size
+    line = f"exec {shlex.join(command)} 2>&1"
     subprocess.run(
-        [*_program(socket), "-f", "/dev/null", "new-session", "-d", *size, line],
+        [*program, "-x", str(columns), "-y", str(rows), line],
         cwd=folder,
         env=given,
         check=True,
         timeout=20,
     )
-    console = Console(proxy, socket)
     try:
-        console.wait_for(r"\[regular@127\.0\.0\.1:")
-        yield console
+        yield Terminal(folder / "tmux")
     finally:
-        _tmux(socket, "kill-server")
+        _tmux(folder / "tmux", "kill-server")
+
+
+@contextlib.contextmanager
+def running_console(
+    folder: Path,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    size: tuple[int, int] = (COLUMNS, ROWS),
+) -> Iterator[Console]:
+    """A console with the addon on its mock gateway, once it takes calls."""
+    proxy = Proxy(free_port(), folder)
+    command = [*arguments(folder, proxy.port, program="mitmproxy"), *ON_MOCK, *options]
+    with running_terminal(folder, command, environment, size) as terminal:
+        terminal.wait_for(r"\[regular@127\.0\.0\.1:")
+        yield Console(terminal.socket, proxy)
 
 
 def has_tmux() -> bool:
