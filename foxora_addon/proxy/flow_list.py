@@ -18,6 +18,7 @@ from foxora_addon.reading.texts import cost_text, duration_text, one_line
 
 _FAILED, _REFUSED, _WAITED = ":heavy_multiplication_x:", ":warning:", ":hourglass:"
 _LONGEST: Final = 40
+_LEAST_USD: Final = 5e-7  # less would be written as nothing
 _BYTES_OF_A_FLOW: Final = 4_000
 """What mitmproxy needs for a flow besides its bodies (row 23)."""
 
@@ -121,7 +122,7 @@ def _comment_parts(ending: Ending) -> Iterator[str]:
         yield f"{ending.input_tokens}+{ending.output_tokens} tokens"
     elif ending.total_tokens is not None:
         yield f"{ending.total_tokens} tokens"
-    if ending.cost_usd:
+    if ending.cost_usd and ending.cost_usd >= _LEAST_USD:
         yield cost_text(ending.cost_usd)
     yield one_line(ending.account or "no account", _LONGEST)
 

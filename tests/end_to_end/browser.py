@@ -63,6 +63,16 @@ class Browser:
     def open(self, url: str) -> None:
         self.call("Page.navigate", url=url)
 
+    def resize(self, size: tuple[int, int]) -> None:
+        """Give the page so many pixels across and down."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=size[0],
+            height=size[1],
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression on the page."""
         found = self.call("Runtime.evaluate", expression=script, returnByValue=True)
@@ -106,6 +116,7 @@ def running_browser(folder: Path, size: tuple[int, int] = (1280, 800)) -> Iterat
     program = find_chromium()
     assert program is not None, "no Chromium here: see scripts/setup-chromium"
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "DevToolsActivePort").unlink(missing_ok=True)  # of one that ran here before
     command = [
         program,
         *_ARGUMENTS,
@@ -122,15 +133,9 @@ def running_browser(folder: Path, size: tuple[int, int] = (1280, 800)) -> Iterat
         socket = loop.run_until_complete(_connected(url))
         browser = Browser(socket, loop)
         browser.call("Page.enable")
-        browser.call(
-            "Emulation.setDeviceMetricsOverride",
-            width=size[0],
-            height=size[1],
-            deviceScaleFactor=1,
-            mobile=False,
-        )
+        browser.resize(size)
         yield browser
-        socket.close()
+        loop.run_until_complete(_closed(socket))
     finally:
         process.terminate()
         try:
@@ -143,6 +148,12 @@ def running_browser(folder: Path, size: tuple[int, int] = (1280, 800)) -> Iterat
 
 async def _connected(url: str) -> WebSocketClientConnection:
     return await websocket_connect(url, max_message_size=1 << 27)
+
+
+async def _closed(socket: WebSocketClientConnection) -> None:
+    socket.close()
+    while await socket.read_message() is not None:
+        pass  # what it still had to tell
 
 
 def _port_of(folder: Path, process: subprocess.Popen[bytes]) -> int:
