@@ -326,13 +326,16 @@ class Accounting:
         """
         if exchange.reservation is not None or not exchange.scopes:
             return None
-        tokens = exchange.estimated_tokens or 0
         take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
         if exchange.payer is not None:
+            # The ceilings may have changed since the first try.
+            payer, model, client = exchange.payer, exchange.model, exchange.client.name
+            exchange.scopes = tuple(self._scopes_of(payer, model, client))
             charged = self._charge_of(exchange, exchange.scopes)
+            exchange.estimated_tokens = charged.tokens
             if (over := self._budget(exchange, charged, now)) is not None:
                 return over
-        return self.admitted(exchange, take(exchange.scopes, tokens, now))
+        return self.admitted(exchange, take(exchange.scopes, exchange.estimated_tokens or 0, now))
 
     def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
@@ -343,8 +346,11 @@ class Accounting:
     ) -> list[tuple[str, str]]:
         """The `x-ratelimit-*` headers of an answer: the tighter of ours and the gateway's."""
         balance = parse_balance(gateways)
-        if exchange.scopes:
-            balance = tighter(self._allowances.balance(exchange.scopes, now), balance)
+        scopes = exchange.scopes
+        if not scopes and exchange.payer is not None:  # refused before anything was reserved
+            scopes = (self._account_scope(exchange.payer),)
+        if scopes:
+            balance = tighter(self._allowances.balance(scopes, now), balance)
         return headers_of(balance)
 
     def wake(self, account: str, now: float) -> Called:
