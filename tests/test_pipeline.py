@@ -267,6 +267,16 @@ def test_the_gateways_own_429_closes_the_account_for_as_long_as_it_said() -> Non
     assert desk.admitted(now=108.0).refusal is None
 
 
+def test_a_429_that_says_no_time_closes_the_account_for_a_second() -> None:
+    desk = a_desk()
+    desk.pipeline.answered(desk.sent(), Answer(429, [], b"{}"), 101.0)
+    refusal = desk.admitted(now=101.5).refusal
+
+    assert refusal is not None
+    assert refusal.retry_after_seconds == pytest.approx(0.5)
+    assert desk.admitted(now=102.0).refusal is None
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":{"message":"m","code":"c"}}', b"\xff"])
 def test_an_error_of_the_gateway_is_normalised_and_recorded_as_it_came(body: bytes) -> None:
     desk = a_desk()

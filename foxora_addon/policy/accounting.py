@@ -64,6 +64,8 @@ _MOST_ASKED: Final = 100
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _MOST_PAYERS: Final = 10_000
 _USUAL_QUESTIONS: Final = 2  # of a proxy that has just started
+# A 429 without Retry-After, which the contract does not foresee: it is asked again this late.
+_UNTOLD_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,9 +339,14 @@ class Accounting:
                 return over
         return self.admitted(exchange, take(exchange.scopes, exchange.estimated_tokens or 0, now))
 
-    def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
-        """The gateway's own 429 closes the account, for all its clients, for so long."""
-        self._allowances.obey(self.standings.canonical(payer), retry_after_seconds, now)
+    def obey(self, payer: str, retry_after_seconds: float | None, now: float) -> None:
+        """The gateway's own 429 closes the account, for all its clients, for so long.
+
+        None: it did not say for how long. One that names no time to wait closes nothing.
+        """
+        wait = _UNTOLD_WAIT_SECONDS if retry_after_seconds is None else retry_after_seconds
+        if wait:
+            self._allowances.obey(self.standings.canonical(payer), wait, now)
 
     def headers(
         self, exchange: Exchange, gateways: Sequence[tuple[str, str]], now: float
