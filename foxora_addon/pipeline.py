@@ -398,7 +398,7 @@ class Pipeline:
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
-        if error.status == 429 and error.retry_after_seconds and exchange.payer is not None:
+        if error.status == 429 and exchange.payer is not None:
             self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
 
     def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> None:

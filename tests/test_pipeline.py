@@ -26,6 +26,7 @@ from tests.builders import (
     a_pipeline,
     an_arrival,
     encoded,
+    some_rules,
 )
 
 JSON = ("content-type", "application/json")
@@ -226,6 +227,26 @@ def test_in_shadow_mode_a_call_that_never_fits_and_one_over_the_cap_are_told_apa
     assert [shadow["retry_after_ms"] for shadow in shadows] == [None, None]
 
 
+def test_a_further_try_is_held_to_the_ceilings_in_force_and_not_to_those_of_the_first() -> None:
+    desk = a_desk(limits=limited(5))
+    exchange = desk.sent(now=100.0)
+    desk.pipeline.again(exchange, gateway_unreachable("no route"), 101.0)
+    desk.pipeline.take(some_rules(limits=limited(1)), 101.0)
+
+    refusal = desk.pipeline.renew(exchange, 101.0)
+    assert refusal is not None
+    assert "limit 1, used 1" in refusal.message
+
+
+def test_an_answer_to_a_call_that_is_no_call_says_what_is_left_as_well() -> None:
+    desk = a_desk(limits=limited(5))
+    exchange = desk.admitted(b"{}")
+
+    assert exchange.refusal is not None
+    headers = dict(desk.pipeline.accounting.headers(exchange, (), 100.0))
+    assert headers["x-ratelimit-remaining-requests"] == "5"
+
+
 def test_what_never_left_gives_its_request_back() -> None:
     desk = a_desk(limits=limited(1))
     exchange = desk.admitted()
@@ -244,6 +265,16 @@ def test_the_gateways_own_429_closes_the_account_for_as_long_as_it_said() -> Non
     assert refusal is not None
     assert refusal.retry_after_seconds == pytest.approx(6.0)
     assert desk.admitted(now=108.0).refusal is None
+
+
+def test_a_429_that_says_no_time_closes_the_account_for_a_second() -> None:
+    desk = a_desk()
+    desk.pipeline.answered(desk.sent(), Answer(429, [], b"{}"), 101.0)
+    refusal = desk.admitted(now=101.5).refusal
+
+    assert refusal is not None
+    assert refusal.retry_after_seconds == pytest.approx(0.5)
+    assert desk.admitted(now=102.0).refusal is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":{"message":"m","code":"c"}}', b"\xff"])
