@@ -302,6 +302,7 @@ class Pipeline:
         exchange.step("again")
         after = now - exchange.arrived_at
         exchange.tries.append(Try(status, error.code, error.source, after))
+        exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
 
@@ -377,6 +378,8 @@ class Pipeline:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
             return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
+        if exchange.flaw is not None:
+            return bad_gateway_answer(exchange.flaw)
         if exchange.call is None or not exchange.call.operation.answers_json:
             return None
         if not _is_decodable(answer, self.rules.max_request_bytes):

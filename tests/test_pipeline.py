@@ -1,5 +1,6 @@
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxora_addon.api.errors import gateway_unreachable
+from foxora_addon.api.prices import Price
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
@@ -14,6 +16,7 @@ from foxora_addon.pipeline import Answer, Pipeline, Rewritten
 from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.spending import PriceRules
 from tests.builders import (
     ACCOUNT_KEY,
     APP_KEY,
@@ -186,6 +189,41 @@ def test_in_shadow_mode_nothing_is_refused() -> None:
     desk = a_desk(limits=limited(1, is_shadow=True))
 
     assert [desk.sent().refusal for _ in range(3)] == [None, None, None]
+
+
+def test_in_shadow_mode_the_record_says_what_would_have_been_refused() -> None:
+    desk = a_desk(limits=limited(1, is_shadow=True))
+    desk.sent(now=100.0)
+    desk.sent(now=110.0)
+
+    first, second = (record["decision"] for record in desk.trail.of_kind("request"))
+    assert first["shadow"] is None
+    assert (second["verdict"], second["reason"]) == ("forward", None)
+    assert second["shadow"] == {
+        "code": "rate_limit_exceeded",
+        "message": (
+            "Account 'default' is at its limit of requests per minute: limit 1, used 1, "
+            "requested 1. Please try again in 50.250s."
+        ),
+        "retry_after_ms": 50_250.0,
+    }
+
+
+def test_in_shadow_mode_a_call_that_never_fits_and_one_over_the_cap_are_told_apart() -> None:
+    small = AccountRules(Ceilings(tokens_per_minute=10))
+    spent = AccountRules(cap_usd=Decimal(0))
+    large = encoded(CHAT | {"messages": [{"role": "user", "content": "word " * 500}]})
+    shadows = []
+    for account in (small, spent):
+        prices = PriceRules({str(CHAT["model"]): Price(Decimal(1), Decimal(1))}, is_shadow=True)
+        rules = LimitRules({"default": account}, is_shadow=True, prices=prices)
+        desk = a_desk(limits=rules)
+        desk.sent(large)
+        (record,) = desk.trail.of_kind("request")
+        shadows.append(record["decision"]["shadow"])
+
+    assert [shadow["code"] for shadow in shadows] == ["rate_limit_exceeded", "spend_limit_reached"]
+    assert [shadow["retry_after_ms"] for shadow in shadows] == [None, None]
 
 
 def test_what_never_left_gives_its_request_back() -> None:

@@ -202,12 +202,13 @@ class Accounting:
         scopes = exchange.scopes = tuple(self._scopes_of(payer, model, client))
         charged = self._charge_of(exchange, scopes)
         tokens = exchange.estimated_tokens = charged.tokens
-        if not charged.can_fit and not self.rules.is_shadow:
-            return error_of(_too_large(scopes, charged.input_tokens))
+        misfit = _too_large(scopes, charged.input_tokens) if not charged.can_fit else None
+        if misfit is not None and not self.rules.is_shadow:
+            return error_of(misfit)
         if (over := self._budget(exchange, charged, now)) is not None:
             return over
         if self.rules.is_shadow:
-            exchange.reservation = self._allowances.admit(scopes, tokens, now)
+            self._shadow(exchange, misfit, now)
         elif self.rules.bounds is None:
             return self.admitted(exchange, self._allowances.reserve(scopes, tokens, now))
         else:
@@ -217,6 +218,17 @@ class Accounting:
             exchange.ticket = taken
             self.room_freed(scopes[0].name)
         return None
+
+    def _shadow(self, exchange: Exchange, misfit: Refusal | None, now: float) -> None:
+        """Take a call as it comes, and note what would have been said to it, if anything."""
+        scopes, tokens = exchange.scopes, exchange.estimated_tokens or 0
+        self._allowances.enforce(scopes, now)
+        if misfit is not None:
+            exchange.shadow = error_of(misfit)
+        elif exchange.shadow is None:
+            refusal = self._allowances.refusal(scopes, tokens, now)
+            exchange.shadow = None if refusal is None else error_of(refusal)
+        exchange.reservation = self._allowances.take(scopes, tokens, now)
 
     def admitted(self, exchange: Exchange, answer: Held | Refusal) -> ApiError | None:
         """Give a call what it asked or waited for; an error if that is a refusal."""
@@ -403,7 +415,8 @@ class Accounting:
         known = [scope.ceilings.tokens_per_minute for scope in scopes]
         ceilings = [ceiling for ceiling in known if ceiling is not None]
         self.wants_counter = self.wants_counter or bool(ceilings and exchange.input_tokens)
-        expected = self.learned.expected(scopes[0].name, exchange.model)
+        open_calls = self._allowances.open_exchanges(scopes[0])
+        expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)
         return charge(
             exchange.input_tokens,
             exchange.output_cap,
