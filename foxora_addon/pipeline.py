@@ -377,7 +377,10 @@ class Pipeline:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
             return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
-        if exchange.call is None or not exchange.call.operation.answers_json:
+        if answer.status < 200:
+            return bad_gateway_answer(f"The gateway answered {answer.status}, which is no answer.")
+        promises_json = exchange.call is not None and exchange.call.operation.answers_json
+        if answer.status >= 300 or not promises_json:
             return None
         if not _is_decodable(answer, self.rules.max_request_bytes):
             return bad_gateway_answer("The gateway's answer is not encoded as it says. Try again.")
