@@ -387,7 +387,10 @@ class Pipeline:
             return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
         if exchange.flaw is not None:
             return bad_gateway_answer(exchange.flaw)
-        if exchange.call is None or not exchange.call.operation.answers_json:
+        if answer.status < 200:
+            return bad_gateway_answer(f"The gateway answered {answer.status}, which is no answer.")
+        promises_json = exchange.call is not None and exchange.call.operation.answers_json
+        if answer.status >= 300 or not promises_json:
             return None
         if not _is_decodable(answer, self.rules.max_request_bytes):
             return bad_gateway_answer("The gateway's answer is not encoded as it says. Try again.")

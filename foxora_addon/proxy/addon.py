@@ -26,7 +26,15 @@ from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
-from foxora_addon.proxy import capacity, draining, fast, hold, host_pages, listening
+from foxora_addon.proxy import (
+    capacity,
+    draining,
+    fast,
+    hold,
+    host_pages,
+    host_reading,
+    listening,
+)
 from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.commands import Commands
 from foxora_addon.proxy.deadlines import handler_of
@@ -104,6 +112,7 @@ class Foxora:
             ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
         why = hold.install(self.desk) or flaw_of_hold(ctx.options)
         host_pages.replace(all_of_them=why is not None)
+        host_reading.widen()
         if why:
             self._is_unfit = True
             self.desk.close("this release of mitmproxy can't be used with it")

@@ -296,6 +296,7 @@ class FlowDesk:
         if exchange is None or self._admission is None:
             return
         with self._guard(flow):
+            flow.request.trailers = None  # they come after the head was cleaned of the app's keys
             body = flow.request.raw_content or b""
             encoding = flow.request.headers.get("content-encoding")
             is_open = partial(self._is_open, flow.id)
@@ -408,7 +409,7 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or flow.response is None or self._pipeline is None:
             return
-        if flow.response.status_code == 101 and exchange.refusal is None:
+        if flow.response.status_code == 101 and exchange.observation is not None:
             return
         with self._guard(flow):
             responses.conclude(flow, exchange, flow.response, self._pipeline, _now())
