@@ -4,11 +4,13 @@ Values only, and none of them secret: texts that a client or the gateway chose a
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from foxora_addon.api.errors import Source
 from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.shown import NOTHING, Shown, shown_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +18,8 @@ class Ending:
     """A closed exchange. Figures are None where they are not known.
 
     `status` is what the client got, None if it got nothing. `error_code` is that of the error that
-    it was told, `model` the one that the gateway was asked for.
+    it was told, `model` the one that the gateway was asked for. `shown` makes what mitmproxy's
+    windows show of it, which nobody may ever ask for.
     """
 
     exchange: str
@@ -33,6 +36,8 @@ class Ending:
     cost_usd: float | None
     first_byte_ms: float | None
     duration_ms: float
+    waited_ms: float = 0.0
+    shown: Callable[[], Shown] = field(default=lambda: NOTHING, repr=False, compare=False)
 
 
 def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str], str]) -> Ending:
@@ -55,4 +60,6 @@ def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[st
         cost_usd=None if record["cost_usd"] is None else float(record["cost_usd"]),
         first_byte_ms=record["first_byte_ms"],
         duration_ms=record["duration_ms"],
+        waited_ms=round(exchange.waited_seconds * 1000, 3),
+        shown=partial(shown_of, exchange, record, scrub),
     )

@@ -306,6 +306,7 @@ class Pipeline:
         exchange.step("again")
         after = now - exchange.arrived_at
         exchange.tries.append(Try(status, error.code, error.source, after))
+        exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
 
@@ -384,18 +385,30 @@ class Pipeline:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
             return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
-        if exchange.call is None or not exchange.call.operation.answers_json:
+        flaw = exchange.flaw or self._flaw_in(exchange, answer, plain, value)
+        return None if flaw is None else bad_gateway_answer(flaw)
+
+    def _flaw_in(
+        self, exchange: Exchange, answer: Answer, plain: bytes, value: object
+    ) -> str | None:
+        """Why no client could use an answer that is no error, in words for it; None: it can."""
+        if answer.status < 200:
+            return f"The gateway answered {answer.status}, which is no answer."
+        promises_json = exchange.call is not None and exchange.call.operation.answers_json
+        if answer.status >= 300 or not promises_json:
             return None
         if not _is_decodable(answer, self.rules.max_request_bytes):
-            return bad_gateway_answer("The gateway's answer is not encoded as it says. Try again.")
+            return "The gateway's answer is not encoded as it says. Try again."
         flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT, value=value)
-        if flaw is None:
-            return None
-        return bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
+        return (
+            None
+            if flaw is None
+            else f"The gateway answered {answer.status} with {flaw}. Try again."
+        )
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
-        if error.status == 429 and error.retry_after_seconds and exchange.payer is not None:
+        if error.status == 429 and exchange.payer is not None:
             self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
 
     def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> None:

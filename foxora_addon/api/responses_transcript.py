@@ -67,12 +67,7 @@ class ResponsesTranscript:
 
     def finish_reasons(self) -> list[str]:
         """Return why it is incomplete, else its status; nothing until it has ended."""
-        if not self.done or self._response is None:
-            return []
-        details = self._response.get("incomplete_details")
-        reason = details.get("reason") if isinstance(details, dict) else None
-        status = self._response.get("status")
-        return [text for text in (reason, status) if isinstance(text, str)][:1]
+        return reasons_of(self._response) if self.done and self._response else []
 
     def _forget_parts(self) -> None:
         self._items.clear()
@@ -110,3 +105,10 @@ class ResponsesTranscript:
         types = {"text": "output_text", "refusal": "refusal"}
         content = [{"type": types[name], name: text} for name, text in texts.items()]
         return {**item, "content": content} if content else item
+
+
+def reasons_of(response: dict[str, Any]) -> list[str]:
+    """Return why a whole `response` object is incomplete, else its status; at most one text."""
+    details = response.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, dict) else None
+    return [text for text in (reason, response.get("status")) if isinstance(text, str)][:1]

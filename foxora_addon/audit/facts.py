@@ -1,11 +1,12 @@
 """What a response record says of an answer: read off its body, or off what was observed of it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from foxora_addon.api.errors import normalise
 from foxora_addon.api.promised_json import value_of_json
+from foxora_addon.api.responses_transcript import reasons_of
 from foxora_addon.api.usage import Usage, usage_of
 from foxora_addon.observation import Observation
 
@@ -27,18 +28,24 @@ def facts_of_json(value: object, count: Count) -> dict[str, Any]:
     """The same of what such an answer holds; {} of anything but a JSON object."""
     if not isinstance(value, dict):
         return {}
-    choices = value.get("choices")
-    reasons = [
-        choice.get("finish_reason")
-        for choice in (choices if isinstance(choices, list) else ())
-        if isinstance(choice, dict)
-    ]
     return {
         "model": _text(value.get("model")),
         "response_id": _text(value.get("id")),
-        "finish_reasons": [_text(reason) for reason in reasons],
+        "finish_reasons": _reasons_of(value),
         "usage": usage_of(value.get("usage")) or count(value),
     }
+
+
+def _reasons_of(value: dict[str, Any]) -> Sequence[str | None]:
+    """Why each choice ended; of the Responses API's object, why it did."""
+    if value.get("object") == "response":
+        return reasons_of(value)
+    choices = value.get("choices")
+    return [
+        _text(choice.get("finish_reason"))
+        for choice in (choices if isinstance(choices, list) else ())
+        if isinstance(choice, dict)
+    ]
 
 
 def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> dict[str, Any]:

@@ -27,15 +27,29 @@ def recent_records(
     """
     found: list[dict[str, Any]] = []
     left = most_bytes
-    for segment in reversed(segments_of(path)):
-        for line in _lines_backwards(segment):
-            left -= len(line)
-            record = _record_of(line)
-            if record is not None and (left < 0 or is_enough(record)):
-                return found[::-1]
-            if record is not None:
-                found.append({k: v for k, v in record.items() if k not in _DROPPED})
+    for line in _all_lines_backwards(path):
+        left -= len(line)
+        record = _record_of(line)
+        if record is not None and (left < 0 or is_enough(record)):
+            return found[::-1]
+        if record is not None:
+            found.append({k: v for k, v in record.items() if k not in _DROPPED})
     return found[::-1]
+
+
+def recent_lines(path: Path, most_bytes: int) -> Iterator[bytes]:
+    """The lines at the end of a trail, the last one first, for so many bytes. Raises OSError."""
+    left = most_bytes
+    for line in _all_lines_backwards(path):
+        left -= len(line)
+        if left < 0:
+            return
+        yield line
+
+
+def _all_lines_backwards(path: Path) -> Iterator[bytes]:
+    for segment in reversed(segments_of(path)):
+        yield from _lines_backwards(segment)
 
 
 def _record_of(line: bytes) -> dict[str, Any] | None:

@@ -13,8 +13,9 @@ import time
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-from mitmproxy import ctx, http, tls
+from mitmproxy import contentviews, ctx, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
 from mitmproxy.proxy.context import Context
@@ -25,15 +26,26 @@ from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
-from foxora_addon.proxy import capacity, draining, fast, hold, host_pages, listening
+from foxora_addon.proxy import (
+    capacity,
+    draining,
+    fast,
+    hold,
+    host_pages,
+    host_reading,
+    listening,
+)
 from foxora_addon.proxy.admission import Asking
+from foxora_addon.proxy.commands import Commands
 from foxora_addon.proxy.deadlines import handler_of
 from foxora_addon.proxy.desk import FlowDesk
+from foxora_addon.proxy.flow_list import FlowList
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.trail import JournalTrail, keeping_of
+from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
 from foxora_addon.tally import Tally
 
@@ -64,10 +76,16 @@ class Foxora:
         self.desk = FlowDesk()
         self._tally = Tally()
         self._lines = Lines()
-        self.desk.ended += [lambda ending, _: self._tally.take(ending), self._lines.ended]
+        self._flow_list = FlowList()
+        self.desk.ended += [
+            lambda ending, _: self._tally.take(ending),
+            self._flow_list.ended,
+            self._lines.ended,
+        ]
         self.desk.local_routes = LocalRoutes(
             {"status": self.status, "limits": self.limits, "totals": self.totals}
         )
+        self.addons = [Commands(self)]
         self._config: Config | None = None
         self._trail: JournalTrail | None = None
         self._mock: object | None = None
@@ -87,11 +105,14 @@ class Foxora:
         """Add our options, and take the host's that we need unless the user chose otherwise."""
         for option, text in OPTIONS.items():
             loader.add_option(option, str, "", text)
+        self._flow_list.load(loader)
+        contentviews.add(Conversation())
         loader.add_option(FAST_OPTION, str, "", _FAST_TEXT)
         if not ctx.options.has_changed("connection_strategy"):
             ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
         why = hold.install(self.desk) or flaw_of_hold(ctx.options)
         host_pages.replace(all_of_them=why is not None)
+        host_reading.widen()
         if why:
             self._is_unfit = True
             self.desk.close("this release of mitmproxy can't be used with it")
@@ -118,6 +139,7 @@ class Foxora:
             return
         listening.bind_to_loopback(ctx.options)
         capacity.widen_files()
+        self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
         if not self._is_unfit:
@@ -254,6 +276,7 @@ class Foxora:
         if now - self._tended_at >= _TEND_SECONDS:
             self._tended_at = now
             self.desk.tend()
+            self._flow_list.tidy()
             if self.desk.wants_counter and self._loading is None:
                 self._loading = asyncio.get_running_loop().create_task(self._load_counter())
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
@@ -301,6 +324,11 @@ class Foxora:
     def limits(self) -> dict[str, Any]:
         """How each account stands with its ceilings."""
         return {"accounts": self.desk.standings()}
+
+    def base_path(self) -> str:
+        """What the paths of the gateway begin with, where the clients' begin with /v1."""
+        url = self._mock_url or (self._config.gateway.base_url if self._config else "")
+        return urlsplit(url).path.rstrip("/")
 
     def totals(self) -> dict[str, Any]:
         """What went by since the start, as JSON has it."""

@@ -27,9 +27,15 @@ def observation_of(
     is_stream = kind.startswith("text/event-stream") or (exchange.stream and not is_none)
     must_be_json = exchange.call is not None and exchange.call.operation.answers_json
     passes = is_stream or not (must_be_json or is_json(kind))
-    if response.status_code >= 400 or not (passes or response.status_code == 101):
+    upgrades = response.status_code == 101 and _names_websocket(response)
+    if not upgrades and not (passes and 200 <= response.status_code < 400):
         return None
     return _observation(response, max_head_bytes, is_event_stream=is_stream)
+
+
+def _names_websocket(response: http.Response) -> bool:
+    protocol: str = response.headers.get("upgrade", "")
+    return protocol.strip().lower() == "websocket"
 
 
 def observation_of_bytes(response: http.Response, max_head_bytes: int) -> Observation:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable
 
-from mitmproxy import http
+from mitmproxy import http, tls
 from mitmproxy.connection import Client
 from mitmproxy.net.http import url as urls
 from mitmproxy.proxy import mode_specs
@@ -10,7 +10,7 @@ from mitmproxy.proxy import mode_specs
 from foxora_addon.api.errors import ApiError
 from foxora_addon.pipeline import Arrival
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
-from foxora_addon.policy.recognise import Addressed, Head
+from foxora_addon.policy.recognise import Addressed, Head, Territory
 from foxora_addon.proxy import hold
 
 PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
@@ -18,6 +18,12 @@ PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 
 EXCHANGE = "foxora_exchange"
 """Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
+
+OPERATION = "foxora_operation"
+"""Where the metadata has the name of the call's operation."""
+
+FACTS = "foxora_facts"
+"""Where the metadata of a flow that is over has what its records say, as JSON without secrets."""
 
 PRIVATE = "foxora_private"
 """Set in the metadata of a flow that no addon sees: a question to the proxy itself."""
@@ -126,6 +132,18 @@ def response_of(
 def is_ours(flow: object) -> bool:
     """Whether a flow of any kind is an exchange of ours, at any time after it arrived."""
     return isinstance(flow, http.HTTPFlow) and EXCHANGE in flow.metadata
+
+
+def is_to_strangers(data: tls.ClientHelloData, territory: Territory, listeners: Listeners) -> bool:
+    """Whether a client's TLS is for a host that is not ours; unknown is not."""
+    address = data.context.server.address
+    if address is None:
+        return False
+    port = address[1]
+    names = {canonical_host(name) for name in (address[0], data.client_hello.sni) if name}
+    return not any(
+        (name, port) in listeners or territory.holds(name, port) for name in names if name
+    )
 
 
 def is_local(client: Client) -> bool:

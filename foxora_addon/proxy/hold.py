@@ -272,6 +272,8 @@ def _treated_send(self: Held, command: http_layers.SendHttp, desk: Desk) -> Comm
             sent = http_events.RequestHeaders(sent.stream_id, request, sent.end_stream)
         sent.stream_id = self.foxora.gateway_id
         return (yield http_layers.SendHttp(sent, command.connection))
+    if isinstance(sent, http_events.ResponseTrailers) and self.context.client.alpn != b"h2":
+        return None  # mitmproxy crashes on what it can't say on HTTP/1
     if isinstance(sent, http_events.ResponseHeaders):
         self.foxora.is_answered = sent.response.status_code >= 200
     elif isinstance(sent, http_events.ResponseProtocolError):

@@ -10,10 +10,12 @@ from typing import Any, Final
 
 from foxora_addon.reading.bodies import body_json_of
 from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.lists import embeddings_text, models_text
 from foxora_addon.reading.parts import Part, flat, parts_of, pretty
 from foxora_addon.reading.records import Record, mapping_of, text_of
 from foxora_addon.reading.texts import size_text
 
+_CONVERSATION: Final = frozenset({"messages", "input", "instructions", "prompt"})
 _CALL_ITEMS: Final = ("function_call", "custom_tool_call")
 _RESULT_ITEMS: Final = ("function_call_output", "custom_tool_call_output")
 
@@ -40,6 +42,11 @@ def asked(recorded: Recorded) -> list[Turn]:
     return [Turn("user", (Part("text", pretty(body)),))]
 
 
+def is_conversation(body: dict[str, Any]) -> bool:
+    """Whether a request says something to a model; what else it says are parameters then."""
+    return not _CONVERSATION.isdisjoint(body)
+
+
 def answered(recorded: Recorded) -> list[Turn]:
     """The turns that came back: each choice, or each item. An error is none of them."""
     response = recorded.response
@@ -50,7 +57,7 @@ def answered(recorded: Recorded) -> list[Turn]:
     if socket := mapping_of(response.get("websocket")):
         return _socket_turns(socket)
     body = body_json_of(response)
-    if isinstance(body, dict) and "error" not in body:
+    if isinstance(body, dict) and not body.get("error"):
         return _answered_in(body)
     return [] if response.get("error") else _unread(response, "assistant")
 
@@ -74,8 +81,14 @@ def _answered_in(body: dict[str, Any]) -> list[Turn]:
         return [_item_turn_of(item) for item in body["output"]]
     data = body.get("data")
     if isinstance(data, list) and any("embedding" in mapping_of(item) for item in data):
-        return [_note("assistant", f"{len(data)} embeddings")]
+        return [_note("assistant", embeddings_text(data))]
+    if isinstance(data, list) and any(_is_model(mapping_of(item)) for item in data):
+        return [Turn("models", (Part("text", models_text(data)),))]
     return [Turn("assistant", (Part("text", pretty(body)),))]
+
+
+def _is_model(item: dict[str, Any]) -> bool:
+    return item.get("object") == "model" or "context_window" in item
 
 
 def _asked_in_responses(body: dict[str, Any]) -> Iterator[Turn]:

@@ -6,10 +6,12 @@ Lines carry the name of a style, never a colour: how they look is the terminal's
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
-from foxora_addon.reading.conversation import Turn, answered, asked
+from foxora_addon.reading.bodies import body_json_of
+from foxora_addon.reading.conversation import Turn, answered, asked, is_conversation
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.parts import Part
 from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
+from foxora_addon.reading.remedies import remedy_of
 from foxora_addon.reading.texts import (
     cost_text,
     count_text,
@@ -18,10 +20,15 @@ from foxora_addon.reading.texts import (
     size_text,
     visible,
 )
+from foxora_addon.reading.tools import parameters_of, tools_of
 
 type Style = Literal["heading", "role", "text", "call", "result", "note", "fact", "error"]
 
 _INDENT: Final = "  "
+_OF_ANSWER: Final = frozenset(
+    {"account", "model", "stream", "outcome", "ended by", "timings", "limits", "tokens", "cost"}
+    | {"tries", "gateway id"}
+)
 
 
 class Line(NamedTuple):
@@ -35,14 +42,45 @@ class Line(NamedTuple):
 def page_of(recorded: Recorded) -> Iterator[Line]:
     """The whole page of one exchange."""
     yield Line("heading", one_line(recorded.id))
-    for turn in asked(recorded):
-        yield from lines_of_turn(turn)
-    answers = answered(recorded)
-    for number, turn in enumerate(answers, 1):
-        yield from lines_of_turn(turn, f" (choice {number})" if _are_choices(answers) else "")
+    yield from request_lines(recorded)
+    yield from _answer_turns(recorded)
     yield Line("text")
     yield from (Line("fact", one_line(text), label) for label, text in _facts_of(recorded) if text)
     yield from _error_lines(recorded)
+
+
+def request_lines(recorded: Recorded) -> Iterator[Line]:
+    """What was asked: the call's parameters, its tools in a line each, and the conversation."""
+    body = mapping_of(body_json_of(recorded.request))
+    if body and is_conversation(body):
+        yield from (Line("fact", text, label) for label, text in parameters_of(body))
+        if tools := list(tools_of(body)):
+            yield Line("text")
+            yield Line("role", f"tools ({len(tools)})")
+            yield from (Line("note", f"{_INDENT}{tool}") for tool in tools)
+    for turn in asked(recorded):
+        yield from lines_of_turn(turn)
+
+
+def answer_lines(recorded: Recorded) -> Iterator[Line]:
+    """What came of it: the figures first, once there are any, then the answer."""
+    for label, text in _facts_of(recorded) if recorded.outcome != "open" else ():
+        if text and label in _OF_ANSWER:
+            yield Line("fact", one_line(text), label)
+    yield from _error_lines(recorded)
+    yield from _answer_turns(recorded)
+
+
+def _answer_turns(recorded: Recorded) -> Iterator[Line]:
+    answers = answered(recorded)
+    for number, turn in enumerate(answers, 1):
+        yield from lines_of_turn(turn, f" (choice {number})" if _are_choices(answers) else "")
+
+
+def text_of_line(line: Line) -> str:
+    """A line as plain text, where there are no styles."""
+    text = f"{line.label:14}  {line.text}".rstrip() if line.label else line.text
+    return text or " "  # mitmweb gives a line without any character no height
 
 
 def lines_of_turn(turn: Turn, suffix: str = "") -> Iterator[Line]:
@@ -93,7 +131,7 @@ def _facts_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
     yield "model", _model_fact(recorded)
     yield "stream", _stream_fact(recorded)
     yield "outcome", _outcome_fact(recorded)
-    yield "ended by", ", ".join(str(x) for x in response.get("finish_reasons") or () if x)
+    yield "ended by", ", ".join(_reasons_of(response))
     yield "timings", _timings_fact(recorded)
     yield "limits", _limits_fact(recorded)
     yield "tokens", _tokens_fact(recorded)
@@ -104,6 +142,11 @@ def _facts_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
     yield "tries", ", ".join(_tries_of(response))
     yield "files", ", ".join(_files_of(request))
     yield "gateway id", text_of(response.get("gateway_request_id")) or ""
+
+
+def _reasons_of(response: Record) -> Iterator[str]:
+    reasons = response.get("finish_reasons")
+    yield from (str(each) for each in (reasons if isinstance(reasons, list) else ()) if each)
 
 
 def _client_facts(client: dict[str, object]) -> Iterator[str]:
@@ -124,7 +167,7 @@ def _model_fact(recorded: Recorded) -> str:
 
 
 def _stream_fact(recorded: Recorded) -> str:
-    chunks = (recorded.response or {}).get("chunks")
+    chunks = count_of((recorded.response or {}).get("chunks"))
     if chunks is not None:
         return f"{count_text(chunks)} events, folded into one message"
     return "asked for" if (recorded.request or {}).get("stream") else ""
@@ -194,3 +237,6 @@ def _error_lines(recorded: Recorded) -> Iterator[Line]:
         if message := text_of(error.get("message")):
             words += f": {message}"
         yield Line("error", one_line(words), "error")
+    code, outcome = text_of(error.get("code")), text_of((recorded.response or {}).get("outcome"))
+    if remedy := remedy_of(code, recorded.status, outcome):
+        yield Line("error", remedy, "to do")

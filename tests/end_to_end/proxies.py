@@ -146,10 +146,12 @@ def tls_client(proxy: Proxy) -> httpx.Client:
     return httpx.Client(proxy=proxy.url, verify=trust, trust_env=False, timeout=20)
 
 
-def arguments(folder: Path, port: int, script: str = "foxora_addon") -> list[str]:
+def arguments(
+    folder: Path, port: int, script: str = "foxora_addon", program: str = "mitmdump"
+) -> list[str]:
     """The command line of a proxy that keeps all that it writes in `folder`."""
     return [
-        str(BIN / "mitmdump"),
+        str(BIN / program),
         *("-s", script),
         *("-p", str(port)),
         *("--set", f"confdir={folder / 'confdir'}"),
@@ -164,11 +166,12 @@ def running_proxy(
     environment: Mapping[str, str] | None = None,
     script: str = "foxora_addon",
     port: int | None = None,
+    program: str = "mitmdump",
 ) -> Iterator[Proxy]:
     """A proxy that serves, in a folder of its own; it is stopped in the end."""
     folder.mkdir(parents=True, exist_ok=True)
     proxy = Proxy(port or free_port(), folder)
-    command = [*arguments(folder, proxy.port, script), *options]
+    command = [*arguments(folder, proxy.port, script, program), *options]
     with _process(command, folder, environment or {}) as process:
         wait_until(lambda: _serves(process, proxy), lambda: f"no proxy: {proxy.output}")
         yield replace(proxy, process=process)

@@ -148,3 +148,17 @@ def test_the_gateway_stops_its_work_when_the_client_leaves(proxy: Proxy, gateway
     ):
         next(answer.iter_raw())
     wait_until(lambda: bool(gateway.log() and gateway.log()[-1]["fate"] == "client_left"))
+
+
+@pytest.mark.parametrize("read", [by_http_1, by_http_2])
+@pytest.mark.parametrize("fault", ["", ";status=503"], ids=["answer", "error"])
+def test_a_head_that_no_client_would_take_is_not_passed_on(
+    proxy: Proxy, gateway: Gateway, read: Read, fault: str
+) -> None:
+    gateway.reset()
+    gateway.queue(f"header=x-large: {'a' * 70_000}{fault}")
+    answer = read(proxy)
+    assert answer.status_code in {502, 503}
+    assert answer.json()["error"]["code"]
+    assert "x-large" not in answer.headers
+    assert read(proxy).status_code == 200

@@ -122,7 +122,7 @@ def test_older_completions_and_embeddings_are_read() -> None:
     assert answered(completion)[0].parts == (Part("text", " upon"),)
     vectors = {"data": [{"embedding": [0.1]}, {"embedding": [0.2]}]}
     embedding = recorded(a_request(body={"input": ["a", "b"]}), a_response(body=vectors))
-    assert answered(embedding)[0].parts == (Part("note", "2 embeddings"),)
+    assert answered(embedding)[0].parts == (Part("note", "2 embeddings of 1 dimensions"),)
 
 
 def test_a_streamed_answer_is_the_message_that_it_was_folded_into() -> None:
@@ -166,7 +166,7 @@ def test_tries_and_files_are_facts_of_the_page() -> None:
 def test_an_error_is_no_turn_and_stands_at_the_end_of_the_page() -> None:
     pair = recorded(*a_refusal())
     assert answered(pair) == []
-    assert list(page_of(pair))[-1].label == "error"
+    assert [line.label for line in page_of(pair)][-2:] == ["error", "to do"]
 
 
 @given(JSON, JSON)

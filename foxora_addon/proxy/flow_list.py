@@ -1,0 +1,189 @@
+"""Our exchanges in the flow lists of mitmweb and mitmproxy: comments, marks, answers, and a bound.
+
+A comment says what became of an exchange, a mark that it did not go as usual. Flows that are kept
+are bounded in number and size, for both programs keep all of them (mitmproxy-facts.md row 23).
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from mitmproxy import ctx, flow, hooks, http
+from mitmproxy.addonmanager import Loader
+from mitmproxy.net import encoding
+
+from foxora_addon.ending import Ending
+from foxora_addon.proxy import flows
+from foxora_addon.reading.texts import cost_text, duration_text, one_line
+
+_FAILED, _REFUSED, _WAITED = ":heavy_multiplication_x:", ":warning:", ":hourglass:"
+_LONGEST: Final = 40
+_LEAST_USD: Final = 5e-7  # less would be written as nothing
+_BYTES_OF_A_FLOW: Final = 4_000
+"""What mitmproxy needs for a flow besides its bodies (row 23)."""
+
+
+class FlowList:
+    """What is done to the lists; in mitmdump, which has none, little."""
+
+    def __init__(self) -> None:
+        self._looked_at = (0, 0)
+        self._ended = 0
+
+    def load(self, loader: Loader) -> None:
+        """Add the options that bound what is kept."""
+        loader.add_option(
+            "foxora_keep_flows",
+            int,
+            5_000,
+            "How many flows mitmweb and mitmproxy keep, the newest; 0 keeps all.",
+        )
+        loader.add_option(
+            "foxora_keep_bytes",
+            int,
+            268_435_456,
+            "How many bytes of flows mitmweb and mitmproxy keep, the newest; 0 keeps all.",
+        )
+
+    def running(self) -> None:
+        """Have mitmweb show the comments, unless the user chose its columns."""
+        if "web_columns" in ctx.options and not ctx.options.has_changed("web_columns"):
+            columns = [name for name in ctx.options.web_columns if name != "comment"]
+            ctx.options.update(web_columns=[*columns, "comment"])
+
+    # Comments, marks and answers.
+
+    def ended(self, ending: Ending, flow: http.HTTPFlow | None) -> None:
+        """Say in a flow what became of its exchange, before mitmproxy's own addons see the end."""
+        if flow is None:
+            return
+        self._ended += 1
+        if (comment := comment_of(ending)) not in flow.comment:
+            flow.comment = f"{flow.comment} · {comment}" if flow.comment else comment
+        if not flow.marked and (mark := _mark_of(ending)):
+            flow.marked = flow.metadata[_MARK] = mark
+        if ctx.options.save_stream_file:
+            _show(flow, ending)
+        elif _view() is not None or ctx.options.hardump:
+            _soon(flow, ending)
+
+    # The bound.
+
+    def tidy(self) -> None:
+        """Let go of the oldest flows where there are more than are to be kept."""
+        view = _view()
+        if view is None or self._looked_at == (state := (view.store_count(), self._ended)):
+            return
+        self._looked_at = state
+        kept: list[flow.Flow] = view.resolve("@all")
+        focus = view.focus.flow
+        told = [Kept(_size_of(each), _must_stay(each) or each is focus) for each in kept]
+        for index in superfluous(
+            told, ctx.options.foxora_keep_flows, ctx.options.foxora_keep_bytes
+        ):
+            view.remove([kept[index]])  # several at once would be told in the log, each second
+
+
+_MARK: Final = "foxora_mark"
+"""Where a flow's metadata has the mark that we set: any other one is the user's."""
+
+
+class Kept(NamedTuple):
+    """A flow that is kept: its size in bytes, and whether it must stay."""
+
+    size: int
+    must_stay: bool
+
+
+def superfluous(kept: Sequence[Kept], most: int, most_bytes: int) -> Iterator[int]:
+    """The places of those that are to go, the oldest first; a bound of 0 is none."""
+    count, size = len(kept), sum(each.size for each in kept)
+    for index, each in enumerate(kept):
+        if not (0 < most < count or 0 < most_bytes < size):
+            return
+        if not each.must_stay:
+            count, size = count - 1, size - each.size
+            yield index
+
+
+def comment_of(ending: Ending) -> str:
+    """What was unusual, then model, tokens, cost and account: mitmweb's column shows 20 letters."""
+    return " · ".join(_comment_parts(ending))
+
+
+def _comment_parts(ending: Ending) -> Iterator[str]:
+    if ending.outcome != "completed":
+        code = f" {one_line(ending.error_code, _LONGEST)}" if ending.error_code else ""
+        yield f"{ending.outcome}{code}"
+    if ending.waited_ms:
+        yield f"waited {duration_text(ending.waited_ms)}"
+    yield one_line(ending.model or ending.operation, _LONGEST)
+    if ending.input_tokens is not None and ending.output_tokens is not None:
+        yield f"{ending.input_tokens}+{ending.output_tokens} tokens"
+    elif ending.total_tokens is not None:
+        yield f"{ending.total_tokens} tokens"
+    if ending.cost_usd and ending.cost_usd >= _LEAST_USD:
+        yield cost_text(ending.cost_usd)
+    yield one_line(ending.account or "no account", _LONGEST)
+
+
+def _mark_of(ending: Ending) -> str:
+    if ending.outcome == "completed":
+        return _WAITED if ending.waited_ms else ""
+    return _REFUSED if ending.outcome == "refused" else _FAILED
+
+
+def _view() -> Any:
+    """The flow list of mitmweb or mitmproxy; None in mitmdump."""
+    return ctx.master.addons.get("view")
+
+
+def _soon(flow: http.HTTPFlow, ending: Ending) -> None:
+    """Show it once the client has its last byte, for which nothing here may be waited."""
+    try:
+        asyncio.get_running_loop().call_soon(_show_and_tell, flow, ending)
+    except RuntimeError:  # the loop has ended: nobody waits any more
+        _show(flow, ending)
+
+
+def _show_and_tell(flow: http.HTTPFlow, ending: Ending) -> None:
+    _show(flow, ending)
+    ctx.master.addons.trigger(hooks.UpdateHook([flow]))
+
+
+def _show(flow: http.HTTPFlow, ending: Ending) -> None:
+    """Put into a flow what can be seen of it besides.
+
+    A streamed answer has no body in mitmproxy; what is put there now is for display only (row 18).
+    """
+    shown = ending.shown()
+    flow.metadata[flows.FACTS] = shown.facts
+    response = flow.response
+    if shown.answer is None or response is None or response.raw_content is not None:
+        return
+    response.raw_content = _encoded(shown.answer, response.headers.get("content-encoding"))
+
+
+def _encoded(body: bytes, name: str | None) -> bytes:
+    """A body as the headers say that it is encoded; as it is, where they name what is unknown."""
+    try:
+        return encoding.encode(body, name or "identity")
+    except ValueError:
+        return body
+
+
+def _size_of(each: flow.Flow) -> int:
+    if not isinstance(each, http.HTTPFlow):
+        return _BYTES_OF_A_FLOW
+    bodies = (each.request.raw_content, each.response.raw_content if each.response else None)
+    messages = each.websocket.messages if each.websocket else ()
+    return (
+        _BYTES_OF_A_FLOW
+        + sum(len(body or b"") for body in bodies)
+        + sum(len(message.content) for message in messages)
+    )
+
+
+def _must_stay(each: flow.Flow) -> bool:
+    """Whether it is open, or the user has marked it: a mark of ours keeps nothing."""
+    return each.live or each.intercepted or each.marked not in {"", each.metadata.get(_MARK)}

@@ -1,0 +1,72 @@
+"""Lays out what a flow holds, as if it were on record: for those who look at live traffic.
+
+A body is given as bytes, what the records say of it as the JSON of `shown.Shown.facts`. Whatever
+bytes these are, there is a page or None, and never an exception.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final
+
+from foxora_addon.audit.record import body_fields
+from foxora_addon.reading.bodies import body_json_of
+from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.page import Line, answer_lines, request_lines, text_of_line
+from foxora_addon.reading.records import Record, mapping_of
+
+_READ: Final = frozenset({"chat", "completions", "responses", "embeddings", "models"})
+_MOST_BYTES: Final = 16_000_000
+_MOST_CHARACTERS: Final = 2_000_000
+
+
+def can_read(body: bytes, operation: str, *, is_answer: bool) -> bool:
+    """Whether there is a page of a body: of what operations it is one, and it may be JSON."""
+    if len(body) > _MOST_BYTES or body[:64].lstrip()[:1] != b"{":
+        return False
+    return operation in _READ or (is_answer and b'"error"' in body[:64])
+
+
+def request_page(body: bytes) -> str | None:
+    """The page of a request; None if its body is no JSON object."""
+    recorded = Recorded({"exchange": "", **_body_of(body)}, None)
+    return _text_of(request_lines(recorded)) if _is_object(recorded.request) else None
+
+
+def answer_page(body: bytes, facts: str) -> str | None:
+    """The page of an answer; None if its body is no JSON object."""
+    told = _facts_of(facts)
+    response = {"exchange": "", **mapping_of(told.get("response")), **_body_of(body)}
+    recorded = Recorded(mapping_of(told.get("request")), response)
+    error = mapping_of(mapping_of(body_json_of(response)).get("error"))
+    if error and not response.get("error"):
+        response["error"] = error
+    return _text_of(answer_lines(recorded)) if _is_object(response) else None
+
+
+def _body_of(body: bytes) -> dict[str, Any]:
+    return body_fields(body, len(body))
+
+
+def _is_object(record: Record | None) -> bool:
+    return isinstance(body_json_of(record), dict)
+
+
+def _facts_of(facts: str) -> dict[str, Any]:
+    try:
+        return mapping_of(json.loads(facts))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _text_of(lines: Iterable[Line]) -> str:
+    """The lines of a page, up to as much as a window can bear."""
+    kept: list[str] = []
+    left = _MOST_CHARACTERS
+    for line in lines:
+        text = text_of_line(line)
+        left -= len(text)
+        if left < 0:
+            kept.append("… cut here: the JSON view has all of it")
+            break
+        kept.append(text)
+    return "\n".join(kept).strip("\n")

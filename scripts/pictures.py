@@ -1,0 +1,156 @@
+"""Takes README's pictures, of mitmweb in a browser and of terminals; run by scripts/pictures."""
+
+import io
+import sys
+import tempfile
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console as Printer
+from rich.terminal_theme import MONOKAI
+from rich.text import Text
+
+from tests.end_to_end.browser import Browser, running_browser
+from tests.end_to_end.calls import make_calls
+from tests.end_to_end.console import Terminal, running_console, running_terminal
+from tests.end_to_end.proxies import BIN, ROOT, running_proxy
+from tests.end_to_end.windows import running_web
+
+PICTURES = ROOT / ".pictures"
+MOST_BYTES = 150_000
+MOCK = {"FOXORA_BASE_URL": "mock"}
+KEY = {"FOXORA_API_KEY": "foxora_sk_live_0123456789abcdef"}
+CONFIGURATION = """\
+accounts:
+  - name: acme
+    default: true
+    key: {env: FOXORA_API_KEY}
+    limits: {requests_per_minute: 300, tokens_per_minute: 400000}
+"""
+APP = """\
+from openai import OpenAI
+client = OpenAI()
+for question in ("What is a tide?", "And a spring tide?"):
+    answer = client.chat.completions.create(
+        model="gpt-4o-mini", messages=[{"role": "user", "content": question}]
+    )
+    print(answer.choices[0].message.content)
+"""
+WIDE, PAGE = (1160, 500), (1160, 560)
+
+
+def main() -> int:
+    """Take all of them; those that are named, if any are."""
+    wanted = set(sys.argv[1:])
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="foxora-pictures-") as folder:
+        for name, picture in pictures(Path(folder), wanted):
+            assert len(picture) < MOST_BYTES, f"{name} has {len(picture)} bytes"
+            (PICTURES / f"{name}.png").write_bytes(picture)
+            print(f"{name}.png  {len(picture) / 1000:.0f} kB")
+    return 0
+
+
+def pictures(folder: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
+    parts = {"mitmweb": of_mitmweb, "console": of_console, "commands": of_commands}
+    for name, part in parts.items():
+        if not wanted or name in wanted:
+            yield from part(folder / name)
+
+
+def configured(folder: Path) -> tuple[str, ...]:
+    """The options of a proxy whose account is named and has ceilings."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "foxora.yaml").write_text(CONFIGURATION)
+    return ("--set", f"foxora_config={folder / 'foxora.yaml'}")
+
+
+def of_mitmweb(folder: Path) -> Iterator[tuple[str, bytes]]:
+    options = configured(folder)
+    with running_web(folder / "web", options, KEY) as web, opened(folder, WIDE) as page:
+        page.open(web.url)
+        page.wait_for_text("Flow List")
+        make_calls(web.proxy)
+        page.wait_for("document.querySelectorAll('.flow-table td.col-comment').length === 10")
+        yield "mitmweb-list", page.picture()
+        page.resize(PAGE)
+        page.run("document.querySelectorAll('.flow-table td.col-path')[3].click()")
+        for tab, text in (("Request", "Where is this"), ("Response", "folded into")):
+            page.click(".nav-tabs a", tab)
+            page.wait_for_text(text)
+            page.run("document.querySelector('.contentview').scrollIntoView()")
+            yield f"mitmweb-{tab.lower()}", page.picture()
+
+
+def of_console(folder: Path) -> Iterator[tuple[str, bytes]]:
+    options, size = configured(folder), (120, 30)
+    with running_console(folder / "proxy", options, KEY, size) as console:
+        make_calls(console.proxy)
+        console.wait_for(r"\[1/10\]")
+        yield "console-list", drawn(console, folder, size)
+        console.press("Down", "Down", "Enter")
+        console.press("Tab")
+        console.wait_for("folded into one message")
+        yield "console-response", drawn(console, folder, size)
+
+
+def of_commands(folder: Path) -> Iterator[tuple[str, bytes]]:
+    app = folder / "app.py"
+    options = configured(folder)
+    app.write_text(APP)
+    with running_proxy(folder / "proxy", (*mock(), *options), KEY) as proxy:
+        make_calls(proxy)
+        port = ("--port", str(proxy.port))
+        yield "limits", of_command(folder / "limits", ["limits", *port], (110, 6))
+        lines = "\n".join(line for line in proxy.output.splitlines() if " ex_" in line)
+        yield "mitmdump", picture_of(lines, folder / "lines", (120, lines.count("\n") + 1))
+        trail = str(proxy.trail)
+        yield "audit-tail", of_command(folder / "tail", ["audit", "tail", trail], (150, 14))
+    run = ["run", "--mock", "--", sys.executable, str(app)]
+    yield "run", of_command(folder / "run", run, (120, 16))
+    yield "doctor", of_command(folder / "doctor", ["doctor"], (120, 26))
+
+
+def mock() -> tuple[str, str]:
+    return ("--set", "foxora_base_url=mock")
+
+
+def of_command(folder: Path, words: Sequence[str], size: tuple[int, int]) -> bytes:
+    """A command of ours, as it is typed, and what it prints in a terminal."""
+    shown = " ".join("python app.py" if word.endswith("app.py") else word for word in words)
+    shown = shown.replace(f"{sys.executable} ", "")
+    command = [str(BIN / "foxora-proxy"), *words]
+    with running_terminal(folder, command, KEY | MOCK, size) as terminal:
+        terminal.wait_for("Pane is dead")
+        text = terminal.coloured_screen.split("Pane is dead")[0].rstrip()
+    return picture_of(f"\x1b[1m$ foxora-proxy {shown}\x1b[0m\n{text}", folder, size)
+
+
+def drawn(terminal: Terminal, folder: Path, size: tuple[int, int]) -> bytes:
+    return picture_of(terminal.coloured_screen, folder / "drawn", size)
+
+
+def picture_of(screen: str, folder: Path, size: tuple[int, int]) -> bytes:
+    """A terminal's screen as PNG, drawn by the browser."""
+    columns, rows = size[0], len(screen.rstrip("\n").split("\n"))
+    printer = Printer(record=True, width=columns, file=io.StringIO(), force_terminal=True)
+    printer.print(Text.from_ansi(screen.rstrip("\n")), soft_wrap=True)
+    style = "body{margin:12px;background:#272822} pre{font:14px/18px 'DejaVu Sans Mono'!important}"
+    page = printer.export_html(theme=MONOKAI, inline_styles=True)
+    html = page.replace("</head>", f"<style>{style}</style></head>")
+    with opened(folder, (columns * 9 + 24, rows * 18 + 52)) as browser:
+        browser.open(f"data:text/html;charset=utf-8,{urllib.parse.quote(html)}")
+        browser.wait_for("!!document.querySelector('pre')")
+        return browser.picture()
+
+
+@contextmanager
+def opened(folder: Path, size: tuple[int, int]) -> Iterator[Browser]:
+    with running_browser(folder / "profile", size) as browser:
+        yield browser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

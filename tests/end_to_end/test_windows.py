@@ -1,0 +1,171 @@
+"""What mitmweb shows of exchanges: its list, its views, its command line."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.end_to_end.calls import SEA, app_of, make_calls
+from tests.end_to_end.proxies import wait_until
+from tests.end_to_end.windows import Web, running_web
+
+pytestmark = pytest.mark.real_server
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    with running_web(tmp_path_factory.mktemp("web")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def made(web: Web) -> dict[str, str]:
+    return make_calls(web.proxy)
+
+
+def text_of(web: Web, exchange: str, part: str) -> str:
+    shown = web.content(exchange, part)
+    assert shown["view_name"] == "Foxora"
+    return str(shown["text"])
+
+
+def words_of(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_request_is_a_conversation_with_its_tools_and_parameters_folded(
+    web: Web, made: dict[str, str]
+) -> None:
+    text = words_of(text_of(web, made["a chat with tools"], "request"))
+    assert text.startswith("model gpt-4o-mini temperature 0.2")
+    assert "get_weather(city: string, unit?: celsius|fahrenheit) Current weather" in text
+    assert "system You are a travel assistant. Answer briefly. user Where is this" in text
+    assert "[image png, 3.6 kB]" in text
+    assert "base64" not in text
+
+
+@pytest.mark.parametrize("name", ["a chat", "a stream", "a response", "a streamed response"])
+def test_an_answer_has_its_figures_and_its_words(web: Web, made: dict[str, str], name: str) -> None:
+    text = words_of(text_of(web, made[name], "response"))
+    for told in ("account default", "model gpt-4o", "first byte after", "whole", "cost $0.0"):
+        assert told in text
+    assert "(reported)" in text
+    assert "ended by stop" in text or "ended by completed" in text
+    assert "assistant" in text
+    assert "mock gateway" in text
+
+
+@pytest.mark.parametrize("name", ["a chat with tools", "a stream with tools"])
+def test_the_calls_of_tools_stand_in_the_answer(web: Web, made: dict[str, str], name: str) -> None:
+    assert "calls get_weather: {" in text_of(web, made[name], "response")
+
+
+def test_a_streams_answer_is_one_choice_away_as_json(web: Web, made: dict[str, str]) -> None:
+    shown = web.content(made["a stream"], "response", "json")
+    assert shown["view_name"] == "JSON"
+    answer = json.loads(shown["text"])
+    assert answer["object"] == "chat.completion"
+    assert answer["choices"][0]["finish_reason"] == "stop"
+
+
+def test_models_are_a_table_and_embeddings_are_counted(web: Web, made: dict[str, str]) -> None:
+    assert "gpt-4o-mini" in text_of(web, made["models"], "response")
+    assert "chat, tools, vision" in text_of(web, made["models"], "response")
+    assert "2 embeddings of" in text_of(web, made["embeddings"], "response")
+
+
+@pytest.mark.parametrize("name", ["no model", "no such model"])
+def test_an_error_says_what_to_do(web: Web, made: dict[str, str], name: str) -> None:
+    text = text_of(web, made[name], "response")
+    assert "error" in text
+    assert "to do" in text
+
+
+def test_what_is_not_ours_is_left_to_mitmproxys_own_views(web: Web, tmp_path: Path) -> None:
+    other = web.get("/flows")  # mitmweb's own page asks no proxy: make it go through
+    answer = httpx.get(
+        f"http://127.0.0.1:{web.port}/nothing", proxy=web.proxy.url, trust_env=False, timeout=20
+    )
+    assert other.is_success
+    flow = next(flow for flow in web.flows() if flow["request"]["path"] == "/nothing")
+    shown = web.get(f"/flows/{flow['id']}/response/content/auto.json").json()
+    assert shown["view_name"] != "Foxora"
+    assert flow["comment"] == ""
+    assert answer.status_code in {403, 404}
+
+
+def test_the_list_says_model_tokens_cost_and_account(web: Web, made: dict[str, str]) -> None:
+    flow = web.flow_of(made["a stream"])
+    model, tokens, cost, account = flow["comment"].split(" · ")
+    assert (model, account) == ("gpt-4o-mini", "default")
+    assert tokens.endswith(" tokens")
+    assert cost.startswith("$0.0000")
+    assert flow["marked"] == ""
+
+
+def test_refusals_and_failures_are_marked_and_come_first(web: Web, made: dict[str, str]) -> None:
+    refused, failed = web.flow_of(made["no model"]), web.flow_of(made["no such model"])
+    assert refused["comment"].startswith("refused invalid_request · ")
+    assert failed["comment"].startswith("gateway_error ")
+    assert refused["marked"]
+    assert failed["marked"]
+    assert refused["marked"] != failed["marked"]
+
+
+def test_a_filter_finds_comments(web: Web, made: dict[str, str]) -> None:
+    found = web.command("view.filter.set", "~comment refused")
+    try:
+        assert found.get("error") is None
+        assert [flow["comment"].split()[0] for flow in web.flows()] == ["refused"]
+    finally:
+        web.command("view.filter.set", "")
+
+
+def test_the_comment_column_is_shown_unless_the_user_chose_columns(web: Web) -> None:
+    assert web.get("/options").json()["web_columns"]["value"][-1] == "comment"
+
+
+def test_a_private_calls_stream_is_not_kept_in_the_flow(web: Web) -> None:
+    with app_of(web.proxy) as app:
+        headers = {"x-foxora-audit": "metadata"}
+        answer = app.post("/chat/completions", json={**SEA, "stream": True}, headers=headers)
+    flow = web.flow_of(answer.headers["x-foxora-exchange"])
+    assert flow["response"]["contentLength"] is None
+
+
+def test_the_commands_tell_limits_balances_reasons_and_records(
+    web: Web, made: dict[str, str]
+) -> None:
+    (line,) = web.command("foxora.limits")["value"]
+    assert line.startswith("default: ")
+    assert "tokens a minute" in line
+    assert web.command("foxora.account.options")["value"] == ["default"]
+    assert "requests a minute: " in web.command("foxora.account", "default")["value"][0]
+    assert "Invalid choice" in web.command("foxora.account", "acme")["error"]
+    flow = f"@{web.flow_of(made['a stream'])['id']}"
+    assert "decision: forwarded" in web.command("foxora.why", flow)["value"]
+    assert any("mock gateway" in line for line in web.command("foxora.trail", flow)["value"])
+
+
+def test_a_replay_is_a_new_exchange(web: Web, made: dict[str, str]) -> None:
+    flow = web.flow_of(made["a stream"])
+    before = len(web.flows())
+    assert web.command("foxora.replay", f"@{flow['id']}") == {"value": None}
+    wait_until(lambda: len(web.flows()) == before + 1)
+    wait_until(lambda: bool(web.flows()[-1]["comment"]))
+    assert web.flows()[-1]["comment"].startswith("gpt-4o-mini · ")
+    assert web.flows()[-1]["response"]["status_code"] == 200
+
+
+def test_the_oldest_flows_go_and_those_that_the_user_marked_stay(tmp_path: Path) -> None:
+    with running_web(tmp_path, ("--set", "foxora_keep_flows=5")) as web:
+        with app_of(web.proxy) as app:
+            first = app.post("/chat/completions", json=SEA).headers["x-foxora-exchange"]
+            kept = web.flow_of(first)
+            web.command("flow.mark", f"@{kept['id']}", ":star:")
+            last = [app.get("/models").headers["x-foxora-exchange"] for _ in range(12)][-1]
+        wait_until(lambda: len(web.flows()) == 5)
+        assert web.flow_of(first)["id"] == kept["id"]
+        assert web.flow_of(last)

@@ -1,0 +1,87 @@
+"""Starts mitmweb with the addon, and asks it what its pages ask it."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.end_to_end.proxies import ON_MOCK, Proxy, free_port, running_proxy, wait_until
+
+PASSWORD = "look-at-me"
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """A running mitmweb: the proxy in it, and its own pages."""
+
+    proxy: Proxy
+    port: int
+
+    @property
+    def url(self) -> str:
+        """Where a browser is let in."""
+        return f"http://127.0.0.1:{self.port}/?token={PASSWORD}"
+
+    def get(self, path: str) -> httpx.Response:
+        """What mitmweb tells its page."""
+        headers = {"Authorization": f"Bearer {PASSWORD}"}
+        address = f"http://127.0.0.1:{self.port}{path}"
+        return httpx.get(address, headers=headers, trust_env=False, timeout=20)
+
+    def flows(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.get("/flows").json()
+        return listed
+
+    def flow_of(self, exchange: str) -> dict[str, Any]:
+        """The flow of an exchange, once it has its comment."""
+        found: list[dict[str, Any]] = []
+
+        def is_there() -> bool:
+            found[:] = [flow for flow in self.flows() if exchange in str(flow.get("response"))]
+            return bool(found) and bool(found[0]["comment"])
+
+        wait_until(is_there, lambda: f"{exchange} is not in mitmweb's list")
+        return found[0]
+
+    def content(self, exchange: str, part: str, view: str = "auto") -> dict[str, Any]:
+        """A body as a view of mitmweb's shows it."""
+        flow = self.flow_of(exchange)
+        answer = self.get(f"/flows/{flow['id']}/{part}/content/{view}.json")
+        shown: dict[str, Any] = answer.json()
+        return shown
+
+    def command(self, name: str, *arguments: str) -> dict[str, Any]:
+        """What mitmweb's command line answers."""
+        headers = {"Authorization": f"Bearer {PASSWORD}", "X-XSRFToken": "token"}
+        answer = httpx.post(
+            f"http://127.0.0.1:{self.port}/commands/{name}",
+            json={"arguments": arguments},
+            headers={**headers, "Cookie": "_mitmproxy_xsrf=token"},
+            trust_env=False,
+            timeout=20,
+        )
+        told: dict[str, Any] = answer.json()
+        return told
+
+
+@contextlib.contextmanager
+def running_web(
+    folder: Path,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[Web]:
+    """A mitmweb with the addon, by default on its mock gateway."""
+    port = free_port()
+    gateway = () if environment and "FOXORA_BASE_URL" in environment else ON_MOCK
+    more = (
+        *("--set", f"web_port={port}"),
+        *("--set", "web_open_browser=false"),
+        *("--set", f"web_password={PASSWORD}"),
+    )
+    with running_proxy(
+        folder, (*gateway, *more, *options), environment, program="mitmweb"
+    ) as proxy:
+        yield Web(proxy, port)

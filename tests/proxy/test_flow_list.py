@@ -1,0 +1,71 @@
+"""The comment of an exchange, and which flows are let go."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.proxy.flow_list import Kept, comment_of, superfluous
+from tests.test_tally import an_ending
+
+
+def test_a_comment_says_model_tokens_cost_and_account() -> None:
+    assert comment_of(an_ending(cost_usd=0.00025)) == (
+        "gpt-4o-mini · 5+26 tokens · $0.000250 · acme"
+    )
+
+
+def test_what_was_unusual_comes_first() -> None:
+    refused = an_ending(outcome="refused", error_code="rate_limit_exceeded", input_tokens=None)
+    assert comment_of(refused).startswith("refused rate_limit_exceeded · gpt-4o-mini · ")
+    assert comment_of(an_ending(waited_ms=1240.0)).startswith("waited 1.24s · gpt-4o-mini · ")
+    lost = an_ending(outcome="client_disconnected", model=None, account=None, total_tokens=None)
+    assert comment_of(lost).startswith("client_disconnected · chat · ")
+
+
+def test_foreign_text_can_neither_steer_a_window_nor_fill_it() -> None:
+    comment = comment_of(an_ending(model="\x1b[2J\n\u202e" + "m" * 500))
+    assert comment.isprintable()
+    assert len(comment) < 100
+
+
+def kept(*sizes: int, staying: tuple[int, ...] = ()) -> list[Kept]:
+    return [Kept(size, index in staying) for index, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("flows", "most", "most_bytes", "gone"),
+    [
+        (kept(1, 1, 1), 2, 0, [0]),
+        (kept(1, 1, 1), 0, 2, [0]),
+        (kept(1, 1, 1), 0, 0, []),
+        (kept(5, 1, 1), 3, 2, [0]),
+        (kept(5, 1, 1, staying=(0,)), 1, 0, [1, 2]),
+        (kept(5, 1, 1, staying=(0, 1, 2)), 1, 1, []),
+        ([], 1, 1, []),
+    ],
+)
+def test_the_oldest_go_until_both_bounds_hold(
+    flows: list[Kept], most: int, most_bytes: int, gone: list[int]
+) -> None:
+    assert list(superfluous(flows, most, most_bytes)) == gone
+
+
+@given(
+    st.lists(st.builds(Kept, st.integers(0, 50), st.booleans()), max_size=20),
+    st.integers(0, 20),
+    st.integers(0, 500),
+)
+def test_no_more_go_than_have_to_and_none_that_must_stay(
+    flows: list[Kept], most: int, most_bytes: int
+) -> None:
+    gone = list(superfluous(flows, most, most_bytes))
+    left = [each for index, each in enumerate(flows) if index not in gone]
+    assert not any(flows[index].must_stay for index in gone)
+    fits = (not most or len(left) <= most) and (
+        not most_bytes or sum(each.size for each in left) <= most_bytes
+    )
+    assert fits or all(each.must_stay for each in left)
+    if gone:
+        one_more = [*left, flows[gone[-1]]]
+        size = sum(each.size for each in one_more)
+        assert 0 < most < len(one_more) or 0 < most_bytes < size

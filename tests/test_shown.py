@@ -1,0 +1,79 @@
+"""What is shown of an exchange is what its level keeps, without secrets."""
+
+import json
+from typing import Any
+
+import pytest
+
+from foxora_addon.audit.record import body_fields, response_fields
+from foxora_addon.config.accounts import Level
+from foxora_addon.exchange import Client, Exchange, RequestLine
+from foxora_addon.observation import Observation
+from foxora_addon.shown import shown_of
+
+KEY = "foxora_sk_live_fake7Hq2Zr9Lm4Xw"
+
+
+def scrub(text: str) -> str:
+    return text.replace(KEY, "[redacted]")
+
+
+def a_stream(*texts: str) -> bytes:
+    chunks = [{"choices": [{"index": 0, "delta": {"content": text}}]} for text in texts]
+    return b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+
+
+def an_exchange(stream: bytes | None, level: Level = "full") -> Exchange:
+    client, line = Client(None, None, None, None), RequestLine("POST", "http://x/v1", "HTTP/1.1")
+    exchange = Exchange("ex_1", 0.0, client, line, level=level, model="m", account_name="acme")
+    if stream is not None:
+        exchange.observation = Observation(
+            content_encoding=None, is_event_stream=True, is_json=False, max_head_bytes=10_000
+        )
+        exchange.observation.feed(stream)
+    return exchange
+
+
+def a_record(exchange: Exchange, **more: Any) -> dict[str, Any]:
+    ending: dict[str, Any] = {"status": 200, "outcome": "completed", "source": "gateway"}
+    return response_fields(exchange, body_fields(b"Hi", 10), now=1.0, **ending | more)
+
+
+def test_a_stream_is_shown_as_the_answer_that_it_adds_up_to() -> None:
+    exchange = an_exchange(a_stream("Good ", "day."))
+    shown = shown_of(exchange, a_record(exchange), scrub)
+    assert json.loads(shown.answer or b"")["choices"][0]["message"]["content"] == "Good day."
+
+
+def test_a_secret_that_came_in_pieces_is_found() -> None:
+    exchange = an_exchange(a_stream("It is ", KEY[:12], KEY[12:], "."))
+    shown = shown_of(exchange, a_record(exchange), scrub)
+    assert b"It is [redacted]." in (shown.answer or b"")
+
+
+@pytest.mark.parametrize("level", ["minimal", "metadata", "request"])
+def test_an_answer_that_is_not_on_record_is_not_shown(level: Level) -> None:
+    exchange = an_exchange(a_stream("Good day."), level)
+    assert shown_of(exchange, a_record(exchange), scrub).answer is None
+
+
+def test_an_empty_stream_and_a_whole_answer_have_nothing_of_that_kind() -> None:
+    for exchange in (an_exchange(b""), an_exchange(None)):
+        assert shown_of(exchange, a_record(exchange), scrub).answer is None
+
+
+def test_a_lone_surrogate_makes_no_broken_text() -> None:
+    exchange = an_exchange(b'data: {"choices":[{"delta":{"\\ud800":"\\ud800"}}]}\n\n')
+    answer = shown_of(exchange, a_record(exchange), scrub).answer or b""
+    assert json.loads(answer.decode("utf-8"))["choices"]
+
+
+def test_facts_are_the_records_without_contents_and_secrets() -> None:
+    exchange = an_exchange(None)
+    record = a_record(exchange, model=f"m {KEY}", finish_reasons=["stop"])
+    facts = json.loads(shown_of(exchange, record, scrub).facts)
+    assert facts["request"]["account"] == "acme"
+    assert facts["response"]["model"] == "m [redacted]"
+    assert facts["response"]["finish_reasons"] == ["stop"]
+    assert "body" not in facts["response"]
+    assert "client" not in facts["request"]
