@@ -69,6 +69,7 @@ class Redactor:
         known = tuple(secrets)
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
+        self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         self._screen = Screen(rules_of(presets, patterns))
 
     def __repr__(self) -> str:
@@ -76,6 +77,9 @@ class Redactor:
 
     def fingerprint(self, key: str) -> str:
         """A keyed fingerprint (HMAC-SHA-256, 64 bits): equal keys have equal ones."""
+        return self._fingerprint_of(key)
+
+    def _new_fingerprint(self, key: str) -> str:
         data = key.encode("utf-8", "surrogateescape")
         return "key:" + hmac.digest(self._fingerprint_key, data, "sha256").hex()[:16]
 
