@@ -110,12 +110,13 @@ class Exchange:
 
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
     must know; neither is shown. `level` is how much of it is kept on record. `refusal` is set as
-    soon as the call is refused. `is_recorded`: its request record is in the trail, so a response
-    record must follow. `was_sent`: the gateway may have it, of the try that goes on.
-    `waiting_since`: when what is waited for now began, or went on. `payer` is who the call is
-    charged to (policy.standing), `account_name` how records call it; None where nobody is. `scopes`
-    are what it counts against, `ticket` is its place in line while it waits for them. `tries` are
-    those before the one that goes on.
+    soon as the call is refused; `shadow` is what the limits would have said, where they only watch.
+    `is_recorded`: its request record is in the trail, so a response record must follow. `was_sent`:
+    the gateway may have it, of the try that goes on. `waiting_since`: when what is waited for now
+    began, or went on. `payer` is who the call is charged to (policy.standing), `account_name` how
+    records call it; None where nobody is. `scopes` are what it counts against, `ticket` is its
+    place in line while it waits for them. `flaw` is why no client could take the head of the
+    answer, in words for it. `tries` are those before the one that goes on.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Exchange:
     tags: tuple[str, ...] = ()
     traceparent: str | None = None
     refusal: ApiError | None = None
+    shadow: ApiError | None = None
     gateway_url: str | None = None
     model: str | None = None
     stream: bool = False
@@ -155,6 +157,7 @@ class Exchange:
     waiting_since: float = 0.0
     first_byte_at: float | None = None
     answered_status: int | None = None
+    flaw: str | None = None
     gateway_request_id: str | None = None
     observation: "Observation | None" = field(default=None, repr=False)
     socket: "SocketLog | None" = field(default=None, repr=False)

@@ -26,11 +26,12 @@ from foxora_addon.api.errors import (
     normalise,
     unavailable,
 )
-from foxora_addon.api.promised_json import flaw_of_json
+from foxora_addon.api.promised_json import flaw_of_json, value_of_json
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.contents import SocketLog, files_of
-from foxora_addon.audit.facts import facts_of_body, facts_of_stream, is_json
+from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
+from foxora_addon.audit.redaction import Scrub
 from foxora_addon.ending import Ending, ending_of
 from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
 from foxora_addon.policy.accounting import Accounting
@@ -91,7 +92,10 @@ class Answer:
 
     def header(self, name: str) -> str | None:
         """The first value of a header, given in lower case; None if it is not there."""
-        return next((value for key, value in self.headers if key.lower() == name), None)
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return None
 
 
 class Pipeline:
@@ -302,6 +306,7 @@ class Pipeline:
         exchange.step("again")
         after = now - exchange.arrived_at
         exchange.tries.append(Try(status, error.code, error.source, after))
+        exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
 
@@ -345,7 +350,8 @@ class Pipeline:
         request_id = answer.header("x-request-id")
         kept = self._body_fields(answer.body, encoding, keeps=exchange.level == "full")
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
-        error = self._error_in(exchange, answer, plain)
+        value = value_of_json(plain) if is_json(answer.header("content-type")) else None
+        error = self._error_in(exchange, answer, plain, value)
         if error is not None:
             self._obey(exchange, error, now)
             self._close(
@@ -360,7 +366,7 @@ class Pipeline:
             )
             return error
         count = partial(self.accounting.counted, exchange)
-        facts = facts_of_body(plain, count) if is_json(answer.header("content-type")) else {}
+        facts = facts_of_json(value, count)
         facts["gateway_request_id"] = request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
@@ -373,22 +379,36 @@ class Pipeline:
         if exchange.usage_refused and status is not None and status < 400:
             self._usage_refusers[str(self.rules.gateway), exchange.model] = True
 
-    def _error_in(self, exchange: Exchange, answer: Answer, plain: bytes) -> ApiError | None:
+    def _error_in(
+        self, exchange: Exchange, answer: Answer, plain: bytes, value: object
+    ) -> ApiError | None:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
             return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
-        if exchange.call is None or not exchange.call.operation.answers_json:
+        flaw = exchange.flaw or self._flaw_in(exchange, answer, plain, value)
+        return None if flaw is None else bad_gateway_answer(flaw)
+
+    def _flaw_in(
+        self, exchange: Exchange, answer: Answer, plain: bytes, value: object
+    ) -> str | None:
+        """Why no client could use an answer that is no error, in words for it; None: it can."""
+        if answer.status < 200:
+            return f"The gateway answered {answer.status}, which is no answer."
+        promises_json = exchange.call is not None and exchange.call.operation.answers_json
+        if answer.status >= 300 or not promises_json:
             return None
         if not _is_decodable(answer, self.rules.max_request_bytes):
-            return bad_gateway_answer("The gateway's answer is not encoded as it says. Try again.")
-        flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT)
-        if flaw is None:
-            return None
-        return bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
+            return "The gateway's answer is not encoded as it says. Try again."
+        flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT, value=value)
+        return (
+            None
+            if flaw is None
+            else f"The gateway answered {answer.status} with {flaw}. Try again."
+        )
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
-        if error.status == 429 and error.retry_after_seconds and exchange.payer is not None:
+        if error.status == 429 and exchange.payer is not None:
             self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
 
     def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> None:
@@ -465,7 +485,7 @@ class Pipeline:
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:
         if exchange.level == "minimal":
             fields = least_of(fields)
-        return self._trail.write(fields, lambda text: self._scrub(exchange, text))
+        return self._trail.write(fields, Scrub(self.rules.redactor, exchange.secrets))
 
     def header_for_client(self, exchange: Exchange, value: str) -> str:
         """A header's value of the gateway's as the client may have it: without any known key."""

@@ -1,5 +1,6 @@
 import json
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxora_addon.api.errors import gateway_unreachable
+from foxora_addon.api.prices import Price
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
@@ -14,6 +16,7 @@ from foxora_addon.pipeline import Answer, Pipeline, Rewritten
 from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.spending import PriceRules
 from tests.builders import (
     ACCOUNT_KEY,
     APP_KEY,
@@ -23,6 +26,7 @@ from tests.builders import (
     a_pipeline,
     an_arrival,
     encoded,
+    some_rules,
 )
 
 JSON = ("content-type", "application/json")
@@ -188,6 +192,61 @@ def test_in_shadow_mode_nothing_is_refused() -> None:
     assert [desk.sent().refusal for _ in range(3)] == [None, None, None]
 
 
+def test_in_shadow_mode_the_record_says_what_would_have_been_refused() -> None:
+    desk = a_desk(limits=limited(1, is_shadow=True))
+    desk.sent(now=100.0)
+    desk.sent(now=110.0)
+
+    first, second = (record["decision"] for record in desk.trail.of_kind("request"))
+    assert first["shadow"] is None
+    assert (second["verdict"], second["reason"]) == ("forward", None)
+    assert second["shadow"] == {
+        "code": "rate_limit_exceeded",
+        "message": (
+            "Account 'default' is at its limit of requests per minute: limit 1, used 1, "
+            "requested 1. Please try again in 50.250s."
+        ),
+        "retry_after_ms": 50_250.0,
+    }
+
+
+def test_in_shadow_mode_a_call_that_never_fits_and_one_over_the_cap_are_told_apart() -> None:
+    small = AccountRules(Ceilings(tokens_per_minute=10))
+    spent = AccountRules(cap_usd=Decimal(0))
+    large = encoded(CHAT | {"messages": [{"role": "user", "content": "word " * 500}]})
+    shadows = []
+    for account in (small, spent):
+        prices = PriceRules({str(CHAT["model"]): Price(Decimal(1), Decimal(1))}, is_shadow=True)
+        rules = LimitRules({"default": account}, is_shadow=True, prices=prices)
+        desk = a_desk(limits=rules)
+        desk.sent(large)
+        (record,) = desk.trail.of_kind("request")
+        shadows.append(record["decision"]["shadow"])
+
+    assert [shadow["code"] for shadow in shadows] == ["rate_limit_exceeded", "spend_limit_reached"]
+    assert [shadow["retry_after_ms"] for shadow in shadows] == [None, None]
+
+
+def test_a_further_try_is_held_to_the_ceilings_in_force_and_not_to_those_of_the_first() -> None:
+    desk = a_desk(limits=limited(5))
+    exchange = desk.sent(now=100.0)
+    desk.pipeline.again(exchange, gateway_unreachable("no route"), 101.0)
+    desk.pipeline.take(some_rules(limits=limited(1)), 101.0)
+
+    refusal = desk.pipeline.renew(exchange, 101.0)
+    assert refusal is not None
+    assert "limit 1, used 1" in refusal.message
+
+
+def test_an_answer_to_a_call_that_is_no_call_says_what_is_left_as_well() -> None:
+    desk = a_desk(limits=limited(5))
+    exchange = desk.admitted(b"{}")
+
+    assert exchange.refusal is not None
+    headers = dict(desk.pipeline.accounting.headers(exchange, (), 100.0))
+    assert headers["x-ratelimit-remaining-requests"] == "5"
+
+
 def test_what_never_left_gives_its_request_back() -> None:
     desk = a_desk(limits=limited(1))
     exchange = desk.admitted()
@@ -206,6 +265,16 @@ def test_the_gateways_own_429_closes_the_account_for_as_long_as_it_said() -> Non
     assert refusal is not None
     assert refusal.retry_after_seconds == pytest.approx(6.0)
     assert desk.admitted(now=108.0).refusal is None
+
+
+def test_a_429_that_says_no_time_closes_the_account_for_a_second() -> None:
+    desk = a_desk()
+    desk.pipeline.answered(desk.sent(), Answer(429, [], b"{}"), 101.0)
+    refusal = desk.admitted(now=101.5).refusal
+
+    assert refusal is not None
+    assert refusal.retry_after_seconds == pytest.approx(0.5)
+    assert desk.admitted(now=102.0).refusal is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":{"message":"m","code":"c"}}', b"\xff"])

@@ -4,21 +4,38 @@ Clients read it without looking: three popular ones fail with an AttributeError 
 """
 
 import json
+from typing import Final
 
 
-def flaw_of_json(body: bytes, *, may_be_empty: bool) -> str | None:
+class _NotJson:
+    """What stands for the value of a body that has none."""
+
+
+NOT_JSON: Final = _NotJson()
+
+
+def value_of_json(body: bytes) -> object:
+    """The value that a body has as JSON; `NOT_JSON` if it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return NOT_JSON
+
+
+def flaw_of_json(body: bytes, *, may_be_empty: bool, value: object = None) -> str | None:
     """What stands in an answer's place, in words that follow "with"; None: it is JSON.
 
-    `body` is without its content encoding. A bare text or number is JSON, and no answer.
+    `body` is without its content encoding, `value` what `value_of_json` has made of it, if it was
+    asked already. A bare text or number is JSON, and no answer.
     """
     start = body.lstrip()[:1]
     if not start:
         return None if may_be_empty else "an empty body where JSON is due"
     if start == b"<":
         return "a page of HTML or XML where JSON is due"
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+    if value is None:
+        value = value_of_json(body)
+    if value is NOT_JSON:
         is_cut = start in (b"{", b"[")
         return "JSON that is not valid or cut short" if is_cut else "text where JSON is due"
     return None if isinstance(value, dict | list) else "a bare value where a JSON object is due"

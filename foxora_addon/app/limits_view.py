@@ -9,6 +9,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from foxora_addon.api.money import dollars, usd_of
+
 _BAR_CELLS = 10
 
 
@@ -68,5 +70,6 @@ def _of(used: int, ceiling: int | None) -> Text:
 def _money(used: float | None, ceiling: float | None) -> Text:
     if used is None and ceiling is None:
         return Text("not known", style="dim")
-    spent = "?" if used is None else f"${float(used):,.4f}"
-    return Text(spent if ceiling is None else f"{spent} of ${float(ceiling):,.2f}")
+    spent, cap = (usd_of(sum_usd, places=6) for sum_usd in (used, ceiling))
+    text = "?" if spent is None else dollars(spent)
+    return Text(text if cap is None else f"{text} of {dollars(cap)}")

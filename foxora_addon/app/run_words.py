@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from foxora_addon.api.money import dollars, usd_of
+
 _MOST_NAMES: Final = 5
 
 
@@ -32,8 +34,8 @@ def _tokens(totals: Mapping[str, Any]) -> str:
 
 def _cost(totals: Mapping[str, Any]) -> str:
     """Nothing where no call's price is known: zero would be a lie."""
-    cost = totals["cost_usd"]
-    return "" if cost is None else f", ${cost:.4f}"
+    cost = usd_of(totals["cost_usd"], places=6)  # a small call costs a hundredth of a cent
+    return "" if cost is None else f", {dollars(cost)}"
 
 
 def _nothing_seen(totals: Mapping[str, Any], url: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from foxora_addon.api.errors import normalise
+from foxora_addon.api.promised_json import value_of_json
 from foxora_addon.api.responses_transcript import reasons_of
 from foxora_addon.api.usage import Usage, usage_of
 from foxora_addon.observation import Observation
@@ -20,10 +21,11 @@ def is_json(content_type: str | None) -> bool:
 
 def facts_of_body(body: bytes, count: Count) -> dict[str, Any]:
     """Model, id, finish reasons and usage of a JSON answer that came whole; {} if it is none."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
+    return facts_of_json(value_of_json(body), count)
+
+
+def facts_of_json(value: object, count: Count) -> dict[str, Any]:
+    """The same of what such an answer holds; {} of anything but a JSON object."""
     if not isinstance(value, dict):
         return {}
     return {

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from foxora_addon.audit.chain import seal
 from foxora_addon.audit.record import VERSION
+from foxora_addon.audit.redaction import Scrub
 
 _json_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OURS: Final = frozenset(
@@ -41,10 +42,12 @@ def line_of(  # what a line has besides the record's own members
         "v": VERSION,
         "seq": seq,
         "time": _iso(unix_seconds),
-        **scrubbed(fields, scrub),
+        **fields,
         "recovered": recovered or None,
     }
     text = _json_of(record)
+    if not (isinstance(scrub, Scrub) and scrub.spares(text)):  # as a rule one look at all will do
+        text = _json_of({**record, **scrubbed(fields, scrub)})
     data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
     return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
 
@@ -84,4 +87,5 @@ def _texts_scrubbed(
 
 
 def _iso(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    text = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")
+    return text.removesuffix("+00:00") + "Z"

@@ -60,6 +60,16 @@ class HttpFacts(_Model):
     version: str = Field(description="HTTP version of the client's side.")
 
 
+class Shadow(_Model):
+    """What the limits would have said to a call, where they only watch."""
+
+    code: str = Field(description="The code of the refusal.")
+    message: str = Field(description="Its message, with the limit and its figures.")
+    retry_after_ms: float | None = Field(
+        description="The wait that it would have told, or made the call wait; null: no wait helps."
+    )
+
+
 class Decision(_Model):
     """What was decided about the call before anything left."""
 
@@ -67,6 +77,9 @@ class Decision(_Model):
     reason: str | None = Field(description="The code of the refusal; null where it was forwarded.")
     estimated_tokens: int | None = Field(description="Tokens reserved; null if none were.")
     waited_ms: float = Field(description="How long it waited for its account's ceilings.")
+    shadow: Shadow | None = Field(
+        description="In shadow mode, what would have kept it back; null where nothing would have."
+    )
 
 
 class Body(_Model):
@@ -277,12 +290,24 @@ def request_fields(
             "reason": refusal.code if refusal else None,
             "estimated_tokens": exchange.estimated_tokens,
             "waited_ms": _milliseconds(exchange.waited_seconds),
+            "shadow": _shadow_facts(exchange.shadow),
         },
         "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
         "tags": list(exchange.tags),
         "traceparent": exchange.traceparent,
         "files": list(files),
         **body,
+    }
+
+
+def _shadow_facts(shadow: ApiError | None) -> dict[str, Any] | None:
+    if shadow is None:
+        return None
+    wait = shadow.retry_after_seconds
+    return {
+        "code": shadow.code,
+        "message": shadow.message,
+        "retry_after_ms": None if wait is None else _milliseconds(wait),
     }
 
 

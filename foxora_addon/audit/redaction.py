@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
@@ -20,6 +21,9 @@ _SHORTEST: Final = 8
 """Shorter secrets are not looked for: 'test' as a key would black out half a conversation."""
 
 
+_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
+
+
 def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
     """The key of the fingerprints, from the accounts' keys: nothing more has to be kept.
 
@@ -30,6 +34,22 @@ def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
     for key in sorted(account_keys):
         digest.update(hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest())
     return digest.digest()
+
+
+class Scrub:
+    """Redaction for one exchange: `Redactor.scrub` with the secrets of its client's own."""
+
+    def __init__(self, redactor: "Redactor", also: Sequence[str]) -> None:
+        self._redactor = redactor
+        self._also = also
+
+    def __call__(self, text: str) -> str:
+        """The text without secrets."""
+        return self._redactor.scrub(text, self._also)
+
+    def spares(self, line: str) -> bool:
+        """Whether surely no text of a JSON object, which is given as JSON, has to be changed."""
+        return self._redactor.spares(line, self._also)
 
 
 class Redactor:
@@ -57,7 +77,7 @@ class Redactor:
     def fingerprint(self, key: str) -> str:
         """A keyed fingerprint (HMAC-SHA-256, 64 bits): equal keys have equal ones."""
         data = key.encode("utf-8", "surrogateescape")
-        return "key:" + hmac.new(self._fingerprint_key, data, "sha256").hexdigest()[:16]
+        return "key:" + hmac.digest(self._fingerprint_key, data, "sha256").hex()[:16]
 
     def scrub(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without secrets; `also` are those of one exchange, its client's own."""
@@ -66,6 +86,16 @@ class Redactor:
             for rule in self._screen.rules_for(text):
                 text = rule.applied(text)
         return text
+
+    def spares(self, line: str, also: Sequence[str] = ()) -> bool:
+        """Whether surely nothing has to be taken out of any text in a JSON object.
+
+        `line` is the object as compact JSON that leaves all but ASCII as it is. No means maybe.
+        """
+        for forms in (self._known, _forms_of(tuple(also)) if also else ()):
+            if not _stand_plainly(forms) or any(form in line for form in forms):
+                return False
+        return not self._screen.rules_for(line)
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""
@@ -78,6 +108,12 @@ class Redactor:
             if secret in text:
                 text = text.replace(secret, REDACTED)
         return text
+
+
+@lru_cache(maxsize=256)
+def _stand_plainly(texts: tuple[str, ...]) -> bool:
+    """Whether JSON writes texts as they are, if all but ASCII may stand in it."""
+    return not any(_ESCAPED.search(text) for text in texts)
 
 
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys

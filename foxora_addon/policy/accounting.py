@@ -64,6 +64,8 @@ _MOST_ASKED: Final = 100
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _MOST_PAYERS: Final = 10_000
 _USUAL_QUESTIONS: Final = 2  # of a proxy that has just started
+# A 429 without Retry-After, which the contract does not foresee: it is asked again this late.
+_UNTOLD_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +204,13 @@ class Accounting:
         scopes = exchange.scopes = tuple(self._scopes_of(payer, model, client))
         charged = self._charge_of(exchange, scopes)
         tokens = exchange.estimated_tokens = charged.tokens
-        if not charged.can_fit and not self.rules.is_shadow:
-            return error_of(_too_large(scopes, charged.input_tokens))
+        misfit = _too_large(scopes, charged.input_tokens) if not charged.can_fit else None
+        if misfit is not None and not self.rules.is_shadow:
+            return error_of(misfit)
         if (over := self._budget(exchange, charged, now)) is not None:
             return over
         if self.rules.is_shadow:
-            exchange.reservation = self._allowances.admit(scopes, tokens, now)
+            self._shadow(exchange, misfit, now)
         elif self.rules.bounds is None:
             return self.admitted(exchange, self._allowances.reserve(scopes, tokens, now))
         else:
@@ -217,6 +220,17 @@ class Accounting:
             exchange.ticket = taken
             self.room_freed(scopes[0].name)
         return None
+
+    def _shadow(self, exchange: Exchange, misfit: Refusal | None, now: float) -> None:
+        """Take a call as it comes, and note what would have been said to it, if anything."""
+        scopes, tokens = exchange.scopes, exchange.estimated_tokens or 0
+        self._allowances.enforce(scopes, now)
+        if misfit is not None:
+            exchange.shadow = error_of(misfit)
+        elif exchange.shadow is None:
+            refusal = self._allowances.refusal(scopes, tokens, now)
+            exchange.shadow = None if refusal is None else error_of(refusal)
+        exchange.reservation = self._allowances.take(scopes, tokens, now)
 
     def admitted(self, exchange: Exchange, answer: Held | Refusal) -> ApiError | None:
         """Give a call what it asked or waited for; an error if that is a refusal."""
@@ -314,25 +328,36 @@ class Accounting:
         """
         if exchange.reservation is not None or not exchange.scopes:
             return None
-        tokens = exchange.estimated_tokens or 0
         take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
         if exchange.payer is not None:
+            # The ceilings may have changed since the first try.
+            payer, model, client = exchange.payer, exchange.model, exchange.client.name
+            exchange.scopes = tuple(self._scopes_of(payer, model, client))
             charged = self._charge_of(exchange, exchange.scopes)
+            exchange.estimated_tokens = charged.tokens
             if (over := self._budget(exchange, charged, now)) is not None:
                 return over
-        return self.admitted(exchange, take(exchange.scopes, tokens, now))
+        return self.admitted(exchange, take(exchange.scopes, exchange.estimated_tokens or 0, now))
 
-    def obey(self, payer: str, retry_after_seconds: float, now: float) -> None:
-        """The gateway's own 429 closes the account, for all its clients, for so long."""
-        self._allowances.obey(self.standings.canonical(payer), retry_after_seconds, now)
+    def obey(self, payer: str, retry_after_seconds: float | None, now: float) -> None:
+        """The gateway's own 429 closes the account, for all its clients, for so long.
+
+        None: it did not say for how long. One that names no time to wait closes nothing.
+        """
+        wait = _UNTOLD_WAIT_SECONDS if retry_after_seconds is None else retry_after_seconds
+        if wait:
+            self._allowances.obey(self.standings.canonical(payer), wait, now)
 
     def headers(
         self, exchange: Exchange, gateways: Sequence[tuple[str, str]], now: float
     ) -> list[tuple[str, str]]:
         """The `x-ratelimit-*` headers of an answer: the tighter of ours and the gateway's."""
         balance = parse_balance(gateways)
-        if exchange.scopes:
-            balance = tighter(self._allowances.balance(exchange.scopes, now), balance)
+        scopes = exchange.scopes
+        if not scopes and exchange.payer is not None:  # refused before anything was reserved
+            scopes = (self._account_scope(exchange.payer),)
+        if scopes:
+            balance = tighter(self._allowances.balance(scopes, now), balance)
         return headers_of(balance)
 
     def wake(self, account: str, now: float) -> Called:
@@ -403,7 +428,8 @@ class Accounting:
         known = [scope.ceilings.tokens_per_minute for scope in scopes]
         ceilings = [ceiling for ceiling in known if ceiling is not None]
         self.wants_counter = self.wants_counter or bool(ceilings and exchange.input_tokens)
-        expected = self.learned.expected(scopes[0].name, exchange.model)
+        open_calls = self._allowances.open_exchanges(scopes[0])
+        expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)
         return charge(
             exchange.input_tokens,
             exchange.output_cap,

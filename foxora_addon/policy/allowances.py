@@ -135,6 +135,11 @@ class Allowances:
         now = self.latest(now)
         return reduce(tighter, (self.limiter(scope).balance(now) for scope in scopes))
 
+    def open_exchanges(self, scope: Scope) -> int:
+        """Return how many exchanges of a scope are not over yet."""
+        limiter = self._find(scope.name)
+        return 0 if limiter is None else limiter.open_exchanges
+
     def unify(self, kept: str, other: str, now: float) -> None:
         """Two names turned out to be one account: all that counts under either counts for both.
 

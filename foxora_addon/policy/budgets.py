@@ -46,14 +46,19 @@ class Budgets:
 
         `cost_usd` None: the price of its model is not known. What needs no model costs 0.
         """
-        spend = self.spend_of(account, now)
-        spend.cap_of_config_usd = rules.cap_usd
-        if not rules.is_shadow:
-            if cost_usd is None and rules.refuses_unknown:
-                return _unknown_price(account)
-            if (over := spend.refusal(cost_usd, now)) is not None:
-                return _refusal_of(over, account)
-        return spend.admit(cost_usd)
+        refusal = None if rules.is_shadow else self.refusal(account, rules, cost_usd, now)
+        if refusal is not None:
+            return refusal
+        return self._capped(account, rules, now).admit(cost_usd)
+
+    def refusal(
+        self, account: str, rules: SpendRules, cost_usd: Decimal | None, now: float
+    ) -> ApiError | None:
+        """Say why `reserve` would refuse, were it not for shadow mode, and take nothing."""
+        if cost_usd is None and rules.refuses_unknown:
+            return _unknown_price(account)
+        over = self._capped(account, rules, now).refusal(cost_usd, now)
+        return None if over is None else _refusal_of(over, account)
 
     def settle(
         self,
@@ -89,6 +94,11 @@ class Budgets:
         spend = self._accounts.get(account)
         if spend is None:
             spend = self._accounts[account] = AccountSpend(calendar_month(now))
+        return spend
+
+    def _capped(self, account: str, rules: SpendRules, now: float) -> AccountSpend:
+        spend = self.spend_of(account, now)
+        spend.cap_of_config_usd = rules.cap_usd
         return spend
 
 

@@ -9,8 +9,12 @@ A charge counts against the ceiling only while its exchange is open; then the fi
 So what open exchanges hold too much is lost to others, and what they hold too little becomes debt.
 Of many open ones only the mean error matters: a high quantile (p90 of usual lengths is twice the
 mean) would leave a third of a busy ceiling unused, a median would run into debt by as much. The
-mean is exponentially weighted over the last few dozen calls, and a quarter of the mean deviation
-lies on top of it: with 64 exchanges open that covers two standard deviations of their sum.
+mean is exponentially weighted over the last few dozen calls.
+
+On top of it lies a part of the mean deviation that shrinks with the root of the number of open
+calls, as the error of a mean does. So all of them together hold what covers the error of their sum,
+about four of its standard deviations: a gateway that counts an answer in full as its call comes in
+has room for it. One call alone holds much more than it may need, and gives it back as it ends.
 
 A single observation far outside of what was seen is cut, so that one answer of a hundred times the
 usual length does not shut out the calls after it; a lasting change is still learned, since the
@@ -30,7 +34,7 @@ _MOST_KNOWN: Final = 10_000
 _NAME_CHARACTERS: Final = 200
 
 _MEMORY: Final = 32  # calls: what is older weighs a third in all
-_DEVIATIONS: Final = 0.25
+_DEVIATIONS: Final = 5.0  # above the mean, for the sum of all open calls
 _LARGEST_SURPRISE: Final = 8.0  # deviations
 _LEAST_DEVIATION: Final = 0.5  # of the mean
 _MOST_TOKENS: Final = 10**12
@@ -53,9 +57,9 @@ class _Course:
         self.mean += surprise / self.calls
         self.deviation += (abs(surprise) - self.deviation) / self.calls
 
-    @property
-    def expected(self) -> int:
-        return math.ceil(self.mean + _DEVIATIONS * self.deviation)
+    def expected(self, open_calls: int) -> int:
+        more = _DEVIATIONS / math.sqrt(open_calls + 1)
+        return math.ceil(self.mean + more * self.deviation)
 
 
 class Learned:
@@ -75,10 +79,13 @@ class Learned:
         course.add(min(max(output_tokens, 0), _MOST_TOKENS))
         self._courses[key] = course
 
-    def expected(self, account: str, model: str | None) -> int:
-        """Return the tokens that a call may be expected to put out; a start value at first."""
+    def expected(self, account: str, model: str | None, open_calls: int) -> int:
+        """Return the tokens that a call may be expected to put out; a start value at first.
+
+        `open_calls` are those of the account beside it: the more, the less each takes to be safe.
+        """
         key = _key_of(account, model)
-        return self._courses[key].expected if key in self._courses else START_TOKENS
+        return self._courses[key].expected(open_calls) if key in self._courses else START_TOKENS
 
 
 def _key_of(account: str, model: str | None) -> tuple[str, str]:

@@ -249,6 +249,11 @@ class AccountLimiter:
         ceiling = self._ceilings.tokens_per_minute
         return math.inf if ceiling is None else ceiling - self._tokens.used
 
+    @property
+    def open_exchanges(self) -> int:
+        """How many exchanges are not over yet."""
+        return self._open
+
     def used(self, now: float) -> Used:
         """Say what counts now, whether or not there is a ceiling for it."""
         self._advance(now)

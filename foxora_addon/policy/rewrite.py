@@ -39,6 +39,7 @@ _DROPPED = frozenset(
         b"helicone-auth",
         b"cf-aig-authorization",
         b"cf-access-client-secret",
+        b"http2-settings",  # of the connection to us (RFC 7540, 3.2.1), with the Upgrade below
     }
 )
 _DROPPED_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-foxora-")
@@ -137,6 +138,8 @@ def _kept_fields(fields: Fields, secrets: Sequence[bytes]) -> Iterable[tuple[byt
     for name, value in fields:
         lower = name.lower()
         if lower in _DROPPED or lower.startswith(_DROPPED_PREFIXES):
+            continue
+        if lower == b"upgrade" and value.strip().lower() != b"websocket":
             continue
         if lower == b"sec-websocket-protocol":
             value = _without_socket_key(value)  # noqa: PLW2901  # the rest of the list travels on

@@ -73,9 +73,14 @@ class Spending:
     def reserve(
         self, exchange: Exchange, account: str, cap_usd: Decimal | None, charged: Charge, now: float
     ) -> ApiError | None:
-        """Take the estimated cost of a call from the month's cap, or say why it may not be sent."""
+        """Take the estimated cost of a call from the month's cap, or say why it may not be sent.
+
+        In shadow mode that is noted on the exchange, and the cost is taken all the same.
+        """
         rules = SpendRules(cap_usd, self._rules.is_shadow, self._rules.refuses_unknown)
         cost_usd = self._cost_of(exchange, charged.input_tokens, charged.output_tokens)
+        if rules.is_shadow:
+            exchange.shadow = self.budgets.refusal(account, rules, cost_usd, now)
         taken = self.budgets.reserve(account, rules, cost_usd, now)
         if isinstance(taken, ApiError):
             return taken

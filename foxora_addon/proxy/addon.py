@@ -26,7 +26,15 @@ from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
-from foxora_addon.proxy import capacity, draining, hold, host_pages, listening
+from foxora_addon.proxy import (
+    capacity,
+    draining,
+    fast,
+    hold,
+    host_pages,
+    host_reading,
+    listening,
+)
 from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.commands import Commands
 from foxora_addon.proxy.deadlines import handler_of
@@ -49,6 +57,8 @@ OPTIONS: Final = {
     "foxora_audit": "Path of the trail, the JSONL file with every exchange.",
     "foxora_store": "Where the limits are kept: memory.",
 }
+FAST_OPTION: Final = "foxora_fast"
+_FAST_TEXT: Final = "Speed mitmproxy itself up: true or false; false unless it is foxora-proxy run."
 _CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
 _TEND_SECONDS: Final = 1.0
@@ -84,6 +94,7 @@ class Foxora:
         self._stamp: tuple[int, int] | None = None
         self._is_running = False
         self._is_unfit = False
+        self.is_fast_by_default = False
         self._tended_at = 0.0
         self._loading: asyncio.Task[None] | None = None
         atexit.register(self._exit)
@@ -96,10 +107,12 @@ class Foxora:
             loader.add_option(option, str, "", text)
         self._flow_list.load(loader)
         contentviews.add(Conversation())
+        loader.add_option(FAST_OPTION, str, "", _FAST_TEXT)
         if not ctx.options.has_changed("connection_strategy"):
             ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
         why = hold.install(self.desk) or flaw_of_hold(ctx.options)
         host_pages.replace(all_of_them=why is not None)
+        host_reading.widen()
         if why:
             self._is_unfit = True
             self.desk.close("this release of mitmproxy can't be used with it")
@@ -107,6 +120,8 @@ class Foxora:
 
     def configure(self, updated: set[str]) -> None:
         """Take options that change while we run. Those of the start are all there in `running`."""
+        if self._is_running and FAST_OPTION in updated:
+            self._change_speed()
         if self._is_running and updated & _WATCHED:
             self._change()
 
@@ -117,6 +132,7 @@ class Foxora:
         hook, and without a traceback, as an exception would not (row 4).
         """
         try:
+            self._choose_speed()
             self._take(self._loaded())
         except _MISTAKES as error:
             _log.error("foxora: %s", error)  # one line, no traceback
@@ -139,6 +155,7 @@ class Foxora:
         """
         self._is_running = False
         self.desk.close("it is shutting down")
+        fast.switch(on=False)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -168,6 +185,23 @@ class Foxora:
             _log.error("foxora: the configuration in force stays: %s", error)
         else:
             _log.info("foxora: the changed configuration is in force")
+
+    def _change_speed(self) -> None:
+        try:
+            self._choose_speed()
+        except ConfigError as error:
+            _log.error("foxora: the speed stays as it is: %s", error)
+
+    def _choose_speed(self) -> None:
+        """Speed mitmproxy up, or leave it as it is: option over environment over default."""
+        option = getattr(ctx.options, FAST_OPTION)
+        try:
+            on = fast.wanted(
+                option, os.environ.get("FOXORA_FAST", ""), default=self.is_fast_by_default
+            )
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        fast.switch(on=on)
 
     def _loaded(self) -> Config:
         options = {name: getattr(ctx.options, name) for name in OPTIONS}

@@ -1,6 +1,6 @@
 """How an answer of the gateway is passed on: observed as it comes, marked, or replaced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from mitmproxy import http
 
@@ -10,6 +10,7 @@ from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
 from foxora_addon.observation import Observation
+from foxora_addon.proxy import flows
 from foxora_addon.proxy.tee import Filter, Tee
 
 
@@ -26,9 +27,15 @@ def observation_of(
     is_stream = kind.startswith("text/event-stream") or (exchange.stream and not is_none)
     must_be_json = exchange.call is not None and exchange.call.operation.answers_json
     passes = is_stream or not (must_be_json or is_json(kind))
-    if response.status_code >= 400 or not (passes or response.status_code == 101):
+    upgrades = response.status_code == 101 and _names_websocket(response)
+    if not upgrades and not (passes and 200 <= response.status_code < 400):
         return None
     return _observation(response, max_head_bytes, is_event_stream=is_stream)
+
+
+def _names_websocket(response: http.Response) -> bool:
+    protocol: str = response.headers.get("upgrade", "")
+    return protocol.strip().lower() == "websocket"
 
 
 def observation_of_bytes(response: http.Response, max_head_bytes: int) -> Observation:
@@ -86,14 +93,19 @@ def last_event(response: http.Response, error: ApiError) -> bytes | None:
     return b"data: " + error.body() + b"\n\n"
 
 
-def mark(response: http.Response, exchange: Exchange, source: str) -> None:
-    """Name the exchange on an answer, and who gave it."""
-    response.headers["x-foxora-exchange"] = exchange.id
-    response.headers["x-foxora-source"] = source
+def mark(
+    response: http.Response,
+    exchange: Exchange,
+    source: str,
+    more: Iterable[tuple[str, str]] = (),
+) -> None:
+    """Name the exchange on an answer, and who gave it; `more` are further headers."""
+    told = [("x-foxora-exchange", exchange.id), ("x-foxora-source", source), *more]
     if "x-request-id" not in response.headers:
-        response.headers["x-request-id"] = exchange.id
+        told.append(("x-request-id", exchange.id))
     if exchange.retries:
-        response.headers["x-foxora-retries"] = str(exchange.retries)
+        told.append(("x-foxora-retries", str(exchange.retries)))
+    flows.put(response.headers, told)
 
 
 def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:

@@ -8,14 +8,18 @@ take is `policy.timeouts`' business.
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx
 from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.exchange import Exchange
+from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.timeouts import Due, Timeouts, due_of
+from foxora_addon.proxy.hold import lose_connection
 
 
 def handler_of(client: Client) -> ConnectionHandler | None:
@@ -23,6 +27,10 @@ def handler_of(client: Client) -> ConnectionHandler | None:
     proxy = ctx.master.addons.get("proxyserver")
     found: ConnectionHandler | None = proxy.connections.get(client.id) if proxy else None
     return found
+
+
+type Phase = Literal["tcp", "tls", "over"]
+"""What a connection that is being made comes to."""
 
 
 class Deadlines:
@@ -69,13 +77,47 @@ class Connecting:
     def __init__(self) -> None:
         self.late_phases: WeakKeyDictionary[Connection, Due] = WeakKeyDictionary()
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._losing: set[asyncio.Task[None]] = set()
 
-    def begin(self, client: Client, server: Server, seconds: float, phase: str) -> None:
+    def at(
+        self, data: ServerConnectionHookData, phase: Phase, gateway: BaseUrl, timeouts: Timeouts
+    ) -> None:
+        """A connection is at a phase; those to others than the gateway have no deadline of ours."""
+        if not _leads_to(data.server, gateway):
+            return
+        if phase == "tcp":
+            self._begin(data.client, data.server, timeouts.connect, "to connect")
+            asyncio.get_running_loop().call_soon(self._follow, data.client, data.server)
+        elif phase == "tls" and data.server.tls:
+            self._begin(data.client, data.server, timeouts.tls, "for the TLS handshake")
+        else:
+            self.end(data.server)
+
+    def _begin(self, client: Client, server: Server, seconds: float, phase: str) -> None:
         """A phase of a connection begins, and the one before is over."""
         self.end(server)
         loop = asyncio.get_running_loop()
         due = Due(loop.time() + seconds, seconds, phase)
         self._timers[server.id] = loop.call_later(seconds, self._cancel, client, server, due)
+
+    def _follow(self, client: Client, server: Server) -> None:
+        """See to it that whoever waits for a connection hears of its end.
+
+        mitmproxy's task for a peer that resets the connection as soon as it is made dies of a
+        failed assertion, and tells nobody.
+        """
+        handler = handler_of(client)
+        transport = handler.transports.get(server) if handler else None
+        if handler is None or transport is None or transport.handler is None:
+            return
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception() is not None:
+                losing = asyncio.get_running_loop().create_task(lose_connection(server, handler))
+                self._losing.add(losing)
+                losing.add_done_callback(self._losing.discard)
+
+        transport.handler.add_done_callback(ended)
 
     def end(self, server: Connection) -> None:
         """A connection is ready, or has failed."""
@@ -89,3 +131,10 @@ class Connecting:
         if transport is not None and transport.handler is not None:
             self.late_phases[server] = due
             transport.handler.cancel("deadline")
+
+
+def _leads_to(server: Server, gateway: BaseUrl) -> bool:
+    if server.address is None:
+        return False
+    host, port = server.address[:2]
+    return (canonical_host(host), port) == (gateway.host, gateway.port)

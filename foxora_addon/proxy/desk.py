@@ -8,17 +8,16 @@ import asyncio
 import logging
 import time
 import traceback
-import uuid
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
-from random import random
-from typing import Any, Literal
+from secrets import token_hex
+from typing import Any
 from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 from mitmproxy import http, tls
-from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -28,14 +27,12 @@ from foxora_addon.config import Config
 from foxora_addon.ending import Ending
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.policy.hosts import canonical_host
-from foxora_addon.policy.retrying import pause_before_retry
 from foxora_addon.policy.timeouts import Due
-from foxora_addon.proxy import failures, flows, hold, requests, responses
+from foxora_addon.proxy import failures, flows, hold, requests, responses, tries
 from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import last_event, observation_of_bytes
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
-from foxora_addon.proxy.deadlines import Connecting, Deadlines, handler_of
+from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, handler_of
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
 from foxora_addon.proxy.trail import JournalTrail
@@ -48,12 +45,10 @@ _MOST_WHOLE_BYTES = 32 * 1_048_576
 
 type _Failed = tuple[str, list[tuple[str, str]]]
 """The id of an exchange that failed, and the headers that its answer has besides."""
-type Phase = Literal["tcp", "tls", "over"]
-"""What a connection that is being made comes to."""
 
 
 def _new_id() -> str:
-    return f"ex_{uuid.uuid4().hex}"
+    return f"ex_{token_hex(16)}"
 
 
 class FlowDesk:
@@ -179,28 +174,14 @@ class FlowDesk:
             self._lose(flow_id, outcome)
 
     def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
-        """A connection to the gateway is at a phase: each has its deadline."""
-        rules = self._pipeline.rules if self._pipeline else None
-        if rules is None or not self._leads_to_gateway(data.server, rules):
-            return
-        if phase == "tcp":
-            seconds = rules.timeouts.connect
-            self._connecting.begin(data.client, data.server, seconds, "to connect")
-        elif phase == "tls" and data.server.tls:
-            seconds = rules.timeouts.tls
-            self._connecting.begin(data.client, data.server, seconds, "for the TLS handshake")
-        else:
-            self._connecting.end(data.server)
+        """A connection is at a phase; to the gateway, each has its deadline."""
+        if self._pipeline is not None:
+            rules = self._pipeline.rules
+            self._connecting.at(data, phase, rules.gateway, rules.timeouts)
 
     def connected(self, server: Connection) -> None:
         """The TLS handshake with a server is over, well or not."""
         self._connecting.end(server)
-
-    def _leads_to_gateway(self, server: Server, rules: Rules) -> bool:
-        if server.address is None:
-            return False
-        host, port = server.address[:2]
-        return (canonical_host(host), port) == (rules.gateway.host, rules.gateway.port)
 
     def _late(self, flow_id: str, due: Due) -> None:
         """The gateway keeps an exchange waiting for longer than it may: end it."""
@@ -242,16 +223,10 @@ class FlowDesk:
 
     def look_at_hello(self, data: tls.ClientHelloData, config: Config | None) -> None:
         """Pass TLS to hosts that are not ours through as it is, unless all of it is asked for."""
-        address = data.context.server.address
-        if config is None or config.intercept.decrypt == "all" or address is None:
-            return
-        names = {canonical_host(name) for name in (address[0], data.client_hello.sni) if name}
-        listeners = self._listeners()
-        if self._pipeline is None or any((name, address[1]) in listeners for name in names):
-            return
-        territory = self._pipeline.rules.territory
-        if not any(territory.holds(name, address[1]) for name in names if name):
-            data.ignore_connection = True
+        if config is not None and config.intercept.decrypt == "ours" and self._pipeline is not None:
+            territory = self._pipeline.rules.territory
+            if flows.is_to_strangers(data, territory, self._listeners()):
+                data.ignore_connection = True
 
     # The way of a request.
 
@@ -321,6 +296,7 @@ class FlowDesk:
         if exchange is None or self._admission is None:
             return
         with self._guard(flow):
+            flow.request.trailers = None  # they come after the head was cleaned of the app's keys
             body = flow.request.raw_content or b""
             encoding = flow.request.headers.get("content-encoding")
             is_open = partial(self._is_open, flow.id)
@@ -422,20 +398,7 @@ class FlowDesk:
         pipeline: Pipeline,
     ) -> float | None:
         worded = None if failure is None else self._worded(flow, failure)
-        failed = responses.failed_try(flow, exchange, pipeline, worded)
-        if failed is None:
-            return None
-        rules, now = pipeline.rules, _now()
-        pause: float | None = None
-        if failed.status and pipeline.without_usage(exchange, failed.error, failed.status, now):
-            requests.put_body(flow.request, exchange.sent_body)
-            pause = 0.0
-        elif rules.retries:
-            whole = rules.timeouts.exchange
-            jitter = random()  # noqa: S311  # it spreads calls, and hides nothing
-            pause = pause_before_retry(exchange, failed, rules.retries, whole, now, jitter)
-            if pause is not None:
-                pipeline.again(exchange, failed.error, now, failed.status)
+        pause = tries.pause_before_next(flow, exchange, pipeline, worded, _now())
         if pause is not None:
             self._deadlines.forget(flow.id)
             self._failures.pop(flow.id, None)
@@ -446,7 +409,7 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or flow.response is None or self._pipeline is None:
             return
-        if flow.response.status_code == 101 and exchange.refusal is None:
+        if flow.response.status_code == 101 and exchange.observation is not None:
             return
         with self._guard(flow):
             responses.conclude(flow, exchange, flow.response, self._pipeline, _now())

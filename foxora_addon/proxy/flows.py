@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from mitmproxy import http
+from mitmproxy import http, tls
 from mitmproxy.connection import Client
 from mitmproxy.net.http import url as urls
 from mitmproxy.proxy import mode_specs
@@ -10,7 +10,7 @@ from mitmproxy.proxy import mode_specs
 from foxora_addon.api.errors import ApiError
 from foxora_addon.pipeline import Arrival
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
-from foxora_addon.policy.recognise import Addressed, Head
+from foxora_addon.policy.recognise import Addressed, Head, Territory
 from foxora_addon.proxy import hold
 
 PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
@@ -96,13 +96,20 @@ def rewrite(
 
     The host is set last, so that Host and `:authority` are made of all three (row 9).
     """
-    request.headers = http.Headers(fields)
-    request.headers["authorization"] = PLACEHOLDER
+    kept = (field for field in fields if field[0].lower() != b"authorization")
+    request.headers = http.Headers((*kept, (b"authorization", PLACEHOLDER.encode())))
     request.path = target
     request.scheme = gateway.scheme
-    request.port = gateway.port
+    request.data.port = gateway.port
     request.host = gateway.host
     request.stream = False
+
+
+def put(headers: http.Headers, values: Iterable[tuple[str, str]]) -> None:
+    """Set several headers at once, each in place of all that have its name."""
+    new = {name.lower().encode(): (name.encode(), value.encode()) for name, value in values}
+    kept = (field for field in headers.fields if field[0].lower() not in new)
+    headers.fields = (*kept, *new.values())
 
 
 def response_of(
@@ -118,6 +125,18 @@ def response_of(
 def is_ours(flow: object) -> bool:
     """Whether a flow of any kind is an exchange of ours, at any time after it arrived."""
     return isinstance(flow, http.HTTPFlow) and EXCHANGE in flow.metadata
+
+
+def is_to_strangers(data: tls.ClientHelloData, territory: Territory, listeners: Listeners) -> bool:
+    """Whether a client's TLS is for a host that is not ours; unknown is not."""
+    address = data.context.server.address
+    if address is None:
+        return False
+    port = address[1]
+    names = {canonical_host(name) for name in (address[0], data.client_hello.sni) if name}
+    return not any(
+        (name, port) in listeners or territory.holds(name, port) for name in names if name
+    )
 
 
 def is_local(client: Client) -> bool:

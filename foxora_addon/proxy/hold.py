@@ -12,111 +12,50 @@ don't, nothing can be sent, since only the wrap can put a key on: the addon then
 """
 
 import inspect
-from collections.abc import Callable, Generator, Iterator
+import time
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from itertools import count, pairwise
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from weakref import WeakValueDictionary
 
-from mitmproxy.connection import Connection, Server
+from mitmproxy.connection import ConnectionState, Server
 from mitmproxy.flow import Error
-from mitmproxy.http import HTTPFlow, Request, Response
-from mitmproxy.proxy import commands, events, layer
+from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
-from mitmproxy.proxy.layers.http._http2 import Http2Server
 from mitmproxy.proxy.server import ConnectionHandler
 
-ErrorCode = http_events.ErrorCode
+from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refused
+from foxora_addon.proxy.hold_stream import (
+    Held,
+    Progress,
+    failure_of,
+    layer_of,
+    live_connection,
+    newest_with,
+    parts_of,
+    unread,
+)
+
+# What others call these by.
+__all__ = [
+    "Arrival",
+    "Desk",
+    "ErrorCode",
+    "Failure",
+    "Refused",
+    "give_up",
+    "in_place",
+    "install",
+    "lose_connection",
+]
+
 Commands = Generator[commands.Command, Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """What a request's head said before mitmproxy completed it.
-
-    `names_host`: the request line named a host (absolute form). `host_header`: as it was sent.
-    """
-
-    names_host: bool
-    host_header: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """What mitmproxy says of an exchange that failed.
-
-    `code` None: no connection could be made, and `connection` is the one that could not be.
-    `by_client`: it was the client's side that failed.
-    """
-
-    message: str
-    code: ErrorCode | None
-    by_client: bool = False
-    connection: Connection | None = None
-
-
-class Refused(Exception):  # noqa: N818  # a signal to the wrap, not an error of the program
-    """Raised by `Desk.outgoing`: nothing of this request may be sent."""
-
-
-class Desk(Protocol):
-    """Our side of the hold. No method may raise, except `outgoing`, which may raise `Refused`."""
-
-    def arrived(self, flow: HTTPFlow, arrival: Arrival) -> None:
-        """A request's head is there, and no addon has seen the flow yet."""
-
-    def is_private(self, flow: HTTPFlow) -> bool:
-        """Whether no addon may see this flow at all: it is between a client and the desk."""
-
-    def body_grew(self, flow: HTTPFlow, size: int) -> Response | None:
-        """`size` bytes of the body have come; a response ends the upload and is the answer."""
-
-    def outgoing(self, flow: HTTPFlow, request: Request) -> Request:
-        """The request to put on the wire for this flow, with the key; never the flow's own."""
-
-    def client_gone(self, flow: HTTPFlow) -> None:
-        """The client has left while one of the flow's hooks is waited for; `failed` may follow."""
-
-    def answering(self, flow: HTTPFlow) -> None:
-        """A response's head is there, and no addon has seen it yet."""
-
-    def is_too_long(self, flow: HTTPFlow, size: int) -> bool:
-        """`size` bytes of an answer have come that was to be taken whole; True: it passes now.
-
-        `flow.response.stream` must then be what it passes through.
-        """
-
-    def passed(self, flow: HTTPFlow, unread: Callable[[], int]) -> None:
-        """More of a stream has gone to the client; `unread` says how much it has not made room for.
-
-        Asked at every 64 KiB or so.
-        """
-
-    def again(self, flow: HTTPFlow, failure: Failure | None) -> float | None:
-        """Seconds until the flow's request is sent once more; None: it ends as it is.
-
-        Asked before anything of an answer has gone to the client: where the gateway's error is
-        whole in `flow.response` (`failure` None), and where the flow failed. What is sent again is
-        what `flow.request` then holds, and it comes through `outgoing` as the first time. Nobody
-        else hears of what came of this try, but for the head of an answer.
-        """
-
-    def answered(self, flow: HTTPFlow) -> None:
-        """A response is complete, and no addon has seen it yet."""
-
-    def failed(self, flow: HTTPFlow, failure: Failure) -> None:
-        """The flow ends without a response, and no addon has seen that yet."""
-
-    def answer_for(self, flow: HTTPFlow) -> Response | None:
-        """The answer to the client in place of mitmproxy's HTML; None leaves it mitmproxy's."""
-
-    def last_words(self, flow: HTTPFlow) -> bytes | None:
-        """What ends an answer that broke after its head, cleanly; None: it is torn off there."""
 
 
 _desk: Desk | None = None
@@ -130,6 +69,8 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseEndOfMessage,
     http_events.ResponseProtocolError,
 )
+# A tuple, for a union would be made anew at each event.
+_OF_A_STREAM: Final = (HttpEvent, events.Wakeup)
 _ASKED_AT_BYTES: Final = 65_536
 # Below zero, for the ids of clients are above it.
 _NEW_IDS: Final = count(-1, -1)
@@ -191,44 +132,6 @@ def _unfit() -> str | None:
     return None
 
 
-@dataclass(slots=True)
-class _Progress:
-    """How far a stream is.
-
-    `gateway_id` names the stream towards the gateway, and is another one at each try: an event of
-    an earlier try, which may still come, is told by its id. `pause`: what is waited for before the
-    next try. `is_answered`: the client has the head of an answer.
-    """
-
-    arrival: Arrival
-    gateway_id: int
-    size: int = 0
-    pause: commands.RequestWakeup | None = None
-    is_answered: bool = False
-    answer_size: int = 0
-    unasked_size: int = 0
-    is_unreachable: bool = False
-    is_refused: bool = False
-    failed_connection: Connection | None = None
-
-
-class _Held(layer.Layer):
-    """What the wrap uses of an HttpStream, for the type checker's sake; never instantiated."""
-
-    flow: HTTPFlow
-    stream_id: int
-    client_state: Any
-    server_state: Any
-    state_done: Any
-    state_errored: Any
-    state_wait_for_response_headers: Any
-    state_consume_response_body: Any
-    start_response_stream: Any
-    response_body_buf: Any
-    make_server_connection: Any
-    foxora: _Progress
-
-
 class _SendAgain(Exception):  # noqa: N818  # a signal within the wrap
     """The desk wants the request sent once more, after so many seconds."""
 
@@ -237,10 +140,10 @@ class _SendAgain(Exception):  # noqa: N818  # a signal within the wrap
         self.seconds = seconds
 
 
-def _handle_event(self: _Held, event: events.Event) -> Commands:
+def _handle_event(self: Held, event: events.Event) -> Commands:
     """`HttpStream._handle_event`, with a desk between it and both sides."""
     desk = _desk
-    if desk is None or not isinstance(event, HttpEvent | events.Wakeup):
+    if desk is None or not isinstance(event, _OF_A_STREAM):
         yield from _original(self, event)
     elif isinstance(event, events.Wakeup):
         if event.command is self.foxora.pause:
@@ -257,7 +160,7 @@ def _handle_event(self: _Held, event: events.Event) -> Commands:
         yield from _of_the_client(self, event, desk)
 
 
-def _handle_event_at_once(self: _Held, event: events.Event) -> Commands:
+def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
     """`HttpStream.handle_event`: while a hook is waited for, what comes is queued behind it.
 
     That the client left must be known at once all the same (mitmproxy-facts.md row 12).
@@ -268,7 +171,7 @@ def _handle_event_at_once(self: _Held, event: events.Event) -> Commands:
     return entered
 
 
-def _passed_if_too_long(self: _Held, event: http_events.ResponseData, desk: Desk) -> Commands:
+def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk) -> Commands:
     """Pass an answer on as it comes that is too long to be taken whole, as mitmproxy itself can."""
     if self.server_state != self.state_consume_response_body:
         return
@@ -279,10 +182,10 @@ def _passed_if_too_long(self: _Held, event: http_events.ResponseData, desk: Desk
         yield from _treated_all(self, self.start_response_stream(), event)
 
 
-def _of_the_client(self: _Held, event: HttpEvent, desk: Desk) -> Commands:
+def _of_the_client(self: Held, event: HttpEvent, desk: Desk) -> Commands:
     if isinstance(event, http_events.RequestHeaders):
         arrival = Arrival(bool(event.request.data.host), event.request.host_header)
-        self.foxora = _Progress(arrival, self.stream_id)
+        self.foxora = Progress(arrival, self.stream_id)
     elif isinstance(event, http_events.RequestData) and not self.foxora.is_answered:
         self.foxora.size += len(event.data)
         response = desk.body_grew(self.flow, self.foxora.size)
@@ -295,7 +198,7 @@ def _of_the_client(self: _Held, event: HttpEvent, desk: Desk) -> Commands:
     yield from _treated_all(self, _original(self, event), event)
 
 
-def _treated_all(self: _Held, generator: Commands, event: events.Event) -> Commands:
+def _treated_all(self: Held, generator: Commands, event: events.Event) -> Commands:
     """Run a step of the stream and treat what it yields, handing replies back to it."""
     reply: Any = None
     while True:
@@ -321,7 +224,7 @@ def _refusal(stream_id: int, message: str) -> events.Event:
     return http_events.ResponseProtocolError(stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
 
 
-def _treated(self: _Held, command: commands.Command, event: events.Event) -> Commands:
+def _treated(self: Held, command: commands.Command, event: events.Event) -> Commands:
     """Show a command of the stream to the desk, then yield it or what takes its place."""
     desk = _desk
     if desk is None:
@@ -330,12 +233,12 @@ def _treated(self: _Held, command: commands.Command, event: events.Event) -> Com
         case http_layers.SendHttp():
             return (yield from _treated_send(self, command, desk))
         case http_layers.GetHttpConnection():
-            connection, error = yield _live(self, command)
+            connection, error = yield live_connection(self, command)
             self.foxora.is_unreachable = error is not None
-            self.foxora.failed_connection = _newest_with(self, error)
+            self.foxora.failed_connection = newest_with(self, error)
             return connection, error
         case http_layers.DropStream():
-            _layer_of(self).streams.pop(self.foxora.gateway_id, None)
+            layer_of(self).streams.pop(self.foxora.gateway_id, None)
         case commands.StartHook():
             _tell(self, command, event, desk)
             if desk.is_private(self.flow):
@@ -343,7 +246,7 @@ def _treated(self: _Held, command: commands.Command, event: events.Event) -> Com
     return (yield command)
 
 
-def _tell(self: _Held, hook: commands.StartHook, event: events.Event, desk: Desk) -> None:
+def _tell(self: Held, hook: commands.StartHook, event: events.Event, desk: Desk) -> None:
     """Tell the desk of what the addons are about to hear."""
     match hook:
         case http_hooks.HttpRequestHeadersHook():
@@ -356,31 +259,12 @@ def _tell(self: _Held, hook: commands.StartHook, event: events.Event, desk: Desk
                 _ask_for_another_try(self, desk, None)
             desk.answered(hook.flow)
         case http_hooks.HttpErrorHook():
-            failure = _failure_of(self, event, str(hook.flow.error))
+            failure = failure_of(self, event, str(hook.flow.error))
             _ask_for_another_try(self, desk, failure)
             desk.failed(hook.flow, failure)
 
 
-def _failure_of(self: _Held, event: events.Event, message: str) -> Failure:
-    """What an error hook is about: the stream tells it by the event that it was working on."""
-    if message == Error.KILLED_MESSAGE:
-        return Failure(message, ErrorCode.KILL)
-    # As in `check_killed`: what the client did while a hook was waited for.
-    for waiting in (event, *self._paused_event_queue):
-        if isinstance(waiting, http_events.RequestProtocolError) and waiting.message == message:
-            return Failure(message, waiting.code, by_client=True)
-    if self.foxora.is_unreachable:
-        return Failure(message, None, connection=self.foxora.failed_connection)
-    if isinstance(event, http_events.RequestHeaders | http_events.RequestData):
-        too_large = "exceeds" in message
-        code = ErrorCode.REQUEST_TOO_LARGE if too_large else ErrorCode.REQUEST_VALIDATION_FAILED
-        return Failure(message, code, by_client=True)
-    if isinstance(event, http_events.ResponseHeaders | http_events.ResponseData):
-        return Failure(message, ErrorCode.RESPONSE_VALIDATION_FAILED)
-    return Failure(message, getattr(event, "code", None))
-
-
-def _treated_send(self: _Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
+def _treated_send(self: Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
     sent = command.event
     if command.connection is not self.context.client:
         if isinstance(sent, http_events.RequestHeaders):
@@ -388,6 +272,8 @@ def _treated_send(self: _Held, command: http_layers.SendHttp, desk: Desk) -> Com
             sent = http_events.RequestHeaders(sent.stream_id, request, sent.end_stream)
         sent.stream_id = self.foxora.gateway_id
         return (yield http_layers.SendHttp(sent, command.connection))
+    if isinstance(sent, http_events.ResponseTrailers) and self.context.client.alpn != b"h2":
+        return None  # mitmproxy crashes on what it can't say on HTTP/1
     if isinstance(sent, http_events.ResponseHeaders):
         self.foxora.is_answered = sent.response.status_code >= 200
     elif isinstance(sent, http_events.ResponseProtocolError):
@@ -405,36 +291,27 @@ def _treated_send(self: _Held, command: http_layers.SendHttp, desk: Desk) -> Com
     return (yield command)
 
 
-def _tell_of_passed(self: _Held, size: int, desk: Desk) -> None:
+def _tell_of_passed(self: Held, size: int, desk: Desk) -> None:
     self.foxora.unasked_size += size
     if self.foxora.unasked_size >= _ASKED_AT_BYTES:
         self.foxora.unasked_size = 0
-        desk.passed(self.flow, partial(_unread, self))
+        desk.passed(self.flow, partial(unread, self))
 
 
-def _unread(self: _Held) -> int:
-    """The bytes that an HTTP/2 client has not made room for; on HTTP/1 its socket is full then."""
-    client = _layer_of(self).connections.get(self.context.client)
-    if not isinstance(client, Http2Server):
-        return 0
-    waiting = client.h2_conn.stream_buffers.get(self.stream_id, ())
-    return sum(len(piece.data) for piece in waiting)
-
-
-def _instead_of_error(self: _Held, error: Any, desk: Desk) -> Iterator[HttpEvent]:
+def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]:
     """What the client gets in place of the host's own page or of a torn stream; nothing: that."""
     if error.code in _PASSED_ON:
         return
     if not self.foxora.is_answered:
         response = desk.answer_for(self.flow)
         if response is not None:
-            yield from _parts_of(self, response)
+            yield from parts_of(self, response)
     elif (last := desk.last_words(self.flow)) is not None:
         yield http_events.ResponseData(self.stream_id, last)
         yield http_events.ResponseEndOfMessage(self.stream_id)
 
 
-def _end_upload(self: _Held, response: Response) -> Commands:
+def _end_upload(self: Held, response: Response) -> Commands:
     """Answer before the body is there; what still comes of it is read and dropped."""
     self.flow.response = response
     self.foxora.is_answered = True
@@ -442,24 +319,15 @@ def _end_upload(self: _Held, response: Response) -> Commands:
     if desk is not None:
         desk.answered(self.flow)
     yield http_hooks.HttpResponseHook(self.flow)
-    for part in _parts_of(self, response):
+    for part in parts_of(self, response):
         yield http_layers.SendHttp(part, self.context.client)
     self.flow.live = False
     self.client_state = self.server_state = self.state_errored
 
 
-def _parts_of(self: _Held, response: Response) -> Iterator[HttpEvent]:
-    """A whole response as the client's side of the stream takes it."""
-    content = response.raw_content or b""
-    yield http_events.ResponseHeaders(self.stream_id, response, end_stream=not content)
-    if content:
-        yield http_events.ResponseData(self.stream_id, content)
-    yield http_events.ResponseEndOfMessage(self.stream_id)
-
-
 # Ending a flow from outside.
 
-_streams: WeakValueDictionary[str, _Held] = WeakValueDictionary()
+_streams: WeakValueDictionary[str, Held] = WeakValueDictionary()
 
 
 class _GiveUp(commands.RequestWakeup):
@@ -484,7 +352,22 @@ async def give_up(flow: HTTPFlow, handler: ConnectionHandler) -> None:
     await handler.server_event(events.Wakeup(command))
 
 
-def _given_up(self: _Held) -> Commands:
+async def lose_connection(server: Server, handler: ConnectionHandler) -> None:
+    """Tell those who wait for a connection that it failed, where mitmproxy has forgotten to."""
+    for stream in list(_streams.values()):
+        sources = (
+            layer_of(stream).command_sources if stream.context.client is handler.client else ()
+        )
+        for command in list(sources):
+            if isinstance(command, commands.OpenConnection) and command.connection is server:
+                server.error = "connection reset by peer"
+                server.state = ConnectionState.CLOSED
+                server.timestamp_end = time.time()
+                await handler.server_event(events.OpenConnectionCompleted(command, server.error))
+                return
+
+
+def _given_up(self: Held) -> Commands:
     if self.foxora.pause is None and self.server_state in (self.state_done, self.state_errored):
         return
     if self.foxora.pause is None:
@@ -495,10 +378,10 @@ def _given_up(self: _Held) -> Commands:
     yield from _treated_all(self, _original(self, lost), lost)
 
 
-def _called_off(self: _Held) -> Commands:
+def _called_off(self: Held) -> Commands:
     """Tell the gateway that this try is over: on HTTP/2 its stream, on HTTP/1 its connection."""
     connection = self.context.server
-    if connection in _layer_of(self).connections:
+    if connection in layer_of(self).connections:
         reset = http_events.RequestProtocolError(self.foxora.gateway_id, "", ErrorCode.CANCEL)
         yield http_layers.SendHttp(reset, connection)
 
@@ -506,7 +389,7 @@ def _called_off(self: _Held) -> Commands:
 # Sending a request again.
 
 
-def _ask_for_another_try(self: _Held, desk: Desk, failure: Failure | None) -> None:
+def _ask_for_another_try(self: Held, desk: Desk, failure: Failure | None) -> None:
     """Raise `_SendAgain` if the desk wants it, and it can still be done unseen by the client."""
     is_over = self.foxora.is_answered or self.foxora.is_refused
     is_whole = self.client_state == self.state_done
@@ -517,13 +400,13 @@ def _ask_for_another_try(self: _Held, desk: Desk, failure: Failure | None) -> No
         raise _SendAgain(seconds)
 
 
-def _paused(self: _Held, seconds: float) -> Commands:
+def _paused(self: Held, seconds: float) -> Commands:
     """Forget this try, and wait for the next one.
 
     The wait is needed even if it is none: only after the current event is done with is its
     connection ready for another request.
     """
-    streams = _layer_of(self).streams
+    streams = layer_of(self).streams
     if self.context.server.alpn == b"h2":
         # An answer may come before all of the request is out: what is left of it must not follow.
         yield from _called_off(self)
@@ -539,7 +422,7 @@ def _paused(self: _Held, seconds: float) -> Commands:
     yield self.foxora.pause
 
 
-def _sent_again(self: _Held) -> Commands:
+def _sent_again(self: Held) -> Commands:
     """Send the flow's request, as the stream does once a request is whole."""
     self.foxora.pause = None
     self.server_state = self.state_wait_for_response_headers
@@ -557,7 +440,7 @@ def _sent_again(self: _Held) -> Commands:
     yield http_layers.SendHttp(http_events.RequestEndOfMessage(name), connection)
 
 
-def _left(self: _Held, event: http_events.RequestProtocolError) -> Commands:
+def _left(self: Held, event: http_events.RequestProtocolError) -> Commands:
     """The client goes while the next try is waited for."""
     self.foxora.pause = None
     self.flow.error = Error(event.message)
@@ -565,45 +448,3 @@ def _left(self: _Held, event: http_events.RequestProtocolError) -> Commands:
     self.flow.live = False
     self.client_state = self.server_state = self.state_errored
     yield http_layers.DropStream(self.stream_id)
-
-
-class _LiveConnection(http_layers.GetHttpConnection):
-    """Asks for a connection, and never gets one that has failed.
-
-    mitmproxy answers a client's further requests with the failure of its first one: it has the
-    client's connection closed, so that there are none.
-    """
-
-    def connection_spec_matches(self, connection: Connection) -> bool:
-        return not connection.error and super().connection_spec_matches(connection)
-
-
-def _live(self: _Held, wanted: http_layers.GetHttpConnection) -> _LiveConnection:
-    """Ask for a live connection, and forget those that are over: mitmproxy keeps them all.
-
-    An HTTP/2 client has a connection to an HTTP/1 gateway for each of its requests.
-    """
-    its = _layer_of(self)
-    for connection in [c for c in its.connections if _is_over(c)]:
-        if connection not in its.waiting_for_establishment:
-            del its.connections[connection]
-    return _LiveConnection(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
-
-
-def _newest_with(self: _Held, error: str | None) -> Connection | None:
-    """The connection that has just failed with an error, which is all that a stream is told."""
-    found = [c for c in _layer_of(self).connections if error is not None and c.error == error]
-    return found[-1] if found else None
-
-
-def _is_over(connection: Connection) -> bool:
-    """Whether nothing more can be heard of a connection to a server."""
-    if not isinstance(connection, Server):
-        return False
-    never_was = connection.error is not None and connection.timestamp_tcp_setup is None
-    return never_was or connection.timestamp_end is not None
-
-
-def _layer_of(self: _Held) -> Any:
-    """The HttpLayer that the stream belongs to."""
-    return self.context.layers[self.context.layers.index(self) - 1]

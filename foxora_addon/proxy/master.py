@@ -25,7 +25,9 @@ def run_tool(
     def made(options: Options) -> Master:
         master = _master_of(tool, options)
         options.update(listen_host="127.0.0.1")
-        master.addons.add(the_addon())
+        addon = the_addon()
+        addon.is_fast_by_default = True  # it is our own program: nobody waits for mitmproxy's pace
+        master.addons.add(addon)
         prepare(master)
         return master
 

@@ -65,8 +65,15 @@ def with_key(
     if gateway.scheme == "http" and flow.server_conn.via:
         raise RuntimeError("an upstream proxy would see the key of an http:// gateway")
     key = pipeline.send(exchange, now)
-    copy = request.copy()
-    copy.headers.pop("authorization", None)
+    return _copy_with(request, key)
+
+
+def _copy_with(request: http.Request, key: str | None) -> http.Request:
+    """A request of the same head and body, but for the key: what it holds else can't change."""
+    fields = [field for field in request.headers.fields if field[0].lower() != b"authorization"]
     if key is not None:
-        copy.headers["authorization"] = f"Bearer {key}"
-    return copy
+        fields.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
+    sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
+    vars(data).update(vars(request.data), headers=http.Headers(fields))
+    sent.data, sent.stream = data, request.stream
+    return sent

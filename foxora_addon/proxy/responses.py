@@ -11,9 +11,11 @@ from mitmproxy import http
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline
-from foxora_addon.policy.retrying import Failed
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
+
+_MOST_HEAD_BYTES = 65_536
+"""What clients take at the most: a larger head fails in them, each in its own way."""
 
 type Clock = Callable[[], float]
 """Seconds of the monotonic clock."""
@@ -34,14 +36,19 @@ def begin(
     exchange.waiting_since = clock()
     exchange.answered_status = response.status_code
     exchange.gateway_request_id = response.headers.get("x-request-id")
+    if _head_bytes(response) > _MOST_HEAD_BYTES:
+        exchange.flaw = "The head of the gateway's answer is over 64 KiB. Try again."
+        response.headers.clear()
     observation = observation_of(exchange, response, pipeline.rules.max_body_bytes)
-    if observation is not None:
+    if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, clock, failed)
     _scrub_headers(exchange, response, pipeline)
-    mark(response, exchange, "gateway")
     told = list(response.headers.items(multi=True))
-    for name, value in pipeline.accounting.headers(exchange, told, clock()):
-        response.headers[name] = value
+    mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, clock()))
+
+
+def _head_bytes(response: http.Response) -> int:
+    return sum(len(name) + len(value) + 4 for name, value in response.headers.fields)
 
 
 def observe(
@@ -75,27 +82,6 @@ def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeli
     for name, value in response.headers.items(multi=True):
         if (shown := pipeline.header_for_client(exchange, value)) != value:
             response.headers[name] = shown
-
-
-def failed_try(
-    flow: http.HTTPFlow,
-    exchange: Exchange,
-    pipeline: Pipeline,
-    worded: failures.Worded | None,
-) -> Failed | None:
-    """What a try came to that failed, as `worded` or with the answer in the flow; None: it has not.
-
-    None as well where there is nobody to be told.
-    """
-    if worded is not None:
-        error = worded.error
-        return None if error is None else Failed(error, None, is_late=worded.is_late)
-    response = flow.response
-    if response is None or response.status_code < 400:
-        return None
-    headers = list(response.headers.items(multi=True))
-    answer = Answer(response.status_code, headers, response.raw_content or b"")
-    return Failed(pipeline.error_of(exchange, answer), answer.status)
 
 
 def conclude(

@@ -2,24 +2,38 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from foxora_addon.app.command import CannotRun, found, held_signals, pending_end, run_command
+from foxora_addon.app.command import CannotRun, found, held_signals, run_command
 
 ENVIRONMENT = dict(os.environ)
+BEGINNING = """
+import os, signal, sys
+from pathlib import Path
+from foxora_addon.app.command import held_signals, pending_end, run_command
 
-
-def status_of(*command: str) -> int:
+def status_of(*command, child_ended=lambda: None):
     with held_signals():
-        return run_command(command, ENVIRONMENT, lambda: None)
+        return run_command(command, dict(os.environ), child_ended)
+"""
+
+
+def run_alone(script: str) -> int:
+    """The exit status of a script in a process of its own.
+
+    A test runner may have threads, and one that does not hold a signal back gets it.
+    """
+    command = [sys.executable, "-c", BEGINNING + script]
+    return subprocess.run(command, env=ENVIRONMENT, timeout=60, check=False).returncode
 
 
 @pytest.mark.parametrize(("script", "status"), [("exit 0", 0), ("exit 3", 3), ("kill -9 $$", 137)])
 def test_the_exit_status_is_the_commands(script: str, status: int) -> None:
-    assert status_of("sh", "-c", script) == status
+    assert run_alone(f"sys.exit(status_of('sh', '-c', {script!r}))") == status
 
 
 def test_it_has_no_signal_held_or_ignored_because_of_us() -> None:
@@ -28,33 +42,35 @@ def test_it_has_no_signal_held_or_ignored_because_of_us() -> None:
         "held = signal.pthread_sigmask(signal.SIG_BLOCK, ());"
         "sys.exit(len(held) + (signal.getsignal(signal.SIGCHLD) is not signal.SIG_DFL))"
     )
-    assert status_of(sys.executable, "-c", script) == 0
-    assert status_of("sh", "-c", "kill -PIPE $$") == 128 + signal.SIGPIPE
+    assert run_alone(f"sys.exit(status_of(sys.executable, '-c', {script!r}))") == 0
+    broken_pipe = run_alone("sys.exit(status_of('sh', '-c', 'kill -PIPE $$'))")
+    assert broken_pipe == 128 + signal.SIGPIPE
 
 
 def test_the_end_of_another_child_is_told_and_does_not_end_it(tmp_path: Path) -> None:
-    told: list[bool] = []
     gate = tmp_path / "gate"
-    other = os.posix_spawnp("true", ["true"], ENVIRONMENT)
-
-    def child_ended() -> None:
-        told.append(True)
-        gate.touch()
-
-    script = f"while ! test -e {gate}; do sleep 0.02; done; exit 6"
-    with held_signals():
-        os.kill(os.getpid(), signal.SIGCHLD)  # as the other's end sends it, should that be over
-        assert run_command(("sh", "-c", script), ENVIRONMENT, child_ended) == 6
-    assert told
-    os.waitpid(other, 0)
+    waiting = f"while ! test -e {gate}; do sleep 0.02; done; exit 6"
+    script = f"""
+other = os.posix_spawnp("true", ["true"], dict(os.environ))
+with held_signals():
+    os.kill(os.getpid(), signal.SIGCHLD)  # as the other's end sends it, should that be over
+    status = run_command(("sh", "-c", {waiting!r}), dict(os.environ), Path({str(gate)!r}).touch)
+os.waitpid(other, 0)
+sys.exit(status)
+"""
+    assert run_alone(script) == 6
 
 
 def test_a_signal_that_nobody_asked_for_is_dropped_and_one_that_waits_is_seen() -> None:
-    with held_signals():
-        assert pending_end() is None
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert pending_end() == signal.SIGTERM
-    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    script = """
+with held_signals():
+    before = pending_end()
+    os.kill(os.getpid(), signal.SIGTERM)
+    seen = pending_end()
+held = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+sys.exit(0 if (before, seen) == (None, signal.SIGTERM) and signal.SIGTERM not in held else 1)
+"""
+    assert run_alone(script) == 0
 
 
 @pytest.mark.parametrize(

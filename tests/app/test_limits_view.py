@@ -58,5 +58,10 @@ def test_without_a_ceiling_what_is_used_is_shown_alone_and_noted() -> None:
 
 def test_spend_is_money_where_it_is_known() -> None:
     standing = a_standing() | {"spend": {"used_usd": 1.5, "ceiling_usd": 100}}
-    assert "$1.5000 of $100.00" in shown(standing)
+    assert "$1.50 of $100.00" in shown(standing)
     assert "not known" in shown(a_standing())
+
+
+def test_a_small_sum_is_not_rounded_to_nothing() -> None:
+    standing = a_standing() | {"spend": {"used_usd": 1.98e-05, "ceiling_usd": 0.001}}
+    assert "$0.00002 of $0.001" in shown(standing)

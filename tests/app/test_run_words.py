@@ -18,7 +18,12 @@ def summary(*, is_shared: bool = False, **changes: Any) -> list[str]:
 def test_calls_tokens_and_cost_are_told() -> None:
     figures: dict[str, Any] = {"input_tokens": 1_200, "output_tokens": 34, "total_tokens": 1_234}
     (line,) = summary(calls=3, cost_usd=0.01234, **figures)
-    assert line == "3 calls, 1,234 tokens (1,200 in, 34 out), $0.0123"
+    assert line == "3 calls, 1,234 tokens (1,200 in, 34 out), $0.01234"
+
+
+def test_a_small_cost_is_not_rounded_to_nothing() -> None:
+    (line,) = summary(calls=2, cost_usd=4.365e-05, total_tokens=84)
+    assert line.endswith(", $0.000044")
 
 
 def test_a_cost_that_is_not_known_is_not_told() -> None:

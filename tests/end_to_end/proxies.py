@@ -87,12 +87,15 @@ class Proxy:
 
 
 def clean_environment(**given: str) -> dict[str, str]:
-    """This environment without what would lead a proxy or a client elsewhere, and with `given`."""
+    """This environment without what would lead a proxy or a client elsewhere, and with `given`.
+
+    FOXORA_FAST stays, so that any of these tests can be run with mitmproxy sped up.
+    """
     ours = ("FOXORA_", "OPENAI_", "AZURE_OPENAI_", "SSL_CERT_", "MITMPROXY", "PYTHON")
     kept = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(ours)
+        if (not name.startswith(ours) or name == "FOXORA_FAST")
         and not name.upper().endswith("_PROXY")
         and name not in {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"}
     }
@@ -120,10 +123,21 @@ class _Http2Alone(ssl.SSLContext):
 
 def http_2_client(proxy: Proxy, *, via_proxy: bool = True) -> httpx.Client:
     """A client that speaks HTTP/2, through the proxy or to it, and trusts its CA."""
+    url = proxy.url if via_proxy else None
+    trust = _http_2_alone(proxy)
+    return httpx.Client(http2=True, proxy=url, verify=trust, trust_env=False, timeout=20)
+
+
+def async_http_2_client(proxy: Proxy) -> httpx.AsyncClient:
+    """The same for several calls at once, through the proxy."""
+    trust = _http_2_alone(proxy)
+    return httpx.AsyncClient(http2=True, proxy=proxy.url, verify=trust, trust_env=False, timeout=20)
+
+
+def _http_2_alone(proxy: Proxy) -> ssl.SSLContext:
     trust = _Http2Alone(ssl.PROTOCOL_TLS_CLIENT)
     trust.load_verify_locations(proxy.certificate)
-    url = proxy.url if via_proxy else None
-    return httpx.Client(http2=True, proxy=url, verify=trust, trust_env=False, timeout=20)
+    return trust
 
 
 def tls_client(proxy: Proxy) -> httpx.Client:

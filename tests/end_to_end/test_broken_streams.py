@@ -1,5 +1,6 @@
 """A stream that breaks after its head ends with an event that says so, and cleanly."""
 
+import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from tests.end_to_end.gateways import Gateway, running_http_1, running_http_2
 from tests.end_to_end.proxies import (
     APP_KEY,
     Proxy,
+    async_http_2_client,
     direct_client,
     http_2_client,
     running_proxy,
@@ -114,3 +116,49 @@ def test_an_openai_client_raises_its_own_error(proxy: Proxy, gateway: Gateway) -
         )
         with pytest.raises(openai.APIError, match="broke in the middle"):
             list(stream)
+
+
+def test_a_call_that_is_late_ends_alone(proxy: Proxy, gateway: Gateway) -> None:
+    """On HTTP/2 its neighbours share its connection, on either side."""
+
+    async def both() -> tuple[httpx.Response, httpx.Response]:
+        async with async_http_2_client(proxy) as client:
+
+            async def call(fault: str) -> httpx.Response:
+                headers = {"authorization": f"Bearer {APP_KEY}", "x-mock-fault": fault}
+                url = "https://api.openai.com/v1/chat/completions"
+                return await client.post(url, json=CALL, headers=headers)
+
+            await call("words=1")
+            mute, slow = await asyncio.gather(call("mute"), call("chunk-delay=0.4;words=10"))
+            return mute, slow
+
+    mute, slow = asyncio.run(both())
+    assert mute.status_code == 504
+    assert slow.text.endswith("data: [DONE]\n\n")
+
+
+def test_the_gateway_stops_its_work_when_the_client_leaves(proxy: Proxy, gateway: Gateway) -> None:
+    gateway.reset()
+    headers = {"authorization": f"Bearer {APP_KEY}", "x-mock-fault": "chunk-delay=0.3"}
+    url = f"{proxy.base_url}/chat/completions"
+    with (
+        direct_client() as client,
+        client.stream("POST", url, json=CALL, headers=headers) as answer,
+    ):
+        next(answer.iter_raw())
+    wait_until(lambda: bool(gateway.log() and gateway.log()[-1]["fate"] == "client_left"))
+
+
+@pytest.mark.parametrize("read", [by_http_1, by_http_2])
+@pytest.mark.parametrize("fault", ["", ";status=503"], ids=["answer", "error"])
+def test_a_head_that_no_client_would_take_is_not_passed_on(
+    proxy: Proxy, gateway: Gateway, read: Read, fault: str
+) -> None:
+    gateway.reset()
+    gateway.queue(f"header=x-large: {'a' * 70_000}{fault}")
+    answer = read(proxy)
+    assert answer.status_code in {502, 503}
+    assert answer.json()["error"]["code"]
+    assert "x-large" not in answer.headers
+    assert read(proxy).status_code == 200

@@ -182,17 +182,20 @@ def test_what_the_gateway_does_wrong(on_mock: Proxy, way: Way, stream: bool, fau
     assert ask(way, on_mock, stream=stream).status_code == 200, "the account is not free again"
 
 
-@each_way
+# HTTP/2 is offered to the gateway for the clients that speak it.
+ON_THE_WAY = [
+    pytest.param(behaviour, way, id=f"{behaviour}-{name}")
+    for behaviour in BY_THE_CHAMELEON
+    for name, way in WAYS.items()
+    if name.endswith("http-2") or not behaviour.startswith("h2")
+]
+
+
 @plain_and_stream
-@pytest.mark.parametrize("behaviour", BY_THE_CHAMELEON)
+@pytest.mark.parametrize(("behaviour", "way"), ON_THE_WAY)
 def test_what_goes_wrong_on_the_way(
     on_chameleon: Proxy, chameleon: Chameleon, way: Way, stream: bool, behaviour: str
 ) -> None:
-    if behaviour.startswith("h2") and way not in (
-        WAYS["base-url-http-2"],
-        WAYS["https-proxy-http-2"],
-    ):
-        pytest.skip("HTTP/2 is offered to the gateway for clients that speak it")
     chameleon.behaviour = behaviour
     answer = ask(way, on_chameleon, stream=stream)
     assert_told(on_chameleon, answer, BY_THE_CHAMELEON[behaviour])
@@ -228,3 +231,14 @@ def test_whatever_failed_nothing_crashed(on_mock: Proxy, on_chameleon: Proxy) ->
         ended = [r["exchange"] for r in records if r["event"] == "response"]
         assert sorted(opened) == sorted(ended)
         assert json.dumps(records).count(APP_KEY) == 0
+
+
+def test_a_peer_that_resets_at_once_never_leaves_a_call_hanging(
+    on_chameleon: Proxy, chameleon: Chameleon
+) -> None:
+    """mitmproxy forgets some of these: the socket's peer is gone before it asks for its name."""
+    chameleon.behaviour = "reset"
+    answers = [
+        ask(way, on_chameleon, stream=True).status_code for way in WAYS.values() for _ in range(20)
+    ]
+    assert set(answers) == {502}

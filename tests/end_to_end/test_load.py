@@ -17,8 +17,8 @@ import pytest
 from tests.end_to_end.proxies import (
     APP_KEY,
     Proxy,
+    async_http_2_client,
     direct_client,
-    http_2_client,
     running_gateway,
     running_proxy,
     wait_until,
@@ -66,11 +66,7 @@ async def at_once(client: httpx.AsyncClient, url: str, calls: int, fault: str) -
 
 def test_an_http_2_client_is_not_held_to_five_calls_at_once(loaded: Proxy) -> None:
     async def run() -> tuple[list[int], float]:
-        with http_2_client(loaded) as like:
-            trust = like._transport._pool._ssl_context  # type: ignore[attr-defined]
-        async with httpx.AsyncClient(
-            http2=True, proxy=loaded.url, verify=trust, trust_env=False, timeout=20
-        ) as client:
+        async with async_http_2_client(loaded) as client:
             url = "https://api.openai.com/v1/chat/completions"
             await at_once(client, url, 1, "words=1")
             started = time.monotonic()

@@ -76,16 +76,6 @@ def test_the_last_failure_is_told_after_the_last_try(patient: Proxy, gateway: Ga
     assert call(patient).status_code == 200
 
 
-def test_a_429_is_tried_again_when_the_gateway_wants_it(patient: Proxy, gateway: Gateway) -> None:
-    gateway.reset()
-    gateway.queue("status=429;retry-after=1")
-    started = time.monotonic()
-    answer = call(patient)
-    assert answer.status_code == 200
-    assert time.monotonic() - started >= 1
-    assert record_of(patient, answer)["tries"][0]["status"] == 429
-
-
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 500])
 def test_what_would_be_the_same_again_is_told_at_once(
     patient: Proxy, gateway: Gateway, status: int
@@ -121,3 +111,13 @@ def test_a_client_that_leaves_in_the_pause_ends_the_retries(
     assert call(patient).status_code == 200
     outcomes = [r["outcome"] for r in patient.records() if r["event"] == "response"]
     assert outcomes[-2:] == ["client_disconnected", "completed"]
+
+
+def test_a_429_is_tried_again_when_the_gateway_wants_it(patient: Proxy, gateway: Gateway) -> None:
+    gateway.reset()
+    gateway.queue("status=429;retry-after=1")
+    started = time.monotonic()
+    answer = call(patient)
+    assert answer.status_code == 200
+    assert time.monotonic() - started >= 1
+    assert record_of(patient, answer)["tries"][0]["status"] == 429

@@ -333,7 +333,7 @@ def or_infinite_moment(moment: float | None) -> float:
 def test_it_admits_what_the_model_admits_and_says_when(
     steps: list[tuple[float, str, int, int, Ceilings]],
 ) -> None:
-    played, told, now = Played(), 1_000.0, 1_000.0
+    played, told, now = Played(), 1_000.0, float("-inf")
     for pause, name, which, tokens, ceilings in steps:
         told += pause
         now = max(now, told)

@@ -1,0 +1,95 @@
+"""Our side of the hold on mitmproxy: what it asks of a desk, and the values that it tells it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from mitmproxy.connection import Connection
+from mitmproxy.http import HTTPFlow, Request, Response
+from mitmproxy.proxy.layers.http import _events as http_events
+
+ErrorCode = http_events.ErrorCode
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a request's head said before mitmproxy completed it.
+
+    `names_host`: the request line named a host (absolute form). `host_header`: as it was sent.
+    """
+
+    names_host: bool
+    host_header: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What mitmproxy says of an exchange that failed.
+
+    `code` None: no connection could be made, and `connection` is the one that could not be.
+    `by_client`: it was the client's side that failed.
+    """
+
+    message: str
+    code: ErrorCode | None
+    by_client: bool = False
+    connection: Connection | None = None
+
+
+class Refused(Exception):  # noqa: N818  # a signal to the wrap, not an error of the program
+    """Raised by `Desk.outgoing`: nothing of this request may be sent."""
+
+
+class Desk(Protocol):
+    """Our side of the hold. No method may raise, except `outgoing`, which may raise `Refused`."""
+
+    def arrived(self, flow: HTTPFlow, arrival: Arrival) -> None:
+        """A request's head is there, and no addon has seen the flow yet."""
+
+    def is_private(self, flow: HTTPFlow) -> bool:
+        """Whether no addon may see this flow at all: it is between a client and the desk."""
+
+    def body_grew(self, flow: HTTPFlow, size: int) -> Response | None:
+        """`size` bytes of the body have come; a response ends the upload and is the answer."""
+
+    def outgoing(self, flow: HTTPFlow, request: Request) -> Request:
+        """The request to put on the wire for this flow, with the key; never the flow's own."""
+
+    def client_gone(self, flow: HTTPFlow) -> None:
+        """The client has left while one of the flow's hooks is waited for; `failed` may follow."""
+
+    def answering(self, flow: HTTPFlow) -> None:
+        """A response's head is there, and no addon has seen it yet."""
+
+    def is_too_long(self, flow: HTTPFlow, size: int) -> bool:
+        """`size` bytes of an answer have come that was to be taken whole; True: it passes now.
+
+        `flow.response.stream` must then be what it passes through.
+        """
+
+    def passed(self, flow: HTTPFlow, unread: Callable[[], int]) -> None:
+        """More of a stream has gone to the client; `unread` says how much it has not made room for.
+
+        Asked at every 64 KiB or so.
+        """
+
+    def again(self, flow: HTTPFlow, failure: Failure | None) -> float | None:
+        """Seconds until the flow's request is sent once more; None: it ends as it is.
+
+        Asked before anything of an answer has gone to the client: where the gateway's error is
+        whole in `flow.response` (`failure` None), and where the flow failed. What is sent again is
+        what `flow.request` then holds, and it comes through `outgoing` as the first time. Nobody
+        else hears of what came of this try, but for the head of an answer.
+        """
+
+    def answered(self, flow: HTTPFlow) -> None:
+        """A response is complete, and no addon has seen it yet."""
+
+    def failed(self, flow: HTTPFlow, failure: Failure) -> None:
+        """The flow ends without a response, and no addon has seen that yet."""
+
+    def answer_for(self, flow: HTTPFlow) -> Response | None:
+        """The answer to the client in place of mitmproxy's HTML; None leaves it mitmproxy's."""
+
+    def last_words(self, flow: HTTPFlow) -> bytes | None:
+        """What ends an answer that broke after its head, cleanly; None: it is torn off there."""

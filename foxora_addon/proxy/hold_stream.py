@@ -1,0 +1,136 @@
+"""What the hold reads off mitmproxy's streams and the connections that they share.
+
+The names and the shapes that are relied on stand here; what is done with them is `hold`'s business.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from mitmproxy.connection import Connection, Server
+from mitmproxy.flow import Error
+from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http import _events as http_events
+from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.layers.http._http2 import Http2Server
+
+from foxora_addon.proxy.hold_desk import Arrival, ErrorCode, Failure
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a stream is.
+
+    `gateway_id` names the stream towards the gateway, and is another one at each try: an event of
+    an earlier try, which may still come, is told by its id. `pause`: what is waited for before the
+    next try. `is_answered`: the client has the head of an answer.
+    """
+
+    arrival: Arrival
+    gateway_id: int
+    size: int = 0
+    pause: commands.RequestWakeup | None = None
+    is_answered: bool = False
+    answer_size: int = 0
+    unasked_size: int = 0
+    is_unreachable: bool = False
+    is_refused: bool = False
+    failed_connection: Connection | None = None
+
+
+class Held(layer.Layer):
+    """What the wrap uses of an HttpStream, for the type checker's sake; never instantiated."""
+
+    flow: HTTPFlow
+    stream_id: int
+    client_state: Any
+    server_state: Any
+    state_done: Any
+    state_errored: Any
+    state_wait_for_response_headers: Any
+    state_consume_response_body: Any
+    start_response_stream: Any
+    response_body_buf: Any
+    make_server_connection: Any
+    foxora: Progress
+
+
+def failure_of(self: Held, event: events.Event, message: str) -> Failure:
+    """What an error hook is about: the stream tells it by the event that it was working on."""
+    if message == Error.KILLED_MESSAGE:
+        return Failure(message, ErrorCode.KILL)
+    # As in `check_killed`: what the client did while a hook was waited for.
+    for waiting in (event, *self._paused_event_queue):
+        if isinstance(waiting, http_events.RequestProtocolError) and waiting.message == message:
+            return Failure(message, waiting.code, by_client=True)
+    if self.foxora.is_unreachable:
+        return Failure(message, None, connection=self.foxora.failed_connection)
+    if isinstance(event, http_events.RequestHeaders | http_events.RequestData):
+        too_large = "exceeds" in message
+        code = ErrorCode.REQUEST_TOO_LARGE if too_large else ErrorCode.REQUEST_VALIDATION_FAILED
+        return Failure(message, code, by_client=True)
+    if isinstance(event, http_events.ResponseHeaders | http_events.ResponseData):
+        return Failure(message, ErrorCode.RESPONSE_VALIDATION_FAILED)
+    return Failure(message, getattr(event, "code", None))
+
+
+def unread(self: Held) -> int:
+    """The bytes that an HTTP/2 client has not made room for; on HTTP/1 its socket is full then."""
+    client = layer_of(self).connections.get(self.context.client)
+    if not isinstance(client, Http2Server):
+        return 0
+    waiting = client.h2_conn.stream_buffers.get(self.stream_id, ())
+    return sum(len(piece.data) for piece in waiting)
+
+
+def parts_of(self: Held, response: Response) -> Iterator[HttpEvent]:
+    """A whole response as the client's side of the stream takes it."""
+    content = response.raw_content or b""
+    yield http_events.ResponseHeaders(self.stream_id, response, end_stream=not content)
+    if content:
+        yield http_events.ResponseData(self.stream_id, content)
+    yield http_events.ResponseEndOfMessage(self.stream_id)
+
+
+class _LiveConnection(http_layers.GetHttpConnection):
+    """Asks for a connection, and never gets one that has failed.
+
+    mitmproxy answers a client's further requests with the failure of its first one: it has the
+    client's connection closed, so that there are none.
+    """
+
+    def connection_spec_matches(self, connection: Connection) -> bool:
+        return not connection.error and super().connection_spec_matches(connection)
+
+
+def live_connection(self: Held, wanted: http_layers.GetHttpConnection) -> _LiveConnection:
+    """Ask for a live connection, and forget those that are over: mitmproxy keeps them all.
+
+    An HTTP/2 client has a connection to an HTTP/1 gateway for each of its requests.
+    """
+    its = layer_of(self)
+    for connection in [c for c in its.connections if _is_over(c)]:
+        if connection not in its.waiting_for_establishment:
+            del its.connections[connection]
+    return _LiveConnection(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
+
+
+def newest_with(self: Held, error: str | None) -> Connection | None:
+    """The connection that has just failed with an error, which is all that a stream is told."""
+    found = [c for c in layer_of(self).connections if error is not None and c.error == error]
+    return found[-1] if found else None
+
+
+def _is_over(connection: Connection) -> bool:
+    """Whether nothing more can be heard of a connection to a server."""
+    if not isinstance(connection, Server):
+        return False
+    never_was = connection.error is not None and connection.timestamp_tcp_setup is None
+    return never_was or connection.timestamp_end is not None
+
+
+def layer_of(self: Held) -> Any:
+    """The HttpLayer that the stream belongs to."""
+    return self.context.layers[self.context.layers.index(self) - 1]

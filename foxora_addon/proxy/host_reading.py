@@ -1,0 +1,64 @@
+"""Has mitmproxy read what its HTTP/1 reader stumbles over: trailers, and interim answers.
+
+It crashes on a body's trailers, which leaves the peer waiting for ever, and takes a 103 (or a 100
+that nobody asked for) for the answer itself. Both are dropped here, as a proxy may do with trailers
+(RFC 9110, 6.5.1), and as its HTTP/2 side does with interim answers. A 101 that nobody asked for
+would make a tunnel of the connection, on which the next call crashes: it is no valid answer. Nor is
+a head without end, which it would hold in memory and no client take.
+"""
+
+import re
+from collections.abc import Callable, Generator
+from typing import Any, Final
+
+from mitmproxy.proxy import commands
+from mitmproxy.proxy.layers.http import _events as http_events
+from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+
+_INTERIM: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d[ \r\n]")
+_SWITCH: Final = re.compile(rb"HTTP/1\.[01] 101[ \r\n]")
+_LONGEST_START: Final = len(b"HTTP/1.1 103 ")
+_LONGEST_HEAD: Final = 65_536
+
+_private: Any = _http1
+_Reader: Any = _private.ChunkedReader
+_read_headers: Callable[..., Generator[Any, Any, None]] = _http1.Http1Client.read_headers
+
+
+class _WithoutTrailers(_Reader):  # type: ignore[misc]  # h11's is not typed
+    """Reads a chunked body, and says nothing of what follows it."""
+
+    def __call__(self, buffer: Any) -> Any:
+        event = super().__call__(buffer)
+        return type(event)() if getattr(event, "headers", None) else event
+
+
+def _read_final_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
+    if self.request:
+        while _INTERIM.match(bytes(self.buf)[:_LONGEST_START]):
+            if self.buf.maybe_extract_lines() is None:
+                break
+        if (flaw := _flaw_of(self)) is not None:
+            yield commands.CloseConnection(self.conn)
+            code = http_events.ErrorCode.GENERIC_SERVER_ERROR
+            what = f"Cannot parse HTTP response: {flaw}"
+            yield ReceiveHttp(http_events.ResponseProtocolError(self.stream_id, what, code))
+            return
+    yield from _read_headers(self, event)
+
+
+def _flaw_of(self: Any) -> str | None:
+    """Why what has come of an answer is none, in words for the log."""
+    data = bytes(self.buf)
+    if _SWITCH.match(data) and "upgrade" not in self.request.headers:
+        return "it switches to a protocol that nobody asked for"
+    if len(data) > _LONGEST_HEAD and not 0 <= data.find(b"\r\n\r\n") <= _LONGEST_HEAD:
+        return "its head is too long"
+    return None
+
+
+def widen() -> None:
+    """Read them from now on, in all traffic."""
+    _private.ChunkedReader = _WithoutTrailers
+    _private.Http1Client.read_headers = _read_final_headers

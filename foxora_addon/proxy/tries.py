@@ -1,0 +1,65 @@
+"""Decides on a further try of a call that failed, before anything of its answer went to the client.
+
+There are two reasons: the gateway refuses what the proxy itself has added, or retries are
+configured. When a retry may help is `policy.retrying`'s business, how it is sent the hold's.
+"""
+
+from random import random
+
+from mitmproxy import http
+
+from foxora_addon.exchange import Exchange
+from foxora_addon.pipeline import Answer, Pipeline
+from foxora_addon.policy.retrying import Failed, pause_before_retry
+from foxora_addon.proxy import failures
+from foxora_addon.proxy.requests import put_body
+
+
+def pause_before_next(
+    flow: http.HTTPFlow,
+    exchange: Exchange,
+    pipeline: Pipeline,
+    worded: failures.Worded | None,
+    now: float,
+) -> float | None:
+    """Make a call ready to be sent again; seconds until then, None: it ends as it is.
+
+    `worded` is how the try failed; None: with the whole answer that is in the flow.
+    """
+    failed = _failed(flow, exchange, pipeline, worded)
+    if failed is None:
+        return None
+    if failed.status and pipeline.without_usage(exchange, failed.error, failed.status, now):
+        put_body(flow.request, exchange.sent_body)
+        return 0.0
+    rules = pipeline.rules
+    if not rules.retries:
+        return None
+    jitter = random()  # noqa: S311  # it spreads calls, and hides nothing
+    pause = pause_before_retry(
+        exchange, failed, rules.retries, rules.timeouts.exchange, now, jitter
+    )
+    if pause is not None:
+        pipeline.again(exchange, failed.error, now, failed.status)
+    return pause
+
+
+def _failed(
+    flow: http.HTTPFlow,
+    exchange: Exchange,
+    pipeline: Pipeline,
+    worded: failures.Worded | None,
+) -> Failed | None:
+    """What a try came to that failed, as `worded` or with the answer in the flow; None: it has not.
+
+    None as well where there is nobody to be told.
+    """
+    if worded is not None:
+        error = worded.error
+        return None if error is None else Failed(error, None, is_late=worded.is_late)
+    response = flow.response
+    if response is None or response.status_code < 400:
+        return None
+    headers = list(response.headers.items(multi=True))
+    answer = Answer(response.status_code, headers, response.raw_content or b"")
+    return Failed(pipeline.error_of(exchange, answer), answer.status)

@@ -1,0 +1,185 @@
+"""What our own code costs for each request, without sockets, processes or another machine's noise.
+
+Requests are driven through mitmproxy's layers as its server does, with the desk and a real trail,
+and without: the difference is ours. The least of many batches counts, for everything else that a
+machine does only adds to it.
+"""
+
+import asyncio
+import contextlib
+import cProfile
+import os
+import pstats
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from mitmproxy import ctx
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Client, ConnectionState, Server
+from mitmproxy.proxy import commands, events, mode_specs
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
+from mitmproxy.test import taddons
+
+from foxora_addon.audit.journal import Journal
+from foxora_addon.config import load
+from foxora_addon.gateway.client import Trust
+from foxora_addon.proxy import fast, hold
+from foxora_addon.proxy.admission import Asking
+from foxora_addon.proxy.desk import FlowDesk
+from foxora_addon.proxy.trail import JournalTrail
+from foxora_addon.rules import rules_of
+from scripts.benchmark import upstream
+from scripts.benchmark.load import request_of
+
+BATCH = 100
+BATCHES = 40
+SIZES = (2_000, 20_000, 200_000)
+CONFIG = """
+gateway: {base_url: "http://127.0.0.1:9/v1"}
+accounts:
+  - name: acme
+    default: true
+    key: {env: FOXORA_API_KEY}
+    plan: team
+    limits: {requests_per_minute: 10000000, tokens_per_minute: 100000000000}
+audit: {path: trail.jsonl}
+"""
+
+
+class Wire:
+    """An HTTP layer between a client and a gateway that are not there."""
+
+    def __init__(self, desk: FlowDesk | None) -> None:
+        self._desk = desk
+        self.client = Client(
+            peername=("127.0.0.1", 1),
+            sockname=("127.0.0.1", 8080),
+            timestamp_start=0.0,
+            state=ConnectionState.OPEN,
+            proxy_mode=mode_specs.ProxyMode.parse("regular"),
+        )
+        context = Context(self.client, ctx.options)
+        context.server.address = ("127.0.0.1", 9)
+        self._layer = HttpLayer(context, HTTPMode.regular if desk else HTTPMode.transparent)
+        self._server: Server | None = None
+        self.answered = 0
+        self._feed(events.Start())
+
+    def exchange(self, request: bytes, answer: bytes) -> None:
+        """One request and its answer, each in one piece."""
+        self._feed(events.DataReceived(self.client, request))
+        assert self._server is not None
+        self._feed(events.DataReceived(self._server, answer))
+
+    def _feed(self, event: events.Event) -> None:
+        waiting = [event]
+        while waiting:
+            for command in self._layer.handle_event(waiting.pop(0)):
+                waiting.extend(self._reaction_to(command))
+
+    def _reaction_to(self, command: commands.Command) -> Iterator[events.Event]:
+        match command:
+            case commands.SendData() if command.connection is self.client:
+                self.answered += 1
+            case commands.OpenConnection():
+                command.connection.state = ConnectionState.OPEN
+                self._server = command.connection
+                yield events.OpenConnectionCompleted(command, None)
+            case commands.StartHook():
+                self._told(command)
+                if command.blocking:
+                    yield events.HookCompleted(command)
+            case _:
+                pass
+
+    def _told(self, hook: commands.StartHook) -> None:
+        """What the addon has mitmproxy tell it, as far as a request goes."""
+        if self._desk is None:
+            return
+        if hook.name == "requestheaders":
+            self._desk.must_know(hook.args()[0])
+        elif hook.name == "request":
+            waiting = self._desk.request(hook.args()[0])
+            with contextlib.suppress(StopIteration):
+                waiting.send(None)
+
+
+@contextlib.contextmanager
+def a_desk() -> Iterator[FlowDesk]:
+    """A desk with a trail in a folder of its own, as `foxora-proxy run` has it."""
+    with tempfile.TemporaryDirectory(prefix="foxora-own-") as name:
+        folder = Path(name)
+        (folder / "foxora.yaml").write_text(CONFIG)
+        config = load({}, {"FOXORA_API_KEY": "foxora_sk_fake_own"}, folder)
+        journal = Journal.open(config.audit.path, sync="none", wall_clock=time.time)
+        trail = JournalTrail(journal, "refuse", time.monotonic)
+        desk = FlowDesk()
+        rules = rules_of(config, frozenset(), None)
+        asking = Asking("http://127.0.0.1:9/v1", Trust(None, verifies=True), 0)
+        desk.take(rules, trail, lambda: frozenset({("127.0.0.1", 8080)}), asking)
+        desk.open()
+        try:
+            yield desk
+        finally:
+            journal.close()
+
+
+def request_to(path: str, size: int) -> bytes:
+    """A chat request whose body has about so many bytes."""
+    small = request_of(path, stream=False)
+    filling = b"How far is it, and who told you so? " * ((size - 2_000) // 36)
+    head, _, body = small.partition(b"\r\n\r\n")
+    longer = body.replace(b'"user","content":"', b'"user","content":"' + filling)
+    length = b"content-length: %d"
+    return head.replace(length % len(body), length % len(longer)) + b"\r\n\r\n" + longer
+
+
+async def least_seconds(desk: FlowDesk | None, size: int) -> float:
+    """Of one request, the least of all batches."""
+    request = request_to("/v1/chat/completions", size)
+    if desk is None:
+        request = request.replace(b"host: 127.0.0.1\r\n", b"host: 127.0.0.1:9\r\n")
+    found = []
+    for _ in range(BATCHES):
+        wire = Wire(desk)
+        count = max(BATCH * 2_000 // size, 5)
+        began = time.perf_counter()
+        for _ in range(count):
+            wire.exchange(request, upstream.ANSWER)
+        found.append((time.perf_counter() - began) / count)
+        assert wire.answered >= count, "not every request was answered"
+        await asyncio.sleep(0)
+    return min(found)
+
+
+async def main(*, profiles: bool) -> None:
+    with taddons.context(Proxyserver()):
+        fast.switch(on=True)
+        alone = {size: await least_seconds(None, size) for size in SIZES}
+        with a_desk() as desk:
+            assert hold.install(desk) is None
+            for size in SIZES:
+                ours = await least_seconds(desk, size) - alone[size]
+                print(f"{size:7,} bytes: mitmproxy's layers {alone[size] * 1e6:6.0f} us, "
+                      f"ours {ours * 1e6:6.0f} us")  # fmt: skip
+            if profiles:
+                await _profile(desk)
+
+
+async def _profile(desk: FlowDesk) -> None:
+    wire, request = Wire(desk), request_to("/v1/chat/completions", SIZES[0])
+    profile = cProfile.Profile()
+    profile.enable()
+    for _ in range(1_000):
+        wire.exchange(request, upstream.ANSWER)
+    profile.disable()
+    pstats.Stats(profile, stream=sys.stdout).sort_stats("tottime").print_stats(60)
+
+
+if __name__ == "__main__":
+    os.environ.pop("FOXORA_AUDIT", None)
+    asyncio.run(main(profiles="--profile" in sys.argv[1:]))

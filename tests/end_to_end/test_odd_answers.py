@@ -1,0 +1,104 @@
+"""What a gateway may say on HTTP/1 that mitmproxy does not read, or that is no answer at all."""
+
+import json
+import socket
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client
+
+pytestmark = pytest.mark.real_server
+
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+ANSWER = json.dumps({"id": "x", "object": "chat.completion", "choices": []})
+CRLF = "\r\n"
+HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
+WHOLE = f"{HEAD}content-length: {len(ANSWER)}\r\n\r\n{ANSWER}"
+TRAILED = (
+    f"{HEAD}transfer-encoding: chunked\r\n\r\n{len(ANSWER):x}\r\n{ANSWER}\r\n0\r\nx-sum: 1\r\n\r\n"
+)
+
+
+def post(proxy: Proxy, fault: str) -> httpx.Response:
+    headers = {"authorization": f"Bearer {APP_KEY}", "x-mock-fault": fault}
+    with direct_client() as client:
+        return client.post(f"{proxy.base_url}/chat/completions", json=CALL, headers=headers)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        f"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n{WHOLE}",
+        f"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n{WHOLE}",
+        TRAILED,
+    ],
+    ids=["early hints", "two interim answers", "trailers"],
+)
+def test_what_is_not_of_the_answer_is_left_out(proxy: Proxy, raw: str) -> None:
+    answer = post(proxy, f"raw={quote(raw)}")
+    assert (answer.status_code, answer.text) == (200, ANSWER)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\nx-long: {'a' * 5_000}\r\n" + "x-more: a\r\n" * 10_000 + "\r\n",
+        "HTTP/1.1 99 Odd\r\ncontent-length: 0\r\n\r\n",
+    ],
+    ids=["another protocol", "a head without end", "no status"],
+)
+def test_what_is_no_answer_is_a_502(proxy: Proxy, raw: str) -> None:
+    with direct_client() as client:
+        origin = gateway_of(proxy)
+        fault = {"path": "/v1/chat", "raw": raw}
+        client.post(f"{origin}/_mock/faults", json=[fault]).raise_for_status()
+        headers = {"authorization": f"Bearer {APP_KEY}"}
+        url = f"{proxy.base_url}/chat/completions"
+        answer = client.post(url, json=CALL, headers=headers)
+        assert answer.status_code == 502
+        assert answer.json()["error"]["code"] == "bad_gateway_answer"
+        assert client.post(url, json=CALL, headers=headers).status_code == 200
+
+
+def gateway_of(proxy: Proxy) -> str:
+    """The origin of the mock gateway that is embedded in a proxy."""
+    with direct_client() as client:
+        status = client.get(f"{proxy.url}/_foxora/status").json()
+    gateway: str = status["gateway"]
+    return gateway.removesuffix("/v1")
+
+
+def test_a_redirect_is_passed_as_it_is_with_its_page(proxy: Proxy) -> None:
+    head = "HTTP/1.1 307 Elsewhere\r\nlocation: /v1/there\r\ncontent-type: text/html\r\n"
+    answer = post(proxy, f"raw={quote(f'{head}content-length: 6{CRLF * 2}<html>')}")
+    assert (answer.status_code, answer.text) == (307, "<html>")
+
+
+def test_a_request_with_trailers_is_answered_and_its_trailers_go_nowhere(proxy: Proxy) -> None:
+    body = json.dumps(CALL).encode()
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\n"
+        f"authorization: Bearer {APP_KEY}\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
+    chunks = b"%x\r\n%b\r\n0\r\nx-api-key: %b\r\n\r\n" % (len(body), body, APP_KEY.encode())
+    with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+        client.sendall(head.encode() + chunks)
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_upgrade_that_is_no_websocket_is_not_asked_of_the_gateway(proxy: Proxy) -> None:
+    headers = {
+        "authorization": f"Bearer {APP_KEY}",
+        "connection": "Upgrade, HTTP2-Settings",
+        "upgrade": "h2c",
+        "http2-settings": "AAMAAABkAAQAAP__",
+    }
+    with direct_client() as client:
+        url = f"{proxy.base_url}/chat/completions"
+        assert client.post(url, json=CALL, headers=headers).status_code == 200
+        received = client.get(f"{gateway_of(proxy)}/_mock/log").json()[-1]
+    names = {name.lower() for name, _ in received["headers"]}
+    assert not {"upgrade", "http2-settings"} & names

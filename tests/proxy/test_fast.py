@@ -1,0 +1,375 @@
+"""Whatever is sped up does what mitmproxy does: each case runs without and with the speed-ups."""
+
+import asyncio
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from copy import deepcopy
+from types import ModuleType
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import addonmanager, exceptions, hooks, http, optmanager
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
+
+from foxora_addon.proxy import fast
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
+    from mitmproxy.test import taddons, tflow
+
+type Heard = list[str]
+
+
+@pytest.fixture(params=[False, True], ids=["as it is", "sped up"], autouse=True)
+def speed(request: pytest.FixtureRequest) -> Iterator[bool]:
+    with taddons.context(loadcore=False):
+        fast.switch(on=request.param)
+        yield request.param
+        fast.switch(on=False)
+
+
+class Addon:
+    """Tells what it hears."""
+
+    def __init__(self, name: str, heard: Heard, raises: Exception | None = None) -> None:
+        self.name = name
+        self.heard = heard
+        self.raises = raises
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        self.heard.append(self.name)
+        if self.raises:
+            raise self.raises
+
+
+class Slow(Addon):
+    async def request(self, flow: http.HTTPFlow) -> None:  # type: ignore[override]  # as hooks may
+        await asyncio.sleep(0)
+        super().request(flow)
+
+
+class Watching:
+    name = "watching"
+
+    def __init__(self, heard: Heard) -> None:
+        self.heard = heard
+
+    def update(self, flows: Any) -> None:
+        self.heard.append(f"update of {len(flows)}")
+
+
+class Deaf:
+    name = "deaf"
+
+
+class Folder:
+    """Has addons of its own, as the loader of scripts does."""
+
+    name = "folder"
+
+    def __init__(self, *addons: Any) -> None:
+        self.addons = list(addons)
+
+
+def heard_by(*addons: Any, times: int = 1) -> None:
+    """Let addons hear of a request; they write down what they hear."""
+    with taddons.context(*addons, loadcore=False) as context:
+        asyncio.run(told(context.master.addons, times))
+
+
+async def told(manager: addonmanager.AddonManager, times: int = 1) -> None:
+    for _ in range(times):
+        await manager.handle_lifecycle(HttpRequestHook(tflow.tflow()))
+
+
+def test_addons_hear_in_their_order_and_updates_follow() -> None:
+    heard: Heard = []
+    heard_by(Addon("a", heard), Deaf(), Slow("b", heard), Watching(heard), Addon("c", heard))
+    assert heard == ["a", "b", "c", "update of 1"]
+
+
+def test_halt_keeps_the_rest_from_hearing() -> None:
+    heard: Heard = []
+    halting = Addon("b", heard, exceptions.AddonHalt())
+    heard_by(Addon("a", heard), halting, Addon("c", heard))
+    assert heard == ["a", "b"]
+
+
+def test_halt_below_another_addon_keeps_the_rest_from_hearing() -> None:
+    heard: Heard = []
+    below = Folder(Addon("b", heard, exceptions.AddonHalt()), Addon("c", heard))
+    heard_by(Addon("a", heard), below, Addon("d", heard))
+    assert heard == ["a", "b"]
+
+
+@pytest.mark.parametrize("is_below", [False, True])
+@pytest.mark.parametrize("kind", [Addon, Slow])
+def test_an_error_is_logged_and_the_others_hear_all_the_same(
+    is_below: bool, kind: type[Addon], caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: Heard = []
+    failing: Any = kind("a", heard, ValueError("spilled"))
+    heard_by(Folder(failing) if is_below else failing, Addon("b", heard))
+    assert heard == ["a", "b"]
+    (record,) = [r for r in caplog.records if r.levelno == logging.ERROR]
+    assert record.name == "mitmproxy.addonmanager"
+    assert record.getMessage() == "Addon error: spilled"
+    assert record.exc_info is not None
+    trace = record.exc_info[2]
+    assert trace is not None
+    assert trace.tb_frame.f_code.co_name == "request", "no frame of the manager's is shown"
+
+
+def test_an_options_error_goes_to_whoever_triggered_the_event() -> None:
+    with pytest.raises(exceptions.OptionsError, match="no such"):
+        heard_by(Addon("a", [], exceptions.OptionsError("no such")))
+
+
+def test_a_hook_that_is_no_function_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
+    heard: Heard = []
+    odd: Any = Deaf()
+    odd.request = "not a function"
+    heard_by(odd, Addon("b", heard))
+    assert heard == ["b"]
+    assert "Addon handler request" in caplog.text
+
+
+def test_a_module_that_has_the_name_of_a_hook_is_passed_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    heard: Heard = []
+    odd: Any = Deaf()
+    odd.request = ModuleType("request")
+    heard_by(odd, Addon("b", heard))
+    assert heard == ["b"]
+    assert "error" not in caplog.text
+
+
+def test_addons_that_come_and_go_are_heeded_from_the_next_event_on() -> None:
+    heard: Heard = []
+    first, second = Addon("a", heard), Addon("b", heard)
+    with taddons.context(first, loadcore=False) as context:
+        manager = context.master.addons
+        asyncio.run(told(manager))
+        manager.add(second)
+        asyncio.run(told(manager))
+        manager.remove(first)
+        asyncio.run(told(manager))
+        manager.clear()
+        asyncio.run(told(manager))
+    assert heard == ["a", "a", "b", "b"]
+
+
+def test_scripts_that_come_and_go_below_their_loader_are_heeded() -> None:
+    heard: Heard = []
+    loader = Folder()
+    with taddons.context(loader, loadcore=False) as context:
+        manager = context.master.addons
+        asyncio.run(told(manager))
+        loader.addons = [Folder2(Addon("a", heard)), Watching(heard)]
+        asyncio.run(told(manager))
+        loader.addons[0].addons = [Addon("read anew", heard)]
+        asyncio.run(told(manager))
+        loader.addons = []
+        asyncio.run(told(manager))
+    assert heard == ["a", "update of 1", "read anew", "update of 1"]
+
+
+class Folder2(Folder):
+    name = "folder2"
+
+
+def test_a_hook_that_is_replaced_is_heard_in_its_new_form() -> None:
+    heard: Heard = []
+    addon: Any = Addon("a", heard)
+    with taddons.context(addon, loadcore=False) as context:
+        asyncio.run(told(context.master.addons))
+        addon.request = lambda _: heard.append("replaced")
+        asyncio.run(told(context.master.addons))
+    assert heard == ["a", "replaced"]
+
+
+def test_an_addon_that_takes_a_hook_on_as_options_change_hears(speed: bool) -> None:
+    heard: Heard = []
+
+    class Switched:
+        def configure(self, updated: Any) -> None:
+            if "listen_port" in updated:
+                self.request = lambda _: heard.append("now")
+
+    with taddons.context(Switched(), loadcore=False) as context:
+        fast.switch(on=False)
+        fast.switch(on=speed)  # it follows the options of the program that runs
+        asyncio.run(told(context.master.addons))
+        context.options.update(listen_port=8081)
+        asyncio.run(told(context.master.addons))
+    assert heard == ["now"]
+
+
+def test_an_addon_that_is_added_while_others_hear_hears_as_well() -> None:
+    heard: Heard = []
+
+    class Adding:
+        def request(self, flow: http.HTTPFlow) -> None:
+            if not manager.get("late"):
+                manager.add(Addon("late", heard))
+
+    with taddons.context(Adding(), loadcore=False) as context:
+        manager = context.master.addons
+        asyncio.run(told(manager))
+    assert heard == ["late"]
+
+
+def test_running_and_done_reach_addons_as_ever() -> None:
+    heard: Heard = []
+
+    class Living:
+        def running(self) -> None:
+            heard.append("running")
+
+        async def done(self) -> None:
+            heard.append("done")
+
+    with taddons.context(Living(), loadcore=False) as context:
+        asyncio.run(context.master.addons.trigger_event(hooks.RunningHook()))
+        asyncio.run(context.master.addons.trigger_event(hooks.DoneHook()))
+    assert heard == ["running", "done"]
+
+
+def test_messages_of_wrong_types_are_refused() -> None:
+    good = http.Request.make("GET", "http://host.example/").data
+    wrong: dict[str, Any] = {
+        "http_version": "HTTP/1.1",
+        "headers": [],
+        "content": "text",
+        "trailers": {},
+        "timestamp_start": "now",
+        "timestamp_end": "then",
+        "host": b"host",
+        "port": "80",
+        "method": "GET",
+        "scheme": None,
+        "authority": "a",
+        "path": "/",
+    }
+    for name, value in wrong.items():
+        with pytest.raises(TypeError, match=f"for {name}, but got"):
+            http.RequestData(**{**vars(good), name: value})
+    answer = http.Response.make().data
+    for name, value in {"status_code": "200", "reason": "OK"}.items():
+        with pytest.raises(TypeError, match=f"for {name}, but got"):
+            http.ResponseData(**{**vars(answer), name: value})
+    http.RequestData(**{**vars(good), "timestamp_start": 1, "content": None})
+
+
+_names = st.sampled_from(["a", "A", "b", "host", "Host", "HOST", "x-\udcff", ""])
+_fields = st.lists(st.tuples(st.binary(max_size=3) | st.sampled_from([b"a", b"A", b"host"]),
+                             st.binary(max_size=4)), max_size=5)  # fmt: skip
+
+
+@given(fields=_fields, name=_names)
+def test_headers_read_as_they_are_written(fields: list[tuple[bytes, bytes]], name: str) -> None:
+    headers = http.Headers(fields)
+    key = name.encode("utf-8", "surrogateescape")
+    values = [v.decode("utf-8", "surrogateescape") for k, v in fields if k.lower() == key.lower()]
+    assert headers.get_all(name) == headers.get_all(key) == values
+    assert headers.get(name) == (", ".join(values) if values else None)
+    assert headers.get(name, "else") == (", ".join(values) if values else "else")
+    assert (name in headers) == bool(values)
+
+
+@pytest.mark.parametrize(("key", "kind"), [(None, AttributeError), (7, TypeError)])
+def test_headers_have_names_that_are_texts(key: Any, kind: type[Exception]) -> None:
+    with pytest.raises(kind):
+        http.Headers().get_all(key)
+    with pytest.raises(kind):
+        http.Headers().get(key)
+    with pytest.raises(kind):
+        assert key in http.Headers()
+
+
+def test_what_an_option_gives_can_be_changed_without_changing_the_option() -> None:
+    option = optmanager._Option("many", Sequence[str], [], "", None)
+    option.value = given_value = ["a"]
+    found = option.current()
+    found.append("b")
+    assert given_value == option.current() == ["a"]
+    plain = optmanager._Option("one", int, 7, "", None)
+    assert plain.current() == 7
+    assert not plain.has_changed()
+    plain.set(8)
+    assert (plain.current(), plain.has_changed()) == (8, True)
+
+
+def test_flows_are_copied_as_ever() -> None:
+    flow = tflow.tflow(resp=True)
+    copied = flow.copy()
+    assert copied.request.headers == flow.request.headers
+    assert copied.request.headers is not flow.request.headers
+    assert deepcopy(flow.request.data) == flow.request.data
+
+
+# The switch itself.
+
+
+def test_all_of_them_fit_the_mitmproxy_that_is_pinned_and_each_can_be_taken_back(
+    speed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast.switch(on=False)
+    before = [vars(each.owner).get(each.attribute) for each in fast.SPEED_UPS]
+    fast.switch(on=True)
+    placed = [vars(each.owner)[each.attribute] for each in fast.SPEED_UPS]
+    assert placed == [each.quick for each in fast.SPEED_UPS]
+    fast.switch(on=True)
+    assert caplog.text == ""
+    fast.switch(on=False)
+    assert [vars(each.owner).get(each.attribute) for each in fast.SPEED_UPS] == before
+
+
+def test_a_method_with_another_source_stays_and_the_log_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast.switch(on=False)
+
+    def args(self: hooks.Hook) -> list[Any]:
+        """The method of another release."""
+        return []
+
+    async def handle_lifecycle(self: Any, event: hooks.Hook) -> None:
+        """Another one."""
+
+    monkeypatch.setattr(hooks.Hook, "args", args)
+    monkeypatch.setattr(addonmanager.AddonManager, "handle_lifecycle", handle_lifecycle)
+    fast.switch(on=True)
+    assert hooks.Hook.args is args
+    assert addonmanager.AddonManager.handle_lifecycle is handle_lifecycle
+    assert http.Headers.get_all in {each.quick for each in fast.SPEED_UPS}
+    (record,) = caplog.records
+    assert "AddonManager.handle_lifecycle, Hook.args" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("option", "variable", "default", "expected"),
+    [
+        ("", "", False, False),
+        ("", "", True, True),
+        ("", "1", False, True),
+        ("", "off", True, False),
+        ("true", "0", False, True),
+        ("FALSE", "1", True, False),
+    ],
+)
+def test_the_option_stands_over_the_environment_over_the_default(
+    option: str, variable: str, default: bool, expected: bool
+) -> None:
+    assert fast.wanted(option, variable, default=default) is expected
+
+
+def test_a_word_that_is_neither_true_nor_false_is_named() -> None:
+    with pytest.raises(ValueError, match="option foxora_fast: 'maybe' is neither true nor false"):
+        fast.wanted("maybe", "1", default=True)
+    with pytest.raises(ValueError, match="FOXORA_FAST: 'fast' is neither true nor false"):
+        fast.wanted("", "fast", default=True)
