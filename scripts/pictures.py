@@ -100,7 +100,7 @@ def of_commands(folder: Path) -> Iterator[tuple[str, bytes]]:
     app = folder / "app.py"
     options = (*configured(folder), *mock())
     app.write_text(APP)
-    proxy, size = Proxy(free_port(), folder / "proxy"), (120, 30)
+    proxy, size = Proxy(free_port(), folder / "proxy"), (140, 30)
     command = [*arguments(proxy.folder, proxy.port), *options]
     with running_terminal(proxy.folder, command, KEY, size) as terminal:
         terminal.wait_for("OPENAI_BASE_URL=")
@@ -109,7 +109,7 @@ def of_commands(folder: Path) -> Iterator[tuple[str, bytes]]:
         port = ("--port", str(proxy.port))
         yield "limits", of_command(folder / "limits", ["limits", *port], 150)
         told = [line for line in terminal.coloured_screen.split("\n") if "ex_" in line]
-        yield "mitmdump", picture_of("\n".join(told), folder / "lines", 130)
+        yield "mitmdump", picture_of("\n".join(told), folder / "lines", 132)
         trail = str(proxy.trail)
         yield "audit-tail", of_command(folder / "tail", ["audit", "tail", trail], 165)
     run = ["run", "--mock", "--", sys.executable, str(app)]
