@@ -15,7 +15,7 @@ from rich.text import Text
 from tests.end_to_end.browser import Browser, running_browser
 from tests.end_to_end.calls import make_calls
 from tests.end_to_end.console import Terminal, running_console, running_terminal
-from tests.end_to_end.proxies import BIN, ROOT, running_proxy
+from tests.end_to_end.proxies import BIN, ROOT, Proxy, arguments, free_port
 from tests.end_to_end.windows import running_web
 
 PICTURES = ROOT / ".pictures"
@@ -85,62 +85,65 @@ def of_mitmweb(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def of_console(folder: Path) -> Iterator[tuple[str, bytes]]:
-    options, size = configured(folder), (120, 30)
+    options, size = configured(folder), (120, 38)
     with running_console(folder / "proxy", options, KEY, size) as console:
         make_calls(console.proxy)
         console.wait_for(r"\[1/10\]")
-        yield "console-list", drawn(console, folder, size)
+        yield "console-list", drawn(console, folder, size[0])
         console.press("Down", "Down", "Enter")
         console.press("Tab")
         console.wait_for("folded into one message")
-        yield "console-response", drawn(console, folder, size)
+        yield "console-response", drawn(console, folder, size[0])
 
 
 def of_commands(folder: Path) -> Iterator[tuple[str, bytes]]:
     app = folder / "app.py"
-    options = configured(folder)
+    options = (*configured(folder), *mock())
     app.write_text(APP)
-    with running_proxy(folder / "proxy", (*mock(), *options), KEY) as proxy:
+    proxy, size = Proxy(free_port(), folder / "proxy"), (140, 30)
+    command = [*arguments(proxy.folder, proxy.port), *options]
+    with running_terminal(proxy.folder, command, KEY, size) as terminal:
+        terminal.wait_for("OPENAI_BASE_URL=")
         make_calls(proxy)
+        terminal.wait_for(" models ")
         port = ("--port", str(proxy.port))
-        yield "limits", of_command(folder / "limits", ["limits", *port], (110, 6))
-        lines = "\n".join(line for line in proxy.output.splitlines() if " ex_" in line)
-        yield "mitmdump", picture_of(lines, folder / "lines", (120, lines.count("\n") + 1))
+        yield "limits", of_command(folder / "limits", ["limits", *port], 150)
+        told = [line for line in terminal.coloured_screen.split("\n") if "ex_" in line]
+        yield "mitmdump", picture_of("\n".join(told), folder / "lines", 132)
         trail = str(proxy.trail)
-        yield "audit-tail", of_command(folder / "tail", ["audit", "tail", trail], (150, 14))
+        yield "audit-tail", of_command(folder / "tail", ["audit", "tail", trail], 165)
     run = ["run", "--mock", "--", sys.executable, str(app)]
-    yield "run", of_command(folder / "run", run, (120, 16))
-    yield "doctor", of_command(folder / "doctor", ["doctor"], (120, 26))
+    yield "run", of_command(folder / "run", run, 120)
+    yield "doctor", of_command(folder / "doctor", ["doctor"], 120)
 
 
 def mock() -> tuple[str, str]:
     return ("--set", "foxora_base_url=mock")
 
 
-def of_command(folder: Path, words: Sequence[str], size: tuple[int, int]) -> bytes:
+def of_command(folder: Path, words: Sequence[str], columns: int) -> bytes:
     """A command of ours, as it is typed, and what it prints in a terminal."""
-    shown = " ".join("python app.py" if word.endswith("app.py") else word for word in words)
-    shown = shown.replace(f"{sys.executable} ", "")
+    shown = " ".join(Path(word).name if word.startswith("/") else word for word in words)
     command = [str(BIN / "foxora-proxy"), *words]
-    with running_terminal(folder, command, KEY | MOCK, size) as terminal:
+    with running_terminal(folder, command, KEY | MOCK, (columns, 30)) as terminal:
         terminal.wait_for("Pane is dead")
         text = terminal.coloured_screen.split("Pane is dead")[0].rstrip()
-    return picture_of(f"\x1b[1m$ foxora-proxy {shown}\x1b[0m\n{text}", folder, size)
+    return picture_of(f"\x1b[1m$ foxora-proxy {shown}\x1b[0m\n{text}", folder, columns)
 
 
-def drawn(terminal: Terminal, folder: Path, size: tuple[int, int]) -> bytes:
-    return picture_of(terminal.coloured_screen, folder / "drawn", size)
+def drawn(terminal: Terminal, folder: Path, columns: int) -> bytes:
+    return picture_of(terminal.coloured_screen, folder / "drawn", columns)
 
 
-def picture_of(screen: str, folder: Path, size: tuple[int, int]) -> bytes:
+def picture_of(screen: str, folder: Path, columns: int) -> bytes:
     """A terminal's screen as PNG, drawn by the browser."""
-    columns, rows = size[0], len(screen.rstrip("\n").split("\n"))
+    lines = screen.rstrip("\n").split("\n")
     printer = Printer(record=True, width=columns, file=io.StringIO(), force_terminal=True)
-    printer.print(Text.from_ansi(screen.rstrip("\n")), soft_wrap=True)
-    style = "body{margin:12px;background:#272822} pre{font:14px/18px 'DejaVu Sans Mono'!important}"
+    printer.print(Text.from_ansi("\n".join(lines)), soft_wrap=True)
+    style = "body{margin:12px;background:#0c0c0c} pre{font:14px/18px 'DejaVu Sans Mono'!important}"
     page = printer.export_html(theme=MONOKAI, inline_styles=True)
     html = page.replace("</head>", f"<style>{style}</style></head>")
-    with opened(folder, (columns * 9 + 24, rows * 18 + 52)) as browser:
+    with opened(folder, (round(columns * 8.43) + 24, len(lines) * 18 + 24)) as browser:
         browser.open(f"data:text/html;charset=utf-8,{urllib.parse.quote(html)}")
         browser.wait_for("!!document.querySelector('pre')")
         return browser.picture()

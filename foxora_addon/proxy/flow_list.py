@@ -58,10 +58,7 @@ class FlowList:
         if flow is None:
             return
         self._ended += 1
-        if (comment := comment_of(ending)) not in flow.comment:
-            flow.comment = f"{flow.comment} · {comment}" if flow.comment else comment
-        if not flow.marked and (mark := _mark_of(ending)):
-            flow.marked = flow.metadata[_MARK] = mark
+        tell_in(flow, ending)
         if ctx.options.save_stream_file:
             _show(flow, ending)
         elif _view() is not None or ctx.options.hardump:
@@ -84,8 +81,23 @@ class FlowList:
             view.remove([kept[index]])  # several at once would be told in the log, each second
 
 
-_MARK: Final = "foxora_mark"
-"""Where a flow's metadata has the mark that we set: any other one is the user's."""
+_COMMENT, _MARK = "foxora_comment", "foxora_mark"
+"""Where a flow's metadata has the comment and the mark that we set: any others are the user's."""
+
+
+def tell_in(flow: http.HTTPFlow, ending: Ending) -> None:
+    """Comment on a flow, and mark it; what the user wrote stays, what we said before a replay goes.
+
+    A mark of the user's is never replaced.
+    """
+    before, comment = flow.metadata.get(_COMMENT), comment_of(ending)
+    if before and before in flow.comment:
+        flow.comment = flow.comment.replace(before, comment)
+    else:
+        flow.comment = f"{flow.comment} · {comment}" if flow.comment else comment
+    flow.metadata[_COMMENT] = comment
+    if flow.marked in {"", flow.metadata.get(_MARK)}:
+        flow.marked = flow.metadata[_MARK] = _mark_of(ending)
 
 
 class Kept(NamedTuple):

@@ -5,7 +5,8 @@ bytes these are, there is a page or None, and never an exception.
 """
 
 import json
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from foxora_addon.audit.record import body_fields
@@ -16,7 +17,9 @@ from foxora_addon.reading.records import Record, mapping_of
 
 _READ: Final = frozenset({"chat", "completions", "responses", "embeddings", "models"})
 _MOST_BYTES: Final = 16_000_000
-_MOST_CHARACTERS: Final = 2_000_000
+_MOST_CHARACTERS: Final = 500_000
+_WIDTH: Final = 100
+"""Columns after which a line goes on below: mitmweb would have it run out of the window."""
 
 
 def can_read(body: bytes, operation: str, *, is_answer: bool) -> bool:
@@ -68,5 +71,24 @@ def _text_of(lines: Iterable[Line]) -> str:
         if left < 0:
             kept.append("… cut here: the JSON view has all of it")
             break
-        kept.append(text)
+        kept.extend(_wrapped(text, line))
     return "\n".join(kept).strip("\n")
+
+
+def _wrapped(text: str, line: Line) -> Iterator[str]:
+    """A line as short ones, which begin where its own text does; words are never broken."""
+    if len(text) <= _WIDTH:
+        yield text
+        return
+    lead = len(text) - len(text.lstrip())
+    below = text.find(line.text) if line.label else lead
+    yield from textwrap.wrap(
+        text[lead:],
+        _WIDTH,
+        initial_indent=text[:lead],
+        subsequent_indent=" " * min(below, _WIDTH // 2),
+        expand_tabs=False,
+        replace_whitespace=False,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

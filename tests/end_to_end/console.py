@@ -34,8 +34,8 @@ class Terminal:
 
     @property
     def coloured_screen(self) -> str:
-        """The same, with the terminal's commands for colours."""
-        return _tmux(self.socket, "capture-pane", "-p", "-e")
+        """The same with the terminal's commands for colours, and what went out at the top."""
+        return _tmux(self.socket, "capture-pane", "-p", "-e", "-S", "-")
 
     def press(self, *keys: str) -> None:
         _tmux(self.socket, "send-keys", *keys)

@@ -3,8 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mitmproxy import connection, http
 
-from foxora_addon.proxy.flow_list import Kept, comment_of, superfluous
+from foxora_addon.proxy.flow_list import Kept, comment_of, superfluous, tell_in
 from tests.test_tally import an_ending
 
 
@@ -26,6 +27,31 @@ def test_foreign_text_can_neither_steer_a_window_nor_fill_it() -> None:
     comment = comment_of(an_ending(model="\x1b[2J\n\u202e" + "m" * 500))
     assert comment.isprintable()
     assert len(comment) < 100
+
+
+def a_flow() -> http.HTTPFlow:
+    return http.HTTPFlow(
+        connection.Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2)),
+        connection.Server(address=None),
+    )
+
+
+def test_a_replay_is_told_in_place_of_what_it_repeats() -> None:
+    flow = a_flow()
+    tell_in(flow, an_ending(outcome="refused", error_code="rate_limit_exceeded"))
+    assert flow.marked == ":warning:"
+    tell_in(flow, an_ending())
+    assert flow.comment == comment_of(an_ending())
+    assert flow.marked == ""
+
+
+def test_what_the_user_wrote_and_marked_stays() -> None:
+    flow = a_flow()
+    flow.comment, flow.marked = "look here", ":star:"
+    for ending in (an_ending(), an_ending(outcome="timeout")):
+        tell_in(flow, ending)
+        assert flow.comment == f"look here · {comment_of(ending)}"
+        assert flow.marked == ":star:"
 
 
 def kept(*sizes: int, staying: tuple[int, ...] = ()) -> list[Kept]:

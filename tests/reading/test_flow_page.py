@@ -123,6 +123,17 @@ def test_no_json_breaks_a_page(body: dict[str, Any], facts: dict[str, Any]) -> N
     page_of_answer(body, **facts)
 
 
+def test_long_lines_go_on_below_at_their_own_indent_and_words_stay_whole() -> None:
+    words = [f"word{number}" for number in range(60)]
+    content = " ".join(words) + "\n" + "x" * 300
+    page = page_of_request(model="m", messages=[{"role": "user", "content": content}])
+    lines = page.split("\n")[3:]
+    assert all(line.startswith("  ") and not line.startswith("   ") for line in lines)
+    assert all(len(line) <= 100 for line in lines[:-1])
+    assert " ".join(lines[:-1]).split() == words
+    assert lines[-1].strip() == "x" * 300
+
+
 def test_deep_and_long_bodies_have_a_page_or_none() -> None:
     deep = b'{"model":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert request_page(deep) is None
