@@ -12,12 +12,12 @@ from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
 
 SPAN = WINDOW_SECONDS + DEFAULT_GUARD_SECONDS
 LARGE_TOKENS = 10_000
-DOUBT_SECONDS = 0.02  # how exactly a trail tells when a call came
+DOUBT_SECONDS = 0.05  # a call comes with its head, and stands in line with its body
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    joined_at: float
+    arrived_at: float
     admitted_at: float
     sent_at: float
     waited: float
@@ -36,11 +36,12 @@ def sent_calls(trail: Path) -> list[Sent]:
         request = requests.pop(record["exchange"])
         if record["sent_ms"] is None:
             continue
-        sent = moment_of(record) - (record["duration_ms"] - record["sent_ms"]) / 1000
+        arrived = moment_of(record) - record["duration_ms"] / 1000
+        sent = arrived + record["sent_ms"] / 1000
         waited = request["decision"]["waited_ms"] / 1000
         tokens = request["decision"]["estimated_tokens"] or 0
         admitted = moment_of(request)
-        calls.append(Sent(admitted - waited, admitted, sent, waited, tokens))
+        calls.append(Sent(arrived, admitted, sent, waited, tokens))
     return sorted(calls, key=lambda call: call.sent_at)
 
 
@@ -59,7 +60,7 @@ def wake_errors(calls: Sequence[Sent], ceiling: int, own: Sequence[float]) -> li
     errors = []
     for before, call in zip(requests, requests[ceiling:], strict=False):
         if call.waited and before.tokens >= 0:
-            errors.append(call.sent_at - max(call.joined_at, before.sent_at + SPAN))
+            errors.append(call.sent_at - max(call.arrived_at, before.sent_at + SPAN))
     return errors
 
 
@@ -68,8 +69,8 @@ def overtaken(calls: Sequence[Sent]) -> int:
     latest, count = float("-inf"), 0
     for call in sorted(calls, key=lambda call: call.admitted_at):
         if call.waited:
-            count += call.joined_at + DOUBT_SECONDS < latest
-            latest = max(latest, call.joined_at)
+            count += call.arrived_at + DOUBT_SECONDS < latest
+            latest = max(latest, call.arrived_at)
     return count
 
 
