@@ -20,6 +20,11 @@ from foxora_addon.audit.screen import Screen
 _SHORTEST: Final = 8
 """Shorter secrets are not looked for: 'test' as a key would black out half a conversation."""
 
+_ESCAPED: Final = re.compile(
+    r"\\u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])"
+)
+"""ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash."""
+
 
 _ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
@@ -105,6 +110,8 @@ class Redactor:
         """The text without the secrets that are known, whatever else looks like one."""
         if len(text) < _SHORTEST:
             return text
+        if "\\u00" in text:
+            text = self._unescaped(text, also)
         for secret in self._known:
             if secret in text:
                 text = text.replace(secret, REDACTED)
@@ -112,6 +119,12 @@ class Redactor:
             if secret in text:
                 text = text.replace(secret, REDACTED)
         return text
+
+    def _unescaped(self, text: str, also: Sequence[str]) -> str:
+        """The text without JSON's needless escapes, if they hide a secret in it."""
+        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+        secrets = (*self._known, *_forms_of(tuple(also)))
+        return plain if any(s in plain and s not in text for s in secrets) else text
 
 
 @lru_cache(maxsize=256)
@@ -132,6 +145,7 @@ def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
             secret,
             json.dumps(secret)[1:-1],
             json.dumps(secret, ensure_ascii=False)[1:-1],
+            json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
             quote(data, safe=""),
             base64.b64encode(data).decode("ascii"),
             base64.b64encode(b":" + data).decode("ascii"),
