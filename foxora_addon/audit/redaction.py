@@ -25,8 +25,7 @@ _ESCAPED: Final = re.compile(
 )
 """ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash."""
 
-
-_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
+_MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
 
 def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
@@ -101,6 +100,8 @@ class Redactor:
 
         `line` is the object as compact JSON that leaves all but ASCII as it is. No means maybe.
         """
+        if "\\u00" in line:  # what is escaped may be a secret
+            return False
         for forms in (self._known, _forms_of(tuple(also)) if also else ()):
             if not _stand_plainly(forms) or any(form in line for form in forms):
                 return False
@@ -130,7 +131,7 @@ class Redactor:
 @lru_cache(maxsize=256)
 def _stand_plainly(texts: tuple[str, ...]) -> bool:
     """Whether JSON writes texts as they are, if all but ASCII may stand in it."""
-    return not any(_ESCAPED.search(text) for text in texts)
+    return not any(_MUST_BE_ESCAPED.search(text) for text in texts)
 
 
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys
