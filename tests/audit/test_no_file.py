@@ -15,8 +15,8 @@ def refused(path: Path) -> str:
 
 
 def test_a_device_is_no_trail_and_is_not_read_for_ever() -> None:
-    words = "/dev/full is no regular file; give the trail another path with foxora_audit=PATH"
-    assert refused(Path("/dev/full")) == words
+    words = "/dev/zero is no regular file; give the trail another path with foxora_audit=PATH"
+    assert refused(Path("/dev/zero")) == words
 
 
 def test_a_named_pipe_is_no_trail(tmp_path: Path) -> None:
