@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from math import inf
 from typing import Final, Protocol
 
 from cachetools import TTLCache
@@ -18,6 +19,7 @@ from foxora_addon.policy.accounting import ME, MODELS
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_SECONDS: Final = 5.0
+_MOST_WAITS: Final = 3  # a minute each: an account with room for prices has it by then
 _MOST_STRANGERS_AT_ONCE: Final = 100
 _MOST_STRANGERS: Final = 10_000
 
@@ -128,19 +130,23 @@ class Inquiry:
         pause = _FIRST_PAUSE_SECONDS
         while True:
             told = await self._ask(payer, key, ME)
-            first.came()
-            if told:
-                pause = _FIRST_PAUSE_SECONDS
-                await self._ask(payer, key, MODELS)
-                await asyncio.sleep(self.refresh_seconds)
-            else:
-                await asyncio.sleep(min(pause, self.refresh_seconds))
-                pause *= 2
+            if told and not await self._ask(payer, key, MODELS, waits=0):
+                first.came()
+                await self._ask(payer, key, MODELS, waits=_MOST_WAITS)
+            first.came()  # here, so that the first call's price is known, if it can be
+            pause = _FIRST_PAUSE_SECONDS if told else pause * 2
+            await asyncio.sleep(self.refresh_seconds if told else min(pause, self.refresh_seconds))
 
-    async def _ask(self, payer: str, key: str, path: str) -> bool:
-        """Ask one question, when the account's ceilings have room for it."""
+    async def _ask(self, payer: str, key: str, path: str, waits: float = inf) -> bool:
+        """Ask one question; whether it was told.
+
+        It waits for room below the account's ceilings, and gives up after so many waits.
+        """
         try:
-            while (wait := self._books.ask(payer, path, self._now())) > 0:  # noqa: ASYNC110  # a moment
+            while (wait := self._books.ask(payer, path, self._now())) > 0:
+                if waits <= 0:
+                    return False
+                waits -= 1
                 await asyncio.sleep(wait)
             asked_at = self._now()
             answer = await self.client.get(path, key)
