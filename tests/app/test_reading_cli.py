@@ -162,9 +162,10 @@ def test_an_id_that_is_unknown_or_not_unique_is_one_line_and_status_1(run: Run) 
 
 def test_show_is_the_conversation_and_then_the_facts(run: Run) -> None:
     shown = run("show", "ex_b").splitlines()
-    assert shown[:10] == [
+    assert shown[:11] == [
         *(
             "ex_b2",
+            "model           gpt-4o-mini",
             "",
             "user",
             "  Hello.",
@@ -176,7 +177,7 @@ def test_show_is_the_conversation_and_then_the_facts(run: Run) -> None:
             "  Good day.",
         ),
     ]
-    assert "tokens      5 in, 7 out, 12 in all (reported)" in shown
+    assert "tokens          5 in, 7 out, 12 in all (reported)" in shown
     assert json.loads(run("show", "ex_b", "--json"))["request"]["exchange"] == "ex_b2"
 
 
