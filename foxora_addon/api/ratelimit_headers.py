@@ -53,7 +53,9 @@ _UNITS: Final[Mapping[str, float]] = {
 
 def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
     """Read an answer's rate-limit headers; what is absent or unreadable is None. Total."""
-    told = {name.lower(): value.strip() for name, value in headers}
+    told = {low: value.strip() for name, value in headers if (low := name.lower()) in NAMES}
+    if not told:
+        return Balance()
     return Balance(_parse_allowance(told, "requests"), _parse_allowance(told, "tokens"))
 
 

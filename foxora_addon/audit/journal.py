@@ -8,6 +8,7 @@ becomes of closed segments the `Keeper`'s.
 
 import contextlib
 import os
+import stat
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
@@ -246,6 +247,11 @@ class Journal:
 
     def _continue(self) -> None:
         """Go on where the trail ends, or where its head says that it had come to."""
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            raise TrailUnavailable(
+                f"{self.path} is no regular file; give the trail another path with "
+                "foxora_audit=PATH"
+            )
         try:
             for segment in closed_segments_of(self.path):
                 if segment.stat().st_ino == self._file[1]:  # a rotation that was cut short

@@ -20,8 +20,12 @@ from foxora_addon.audit.screen import Screen
 _SHORTEST: Final = 8
 """Shorter secrets are not looked for: 'test' as a key would black out half a conversation."""
 
+_ESCAPED: Final = re.compile(
+    r"\\u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])"
+)
+"""ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash."""
 
-_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
+_MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
 
 def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
@@ -69,6 +73,7 @@ class Redactor:
         known = tuple(secrets)
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
+        self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         self._screen = Screen(rules_of(presets, patterns))
 
     def __repr__(self) -> str:
@@ -76,6 +81,9 @@ class Redactor:
 
     def fingerprint(self, key: str) -> str:
         """A keyed fingerprint (HMAC-SHA-256, 64 bits): equal keys have equal ones."""
+        return self._fingerprint_of(key)
+
+    def _new_fingerprint(self, key: str) -> str:
         data = key.encode("utf-8", "surrogateescape")
         return "key:" + hmac.digest(self._fingerprint_key, data, "sha256").hex()[:16]
 
@@ -92,6 +100,8 @@ class Redactor:
 
         `line` is the object as compact JSON that leaves all but ASCII as it is. No means maybe.
         """
+        if "\\u00" in line:  # what is escaped may be a secret
+            return False
         for forms in (self._known, _forms_of(tuple(also)) if also else ()):
             if not _stand_plainly(forms) or any(form in line for form in forms):
                 return False
@@ -101,6 +111,8 @@ class Redactor:
         """The text without the secrets that are known, whatever else looks like one."""
         if len(text) < _SHORTEST:
             return text
+        if "\\u00" in text:
+            text = self._unescaped(text, also)
         for secret in self._known:
             if secret in text:
                 text = text.replace(secret, REDACTED)
@@ -109,11 +121,17 @@ class Redactor:
                 text = text.replace(secret, REDACTED)
         return text
 
+    def _unescaped(self, text: str, also: Sequence[str]) -> str:
+        """The text without JSON's needless escapes, if they hide a secret in it."""
+        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+        secrets = (*self._known, *_forms_of(tuple(also)))
+        return plain if any(s in plain and s not in text for s in secrets) else text
+
 
 @lru_cache(maxsize=256)
 def _stand_plainly(texts: tuple[str, ...]) -> bool:
     """Whether JSON writes texts as they are, if all but ASCII may stand in it."""
-    return not any(_ESCAPED.search(text) for text in texts)
+    return not any(_MUST_BE_ESCAPED.search(text) for text in texts)
 
 
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys
@@ -128,6 +146,7 @@ def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
             secret,
             json.dumps(secret)[1:-1],
             json.dumps(secret, ensure_ascii=False)[1:-1],
+            json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
             quote(data, safe=""),
             base64.b64encode(data).decode("ascii"),
             base64.b64encode(b":" + data).decode("ascii"),

@@ -160,10 +160,12 @@ class Accounting:
         """Count a question of our own that is sent now; 0, or the seconds that it has to wait.
 
         It is a request of the account, as any HTTP call is (foxora-api.md, Rate limits). So what
-        can be done without takes a small share of a ceiling only, and nothing of a tiny one.
+        can be done without takes a small share of a ceiling only, and nothing of a tiny one; but
+        ceilings that are the gateway's to tell are asked for again however small they are.
         """
         is_needed = path == ME and self.lacks(payer)
-        if not is_needed and not self._may_ask(payer, now):
+        least = 1 if path == ME and self.rules.of(payer).asks else 0
+        if not is_needed and not self._may_ask(payer, least, now):
             return _LOOK_AGAIN_SECONDS
         taken = self._allowances.reserve([self._account_scope(payer)], 0, now)
         if isinstance(taken, Refusal):
@@ -174,12 +176,13 @@ class Accounting:
             self.spending.ask(self.standings.canonical(payer), self._wall(now))
         return 0.0
 
-    def _may_ask(self, payer: str, now: float) -> bool:
+    def _may_ask(self, payer: str, least: int, now: float) -> bool:
+        """Whether a question fits our share of a minute; `least` is what it is in any case."""
         ceiling = self.ceilings(payer).requests_per_minute
         if ceiling is None:
             return True
         lately = sum(now - moment < WINDOW_SECONDS for moment in self._asked.get(payer, ()))
-        return lately < min(int(ceiling * _OWN_SHARE), _MOST_ASKED)
+        return lately < min(max(int(ceiling * _OWN_SHARE), least), _MOST_ASKED)
 
     # One call.
 

@@ -6,7 +6,7 @@ It knows names, ports and paths. It knows nothing of keys or bodies, and it neve
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import unquote
 
 from foxora_addon.api.endpoints import API_ROOTS, Operation, find_operation
@@ -108,6 +108,11 @@ class Recognised:
     query: str
     deployment: str | None = None
     preflight: bool = False
+
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+"""What the API may be asked by. TRACE would have the gateway's server echo the key (RFC 9110,
+9.3.8), and a word of the client's own could be anything, its key as well."""
 
 
 def recognise(head: Head, territory: Territory) -> Recognised | ApiError | None:
@@ -222,6 +227,8 @@ def _call(head: Head, below: _Below) -> Recognised | ApiError:
             "The request's path has a dot segment, a backslash or a character that is not allowed "
             "in a URL; it is not forwarded."
         )
+    if head.method not in METHODS:
+        return invalid_request(f"The API is asked by {', '.join(sorted(METHODS))} alone.")
     rest = _SLASHES.sub("/", "/" + below.path)
     operation = find_operation(head.method, rest)
     preflight = head.method == "OPTIONS" and head.asks_preflight

@@ -241,7 +241,7 @@ class FlowDesk:
             flow.request.headers.clear()
             flow.response = flows.response_of(self._unavailable(), _new_id())
             return
-        arrival = flows.arrival_of(flow, told, self._listeners())
+        arrival = flows.arrival_of(flow, told, self._listeners)
         territory = self._pipeline.rules.territory
         own = self.local_routes.answer(arrival.head, arrival.address, territory)
         if own is not None:

@@ -1,6 +1,6 @@
 """Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client
@@ -31,8 +31,13 @@ PRIVATE = "foxora_private"
 type Listeners = Collection[tuple[str, int]]
 
 
-def arrival_of(flow: http.HTTPFlow, told: hold.Arrival, listeners: Listeners) -> Arrival:
-    """A flow's request as the client sent it. `listeners` are the addresses that we listen on."""
+def arrival_of(
+    flow: http.HTTPFlow, told: hold.Arrival, listeners: Callable[[], Listeners]
+) -> Arrival:
+    """A flow's request as the client sent it. `listeners` gives the addresses that we listen on.
+
+    It asks the system, so it is only called where that decides.
+    """
     request = flow.request
     head = Head(
         method=request.method,
@@ -72,7 +77,9 @@ def _is_address(host: str) -> bool:
     return host.replace(".", "").isdigit() or ":" in host
 
 
-def _addressed(flow: http.HTTPFlow, told: hold.Arrival, listeners: Listeners) -> Addressed:
+def _addressed(
+    flow: http.HTTPFlow, told: hold.Arrival, listeners: Callable[[], Listeners]
+) -> Addressed:
     mode = flow.client_conn.proxy_mode
     if isinstance(mode, mode_specs.ReverseMode):
         return "proxy"
@@ -80,7 +87,7 @@ def _addressed(flow: http.HTTPFlow, told: hold.Arrival, listeners: Listeners) ->
     if explicit and not told.names_host:
         return "proxy"
     host = canonical_host(flow.request.host) or ""
-    return "proxy" if (host, flow.request.port) in listeners else "host"
+    return "proxy" if (host, flow.request.port) in listeners() else "host"
 
 
 def _authority(flow: http.HTTPFlow, told: hold.Arrival) -> str:

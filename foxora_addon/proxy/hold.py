@@ -284,7 +284,9 @@ def _treated_send(self: Held, command: http_layers.SendHttp, desk: Desk) -> Comm
                 yield http_layers.SendHttp(part, self.context.client)
             return None
     elif isinstance(sent, http_events.ResponseData):
-        if sent.data:  # on HTTP/1 an empty piece would be taken for the end
+        # An empty piece would be taken for the end on HTTP/1, and any piece for the head of the
+        # next answer where the request was a HEAD (RFC 9110, 9.3.2).
+        if sent.data and self.flow.request.method != "HEAD":
             yield command
             _tell_of_passed(self, len(sent.data), desk)
         return None

@@ -6,6 +6,7 @@ What is answered comes from callables that give JSON values without any secret.
 """
 
 import json
+import uuid
 from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final
@@ -75,4 +76,5 @@ def _is_this_machine(peer: str | None) -> bool:
 
 
 def _response(error: ApiError) -> http.Response:
-    return http.Response.make(error.status, error.body(), dict(error.headers()))
+    headers = {**dict(error.headers()), "x-request-id": f"ex_{uuid.uuid4().hex}"}
+    return http.Response.make(error.status, error.body(), headers)

@@ -30,6 +30,22 @@ def forms_of(secret: str) -> list[str]:
     ]
 
 
+@pytest.mark.parametrize("place", range(len(APP_KEY)))
+def test_an_escape_of_json_that_is_not_needed_hides_no_secret(place: int) -> None:
+    written = f"{APP_KEY[:place]}\\u{ord(APP_KEY[place]):04x}{APP_KEY[place + 1 :]}"
+    text = f'{{"a": "\\u0022 \\u005c {written}"}}'
+    assert json.loads(REDACTOR.scrub(text, (APP_KEY,))) == {"a": f'" \\ {REDACTED}'}
+    assert not REDACTOR.spares(json.dumps({"body": text}, ensure_ascii=False), (APP_KEY,))
+    untouched = '{"a": "\\u0066oxora \\u0022"}'
+    assert REDACTOR.scrub(untouched, (APP_KEY,)) == untouched
+
+
+def test_a_slash_that_is_escaped_hides_no_secret() -> None:
+    text = "my fake\\/app\\/key"
+    assert REDACTOR.scrub(text, ("fake/app/key",)) == f"my {REDACTED}"
+    assert not REDACTOR.spares(json.dumps({"body": text}), ("fake/app/key",))
+
+
 @given(SECRETS, TEXTS, TEXTS, st.integers(0, 6))
 def test_a_known_secret_survives_in_no_form(
     secret: str, before: str, after: str, form: int

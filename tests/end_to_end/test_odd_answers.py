@@ -77,6 +77,21 @@ def test_a_redirect_is_passed_as_it_is_with_its_page(proxy: Proxy) -> None:
     assert (answer.status_code, answer.text) == (307, "<html>")
 
 
+@pytest.mark.parametrize("target", ["/nothing", "/v1/models", "/_foxora/nothing"])
+def test_an_error_has_no_body_for_a_head_and_the_connection_goes_on(
+    proxy: Proxy, target: str
+) -> None:
+    ask = f"HEAD {target} HTTP/1.1\r\nhost: localhost\r\nx-mock-fault: status=500\r\n"
+    ask += f"authorization: Bearer {APP_KEY}\r\n"
+    last = f"{ask}connection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+        client.sendall(f"{ask}\r\n{last}".encode())
+        answers = b"".join(iter(lambda: client.recv(65_536), b""))
+    heads = answers.split(b"\r\n\r\n")
+    assert [head[:9] for head in heads] == [b"HTTP/1.1 ", b"HTTP/1.1 ", b""]
+    assert all(b"x-request-id: " in head.lower() for head in heads[:2])
+
+
 def test_a_request_with_trailers_is_answered_and_its_trailers_go_nowhere(proxy: Proxy) -> None:
     body = json.dumps(CALL).encode()
     head = (

@@ -81,6 +81,16 @@ def test_what_is_not_ours_is_none(head: Head) -> None:
     assert recognise(head, TERRITORY) is None
 
 
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "SK-APP-KEY"])
+def test_a_method_that_the_api_does_not_know_is_refused_and_not_repeated(method: str) -> None:
+    head = a_head(hosts=("api.openai.com",), port=443, addressed="host", method=method)
+    refusal = recognise(head, TERRITORY)
+
+    assert isinstance(refusal, ApiError)
+    assert refusal.status == 400
+    assert method not in refusal.message
+
+
 def test_an_azure_path_names_its_deployment() -> None:
     found = called(
         at("one.azure.example", "/openai/deployments/my%20gpt/chat/completions?api-version=1")
