@@ -14,7 +14,7 @@ PURE = [
     *sorted((PACKAGE / "api").rglob("*.py")),
     *sorted((PACKAGE / "policy").rglob("*.py")),
     *sorted((PACKAGE / "reading").rglob("*.py")),
-    *(PACKAGE / name for name in ("exchange.py", "pipeline.py")),
+    *(PACKAGE / name for name in ("ending.py", "exchange.py", "pipeline.py", "shown.py")),
     *(PACKAGE / "audit" / f"{name}.py" for name in PURE_OF_THE_TRAIL),
 ]
 WORLD = (

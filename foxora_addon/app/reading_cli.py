@@ -168,7 +168,7 @@ def show(*, exchange: Id, trail: Path, json: Json = False, filters: "Filters") -
     from rich.text import Text
 
     from foxora_addon.app.printing import STYLES, json_text, paged, write
-    from foxora_addon.reading.page import page_of
+    from foxora_addon.reading.page import label_text, page_of
 
     (recorded,) = _found(trail, [exchange], filters)
     if json:
@@ -176,7 +176,7 @@ def show(*, exchange: Id, trail: Path, json: Json = False, filters: "Filters") -
         return 0
     with paged() as screen:
         for line in page_of(recorded):
-            label = (f"{line.label:12}", STYLES["label"]) if line.label else ""
+            label = (label_text(line.label), STYLES["label"])
             screen.print(Text.assemble(label, (line.text, STYLES[line.style])))
     return 0
 

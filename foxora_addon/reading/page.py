@@ -77,10 +77,17 @@ def _answer_turns(recorded: Recorded) -> Iterator[Line]:
         yield from lines_of_turn(turn, f" (choice {number})" if _are_choices(answers) else "")
 
 
+def label_text(label: str) -> str:
+    """A label as it stands before its text; a long one never touches it. Nothing for none."""
+    return f"{label:14}  " if label else ""
+
+
 def text_of_line(line: Line) -> str:
     """A line as plain text, where there are no styles."""
-    text = f"{line.label:14}  {line.text}".rstrip() if line.label else line.text
-    return text or " "  # mitmweb gives a line without any character no height
+    text = f"{label_text(line.label)}{line.text}"
+    return (
+        text.rstrip() if line.label else text
+    ) or " "  # mitmweb gives a line without any character no height
 
 
 def lines_of_turn(turn: Turn, suffix: str = "") -> Iterator[Line]:

@@ -165,7 +165,7 @@ def test_show_is_the_conversation_and_then_the_facts(run: Run) -> None:
     assert shown[:11] == [
         *(
             "ex_b2",
-            "model       gpt-4o-mini",
+            "model           gpt-4o-mini",
             "",
             "user",
             "  Hello.",
@@ -177,7 +177,7 @@ def test_show_is_the_conversation_and_then_the_facts(run: Run) -> None:
             "  Good day.",
         ),
     ]
-    assert "tokens      5 in, 7 out, 12 in all (reported)" in shown
+    assert "tokens          5 in, 7 out, 12 in all (reported)" in shown
     assert json.loads(run("show", "ex_b", "--json"))["request"]["exchange"] == "ex_b2"
 
 
