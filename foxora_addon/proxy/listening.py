@@ -5,6 +5,7 @@ port would spend the account's key.
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from mitmproxy import master
 from mitmproxy.options import Options
@@ -19,7 +20,9 @@ class Unusable(Exception):  # noqa: N818  # reads as what it says where it is ra
 
 
 def check(options: Options, config: Config) -> None:
-    """Refuse options that would break a promise; raises `Unusable`."""
+    """Refuse options that would break a promise, or do nothing; raises `Unusable`."""
+    if unknown := sorted(name for name in options.deferred if name.startswith("foxora")):
+        raise Unusable(_why_unknown(unknown[0], options.keys()))
     if getattr(options, "stream_large_bodies", None):
         raise Unusable(
             "the option stream_large_bodies would send requests before they are checked and "
@@ -41,6 +44,14 @@ def check(options: Options, config: Config) -> None:
                 "list clients' keys under accounts[].clients and set intercept.unclaimed_keys: "
                 "refuse"
             )
+
+
+def _why_unknown(name: str, options: Iterable[str]) -> str:
+    """Why an option is none: mitmproxy keeps those for a script to come, and says nothing."""
+    known = sorted(option for option in options if option.startswith("foxora_"))
+    near = get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"option {name}: not known; {hint}"
 
 
 def admits_others(config: Config | None) -> bool:

@@ -43,6 +43,12 @@ MISTAKES = {
         {},
         "stream_large_bodies",
     ),
+    "an option that is none": (
+        "",
+        (*ON_MOCK, "--set", "foxora_stor=memory"),
+        {},
+        "did you mean foxora_store?",
+    ),
     "a port for everybody": ("", (*ON_MOCK, "--listen-host", "0.0.0.0"), {}, "0.0.0.0"),
     "a gateway in clear": (
         "gateway:\n  base_url: http://gateway.example/v1\n",
