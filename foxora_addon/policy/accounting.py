@@ -217,7 +217,7 @@ class Accounting:
         elif self.rules.bounds is None:
             return self.admitted(exchange, self._allowances.reserve(scopes, tokens, now))
         else:
-            taken = self._lines.join(scopes, tokens, now)
+            taken = self._lines.join(scopes, tokens, now, charged)
             if not isinstance(taken, Ticket):
                 return self.admitted(exchange, taken)
             exchange.ticket = taken
@@ -237,7 +237,8 @@ class Accounting:
 
     def admitted(self, exchange: Exchange, answer: Held | Refusal) -> ApiError | None:
         """Give a call what it asked or waited for; an error if that is a refusal."""
-        exchange.ticket = None
+        if exchange.ticket is not None:  # what it asks for may have changed with the ceilings
+            exchange.estimated_tokens, exchange.ticket = exchange.ticket.tokens, None
         if isinstance(answer, Refusal):
             wall = self._wall(self._allowances.latest(-math.inf))
             self.spending.release(exchange, exchange.scopes[0].name, wall)

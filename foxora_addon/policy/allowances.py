@@ -40,11 +40,13 @@ class Allowances:
     """The limiters of all scopes, by name.
 
     Times are seconds of one monotonic clock; one that goes back is taken for the latest seen.
-    Where two names of one call mean the same limiter, it is asked and charged once.
+    Where two names of one call mean the same limiter, it is asked and charged once. `changes`
+    counts how often the ceilings of any scope have changed.
     """
 
     def __init__(self, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
         self._guard_seconds = guard_seconds
+        self.changes = 0
         self._now = -inf
         self._limiters: dict[str, AccountLimiter] = {}
         self._to_sweep: deque[str] = deque()  # each name of `_limiters`
@@ -88,6 +90,7 @@ class Allowances:
             limiter = self.limiter(scope)
             if limiter.ceilings is not scope.ceilings and limiter.ceilings != scope.ceilings:
                 limiter.change_ceilings(scope.ceilings, now)
+                self.changes += 1
 
     def take(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
         """Take as `admit` does, and leave the ceilings as they are."""

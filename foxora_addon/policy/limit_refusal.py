@@ -39,7 +39,8 @@ class Denied:
     The limit named is the one that keeps it out longest; the gateway's own has no figures.
     `opens_at` and `wait_seconds` are the moment and how long it is till then, None if the call can
     never fit. If nothing else changes, a call of this size is admitted at that moment and no
-    sooner; unless it `awaits_end`, as `Barrier` says.
+    sooner; unless it `awaits_end`, as `Barrier` says. `has_changed`: the ceiling was another when
+    the call came, and it could have fitted then.
     """
 
     limit: LimitName
@@ -49,6 +50,7 @@ class Denied:
     opens_at: float | None
     wait_seconds: float | None
     awaits_end: bool
+    has_changed: bool = False
 
 
 def denied_by(barriers: Sequence[Barrier], now: float) -> Denied:

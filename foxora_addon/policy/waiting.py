@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from math import inf
 
 from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.learned import Charge
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.line import Line, Ticket
@@ -42,12 +43,21 @@ class WaitingLines:
         self._places = 0
         self._last_deadline = -inf
 
-    def join(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held | Refusal | Ticket:
+    def join(
+        self,
+        scopes: Sequence[Scope],
+        tokens: int,
+        now: float,
+        charge: Charge | None = None,
+    ) -> Held | Refusal | Ticket:
         """Admit a call if it fits and nobody waits; else give it a place in line, or refuse it.
 
         Refused at once is what can't go in time even if it were alone, whatever open exchanges do;
         and what finds the line full: it is told how long the last in it has to wait. After a
         ticket was given, call `wake`, which may let it go at once.
+
+        `charge` is what the tokens are made of: should ceilings change while the call waits, it
+        asks for what it would ask for if it came anew.
         """
         now = self._allowances.latest(now)
         self._allowances.enforce(scopes, now)
@@ -60,7 +70,7 @@ class WaitingLines:
             return refusal
         if line is not None and len(line) >= self.bounds.max_waiting:
             return self._full(line, scopes[0], now)
-        return self._queued(scopes, tokens, deadline, now)
+        return self._queued(scopes, tokens, deadline, now, charge)
 
     def wake(self, account: str, now: float) -> Called:
         """Say whose wait in an account's line is over now, and when to ask again.
@@ -71,6 +81,8 @@ class WaitingLines:
         line = self._lines.get(name)
         if line is None:
             return Called([], None)
+        if line.changes != self._allowances.changes:
+            self._lines[name] = line = self._charged_anew(line)
         called = call(line, self._allowances, self._allowances.latest(now))
         for ended in called.ended:
             self._unpin(ended.ticket)
@@ -109,12 +121,35 @@ class WaitingLines:
         limiters = self._allowances.limiters(scopes)
         return self.bounds.max_waiting == 0 or can_never_go(limiters, tokens, deadline, now)
 
-    def _queued(self, scopes: Sequence[Scope], tokens: int, deadline: float, now: float) -> Ticket:
+    def _charged_anew(self, line: Line) -> Line:
+        """The line after a change of ceilings; who can fit no longer asks for its whole prompt."""
+        anew = Line(self._allowances.changes)
+        for ticket in line.tickets:
+            if ticket.charge is not None:
+                limiters = self._allowances.limiters(ticket.scopes)
+                known = [each.ceilings.tokens_per_minute for each in limiters]
+                ceilings = [ceiling for ceiling in known if ceiling is not None]
+                charge = ticket.charge = ticket.charge.under(min(ceilings, default=None))
+                ticket.tokens = charge.tokens if charge.can_fit else charge.input_tokens
+            anew.add(ticket)
+        return anew
+
+    def _queued(
+        self,
+        scopes: Sequence[Scope],
+        tokens: int,
+        deadline: float,
+        now: float,
+        charge: Charge | None,
+    ) -> Ticket:
         self._places += 1
         self._last_deadline = deadline
-        ticket = Ticket(tuple(scopes), tokens, self._places, now, deadline)
+        ticket = Ticket(tuple(scopes), tokens, self._places, now, deadline, charge)
         name = self._allowances.name_of(scopes[0].name)
-        self._lines.setdefault(name, Line()).add(ticket)
+        line = self._lines.get(name)
+        if line is None:
+            line = self._lines[name] = Line(self._allowances.changes)
+        line.add(ticket)
         for limiter in self._allowances.limiters(scopes):
             limiter.waiting += 1
         return ticket
