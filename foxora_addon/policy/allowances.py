@@ -219,9 +219,9 @@ class Allowances:
 
     def standing(self, scope: Scope, now: float) -> dict[str, Any]:
         """How a scope stands with its ceilings: JSON values, for whoever shows them."""
-        limiter, ceilings = self.limiter(scope), scope.ceilings
-        used = limiter.used(self.latest(now))
-        balance = limiter.balance(self.latest(now))
+        now, ceilings = self.latest(now), scope.ceilings
+        limiter = self._find(scope.name) or AccountLimiter(ceilings)  # to be shown, not kept
+        used, balance = limiter.used(now), limiter.balance(now)
         return {
             "requests": _counted(used.requests, ceilings.requests_per_minute, balance.requests),
             "tokens": _counted(used.tokens, ceilings.tokens_per_minute, balance.tokens),
