@@ -15,6 +15,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,15 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scripts.bench_limits_waits import told_of_waits
-from tests.end_to_end.proxies import BIN, ROOT, clean_environment, free_port, running_proxy, stop
+from tests.end_to_end.proxies import (
+    BIN,
+    ROOT,
+    STOP_SECONDS,
+    clean_environment,
+    free_port,
+    running_proxy,
+    stop,
+)
 
 CONNECTIONS = 64
 REQUESTS = 600
@@ -40,6 +49,10 @@ MEAN_OUTPUT = 215
 KEY = "foxora_sk_fake_bench"
 LITELLM = ROOT / ".tools" / "litellm"
 READY_SECONDS = 300.0
+# A case stops a gateway and a limiter one after the other, each of which may take `STOP_SECONDS`.
+STOP_CASE_SECONDS = 3 * STOP_SECONDS
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Bound = Literal["requests", "tokens"]
 Limiter = Literal["foxora-addon", "token bucket", "LiteLLM"]
@@ -374,6 +387,23 @@ def alone(number: int, output: Path) -> subprocess.Popen[bytes]:
 
 def main() -> int:
     options = options_of()
+    for ending in ENDINGS:
+        signal.signal(ending, interrupt)
+    try:
+        return bench(options)
+    except KeyboardInterrupt:
+        print("bench-limits: interrupted; all that it had started is stopped", file=sys.stderr)
+        return 130
+
+
+def interrupt(_number: int, _frame: object) -> None:
+    """End once, as Ctrl-C does; what comes after it must not break off the cleaning up."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def bench(options: argparse.Namespace) -> int:
     seconds = 70.0 if options.quick else 60.0 * options.minutes
     chosen = [
         case
@@ -423,7 +453,9 @@ def run_all(options: argparse.Namespace, count: int) -> int:
                     remarks.append(rest.strip())
         finally:
             for each in running.values():
-                stop(each)
+                each.terminate()
+            for each in running.values():
+                stop(each, STOP_CASE_SECONDS)
     print("\n" + "\n".join(remarks))
     return 1 if failed else 0
 
