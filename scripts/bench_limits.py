@@ -79,10 +79,14 @@ class Case:
 
 @dataclass
 class Seen:
-    """What came of a case: the gateway's notes, and the statuses that clients got."""
+    """What came of a case: the gateway's notes, and the statuses that clients got.
+
+    `is_exact`: clients go by retry-after-ms, as OpenAI's do, else by whole seconds.
+    """
 
     case: Case
     seconds: float
+    is_exact: bool
     notes: list[tuple[str, float, int]] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     waits: str = ""
@@ -335,14 +339,16 @@ async def ask(client: httpx.AsyncClient, url: str, body: dict[str, object], seen
     seen.statuses[answer.status_code] += 1
     if answer.status_code != 429:
         return 0.0
+    if seen.is_exact and (wait := answer.headers.get("retry-after-ms")):
+        return float(wait) / 1000
     return max(float(answer.headers.get("retry-after", "1")), 0.1)
 
 
 # Figures.
 
 
-def run(case: Case, seconds: float) -> Seen:
-    seen = Seen(case, seconds)
+def run(case: Case, seconds: float, *, is_exact: bool) -> Seen:
+    seen = Seen(case, seconds, is_exact)
     with tempfile.TemporaryDirectory(prefix="foxora-bench-") as name:
         folder = Path(name)
         with gateway(case, folder) as origin, limiter(case, folder, origin) as base_url:
@@ -417,7 +423,7 @@ def bench(options: argparse.Namespace) -> int:
         )
         return 2
     if options.case is not None:
-        seen = run(chosen[options.case], seconds)
+        seen = run(chosen[options.case], seconds, is_exact=options.exact)
         print(row(seen))
         print(f"{seen.case.name}: clients got {dict(seen.statuses)}; {seen.waits}")
         return 0
@@ -466,6 +472,9 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="70 seconds a case")
     parser.add_argument("--at-once", type=int, default=1, help="cases side by side (default: 1)")
     parser.add_argument("--only", action="append", help="cases whose name has these words")
+    parser.add_argument(
+        "--exact", action="store_true", help="clients go by retry-after-ms, as OpenAI's do"
+    )
     parser.add_argument("--fairness", action="store_true", help="how calls wait, and in what order")
     parser.add_argument("--with-litellm", action="store_true", help="LiteLLM as well")
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)

@@ -215,7 +215,10 @@ class Accounting:
         if self.rules.is_shadow:
             self._shadow(exchange, misfit, now)
         elif self.rules.bounds is None:
-            return self.admitted(exchange, self._allowances.reserve(scopes, tokens, now))
+            answer = self._allowances.reserve(scopes, tokens, now)
+            if isinstance(answer, Refusal):
+                answer = self._allowances.in_turn(answer, tokens, now)
+            return self.admitted(exchange, answer)
         else:
             taken = self._lines.join(scopes, tokens, now, charged)
             if not isinstance(taken, Ticket):

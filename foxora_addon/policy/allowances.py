@@ -15,8 +15,9 @@ from math import inf
 from typing import Any, Final
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance, tighter
-from foxora_addon.policy.limit_refusal import Denied
+from foxora_addon.policy.limit_refusal import Denied, wait_until
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
+from foxora_addon.policy.places import Places
 from foxora_addon.policy.plans import UNLIMITED
 from foxora_addon.policy.scopes import Refusal, Scope
 
@@ -77,6 +78,18 @@ class Allowances:
         if longest is None or longest.denied.awaits_end is awaits_end:
             return longest
         return Refusal(longest.scope, replace(longest.denied, awaits_end=True))
+
+    def in_turn(self, refusal: Refusal, tokens: int, now: float) -> Refusal:
+        """Tell a refused call that comes back by itself the moment of its own turn."""
+        now, denied = self.latest(now), refusal.denied
+        if denied.opens_at is None or denied.awaits_end:
+            return refusal
+        limiter = self.limiter(refusal.scope)
+        if limiter.places is None:
+            limiter.places = Places()
+        opens_at = limiter.places.next_for(limiter, tokens, denied.opens_at, now)
+        wait = wait_until(opens_at, now)
+        return replace(refusal, denied=replace(denied, opens_at=opens_at, wait_seconds=wait))
 
     def admit(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
         """Take as `reserve` does, whether or not it fits (shadow mode, calls of our own)."""

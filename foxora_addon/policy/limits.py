@@ -42,6 +42,7 @@ from foxora_addon.policy.limit_refusal import (
     minute_barrier,
     soonest_of,
 )
+from foxora_addon.policy.places import Places
 from foxora_addon.policy.plans import Ceilings
 
 WINDOW_SECONDS: Final = 60.0
@@ -102,10 +103,12 @@ class AccountLimiter:
         "_requests",
         "_span",
         "_tokens",
+        "places",
         "waiting",
     )
 
     def __init__(self, ceilings: Ceilings, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
+        self.places: Places | None = None  # of those who were refused; None: nobody was
         self.waiting = 0  # calls that wait for their turn, which the line keeps
         self._ceilings = ceilings
         self._span = WINDOW_SECONDS + guard_seconds

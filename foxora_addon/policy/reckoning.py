@@ -34,10 +34,10 @@ class Setting:
     def reads(self, moment: float, now: float) -> float | None:
         """Return the boot clock's moment of a wall clock's; None: it did not show that then."""
         at = moment - self.offset
-        if self.since is not None and at < self.since - SLACK_SECONDS:
+        if self.since is not None and at < self.since - 2 * SLACK_SECONDS:
             return None
         latest = now if self.until is None else self.until
-        return min(at, now) if at <= latest + SLACK_SECONDS else None
+        return min(at, now) if at <= latest + 2 * SLACK_SECONDS else None
 
 
 def settings_now(
