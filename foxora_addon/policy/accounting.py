@@ -41,7 +41,7 @@ class AccountRules:
     """What the configuration says of an account. `asks`: ceilings it leaves open, /v1/me tells.
 
     `models` and `clients` have further ceilings below the account's, by name. `cap_usd` is the
-    month's spend cap; None: the gateway's own.
+    month's spend cap; None: the gateway's own. `key_digest` tells one key from another.
     """
 
     ceilings: Ceilings = UNLIMITED
@@ -49,6 +49,7 @@ class AccountRules:
     models: Mapping[str, Ceilings] = field(default_factory=dict)
     clients: Mapping[str, Ceilings] = field(default_factory=dict)
     cap_usd: Decimal | None = None
+    key_digest: str = ""
 
 
 STRANGER: Final = AccountRules()
@@ -113,6 +114,10 @@ class Accounting:
 
     def take_rules(self, rules: LimitRules, now: float) -> None:
         """Work by other rules from now on; what is counted stays counted, and who waits may go."""
+        for payer, account in rules.accounts.items():
+            before = self.rules.accounts.get(payer)
+            if before is not None and before.key_digest != account.key_digest:
+                self.standings.doubt(payer)
         self.rules = rules
         self._lines.bounds = rules.bounds or Bounds(0, 0.0)
         self.spending.take_rules(rules.prices)
@@ -132,8 +137,10 @@ class Accounting:
         return rules.ceilings.over(told)
 
     def lacks(self, payer: str) -> bool:
-        """Whether a ceiling could be asked for and is not known yet."""
+        """Whether a ceiling could be asked for and is not known yet, or not of the key in use."""
         rules = self.rules.of(payer)
+        if self.standings.is_doubted(payer):
+            return True
         if not rules.asks or self.standings.known(payer):
             return False
         return None in {rules.ceilings.requests_per_minute, rules.ceilings.tokens_per_minute}
@@ -147,6 +154,9 @@ class Accounting:
         if me is None:
             return False
         is_configured = payer in self.rules.accounts
+        if is_configured and (heir := self.standings.left(payer, me)) is not None:
+            self._lines.part(payer, heir, now)
+            self._room_may_be_free(heir)
         other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
         account = self.standings.canonical(payer)
         if other is not None:

@@ -32,9 +32,12 @@ _MOST_TWINS: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one exchange holds of each of its scopes, until it is settled or released."""
+    """What one exchange holds of each of its scopes, until it is settled or released.
 
-    parts: tuple[tuple[str, Reservation], ...]
+    Of what counts for the scope itself and not of its name, which may mean another account by then.
+    """
+
+    parts: tuple[tuple[AccountLimiter, Reservation], ...]
 
 
 class Allowances:
@@ -108,12 +111,12 @@ class Allowances:
     def take(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
         """Take as `admit` does, and leave the ceilings as they are."""
         now = self.latest(now)
-        taken: dict[AccountLimiter, tuple[str, Reservation]] = {}
+        taken: dict[AccountLimiter, Reservation] = {}
         for scope in scopes:
             limiter = self.limiter(scope)
             if limiter not in taken:
-                taken[limiter] = (scope.name, limiter.admit(tokens, now))
-        return Held(tuple(taken.values()))
+                taken[limiter] = limiter.admit(tokens, now)
+        return Held(tuple(taken.items()))
 
     def limiters(self, scopes: Sequence[Scope]) -> tuple[AccountLimiter, ...]:
         """Return what counts for these scopes, each once."""
@@ -122,23 +125,20 @@ class Allowances:
     def mark_sent(self, held: Held, now: float) -> None:
         """The call is sent at this moment, which is the one that it belongs to."""
         now = self.latest(now)
-        for name, reservation in held.parts:
-            if (limiter := self._find(name)) is not None:
-                limiter.mark_sent(reservation, now)
+        for limiter, reservation in held.parts:
+            limiter.root.mark_sent(reservation, now)
 
     def settle(self, held: Held, tokens: int, now: float) -> None:
         """The exchange is over and used so many tokens; a second time changes nothing."""
         now = self.latest(now)
-        for name, reservation in held.parts:
-            if (limiter := self._find(name)) is not None:
-                limiter.settle(reservation, tokens, now)
+        for limiter, reservation in held.parts:
+            limiter.root.settle(reservation, tokens, now)
 
     def release(self, held: Held, now: float) -> None:
         """The call never reached the gateway: all is given back. A second time changes nothing."""
         now = self.latest(now)
-        for name, reservation in held.parts:
-            if (limiter := self._find(name)) is not None:
-                limiter.release(reservation, now)
+        for limiter, reservation in held.parts:
+            limiter.root.release(reservation, now)
 
     def obey(self, account: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
@@ -172,6 +172,23 @@ class Allowances:
             self.limiter(Scope(kept, "", lost.ceilings)).absorb(lost, now)
         self._twins[other] = kept
         self._forget_a_twin(now)
+
+    def part(self, leaver: str, heir: str, now: float) -> None:
+        """A name turned out to mean another account than before: it begins anew.
+
+        What counts under it, and all other names that meant the same, go on as they were: under
+        the name that they have in common, which is the heir's where it was the leaver's.
+        """
+        now = self.latest(now)
+        if self._twins.pop(leaver, None) is not None:
+            return
+        self._twins.pop(heir, None)
+        for name, kept in self._twins.items():
+            if kept == leaver:
+                self._twins[name] = heir
+        lost = self._limiters.pop(leaver, None)
+        if lost is not None:
+            self.limiter(Scope(heir, "", lost.ceilings)).absorb(lost, now)
 
     def name_of(self, name: str) -> str:
         """Return the name under which it is counted."""
@@ -208,10 +225,7 @@ class Allowances:
                 names.append(name)
 
     def _find(self, name: str) -> AccountLimiter | None:
-        """Return the limiter of a name; None: nothing is counted under it.
-
-        That is so for the reservation of an exchange that has ended, and never of an open one.
-        """
+        """Return the limiter of a name; None: nothing is counted under it."""
         limiter = self._limiters.get(name)
         return limiter if limiter is not None else self._limiters.get(self.name_of(name))
 

@@ -98,6 +98,7 @@ class AccountLimiter:
     __slots__ = (
         "_ceilings",
         "_hold",
+        "_into",
         "_now",
         "_open",
         "_requests",
@@ -115,6 +116,7 @@ class AccountLimiter:
         self._now = -math.inf
         self._hold = Hold()
         self._open = 0
+        self._into: AccountLimiter | None = None  # what has absorbed it
         self._requests = Ledger()  # held: not sent yet
         self._tokens = Ledger()  # held: reserved by open exchanges
 
@@ -240,6 +242,15 @@ class AccountLimiter:
         self._hold.absorb(hold)
         self._open += is_open
         self.waiting += other.waiting
+        other._into = self  # noqa: SLF001  # of its own kind
+
+    @property
+    def root(self) -> "AccountLimiter":
+        """What counts for it now: itself, or what has absorbed it."""
+        found = self
+        while found._into is not None:
+            found = found._into
+        return found
 
     def counted(self, now: float) -> tuple[Ledger, Ledger, Hold, int]:
         """Return what counts now, for another to absorb: to be read, and not changed."""

@@ -110,6 +110,16 @@ class WaitingLines:
         if lines:
             self._lines[names[0]] = _merged(lines)
 
+    def part(self, leaver: str, heir: str, now: float) -> None:
+        """A name means another account than before (see `Allowances.part`): so do their lines."""
+        line = self._lines.pop(self._allowances.name_of(leaver), None)
+        tickets = () if line is None else line.tickets
+        for ticket in tickets:
+            self._unpin(ticket)
+        self._allowances.part(leaver, heir, now)
+        for ticket in tickets:
+            self._put(ticket)
+
     def waiting(self, account: str) -> int:
         """Return how many calls of an account wait."""
         line = self._lines.get(self._allowances.name_of(account))
@@ -145,14 +155,17 @@ class WaitingLines:
         self._places += 1
         self._last_deadline = deadline
         ticket = Ticket(tuple(scopes), tokens, self._places, now, deadline, charge)
-        name = self._allowances.name_of(scopes[0].name)
+        self._put(ticket)
+        return ticket
+
+    def _put(self, ticket: Ticket) -> None:
+        name = self._allowances.name_of(ticket.scopes[0].name)
         line = self._lines.get(name)
         if line is None:
             line = self._lines[name] = Line(self._allowances.changes)
         line.add(ticket)
-        for limiter in self._allowances.limiters(scopes):
+        for limiter in self._allowances.limiters(ticket.scopes):
             limiter.waiting += 1
-        return ticket
 
     def _unpin(self, ticket: Ticket) -> None:
         for limiter in self._allowances.limiters(ticket.scopes):
