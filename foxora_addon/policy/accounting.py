@@ -65,6 +65,10 @@ _MOST_ASKED: Final = 100
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _MOST_PAYERS: Final = 10_000
 _USUAL_QUESTIONS: Final = 2  # of a proxy that has just started
+# When a stream is counted: fewer bytes are hardly a token, in any language.
+_FEWEST_BYTES_PER_TOKEN: Final = 3
+_LEAST_OUTPUT: Final = 64
+_GROWTH: Final = 1.25
 # A 429 without Retry-After, which the contract does not foresee: it is asked again this late.
 _UNTOLD_WAIT_SECONDS: Final = 1.0
 
@@ -263,6 +267,30 @@ class Accounting:
         """The call is sent at this moment, which is the one that it belongs to."""
         if exchange.reservation is not None:
             self._allowances.mark_sent(exchange.reservation, now)
+
+    def streams(self, exchange: Exchange) -> None:
+        """An answer comes as a stream: what it has said can be counted before it is over."""
+        if exchange.reservation is not None and exchange.output_cap != 0:
+            output = exchange.reservation.tokens - exchange.input_tokens
+            exchange.counts_at = _bytes_before_look(output, 0)
+
+    def streamed_so_far(
+        self, exchange: Exchange, answer: dict[str, Any], content_bytes: int, now: float
+    ) -> None:
+        """Hold more for a stream that has outgrown its charge; `answer` is what it has said.
+
+        A quarter more than that, so that it is counted few times, however long it is.
+        """
+        if exchange.reservation is None:
+            return
+        output = counted_output_tokens(answer, exchange.model, self.counter)
+        held = exchange.reservation.tokens - exchange.input_tokens
+        if output > held:
+            held = math.ceil(output * _GROWTH)
+            if exchange.output_cap is not None:
+                held = max(min(held, exchange.output_cap), output)
+            self._allowances.grow(exchange.reservation, exchange.input_tokens + held, now)
+        exchange.counts_at = content_bytes + _bytes_before_look(held - output, output)
 
     def counted(self, exchange: Exchange, answer: dict[str, Any]) -> Usage | None:
         """Count the usage of an answer that reports none; None where no model has answered."""
@@ -483,6 +511,15 @@ class Accounting:
             if ceilings != UNLIMITED:
                 label = f"{kind.capitalize()} '{name}' of account '{payer}'"
                 yield Scope(f"{payer} {kind} {name}", label, ceilings)
+
+
+def _bytes_before_look(left: int, output: int) -> float:
+    """How many bytes more a stream says before its tokens are counted anew.
+
+    As few as those that are left of its charge may have; and never so few that it is counted often.
+    """
+    least = max(output * (_GROWTH - 1), _LEAST_OUTPUT)
+    return max(left, least) * _FEWEST_BYTES_PER_TOKEN
 
 
 def _too_large(scopes: Sequence[Scope], tokens: int) -> Refusal:

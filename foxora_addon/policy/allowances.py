@@ -39,6 +39,11 @@ class Held:
 
     parts: tuple[tuple[AccountLimiter, Reservation], ...]
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens it holds: of each scope as many."""
+        return max((reservation.tokens for _, reservation in self.parts), default=0)
+
 
 class Allowances:
     """The limiters of all scopes, by name.
@@ -127,6 +132,12 @@ class Allowances:
         now = self.latest(now)
         for limiter, reservation in held.parts:
             limiter.root.mark_sent(reservation, now)
+
+    def grow(self, held: Held, tokens: int, now: float) -> None:
+        """The exchange turns out to use so many tokens at least, if that is more than it holds."""
+        now = self.latest(now)
+        for limiter, reservation in held.parts:
+            limiter.root.grow(reservation, tokens, now)
 
     def settle(self, held: Held, tokens: int, now: float) -> None:
         """The exchange is over and used so many tokens; a second time changes nothing."""

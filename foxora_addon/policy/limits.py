@@ -161,6 +161,17 @@ class AccountLimiter:
             reservation.sent_until = now + self._span
             self._requests.add(reservation.sent_until, 1)
 
+    def grow(self, reservation: Reservation, tokens: int, now: float) -> None:
+        """The exchange turns out to use more than was reserved; less, or once it is over: nothing.
+
+        It may lift what is used above the ceiling, as debt does.
+        """
+        self._advance(now)
+        more = _bounded(tokens) - reservation.tokens
+        if reservation.is_open and more > 0:
+            reservation.tokens += more
+            self._tokens.held += more
+
     def settle(self, reservation: Reservation, actual_tokens: int, now: float) -> None:
         """The exchange is over and used so many tokens; a second time changes nothing.
 

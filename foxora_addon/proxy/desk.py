@@ -365,7 +365,8 @@ class FlowDesk:
         if response.status_code >= 400:
             return False
         seen = observation_of_bytes(response, self._pipeline.rules.max_body_bytes)
-        responses.observe(flow, exchange, response, seen, _now, self._report)
+        pipeline = self._pipeline
+        responses.observe(flow, exchange, response, seen, pipeline, _now, self._report)
         self._watch(flow.id, exchange)
         return True
 

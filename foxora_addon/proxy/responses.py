@@ -41,7 +41,7 @@ def begin(
         response.headers.clear()
     observation = observation_of(exchange, response, pipeline.rules.max_body_bytes)
     if observation is not None and exchange.flaw is None:
-        observe(flow, exchange, response, observation, clock, failed)
+        observe(flow, exchange, response, observation, pipeline, clock, failed)
     _scrub_headers(exchange, response, pipeline)
     told = list(response.headers.items(multi=True))
     mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, clock()))
@@ -56,23 +56,29 @@ def observe(
     exchange: Exchange,
     response: http.Response,
     observation: Observation,
+    pipeline: Pipeline,
     clock: Clock,
     failed: Callable[[Exception], None],
 ) -> None:
     """Have an answer pass as it comes, past an observation; a WebSocket passes unobserved."""
     exchange.observation = observation
+    pipeline.accounting.streams(exchange)
     if response.status_code != 101:
         tee(
             flow,
             response,
             observation,
-            lambda: _piece_arrived(exchange, clock()),
+            lambda: _piece_arrived(exchange, observation, pipeline, clock()),
             failed,
             strips_usage=exchange.unasked_body is not None,
         )
 
 
-def _piece_arrived(exchange: Exchange, now: float) -> None:
+def _piece_arrived(
+    exchange: Exchange, observation: Observation, pipeline: Pipeline, now: float
+) -> None:
+    if observation.content_bytes >= exchange.counts_at:
+        pipeline.count_so_far(exchange, observation, now)
     exchange.waiting_since = now
     if exchange.first_byte_at is None:
         exchange.first_byte_at = now
