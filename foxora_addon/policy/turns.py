@@ -76,6 +76,20 @@ def call(line: Line, allowances: Allowances, now: float) -> Called:
     return Called(ended, min(walk.moments + deadlines, default=None))
 
 
+def find_hopeless(line: Line, allowances: Allowances, now: float) -> list[Ended]:
+    """Take out those who can never fit, since ceilings were changed while they waited.
+
+    They are looked for by themselves: one that stands behind a claim for less is not looked at.
+    """
+    ended: list[Ended] = []
+    for ticket in line.tickets:
+        refusal = allowances.refusal(ticket.scopes, ticket.tokens, now)
+        if refusal is not None and refusal.wait_seconds is None:
+            line.remove(ticket)
+            ended.append(Ended(ticket, _of_changed(refusal), now - ticket.joined_at))
+    return ended
+
+
 def can_never_go(
     limiters: Iterable[AccountLimiter], tokens: int, deadline: float, now: float
 ) -> bool:

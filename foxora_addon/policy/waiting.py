@@ -18,7 +18,7 @@ from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.line import Line, Ticket
 from foxora_addon.policy.scopes import Refusal, Scope
-from foxora_addon.policy.turns import Called, call, can_never_go
+from foxora_addon.policy.turns import Called, Ended, call, can_never_go, find_hopeless
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,13 @@ class WaitingLines:
         line = self._lines.get(name)
         if line is None:
             return Called([], None)
+        now = self._allowances.latest(now)
+        hopeless: list[Ended] = []
         if line.changes != self._allowances.changes:
             self._lines[name] = line = self._charged_anew(line)
-        called = call(line, self._allowances, self._allowances.latest(now))
+            hopeless = find_hopeless(line, self._allowances, now)
+        called = call(line, self._allowances, now)
+        called.ended[:0] = hopeless
         for ended in called.ended:
             self._unpin(ended.ticket)
         if not line:

@@ -412,6 +412,17 @@ def test_a_call_that_waits_and_can_never_fit_any_more_is_told_that_the_ceiling_w
     assert account.log == [("short", SPAN)]
 
 
+def test_a_call_that_can_never_fit_any_more_is_told_at_once_though_others_claim_the_room() -> None:
+    account = an_account(None, 1_000)
+    account.use(1_000, 0.0)
+    account.join_charged("capped", charge(100, 5_000, 0, 1_000), 1.0)
+    account.join_charged("long", charge(600, None, 100, 1_000), 1.0)
+    account.change(1.5, None, 500)
+    assert list(account.refusals) == ["long"]
+    account.run()
+    assert account.log == [("capped", SPAN)]
+
+
 def test_a_call_that_comes_and_can_never_fit_is_told_of_no_change() -> None:
     refusal = an_account(None, 100).join("large", 101, 0.0)
     assert isinstance(refusal, Refusal)
