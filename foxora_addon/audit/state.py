@@ -17,10 +17,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from foxora_addon.api.money import usd_of
+from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.reckoning import Setting
+from foxora_addon.policy.remembered import Told
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
 
 VERSION: Final = 1
@@ -52,10 +62,14 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the file holds: the month of each account, and the clock; None: none was known."""
+    """What the file holds: each account's month, the clock, and what the gateway told of ceilings.
+
+    `clock` None: none was known. Moments in `told` are Unix seconds.
+    """
 
     accounts: Mapping[str, Written] = field(default_factory=dict)
     clock: Clock | None = None
+    told: Mapping[str, Told] = field(default_factory=dict)
 
     def with_months(self, months: Mapping[str, MonthSpend], time: float, seq: int) -> "State":
         """Return the state in which these accounts are as they are now; others stay as they were.
@@ -106,10 +120,18 @@ class _Clock(_Model):
     settings: list[_Setting]
 
 
+class _Told(_Model):
+    requests_per_minute: PositiveInt | None
+    tokens_per_minute: PositiveInt | None
+    concurrent_requests: PositiveInt | None
+    asked: list[FiniteFloat]
+
+
 class _File(_Model):
     v: Literal[1]
     accounts: dict[str, _Account]
     clock: _Clock | None = None
+    told: dict[str, _Told] = {}
 
 
 def load(path: Path) -> State:
@@ -210,7 +232,13 @@ def moment_of(value: object) -> float | None:
 
 def _state_of(file: _File) -> State:
     accounts = {name: _written_of(account) for name, account in file.accounts.items()}
-    return State(accounts, None if file.clock is None else _clock_of(file.clock))
+    told = {name: _told_of(each) for name, each in file.told.items()}
+    return State(accounts, None if file.clock is None else _clock_of(file.clock), told)
+
+
+def _told_of(told: _Told) -> Told:
+    ceilings = Ceilings(told.requests_per_minute, told.tokens_per_minute, told.concurrent_requests)
+    return Told(ceilings, tuple(told.asked))
 
 
 def _clock_of(clock: _Clock) -> Clock:
@@ -234,6 +262,10 @@ def _file_of(state: State) -> _File:
         v=VERSION,
         accounts={name: _account_of(each) for name, each in state.accounts.items()},
         clock=None if state.clock is None else _Clock.model_validate(asdict(state.clock)),
+        told={
+            name: _Told(**asdict(each.ceilings), asked=list(each.asked))
+            for name, each in state.told.items()
+        },
     )
 
 

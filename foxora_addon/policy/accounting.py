@@ -28,7 +28,7 @@ from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
-from foxora_addon.policy.remembered import Remembered
+from foxora_addon.policy.remembered import Remembered, Told
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
 from foxora_addon.policy.spending import PriceRules, Spending
 from foxora_addon.policy.standing import Standings
@@ -64,6 +64,7 @@ _OWN_SHARE: Final = 0.05
 _MOST_ASKED: Final = 100
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _MOST_PAYERS: Final = 10_000
+_LONGEST_GUARD_SECONDS: Final = 31.0
 _USUAL_QUESTIONS: Final = 2  # of a proxy that has just started
 # When a stream is counted: fewer bytes are hardly a token, in any language.
 _FEWEST_BYTES_PER_TOKEN: Final = 3
@@ -428,13 +429,39 @@ class Accounting:
             ),
         }
 
-    def remember(self, calls: Collection[Remembered], now: float) -> None:
+    def told(self, now: float) -> dict[str, Told]:
+        """What the gateway was asked and told of the configured accounts, for a restart."""
+        found: dict[str, Told] = {}
+        for payer, rules in self.rules.accounts.items():
+            known = self.standings.known(payer)
+            ceilings = known.me.ceilings if known and rules.asks else UNLIMITED
+            asked = tuple(
+                moment
+                for moment in self._asked.get(payer, ())
+                if now - moment < WINDOW_SECONDS + _LONGEST_GUARD_SECONDS
+            )
+            if asked or ceilings != UNLIMITED:
+                found[payer] = Told(ceilings, asked)
+        return found
+
+    def remember(
+        self, calls: Collection[Remembered], now: float, told: Mapping[str, Told] | None = None
+    ) -> None:
         """Count what was sent before the proxy was started, at the moments at which it was.
 
-        To be called before anything else is counted. The questions of the proxy before us are not
-        on record: as many as there may have been are taken to have been sent just now.
+        To be called before anything else is counted. The last questions of the proxy before us may
+        not have been written down: as many as are usual are taken to have been sent just now.
+        Ceilings that were told hold until they are told anew.
         """
         events: list[tuple[float, int, Remembered]] = []
+        for payer, last in (told or {}).items():
+            if payer not in self.rules.accounts:
+                continue
+            if self.rules.of(payer).asks and last.ceilings != UNLIMITED:
+                self.standings.recall(payer, last.ceilings)
+            self._asked[payer] = deque(last.asked, maxlen=_MOST_ASKED)
+            questions = [Remembered(payer, None, None, at, at, 0, None) for at in last.asked]
+            calls = [*calls, *questions]
         for call in calls:
             events += [(call.sent_at, 0, call), (call.ended_at, 1, call)]
         held: dict[int, Held] = {}

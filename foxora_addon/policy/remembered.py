@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.reckoning import Reckoning
 
 
@@ -26,6 +27,17 @@ class Remembered:
     ended_at: float
     tokens: int
     output_tokens: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What outlives a restart of our own questions, which are no exchanges and on no record.
+
+    The ceilings that the gateway last told of an account, and when it was asked in the last minute.
+    """
+
+    ceilings: Ceilings
+    asked: tuple[float, ...]
 
 
 def remembered_of(

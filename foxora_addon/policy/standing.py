@@ -7,11 +7,12 @@ how the gateway is asked, and what its figures mean for a call.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from cachetools import LRUCache
 
-from foxora_addon.policy.plans import Me
+from foxora_addon.policy.plans import Ceilings, Me
 
 # Keys that pass through are whoever's: of so many is something kept, the longest unused go first.
 _MOST_STRANGERS: Final = 10_000
@@ -64,6 +65,11 @@ class Standings:
             other = owner if owner is not None else payer
             return None if other == mine else other
         return None if owner == payer else payer
+
+    def recall(self, payer: str, ceilings: Ceilings) -> None:
+        """A configured account had these ceilings before a restart; whose it is must be asked."""
+        self._configured[payer] = Known(Me(None, None, ceilings), -inf)
+        self._doubted.add(payer)
 
     def doubt(self, payer: str) -> None:
         """A configured account has another key: it may be another account, until we are told."""

@@ -18,7 +18,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.budgets import Budgets
 from foxora_addon.policy.limits import WINDOW_SECONDS
 from foxora_addon.policy.reckoning import Reckoning, Setting, settings_now
-from foxora_addon.policy.remembered import remembered_of
+from foxora_addon.policy.remembered import Told, remembered_of
 from foxora_addon.policy.spend_month import MonthSpend
 from foxora_addon.proxy.clocks import Clocks, clocks
 
@@ -39,6 +39,8 @@ class Memory:
         self._read_clocks = read_clocks
         self._clock_read_at: float | None = None  # by the boot clock
         self._clock_written: states.Clock | None = None
+        self._told: Mapping[str, Told] = {}  # in the accounting's moments
+        self._told_written: Mapping[str, Told] = {}
         self._months: Mapping[str, MonthSpend] = {}
         self._journal = journal
         self._accounting = accounting
@@ -65,14 +67,20 @@ class Memory:
         self._state = states.rebuilt(state, records)
         self._accounting.spending.budgets = Budgets(self._state.months(wall_now))
         calls = remembered_of(records, now, Reckoning(settings, told.boot))
-        self._accounting.remember(calls, now)
+        reckoning = Reckoning(settings, told.boot)
+        self._accounting.remember(calls, now, _told_at(state.told, now, reckoning))
 
     def tend(self, now: float) -> None:
         """Follow the wall clock, and write the state if it has changed; cheap if not."""
         told = self._read_clocks()
         self._accounting.wall_offset = told.wall - now
         self._follow_clock(told)
-        is_time = self._clock_written != self._state.clock or now - self._saved_at >= _SAVE_SECONDS
+        self._told = self._accounting.told(now)
+        is_time = (
+            self._told != self._told_written
+            or self._clock_written != self._state.clock
+            or now - self._saved_at >= _SAVE_SECONDS
+        )
         if not is_time or (self._saving and not self._saving.done()):
             return
         self._saved_at = now
@@ -96,9 +104,17 @@ class Memory:
         """What writes the state as it is at this moment; None where it is written already."""
         wall_now = self._read_clocks().wall
         months = self._accounting.spending.budgets.months(wall_now)
-        if months == self._months and self._clock_written == self._state.clock:
+        is_written = self._clock_written == self._state.clock and self._told_written == self._told
+        if months == self._months and is_written:
             return None
         self._months, self._clock_written = months, self._state.clock
+        self._told_written = self._told
+        offset = self._accounting.wall_offset
+        told = {
+            name: replace(each, asked=tuple(moment + offset for moment in each.asked))
+            for name, each in self._told.items()
+        }
+        self._state = replace(self._state, told={**self._state.told, **told})
         self._state = self._state.with_months(months, wall_now, self._journal.seq)
         return lambda state=self._state: _save(self._file, state)  # type: ignore[misc]
 
@@ -112,6 +128,16 @@ def _with_clock(state: states.State, clocks: Clocks, settings: tuple[Setting, ..
     """The state with these settings; with none where the machine has no clock to hold them to."""
     boot = clocks.boot_id
     return replace(state, clock=None if boot is None else states.Clock(boot, settings))
+
+
+def _told_at(told: Mapping[str, Told], now: float, reckoning: Reckoning) -> dict[str, Told]:
+    """What was told before the restart, in the accounting's moments."""
+    asked = sorted({moment for each in told.values() for moment in each.asked}, reverse=True)
+    moments = {moment: now - reckoning.age(moment) for moment in asked}
+    return {
+        name: replace(each, asked=tuple(sorted(moments[moment] for moment in each.asked)))
+        for name, each in told.items()
+    }
 
 
 def _save(file: Path, state: states.State) -> None:

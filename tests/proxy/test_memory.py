@@ -1,13 +1,13 @@
 """What is remembered of the last minute, whatever was done to the wall clock meanwhile."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from foxora_addon.audit.journal import Journal
-from foxora_addon.policy.accounting import Accounting, AccountRules, LimitRules
+from foxora_addon.policy.accounting import ME, Accounting, AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.proxy.clocks import Clocks, clocks
 from foxora_addon.proxy.memory import Memory
@@ -24,6 +24,7 @@ class Machine:
     boot: float = 10 * HOUR
     offset: float = 1_700_000_000.0
     boot_id: str | None = BOOT
+    rules: AccountRules = field(default_factory=lambda: AccountRules(Ceilings(9), asks=False))
 
     def clocks(self) -> Clocks:
         return Clocks(self.boot + self.offset, self.boot, self.boot_id)
@@ -31,7 +32,7 @@ class Machine:
     def start(self) -> tuple[Journal, Accounting, Memory]:
         path = self.folder / "trail.jsonl"
         journal = Journal.open(path, wall_clock=lambda: self.boot + self.offset)
-        accounting = Accounting(LimitRules({"acme": AccountRules(Ceilings(9), asks=False)}))
+        accounting = Accounting(LimitRules({"acme": self.rules}))
         memory = Memory(journal, accounting, self.clocks)
         memory.recall(self.boot)
         return journal, accounting, memory
@@ -118,6 +119,32 @@ def test_a_machine_without_such_a_clock_has_the_wall_clock(tmp_path: Path) -> No
     assert machine.counted() >= 2
     machine.offset -= HOUR
     assert machine.counted() >= 2
+
+
+def test_what_the_gateway_told_and_was_asked_outlives_a_kill(tmp_path: Path) -> None:
+    """A proxy that is started again and again asks each time, and must not pass the ceiling."""
+    machine = Machine(tmp_path, rules=AccountRules())
+
+    async def live() -> None:
+        journal, accounting, memory = machine.start()
+        for _ in range(2):
+            assert accounting.ask("acme", ME, machine.boot) == 0.0
+        told = b'{"id": "usr_1", "limits": {"requests_per_minute": 4}}'
+        assert accounting.take_me("acme", told, machine.boot, machine.boot)
+        memory.tend(machine.boot)
+        await all_saved()
+        machine.call(journal)
+        journal.close()
+
+    asyncio.run(live())
+    machine.boot += 20.0
+    journal, accounting, _ = machine.start()
+    assert accounting.ceilings("acme").requests_per_minute == 4
+    assert accounting.lacks("acme")  # the key may be another's by now: the first call waits
+    assert machine.boot + accounting.ask("acme", ME, machine.boot) == 10 * HOUR + 60.25
+    journal.close()
+    machine.boot += 90.0
+    assert machine.counted() == 0
 
 
 def test_both_clocks_are_read_at_the_same_moment() -> None:
