@@ -14,7 +14,7 @@ from mitmproxy.net import encoding
 
 from foxora_addon.ending import Ending
 from foxora_addon.proxy import flows
-from foxora_addon.reading.texts import cost_text, duration_text, one_line
+from foxora_addon.reading.texts import brief_cost, brief_count, duration_text, one_line
 
 _FAILED, _REFUSED, _WAITED = ":heavy_multiplication_x:", ":warning:", ":hourglass:"
 _LONGEST: Final = 40
@@ -119,23 +119,26 @@ def superfluous(kept: Sequence[Kept], most: int, most_bytes: int) -> Iterator[in
 
 
 def comment_of(ending: Ending) -> str:
-    """What was unusual, then model, tokens, cost and account: mitmweb's column shows 20 letters."""
+    """What was unusual, tokens and cost, then model and account.
+
+    mitmweb's column shows 20 letters, so first comes what differs from call to call.
+    """
     return " · ".join(_comment_parts(ending))
 
 
 def _comment_parts(ending: Ending) -> Iterator[str]:
     if ending.outcome != "completed":
-        code = f" {one_line(ending.error_code, _LONGEST)}" if ending.error_code else ""
-        yield f"{ending.outcome}{code}"
+        code = one_line(ending.error_code, _LONGEST) if ending.error_code else ""
+        yield ending.outcome if code in {"", ending.outcome} else f"{code} ({ending.outcome})"
     if ending.waited_ms:
         yield f"waited {duration_text(ending.waited_ms)}"
-    yield one_line(ending.model or ending.operation, _LONGEST)
     if ending.input_tokens is not None and ending.output_tokens is not None:
-        yield f"{ending.input_tokens}+{ending.output_tokens} tokens"
+        yield f"{brief_count(ending.input_tokens)}+{brief_count(ending.output_tokens)} tok"
     elif ending.total_tokens is not None:
-        yield f"{ending.total_tokens} tokens"
+        yield f"{brief_count(ending.total_tokens)} tok"
     if ending.cost_usd and ending.cost_usd >= _LEAST_USD:
-        yield cost_text(ending.cost_usd)
+        yield brief_cost(ending.cost_usd)
+    yield one_line(ending.model or ending.operation, _LONGEST)
     yield one_line(ending.account or "no account", _LONGEST)
 
 

@@ -38,7 +38,7 @@ def test_a_stream_is_read_as_a_conversation(console: Console) -> None:
     assert "assistant" in answer
     assert "ended by" in answer
     console.press("Tab")
-    details = console.wait_for("Comment: gpt-4o-mini · ")
+    details = console.wait_for(r"Comment: \d+\+\d+ tok · \$")
     assert found_in((request + answer + details).encode()) == []
     console.press("q")
     console.wait_for(r"^Flows")
