@@ -86,12 +86,17 @@ class ProxyProcess:
         self.status = json.loads(line)
         return True
 
-    def how_it_ended(self, within_seconds: float = 0.0) -> str | None:
-        """Words for a proxy that has ended, or does so in that time; None: it runs."""
+    def exit_status(self, within_seconds: float) -> int | None:
+        """The status of a proxy that has ended, or does so in that time; None: it runs."""
         try:
-            return f"the proxy has ended (status {self._process.wait(within_seconds)})"
+            return self._process.wait(within_seconds)
         except subprocess.TimeoutExpired:
             return None
+
+    def how_it_ended(self, within_seconds: float = 0.0) -> str | None:
+        """Words for a proxy that has ended, or does so in that time; None: it runs."""
+        status = self.exit_status(within_seconds)
+        return None if status is None else f"the proxy has ended (status {status})"
 
     @property
     def is_shared(self) -> bool:

@@ -73,9 +73,9 @@ def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
                 return FINDING
             joined = _joined(taken.told)
             if joined is None and time.monotonic() > deadline:
-                return _refused(taken, log, say)
+                return _refused(taken, proxy, log, say)
         except NotServing as error:
-            return _refused(error, log, say)
+            return _refused(error, proxy, log, say)
         finally:
             proxy.stop()
         if joined is not None:
@@ -113,12 +113,13 @@ def _joined(told: Mapping[str, Any]) -> JoinedProxy | None:
     return None
 
 
-def _refused(error: NotServing, log: ProxyLog, say: Say) -> int:
+def _refused(error: NotServing, proxy: ProxyProcess, log: ProxyLog, say: Say) -> int:
+    """Say why there is no proxy: options that mitmdump does not know are wrong usage."""
     said = log.last_words()
     say(f"{error}{said}")
     if "address already in use" in said:
         say("if a proxy of ours runs there, use it: foxora-proxy run --use PORT -- CMD")
-    return FINDING
+    return WRONG_USAGE if proxy.exit_status(_CLOSING_SECONDS) == WRONG_USAGE else FINDING
 
 
 def _run_behind(proxy: Proxy, options: RunOptions, log: ProxyLog, say: Say) -> int:

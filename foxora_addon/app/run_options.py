@@ -81,7 +81,7 @@ def _split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]
         return list(arguments), None
     at = list(arguments).index("--")
     command = tuple(arguments[at + 1 :])
-    if not command:
+    if not command or not command[0]:
         raise WrongUsage("there is no command behind --; write: foxora-proxy run -- CMD ...")
     return list(arguments[:at]), command
 

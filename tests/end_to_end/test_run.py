@@ -204,6 +204,26 @@ def test_a_proxy_that_can_not_start_says_why_and_the_command_is_not_run(tmp_path
     assert "Traceback" not in done.stderr
 
 
+def test_options_that_mitmdump_does_not_know_are_wrong_usage(tmp_path: Path) -> None:
+    done = run(tmp_path, "--nonsense", command=["echo", "ran"])
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert "unrecognized arguments: --nonsense" in done.stderr
+
+
+def test_a_command_without_its_dashes_is_not_taken_for_a_filter(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(BIN / "foxora-proxy"), "run", "--mock", "sh"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "sh is no filter; for a command: foxora-proxy run -- sh" in done.stderr
+
+
 TRAPS = """
 import os, signal, sys
 def end(number, frame):
