@@ -13,7 +13,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.net import encoding
 
 from foxora_addon.ending import Ending
-from foxora_addon.proxy import flows
+from foxora_addon.proxy import console_list, flows
 from foxora_addon.reading.texts import brief_cost, brief_count, duration_text, one_line
 
 _FAILED, _REFUSED, _WAITED = ":heavy_multiplication_x:", ":warning:", ":hourglass:"
@@ -46,10 +46,12 @@ class FlowList:
         )
 
     def running(self) -> None:
-        """Have mitmweb show the comments, unless the user chose its columns."""
+        """Have the lists show the comments, unless the user chose mitmweb's columns."""
         if "web_columns" in ctx.options and not ctx.options.has_changed("web_columns"):
             columns = [name for name in ctx.options.web_columns if name != "comment"]
             ctx.options.update(web_columns=[*columns, "comment"])
+        if "console_flowlist_layout" in ctx.options:
+            console_list.show_comments()
 
     # Comments, marks and answers.
 
@@ -119,7 +121,7 @@ def superfluous(kept: Sequence[Kept], most: int, most_bytes: int) -> Iterator[in
 
 
 def comment_of(ending: Ending) -> str:
-    """What was unusual, tokens and cost, then model and account.
+    """What was unusual, cost and tokens, then model and account.
 
     mitmweb's column shows 20 letters, so first comes what differs from call to call.
     """
@@ -132,12 +134,12 @@ def _comment_parts(ending: Ending) -> Iterator[str]:
         yield ending.outcome if code in {"", ending.outcome} else f"{code} ({ending.outcome})"
     if ending.waited_ms:
         yield f"waited {duration_text(ending.waited_ms)}"
+    if ending.cost_usd and ending.cost_usd >= _LEAST_USD:
+        yield brief_cost(ending.cost_usd)
     if ending.input_tokens is not None and ending.output_tokens is not None:
         yield f"{brief_count(ending.input_tokens)}+{brief_count(ending.output_tokens)} tok"
     elif ending.total_tokens is not None:
         yield f"{brief_count(ending.total_tokens)} tok"
-    if ending.cost_usd and ending.cost_usd >= _LEAST_USD:
-        yield brief_cost(ending.cost_usd)
     yield one_line(ending.model or ending.operation, _LONGEST)
     yield one_line(ending.account or "no account", _LONGEST)
 

@@ -19,7 +19,7 @@ from foxora_addon.reading.socket_events import event_of, parts_of_event
 _READ: Final = frozenset({"chat", "completions", "responses", "embeddings", "models"})
 _MOST_BYTES: Final = 16_000_000
 _MOST_CHARACTERS: Final = 500_000
-_WIDTH: Final = 100
+_WIDTH: Final = 90
 """Columns after which a line goes on below: mitmweb would have it run out of the window."""
 
 

@@ -9,6 +9,9 @@ from foxora_addon.api.money import dollars, usd_of
 _UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
+_LEAST_USD: Final = 5e-7  # less would be written as nothing
+
+
 def visible(text: str) -> str:
     r"""The text with control and direction characters written out, so that none acts: \x1b.
 
@@ -53,6 +56,8 @@ def cost_text(usd: float | None) -> str:
     """US dollars, with as many digits as say something; "-" for none."""
     if usd is None:
         return "-"
+    if 0 < usd < _LEAST_USD:
+        return "<$0.000001"
     return f"${usd:,.2f}" if usd == 0 or abs(usd) >= 100 else f"${usd:,.6f}"
 
 

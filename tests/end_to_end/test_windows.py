@@ -131,9 +131,9 @@ async def talk(target: str, messages: list[str]) -> None:
         pass  # what it still had to tell
 
 
-def test_the_list_says_tokens_cost_model_and_account(web: Web, made: dict[str, str]) -> None:
+def test_the_list_says_cost_tokens_model_and_account(web: Web, made: dict[str, str]) -> None:
     flow = web.flow_of(made["a stream"])
-    tokens, cost, model, account = flow["comment"].split(" · ")
+    cost, tokens, model, account = flow["comment"].split(" · ")
     assert (model, account) == ("gpt-4o-mini", "default")
     assert tokens.endswith(" tok")
     assert cost.startswith("$0.0000")

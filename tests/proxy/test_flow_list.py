@@ -9,13 +9,13 @@ from foxora_addon.proxy.flow_list import Kept, comment_of, superfluous, tell_in
 from tests.test_tally import an_ending
 
 
-def test_a_comment_says_tokens_cost_model_and_account() -> None:
-    assert comment_of(an_ending(cost_usd=0.00025)) == "5+26 tok · $0.00025 · gpt-4o-mini · acme"
+def test_a_comment_says_cost_tokens_model_and_account() -> None:
+    assert comment_of(an_ending(cost_usd=0.00025)) == "$0.00025 · 5+26 tok · gpt-4o-mini · acme"
 
 
-def test_large_figures_leave_room_for_the_cost_in_the_column() -> None:
+def test_large_figures_fit_into_the_column() -> None:
     ending = an_ending(input_tokens=120_345, output_tokens=2_666, cost_usd=0.0312)
-    assert comment_of(ending)[:20] == "120k+2666 tok · $0.0"
+    assert comment_of(ending).startswith("$0.031 · 120k+2666 ")
 
 
 def test_what_was_unusual_comes_first() -> None:

@@ -1,0 +1,36 @@
+"""Has the list of mitmproxy's console show comments, for which it has no column.
+
+A row gets its comment at the right where the terminal is wide enough; narrow ones, and rows without
+a comment, stay as they are.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+_NARROWEST: Final = 100
+"""Below it the console shows two lines a flow, and there is no room."""
+_SHARE: Final = 0.33
+_LONGEST: Final = 60
+
+
+def show_comments() -> None:
+    """Replace what draws a row; its imports are large, and only the console has them already."""
+    import urwid  # type: ignore[import-untyped]  # noqa: PLC0415
+    from mitmproxy.tools.console import common, flowlist  # noqa: PLC0415
+
+    item: Any = flowlist.FlowItem
+    if hasattr(item, "_foxora_original"):
+        return
+    original: Callable[[Any], Any] = item.get_text
+
+    def get_text(row: Any) -> Any:
+        drawn = original(row)
+        columns, _ = row.master.ui.get_cols_rows()
+        if not row.flow.comment or columns < _NARROWEST:
+            return drawn
+        width = min(round(columns * _SHARE), _LONGEST)
+        comment = common.TruncatedText(row.flow.comment, [("text", len(row.flow.comment))], "left")
+        return urwid.Columns([("weight", 1, drawn), (width, comment)], dividechars=1)
+
+    item._foxora_original = original  # noqa: SLF001
+    item.get_text = get_text
