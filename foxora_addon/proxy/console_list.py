@@ -7,10 +7,9 @@ a comment, stay as they are.
 from collections.abc import Callable
 from typing import Any, Final
 
-_NARROWEST: Final = 100
-"""Below it the console shows two lines a flow, and there is no room."""
-_SHARE: Final = 0.33
-_LONGEST: Final = 60
+_ROW: Final = 100
+"""What a row needs by itself: below it the console shows two lines a flow."""
+_SHORTEST, _LONGEST = 20, 60
 
 
 def show_comments() -> None:
@@ -26,10 +25,11 @@ def show_comments() -> None:
     def get_text(row: Any) -> Any:
         drawn = original(row)
         columns, _ = row.master.ui.get_cols_rows()
-        if not row.flow.comment or columns < _NARROWEST:
+        width = min(columns - _ROW, _LONGEST)
+        if not row.flow.comment or width < _SHORTEST:
             return drawn
-        width = min(round(columns * _SHARE), _LONGEST)
-        comment = common.TruncatedText(row.flow.comment, [("text", len(row.flow.comment))], "left")
+        text = row.flow.comment
+        comment = common.TruncatedText(text, [("text", len(text.encode()))], "left")
         return urwid.Columns([("weight", 1, drawn), (width, comment)], dividechars=1)
 
     item._foxora_original = original  # noqa: SLF001

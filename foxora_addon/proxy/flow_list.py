@@ -134,14 +134,19 @@ def _comment_parts(ending: Ending) -> Iterator[str]:
         yield ending.outcome if code in {"", ending.outcome} else f"{code} ({ending.outcome})"
     if ending.waited_ms:
         yield f"waited {duration_text(ending.waited_ms)}"
+    if figures := " ".join(_figures_of(ending)):
+        yield figures
+    yield one_line(ending.model or ending.operation, _LONGEST)
+    yield one_line(ending.account or "no account", _LONGEST)
+
+
+def _figures_of(ending: Ending) -> Iterator[str]:
     if ending.cost_usd and ending.cost_usd >= _LEAST_USD:
         yield brief_cost(ending.cost_usd)
     if ending.input_tokens is not None and ending.output_tokens is not None:
         yield f"{brief_count(ending.input_tokens)}+{brief_count(ending.output_tokens)} tok"
     elif ending.total_tokens is not None:
         yield f"{brief_count(ending.total_tokens)} tok"
-    yield one_line(ending.model or ending.operation, _LONGEST)
-    yield one_line(ending.account or "no account", _LONGEST)
 
 
 def _mark_of(ending: Ending) -> str:

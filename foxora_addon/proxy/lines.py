@@ -26,7 +26,7 @@ _COLUMNS: Final = (
     Column("time", 8, 8),
     Column("account", 10, 16, rank=2),
     Column("model", 20, 32, rank=1),
-    Column("what", 15, 31),
+    Column("what", 15, 39),
     Column("tokens", 14, 18, rank=3, is_figure=True),
     Column("first", 14, 14, rank=5, is_figure=True),
     Column("duration", 8, 8, rank=1, is_figure=True),

@@ -14,7 +14,7 @@ COLUMNS: Final = (
     Column("status", 6, 6),
     Column("outcome", 19, 19),
     Column("tokens", 9, 15, rank=4),
-    Column("cost", 9, 12, rank=5),
+    Column("cost", 10, 12, rank=5),
     Column("first byte", 10, 10, rank=8),
     Column("duration", 8, 8, rank=4),
     Column("waited", 6, 8, rank=9),

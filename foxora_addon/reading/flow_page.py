@@ -5,6 +5,7 @@ bytes these are, there is a page or None, and never an exception.
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -19,8 +20,10 @@ from foxora_addon.reading.socket_events import event_of, parts_of_event
 _READ: Final = frozenset({"chat", "completions", "responses", "embeddings", "models"})
 _MOST_BYTES: Final = 16_000_000
 _MOST_CHARACTERS: Final = 500_000
-_WIDTH: Final = 90
-"""Columns after which a line goes on below: mitmweb would have it run out of the window."""
+_WIDTH: Final = 68
+"""Columns after which a line goes on below: mitmweb would have it run out of half a window."""
+_CELLS: Final = re.compile(r"\S {2,}")
+_LEAST_CELLS: Final = 3
 
 
 def can_read(body: bytes, operation: str, *, is_answer: bool) -> bool:
@@ -92,8 +95,11 @@ def _text_of(lines: Iterable[Line]) -> str:
 
 
 def _wrapped(text: str, line: Line) -> Iterator[str]:
-    """A line as short ones, which begin where its own text does; words are never broken."""
-    if len(text) <= _WIDTH:
+    """A line as short ones, which begin where its own text does; words are never broken.
+
+    A row of a table stays whole: its cells would mean nothing below each other.
+    """
+    if len(text) <= _WIDTH or len(_CELLS.findall(text)) >= _LEAST_CELLS:
         yield text
         return
     lead = len(text) - len(text.lstrip())

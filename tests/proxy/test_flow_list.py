@@ -10,12 +10,12 @@ from tests.test_tally import an_ending
 
 
 def test_a_comment_says_cost_tokens_model_and_account() -> None:
-    assert comment_of(an_ending(cost_usd=0.00025)) == "$0.00025 · 5+26 tok · gpt-4o-mini · acme"
+    assert comment_of(an_ending(cost_usd=0.00025)) == "$0.00025 5+26 tok · gpt-4o-mini · acme"
 
 
 def test_large_figures_fit_into_the_column() -> None:
     ending = an_ending(input_tokens=120_345, output_tokens=2_666, cost_usd=0.0312)
-    assert comment_of(ending).startswith("$0.031 · 120k+2666 ")
+    assert comment_of(ending).startswith("$0.031 120k+2666 tok")
 
 
 def test_what_was_unusual_comes_first() -> None:
