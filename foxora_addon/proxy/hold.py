@@ -13,7 +13,7 @@ don't, nothing can be sent, since only the wrap can put a key on: the addon then
 
 import inspect
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import count, pairwise
@@ -53,6 +53,7 @@ __all__ = [
     "in_place",
     "install",
     "lose_connection",
+    "tell_at_once",
 ]
 
 Commands = Generator[commands.Command, Any, Any]
@@ -61,6 +62,7 @@ Commands = Generator[commands.Command, Any, Any]
 _desk: Desk | None = None
 _original: Any = None
 _entry: Any = None
+_at_once: Callable[[commands.StartHook, HTTPFlow], bool] | None = None
 _PASSED_ON: Final = {ErrorCode.KILL, ErrorCode.PASSTHROUGH_CLOSE, ErrorCode.CLIENT_DISCONNECTED}
 _OF_THE_GATEWAY: Final = (
     http_events.ResponseHeaders,
@@ -99,6 +101,15 @@ def in_place(desk: Desk) -> Iterator[None]:
         yield
     finally:
         _desk = before
+
+
+def tell_at_once(how: Callable[[commands.StartHook, HTTPFlow], bool] | None) -> None:
+    """Have addons told of a stream's hooks by `how` from now on, where it can; None: by mitmproxy.
+
+    It gives back whether they all have been.
+    """
+    global _at_once  # noqa: PLW0603  # as above
+    _at_once = how
 
 
 def _unfit() -> str | None:
@@ -242,6 +253,8 @@ def _treated(self: Held, command: commands.Command, event: events.Event) -> Comm
         case commands.StartHook():
             _tell(self, command, event, desk)
             if desk.is_private(self.flow):
+                return None
+            if _at_once is not None and _at_once(command, self.flow):
                 return None
     return (yield command)
 
