@@ -11,8 +11,10 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mitmproxy import addonmanager, exceptions, hooks, http, optmanager
+from mitmproxy import addonmanager, exceptions, hooks, http, options, optmanager
+from mitmproxy.net.http import url
 from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionIO, TimeoutWatchdog
@@ -306,6 +308,30 @@ def test_what_an_option_gives_can_be_changed_without_changing_the_option() -> No
     assert not plain.has_changed()
     plain.set(8)
     assert (plain.current(), plain.has_changed()) == (8, True)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_authorities_are_read_as_ever(times: int) -> None:
+    for _ in range(times):
+        assert url.parse_authority("host.example:80", check=True) == ("host.example", 80)
+        assert url.parse_authority(b"host.example", check=False) == ("host.example", None)
+        assert url.parse_authority("[::1]:443", check=True) == ("::1", 443)
+        assert url.parse_authority("not a host", check=False) == ("not a host", None)
+        assert url.parse_authority("a" * 300, check=False) == ("a" * 300, None)
+        for wrong in ("not a host", "a" * 300, "host:99999"):
+            with pytest.raises(ValueError, match=r"^$"):
+                url.parse_authority(wrong, check=True)
+
+
+def test_a_context_that_is_forked_shares_all_but_its_layers() -> None:
+    context = Context(tflow.tclient_conn(), options.Options())
+    context.layers.append(cast("Any", "a layer"))
+    forked = context.fork()
+    assert (forked.client, forked.server) == (context.client, context.server)
+    assert forked.options is context.options
+    assert forked.layers == context.layers
+    assert forked.layers is not context.layers
+    assert vars(forked).keys() == vars(context).keys()
 
 
 def test_flows_are_copied_as_ever() -> None:

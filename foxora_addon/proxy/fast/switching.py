@@ -133,6 +133,18 @@ SPEED_UPS: Final = (
         ("mitmproxy.optmanager:_Option.current", "mitmproxy.optmanager:_Option.default"),
         "1553daf3b118b3b3",
     ),
+    SpeedUp(
+        "mitmproxy.net.http.url.parse_authority",
+        messages.parse_authority,
+        ("mitmproxy.net.http.url.parse_authority", "mitmproxy.net.check.is_valid_host"),
+        "6669f850750b8a75",
+    ),
+    SpeedUp(
+        "mitmproxy.proxy.context:Context.fork",
+        messages.fork,
+        ("mitmproxy.proxy.context:Context.fork", "mitmproxy.proxy.context:Context.__init__"),
+        "d596ef8129c90bb9",
+    ),
 )
 
 
@@ -152,7 +164,7 @@ def switch(*, on: bool) -> None:
 
 def _say_what_is_missing(unfit: list[SpeedUp]) -> None:
     if unfit:
-        names = ", ".join(each.replaces.partition(":")[2] for each in unfit)
+        names = ", ".join(each.replaces.rpartition(":")[2] for each in unfit)
         _log.warning("foxora: this mitmproxy is another one, and as slow as ever in: %s", names)
 
 
