@@ -62,11 +62,11 @@ def page(**event: Any) -> str:
                 "session": {
                     "modalities": ["text", "audio"],
                     "voice": "alloy",
-                    "tools": [{"type": "function", "name": "get_weather", "parameters": {}}],
+                    "tools": [{"type": "function", "name": "weather", "parameters": {}}],
                     "instructions": "Be kind.",
                 },
             },
-            "session.update  modalities text+audio, voice alloy, tools get_weather\n"
+            "session.update  modalities text+audio, voice alloy, tools weather\n"
             "system: Be kind.",
         ),
         ({"type": "input_audio_buffer.commit", "event_id": "e"}, "input_audio_buffer.commit"),
