@@ -7,20 +7,24 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Final, Self
 
-from foxora_addon.app.local_proxy import NoProxy, ask
+from foxora_addon.app.local_proxy import NoProxy, ask, port_of
 
 _ANSWER_SECONDS: Final = 5.0
 _MOST_BYTES: Final = 1 << 20
 
 
 class JoinedProxy:
-    """A running proxy of another's. `status` is what it said of itself (`Foxora.status`)."""
+    """A running proxy of another's.
+
+    `status` is what it said of itself (`Foxora.status`), `before` its totals when we joined it.
+    """
 
     is_shared = True
 
     def __init__(self, status: dict[str, Any], tie: socket.socket | None) -> None:
         self.status = {"web_url": None, **status}
         self._tie = tie
+        self.before = ask(port_of(self.status["url"]), "totals")
 
     @classmethod
     def at(cls, port: int) -> Self:
@@ -37,9 +41,14 @@ class JoinedProxy:
             status, tie = ask(notice["port"], "status"), None
         else:
             status, tie = _held(notice)
-        if status["trail"] != notice["trail"]:
-            raise NoProxy(f"the proxy at port {notice['port']} has another trail")
-        return cls(status, tie)
+        with contextlib.ExitStack() as undo:
+            if tie is not None:
+                undo.callback(tie.close)
+            proxy = cls(status, tie)
+            if status["trail"] == notice["trail"]:
+                undo.pop_all()
+                return proxy
+        raise NoProxy(f"the proxy at port {notice['port']} has another trail")
 
     def how_it_ended(self, within_seconds: float = 0.0) -> str | None:
         """Words for a proxy that has ended, or does so in that time; None: it runs, or untold."""

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Self
 
 from foxora_addon.tie import JOINED, STAYS, TAKEN
@@ -35,6 +35,8 @@ class TrailTaken(NotServing):
 
 class ProxyProcess:
     """A running proxy. `status` is what it said of itself (`Foxora.status`)."""
+
+    before: Mapping[str, Any] | None = None  # it has no calls from before our time
 
     def __init__(self, process: subprocess.Popen[bytes], line: socket.socket) -> None:
         self._process = process

@@ -61,6 +61,7 @@ def run_with_command(options: RunOptions, say: Say) -> int:
 def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
     """Run it behind a proxy of its own, or behind the one that has the trail already."""
     deadline = time.monotonic() + _JOINING_SECONDS
+    told = False
     while True:
         proxy = ProxyProcess.start(options.tool, _arguments_of(options), log.output)
         try:
@@ -84,7 +85,10 @@ def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
                 return _run_behind(joined, options, log, say)
             finally:
                 joined.stop()
-        time.sleep(_JOINING_PAUSE_SECONDS)  # it is about to serve, or to end
+        if not told and time.monotonic() > deadline - _JOINING_SECONDS / 2:
+            told = True
+            say("another proxy has the trail: waiting for it to end, or to let others in")
+        time.sleep(_JOINING_PAUSE_SECONDS)
 
 
 def _why_not_joined(options: RunOptions, told: Mapping[str, Any]) -> str | None:
@@ -135,7 +139,6 @@ def _run_behind(proxy: Proxy, options: RunOptions, log: ProxyLog, say: Say) -> i
     url, trail = proxy.status["url"], proxy.status["trail"]
     if page := proxy.status.get("web_url"):
         say(f"mitmweb: {page}")
-    before = ask(port_of(url), "totals")
     code = run_command(options.command or (), _environment(proxy.status, say), watch)
     watch()
     try:
@@ -144,7 +147,8 @@ def _run_behind(proxy: Proxy, options: RunOptions, log: ProxyLog, say: Say) -> i
         watch(_CLOSING_SECONDS)  # it answers no more, and may be about to end
         say(f"{trail} has the calls up to the proxy's end")
         return code or FINDING
-    _summarise(since(before, totals), url, say, is_shared=proxy.is_shared)
+    ours = totals if proxy.before is None else since(proxy.before, totals)
+    _summarise(ours, url, say, is_shared=proxy.is_shared)
     _stay(proxy, options, say)
     return code
 

@@ -416,6 +416,25 @@ def test_a_notice_that_a_kill_left_behind_leads_nobody_astray(tmp_path: Path) ->
         assert "2 calls" in done.stderr
 
 
+def test_fish_takes_in_what_env_prints(proxy: Proxy, tmp_path: Path) -> None:
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("scripts/setup-fish has found no fish here")
+    env = f"{BIN / 'foxora-proxy'} env --port {proxy.port} --shell fish | source"
+    app = tmp_path / "it's an app.py"
+    app.write_text(PYTHON_APP)
+    done = subprocess.run(
+        [fish, "-c", f"{env}; and {sys.executable} $argv", str(app)],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["1", "1", f"{PLACEHOLDER_KEY} None"], done.stderr
+
+
 def test_mitmweb_shows_the_calls_and_ends_with_the_command_where_nobody_watches(
     tmp_path: Path,
 ) -> None:

@@ -66,8 +66,7 @@ def page(**event: Any) -> str:
                     "instructions": "Be kind.",
                 },
             },
-            "session.update  modalities text+audio, voice alloy, tools weather\n"
-            "system: Be kind.",
+            "session.update  modalities text+audio, voice alloy, tools weather\nsystem: Be kind.",
         ),
         ({"type": "input_audio_buffer.commit", "event_id": "e"}, "input_audio_buffer.commit"),
         ({"type": "new.kind", "what": 1}, 'new.kind  {"what": 1}'),
