@@ -4,8 +4,11 @@ A row gets its comment at the right where the terminal is wide enough; narrow on
 a comment, stay as they are.
 """
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
+
+_log = logging.getLogger(__name__)
 
 _ROW: Final = 100
 """What a row needs by itself: below it the console shows two lines a flow."""
@@ -17,8 +20,11 @@ def show_comments() -> None:
     import urwid  # type: ignore[import-untyped]  # noqa: PLC0415
     from mitmproxy.tools.console import common, flowlist  # noqa: PLC0415
 
-    item: Any = flowlist.FlowItem
+    item: Any = getattr(flowlist, "FlowItem", None)
     if hasattr(item, "_foxora_original"):
+        return
+    if not hasattr(item, "get_text") or not hasattr(common, "TruncatedText"):
+        _log.info("foxora: this console's list can't show comments; they are in a flow's detail")
         return
     original: Callable[[Any], Any] = item.get_text
 

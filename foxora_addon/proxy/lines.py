@@ -24,9 +24,9 @@ _HEAD_OF_ID: Final = 11
 """`ex_` and eight hexadecimal digits, by which an exchange can be found in the trail."""
 _COLUMNS: Final = (
     Column("time", 8, 8),
-    Column("account", 10, 16, rank=2),
-    Column("model", 20, 32, rank=1),
-    Column("what", 15, 39),
+    Column("account", 8, 16, rank=2),
+    Column("model", 16, 32, rank=1),
+    Column("what", 22, 39),
     Column("tokens", 14, 18, rank=3, is_figure=True),
     Column("first", 14, 14, rank=5, is_figure=True),
     Column("duration", 8, 8, rank=1, is_figure=True),

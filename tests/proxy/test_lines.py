@@ -70,7 +70,7 @@ def test_in_a_terminal_the_lines_fit_and_the_columns_stay_under_each_other(room:
 
 
 def test_in_a_terminal_what_is_clipped_ends_with_an_ellipsis() -> None:
-    assert "  a-company…  gpt-4o-mini-2024-07…  " in line_of(LONG, NOON, room=114)
+    assert "  a-compa…  gpt-4o-mini-202…  200" in line_of(LONG, NOON, room=99)
     assert "rate_limit_exceeded" in line_of(REFUSED, NOON, room=130)
 
 
