@@ -19,7 +19,7 @@ from foxora_addon.app.command import CannotRun, found, held_signals, pending_end
 from foxora_addon.app.joined_proxy import JoinedProxy
 from foxora_addon.app.local_proxy import NoProxy, ask, port_of
 from foxora_addon.app.proxy_log import ProxyLog, kept_log, shown_log, terminal_log
-from foxora_addon.app.proxy_process import NotServing, ProxyProcess, TrailTaken
+from foxora_addon.app.proxy_process import STOP_SECONDS, NotServing, ProxyProcess, TrailTaken
 from foxora_addon.app.run_options import RunOptions
 from foxora_addon.app.run_words import summary_of
 from foxora_addon.app.say import FINDING, WRONG_USAGE
@@ -123,7 +123,7 @@ def _refused(error: NotServing, proxy: ProxyProcess, log: ProxyLog, say: Say) ->
     say(f"{error}{said}")
     if "address already in use" in said:
         say("if a proxy of ours runs there, use it: foxora-proxy run --use PORT -- CMD")
-    return WRONG_USAGE if proxy.exit_status(_CLOSING_SECONDS) == WRONG_USAGE else FINDING
+    return WRONG_USAGE if proxy.exit_status(STOP_SECONDS) == WRONG_USAGE else FINDING
 
 
 def _run_behind(proxy: Proxy, options: RunOptions, log: ProxyLog, say: Say) -> int:
