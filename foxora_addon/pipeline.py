@@ -38,6 +38,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
+from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean
 from foxora_addon.policy.standing import payer_of_key
@@ -84,11 +85,12 @@ class Rewritten:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer of the gateway, as it came."""
+    """A whole answer of the gateway, as it came; `is_masked`: but for the key that it repeated."""
 
     status: int
     headers: Sequence[tuple[str, str]]
     body: bytes
+    is_masked: bool = False
 
     def header(self, name: str) -> str | None:
         """The first value of a header, given in lower case; None if it is not there."""
@@ -128,7 +130,7 @@ class Pipeline:
         found = recognise(arrival.head, self.rules.territory)
         if found is None:
             return None
-        cleaned = clean(arrival.fields, arrival.head.target)
+        cleaned = clean(arrival.fields, arrival.head.target, self.rules.own_keys)
         exchange = self._open(arrival, cleaned, now)
         if isinstance(found, ApiError):
             exchange.refusal = found
@@ -142,7 +144,7 @@ class Pipeline:
         if cleaned.repeats_key(target):
             target = self._scrub(exchange, unquote(target))
             exchange.refusal = exchange.refusal or invalid_request(
-                "The request's path repeats the client's key; it is not forwarded."
+                "The request's path has a key in it; it is not forwarded."
             )
         return Rewritten(exchange, cleaned.fields, target)
 
@@ -371,6 +373,20 @@ class Pipeline:
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
 
+    def without_key(self, exchange: Exchange, answer: Answer) -> Answer:
+        """The answer with the key masked, if it repeats the one that we sent.
+
+        A body in which it stands encoded comes back without its content encoding.
+        """
+        forms = forms_of(exchange.credential)
+        encoding = answer.header("content-encoding")
+        plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
+        clean = masked(plain, forms)
+        if clean is plain:
+            return answer
+        headers = [field for field in answer.headers if field[0].lower() != "content-encoding"]
+        return Answer(answer.status, headers, clean, is_masked=True)
+
     def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
         """A gateway that took the call only without `stream_options` is not asked for them again.
 
@@ -421,6 +437,10 @@ class Pipeline:
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
         seen = exchange.observation
+        if seen is not None and exchange.flaw is not None:
+            error, status = bad_gateway_answer(exchange.flaw), exchange.answered_status
+            self._close_observed(exchange, "stream_broken", "gateway", status, now, error=error)
+            return
         transcript = seen.transcript if seen else None
         is_whole = transcript is None or transcript.done or not exchange.stream
         outcome: Outcome = "completed" if is_whole else "stream_broken"
@@ -450,6 +470,7 @@ class Pipeline:
         head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)
+        kept["body_truncated"] = head is not None and not seen.is_whole
         self._close(exchange, kept, status, outcome, source, now, **facts)
 
     def _close(  # what every ending has; the rest goes by name
