@@ -4,13 +4,13 @@ Only what the gateway documents as required is asked for (foxora-api.md, Routes)
 is the gateway's to judge. A rule that changes the body changes its own bytes and no others.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
 from foxora_addon.api.json_splice import replace_member
+from foxora_addon.api.promised_json import value_of_json
 from foxora_addon.policy.recognise import Recognised
 
 
@@ -38,15 +38,19 @@ class CallBody:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_call(call: Recognised, body: bytes, rules: ModelRules) -> CallBody | ApiError:
+def read_call(
+    call: Recognised, body: bytes, rules: ModelRules, value: object = None
+) -> CallBody | ApiError:
     """Read a body that is already freed of its content encoding.
+
+    `value` is what it holds as JSON, where somebody has read it before: `NOT_JSON`, or an object.
 
     Chat completions must be a JSON object with `model` and `messages` (foxora-api.md, Routes).
     Bodies of other operations pass as they are if they are not JSON.
     """
     if not call.operation.has_model or (not body and call.operation.name != "chat"):
         return CallBody(None, stream=False, sent=body)
-    parsed = _json_object(body)
+    parsed = _json_object(body, value)
     if parsed is None:
         if call.operation.name == "chat":
             return invalid_json("The request's body is not a JSON object.")
@@ -73,9 +77,6 @@ def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
     return None
 
 
-def _json_object(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+def _json_object(body: bytes, value: object) -> Mapping[str, Any] | None:
+    parsed = value_of_json(body) if value is None else value
     return parsed if isinstance(parsed, dict) else None
