@@ -30,10 +30,13 @@ from tests.end_to_end.http_2 import Http2Client, Torn, http_2
 from tests.end_to_end.proxies import APP_KEY, Proxy, resident_mib, running_gateway, running_proxy
 
 WORKERS = 12
+WAYS = ("base url", "https proxy", "base url, http/2", "https proxy, http/2")
 PATH = "/chat/completions"
 CONCURRENT = 40
 SAMPLE_SECONDS = 2.0
 RELOAD_SECONDS = 7.0
+SLOW_MS = 20_000
+TOLD_OF_SLOW = ("time", "exchange", "outcome", "status", "duration_ms", "sent_ms", "tries")
 MOST_GROWTH = 1.10
 CONFIG = """
 gateway: {{connect_timeout_seconds: 2, response_timeout_seconds: 1, stream_idle_timeout_seconds: 1,
@@ -69,6 +72,7 @@ class Tally:
     memory: list[float] = field(default_factory=list)
     faults: Counter[str] = field(default_factory=Counter)
     generator: Counter[str] = field(default_factory=Counter)
+    stall: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +135,11 @@ async def reload(folder: Path, ends: float) -> None:
 
 
 async def sample(proxy: Proxy, tally: Tally, ends: float) -> None:
-    """Note the proxy's resident memory, in MiB."""
+    """Note the proxy's resident memory, in MiB, and whether it is us who stood still."""
     while time.monotonic() < ends:
+        slept_at = time.monotonic()
         await asyncio.sleep(SAMPLE_SECONDS)
+        tally.stall = max(tally.stall, time.monotonic() - slept_at - SAMPLE_SECONDS)
         tally.memory.append(resident_mib(proxy))
 
 
@@ -144,29 +150,29 @@ async def work(proxy: Proxy, tally: Tally, ends: float, dice: random.Random) -> 
     """
     while time.monotonic() < ends:
         try:
-            async with a_post(proxy, dice) as (post, at_once):
+            way = dice.choice(WAYS)
+            async with a_post(proxy, way) as post:
                 for _ in range(dice.randint(1, 8)):
-                    calls = (call(post, tally, dice) for _ in range(dice.randint(1, at_once)))
-                    await asyncio.gather(*calls)
+                    at_once = dice.randint(1, 4) if "http/2" in way else 1
+                    await asyncio.gather(*(call(post, way, tally, dice) for _ in range(at_once)))
         except Exception as error:  # noqa: BLE001  # the run goes on; the report has it
             tally.generator[f"{type(error).__name__}: {error}"] += 1
 
 
 @contextlib.asynccontextmanager
-async def a_post(proxy: Proxy, dice: random.Random) -> AsyncIterator[tuple[Post, int]]:
-    """A way to post a call on one of the ways in, and how many it may be at once."""
-    way = dice.choice(("base url", "https proxy", "http/2"))
-    if way == "http/2":
+async def a_post(proxy: Proxy, way: str) -> AsyncIterator[Post]:
+    """A way to post a call over a connection of its own."""
+    is_proxied = "https proxy" in way
+    if "http/2" in way:
         own, other = f"https://localhost:{proxy.port}", "https://api.openai.com"
-        async with http_2(proxy, dice.choice((own, other))) as connection:
-            yield partial(by_http_2, connection), 4
+        async with http_2(proxy, other if is_proxied else own) as connection:
+            yield partial(by_http_2, connection)
         return
-    is_proxied = way == "https proxy"
     trust = ssl.create_default_context(cafile=proxy.certificate) if is_proxied else True
     url = proxy.url if is_proxied else None
     async with httpx.AsyncClient(proxy=url, verify=trust, trust_env=False, timeout=30) as client:
         base_url = "https://api.openai.com/v1" if is_proxied else proxy.base_url
-        yield partial(by_http_1, client, base_url), 1
+        yield partial(by_http_1, client, base_url)
 
 
 async def by_http_1(
@@ -186,7 +192,7 @@ async def by_http_2(client: Http2Client, headers: dict[str, str], body: bytes) -
     return Seen(answer.status, answer.headers["content-type"], content.decode())
 
 
-async def call(post: Post, tally: Tally, dice: random.Random) -> None:
+async def call(post: Post, way: str, tally: Tally, dice: random.Random) -> None:
     fault = "words=20" if dice.random() < GOOD else dice.choice(FAULTS)
     stream, leaves = dice.random() < 0.5, dice.random() < LEAVES
     body = {
@@ -203,16 +209,16 @@ async def call(post: Post, tally: Tally, dice: random.Random) -> None:
     except TimeoutError:
         tally.statuses["left" if leaves else "hung"] += 1
         if not leaves:
-            tally.wrong.append(f"{fault}: no answer in {patience} s")
+            tally.wrong.append(f"{fault} ({way}): no answer in {patience} s at {time.ctime()}")
         return
     except Torn as error:
         tally.statuses["torn"] += 1
-        tally.wrong.append(f"{fault}: {error}")
+        tally.wrong.append(f"{fault} ({way}): {error}")
         return
     tally.statuses[str(seen.status)] += 1
     flaw = flaw_of(seen, fault, stream=stream)
     if flaw:
-        tally.wrong.append(f"{fault} ({seen.status}): {flaw}")
+        tally.wrong.append(f"{fault} ({way}, {seen.status}): {flaw}")
 
 
 def flaw_of(seen: Seen, fault: str, *, stream: bool) -> str | None:
@@ -275,8 +281,12 @@ def report(proxy: Proxy, tally: Tally, leaked: int, output: str) -> int:
     print(f"resident memory     {before:.0f} MiB in the middle third, {after:.0f} MiB in the last")
     print(f"  tenth by tenth    {', '.join(f'{mib:.0f}' for mib in by_tenths(tally.memory))} MiB")
     print(f"clients' own faults {sum(tally.generator.values())}")
+    print(f"  their longest halt  {tally.stall:.1f} s")
     for text, times in tally.generator.most_common(5):
         print(f"  {times} x {text}")
+    for record in records:
+        if record["event"] == "response" and (record["duration_ms"] or 0) > SLOW_MS:
+            print(f"  {json.dumps({name: record[name] for name in TOLD_OF_SLOW})}")
     for line in Counter(tally.wrong).most_common(10):
         print(f"  {line[1]} x {line[0]}")
     is_fine = not (unpaired or tally.wrong or leaked or crashes) and growth <= MOST_GROWTH
