@@ -352,9 +352,9 @@ class Foxora:
         """A client broke off TLS: as a rule it does not trust mitmproxy's certificate authority."""
         self._tally.distrusted(_host_of(data.context))
 
-    async def request(self, flow: http.HTTPFlow) -> None:
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """The whole request is there: decide on it. Waiting blocks no other flow (row 12)."""
-        await self.desk.request(flow)
+        return self.desk.request(flow)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The hold has seen the head already; if it has not, nothing may pass."""

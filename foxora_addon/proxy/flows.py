@@ -8,10 +8,10 @@ from mitmproxy.net.http import url as urls
 from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
-from foxora_addon.pipeline import Arrival
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Addressed, Head, Territory
 from foxora_addon.proxy import hold
+from foxora_addon.reception import Arrival
 
 PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 """What stands in a flow where the key will be: no secret may stand in one."""
