@@ -3,16 +3,15 @@
 The one way from a record to bytes, so nothing meets the file that redaction has not seen.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from foxora_addon.api import quick_json
 from foxora_addon.audit.chain import seal
 from foxora_addon.audit.record import VERSION
 from foxora_addon.audit.redaction import Scrub
 
-_json_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _OURS: Final = frozenset(
     {
         *("event", "exchange", "account", "level", "operation", "decision", "outcome", "source"),
@@ -45,9 +44,9 @@ def line_of(  # what a line has besides the record's own members
         **fields,
         "recovered": recovered or None,
     }
-    text = _json_of(record)
+    text = quick_json.text_of(record)
     if not (isinstance(scrub, Scrub) and scrub.spares(text)):  # as a rule one look at all will do
-        text = _json_of({**record, **scrubbed(fields, scrub)})
+        text = quick_json.text_of({**record, **scrubbed(fields, scrub)})
     data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
     return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
 
@@ -87,5 +86,4 @@ def _texts_scrubbed(
 
 
 def _iso(unix_seconds: float) -> str:
-    text = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")
-    return text.removesuffix("+00:00") + "Z"
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from foxora_addon.api import quick_json
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
 from foxora_addon.api.json_splice import replace_member
-from foxora_addon.api.promised_json import value_of_json
 from foxora_addon.policy.recognise import Recognised
 
 
@@ -78,5 +78,9 @@ def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
 
 
 def _json_object(body: bytes, value: object) -> Mapping[str, Any] | None:
-    parsed = value_of_json(body) if value is None else value
-    return parsed if isinstance(parsed, dict) else None
+    if value is None:
+        try:
+            value = quick_json.read(body)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict) else None

@@ -22,7 +22,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon import __version__
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal, TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
@@ -44,6 +44,7 @@ from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes
+from foxora_addon.proxy.notices import Door, Notices, told_of
 from foxora_addon.proxy.trail import JournalTrail, keeping_of
 from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
@@ -68,7 +69,11 @@ _MISTAKES: Final = (ConfigError, TrailUnavailable, listening.Unusable)
 
 
 class Foxora:
-    """The addon. One lives in a process, however often its script is loaded."""
+    """The addon. One lives in a process, however often its script is loaded.
+
+    `is_tied`: a command owns the proxy, and only through `door` it is held for others. `taken` is
+    what is known of the proxy that has the trail, if one has.
+    """
 
     name = "foxora"
 
@@ -76,6 +81,10 @@ class Foxora:
         self.desk = FlowDesk()
         self._tally = Tally()
         self._lines = Lines()
+        self._notices = Notices()
+        self.is_tied = False
+        self.door: Door | None = None
+        self.taken: dict[str, Any] | None = None
         self._flow_list = FlowList()
         self.desk.ended += [
             lambda ending, _: self._tally.take(ending),
@@ -133,7 +142,8 @@ class Foxora:
         """
         try:
             self._choose_speed()
-            self._take(self._loaded())
+            config = self._loaded()
+            self._take_first(config)
         except _MISTAKES as error:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
@@ -169,6 +179,7 @@ class Foxora:
 
     def _exit(self) -> None:
         """The last moment: what is still open ends as aborted."""
+        self._notices.withdraw()
         self.desk.abort_all()
         if self.desk.memory is not None:
             self.desk.memory.close()
@@ -210,6 +221,13 @@ class Foxora:
         if self._config is not None and (keys := restart_needed(self._config, config)):
             raise ConfigError(f"{', '.join(keys)} can't change while the proxy runs; start it anew")
         return config
+
+    def _take_first(self, config: Config) -> None:
+        try:
+            self._take(config)
+        except TrailTaken:
+            self.taken = told_of(config, _confdir())
+            raise
 
     def _take(self, config: Config) -> None:
         """Put a configuration in force: all of it, or none."""
@@ -279,10 +297,20 @@ class Foxora:
             self._flow_list.tidy()
             if self.desk.wants_counter and self._loading is None:
                 self._loading = asyncio.get_running_loop().create_task(self._load_counter())
+        self.be_found()
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
         self._change()
+
+    def be_found(self) -> None:
+        """Let other runs in this folder find this proxy, if they may."""
+        ports = sorted({port for _, port in self._listeners()})
+        if self._config is None or self._trail is None or not ports:
+            return
+        if self.door is not None or not self.is_tied:
+            trail = self._trail.journal.path.absolute()
+            self._notices.keep(self._config, trail, _confdir(), ports[0], self.door)
 
     def _banner(self) -> str:
         config = self._config
@@ -317,7 +345,7 @@ class Foxora:
             "gateway": self._mock_url or (config.gateway.base_url if config else None),
             "is_mock": config is not None and config.gateway.is_mock,
             "trail": str(self._trail.journal.path.absolute()) if self._trail else None,
-            "ca": str(Path(ctx.options.confdir).expanduser().absolute() / _CA_FILE),
+            "ca": str(_confdir() / _CA_FILE),
             "heeds_client_keys": config is not None and listening.heeds_client_keys(config),
         }
 
@@ -395,6 +423,11 @@ class Foxora:
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
         self.desk.client_left(client)
+
+
+def _confdir() -> Path:
+    """Where mitmproxy's CA lies."""
+    return Path(ctx.options.confdir).expanduser().absolute()
 
 
 def _trust() -> Trust:

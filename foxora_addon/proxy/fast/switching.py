@@ -12,7 +12,7 @@ from typing import Any, Final
 from mitmproxy import ctx
 
 from foxora_addon.proxy import hold
-from foxora_addon.proxy.fast import hooks, messages, server
+from foxora_addon.proxy.fast import hooks, layers, messages, server
 from foxora_addon.proxy.fast.originals import before
 
 _log = logging.getLogger(__name__)
@@ -68,6 +68,7 @@ _ASKING: Final = (
     *(f"{_MANAGER}.{name}" for name in ("trigger_event", "invoke_addon", "_iter_hooks")),
     *(f"mitmproxy.addonmanager:{name}" for name in ("traverse", "safecall")),
 )
+_LAYER: Final = "mitmproxy.proxy.layers.http:HttpLayer"
 _HANDLER: Final = "mitmproxy.proxy.server:ConnectionHandler"
 SPEED_UPS: Final = (
     SpeedUp(
@@ -138,6 +139,12 @@ SPEED_UPS: Final = (
         messages.parse_authority,
         ("mitmproxy.net.http.url.parse_authority", "mitmproxy.net.check.is_valid_host"),
         "6669f850750b8a75",
+    ),
+    SpeedUp(
+        f"{_LAYER}.event_to_child",
+        layers.event_to_child,
+        (f"{_LAYER}.event_to_child", f"{_LAYER}.make_stream"),
+        "797fc86dd1b6ba5b",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",
