@@ -113,10 +113,11 @@ class Exchange:
     soon as the call is refused; `shadow` is what the limits would have said, where they only watch.
     `is_recorded`: its request record is in the trail, so a response record must follow. `was_sent`:
     the gateway may have it, of the try that goes on. `waiting_since`: when what is waited for now
-    began, or went on. `payer` is who the call is charged to (policy.standing), `account_name` how
-    records call it; None where nobody is. `scopes` are what it counts against, `ticket` is its
-    place in line while it waits for them. `flaw` is why no client could take the head of the
-    answer, in words for it. `tries` are those before the one that goes on.
+    began, or went on. `sent_sha256` is the hash of `sent_body`, if it is known already. `payer` is
+    who the call is charged to (policy.standing), `account_name` how records call it; None where
+    nobody is. `scopes` are what it counts against, `ticket` is its place in line while it waits for
+    them. `flaw` is why no client could take the answer, in words for it. `tries` are those before
+    the one that goes on.
     """
 
     id: str
@@ -146,6 +147,7 @@ class Exchange:
     waited_seconds: float = 0.0
     tries: list[Try] = field(default_factory=list)
     sent_body: bytes = field(default=b"", repr=False)
+    sent_sha256: str | None = None
     unasked_body: bytes | None = field(default=None, repr=False)
     changes: Mapping[str, Any] = field(default_factory=dict)
     usage_refused: bool = False

@@ -313,10 +313,11 @@ def _shadow_facts(shadow: ApiError | None) -> dict[str, Any] | None:
 
 def _sent_facts(exchange: Exchange) -> dict[str, Any]:
     data = exchange.sent_body
+    digest = exchange.sent_sha256 or (hashlib.sha256(data).hexdigest() if data else None)
     return {
         "changed": dict(exchange.changes),
         "body_bytes": len(data),
-        "body_sha256": hashlib.sha256(data).hexdigest() if data else None,
+        "body_sha256": digest,
     }
 
 
