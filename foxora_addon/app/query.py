@@ -157,7 +157,12 @@ def _condition_of(filters: Filters) -> str:
         parts.append(f"time < TIMESTAMP {_quoted(filters.until.rstrip('Z'))}")
     if filters.grep:
         texts = "concat_ws(chr(10), request_body, response_body, message, error_message, url)"
-        parts.append(f"regexp_matches({texts}, {_quoted(filters.grep.pattern)})")
+        plain = filters.grep.plain
+        parts.append(
+            f"regexp_matches({texts}, {_quoted(filters.grep.text)})"
+            if plain is None
+            else f"contains({texts}, {_quoted(plain)})"
+        )
     return f" WHERE {' AND '.join(parts)}" if parts else ""
 
 

@@ -111,9 +111,7 @@ def test_a_disk_that_fails_leaves_the_last_one_and_is_tried_again(
     checkpoints = opened(rules, disk)
     checkpoints.close(7, "b" * 64)
     told = checkpoints.failure
-    assert told == (
-        f"the checkpoint {rules.file} can't be written: No space left on device"
-    )
+    assert told == (f"the checkpoint {rules.file} can't be written: No space left on device")
     assert rules.file.read_bytes() == before
     disk.fails = False
     checkpoints.close(7, "b" * 64)
