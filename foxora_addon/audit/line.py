@@ -6,13 +6,16 @@ The one way from a record to bytes, so nothing meets the file that redaction has
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Final
 
 from foxora_addon.audit.chain import seal
 from foxora_addon.audit.record import VERSION
 from foxora_addon.audit.redaction import Scrub
 
-_json_of: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_json_of: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":")
+).encode
 _OURS: Final = frozenset(
     {
         *("event", "exchange", "account", "level", "operation", "decision", "outcome", "source"),
@@ -45,10 +48,18 @@ def line_of(  # what a line has besides the record's own members
         **fields,
         "recovered": recovered or None,
     }
-    text = _json_of(record)
+    try:
+        text = _json_of(record)
+    except ValueError:  # a number that JSON has not, which Python's own reader takes
+        fields = _finite(fields)
+        record = {**record, **fields}
+        text = _json_of(record)
     if not (isinstance(scrub, Scrub) and scrub.spares(text)):  # as a rule one look at all will do
         text = _json_of({**record, **scrubbed(fields, scrub)})
-    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:  # a lone surrogate, of which strict readers refuse the escape too
+        data = _paired(text).encode("utf-8")
     return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
 
 
@@ -84,6 +95,20 @@ def _texts_scrubbed(
     if isinstance(value, list):
         return [_texts_scrubbed(item, scrub, names=names) for item in value]
     return value
+
+
+def _paired(text: str) -> str:
+    """The text with surrogates that are a pair put together, and U+FFFD for each that is none."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for each number that is infinite, or none at all."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _iso(unix_seconds: float) -> str:
