@@ -12,12 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, Protocol
-from urllib.parse import unquote
 
 from cachetools import LRUCache
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
-from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.errors import (
     ApiError,
     Source,
@@ -33,16 +31,13 @@ from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
 from foxora_addon.audit.redaction import Scrub
 from foxora_addon.ending import Ending, ending_of
-from foxora_addon.exchange import Client, Exchange, IllegalStep, Outcome, RequestLine, Try
+from foxora_addon.exchange import Exchange, IllegalStep, Outcome, Try
 from foxora_addon.policy.accounting import Accounting
-from foxora_addon.policy.accounts import Chosen
-from foxora_addon.policy.keys import key_digest
-from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
-from foxora_addon.policy.recognise import Head, Recognised, recognise
-from foxora_addon.policy.rewrite import Cleaned, Fields, clean
-from foxora_addon.policy.standing import payer_of_key
+from foxora_addon.policy.recognise import Recognised
+from foxora_addon.policy.rewrite import Fields
 from foxora_addon.policy.validation import CallBody, read_call
-from foxora_addon.rules import Rules, gateway_origin, gateway_path
+from foxora_addon.reception import Arrival, Reception, fields_of
+from foxora_addon.rules import Rules
 
 _MOST_REFUSERS: Final = 1_000
 _WITH_CONTENT: Final = frozenset({200, 201, 203})
@@ -56,17 +51,6 @@ class Trail(Protocol):
 
     def write(self, fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Kept:
         """Redact and append one record."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """The head of a request, as the client sent it. `url` is whole, with its query."""
-
-    head: Head
-    fields: Fields
-    url: str
-    version: str
-    address: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +91,7 @@ class Pipeline:
 
     def __init__(self, rules: Rules, trail: Trail, new_id: Callable[[], str]) -> None:
         self.rules = rules
+        self._reception = Reception(rules)
         self._trail = trail
         self._new_id = new_id
         self._usage_refusers: LRUCache[tuple[str, str | None], bool] = LRUCache(_MOST_REFUSERS)
@@ -116,6 +101,7 @@ class Pipeline:
     def take(self, rules: Rules, now: float) -> None:
         """Work by other rules from now on."""
         self.rules = rules
+        self._reception = Reception(rules)
         self.accounting.take_rules(rules.limits, now)
 
     # Recognise, and resolve the account.
@@ -125,72 +111,27 @@ class Pipeline:
 
         A refused call is an exchange too, with `refusal` set.
         """
-        found = recognise(arrival.head, self.rules.territory)
-        if found is None:
+        received = self._reception.receive(arrival)
+        if received is None:
             return None
-        cleaned = clean(arrival.fields, arrival.head.target)
-        exchange = self._open(arrival, cleaned, now)
-        if isinstance(found, ApiError):
-            exchange.refusal = found
-            self._choose_level(exchange, arrival, cleaned)
-            return Rewritten(exchange, cleaned.fields, self._scrub(exchange, cleaned.target))
-        exchange.call = found
-        self._resolve(exchange, found, cleaned)
-        self._choose_level(exchange, arrival, cleaned)
-        target = gateway_path(self.rules.gateway, found.path, cleaned.target.partition("?")[2])
-        exchange.gateway_url = gateway_origin(self.rules.gateway) + target
-        if cleaned.repeats_key(target):
-            target = self._scrub(exchange, unquote(target))
-            exchange.refusal = exchange.refusal or invalid_request(
-                "The request's path repeats the client's key; it is not forwarded."
-            )
-        return Rewritten(exchange, cleaned.fields, target)
-
-    def _open(self, arrival: Arrival, cleaned: Cleaned, now: float) -> Exchange:
-        values = {name.lower(): value for name, value in arrival.fields}
-        retry = values.get(b"x-stainless-retry-count", b"")
-        agent = values.get(b"user-agent")
-        key = cleaned.key
-        client = Client(
-            address=arrival.address,
-            key=None if key is None else self.rules.redactor.fingerprint(key),
-            user_agent=None if agent is None else agent.decode("utf-8", "replace"),
-            retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
+        exchange = Exchange(
+            self._new_id(),
+            now,
+            received.client,
+            received.line,
+            call=received.call,
+            account=received.account,
+            account_name=received.account_name,
+            payer=received.payer,
+            credential=received.credential,
+            secrets=received.secrets,
+            level=received.level,
+            tags=received.tags,
+            traceparent=received.traceparent,
+            refusal=received.refusal,
+            gateway_url=received.gateway_url,
         )
-        line = RequestLine(arrival.head.method, arrival.url, arrival.version)
-        exchange = Exchange(self._new_id(), now, client, line, secrets=cleaned.secrets)
-        exchange.tags = tags_of(_text(values.get(b"x-foxora-tag")))
-        exchange.traceparent = traceparent_of(_text(values.get(b"traceparent")))
-        return exchange
-
-    def _choose_level(self, exchange: Exchange, arrival: Arrival, cleaned: Cleaned) -> None:
-        """How much of it is kept. Until that is known a refused call is kept at the least."""
-        account = exchange.account.name if exchange.account else None
-        operation = exchange.call.operation.name if exchange.call else OTHER.name
-        given = self.rules.levels.level_of(account, operation, cleaned.key, arrival.address)
-        header = next((v for n, v in arrival.fields if n.lower() == b"x-foxora-audit"), None)
-        asked = asked_level(_text(header), given)
-        if isinstance(asked, ApiError):
-            exchange.level = "minimal"
-            exchange.refusal = exchange.refusal or asked
-        else:
-            exchange.level = asked
-
-    def _resolve(self, exchange: Exchange, call: Recognised, cleaned: Cleaned) -> None:
-        """Find who pays. A preflight carries no key by definition, and is sent without one."""
-        if call.preflight:
-            return
-        resolved = self.rules.accounts.resolve(cleaned.key, exchange.client.address)
-        if isinstance(resolved, ApiError):
-            exchange.refusal = resolved
-        elif isinstance(resolved, Chosen):
-            exchange.account = resolved.account
-            exchange.credential = resolved.account.key.get_secret_value()
-            exchange.payer = exchange.account_name = resolved.account.name
-            exchange.client = replace(exchange.client, name=resolved.client_name)
-        else:
-            exchange.credential = resolved.key.get_secret_value()
-            exchange.payer = payer_of_key(key_digest(exchange.credential))
+        return Rewritten(exchange, fields_of(received, arrival), received.target)
 
     # Validate, reserve, and record the request.
 

@@ -1,6 +1,8 @@
 """Takes README's pictures, of mitmweb in a browser and of terminals; run by scripts/pictures."""
 
+import asyncio
 import io
+import json
 import sys
 import tempfile
 import urllib.parse
@@ -11,6 +13,8 @@ from pathlib import Path
 from rich.console import Console as Printer
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 from tests.end_to_end.browser import Browser, running_browser
 from tests.end_to_end.calls import make_calls
@@ -38,6 +42,17 @@ for question in ("What is a tide?", "And a spring tide?"):
     )
     print(answer.choices[0].message.content)
 """
+GREETING = {
+    "type": "message",
+    "role": "user",
+    "content": [{"type": "input_text", "text": "Good day. What is a tide?"}],
+}
+SESSION = (
+    {"type": "session.update", "session": {"modalities": ["text", "audio"], "voice": "alloy"}},
+    {"type": "conversation.item.create", "item": GREETING},
+    {"type": "input_audio_buffer.append", "audio": "A" * 6_400},
+    {"type": "response.create"},
+)
 WIDE, PAGE = (1160, 500), (1160, 560)
 
 
@@ -78,14 +93,37 @@ def of_mitmweb(folder: Path) -> Iterator[tuple[str, bytes]]:
         page.resize(PAGE)
         page.run("document.querySelectorAll('.flow-table td.col-path')[3].click()")
         for tab, text in (("Request", "Where is this"), ("Response", "folded into")):
-            page.click(".nav-tabs a", tab)
-            page.wait_for_text(text)
-            page.run("document.querySelector('.contentview').scrollIntoView()")
-            yield f"mitmweb-{tab.lower()}", page.picture()
+            yield f"mitmweb-{tab.lower()}", shown(page, tab, text)
+        page.run("document.querySelectorAll('.flow-table td.col-path')[8].click()")
+        yield "mitmweb-error", shown(page, "Response", "to do")
+        asyncio.run(talk(f"ws://127.0.0.1:{web.proxy.port}/v1/realtime?model=gpt-4o-mini"))
+        page.wait_for("document.querySelectorAll('.flow-table td.col-path').length === 11")
+        page.run("document.querySelectorAll('.flow-table td.col-path')[10].click()")
+        yield "mitmweb-websocket", shown(page, "WebSocket", "Good day")
+
+
+def shown(page: Browser, tab: str, text: str) -> bytes:
+    """A tab of the flow that is chosen, once a text stands in it."""
+    page.click(".nav-tabs a", tab)
+    page.wait_for_text(text)
+    page.run("document.querySelector('.contentview').scrollIntoView()")
+    return page.picture()
+
+
+async def talk(target: str) -> None:
+    """A short realtime session; the mock gateway says back what it is told."""
+    request = HTTPRequest(target, headers={"Authorization": "Bearer sk-fake"})
+    socket = await websocket_connect(request)
+    for event in SESSION:
+        await socket.write_message(json.dumps(event))
+        assert await socket.read_message()
+    socket.close()
+    while await socket.read_message() is not None:
+        pass  # what it still had to tell
 
 
 def of_console(folder: Path) -> Iterator[tuple[str, bytes]]:
-    options, size = configured(folder), (120, 38)
+    options, size = configured(folder), (140, 34)
     with running_console(folder / "proxy", options, KEY, size) as console:
         make_calls(console.proxy)
         console.wait_for(r"\[1/10\]")
@@ -107,11 +145,12 @@ def of_commands(folder: Path) -> Iterator[tuple[str, bytes]]:
         make_calls(proxy)
         terminal.wait_for(" models ")
         port = ("--port", str(proxy.port))
-        yield "limits", of_command(folder / "limits", ["limits", *port], 150)
+        yield "limits", of_command(folder / "limits", ["limits", *port], 130)
+        yield "env", of_command(folder / "env", ["env", *port], 120)
         told = [line for line in terminal.coloured_screen.split("\n") if "ex_" in line]
-        yield "mitmdump", picture_of("\n".join(told), folder / "lines", 132)
+        yield "mitmdump", picture_of("\n".join(told), folder / "lines", 142)
         trail = str(proxy.trail)
-        yield "audit-tail", of_command(folder / "tail", ["audit", "tail", trail], 165)
+        yield "audit-tail", of_command(folder / "tail", ["audit", "tail", trail], 160)
     run = ["run", "--mock", "--", sys.executable, str(app)]
     yield "run", of_command(folder / "run", run, 120)
     yield "doctor", of_command(folder / "doctor", ["doctor"], 120)
@@ -126,8 +165,9 @@ def of_command(folder: Path, words: Sequence[str], columns: int) -> bytes:
     shown = " ".join(Path(word).name if word.startswith("/") else word for word in words)
     command = [str(BIN / "foxora-proxy"), *words]
     with running_terminal(folder, command, KEY | MOCK, (columns, 30)) as terminal:
-        terminal.wait_for("Pane is dead")
-        text = terminal.coloured_screen.split("Pane is dead")[0].rstrip()
+        terminal.wait_for_end()
+        text = terminal.coloured_screen.split("Pane is dead")[0]
+    text = "\n".join(text.split("\n")[: Text.from_ansi(text).plain.rstrip().count("\n") + 1])
     return picture_of(f"\x1b[1m$ foxora-proxy {shown}\x1b[0m\n{text}", folder, columns)
 
 

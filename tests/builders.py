@@ -11,8 +11,9 @@ from foxora_addon.audit.line import scrubbed
 from foxora_addon.audit.record import RECORD, VERSION, body_fields, request_fields, response_fields
 from foxora_addon.config import load
 from foxora_addon.exchange import Client, Exchange, RequestLine
-from foxora_addon.pipeline import Arrival, Kept, Pipeline
+from foxora_addon.pipeline import Kept, Pipeline
 from foxora_addon.policy.recognise import Head
+from foxora_addon.reception import Arrival
 from foxora_addon.rules import Rules, rules_of
 
 ACCOUNT_KEY = "foxora_sk_test_obviously-fake-account"

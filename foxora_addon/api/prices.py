@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from cachetools import LRUCache
+
 from foxora_addon.api.money import parse_exactly, usd_of
 
 PRICE_PLACES: Final = 12
@@ -21,6 +23,7 @@ MOST_PER_1K_USD: Final = Decimal(1_000)
 _MOST_BYTES: Final = 16 * 1024 * 1024
 _MOST_MODELS: Final = 20_000
 _LONGEST_ID: Final = 256
+_MOST_FOUND: Final = 1_000
 
 # A figure above it is no number of tokens.
 _MOST_TOKENS: Final = 10**12
@@ -100,9 +103,19 @@ class PriceTable:
     def __init__(self, gateways: Mapping[str, Price], ours: Mapping[str, Price]) -> None:
         self._exact = {**ours, **gateways}
         self._indexes = tuple(_index_of(table) for table in (gateways, ours))
+        self._found: LRUCache[str, Price | None] = LRUCache(_MOST_FOUND)
 
     def find(self, model: str) -> Price | None:
         """Return the price of a model; None if it is not known."""
+        if len(model) > _LONGEST_ID:
+            return self._look_for(model)
+        try:
+            return self._found[model]
+        except KeyError:
+            price = self._found[model] = self._look_for(model)
+            return price
+
+    def _look_for(self, model: str) -> Price | None:
         if (price := self._exact.get(model)) is not None:
             return price
         found = (index.get(name) for name in _spellings(model) for index in self._indexes)

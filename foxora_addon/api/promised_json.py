@@ -3,8 +3,9 @@
 Clients read it without looking: three popular ones fail with an AttributeError on what is none.
 """
 
-import json
 from typing import Final
+
+from foxora_addon.api import quick_json
 
 
 class _NotJson:
@@ -17,7 +18,7 @@ NOT_JSON: Final = _NotJson()
 def value_of_json(body: bytes) -> object:
     """The value that a body has as JSON; `NOT_JSON` if it is none."""
     try:
-        return json.loads(body)
+        return quick_json.read(body)
     except (ValueError, RecursionError):
         return NOT_JSON
 

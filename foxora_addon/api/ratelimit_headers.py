@@ -31,9 +31,11 @@ class Balance:
 
 
 KINDS: Final = ("requests", "tokens")
-NAMES: Final = frozenset(
-    f"x-ratelimit-{figure}-{kind}" for figure in ("limit", "remaining", "reset") for kind in KINDS
-)
+_NAMES_OF: Final = {
+    kind: tuple(f"x-ratelimit-{figure}-{kind}" for figure in ("limit", "remaining", "reset"))
+    for kind in KINDS
+}
+NAMES: Final = frozenset(name for names in _NAMES_OF.values() for name in names)
 """Every header name that `headers_of` may give, in lower case."""
 
 _COUNT: Final = re.compile(r"[0-9]{1,18}")
@@ -62,9 +64,16 @@ def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
 def headers_of(balance: Balance) -> list[tuple[str, str]]:
     """Write a balance as headers: `x-ratelimit-limit-requests`, ...; only what is known."""
     found = []
-    for kind, allowance in zip(KINDS, (balance.requests, balance.tokens), strict=True):
-        for figure, text in _texts_of(allowance or Allowance()):
-            found.append((f"x-ratelimit-{figure}-{kind}", text))
+    for kind, allowance in (("requests", balance.requests), ("tokens", balance.tokens)):
+        if allowance is None:
+            continue
+        limit, remaining, reset = _NAMES_OF[kind]
+        if allowance.limit is not None:
+            found.append((limit, str(allowance.limit)))
+        if allowance.remaining is not None:
+            found.append((remaining, str(allowance.remaining)))
+        if allowance.reset_seconds is not None:
+            found.append((reset, format_duration(allowance.reset_seconds)))
     return found
 
 
@@ -114,16 +123,6 @@ def _parse_allowance(told: Mapping[str, str], kind: str) -> Allowance | None:
 
 def _parse_count(text: str) -> int | None:
     return int(text) if _COUNT.fullmatch(text) else None
-
-
-def _texts_of(allowance: Allowance) -> list[tuple[str, str]]:
-    reset = allowance.reset_seconds
-    texts = [
-        ("limit", None if allowance.limit is None else str(allowance.limit)),
-        ("remaining", None if allowance.remaining is None else str(allowance.remaining)),
-        ("reset", None if reset is None else format_duration(reset)),
-    ]
-    return [(figure, text) for figure, text in texts if text is not None]
 
 
 def _tighter_of(ours: Allowance | None, gateways: Allowance | None) -> Allowance | None:

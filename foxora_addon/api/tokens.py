@@ -135,7 +135,12 @@ class _Prompt:
             if isinstance(value, str):
                 self._read_text(value)
             elif isinstance(value, dict):
-                left += self._read_object(value)
+                content = value.get("content")
+                if len(value) == 2 and isinstance(content, str) and "role" in value:
+                    self.tokens += _MESSAGE_TOKENS  # as most messages are
+                    self._read_text(content)
+                else:
+                    left += self._read_object(value)
             elif isinstance(value, list):
                 if value and isinstance(value[0], int):
                     self.tokens += len(value)  # a text as token numbers

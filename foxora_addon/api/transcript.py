@@ -6,9 +6,9 @@ where `folding` says so, and that usage, service tier and other fields around th
 last ones that were not null, which need not stand in the last or first chunk.
 """
 
-import json
 from typing import Any, Final
 
+from foxora_addon.api import quick_json
 from foxora_addon.api.folding import fold, fold_field, put, whole
 from foxora_addon.api.responses_transcript import ResponsesTranscript
 from foxora_addon.api.sse import Event
@@ -184,7 +184,7 @@ class Transcript:
 def _object_of(data: str) -> dict[str, Any] | None:
     """Return the JSON object that `data` is; None if it is none, or nested beyond reason."""
     try:
-        value = json.loads(data)
+        value = quick_json.read(data)
     except (ValueError, RecursionError):
         return None
     if not isinstance(value, dict):

@@ -3,10 +3,10 @@
 Knows chunks of chat and legacy completions; how events are cut out of bytes is `usage_strip`'s.
 """
 
-import json
 import re
 from typing import Any, Final, TypeGuard
 
+from foxora_addon.api import quick_json
 from foxora_addon.api.json_splice import find_members, removal_of
 
 USAGE: Final = b'"usage"'
@@ -57,7 +57,7 @@ class UsageChunks:
         spans = _data_spans(event)
         # One character a byte, so that places agree; JSON's own signs are ASCII.
         text = b"\n".join([event[start:end] for start, end in spans]).decode("latin-1")
-        chunk = json.loads(text)
+        chunk = quick_json.read(text)
         if not _is_chunk(chunk):
             return event
         if self._is_added(chunk, text):

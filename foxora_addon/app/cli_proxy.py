@@ -64,7 +64,16 @@ def run(context: typer.Context) -> int:
 
 
 _Port = Annotated[
-    int, typer.Option("--port", "-p", metavar="PORT", min=1, max=65535, help="Where it listens.")
+    int | None,
+    typer.Option(
+        "--port",
+        "-p",
+        metavar="PORT",
+        min=1,
+        max=65535,
+        help="Where it listens; by default that of the proxy that writes this folder's trail, or "
+        "8080.",
+    ),
 ]
 
 
@@ -77,7 +86,7 @@ class Shell(StrEnum):
 
 
 def env(
-    port: _Port = 8080,
+    port: _Port = None,
     shell: Annotated[Shell | None, typer.Option(help="By default, the one you use.")] = None,
 ) -> int:
     """Print the variables that turn a shell's programs to a running proxy.
@@ -89,13 +98,14 @@ def env(
       foxora-proxy env --shell powershell | Out-String | Invoke-Expression
     """
     from foxora_addon.app.env import print_env
+    from foxora_addon.app.nearby import port_or_nearby
 
-    return print_env(port, shell, say)
+    return print_env(port_or_nearby(port), shell, say)
 
 
 def limits(
     *,
-    port: _Port = 8080,
+    port: _Port = None,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="JSON, a line each time.")] = False,
 ) -> int:
@@ -108,13 +118,14 @@ def limits(
       foxora-proxy limits --json | jq '.accounts[].requests.remaining'
     """
     from foxora_addon.app.limits import show_limits
+    from foxora_addon.app.nearby import port_or_nearby
 
-    return show_limits(port, say, is_json=as_json, watches=watch)
+    return show_limits(port_or_nearby(port), say, is_json=as_json, watches=watch)
 
 
 def doctor(
     *,
-    port: _Port = 8080,
+    port: _Port = None,
     file: Annotated[
         Path | None, typer.Option("--config", metavar="FILE", help="By default, what `run` reads.")
     ] = None,
@@ -132,5 +143,6 @@ def doctor(
       foxora-proxy doctor --port 9000 --config team.yaml
     """
     from foxora_addon.app.doctor import run_doctor
+    from foxora_addon.app.nearby import port_or_nearby
 
-    return run_doctor(port, file, is_json=as_json)
+    return run_doctor(port_or_nearby(port), file, is_json=as_json)

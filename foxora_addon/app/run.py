@@ -1,23 +1,25 @@
 """`foxora-proxy run -- CMD`: a proxy for one command, from its start to the summary.
 
 Signals are held from the first moment to the last, so that at none of them a proxy is left behind;
-one that ends us all the same (`kill -9`) cuts the tie, and the proxy ends by itself.
+one that ends us all the same (`kill -9`) cuts the tie, and the proxy ends by itself. A trail has
+one writer: where a proxy has it already that does what ours would do, we join that one.
 """
 
 import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
 from foxora_addon.app.client_environment import variables_of, warnings_of
 from foxora_addon.app.command import CannotRun, found, held_signals, pending_end, run_command
+from foxora_addon.app.joined_proxy import JoinedProxy
 from foxora_addon.app.local_proxy import NoProxy, ask, port_of
 from foxora_addon.app.proxy_log import ProxyLog, kept_log, shown_log, terminal_log
-from foxora_addon.app.proxy_process import NotServing, ProxyProcess
+from foxora_addon.app.proxy_process import STOP_SECONDS, NotServing, ProxyProcess, TrailTaken
 from foxora_addon.app.run_options import RunOptions
 from foxora_addon.app.run_words import summary_of
 from foxora_addon.app.say import FINDING, WRONG_USAGE
@@ -25,8 +27,13 @@ from foxora_addon.tally import since
 
 _CLOSING_SECONDS: Final = 1.0
 _CLOSING_PAUSE_SECONDS: Final = 0.05
+_JOINING_SECONDS: Final = 10.0
+_JOINING_PAUSE_SECONDS: Final = 0.2
 
 type Say = Callable[[str], None]
+
+
+type Proxy = ProxyProcess | JoinedProxy
 
 
 def run_with_command(options: RunOptions, say: Say) -> int:
@@ -38,9 +45,11 @@ def run_with_command(options: RunOptions, say: Say) -> int:
     try:
         found(command[0])
         if options.use_port is not None:
-            return _run_behind_another(options.use_port, options, say)
+            proxy = JoinedProxy.at(options.use_port)
+            with held_signals(), kept_log() as log:
+                return _run_behind(proxy, options, log, say)
         with held_signals(), _log_of(options) as log:
-            return _run_behind_own(options, log, say)
+            return _run_behind_any(options, log, say)
     except CannotRun as error:
         say(str(error))
         return error.status
@@ -49,65 +58,102 @@ def run_with_command(options: RunOptions, say: Say) -> int:
         return FINDING
 
 
-def _run_behind_another(port: int, options: RunOptions, say: Say) -> int:
-    """Run it behind a proxy that runs already, and is left running."""
-    status = ask(port, "status")
-    before = ask(port, "totals")
-    with held_signals():
-        code = run_command(options.command or (), _environment(status, say), lambda: None)
-    try:
-        _summarise(since(before, ask(port, "totals")), status["url"], say, is_shared=True)
-    except NoProxy:
-        say(f"the proxy at port {port} has ended; {status['trail']} has what was recorded")
-    return code
+def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
+    """Run it behind a proxy of its own, or behind the one that has the trail already."""
+    deadline = time.monotonic() + _JOINING_SECONDS
+    told = False
+    while True:
+        proxy = ProxyProcess.start(options.tool, _arguments_of(options), log.output)
+        try:
+            if not proxy.wait_until_it_serves(lambda: pending_end() is not None):
+                return 128 + (pending_end() or signal.SIGINT)
+            return _run_behind(proxy, options, log, say)
+        except TrailTaken as taken:
+            if why := _why_not_joined(options, taken.told):
+                say(why)
+                return FINDING
+            joined = _joined(taken.told)
+            if joined is None and time.monotonic() > deadline:
+                return _refused(taken, proxy, log, say)
+        except NotServing as error:
+            return _refused(error, proxy, log, say)
+        finally:
+            proxy.stop()
+        if joined is not None:
+            say(f"using the proxy that writes {joined.status['trail']}: {joined.status['url']}")
+            try:
+                return _run_behind(joined, options, log, say)
+            finally:
+                joined.stop()
+        if not told and time.monotonic() > deadline - _JOINING_SECONDS / 2:
+            told = True
+            say("another proxy has the trail: waiting for it to end, or to let others in")
+        time.sleep(_JOINING_PAUSE_SECONDS)
 
 
-def _run_behind_own(options: RunOptions, log: ProxyLog, say: Say) -> int:
-    proxy = ProxyProcess.start(options.tool, _arguments_of(options), log.output)
-    try:
-        if not proxy.wait_until_it_serves(lambda: pending_end() is not None):
-            return 128 + (pending_end() or signal.SIGINT)
-        if page := proxy.status["web_url"]:
-            say(f"mitmweb: {page}")
-        return _run_behind(proxy, options, log, say)
-    except NotServing as error:
-        said = log.last_words()
-        say(f"{error}{said}")
-        if "address already in use" in said:
-            say("if a proxy of ours runs there, use it: foxora-proxy run --use PORT -- CMD")
-        return FINDING
-    finally:
-        proxy.stop()
+def _why_not_joined(options: RunOptions, told: Mapping[str, Any]) -> str | None:
+    """Why the proxy that has the trail will not do, or None: it does, or has ended."""
+    notice = told["notice"]
+    if notice is None or (told["is_like"] and not options.asked_of_own):
+        return None
+    with suppress(NoProxy):
+        status = ask(notice["port"], "status")
+        if status["trail"] == notice["trail"]:
+            asked = " ".join(options.asked_of_own)
+            why = f"without {asked}" if told["is_like"] else "with another configuration or key"
+            return (
+                f"the trail {status['trail']} is written by a proxy that runs {why}: "
+                f"{status['url']}. Stop that one, or give this one its own trail with "
+                "--set foxora_audit=PATH" + (f", or leave {asked} out" if told["is_like"] else "")
+            )
+    return None
 
 
-def _run_behind(proxy: ProxyProcess, options: RunOptions, log: ProxyLog, say: Say) -> int:
+def _joined(told: Mapping[str, Any]) -> JoinedProxy | None:
+    """The proxy that has the trail, if it takes us in."""
+    if told["notice"] is not None and told["is_like"]:
+        with suppress(NoProxy):
+            return JoinedProxy.noticed(told["notice"])
+    return None
+
+
+def _refused(error: NotServing, proxy: ProxyProcess, log: ProxyLog, say: Say) -> int:
+    """Say why there is no proxy: options that mitmdump does not know are wrong usage."""
+    said = log.last_words()
+    say(f"{error}{said}")
+    if "address already in use" in said:
+        say("if a proxy of ours runs there, use it: foxora-proxy run --use PORT -- CMD")
+    return WRONG_USAGE if proxy.exit_status(STOP_SECONDS) == WRONG_USAGE else FINDING
+
+
+def _run_behind(proxy: Proxy, options: RunOptions, log: ProxyLog, say: Say) -> int:
     """Run the command, watch its proxy, and sum up."""
-    told: list[int] = []
+    told: list[str] = []
 
     def watch(within_seconds: float = 0.0) -> None:
-        status = proxy.ended_with(within_seconds)
-        if status is not None and not told:
-            told.append(status)
-            say(
-                f"the proxy has ended (status {status}), CMD goes on without: its calls fail from "
-                f"now on{log.last_words()}"
-            )
+        ended = proxy.how_it_ended(within_seconds)
+        if ended is not None and not told:
+            told.append(ended)
+            say(f"{ended}, CMD goes on without: its calls fail from now on{log.last_words()}")
 
-    url = proxy.status["url"]
+    url, trail = proxy.status["url"], proxy.status["trail"]
+    if page := proxy.status.get("web_url"):
+        say(f"mitmweb: {page}")
     code = run_command(options.command or (), _environment(proxy.status, say), watch)
     watch()
     try:
-        totals = _settled_totals(port_of(url))
+        totals = _settled_totals(port_of(url), proxy)
     except NoProxy:
         watch(_CLOSING_SECONDS)  # it answers no more, and may be about to end
-        say(f"{proxy.status['trail']} has the calls up to the proxy's end")
+        say(f"{trail} has the calls up to the proxy's end")
         return code or FINDING
-    _summarise(totals, url, say)
+    ours = totals if proxy.before is None else since(proxy.before, totals)
+    _summarise(ours, url, say, is_shared=proxy.is_shared)
     _stay(proxy, options, say)
     return code
 
 
-def _stay(proxy: ProxyProcess, options: RunOptions, say: Say) -> None:
+def _stay(proxy: Proxy, options: RunOptions, say: Say) -> None:
     """Keep a window open until its user has seen enough; where there is no user, don't."""
     if options.tool == "mitmproxy":
         proxy.wait()
@@ -116,11 +162,11 @@ def _stay(proxy: ProxyProcess, options: RunOptions, say: Say) -> None:
         signal.sigwait({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 
 
-def _settled_totals(port: int) -> dict[str, Any]:
+def _settled_totals(port: int, proxy: Proxy) -> dict[str, Any]:
     """The totals, once the calls that CMD has just dropped are over, if that does not take long."""
     deadline = time.monotonic() + _CLOSING_SECONDS
     totals = ask(port, "totals")
-    while totals["open"] and time.monotonic() < deadline:
+    while totals["open"] and not proxy.is_shared and time.monotonic() < deadline:
         time.sleep(_CLOSING_PAUSE_SECONDS)
         totals = ask(port, "totals")
     return totals

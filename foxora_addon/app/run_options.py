@@ -1,6 +1,6 @@
 """Reads what stands behind `foxora-proxy run`: a few options of ours, mitmdump's own, and CMD."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -9,6 +9,7 @@ from foxora_addon.app.local_proxy import port_of
 type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
 
 _TOOLS: Final[Mapping[str, Tool]] = {"--web": "mitmweb", "--console": "mitmproxy"}
+_COMPARED: Final = ("foxora_", "confdir=")
 _ON_MOCK = ("--set", "foxora_base_url=mock")
 
 
@@ -29,6 +30,12 @@ class RunOptions:
     command: tuple[str, ...] | None
     use_port: int | None
     is_verbose: bool
+
+    @property
+    def asked_of_own(self) -> tuple[str, ...]:
+        """What is asked for that a proxy that runs may not do; () if that one is as good."""
+        windows = (window for window, tool in _TOOLS.items() if tool == self.tool)
+        return (*windows, *_others_in(self.passed))
 
 
 def parse_run(arguments: Sequence[str]) -> RunOptions:
@@ -53,12 +60,28 @@ def parse_run(arguments: Sequence[str]) -> RunOptions:
     )
 
 
+def _others_in(passed: Sequence[str]) -> Iterator[str]:
+    """The arguments that another proxy may not have been started with.
+
+    Our own options are part of its configuration, which is compared; its log is elsewhere.
+    """
+    remaining = iter(passed)
+    for word in remaining:
+        name, equals, value = word.partition("=")
+        if name == "--set":
+            value = value if equals else next(remaining, "")
+            if not value.startswith(_COMPARED):
+                yield f"--set {value}"
+        elif word not in {"-v", "--verbose", "-q", "--quiet"}:
+            yield word
+
+
 def _split(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...] | None]:
     if "--" not in arguments:
         return list(arguments), None
     at = list(arguments).index("--")
     command = tuple(arguments[at + 1 :])
-    if not command:
+    if not command or not command[0]:
         raise WrongUsage("there is no command behind --; write: foxora-proxy run -- CMD ...")
     return list(arguments[:at]), command
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from foxora_addon.app.printing import console, is_terminal, json_text, write
 from foxora_addon.app.say import say
 from foxora_addon.app.trail_reading import TrailReading
 from foxora_addon.reading.cells import COLUMNS, aligned, cells_of, json_of
+from foxora_addon.reading.columns import GAP, cell_in, fitted
 from foxora_addon.reading.exchanges import Pairing, Recorded
 from foxora_addon.reading.filters import Filters
 from foxora_addon.reading.grep import Grep
@@ -137,18 +138,25 @@ def _printer(*, as_json: bool) -> Callable[[Recorded], None]:
             "  ".join(aligned(cells_of(recorded, is_short=False))).rstrip()
         )
     screen = console()
-    header = "  ".join(column.name.ljust(column.width) for column in COLUMNS)
+    widths = fitted(COLUMNS, screen.width)
+    header = (" " * GAP).join(COLUMNS[i].name.ljust(width) for i, width in widths.items())
     screen.print(Text(header, style="bold"), no_wrap=True, crop=False, overflow="ignore")
     return lambda recorded: screen.print(
-        _coloured(recorded), no_wrap=True, crop=False, overflow="ignore"
+        _coloured(recorded, widths), no_wrap=True, crop=False, overflow="ignore"
     )
 
 
-def _coloured(recorded: Recorded) -> Text:
+def _coloured(recorded: Recorded, widths: Mapping[int, int]) -> Text:
+    """A line for a screen. An id that is cut short is a prefix that still names it: no ellipsis."""
     line = Text()
-    for column, cell in zip(COLUMNS, aligned(cells_of(recorded, is_short=True)), strict=True):
+    cells = cells_of(recorded, is_short=True)
+    for index, width in widths.items():
+        column, cell = COLUMNS[index], cells[index]
         style = _STYLES.get(recorded.outcome, "red") if column.name == "outcome" else ""
-        line.append(cell, "dim" if column.name == "exchange" else style)
-        line.append("  ")
+        if column.name == "exchange":
+            line.append(cell[:width], "dim")
+        else:
+            line.append(cell_in(cell, column, width), style)
+            line.append(" " * GAP)
     line.rstrip()
     return line

@@ -33,6 +33,10 @@ class TrailUnavailable(Exception):  # noqa: N818  # reads as what it says where 
     """The trail can't be written; `str` is one line for the operator."""
 
 
+class TrailTaken(TrailUnavailable):
+    """Another proxy writes it."""
+
+
 class Journal:
     """An open trail.
 
@@ -239,7 +243,7 @@ class Journal:
             self._disk.lock(fd)
         except OSError as error:
             os.close(fd)
-            raise TrailUnavailable(
+            raise TrailTaken(
                 f"the trail {self.path} is written by another proxy; stop that one, or give this "
                 "one its own with foxora_audit=PATH"
             ) from error

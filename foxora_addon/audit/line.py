@@ -3,19 +3,15 @@
 The one way from a record to bytes, so nothing meets the file that redaction has not seen.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Any, Final
 
+from foxora_addon.api import quick_json
 from foxora_addon.audit.chain import seal
 from foxora_addon.audit.record import VERSION
 from foxora_addon.audit.redaction import Scrub
 
-_json_of: Final = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, separators=(",", ":")
-).encode
 _OURS: Final = frozenset(
     {
         *("event", "exchange", "account", "level", "operation", "decision", "outcome", "source"),
@@ -48,14 +44,9 @@ def line_of(  # what a line has besides the record's own members
         **fields,
         "recovered": recovered or None,
     }
-    try:
-        text = _json_of(record)
-    except ValueError:  # a number that JSON has not, which Python's own reader takes
-        fields = _finite(fields)
-        record = {**record, **fields}
-        text = _json_of(record)
+    text = quick_json.text_of(record)
     if not (isinstance(scrub, Scrub) and scrub.spares(text)):  # as a rule one look at all will do
-        text = _json_of({**record, **scrubbed(fields, scrub)})
+        text = quick_json.text_of({**record, **scrubbed(fields, scrub)})
     try:
         data = text.encode("utf-8")
     except UnicodeEncodeError:  # a lone surrogate, of which strict readers refuse the escape too
@@ -102,15 +93,5 @@ def _paired(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-def _finite(value: Any) -> Any:
-    """The value with null for each number that is infinite, or none at all."""
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value
-
-
 def _iso(unix_seconds: float) -> str:
-    text = datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")
-    return text.removesuffix("+00:00") + "Z"
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"

@@ -20,6 +20,9 @@ from foxora_addon.audit.screen import Screen
 _SHORTEST: Final = 8
 """Shorter secrets are not looked for: 'test' as a key would black out half a conversation."""
 
+_LONGEST_WORD: Final = 64
+"""The names of models and the codes of errors come again and again."""
+
 _ESCAPED: Final = re.compile(
     r"\\u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])"
 )
@@ -75,6 +78,7 @@ class Redactor:
         self._known = _forms_of(known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         self._screen = Screen(rules_of(presets, patterns))
+        self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
 
     def __repr__(self) -> str:
         return "Redactor(...)"
@@ -90,9 +94,12 @@ class Redactor:
     def scrub(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without secrets; `also` are those of one exchange, its client's own."""
         text = self.without_known(text, also)
-        if len(text) >= _SHORTEST:
-            for rule in self._screen.rules_for(text):
-                text = rule.applied(text)
+        if len(text) < _SHORTEST:
+            return text
+        is_word = len(text) <= _LONGEST_WORD
+        rules = self._rules_for_word(text) if is_word else self._screen.rules_for(text)
+        for rule in rules:
+            text = rule.applied(text)
         return text
 
     def spares(self, line: str, also: Sequence[str] = ()) -> bool:
@@ -103,8 +110,11 @@ class Redactor:
         if "\\u00" in line:  # what is escaped may be a secret
             return False
         for forms in (self._known, _forms_of(tuple(also)) if also else ()):
-            if not _stand_plainly(forms) or any(form in line for form in forms):
+            if not _stand_plainly(forms):
                 return False
+            for form in forms:
+                if form in line:
+                    return False
         return not self._screen.rules_for(line)
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:

@@ -4,11 +4,11 @@ Only what the gateway documents as required is asked for (foxora-api.md, Routes)
 is the gateway's to judge. A rule that changes the body changes its own bytes and no others.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from foxora_addon.api import quick_json
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
 from foxora_addon.api.json_splice import replace_member
 from foxora_addon.policy.recognise import Recognised
@@ -75,7 +75,7 @@ def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
 
 def _json_object(body: bytes) -> Mapping[str, Any] | None:
     try:
-        parsed = json.loads(body)
+        parsed = quick_json.read(body)
     except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None

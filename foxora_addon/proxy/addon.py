@@ -24,7 +24,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from foxora_addon import __version__
 from foxora_addon.audit.chain import GENESIS
 from foxora_addon.audit.checkpoint import CheckpointUnusable
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal, TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
@@ -46,6 +46,7 @@ from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes
+from foxora_addon.proxy.notices import Door, Notices, told_of
 from foxora_addon.proxy.trail import JournalTrail, checkpoints_of, keeping_of
 from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
@@ -70,7 +71,11 @@ _MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening
 
 
 class Foxora:
-    """The addon. One lives in a process, however often its script is loaded."""
+    """The addon. One lives in a process, however often its script is loaded.
+
+    `is_tied`: a command owns the proxy, and only through `door` it is held for others. `taken` is
+    what is known of the proxy that has the trail, if one has.
+    """
 
     name = "foxora"
 
@@ -78,6 +83,10 @@ class Foxora:
         self.desk = FlowDesk()
         self._tally = Tally()
         self._lines = Lines()
+        self._notices = Notices()
+        self.is_tied = False
+        self.door: Door | None = None
+        self.taken: dict[str, Any] | None = None
         self._flow_list = FlowList()
         self.desk.ended += [
             lambda ending, _: self._tally.take(ending),
@@ -135,7 +144,8 @@ class Foxora:
         """
         try:
             self._choose_speed()
-            self._take(self._loaded())
+            config = self._loaded()
+            self._take_first(config)
         except _MISTAKES as error:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
@@ -171,6 +181,7 @@ class Foxora:
 
     def _exit(self) -> None:
         """The last moment: what is still open ends as aborted."""
+        self._notices.withdraw()
         self.desk.abort_all()
         if self.desk.memory is not None:
             self.desk.memory.close()
@@ -212,6 +223,13 @@ class Foxora:
         if self._config is not None and (keys := restart_needed(self._config, config)):
             raise ConfigError(f"{', '.join(keys)} can't change while the proxy runs; start it anew")
         return config
+
+    def _take_first(self, config: Config) -> None:
+        try:
+            self._take(config)
+        except TrailTaken:
+            self.taken = told_of(config, _confdir())
+            raise
 
     def _take(self, config: Config) -> None:
         """Put a configuration in force: all of it, or none."""
@@ -281,10 +299,20 @@ class Foxora:
             self._flow_list.tidy()
             if self.desk.wants_counter and self._loading is None:
                 self._loading = asyncio.get_running_loop().create_task(self._load_counter())
+        self.be_found()
         if self._config is None or _stamp_of(self._config.file) == self._stamp:
             return
         self._stamp = _stamp_of(self._config.file)
         self._change()
+
+    def be_found(self) -> None:
+        """Let other runs in this folder find this proxy, if they may."""
+        ports = sorted({port for _, port in self._listeners()})
+        if self._config is None or self._trail is None or not ports:
+            return
+        if self.door is not None or not self.is_tied:
+            trail = self._trail.journal.path.absolute()
+            self._notices.keep(self._config, trail, _confdir(), ports[0], self.door)
 
     def _banner(self) -> str:
         config = self._config
@@ -319,7 +347,7 @@ class Foxora:
             "gateway": self._mock_url or (config.gateway.base_url if config else None),
             "is_mock": config is not None and config.gateway.is_mock,
             "trail": str(self._trail.journal.path.absolute()) if self._trail else None,
-            "ca": str(Path(ctx.options.confdir).expanduser().absolute() / _CA_FILE),
+            "ca": str(_confdir() / _CA_FILE),
             "heeds_client_keys": config is not None and listening.heeds_client_keys(config),
         }
 
@@ -354,9 +382,9 @@ class Foxora:
         """A client broke off TLS: as a rule it does not trust mitmproxy's certificate authority."""
         self._tally.distrusted(_host_of(data.context))
 
-    async def request(self, flow: http.HTTPFlow) -> None:
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         """The whole request is there: decide on it. Waiting blocks no other flow (row 12)."""
-        await self.desk.request(flow)
+        return self.desk.request(flow)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """The hold has seen the head already; if it has not, nothing may pass."""
@@ -397,6 +425,11 @@ class Foxora:
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
         self.desk.client_left(client)
+
+
+def _confdir() -> Path:
+    """Where mitmproxy's CA lies."""
+    return Path(ctx.options.confdir).expanduser().absolute()
 
 
 def _trust() -> Trust:

@@ -5,9 +5,9 @@ A call waits for its account's ceilings to be known, then for its turn, and at l
 wait blocks no other call, and ends early where the client leaves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from foxora_addon.exchange import Exchange
 from foxora_addon.gateway.client import GatewayClient, Trust
@@ -64,21 +64,40 @@ class Admission:
         """The exchange is over, whether or not it still waits."""
         self._turns.left(exchange)
 
-    async def admit(
+    def admit(
         self,
         exchange: Exchange,
         body: bytes,
         encoding: str | None,
         is_open: Callable[[], bool],
+    ) -> Coroutine[Any, Any, bool] | None:
+        """Decide on a call and record it: at once (None), or once it was waited for what it needs.
+
+        What is waited for gives back False if the exchange ended meanwhile.
+        """
+        self._pipeline.read(exchange, body, encoding)
+        asking = self._ceilings_known(exchange)
+        if asking is None:
+            self._pipeline.reserve(exchange, self._now())
+            if exchange.ticket is None and self._trail.journal.sync_policy != "each":
+                self._pipeline.record(exchange, body, encoding, self._now())
+                return None
+        return self._admit_later(asking, exchange, body, encoding, is_open)
+
+    async def _admit_later(
+        self,
+        asking: Coroutine[Any, Any, None] | None,
+        exchange: Exchange,
+        body: bytes,
+        encoding: str | None,
+        is_open: Callable[[], bool],
     ) -> bool:
-        """Decide on a call and record it; False if the exchange ended while it waited."""
         pipeline = self._pipeline
-        pipeline.read(exchange, body, encoding)
-        if exchange.refusal is None and exchange.payer is not None:
-            await self._ceilings_known(exchange, exchange.payer)
+        if asking is not None:
+            await asking
             if not is_open():
                 return False
-        pipeline.reserve(exchange, self._now())
+            pipeline.reserve(exchange, self._now())
         await self._turns.turn(exchange)
         if not is_open():
             pipeline.accounting.settle(exchange, None, self._now())  # it came and nobody is there
@@ -88,13 +107,15 @@ class Admission:
             pipeline.not_kept(exchange)
         return is_open()
 
-    async def _ceilings_known(self, exchange: Exchange, payer: str) -> None:
-        if self._inquiry is None:
-            return
-        lacks = self._pipeline.accounting.lacks(payer)
+    def _ceilings_known(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
+        """What there is to wait for until the ceilings of a call are known; None: nothing."""
+        payer = exchange.payer
+        if exchange.refusal is not None or payer is None or self._inquiry is None:
+            return None
         if exchange.account is not None:
-            if lacks:
-                await self._inquiry.settled(payer, _FIRST_ANSWER_SECONDS)
-        elif exchange.credential is not None:
-            seconds = _FIRST_ANSWER_SECONDS if lacks else 0.0
-            await self._inquiry.meet(payer, exchange.credential, seconds)
+            lacks = self._pipeline.accounting.lacks(payer)
+            return self._inquiry.settled(payer, _FIRST_ANSWER_SECONDS) if lacks else None
+        if exchange.credential is None:
+            return None
+        seconds = _FIRST_ANSWER_SECONDS if self._pipeline.accounting.lacks(payer) else 0.0
+        return self._inquiry.meet(payer, exchange.credential, seconds)

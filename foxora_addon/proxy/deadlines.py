@@ -1,4 +1,4 @@
-"""Times what the gateway is waited for: a timer for each exchange, and one for each connection.
+"""Times what the gateway is waited for: a timer for all exchanges, and one for each connection.
 
 mitmproxy has no deadlines for connecting, TLS or answers: a mute peer hangs for ever
 (mitmproxy-facts.md row 19). An exchange that is late is ended by the hold, its stream alone;
@@ -7,6 +7,7 @@ take is `policy.timeouts`' business.
 """
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -34,38 +35,53 @@ type Phase = Literal["tcp", "tls", "over"]
 
 
 class Deadlines:
-    """The timers of all exchanges, by flow id. `late` is called once for each that is overdue.
+    """When all exchanges are due, by flow id. `late` is called once for each that is overdue.
 
-    A stream's timer isn't set anew at each of its pieces: when it fires, it looks what is due now.
+    One timer for all of them, set for the first that was due when it was set: what came later, and
+    what arrived meanwhile, is looked at when it fires.
     """
 
     def __init__(self, now: Callable[[], float], late: Callable[[str, Due], None]) -> None:
         self._now = now
         self._late = late
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._watched: dict[str, tuple[Exchange, Timeouts]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = math.inf
 
     def watch(self, flow_id: str, exchange: Exchange, timeouts: Timeouts) -> None:
-        """Set the timer of an exchange whose phase has changed."""
-        self.forget(flow_id)
+        """Watch an exchange whose phase has changed."""
         due = due_of(exchange, timeouts)
         if due is None:
+            self.forget(flow_id)
             return
-        delay = max(due.at - self._now(), 0.0)
-        loop = asyncio.get_running_loop()
-        self._timers[flow_id] = loop.call_later(delay, self._fire, flow_id, exchange, timeouts)
+        self._watched[flow_id] = exchange, timeouts
+        self._fire_by(due.at)
 
     def forget(self, flow_id: str) -> None:
         """The exchange is over, or waits for nothing."""
-        if (timer := self._timers.pop(flow_id, None)) is not None:
-            timer.cancel()
+        self._watched.pop(flow_id, None)
 
-    def _fire(self, flow_id: str, exchange: Exchange, timeouts: Timeouts) -> None:
-        due = due_of(exchange, timeouts)
-        if due is not None and due.at <= self._now():
-            self.forget(flow_id)
-            self._late(flow_id, due)
-        else:
-            self.watch(flow_id, exchange, timeouts)
+    def _fire_by(self, moment: float) -> None:
+        if moment >= self._fires_at:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fires_at = moment
+        delay = max(moment - self._now(), 0.0)
+        self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
+
+    def _fire(self) -> None:
+        self._timer, self._fires_at = None, math.inf
+        now = self._now()
+        for flow_id, (exchange, timeouts) in list(self._watched.items()):
+            due = due_of(exchange, timeouts)
+            if due is None:
+                self.forget(flow_id)
+            elif due.at <= now:
+                self.forget(flow_id)
+                self._late(flow_id, due)
+            else:
+                self._fire_by(due.at)
 
 
 class Connecting:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from secrets import token_hex
@@ -290,28 +290,46 @@ class FlowDesk:
                 self._pipeline.admit(exchange, b"", None, _now())
         return flow.response
 
-    async def request(self, flow: http.HTTPFlow) -> None:
-        """Decide on a whole request, and record it; the exchange may end while it waits."""
+    def request(self, flow: http.HTTPFlow) -> Coroutine[Any, Any, None] | None:
+        """Decide on a whole request, and record it; what there is to wait for, if anything."""
         exchange = self._open.get(flow.id)
         if exchange is None or self._admission is None:
-            return
+            return None
         with self._guard(flow):
             flow.request.trailers = None  # they come after the head was cleaned of the app's keys
             body = flow.request.raw_content or b""
             encoding = flow.request.headers.get("content-encoding")
             is_open = partial(self._is_open, flow.id)
+            waiting = self._admission.admit(exchange, body, encoding, is_open)
+            if waiting is not None:
+                return self._decide_later(flow, exchange, body, waiting)
+            self._decided(flow, exchange, body)
+        return None
+
+    async def _decide_later(
+        self,
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        body: bytes,
+        waiting: Coroutine[Any, Any, bool],
+    ) -> None:
+        """The exchange may end while it waits."""
+        with self._guard(flow):
             self._deciding.add(flow.id)
             try:
-                is_decided = await self._admission.admit(exchange, body, encoding, is_open)
+                is_decided = await waiting
             finally:
                 self._deciding.discard(flow.id)
-            if not is_decided:
+            if is_decided:
+                self._decided(flow, exchange, body)
+            else:
                 flow.response = flows.response_of(self._unavailable(), exchange.id)
-                return
-            if exchange.refusal is not None:
-                self._refuse(flow, exchange, exchange.refusal)
-            elif exchange.sent_body is not body:
-                requests.put_body(flow.request, exchange.sent_body)
+
+    def _decided(self, flow: http.HTTPFlow, exchange: Exchange, body: bytes) -> None:
+        if exchange.refusal is not None:
+            self._refuse(flow, exchange, exchange.refusal)
+        elif exchange.sent_body is not body:
+            requests.put_body(flow.request, exchange.sent_body)
 
     def client_gone(self, flow: http.HTTPFlow) -> None:
         """A call that waits for its turn gives up its place as soon as its client leaves."""

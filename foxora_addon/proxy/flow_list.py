@@ -13,8 +13,8 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.net import encoding
 
 from foxora_addon.ending import Ending
-from foxora_addon.proxy import flows
-from foxora_addon.reading.texts import cost_text, duration_text, one_line
+from foxora_addon.proxy import console_list, flows
+from foxora_addon.reading.texts import brief_cost, brief_count, duration_text, one_line
 
 _FAILED, _REFUSED, _WAITED = ":heavy_multiplication_x:", ":warning:", ":hourglass:"
 _LONGEST: Final = 40
@@ -46,10 +46,12 @@ class FlowList:
         )
 
     def running(self) -> None:
-        """Have mitmweb show the comments, unless the user chose its columns."""
+        """Have the lists show the comments, unless the user chose mitmweb's columns."""
         if "web_columns" in ctx.options and not ctx.options.has_changed("web_columns"):
             columns = [name for name in ctx.options.web_columns if name != "comment"]
             ctx.options.update(web_columns=[*columns, "comment"])
+        if "console_flowlist_layout" in ctx.options:
+            console_list.show_comments()
 
     # Comments, marks and answers.
 
@@ -119,24 +121,32 @@ def superfluous(kept: Sequence[Kept], most: int, most_bytes: int) -> Iterator[in
 
 
 def comment_of(ending: Ending) -> str:
-    """What was unusual, then model, tokens, cost and account: mitmweb's column shows 20 letters."""
+    """What was unusual, cost and tokens, then model and account.
+
+    mitmweb's column shows 20 letters, so first comes what differs from call to call.
+    """
     return " · ".join(_comment_parts(ending))
 
 
 def _comment_parts(ending: Ending) -> Iterator[str]:
     if ending.outcome != "completed":
-        code = f" {one_line(ending.error_code, _LONGEST)}" if ending.error_code else ""
-        yield f"{ending.outcome}{code}"
+        code = one_line(ending.error_code, _LONGEST) if ending.error_code else ""
+        yield ending.outcome if code in {"", ending.outcome} else f"{code} ({ending.outcome})"
     if ending.waited_ms:
         yield f"waited {duration_text(ending.waited_ms)}"
+    if figures := " ".join(_figures_of(ending)):
+        yield figures
     yield one_line(ending.model or ending.operation, _LONGEST)
-    if ending.input_tokens is not None and ending.output_tokens is not None:
-        yield f"{ending.input_tokens}+{ending.output_tokens} tokens"
-    elif ending.total_tokens is not None:
-        yield f"{ending.total_tokens} tokens"
-    if ending.cost_usd and ending.cost_usd >= _LEAST_USD:
-        yield cost_text(ending.cost_usd)
     yield one_line(ending.account or "no account", _LONGEST)
+
+
+def _figures_of(ending: Ending) -> Iterator[str]:
+    if ending.cost_usd and ending.cost_usd >= _LEAST_USD:
+        yield brief_cost(ending.cost_usd)
+    if ending.input_tokens is not None and ending.output_tokens is not None:
+        yield f"{brief_count(ending.input_tokens)}+{brief_count(ending.output_tokens)} tok"
+    elif ending.total_tokens is not None:
+        yield f"{brief_count(ending.total_tokens)} tok"
 
 
 def _mark_of(ending: Ending) -> str:

@@ -8,13 +8,15 @@ from mitmproxy.net.http import url as urls
 from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
-from foxora_addon.pipeline import Arrival
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Addressed, Head, Territory
 from foxora_addon.proxy import hold
+from foxora_addon.reception import Arrival
 
 PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 """What stands in a flow where the key will be: no secret may stand in one."""
+
+_PLACEHOLDER_FIELD = b"authorization", PLACEHOLDER.encode()
 
 EXCHANGE = "foxora_exchange"
 """Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
@@ -101,14 +103,26 @@ def rewrite(
 ) -> None:
     """Turn the flow's request to the gateway, with a placeholder where the key will be.
 
-    The host is set last, so that Host and `:authority` are made of all three (row 9).
+    Host and `:authority` are set as setting `request.host` would set them (row 9), all at once.
     """
-    kept = (field for field in fields if field[0].lower() != b"authorization")
-    request.headers = http.Headers((*kept, (b"authorization", PLACEHOLDER.encode())))
-    request.path = target
-    request.scheme = gateway.scheme
-    request.data.port = gateway.port
-    request.host = gateway.host
+    authority = urls.hostport(gateway.scheme, gateway.host, gateway.port).encode()
+    kept: list[tuple[bytes, bytes]] = []
+    has_host = False
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"host":
+            if not has_host:
+                kept.append((name, authority))
+            has_host = True
+        elif lower != b"authorization":
+            kept.append((name, value))
+    kept.append(_PLACEHOLDER_FIELD)
+    data = request.data
+    data.headers = http.Headers(kept)
+    data.path = target.encode("utf-8", "surrogateescape")
+    data.scheme, data.host, data.port = gateway.scheme.encode(), gateway.host, gateway.port
+    if data.authority:
+        data.authority = authority
     request.stream = False
 
 

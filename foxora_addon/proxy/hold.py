@@ -13,7 +13,7 @@ don't, nothing can be sent, since only the wrap can put a key on: the addon then
 
 import inspect
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import count, pairwise
@@ -53,6 +53,7 @@ __all__ = [
     "in_place",
     "install",
     "lose_connection",
+    "tell_at_once",
 ]
 
 Commands = Generator[commands.Command, Any, Any]
@@ -61,6 +62,8 @@ Commands = Generator[commands.Command, Any, Any]
 _desk: Desk | None = None
 _original: Any = None
 _entry: Any = None
+_at_once: Any = None
+_is_ending = False
 _PASSED_ON: Final = {ErrorCode.KILL, ErrorCode.PASSTHROUGH_CLOSE, ErrorCode.CLIENT_DISCONNECTED}
 _OF_THE_GATEWAY: Final = (
     http_events.ResponseHeaders,
@@ -99,6 +102,15 @@ def in_place(desk: Desk) -> Iterator[None]:
         yield
     finally:
         _desk = before
+
+
+def tell_at_once(how: Callable[[commands.StartHook, HTTPFlow], bool] | None) -> None:
+    """Have addons told of a stream's hooks by `how` from now on, where it can; None: by mitmproxy.
+
+    It gives back whether they all have been.
+    """
+    global _at_once  # noqa: PLW0603  # as above
+    _at_once = how
 
 
 def _unfit() -> str | None:
@@ -243,7 +255,15 @@ def _treated(self: Held, command: commands.Command, event: events.Event) -> Comm
             _tell(self, command, event, desk)
             if desk.is_private(self.flow):
                 return None
+            if _can_be_told_at_once(command) and _at_once(command, self.flow):
+                return None
     return (yield command)
+
+
+def _can_be_told_at_once(hook: commands.StartHook) -> bool:
+    """Not a layer's below the stream, which waits by itself, nor the next call's (see `_sent`)."""
+    is_too_soon = _is_ending and isinstance(hook, http_hooks.HttpRequestHeadersHook)
+    return _at_once is not None and hook.blocking is True and not is_too_soon
 
 
 def _tell(self: Held, hook: commands.StartHook, event: events.Event, desk: Desk) -> None:
@@ -281,7 +301,7 @@ def _treated_send(self: Held, command: http_layers.SendHttp, desk: Desk) -> Comm
         if replaced:
             self.foxora.is_answered = True
             for part in replaced:
-                yield http_layers.SendHttp(part, self.context.client)
+                yield from _sent(http_layers.SendHttp(part, self.context.client))
             return None
     elif isinstance(sent, http_events.ResponseData):
         # An empty piece would be taken for the end on HTTP/1, and any piece for the head of the
@@ -290,7 +310,21 @@ def _treated_send(self: Held, command: http_layers.SendHttp, desk: Desk) -> Comm
             yield command
             _tell_of_passed(self, len(sent.data), desk)
         return None
-    return (yield command)
+    return (yield from _sent(command))
+
+
+def _sent(command: http_layers.SendHttp) -> Commands:
+    """Send something to the client.
+
+    At the end of an answer its connection may take the next request, which has come already, in the
+    midst of this: the gateway's is not ready for it before this is over.
+    """
+    global _is_ending  # noqa: PLW0603  # all of it happens before anything else does
+    before, _is_ending = _is_ending, isinstance(command.event, http_events.ResponseEndOfMessage)
+    try:
+        return (yield command)
+    finally:
+        _is_ending = before
 
 
 def _tell_of_passed(self: Held, size: int, desk: Desk) -> None:
@@ -322,7 +356,7 @@ def _end_upload(self: Held, response: Response) -> Commands:
         desk.answered(self.flow)
     yield http_hooks.HttpResponseHook(self.flow)
     for part in parts_of(self, response):
-        yield http_layers.SendHttp(part, self.context.client)
+        yield from _sent(http_layers.SendHttp(part, self.context.client))
     self.flow.live = False
     self.client_state = self.server_state = self.state_errored
 

@@ -15,12 +15,23 @@ from mitmproxy import ctx, http
 
 from foxora_addon.ending import Ending
 from foxora_addon.proxy.flows import is_ours
+from foxora_addon.reading.columns import GAP, Column, cell_in, fitted
 
 _GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
 _COLOURS: Final[Mapping[str, str]] = {"completed": _GREEN, "refused": _YELLOW}
-_LONGEST_TEXT: Final = 40
+_LONGEST_TEXT: Final = 64
 _HEAD_OF_ID: Final = 11
 """`ex_` and eight hexadecimal digits, by which an exchange can be found in the trail."""
+_COLUMNS: Final = (
+    Column("time", 8, 8),
+    Column("account", 8, 16, rank=2),
+    Column("model", 16, 32, rank=1),
+    Column("what", 22, 39),
+    Column("tokens", 14, 18, rank=3, is_figure=True),
+    Column("first", 14, 14, rank=5, is_figure=True),
+    Column("duration", 8, 8, rank=1, is_figure=True),
+    Column("exchange", _HEAD_OF_ID, _HEAD_OF_ID, rank=4),
+)
 
 
 class Lines:
@@ -34,14 +45,14 @@ class Lines:
         self._dumper: Any = None
 
     def take_over(self, dumper: Any, log: Any) -> None:
-        """Keep mitmdump's dumper silent about our flows, and its log about mere connections.
+        """Keep mitmdump's dumper silent about our flows, and its log about mere steps of a call.
 
         `dumper` is None in the other programs: nothing is printed there.
         """
         if dumper is None or self._dumper is dumper:
             return
         if log is not None:
-            log.logger.addFilter(_is_more_than_a_connection)
+            log.logger.addFilter(_is_no_mere_step)
         self._dumper = dumper
         original: Callable[[Any], bool] = dumper.match
 
@@ -59,25 +70,29 @@ class Lines:
             return
         out = self._out or sys.stdout
         try:
-            print(line_of(ending, self._wall_clock(), is_coloured=is_coloured(out)), file=out)
+            told = line_of(
+                ending, self._wall_clock(), is_coloured=is_coloured(out), room=_room_of(out)
+            )
+            print(told, file=out)
             out.flush()
         except BrokenPipeError:  # nobody reads any more; the trail has it all the same
             self._dumper = None
 
 
-_CONNECTIONS: Final = (
+_OF_EACH_CALL: Final = (
     "client connect",
     "client disconnect",
     "server connect ",
     "server disconnect",
+    "Streaming response from ",
 )
 
 
-def _is_more_than_a_connection(record: logging.LogRecord) -> bool:
-    """Whether a line of the log stays: four a call would bury the calls, unless they are wanted."""
+def _is_no_mere_step(record: logging.LogRecord) -> bool:
+    """Whether a line of the log stays: five a call would bury the calls, unless they are wanted."""
     if record.name != "mitmproxy.proxy.server" or ctx.options.has_changed("termlog_verbosity"):
         return True
-    return not record.getMessage().startswith(_CONNECTIONS)
+    return not record.getMessage().startswith(_OF_EACH_CALL)
 
 
 def _is_ours_to_print() -> bool:
@@ -89,22 +104,53 @@ def is_coloured(out: IO[str]) -> bool:
     return out.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def line_of(ending: Ending, wall_time: float, *, is_coloured: bool = False) -> str:
-    """Time, account, model, status, outcome, tokens, first byte, duration and the id's head."""
+def _room_of(out: IO[str]) -> int | None:
+    """How many columns a terminal has; None where it is none, or can't tell."""
+    if not out.isatty():
+        return None
+    try:
+        return os.get_terminal_size(out.fileno()).columns or None
+    except OSError:
+        return None
+
+
+def line_of(
+    ending: Ending, wall_time: float, *, is_coloured: bool = False, room: int | None = None
+) -> str:
+    """Time, account, model, status, outcome, tokens, first byte, duration and the id's head.
+
+    In a terminal of `room` columns they are clipped to it; nothing is where that is None.
+    """
+    cells = _cells_of(ending, wall_time)
+    widths = fitted(_COLUMNS, room) if room else {i: len(cell) for i, cell in enumerate(cells)}
+    shown = []
+    for index, width in widths.items():
+        column = _COLUMNS[index]
+        cell = cell_in(cells[index], column, width if room else max(column.width, width))
+        shown.append(_styled(cell, _style_of(column, ending), is_on=is_coloured))
+    return (" " * GAP).join(shown)
+
+
+def _cells_of(ending: Ending, wall_time: float) -> tuple[str, ...]:
     what = f"{ending.status or '---'} {ending.outcome}"
     if ending.error_code and ending.outcome != "completed":
         what = f"{what} {_shown(ending.error_code)}"
-    parts = (
-        _styled(time.strftime("%H:%M:%S", time.localtime(wall_time)), _DIM, is_on=is_coloured),
-        f"{_shown(ending.account or '-'):10}",
-        f"{_shown(ending.model or ending.operation):20}",
-        _styled(f"{what:15}", _COLOURS.get(ending.outcome, _RED), is_on=is_coloured),
-        f"{_tokens(ending):>14}",
-        f"{_first_byte(ending):>14}",
-        f"{_duration(ending.duration_ms):>8}",
-        _styled(ending.exchange[:_HEAD_OF_ID], _DIM, is_on=is_coloured),
+    return (
+        time.strftime("%H:%M:%S", time.localtime(wall_time)),
+        _shown(ending.account or "-"),
+        _shown(ending.model or ending.operation),
+        what,
+        _tokens(ending),
+        _first_byte(ending),
+        _duration(ending.duration_ms),
+        ending.exchange[:_HEAD_OF_ID],
     )
-    return "  ".join(parts)
+
+
+def _style_of(column: Column, ending: Ending) -> str:
+    if column.name == "what":
+        return _COLOURS.get(ending.outcome, _RED)
+    return _DIM if column.name in {"time", "exchange"} else ""
 
 
 def _tokens(ending: Ending) -> str:
@@ -135,4 +181,4 @@ def _shown(text: str) -> str:
 
 
 def _styled(text: str, style: str, *, is_on: bool) -> str:
-    return f"\x1b[{style}m{text}\x1b[0m" if is_on else text
+    return f"\x1b[{style}m{text}\x1b[0m" if is_on and style else text

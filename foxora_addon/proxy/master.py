@@ -1,6 +1,7 @@
 """mitmproxy's programs with the addon in them from the start, listening on this machine alone."""
 
 import argparse
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
@@ -33,12 +34,18 @@ def run_tool(
 
     sys.argv = ["foxora-proxy run", *arguments]  # what argparse calls the program
     extra = _filters if tool == "mitmdump" else None
+    failed: list[int] = []
+
+    def parser(options: Options) -> argparse.ArgumentParser:
+        return _parser_of(tool, options, failed)
+
     try:
-        main.run(made, _PARSERS[tool], arguments, extra)  # type: ignore[arg-type]  # a maker will do
+        main.run(made, parser, arguments, extra)  # type: ignore[arg-type]  # a maker will do
     except KeyboardInterrupt:
         return 130
     except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else 1
+        code = failed[0] if failed else ended.code
+        return code if isinstance(code, int) else 1
     return 0
 
 
@@ -62,6 +69,31 @@ def _master_of(tool: Tool, options: Options) -> Master:
     from mitmproxy.tools.dump import DumpMaster  # noqa: PLC0415
 
     return DumpMaster(options)
+
+
+def _parser_of(tool: Tool, options: Options, failed: list[int]) -> argparse.ArgumentParser:
+    """A program's parser; its exit status is noted in `failed`, for mitmproxy makes a 1 of it.
+
+    mitmdump takes what is no option for a filter. A program's name as its first word is a command
+    whose -- was forgotten: it would start a proxy that shows nothing.
+    """
+    parser: argparse.ArgumentParser = _PARSERS[tool](options)
+    parse = parser.parse_args
+
+    def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
+        try:
+            args: argparse.Namespace = parse(arguments)
+            words = getattr(args, "filter_args", None) or ()
+            if words and shutil.which(words[0]):
+                chosen = " ".join(words)
+                parser.error(f"{chosen} is no filter; for a command: foxora-proxy run -- {chosen}")
+        except SystemExit as ended:
+            failed.append(ended.code if isinstance(ended.code, int) else 1)
+            raise
+        return args
+
+    parser.parse_args = parse_args  # type: ignore[method-assign,assignment]
+    return parser
 
 
 def _filters(args: argparse.Namespace) -> dict[str, str]:

@@ -8,9 +8,10 @@ from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
 from foxora_addon.exchange import Exchange
-from foxora_addon.pipeline import Arrival, Pipeline
+from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import flows
+from foxora_addon.reception import Arrival
 
 
 def take_in(

@@ -1,13 +1,20 @@
 """A proxy tied to the program that started it: `python -m foxora_addon.proxy.tied FD TOOL ...`.
 
 FD is one end of a socket pair. Once calls are taken, one line of JSON goes there (`Foxora.status`,
-and `web_url` where there is one). When the other end is closed, however that program came to its
-end, the proxy ends too: nothing is left running. Without a port in its arguments it takes a free
-one.
+and `web_url` where there is one), or a line that begins with TAKEN where another proxy has the
+trail. When the other end is closed, however that program came to its end, the proxy ends too:
+nothing is left running. Without a port in its arguments it takes a free one.
+
+Others may hold it as well, through a door of its own: they are told to the owner by JOINED, and if
+the owner leaves before them, STAYS is said in place of an end.
 """
 
 import asyncio
+import contextlib
+import hmac
 import json
+import os
+import secrets
 import signal
 import socket
 import sys
@@ -17,35 +24,67 @@ from mitmproxy.master import Master
 
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.master import Tool, run_tool
+from foxora_addon.proxy.notices import Door
+from foxora_addon.tie import JOINED, STAYS, TAKEN
 
 _PAUSE_SECONDS: Final = 0.02
+_TOKEN_SECONDS: Final = 5.0
 
 
 class Tie:
-    """An addon that says when calls are taken, and ends the proxy when nobody holds the tie."""
+    """An addon that says when calls are taken, and ends the proxy when nobody holds the tie.
 
-    def __init__(self, line: socket.socket, master: Master) -> None:
+    A console, which has its owner's terminal, has no door.
+    """
+
+    def __init__(self, line: socket.socket, master: Master, *, has_door: bool) -> None:
         self._line = line
         self._master = master
+        self._has_door = has_door
+        self._is_owned = True
+        self._joined: set[asyncio.StreamWriter] = set()
         self._telling: asyncio.Task[None] | None = None
+        self._door: asyncio.Server | None = None
+        self._token = secrets.token_hex(16)
 
     def running(self) -> None:
         """Begin to watch; what is ready is told as soon as it is."""
         loop = asyncio.get_running_loop()
         self._line.settimeout(0)
-        loop.add_reader(self._line, self._end)
+        if (taken := the_addon().taken) is not None:
+            self._say(TAKEN + json.dumps(taken).encode() + b"\n")
+            return
+        loop.add_reader(self._line, self._owner_left)
         self._telling = loop.create_task(self._tell())
 
-    def _end(self) -> None:
+    def _owner_left(self) -> None:
         """Nothing is ever sent to us: what can be read is the end."""
         asyncio.get_running_loop().remove_reader(self._line)
-        self._master.shutdown()
+        self._is_owned = False
+        if self._joined:
+            _be_silent()  # what we write on is the owner's
+            self._say(STAYS)
+        self._end_unless_held()
+
+    def _end_unless_held(self) -> None:
+        if not self._is_owned and not self._joined:
+            if self._door is not None:
+                self._door.close()
+            self._master.shutdown()
+
+    def _say(self, words: bytes) -> None:
+        with contextlib.suppress(OSError):  # nobody is there any more
+            self._line.send(words)
 
     async def _tell(self) -> None:
         while (status := self._status()) is None:  # noqa: ASYNC110  # the host has no such event
             await asyncio.sleep(_PAUSE_SECONDS)
         line = json.dumps(status).encode() + b"\n"
         await asyncio.get_running_loop().sock_sendall(self._line, line)
+        if self._has_door:
+            self._door = await asyncio.start_server(self._let_in, "127.0.0.1", 0)
+            the_addon().door = Door(self._door.sockets[0].getsockname()[1], self._token)
+            the_addon().be_found()
 
     def _status(self) -> dict[str, Any] | None:
         """What is told; None until calls are taken."""
@@ -53,6 +92,32 @@ class Tie:
         if not status["takes_calls"] or status["url"] is None:
             return None
         return {**status, "web_url": getattr(self._master, "web_url", None)}
+
+    async def _let_in(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Let who knows the token hold the tie, until it lets go."""
+        with contextlib.suppress(OSError, TimeoutError, ValueError):
+            said = await asyncio.wait_for(reader.readline(), _TOKEN_SECONDS)
+            if (
+                hmac.compare_digest(said.strip(), self._token.encode())
+                and (status := self._status()) is not None
+                and (self._is_owned or self._joined)
+            ):
+                self._joined.add(writer)
+                self._say(JOINED)
+                writer.write(json.dumps(status).encode() + b"\n")
+                await reader.read()
+        writer.close()
+        if writer in self._joined:
+            self._joined.remove(writer)
+            self._end_unless_held()
+
+
+def _be_silent() -> None:
+    """Write nowhere from now on."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def run_tied(line: socket.socket, tool: Tool, arguments: list[str]) -> int:
@@ -62,7 +127,8 @@ def run_tied(line: socket.socket, tool: Tool, arguments: list[str]) -> int:
         master.options.update(listen_port=0)
         if tool == "mitmweb":
             master.options.update(web_port=_free_port())
-        master.addons.add(Tie(line, master))
+        the_addon().is_tied = True
+        master.addons.add(Tie(line, master, has_door=tool != "mitmproxy"))
 
     return run_tool(tool, arguments, prepare)
 

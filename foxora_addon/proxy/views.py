@@ -7,7 +7,13 @@ read falls to mitmproxy's own, and its JSON view stays one choice away (mitmprox
 from mitmproxy import contentviews, http
 
 from foxora_addon.proxy import flows
-from foxora_addon.reading.flow_page import answer_page, can_read, request_page
+from foxora_addon.reading.flow_page import (
+    answer_page,
+    can_read,
+    can_read_event,
+    event_page,
+    request_page,
+)
 
 _ABOVE_ALL: float = 10.0
 
@@ -19,8 +25,13 @@ class Conversation(contentviews.Contentview):
     syntax_highlight = "none"
 
     def prettify(self, data: bytes, metadata: contentviews.Metadata) -> str:
-        """The page of a request or an answer; raises ValueError if it is no JSON object."""
-        if isinstance(metadata.http_message, http.Request):
+        """The page of a request, an answer or a WebSocket's message.
+
+        Raises ValueError if it is no JSON object.
+        """
+        if metadata.websocket_message is not None:
+            page = event_page(data)
+        elif isinstance(metadata.http_message, http.Request):
             page = request_page(data)
         else:
             page = answer_page(data, _told(metadata, flows.FACTS))
@@ -30,7 +41,11 @@ class Conversation(contentviews.Contentview):
 
     def render_priority(self, data: bytes, metadata: contentviews.Metadata) -> float:
         """Above mitmproxy's own views for what is ours and can be read, below all of them else."""
-        if not flows.is_ours(metadata.flow) or metadata.http_message is None:
+        if not flows.is_ours(metadata.flow):
+            return -1.0
+        if metadata.websocket_message is not None:
+            return _ABOVE_ALL if can_read_event(data) else -1.0
+        if metadata.http_message is None:
             return -1.0
         is_answer = isinstance(metadata.http_message, http.Response)
         operation = _told(metadata, flows.OPERATION)

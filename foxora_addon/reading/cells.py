@@ -1,33 +1,25 @@
 """The one line that `tail` shows of an exchange, as cells."""
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from foxora_addon.reading.columns import Column
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import text_of
 from foxora_addon.reading.texts import cost_text, count_text, duration_text, one_line
 
-
-class Column(NamedTuple):
-    """A column: its least width, and how long a cell may be where room is short."""
-
-    name: str
-    width: int
-    longest: int
-
-
 COLUMNS: Final = (
-    Column("time", 14, 19),
-    Column("account", 8, 12),
-    Column("client", 12, 12),
-    Column("model", 14, 18),
+    Column("time", 14, 14, rank=2),
+    Column("account", 8, 16, rank=3),
+    Column("client", 12, 16, rank=7),
+    Column("model", 14, 32, rank=1),
     Column("status", 6, 6),
     Column("outcome", 19, 19),
-    Column("tokens", 9, 15),
-    Column("cost", 9, 12),
-    Column("first byte", 10, 10),
-    Column("duration", 8, 8),
-    Column("waited", 6, 8),
-    Column("exchange", 0, 13),
+    Column("tokens", 9, 15, rank=4),
+    Column("cost", 10, 12, rank=5),
+    Column("first byte", 10, 10, rank=8),
+    Column("duration", 8, 8, rank=4),
+    Column("waited", 6, 8, rank=9),
+    Column("exchange", 13, 13, rank=6),
 )
 _LONGEST: Final = 64
 
@@ -35,7 +27,7 @@ _LONGEST: Final = 64
 def cells_of(recorded: Recorded, *, is_short: bool) -> list[str]:
     """A cell for each of `COLUMNS`, "-" where there is nothing to say.
 
-    Short, for a screen: without the year, ids cut to a prefix that still names them.
+    Short, for a screen: without the year.
     """
     status = recorded.status
     time = recorded.time[:19].replace("T", " ")
@@ -52,12 +44,7 @@ def cells_of(recorded: Recorded, *, is_short: bool) -> list[str]:
         duration_text(recorded.duration_ms),
         duration_text(recorded.waited_ms or None),
     ]
-    if not is_short:
-        return [*cells, one_line(recorded.id)]
-    shortened = [
-        one_line(cell, column.longest) for cell, column in zip(cells, COLUMNS[:-1], strict=True)
-    ]
-    return [*shortened, one_line(recorded.id)[: COLUMNS[-1].longest]]
+    return [*cells, one_line(recorded.id)]
 
 
 def aligned(cells: list[str]) -> list[str]:

@@ -10,8 +10,9 @@ from difflib import SequenceMatcher, unified_diff
 from typing import Any, Final, Literal
 
 from foxora_addon.reading.bodies import body_json_of
-from foxora_addon.reading.conversation import Turn, answered, asked
+from foxora_addon.reading.conversation import answered, asked
 from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.items import Turn
 from foxora_addon.reading.page import lines_of_turn
 from foxora_addon.reading.records import mapping_of, text_of
 from foxora_addon.reading.texts import cost_text, count_text, duration_text, one_line

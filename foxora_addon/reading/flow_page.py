@@ -5,6 +5,7 @@ bytes these are, there is a page or None, and never an exception.
 """
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -12,14 +13,17 @@ from typing import Any, Final
 from foxora_addon.audit.record import body_fields
 from foxora_addon.reading.bodies import body_json_of
 from foxora_addon.reading.exchanges import Recorded
-from foxora_addon.reading.page import Line, answer_lines, request_lines, text_of_line
+from foxora_addon.reading.page import Line, answer_lines, lines_of_part, request_lines, text_of_line
 from foxora_addon.reading.records import Record, mapping_of
+from foxora_addon.reading.socket_events import event_of, parts_of_event
 
 _READ: Final = frozenset({"chat", "completions", "responses", "embeddings", "models"})
 _MOST_BYTES: Final = 16_000_000
 _MOST_CHARACTERS: Final = 500_000
-_WIDTH: Final = 100
-"""Columns after which a line goes on below: mitmweb would have it run out of the window."""
+_WIDTH: Final = 68
+"""Columns after which a line goes on below: mitmweb would have it run out of half a window."""
+_CELLS: Final = re.compile(r"\S {2,}")
+_LEAST_CELLS: Final = 3
 
 
 def can_read(body: bytes, operation: str, *, is_answer: bool) -> bool:
@@ -44,6 +48,21 @@ def answer_page(body: bytes, facts: str) -> str | None:
     if error and not response.get("error"):
         response["error"] = error
     return _text_of(answer_lines(recorded)) if _is_object(response) else None
+
+
+def can_read_event(message: bytes) -> bool:
+    """Whether there is a page of a WebSocket's message: it may be a JSON object."""
+    return len(message) <= _MOST_BYTES and message[:64].lstrip()[:1] == b"{"
+
+
+def event_page(message: bytes) -> str | None:
+    """The page of a WebSocket's message; None if it is no JSON object."""
+    event = event_of(message.decode("utf-8", "replace"))
+    if event is None:
+        return None
+    parts = parts_of_event(event)
+    lines = (line for part in parts for line in lines_of_part(part))
+    return textwrap.dedent(_text_of(lines))
 
 
 def _body_of(body: bytes) -> dict[str, Any]:
@@ -76,8 +95,11 @@ def _text_of(lines: Iterable[Line]) -> str:
 
 
 def _wrapped(text: str, line: Line) -> Iterator[str]:
-    """A line as short ones, which begin where its own text does; words are never broken."""
-    if len(text) <= _WIDTH:
+    """A line as short ones, which begin where its own text does; words are never broken.
+
+    A row of a table stays whole: its cells would mean nothing below each other.
+    """
+    if len(text) <= _WIDTH or len(_CELLS.findall(text)) >= _LEAST_CELLS:
         yield text
         return
     lead = len(text) - len(text.lstrip())

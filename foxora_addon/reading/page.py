@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from foxora_addon.reading.bodies import body_json_of
-from foxora_addon.reading.conversation import Turn, answered, asked, is_conversation
+from foxora_addon.reading.conversation import answered, asked, is_conversation
 from foxora_addon.reading.exchanges import Recorded, shadow_text
+from foxora_addon.reading.items import Turn
 from foxora_addon.reading.parts import Part
 from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
 from foxora_addon.reading.remedies import remedy_of
@@ -95,7 +96,7 @@ def lines_of_turn(turn: Turn, suffix: str = "") -> Iterator[Line]:
     yield Line("text")
     yield Line("role", f"{one_line(turn.role)}{suffix}")
     for part in turn.parts:
-        yield from _lines_of_part(part)
+        yield from lines_of_part(part)
 
 
 def _are_choices(answers: list[Turn]) -> bool:
@@ -103,7 +104,8 @@ def _are_choices(answers: list[Turn]) -> bool:
     return len(answers) > 1 and all(turn.parts and turn.parts[0].kind == "text" for turn in answers)
 
 
-def _lines_of_part(part: Part) -> Iterator[Line]:
+def lines_of_part(part: Part) -> Iterator[Line]:
+    """A part of a turn, indented below its role."""
     lines = visible(part.text).split("\n") or [""]
     name = one_line(part.name) if part.name else ""
     if part.kind == "call":

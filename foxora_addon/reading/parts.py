@@ -14,6 +14,8 @@ from foxora_addon.reading.texts import size_text
 
 _DATA_URL: Final = re.compile(r"data:([\w.+-]{1,64})/([\w.+-]{1,64})[^,]{0,256},")
 
+_SOUNDS: Final = frozenset({"input_audio", "output_audio", "audio"})
+
 type Kind = Literal["text", "call", "result", "media", "note"]
 
 
@@ -54,12 +56,22 @@ def _part_of(item: Any) -> Part:
 def _media_of(item: dict[str, Any]) -> str | None:
     if "image_url" in item:
         return _media("image", item["image_url"])
-    if audio := mapping_of(item.get("input_audio") or item.get("audio")):
-        sound = _size_of_base64(text_of(audio.get("data")) or "")
-        return f"audio {text_of(audio.get('format')) or ''}, {size_text(sound)}"
+    given = item.get("input_audio") or item.get("audio")
+    if audio := mapping_of(given):
+        return sound_text(text_of(audio.get("data")) or "", text_of(audio.get("format")))
+    if item.get("type") in _SOUNDS:  # of the Realtime API, which leaves the sound itself out
+        words = text_of(item.get("transcript"))
+        sound = sound_text(given) if isinstance(given, str) else "audio"
+        return f"{sound}: {words}" if words else sound
     if "file" in item or item.get("type") == "input_file":
         return _file(mapping_of(item.get("file")) or item)
     return None
+
+
+def sound_text(data: str, format_name: str | None = None) -> str:
+    """A sound in base64, by its size."""
+    kind = f"audio {format_name}" if format_name else "audio"
+    return f"{kind}, {size_text(_size_of_base64(data))}"
 
 
 def _media(what: str, given: Any) -> str:

@@ -1,9 +1,15 @@
 """Makes values fit to be seen: short, with units, and unable to command a terminal."""
 
 import re
+from decimal import Decimal
 from typing import Final
 
+from foxora_addon.api.money import dollars, usd_of
+
 _UNSEEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+_LEAST_USD: Final = 5e-7  # less would be written as nothing
 
 
 def visible(text: str) -> str:
@@ -50,7 +56,26 @@ def cost_text(usd: float | None) -> str:
     """US dollars, with as many digits as say something; "-" for none."""
     if usd is None:
         return "-"
+    if 0 < usd < _LEAST_USD:
+        return "<$0.000001"
     return f"${usd:,.2f}" if usd == 0 or abs(usd) >= 100 else f"${usd:,.6f}"
+
+
+def brief_count(count: int) -> str:
+    """A count in a few letters: 999, 12k, 1.2M."""
+    for unit, name in ((1_000_000, "M"), (1_000, "k")):
+        if count >= 10 * unit:
+            return f"{count // unit}{name}"
+        if count >= unit > 1_000:
+            return f"{count / unit:.1f}{name}"
+    return str(count)
+
+
+def brief_cost(usd: float) -> str:
+    """US dollars in two digits that say something, or in cents: $0.00025, $12.40."""
+    amount = usd_of(usd) or Decimal(0)
+    digits = max(2, 1 - amount.adjusted()) if amount else 2
+    return dollars(usd_of(amount, places=digits) or Decimal(0))
 
 
 def size_text(size: int) -> str:

@@ -15,6 +15,7 @@ KEY = "sk-app-fake-0123456789abcdef"
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _CHUNKED = re.compile(rb"(?i)\r\ntransfer-encoding: *chunked")
 _MOMENT = re.compile(rb'"content": ?"t(\d+) "')
+_LAST_CHUNK = b"0\r\n\r\n"
 _WAIT_SECONDS = 30.0
 
 
@@ -94,7 +95,9 @@ class Connection(asyncio.Protocol):
         head = self._data[: end + 2]
         if (found := _LENGTH.search(head)) is not None:
             return len(self._data) >= end + 4 + int(found[1])
-        return _CHUNKED.search(head) is not None and self._data.endswith(b"0\r\n\r\n")
+        if _CHUNKED.search(head) is None or len(self._data) < end + 4 + len(_LAST_CHUNK):
+            return False  # a head may end as a body does: `x-ratelimit-reset-tokens: 0`
+        return self._data.endswith(_LAST_CHUNK)
 
 
 async def connections(port: int, count: int) -> list[Connection]:

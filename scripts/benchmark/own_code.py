@@ -16,12 +16,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from mitmproxy import ctx
+from mitmproxy import ctx, http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, ConnectionState, Server
 from mitmproxy.proxy import commands, events, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.test import taddons
 
 from foxora_addon.audit.journal import Journal
@@ -67,6 +68,8 @@ class Wire:
         self._layer = HttpLayer(context, HTTPMode.regular if desk else HTTPMode.transparent)
         self._server: Server | None = None
         self.answered = 0
+        proxy = ctx.master.addons.get("proxyserver")
+        proxy.connections[self.client.id] = object.__new__(ProxyConnectionHandler)
         self._feed(events.Start())
 
     def exchange(self, request: bytes, answer: bytes) -> None:
@@ -97,15 +100,23 @@ class Wire:
                 pass
 
     def _told(self, hook: commands.StartHook) -> None:
-        """What the addon has mitmproxy tell it, as far as a request goes."""
-        if self._desk is None:
-            return
-        if hook.name == "requestheaders":
-            self._desk.must_know(hook.args()[0])
-        elif hook.name == "request":
-            waiting = self._desk.request(hook.args()[0])
-            with contextlib.suppress(StopIteration):
-                waiting.send(None)
+        """Tell the addons, where the hold has not done so at once."""
+        telling = ctx.master.addons.handle_lifecycle(hook)
+        with contextlib.suppress(StopIteration):
+            telling.send(None)
+
+
+class Hooks:
+    """What the addon answers of a request's hooks."""
+
+    def __init__(self, desk: FlowDesk) -> None:
+        self._desk = desk
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        self._desk.must_know(flow)
+
+    def request(self, flow: http.HTTPFlow) -> object:
+        return self._desk.request(flow)
 
 
 @contextlib.contextmanager
@@ -157,11 +168,12 @@ async def least_seconds(desk: FlowDesk | None, size: int) -> float:
 
 
 async def main(*, profiles: bool) -> None:
-    with taddons.context(Proxyserver()):
+    with taddons.context(Proxyserver()) as context:
         fast.switch(on=True)
         alone = {size: await least_seconds(None, size) for size in SIZES}
         with a_desk() as desk:
             assert hold.install(desk) is None
+            context.master.addons.add(Hooks(desk))
             for size in SIZES:
                 ours = await least_seconds(desk, size) - alone[size]
                 print(f"{size:7,} bytes: mitmproxy's layers {alone[size] * 1e6:6.0f} us, "

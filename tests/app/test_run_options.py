@@ -60,3 +60,19 @@ def test_a_port_is_read_off_whatever_names_this_machine(text: str) -> None:
 def test_another_machines_proxy_can_not_be_used(text: str) -> None:
     with pytest.raises(ValueError, match="8080"):
         port_of(text)
+
+
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [
+        ([], ()),
+        (["--mock", "-v"], ()),
+        (["--set", "foxora_config=team.yaml", "--set=confdir=here"], ()),
+        (["--web"], ("--web",)),
+        (["-p", "9000", "--set", "web_port=1"], ("-p", "9000", "--set web_port=1")),
+    ],
+)
+def test_what_only_a_proxy_of_its_own_can_do_is_known(
+    before: list[str], asked: tuple[str, ...]
+) -> None:
+    assert parse_run([*before, "--", "true"]).asked_of_own == asked

@@ -37,6 +37,13 @@ class Terminal:
         """The same with the terminal's commands for colours, and what went out at the top."""
         return _tmux(self.socket, "capture-pane", "-p", "-e", "-S", "-")
 
+    def wait_for_end(self) -> None:
+        """Wait, with a bound, until the command has ended."""
+        wait_until(
+            lambda: _tmux(self.socket, "display-message", "-p", "#{pane_dead}").strip() == "1",
+            lambda: f"it goes on:\n{self.screen}",
+        )
+
     def press(self, *keys: str) -> None:
         _tmux(self.socket, "send-keys", *keys)
 

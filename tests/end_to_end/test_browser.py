@@ -37,8 +37,8 @@ def page(folder: Path, web: Web) -> Iterator[Browser]:
 
 def test_calls_come_into_the_list_with_comments_and_marks(web: Web, page: Browser) -> None:
     make_calls(web.proxy)  # the page is open: they are told as they end
-    page.wait_for_text("gpt-4o-mini · ")
-    page.wait_for_text("refused invalid_request")
+    page.wait_for_text(" tok · gpt-4o-mini")
+    page.wait_for_text("invalid_request (refused)")
     page.wait_for("document.querySelectorAll('.flow-table td.col-comment').length === 10")
     assert "Comment" in page.text
     assert "⚠" in page.text

@@ -28,6 +28,11 @@ def test_refusals_and_failures_are_marked_in_the_list(console: Console) -> None:
     assert [line for line in lines if "⚠" in line and " 400 " in line]
 
 
+def test_the_comments_stand_in_the_list(console: Console) -> None:
+    lines = console.wait_for(r"✖ +model_not_found \(gateway_error\)").split("\n")
+    assert [line for line in lines if " 200 " in line and " tok · gpt-4o-mini" in line]
+
+
 def test_a_stream_is_read_as_a_conversation(console: Console) -> None:
     console.command("view.filter.set '~bq stream.*the.sea'", r"\[1/1\]")
     console.press("Enter")
@@ -38,7 +43,7 @@ def test_a_stream_is_read_as_a_conversation(console: Console) -> None:
     assert "assistant" in answer
     assert "ended by" in answer
     console.press("Tab")
-    details = console.wait_for("Comment: gpt-4o-mini · ")
+    details = console.wait_for(r"Comment: \$0\.\d+ \d+\+\d+ tok · ")
     assert found_in((request + answer + details).encode()) == []
     console.press("q")
     console.wait_for(r"^Flows")

@@ -56,6 +56,11 @@ def test_each_exchange_is_one_plain_line_in_place_of_mitmdumps_own(proxy: Proxy)
     assert not lines_with(proxy, "client connect")
 
 
+def test_a_stream_is_one_line_too(proxy: Proxy) -> None:
+    assert "200 completed" in line_of(proxy, call(proxy, {**CALL, "stream": True}))
+    assert not lines_with(proxy, "Streaming response")
+
+
 def test_other_traffic_keeps_mitmdumps_own_lines(proxy: Proxy) -> None:
     with running_decoy() as other, httpx.Client(proxy=proxy.url, trust_env=False) as client:
         assert client.get(f"http://127.0.0.1:{other.port}/page").text == "decoy"

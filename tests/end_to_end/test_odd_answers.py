@@ -92,6 +92,22 @@ def test_an_error_has_no_body_for_a_head_and_the_connection_goes_on(
     assert all(b"x-request-id: " in head.lower() for head in heads[:2])
 
 
+def test_calls_that_come_all_at_once_are_answered_in_their_order(proxy: Proxy) -> None:
+    body = json.dumps(CALL).encode()
+    paths = ["/v1/chat/completions", "/v1/nothing/of/the/kind", "/v1/models", "/v1/embeddings"]
+    calls = [
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {APP_KEY}\r\n"
+        f"x-mock-fault: status={400 + number}\r\ncontent-length: {len(body)}\r\n"
+        f"{'connection: close' if number == len(paths) - 1 else 'x-number: 1'}\r\n\r\n"
+        for number, path in enumerate(paths)
+    ]
+    with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+        client.sendall(b"".join(call.encode() + body for call in calls))
+        answers = b"".join(iter(lambda: client.recv(65_536), b""))
+    statuses = [int(part[:3]) for part in answers.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [400, 401, 402, 403]
+
+
 def test_a_request_with_trailers_is_answered_and_its_trailers_go_nowhere(proxy: Proxy) -> None:
     body = json.dumps(CALL).encode()
     head = (

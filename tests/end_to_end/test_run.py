@@ -23,6 +23,7 @@ from tests.end_to_end.proxies import (
     Proxy,
     clean_environment,
     free_port,
+    running_proxy,
     stop,
     wait_until,
 )
@@ -203,6 +204,26 @@ def test_a_proxy_that_can_not_start_says_why_and_the_command_is_not_run(tmp_path
     assert "Traceback" not in done.stderr
 
 
+def test_options_that_mitmdump_does_not_know_are_wrong_usage(tmp_path: Path) -> None:
+    done = run(tmp_path, "--nonsense", command=["echo", "ran"])
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert "unrecognized arguments: --nonsense" in done.stderr
+
+
+def test_a_command_without_its_dashes_is_not_taken_for_a_filter(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(BIN / "foxora-proxy"), "run", "--mock", "sh"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "sh is no filter; for a command: foxora-proxy run -- sh" in done.stderr
+
+
 TRAPS = """
 import os, signal, sys
 def end(number, frame):
@@ -282,6 +303,136 @@ def test_a_running_proxy_can_be_used_and_goes_on_running(proxy: Proxy, tmp_path:
     assert "2 calls, " in done.stderr
     assert "of all clients of this proxy" in done.stderr
     assert is_open(proxy.port)
+
+
+# Two at once in one folder: a trail has one writer, so the second uses the first one's proxy.
+
+CALLS_WHEN_TOLD = """
+import os, pathlib, sys, time
+from openai import OpenAI
+go = pathlib.Path(sys.argv[1])
+print(os.environ["OPENAI_BASE_URL"], flush=True)
+while not go.exists():
+    time.sleep(0.02)
+with OpenAI(max_retries=0) as client:
+    hello = [{"role": "user", "content": "Who is it?"}]
+    client.chat.completions.create(model="gpt-4o-mini", messages=hello)
+print("answered", flush=True)
+"""
+
+
+def waiting_app(folder: Path, name: str, *options: str) -> list[str]:
+    """A run whose app makes its call once there is a file of this name."""
+    command = [sys.executable, "-c", CALLS_WHEN_TOLD, str(folder / name)]
+    return run_line(folder, *options, command=command)
+
+
+def told_by(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_second_run_joins_the_firsts_proxy_which_stays_until_both_are_done(
+    tmp_path: Path, *, is_killed: bool
+) -> None:
+    with started(waiting_app(tmp_path, "first"), tmp_path) as first:
+        url = told_by(first)
+        port = int(url.rpartition(":")[2].partition("/")[0])
+        with started(waiting_app(tmp_path, "second"), tmp_path) as second:
+            assert told_by(second) == url
+            if is_killed:
+                first.kill()
+            (tmp_path / "first").touch()
+            assert told_by(first) == "answered"  # killed or not: its app has the proxy still
+            assert first.wait(SECONDS) == (-signal.SIGKILL if is_killed else 0)
+            assert is_open(port)
+            (tmp_path / "second").touch()
+            assert told_by(second) == "answered"
+            assert second.wait(SECONDS) == 0
+            assert second.stderr is not None
+            using, calls = second.stderr.read().splitlines()
+    assert f"using the proxy that writes {tmp_path / 'trail.jsonl'}: " in using
+    assert calls.endswith("(of all clients of this proxy in that time)")
+    wait_until(lambda: not is_open(port), lambda: "the proxy is left behind")
+    assert [record["event"] for record in records(tmp_path)] == ["request", "response"] * 2
+    assert not list((tmp_path / "confdir").glob("foxora-proxy-*"))
+
+
+def test_two_that_start_at_once_have_one_proxy(tmp_path: Path) -> None:
+    with (
+        started(waiting_app(tmp_path, "go"), tmp_path) as first,
+        started(waiting_app(tmp_path, "go"), tmp_path) as second,
+    ):
+        assert told_by(first) == told_by(second)
+        (tmp_path / "go").touch()
+        for process in (first, second):
+            assert told_by(process) == "answered"
+            assert process.wait(SECONDS) == 0
+    assert [record["event"] for record in records(tmp_path)].count("response") == 2
+
+
+def test_a_second_run_with_another_key_does_not_spend_the_firsts(tmp_path: Path) -> None:
+    with started(waiting_app(tmp_path, "go"), tmp_path) as first:
+        told_by(first)
+        wait_until(lambda: bool(list((tmp_path / "confdir").glob("foxora-proxy-*"))))
+        other = run(tmp_path, command=["echo", "ran"], FOXORA_API_KEY=FOXORA_KEY)
+        asked = run(tmp_path, "-p", str(free_port()), command=["echo", "ran"])
+        (tmp_path / "go").touch()
+        assert told_by(first) == "answered"
+        assert first.wait(SECONDS) == 0
+    assert (other.stdout, other.returncode) == ("", 1)
+    assert "runs with another configuration or key: http://127.0.0.1:" in other.stderr
+    assert (asked.stdout, asked.returncode) == ("", 1)
+    assert "runs without -p " in asked.stderr
+
+
+def test_a_proxy_that_runs_in_the_folder_is_used_without_being_named(tmp_path: Path) -> None:
+    with running_proxy(tmp_path) as proxy:
+        wait_until(lambda: bool(list((tmp_path / "confdir").glob("foxora-proxy-*"))))
+        done = run(tmp_path, command=[sys.executable, "-c", PYTHON_APP])
+        assert f"using the proxy that writes {proxy.trail}: {proxy.url}" in done.stderr
+        assert done.returncode == 0
+        assert proxy.is_listening()
+
+
+def test_the_notice_of_a_proxy_is_its_users_alone_and_has_no_key(tmp_path: Path) -> None:
+    environment = {"FOXORA_API_KEY": FOXORA_KEY}
+    with running_proxy(tmp_path, environment=environment):
+        wait_until(lambda: bool(list((tmp_path / "confdir").glob("foxora-proxy-*.json"))))
+        (notice,) = (tmp_path / "confdir").glob("foxora-proxy-*.json")
+        assert notice.stat().st_mode & 0o077 == 0
+        assert FOXORA_KEY not in notice.read_text()
+
+
+def test_a_notice_that_a_kill_left_behind_leads_nobody_astray(tmp_path: Path) -> None:
+    with running_proxy(tmp_path) as proxy:
+        wait_until(lambda: bool(list((tmp_path / "confdir").glob("foxora-proxy-*.json"))))
+        os.kill(proxy.pid, signal.SIGKILL)
+        wait_until(lambda: not proxy.is_running())
+        done = run(tmp_path, command=[sys.executable, "-c", PYTHON_APP])
+        assert done.returncode == 0
+        assert "using the proxy" not in done.stderr
+        assert "2 calls" in done.stderr
+
+
+def test_fish_takes_in_what_env_prints(proxy: Proxy, tmp_path: Path) -> None:
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("scripts/setup-fish has found no fish here")
+    env = f"{BIN / 'foxora-proxy'} env --port {proxy.port} --shell fish | source"
+    app = tmp_path / "it's an app.py"
+    app.write_text(PYTHON_APP)
+    done = subprocess.run(
+        [fish, "-c", f"{env}; and {sys.executable} $argv", str(app)],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.stdout.splitlines() == ["1", "1", f"{PLACEHOLDER_KEY} None"], done.stderr
 
 
 def test_mitmweb_shows_the_calls_and_ends_with_the_command_where_nobody_watches(

@@ -1,11 +1,16 @@
 """What mitmweb shows of exchanges: its list, its views, its command line."""
 
+import asyncio
+import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 from tests.end_to_end.calls import SEA, app_of, make_calls
 from tests.end_to_end.proxies import wait_until
@@ -96,19 +101,49 @@ def test_what_is_not_ours_is_left_to_mitmproxys_own_views(web: Web, tmp_path: Pa
     assert answer.status_code in {403, 404}
 
 
-def test_the_list_says_model_tokens_cost_and_account(web: Web, made: dict[str, str]) -> None:
+def test_a_websockets_messages_are_events_and_no_bare_json(web: Web) -> None:
+    sound = base64.b64encode(b"x" * 4_800).decode()
+    said = [
+        {"type": "response.output_text.delta", "item_id": "item_1", "delta": " sea"},
+        {"type": "input_audio_buffer.append", "audio": sound},
+    ]
+    target = f"ws://127.0.0.1:{web.proxy.port}/v1/realtime?model=gpt-4o-mini"
+    asyncio.run(talk(target, [json.dumps(each) for each in said]))
+    flow = web.flow_with("/realtime")
+    shown = web.get(f"/flows/{flow['id']}/messages/content/auto.json").json()
+    assert {each["view_name"] for each in shown} == {"Foxora"}
+    texts = [each["text"] for each in shown if each["from_client"]]
+    assert texts == [
+        'response.output_text.delta  " sea"',
+        "input_audio_buffer.append  [audio, 4.8 kB]",
+    ]
+    wait_until(lambda: bool(web.flow_with("/realtime")["comment"]))
+
+
+async def talk(target: str, messages: list[str]) -> None:
+    """Say something over a WebSocket, hear an answer to each, and leave."""
+    request = HTTPRequest(target, headers={"Authorization": "Bearer sk-fake"})
+    socket = await websocket_connect(request)
+    for message in messages:
+        await socket.write_message(message)
+        assert await socket.read_message()
+    socket.close()
+    while await socket.read_message() is not None:
+        pass  # what it still had to tell
+
+
+def test_the_list_says_cost_tokens_model_and_account(web: Web, made: dict[str, str]) -> None:
     flow = web.flow_of(made["a stream"])
-    model, tokens, cost, account = flow["comment"].split(" · ")
+    figures, model, account = flow["comment"].split(" · ")
     assert (model, account) == ("gpt-4o-mini", "default")
-    assert tokens.endswith(" tokens")
-    assert cost.startswith("$0.0000")
+    assert re.fullmatch(r"\$0\.0000\d+ \d+\+\d+ tok", figures)
     assert flow["marked"] == ""
 
 
 def test_refusals_and_failures_are_marked_and_come_first(web: Web, made: dict[str, str]) -> None:
     refused, failed = web.flow_of(made["no model"]), web.flow_of(made["no such model"])
-    assert refused["comment"].startswith("refused invalid_request · ")
-    assert failed["comment"].startswith("gateway_error ")
+    assert refused["comment"].startswith("invalid_request (refused) · ")
+    assert "(gateway_error) · " in failed["comment"]
     assert refused["marked"]
     assert failed["marked"]
     assert refused["marked"] != failed["marked"]
@@ -118,7 +153,7 @@ def test_a_filter_finds_comments(web: Web, made: dict[str, str]) -> None:
     found = web.command("view.filter.set", "~comment refused")
     try:
         assert found.get("error") is None
-        assert [flow["comment"].split()[0] for flow in web.flows()] == ["refused"]
+        assert [flow["comment"].split()[1] for flow in web.flows()] == ["(refused)"]
     finally:
         web.command("view.filter.set", "")
 
@@ -155,7 +190,7 @@ def test_a_replay_is_a_new_exchange(web: Web, made: dict[str, str]) -> None:
     assert web.command("foxora.replay", f"@{flow['id']}") == {"value": None}
     wait_until(lambda: len(web.flows()) == before + 1)
     wait_until(lambda: bool(web.flows()[-1]["comment"]))
-    assert web.flows()[-1]["comment"].startswith("gpt-4o-mini · ")
+    assert " tok · " in web.flows()[-1]["comment"]
     assert web.flows()[-1]["response"]["status_code"] == 200
 
 

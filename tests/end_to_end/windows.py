@@ -46,6 +46,10 @@ class Web:
         wait_until(is_there, lambda: f"{exchange} is not in mitmweb's list")
         return found[0]
 
+    def flow_with(self, path: str) -> dict[str, Any]:
+        """The first flow with this in its path."""
+        return next(flow for flow in self.flows() if path in flow["request"]["path"])
+
     def content(self, exchange: str, part: str, view: str = "auto") -> dict[str, Any]:
         """A body as a view of mitmweb's shows it."""
         flow = self.flow_of(exchange)

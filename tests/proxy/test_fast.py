@@ -6,15 +6,21 @@ import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mitmproxy import addonmanager, exceptions, hooks, http, optmanager
+from mitmproxy import addonmanager, exceptions, hooks, http, options, optmanager
+from mitmproxy.net.http import url
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.server import ConnectionIO, TimeoutWatchdog
 
 from foxora_addon.proxy import fast
+from foxora_addon.proxy.fast import hooks as hooks_of_streams
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
@@ -304,12 +310,182 @@ def test_what_an_option_gives_can_be_changed_without_changing_the_option() -> No
     assert (plain.current(), plain.has_changed()) == (8, True)
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_authorities_are_read_as_ever(times: int) -> None:
+    for _ in range(times):
+        assert url.parse_authority("host.example:80", check=True) == ("host.example", 80)
+        assert url.parse_authority(b"host.example", check=False) == ("host.example", None)
+        assert url.parse_authority("[::1]:443", check=True) == ("::1", 443)
+        assert url.parse_authority("not a host", check=False) == ("not a host", None)
+        assert url.parse_authority("a" * 300, check=False) == ("a" * 300, None)
+        for wrong in ("not a host", "a" * 300, "host:99999"):
+            with pytest.raises(ValueError, match=r"^$"):
+                url.parse_authority(wrong, check=True)
+
+
+def test_a_context_that_is_forked_shares_all_but_its_layers() -> None:
+    context = Context(tflow.tclient_conn(), options.Options())
+    context.layers.append(cast("Any", "a layer"))
+    forked = context.fork()
+    assert (forked.client, forked.server) == (context.client, context.server)
+    assert forked.options is context.options
+    assert forked.layers == context.layers
+    assert forked.layers is not context.layers
+    assert vars(forked).keys() == vars(context).keys()
+
+
 def test_flows_are_copied_as_ever() -> None:
     flow = tflow.tflow(resp=True)
     copied = flow.copy()
     assert copied.request.headers == flow.request.headers
     assert copied.request.headers is not flow.request.headers
     assert deepcopy(flow.request.data) == flow.request.data
+
+
+# Hooks of streams, which are told at once, and what the server sends.
+
+
+sped_up = pytest.mark.parametrize("speed", [True], indirect=True)
+
+
+class Proxyserver:
+    """Has the connections, as mitmproxy's own has them."""
+
+    def __init__(self) -> None:
+        self.connections: dict[str, Any] = {}
+
+
+class Handler(ProxyConnectionHandler):
+    """A connection's handler, without a connection: what it sends is written down."""
+
+    def __init__(self) -> None:
+        self._server_event_lock = asyncio.Lock()
+        self.timeout_watchdog = TimeoutWatchdog(60, self.on_timeout)
+        self.client = tflow.tclient_conn()
+        self.told: list[events.Event] = []
+        self.transports = {}
+        self.layer: Any = self
+
+    def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
+        self.told.append(event)
+        yield from ()
+
+
+def told_at_once(flow: http.HTTPFlow, *addons: Any) -> tuple[bool, list[events.Event]]:
+    """Whether a hook is over at once, and what the layer hears once what is left of it is over."""
+
+    async def told() -> tuple[bool, list[events.Event]]:
+        handler = Handler()
+        proxy.connections[flow.client_conn.id] = handler
+        hook = HttpRequestHook(flow)
+        is_over = hooks_of_streams.told_at_once(hook, flow)
+        if not is_over:
+            if flow.intercepted:
+                asyncio.get_running_loop().call_soon(flow.resume)
+            await handler.hook_task(hook)
+        return is_over, handler.told
+
+    proxy = Proxyserver()
+    with taddons.context(proxy, *addons, loadcore=False):
+        return asyncio.run(told())
+
+
+@sped_up
+def test_a_hook_that_nobody_waits_in_is_over_at_once() -> None:
+    heard: Heard = []
+
+    class Quick(Addon):
+        async def request(self, flow: http.HTTPFlow) -> None:  # type: ignore[override]  # as hooks may
+            super().request(flow)
+
+    result = told_at_once(tflow.tflow(), Addon("a", heard), Quick("b", heard), Watching(heard))
+    assert result == (True, [])
+    assert heard == ["a", "b", "update of 1"]
+
+
+@sped_up
+def test_a_hook_that_an_addon_waits_in_is_ended_by_the_task() -> None:
+    heard: Heard = []
+    addons = (Addon("a", heard), Slow("b", heard), Addon("c", heard), Watching(heard))
+    is_over, told = told_at_once(tflow.tflow(), *addons)
+    assert not is_over
+    assert heard == ["a", "b", "c", "update of 1"], "each of them once, in their order"
+    assert [type(event) for event in told] == [events.HookCompleted]
+
+
+@sped_up
+def test_an_intercepted_flow_is_waited_for() -> None:
+
+    class Intercepting:
+        def request(self, flow: http.HTTPFlow) -> None:
+            flow.intercept()
+
+    flow = tflow.tflow()
+    is_over, told = told_at_once(flow, Intercepting())
+    assert not is_over
+    assert not flow.intercepted
+    assert len(told) == 1
+
+
+@sped_up
+def test_whoever_handles_a_connection_in_another_way_is_left_to_it() -> None:
+    heard: Heard = []
+    flow, proxy = tflow.tflow(), Proxyserver()
+
+    class Replaying(Handler):
+        async def handle_hook(self, hook: Any) -> None:
+            """Do as a client replay does, which closes its connection after the answer."""
+
+    with taddons.context(proxy, Addon("a", heard), loadcore=False):
+        assert not hooks_of_streams.told_at_once(HttpRequestHook(flow), flow)
+        proxy.connections[flow.client_conn.id] = object.__new__(Replaying)
+        assert not hooks_of_streams.told_at_once(HttpRequestHook(flow), flow)
+    assert heard == []
+
+
+class Writer:
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: bytes) -> None:
+        self.written.append(data)
+
+
+def test_what_is_sent_arrives_in_its_order_whatever_stands_between(speed: bool) -> None:
+    big = b"x" * 70_000
+
+    class Sending(Handler):
+        def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
+            yield commands.SendData(a, b"head ")
+            yield commands.SendData(a, b"body")
+            yield commands.SendData(b, b"other")
+            yield commands.SendData(a, b"1")
+            yield commands.Log("between")
+            yield commands.SendData(a, big)
+            yield commands.SendData(a, b"2")
+            yield commands.SendData(tflow.tserver_conn(), b"to one that is closed")
+            yield commands.SendData(a, b"last")
+            raise ValueError("what was sent before stays sent")
+
+    a, b = tflow.tclient_conn(), tflow.tserver_conn()
+    to_a, to_b = Writer(), Writer()
+
+    async def sent() -> None:
+        handler = Sending()
+        handler.transports = {
+            a: ConnectionIO(writer=cast("Any", to_a)),
+            b: ConnectionIO(writer=cast("Any", to_b)),
+        }
+        await handler.server_event(events.Start())
+
+    asyncio.run(sent())
+    assert b"".join(to_a.written) == b"head body1" + big + b"2last"
+    assert to_b.written == [b"other"]
+    if speed:
+        assert to_a.written[0] == b"head body"
 
 
 # The switch itself.
@@ -348,7 +524,8 @@ def test_a_method_with_another_source_stays_and_the_log_says_so_in_one_line(
     assert addonmanager.AddonManager.handle_lifecycle is handle_lifecycle
     assert http.Headers.get_all in {each.quick for each in fast.SPEED_UPS}
     (record,) = caplog.records
-    assert "AddonManager.handle_lifecycle, Hook.args" in record.getMessage()
+    told = record.getMessage()
+    assert "AddonManager.handle_lifecycle, ConnectionHandler.hook_task, Hook.args" in told
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,28 @@ from foxora_addon.proxy.flow_list import Kept, comment_of, superfluous, tell_in
 from tests.test_tally import an_ending
 
 
-def test_a_comment_says_model_tokens_cost_and_account() -> None:
-    assert comment_of(an_ending(cost_usd=0.00025)) == (
-        "gpt-4o-mini · 5+26 tokens · $0.000250 · acme"
-    )
+def test_a_comment_says_cost_tokens_model_and_account() -> None:
+    assert comment_of(an_ending(cost_usd=0.00025)) == "$0.00025 5+26 tok · gpt-4o-mini · acme"
+
+
+def test_large_figures_fit_into_the_column() -> None:
+    ending = an_ending(input_tokens=120_345, output_tokens=2_666, cost_usd=0.0312)
+    assert comment_of(ending).startswith("$0.031 120k+2666 tok")
 
 
 def test_what_was_unusual_comes_first() -> None:
     refused = an_ending(outcome="refused", error_code="rate_limit_exceeded", input_tokens=None)
-    assert comment_of(refused).startswith("refused rate_limit_exceeded · gpt-4o-mini · ")
-    assert comment_of(an_ending(waited_ms=1240.0)).startswith("waited 1.24s · gpt-4o-mini · ")
-    lost = an_ending(outcome="client_disconnected", model=None, account=None, total_tokens=None)
+    assert comment_of(refused) == "rate_limit_exceeded (refused) · 31 tok · gpt-4o-mini · acme"
+    assert comment_of(an_ending(waited_ms=1240.0)).startswith("waited 1.24s · 5+26 tok · ")
+    failed = an_ending(outcome="gateway_error", error_code="gateway_error")
+    assert comment_of(failed).startswith("gateway_error · ")
+    lost = an_ending(
+        outcome="client_disconnected",
+        model=None,
+        account=None,
+        input_tokens=None,
+        total_tokens=None,
+    )
     assert comment_of(lost).startswith("client_disconnected · chat · ")
 
 

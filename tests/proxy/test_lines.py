@@ -57,6 +57,29 @@ def test_foreign_text_can_neither_steer_a_terminal_nor_fill_it() -> None:
     assert len(line) < 200
 
 
+LONG = an_ending(account="a-company-with-a-long-name", model="gpt-4o-mini-2024-07-18-for-this-one")
+REFUSED = an_ending(status=429, outcome="refused", error_code="rate_limit_exceeded")
+
+
+@pytest.mark.parametrize("room", [50, 80, 100, 114, 120, 150, 200])
+def test_in_a_terminal_the_lines_fit_and_the_columns_stay_under_each_other(room: int) -> None:
+    lines = [line_of(each, NOON, room=room) for each in (an_ending(), LONG, REFUSED)]
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines[0]) <= room
+    assert {line.index("200 completed") for line in lines[:2]} == {lines[2].index("429 refused")}
+
+
+def test_in_a_terminal_what_is_clipped_ends_with_an_ellipsis() -> None:
+    assert "  a-compa…  gpt-4o-mini-202…  200" in line_of(LONG, NOON, room=99)
+    assert "rate_limit_exceeded" in line_of(REFUSED, NOON, room=130)
+
+
+def test_in_a_pipe_nothing_is_clipped() -> None:
+    line = line_of(LONG, NOON)
+    assert "…" not in line
+    assert f"{LONG.account}  {LONG.model}" in line
+
+
 def test_colours_are_there_only_when_asked_for() -> None:
     assert "\x1b[32m" in line_of(an_ending(), NOON, is_coloured=True)
     assert "\x1b[31m" in line_of(an_ending(outcome="timeout"), NOON, is_coloured=True)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.reading.conversation import Turn, answered, asked
+from foxora_addon.reading.conversation import answered, asked
+from foxora_addon.reading.items import Turn
 from foxora_addon.reading.page import page_of
 from foxora_addon.reading.parts import Part
 from tests.reading.builders import a_refusal, a_request, a_response, recorded

@@ -149,3 +149,14 @@ def test_recorded_bodies_have_a_page(path: Path) -> None:
     if isinstance(json.loads(body), dict):
         assert request_page(body)
         assert answer_page(body, "{}")
+
+
+def test_long_lines_fit_into_half_a_window_and_rows_of_a_table_stay_whole() -> None:
+    error = {"error": {"code": "not_found", "message": "There is no such model. " * 20}}
+    page = answer_page(json.dumps(error).encode(), "{}")
+    assert page is not None
+    assert max(map(len, page.splitlines())) <= 68
+    model = {"id": "a-model-with-a-name", "object": "model", "supports": ["chat"] * 9}
+    table = answer_page(json.dumps({"data": [model]}).encode(), "{}")
+    assert table is not None
+    assert ", ".join(["chat"] * 9) in table

@@ -1,0 +1,34 @@
+"""Finds the proxy that writes the trail of this folder, for commands that were told no port."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from foxora_addon.app.local_proxy import DEFAULT_PORT, NoProxy, ask
+
+_CONFDIR: Final = "~/.mitmproxy"
+
+
+def port_or_nearby(port: int | None) -> int:
+    """The port that was given, else that of this folder's proxy, else the usual one."""
+    return port or _nearby() or DEFAULT_PORT
+
+
+def _nearby() -> int | None:
+    """The port of the proxy whose trail is the one that the configuration here names."""
+    from foxora_addon.config import ConfigError, load  # noqa: PLC0415  # large
+    from foxora_addon.notice import place_of, read_notice  # noqa: PLC0415
+
+    try:  # on the mock, no key is missed: the trail is all that is asked for
+        config = load({"foxora_base_url": "mock"}, os.environ, Path.cwd())
+    except ConfigError:
+        return None
+    trail = config.audit.path.absolute()
+    notice = read_notice(place_of(Path(_CONFDIR).expanduser(), trail))
+    if notice is None:
+        return None
+    try:
+        status = ask(notice.port, "status")
+    except NoProxy:
+        return None
+    return notice.port if status["trail"] == str(trail) else None

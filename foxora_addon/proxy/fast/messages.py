@@ -1,0 +1,122 @@
+"""Messages, headers, options, contexts: what is made, read and copied dozens of times a request."""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
+from types import NoneType
+from typing import Any, Final
+
+from mitmproxy import http, optmanager
+from mitmproxy.http import Headers
+from mitmproxy.proxy.context import Context
+from mitmproxy.utils.strutils import always_bytes
+
+from foxora_addon.proxy.fast.originals import before
+
+_BYTES_OR_NONE: Final = frozenset({bytes, NoneType})
+_HEADERS_OR_NONE: Final = frozenset({Headers, NoneType})
+_FLOAT_OR_NONE: Final = frozenset({float, NoneType})
+_MOST_NAMES: Final = 1_000
+_LONGEST_NAME: Final = 64
+_LONGEST_AUTHORITY: Final = 256
+_NEVER_CHANGED: Final = frozenset({str, int, bool, float, NoneType})
+
+
+def post_init(self: Any) -> None:
+    """`MessageData.__post_init__`: what is plainly of the right types is not looked at again."""
+    if (
+        type(self.http_version) is bytes
+        and type(self.headers) is Headers
+        and type(self.content) in _BYTES_OR_NONE
+        and type(self.trailers) in _HEADERS_OR_NONE
+        and type(self.timestamp_start) is float
+        and type(self.timestamp_end) in _FLOAT_OR_NONE
+        and _has_plain_head(self)
+    ):
+        return
+    before[post_init](self)
+
+
+def _has_plain_head(self: Any) -> bool:
+    if type(self) is http.ResponseData:
+        return type(self.status_code) is int and type(self.reason) is bytes
+    return (
+        type(self) is http.RequestData
+        and type(self.host) is str
+        and type(self.port) is int
+        and type(self.method) is bytes
+        and type(self.scheme) is bytes
+        and type(self.authority) is bytes
+        and type(self.path) is bytes
+    )
+
+
+def get_all(self: Headers, name: str | bytes) -> list[str]:
+    """`Headers.get_all`, without a call for each field."""
+    if type(self) is not Headers:
+        found: list[str] = before[get_all](self, name)
+        return found
+    key = _keys.get(name) or _key_of(name)
+    size = len(key)
+    return [
+        value.decode("utf-8", "surrogateescape")
+        for known, value in self.fields
+        if len(known) == size and known.lower() == key
+    ]
+
+
+_keys: dict[str | bytes, bytes] = {}
+
+
+def _key_of(name: str | bytes) -> bytes:
+    """A header's name as it is looked for; the few that programs ask for are remembered."""
+    key: bytes = always_bytes(name, "utf-8", "surrogateescape").lower()
+    if len(_keys) < _MOST_NAMES and len(name) < _LONGEST_NAME:
+        _keys[name] = key
+    return key
+
+
+def get(self: Headers, key: str | bytes, default: Any = None) -> Any:
+    """`Headers.get`, without an exception for each header that is not there."""
+    if type(self) is not Headers:
+        return Mapping.get(self, key, default)
+    values = self.get_all(key)
+    if len(values) == 1:
+        return values[0]
+    return ", ".join(values) if values else default
+
+
+def contains(self: Headers, key: object) -> bool:
+    """`key in headers`, likewise."""
+    if type(self) is not Headers:
+        return Mapping.__contains__(self, key)
+    return bool(self.get_all(key))  # type: ignore[arg-type]  # as mitmproxy has it
+
+
+def current(self: Any) -> Any:
+    """`_Option.current`, which copies nothing that can't be changed."""
+    value = self._default if self.value is optmanager.unset else self.value
+    return value if type(value) in _NEVER_CHANGED else deepcopy(value)
+
+
+def parse_authority(authority: str | bytes, check: bool) -> Any:  # noqa: FBT001  # as it is called
+    """`url.parse_authority`, which reads the same few names of hosts again and again."""
+    if len(authority) > _LONGEST_AUTHORITY:
+        return before[parse_authority](authority, check)
+    return _parsed(authority, check)
+
+
+@lru_cache(maxsize=1_000, typed=True)
+def _parsed(authority: str | bytes, check: bool) -> Any:  # noqa: FBT001  # as it is called
+    return before[parse_authority](authority, check)
+
+
+def fork(self: Context) -> Context:
+    """`Context.fork`, which makes no server that is thrown away at once."""
+    if type(self) is not Context:
+        forked: Context = before[fork](self)
+        return forked
+    made = object.__new__(Context)
+    made.client, made.options, made.server = self.client, self.options, self.server
+    made.layers = self.layers.copy()
+    return made

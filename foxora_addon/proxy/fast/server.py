@@ -1,0 +1,104 @@
+"""The server: what a layer sends in one go leaves in one go.
+
+mitmproxy makes a system call for the head of a message and another for its body; here they leave
+together, which spares both sides the second one.
+"""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
+from mitmproxy.utils import asyncio_utils
+
+_MOST_JOINED: Final = 65_536
+"""What is joined at the most, in bytes: a larger piece goes as it is."""
+
+
+async def server_event(self: ConnectionHandler, event: events.Event) -> None:
+    """`ConnectionHandler.server_event`, which gathers what is sent on one connection."""
+    async with self._server_event_lock:
+        self.timeout_watchdog.register_activity()
+        pieces: list[bytes] = []
+        connection: Any = None
+        try:
+            for command in self.layer.handle_event(event):
+                if type(command) is commands.SendData:
+                    if command.connection is not connection:
+                        _send(self, connection, pieces)
+                        connection = command.connection
+                    pieces.append(command.data)
+                    continue
+                if pieces:
+                    _send(self, connection, pieces)
+                _obey(self, command)
+        except Exception:  # noqa: BLE001  # as mitmproxy has it
+            self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
+        finally:
+            if pieces:
+                _send(self, connection, pieces)
+
+
+def _send(self: ConnectionHandler, connection: Any, pieces: list[bytes]) -> None:
+    """Send what was gathered, unless the connection was closed meanwhile, and forget it."""
+    if not pieces:
+        return
+    data = pieces[0] if len(pieces) == 1 else None
+    if data is None and sum(map(len, pieces)) <= _MOST_JOINED:
+        data = b"".join(pieces)
+    sent = pieces[:] if data is None else (data,)
+    pieces.clear()
+    transport: ConnectionIO | None = self.transports.get(connection)
+    writer = transport.writer if transport else None
+    if writer is None or writer.is_closing():
+        return
+    for piece in sent:
+        writer.write(piece)
+
+
+def _obey(self: ConnectionHandler, command: commands.Command) -> None:
+    """Do what a layer wants, but for sending."""
+    if isinstance(command, commands.OpenConnection):
+        if command.connection in self.transports:
+            raise RuntimeError(f"it is open already: {command.connection}")
+        handler = asyncio_utils.create_task(
+            self.open_connection(command),
+            name=f"server connection handler {command.connection.address}",
+            keep_ref=False,
+            client=self.client.peername,
+        )
+        self.transports[command.connection] = ConnectionIO(handler=handler)
+    elif isinstance(command, commands.RequestWakeup):
+        task: asyncio.Task[None] = asyncio_utils.create_task(
+            self.wakeup(command),
+            name=f"wakeup timer ({command.delay:.1f}s)",
+            keep_ref=False,
+            client=self.client.peername,
+        )
+        self.wakeup_timer.add(task)
+    elif isinstance(command, commands.ConnectionCommand):
+        if command.connection not in self.transports:
+            return  # it has been closed already
+        if isinstance(command, commands.SendData):
+            _send(self, command.connection, [command.data])
+        elif isinstance(command, commands.CloseConnection):
+            half = isinstance(command, commands.CloseTcpConnection) and command.half_close
+            self.close_connection(command.connection, half)
+        else:
+            raise _unexpected(command)
+    elif isinstance(command, commands.StartHook):
+        asyncio_utils.create_task(
+            self.hook_task(command),
+            name=f"handle_hook({command.name})",
+            keep_ref=True,
+            client=self.client.peername,
+        )
+    elif isinstance(command, commands.Log):
+        self.log(command.message, command.level)
+    else:
+        raise _unexpected(command)
+
+
+def _unexpected(command: commands.Command) -> RuntimeError:
+    return RuntimeError(f"Unexpected command: {command}")

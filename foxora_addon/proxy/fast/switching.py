@@ -1,0 +1,229 @@
+"""The switch: which functions of mitmproxy's are replaced, by what, and whether they still fit."""
+
+import dataclasses
+import hashlib
+import inspect
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import Any, Final
+
+from mitmproxy import ctx
+
+from foxora_addon.proxy import hold
+from foxora_addon.proxy.fast import hooks, layers, messages, server
+from foxora_addon.proxy.fast.originals import before
+
+_log = logging.getLogger(__name__)
+_TRUE: Final = frozenset({"true", "1", "yes", "on"})
+_FALSE: Final = frozenset({"false", "0", "no", "off"})
+
+
+def wanted(option: str, variable: str, *, default: bool) -> bool:
+    """Whether speed-ups are wanted: the option over the environment variable over the default.
+
+    Raises ValueError, with one line for the operator.
+    """
+    for value, what in ((option, "option foxora_fast"), (variable, "FOXORA_FAST")):
+        word = value.strip().lower()
+        if word in _TRUE:
+            return True
+        if word in _FALSE:
+            return False
+        if word:
+            raise ValueError(f"{what}: '{value}' is neither true nor false")
+    return default
+
+
+@dataclass(frozen=True, slots=True)
+class SpeedUp:
+    """A method of mitmproxy's that is replaced, or one that its class inherits from Python's own.
+
+    `replaces` and `relies_on` are names as `pkgutil.resolve_name` has them. `sources` is the
+    beginning of the SHA-256 of their sources: if it is another one, the method stays as it is.
+    """
+
+    replaces: str
+    quick: Callable[..., Any]
+    relies_on: tuple[str, ...]
+    sources: str
+
+    @property
+    def owner(self) -> Any:
+        """The class whose method it is."""
+        return resolve_name(self.replaces.rpartition(".")[0])
+
+    @property
+    def attribute(self) -> str:
+        """The name of the method."""
+        return self.replaces.rpartition(".")[2]
+
+
+_MANAGER: Final = "mitmproxy.addonmanager:AddonManager"
+_HEADERS: Final = "mitmproxy.http:Headers"
+_MULTI: Final = "mitmproxy.coretypes.multidict:_MultiDict"
+_READING: Final = (f"{_HEADERS}.get_all", f"{_HEADERS}._kconv", f"{_MULTI}.get_all")
+_ASKING: Final = (
+    *(f"{_MANAGER}.{name}" for name in ("trigger_event", "invoke_addon", "_iter_hooks")),
+    *(f"mitmproxy.addonmanager:{name}" for name in ("traverse", "safecall")),
+)
+_LAYER: Final = "mitmproxy.proxy.layers.http:HttpLayer"
+_HANDLER: Final = "mitmproxy.proxy.server:ConnectionHandler"
+SPEED_UPS: Final = (
+    SpeedUp(
+        f"{_MANAGER}.trigger_event",
+        hooks.trigger_event,
+        _ASKING,
+        "304ee5490aad0304",
+    ),
+    SpeedUp(
+        f"{_MANAGER}.handle_lifecycle",
+        hooks.handle_lifecycle,
+        (f"{_MANAGER}.handle_lifecycle", f"{_MANAGER}.trigger_event"),
+        "991174cd7a284540",
+    ),
+    SpeedUp(
+        f"{_HANDLER}.hook_task",
+        hooks.hook_task,
+        (
+            *_ASKING,
+            f"{_MANAGER}.handle_lifecycle",
+            f"{_HANDLER}.hook_task",
+            "mitmproxy.proxy.mode_servers:ProxyConnectionHandler.handle_hook",
+            "mitmproxy.flow:Flow.wait_for_resume",
+        ),
+        "7056fea2d813872c",
+    ),
+    SpeedUp(
+        f"{_HANDLER}.server_event",
+        server.server_event,
+        (f"{_HANDLER}.server_event", f"{_HANDLER}.hook_task", f"{_HANDLER}.close_connection"),
+        "0093bd651e403879",
+    ),
+    SpeedUp(
+        "mitmproxy.hooks:Hook.args", hooks.args, ("mitmproxy.hooks:Hook.args",), "5bab95f7aa358e18"
+    ),
+    SpeedUp(
+        "mitmproxy.http:MessageData.__post_init__",
+        messages.post_init,
+        (
+            "mitmproxy.http:MessageData.__post_init__",
+            "mitmproxy.http:RequestData",
+            "mitmproxy.http:ResponseData",
+            "mitmproxy.utils.typecheck:check_option_type",
+        ),
+        "de47a71388d65d5f",
+    ),
+    SpeedUp(f"{_HEADERS}.get_all", messages.get_all, _READING, "b066760ad8e44ebc"),
+    SpeedUp(
+        f"{_HEADERS}.get",
+        messages.get,
+        (*_READING, f"{_HEADERS}._reduce_values", f"{_MULTI}.__getitem__"),
+        "9b148e11eb52d433",
+    ),
+    SpeedUp(
+        f"{_HEADERS}.__contains__",
+        messages.contains,
+        (*_READING, f"{_HEADERS}._reduce_values", f"{_MULTI}.__getitem__"),
+        "9b148e11eb52d433",
+    ),
+    SpeedUp(
+        "mitmproxy.optmanager:_Option.current",
+        messages.current,
+        ("mitmproxy.optmanager:_Option.current", "mitmproxy.optmanager:_Option.default"),
+        "1553daf3b118b3b3",
+    ),
+    SpeedUp(
+        "mitmproxy.net.http.url.parse_authority",
+        messages.parse_authority,
+        ("mitmproxy.net.http.url.parse_authority", "mitmproxy.net.check.is_valid_host"),
+        "6669f850750b8a75",
+    ),
+    SpeedUp(
+        f"{_LAYER}.event_to_child",
+        layers.event_to_child,
+        (f"{_LAYER}.event_to_child", f"{_LAYER}.make_stream"),
+        "797fc86dd1b6ba5b",
+    ),
+    SpeedUp(
+        "mitmproxy.proxy.context:Context.fork",
+        messages.fork,
+        ("mitmproxy.proxy.context:Context.fork", "mitmproxy.proxy.context:Context.__init__"),
+        "d596ef8129c90bb9",
+    ),
+)
+
+
+def switch(*, on: bool) -> None:
+    """Put all speed-ups in place that fit this mitmproxy, or put back what was there before.
+
+    The log has one line with those that do not fit.
+    """
+    if not on:
+        _put_back()
+    elif not before:
+        fitting = [each for each in SPEED_UPS if _fits(each)]  # all, before any source is another
+        for each in fitting:
+            _put(each)
+        _say_what_is_missing([each for each in SPEED_UPS if each not in fitting])
+
+
+def _say_what_is_missing(unfit: list[SpeedUp]) -> None:
+    if unfit:
+        names = ", ".join(each.replaces.rpartition(":")[2] for each in unfit)
+        _log.warning("foxora: this mitmproxy is another one, and as slow as ever in: %s", names)
+
+
+def sources_of(names: Iterable[str]) -> str:
+    """The beginning of the SHA-256 of what these names stand for.
+
+    Raises AttributeError or ImportError where one is not there, OSError where there is no source.
+    """
+    text = "".join(_source_of(resolve_name(name)) for name in names)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _source_of(found: Any) -> str:
+    """A function's source; of a data class its fields, which is what is relied on."""
+    if dataclasses.is_dataclass(found):
+        return "".join(f"{field.name}: {field.type}\n" for field in dataclasses.fields(found))
+    return inspect.getsource(getattr(found, "fget", found))
+
+
+def _fits(each: SpeedUp) -> bool:
+    if each.attribute == "__post_init__" and not __debug__:
+        return True  # python -O has no type checks, nor anything to replace: see `_put`
+    try:
+        inherited = each.attribute not in vars(each.owner)
+        if inherited and getattr(each.owner, each.attribute) is not getattr(
+            Mapping, each.attribute
+        ):
+            return False
+        return sources_of(each.relies_on) == each.sources
+    except (AttributeError, ImportError, OSError):
+        return False
+
+
+def _put(each: SpeedUp) -> None:
+    if each.attribute == "__post_init__" and not __debug__:
+        return
+    before[each.quick] = vars(each.owner).get(each.attribute)
+    setattr(each.owner, each.attribute, each.quick)
+    if each.quick is hooks.trigger_event:
+        ctx.options.changed.connect(hooks.forget_plans)
+    elif each.quick is hooks.hook_task:
+        hold.tell_at_once(hooks.told_at_once)
+
+
+def _put_back() -> None:
+    for each in SPEED_UPS:
+        if each.quick not in before:
+            continue
+        original = before.pop(each.quick)
+        if original is None:
+            delattr(each.owner, each.attribute)
+        else:
+            setattr(each.owner, each.attribute, original)
+    hold.tell_at_once(None)
+    hooks.forget_plans()

@@ -1,0 +1,81 @@
+"""Reads one message or item of either API, chat or responses, as a turn of a conversation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from foxora_addon.reading.parts import Part, flat, parts_of, pretty
+from foxora_addon.reading.records import mapping_of, text_of
+
+_CALL_ITEMS: Final = ("function_call", "custom_tool_call")
+_RESULT_ITEMS: Final = ("function_call_output", "custom_tool_call_output")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side said at once."""
+
+    role: str
+    parts: tuple[Part, ...]
+
+
+def turn_of_item(item: Any) -> Turn:
+    """An item of the Responses API."""
+    if not isinstance(item, dict):
+        return Turn("user", tuple(parts_of(item)))
+    kind = item.get("type", "message")
+    if kind in _CALL_ITEMS:
+        return Turn("assistant", (_call_of(item),))
+    if kind in _RESULT_ITEMS:
+        result = flat(item.get("output"))
+        return Turn("tool", (Part("result", result, text_of(item.get("call_id"))),))
+    if kind == "reasoning":
+        return Turn("assistant", tuple(_reasoning_parts(item.get("summary"))))
+    if kind == "message":
+        return turn_of(item)
+    return note_turn("assistant", f"{kind}: {pretty(item)}")
+
+
+def turn_of(message: Any) -> Turn:
+    """A message, of either API."""
+    if not isinstance(message, dict):
+        return Turn("?", (Part("text", pretty(message)),))
+    role = text_of(message.get("role")) or "?"
+    parts = list(_reasoning_parts(message.get("reasoning_content") or message.get("reasoning")))
+    if role in {"tool", "function"}:
+        name = text_of(message.get("tool_call_id")) or text_of(message.get("name"))
+        parts.append(Part("result", flat(message.get("content")), name))
+    else:
+        parts.extend(parts_of(message.get("content")))
+    if refusal := text_of(message.get("refusal")):
+        parts.append(Part("note", f"declines: {refusal}"))
+    return Turn(role, (*parts, *_calls_of(message)))
+
+
+def _calls_of(message: dict[str, Any]) -> Iterator[Part]:
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        yield _call_of(
+            mapping_of(mapping_of(call).get("function") or mapping_of(call).get("custom"))
+        )
+    if function := mapping_of(message.get("function_call")):
+        yield _call_of(function)
+
+
+def _call_of(function: dict[str, Any]) -> Part:
+    given = function.get("arguments", function.get("input"))
+    return Part("call", pretty(given), text_of(function.get("name")))
+
+
+def _reasoning_parts(given: Any) -> Iterator[Part]:
+    texts = (
+        [given] if isinstance(given, str) else [part.text for part in parts_of(given) if part.text]
+    )
+    for text in texts:
+        if text:
+            yield Part("note", f"reasons: {text}")
+
+
+def note_turn(role: str, words: str) -> Turn:
+    """A turn of one remark of ours."""
+    return Turn(role, (Part("note", words),))

@@ -1,0 +1,206 @@
+"""What the head of a request comes to: whose call it is, what of it may travel on, and where to.
+
+    recognise -> resolve the account
+
+Pure, and a function of the head and the rules alone. A client sends the same head again and again,
+but for the length of the body, so what it came to is remembered for the heads that came last.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import unquote
+
+from cachetools import LRUCache
+
+from foxora_addon.api.endpoints import OTHER
+from foxora_addon.api.errors import ApiError, invalid_request
+from foxora_addon.config import Account
+from foxora_addon.config.accounts import Level
+from foxora_addon.exchange import Client, RequestLine
+from foxora_addon.policy.accounts import Chosen
+from foxora_addon.policy.keys import key_digest
+from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
+from foxora_addon.policy.recognise import Head, Recognised, recognise
+from foxora_addon.policy.rewrite import Cleaned, Fields, clean
+from foxora_addon.policy.standing import payer_of_key
+from foxora_addon.rules import Rules, gateway_origin, gateway_path
+
+_MOST_HEADS: Final = 256
+_LONGEST_HEAD: Final = 16_384
+"""Bytes. A longer head is looked at each time that it comes."""
+
+_LENGTH: Final = b"content-length"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """The head of a request, as the client sent it. `url` is whole, with its query."""
+
+    head: Head
+    fields: Fields
+    url: str
+    version: str
+    address: str | None
+
+
+@dataclass(slots=True)
+class Received:
+    """What a head came to. `length_at` is the place of the body's length among the fields.
+
+    `fields` and `target` (path and query) take the place of those that the client sent; where the
+    call was refused before it had a target, that is the client's, without its secrets.
+    """
+
+    client: Client
+    line: RequestLine
+    fields: tuple[tuple[bytes, bytes], ...]
+    target: str
+    secrets: tuple[str, ...] = field(repr=False)
+    tags: tuple[str, ...]
+    traceparent: str | None
+    level: Level = "minimal"
+    call: Recognised | None = None
+    refusal: ApiError | None = None
+    account: Account | None = None
+    account_name: str | None = None
+    payer: str | None = None
+    credential: str | None = field(default=None, repr=False)
+    gateway_url: str | None = None
+    length_at: int | None = None
+
+
+class Reception:
+    """Receives heads by the rules in force, for as long as those are in force."""
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._known: LRUCache[object, Received | None] = LRUCache(_MOST_HEADS)
+
+    def receive(self, arrival: Arrival) -> Received | None:
+        """What a head comes to; None if it is not ours. It may be shared, and is not to change.
+
+        The fields are those of the head: see `fields_of`.
+        """
+        fields = _without_length(arrival.fields)
+        key = arrival.head, fields, arrival.url, arrival.version, arrival.address
+        try:
+            return self._known[key]
+        except KeyError:
+            pass
+        received = self._received(arrival, fields)
+        if sum(len(name) + len(value) for name, value in fields) < _LONGEST_HEAD:
+            self._known[key] = received
+        return received
+
+    def _received(self, arrival: Arrival, fields: Fields) -> Received | None:
+        found = recognise(arrival.head, self._rules.territory)
+        if found is None:
+            return None
+        cleaned = clean(fields, arrival.head.target)
+        received = self._begun(arrival, cleaned)
+        if isinstance(found, ApiError):
+            received.refusal = found
+            self._choose_level(received, arrival, cleaned)
+            received.target = self._rules.redactor.scrub(cleaned.target, cleaned.secrets)
+            return received
+        received.call = found
+        self._resolve(received, found, cleaned)
+        self._choose_level(received, arrival, cleaned)
+        self._find_target(received, found, cleaned)
+        return received
+
+    def _begun(self, arrival: Arrival, cleaned: Cleaned) -> Received:
+        values = {name.lower(): value for name, value in arrival.fields}
+        retry = values.get(b"x-stainless-retry-count", b"")
+        agent = values.get(b"user-agent")
+        key = cleaned.key
+        client = Client(
+            address=arrival.address,
+            key=None if key is None else self._rules.redactor.fingerprint(key),
+            user_agent=None if agent is None else agent.decode("utf-8", "replace"),
+            retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
+        )
+        return Received(
+            client=client,
+            line=RequestLine(arrival.head.method, arrival.url, arrival.version),
+            fields=cleaned.fields,
+            target=cleaned.target,
+            secrets=cleaned.secrets,
+            tags=tags_of(_text(values.get(b"x-foxora-tag"))),
+            traceparent=traceparent_of(_text(values.get(b"traceparent"))),
+            length_at=next(
+                (at for at, (n, v) in enumerate(cleaned.fields) if _is_length(n) and not v), None
+            ),
+        )
+
+    def _choose_level(self, received: Received, arrival: Arrival, cleaned: Cleaned) -> None:
+        """How much of it is kept. Until that is known a refused call is kept at the least."""
+        account = received.account.name if received.account else None
+        operation = received.call.operation.name if received.call else OTHER.name
+        given = self._rules.levels.level_of(account, operation, cleaned.key, arrival.address)
+        header = next((v for n, v in arrival.fields if n.lower() == b"x-foxora-audit"), None)
+        asked = asked_level(_text(header), given)
+        if isinstance(asked, ApiError):
+            received.refusal = received.refusal or asked
+        else:
+            received.level = asked
+
+    def _resolve(self, received: Received, call: Recognised, cleaned: Cleaned) -> None:
+        """Find who pays. A preflight carries no key by definition, and is sent without one."""
+        if call.preflight:
+            return
+        resolved = self._rules.accounts.resolve(cleaned.key, received.client.address)
+        if isinstance(resolved, ApiError):
+            received.refusal = resolved
+        elif isinstance(resolved, Chosen):
+            received.account = resolved.account
+            received.credential = resolved.account.key.get_secret_value()
+            received.payer = received.account_name = resolved.account.name
+            received.client = _named(received.client, resolved.client_name)
+        else:
+            received.credential = resolved.key.get_secret_value()
+            received.payer = payer_of_key(key_digest(received.credential))
+
+    def _find_target(self, received: Received, call: Recognised, cleaned: Cleaned) -> None:
+        gateway = self._rules.gateway
+        target = gateway_path(gateway, call.path, cleaned.target.partition("?")[2])
+        received.gateway_url = gateway_origin(gateway) + target
+        received.target = target
+        if cleaned.repeats_key(target):
+            received.target = self._rules.redactor.scrub(unquote(target), cleaned.secrets)
+            received.refusal = received.refusal or invalid_request(
+                "The request's path repeats the client's key; it is not forwarded."
+            )
+
+
+def fields_of(received: Received, arrival: Arrival) -> Fields:
+    """The fields that take the place of a head's own, with the length that this one has."""
+    at = received.length_at
+    if at is None:
+        return received.fields
+    length = next(value for name, value in arrival.fields if _is_length(name))
+    fields = list(received.fields)
+    fields[at] = fields[at][0], length
+    return tuple(fields)
+
+
+def _without_length(fields: Fields) -> Fields:
+    """The fields, with nothing for the length; as they are where there are several, or none."""
+    places = [at for at, (name, _) in enumerate(fields) if _is_length(name)]
+    if len(places) != 1:
+        return tuple(fields)
+    kept = list(fields)
+    kept[places[0]] = kept[places[0]][0], b""
+    return tuple(kept)
+
+
+def _is_length(name: bytes) -> bool:
+    return len(name) == len(_LENGTH) and name.lower() == _LENGTH
+
+
+def _named(client: Client, name: str | None) -> Client:
+    return Client(client.address, client.key, client.user_agent, client.retry, name)
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("utf-8", "replace")

@@ -1,0 +1,103 @@
+"""What a head comes to, the first time and each time that it comes again."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from foxora_addon.policy.hosts import parse_base_url
+from foxora_addon.reception import Arrival, Received, Reception, fields_of
+from tests.builders import APP_KEY, a_head, an_arrival, some_rules
+
+KEY = (b"authorization", b"Bearer " + APP_KEY.encode())
+
+
+def received(reception: Reception, arrival: Arrival) -> Received:
+    found = reception.receive(arrival)
+    assert found is not None
+    return found
+
+
+def with_length(length: bytes, *others: tuple[bytes, bytes]) -> Arrival:
+    return an_arrival(fields=((b"Host", b"x"), (b"Content-Length", length), KEY, *others))
+
+
+def test_a_head_that_comes_again_comes_to_the_same_but_for_its_length() -> None:
+    reception = Reception(some_rules())
+    first, second = with_length(b"10"), with_length(b"2000")
+    assert received(reception, first) is received(reception, second)
+    assert fields_of(received(reception, first), first) == (
+        (b"Host", b"x"),
+        (b"Content-Length", b"10"),
+        (b"accept-encoding", b"identity"),
+    )
+    assert fields_of(received(reception, second), second)[1] == (b"Content-Length", b"2000")
+
+
+def test_several_lengths_stay_what_they_are() -> None:
+    arrival = with_length(b"10", (b"content-length", b"11"))
+    fields = fields_of(received(Reception(some_rules()), arrival), arrival)
+    assert fields[1:3] == ((b"Content-Length", b"10"), (b"content-length", b"11"))
+
+
+def test_whatever_else_differs_in_a_head_is_looked_at() -> None:
+    reception = Reception(some_rules())
+    usual = with_length(b"10")
+    others = [
+        with_length(b"10", (b"x-foxora-audit", b"minimal")),
+        with_length(b"10", (b"x-foxora-tag", b"night")),
+        an_arrival(fields=((b"Host", b"x"), (b"Content-Length", b"10"))),
+        replace(usual, address="10.0.0.8"),
+        replace(usual, version="HTTP/2.0"),
+        replace(usual, head=a_head("/v1/models")),
+        replace(usual, url="http://elsewhere/v1/chat/completions"),
+    ]
+    found = [received(reception, arrival) for arrival in [usual, *others]]
+    assert len({id(each) for each in found}) == len(found)
+    assert [each.level for each in found[:2]] == ["full", "minimal"]
+    assert found[2].tags == ("night",)
+    assert [each.client.key is None for each in found] == [False] * 3 + [True] + [False] * 4
+
+
+def test_what_is_not_ours_is_remembered_as_such_and_other_rules_remember_nothing() -> None:
+    foreign = an_arrival(head=a_head("/index.html", addressed="host", hosts=("web.example",)))
+    reception = Reception(some_rules())
+    assert reception.receive(foreign) is None
+    assert reception.receive(foreign) is None
+    other = some_rules(gateway=parse_base_url("https://other.example/v1"))
+    usual = an_arrival()
+    assert received(reception, usual).gateway_url == ("https://api.foxora.ai/v1/chat/completions")
+    assert received(Reception(other), usual).gateway_url == (
+        "https://other.example/v1/chat/completions"
+    )
+
+
+def test_a_long_head_and_many_heads_are_not_kept() -> None:
+    reception = Reception(some_rules())
+    long = with_length(b"10", (b"x-long", b"a" * 20_000))
+    assert received(reception, long) is not received(reception, long)
+    usual = with_length(b"10")
+    first = received(reception, usual)
+    for number in range(300):
+        received(reception, with_length(b"10", (b"x-number", str(number).encode())))
+    assert received(reception, usual) is not first
+
+
+_names = st.sampled_from([b"content-length", b"CONTENT-LENGTH", b"x-a", b"authorization", b"host"])
+_fields = st.lists(st.tuples(_names, st.sampled_from([b"1", b"22", b"", b"Bearer sk-1"])))
+
+
+@given(heads=st.lists(_fields.map(tuple), max_size=6))
+def test_what_is_remembered_is_what_it_would_come_to_anew(
+    heads: list[tuple[tuple[bytes, bytes], ...]],
+) -> None:
+    reception, rules = Reception(some_rules()), some_rules()
+    for fields in heads:
+        arrival = an_arrival(fields=fields)
+        known, anew = received(reception, arrival), received(Reception(rules), arrival)
+        assert fields_of(known, arrival) == fields_of(anew, arrival)
+        assert (known.secrets, known.client, known.refusal) == (
+            anew.secrets,
+            anew.client,
+            anew.refusal,
+        )
