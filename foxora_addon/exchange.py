@@ -95,13 +95,15 @@ class RequestLine:
 class Try:
     """A try that failed, after which there was another; `after_seconds` is from the arrival.
 
-    `status` is the gateway's, None where it gave no answer.
+    `status` is the gateway's, None where it gave no answer. `retry_after_seconds` is how long it
+    asked to wait.
     """
 
     status: int | None
     code: str
     source: Source
     after_seconds: float
+    retry_after_seconds: float | None = None
 
 
 @dataclass(slots=True)

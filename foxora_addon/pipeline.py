@@ -287,7 +287,8 @@ class Pipeline:
         self.accounting.again(exchange, usage, now)
         exchange.step("again")
         after = now - exchange.arrived_at
-        exchange.tries.append(Try(status, error.code, error.source, after))
+        wait = error.retry_after_seconds
+        exchange.tries.append(Try(status, error.code, error.source, after, wait))
         exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
@@ -305,7 +306,7 @@ class Pipeline:
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
         """The exchange ends with an answer of our own."""
-        body = body_fields(error.body(), self.rules.max_body_bytes)
+        body = self._body_fields(error.body(), None, keeps=exchange.level == "full")
         self._close(exchange, body, error.status, outcome, error.source, now, error=error)
 
     def lost(
