@@ -4,6 +4,7 @@ The only importer of the tokenizer. Loading it takes about a second and 200 MB, 
 the caller chooses, once; a call is then counted in microseconds.
 """
 
+from threading import Lock
 from typing import Final
 
 from cachetools import LRUCache
@@ -41,15 +42,19 @@ def remembering(count: TextCounter) -> TextCounter:
 
     Texts are known by Python's keyed hash of them, which is all that is kept: about 2 MB.
     """
+    lock = Lock()  # large bodies are counted in threads
     known: LRUCache[tuple[int, int, Encoding], int] = LRUCache(_MOST_REMEMBERED)
 
     def remembered(text: str, encoding: Encoding) -> int:
         if len(text) < _LEAST_REMEMBERED:
             return count(text, encoding)
         key = hash(text), len(text), encoding
-        tokens = known.get(key)
+        with lock:
+            tokens = known.get(key)
         if tokens is None:
-            tokens = known[key] = count(text, encoding)
+            tokens = count(text, encoding)
+            with lock:
+                known[key] = tokens
         return tokens
 
     return remembered

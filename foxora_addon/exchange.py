@@ -96,13 +96,15 @@ class RequestLine:
 class Try:
     """A try that failed, after which there was another; `after_seconds` is from the arrival.
 
-    `status` is the gateway's, None where it gave no answer.
+    `status` is the gateway's, None where it gave no answer. `retry_after_seconds` is how long it
+    asked to wait.
     """
 
     status: int | None
     code: str
     source: Source
     after_seconds: float
+    retry_after_seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -114,11 +116,12 @@ class Exchange:
     soon as the call is refused; `shadow` is what the limits would have said, where they only watch.
     `is_recorded`: its request record is in the trail, so a response record must follow. `was_sent`:
     the gateway may have it, of the try that goes on. `waiting_since`: when what is waited for now
-    began, or went on. `payer` is who the call is charged to (policy.standing), `account_name` how
-    records call it; None where nobody is. `scopes` are what it counts against, `ticket` is its
-    place in line while it waits for them. `flaw` is why no client could take the head of the
-    answer, in words for it. `tries` are those before the one that goes on. `counts_at`: of how many
-    bytes that a stream has said its tokens are counted again.
+    began, or went on. `sent_sha256` is the hash of `sent_body`, if it is known already. `payer` is
+    who the call is charged to (policy.standing), `account_name` how records call it; None where
+    nobody is. `scopes` are what it counts against, `ticket` is its place in line while it waits for
+    them. `flaw` is why no client could take the answer, in words for it. `tries` are those before
+    the one that goes on. `counts_at`: of how many bytes that a stream has said its tokens are
+    counted again.
     """
 
     id: str
@@ -148,6 +151,7 @@ class Exchange:
     waited_seconds: float = 0.0
     tries: list[Try] = field(default_factory=list)
     sent_body: bytes = field(default=b"", repr=False)
+    sent_sha256: str | None = None
     unasked_body: bytes | None = field(default=None, repr=False)
     changes: Mapping[str, Any] = field(default_factory=dict)
     usage_refused: bool = False

@@ -6,17 +6,18 @@ and whatever it cannot understand it counts or leaves out.
 
 import hashlib
 
-from foxora_addon.api.content_encoding import Undecodable, decoder_of
-from foxora_addon.api.sse import Decoder
+from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
+from foxora_addon.api.sse import Decoder as SseDecoder
 from foxora_addon.api.transcript import Transcript
 
 
 class Observation:
     """The running account of one streamed answer.
 
-    `size` and `sha256` are of the bytes on the wire; `head` holds the first `max_head_bytes` of the
-    body without its content encoding. `transcript` is None where the answer is not an event stream.
-    `unread` says, in words for a record, why the body could not be read; None if it could.
+    `size` and `sha256` are of the bytes as they were fed; `head` holds the first `max_head_bytes`
+    of the body without its content encoding, of which no more is undone than that takes.
+    `transcript` is None where the answer is not an event stream. `unread` says, in words for a
+    record, why the body could not be read; None if it could.
     """
 
     def __init__(
@@ -33,11 +34,11 @@ class Observation:
         self.body_size = 0
         self.unread: str | None = None
         self.is_json = is_json
-        self.is_encoded = (content_encoding or "identity").strip().lower() != "identity"
         self.transcript = Transcript(max_bytes=max_head_bytes) if is_event_stream else None
-        self._sse = Decoder()
+        self._sse = SseDecoder()
         self._max_head_bytes = max_head_bytes
         self._sha256 = hashlib.sha256()
+        self._decode: Decoder | None = None
         try:
             self._decode = decoder_of(content_encoding)
         except Undecodable as error:
@@ -48,11 +49,30 @@ class Observation:
         self.size += len(chunk)
         self.chunks += 1
         self._sha256.update(chunk)
-        if self.unread is None:
-            try:
-                self._read(chunk if self._decode is None else self._decode(chunk))
-            except Undecodable as error:
-                self.unread = str(error)
+        if self.unread is not None:
+            return
+        if self._decode is None:
+            self._read(chunk)
+        elif not self._is_seen:
+            self._read_encoded(chunk, self._decode)
+
+    def fail(self, why: str) -> None:
+        """The body can't be read any further; `why` is for a record."""
+        self.unread = why
+
+    def _read_encoded(self, chunk: bytes, decode: Decoder) -> None:
+        try:
+            for piece in decode(chunk):
+                self._read(piece)
+                if self._is_seen:
+                    return  # what comes of the rest, which may be a bomb, is not looked at
+        except Undecodable as error:
+            self.unread = str(error)
+
+    @property
+    def _is_seen(self) -> bool:
+        """Whether there is nothing more to be kept."""
+        return self.transcript is None and self.body_size > self._max_head_bytes
 
     def _read(self, data: bytes) -> None:
         self.body_size += len(data)

@@ -34,6 +34,7 @@ from foxora_addon.ending import Ending, ending_of
 from foxora_addon.exchange import Exchange, IllegalStep, Outcome, Try
 from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.rewrite import Fields
 from foxora_addon.policy.validation import CallBody, read_call
@@ -68,12 +69,25 @@ class Rewritten:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """What of a large body was read before: without its content encoding, its JSON, its hash.
+
+    `json` is `NOT_JSON` where it is none, or none is looked for.
+    """
+
+    plain: bytes
+    json: object
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer of the gateway, as it came."""
+    """A whole answer of the gateway, as it came; `is_masked`: but for the key that it repeated."""
 
     status: int
     headers: Sequence[tuple[str, str]]
     body: bytes
+    is_masked: bool = False
 
     def header(self, name: str) -> str | None:
         """The first value of a header, given in lower case; None if it is not there."""
@@ -146,19 +160,42 @@ class Pipeline:
         self.reserve(exchange, now)
         self.record(exchange, body, encoding, now)
 
-    def read(self, exchange: Exchange, body: bytes, encoding: str | None) -> None:
-        """Validate a call, and find what the gateway is to get."""
+    def read(
+        self, exchange: Exchange, body: bytes, encoding: str | None, ahead: Ahead | None = None
+    ) -> None:
+        """Validate a call, and find what the gateway is to get.
+
+        It also estimates the call's tokens, unless its body was read ahead: then `estimate` does.
+        """
         if exchange.refusal is None:
-            exchange.refusal = self._read(exchange, body, encoding)
+            exchange.refusal = self._read(exchange, body, encoding, ahead)
+
+    def estimate(self, exchange: Exchange, ahead: Ahead) -> None:
+        """Estimate the tokens of a call whose body was read ahead; it may run in a thread."""
+        if exchange.refusal is None and exchange.call is not None:
+            parsed = ahead.json if isinstance(ahead.json, dict) else None
+            operation, size = exchange.call.operation.name, len(ahead.plain)
+            self.accounting.estimate(exchange, operation, parsed, size)
 
     def reserve(self, exchange: Exchange, now: float) -> None:
         """Take the call from its account's ceilings, or refuse it."""
         if exchange.refusal is None:
             exchange.refusal = self._reserve(exchange, now)
 
-    def record(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
+    def record(
+        self,
+        exchange: Exchange,
+        body: bytes,
+        encoding: str | None,
+        now: float,
+        ahead: Ahead | None = None,
+    ) -> None:
         """Write the request record; without it nothing may leave, unless configured otherwise."""
-        kept = self._body_fields(body, encoding, keeps=exchange.level in {"request", "full"})
+        keeps = exchange.level in {"request", "full"}
+        if ahead is None:
+            kept = self._body_fields(body, encoding, keeps=keeps)
+        else:
+            kept = self._plain_fields(ahead.plain, keeps=keeps, sha256=ahead.sha256)
         files = files_of(body)
         exchange.step("record")
         exchange.waiting_since = now
@@ -174,21 +211,25 @@ class Pipeline:
                 "The audit trail can't be written, so the call is not forwarded. Try again later."
             )
 
-    def _read(self, exchange: Exchange, body: bytes, encoding: str | None) -> ApiError | None:
+    def _read(
+        self, exchange: Exchange, body: bytes, encoding: str | None, ahead: Ahead | None
+    ) -> ApiError | None:
         if exchange.call is None:
             return None
         try:
-            plain = decoded(body, encoding, self.rules.max_request_bytes)
+            plain = ahead.plain if ahead else decoded(body, encoding, self.rules.max_request_bytes)
         except Undecodable as error:
             return invalid_request(f"The request's body can't be read: {error}.")
-        read = read_call(exchange.call, plain, self.rules.models)
+        parsed = ahead.json if ahead else None
+        read = read_call(exchange.call, plain, self.rules.models, parsed)
         if isinstance(read, ApiError):
             return read
         exchange.model, exchange.stream = read.model, read.stream
         exchange.sent_body = body if read.sent is plain else read.sent
         exchange.changes = read.changes
         self._ask_for_usage(exchange, exchange.call, read)
-        self.accounting.estimate(exchange, exchange.call.operation.name, read.json, len(plain))
+        if ahead is None:
+            self.accounting.estimate(exchange, exchange.call.operation.name, read.json, len(plain))
         return None
 
     def _ask_for_usage(self, exchange: Exchange, call: Recognised, read: CallBody) -> None:
@@ -247,7 +288,8 @@ class Pipeline:
         self.accounting.again(exchange, usage, now)
         exchange.step("again")
         after = now - exchange.arrived_at
-        exchange.tries.append(Try(status, error.code, error.source, after))
+        wait = error.retry_after_seconds
+        exchange.tries.append(Try(status, error.code, error.source, after, wait))
         exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
@@ -265,7 +307,7 @@ class Pipeline:
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
         """The exchange ends with an answer of our own."""
-        body = body_fields(error.body(), self.rules.max_body_bytes)
+        body = self._body_fields(error.body(), None, keeps=exchange.level == "full")
         self._close(exchange, body, error.status, outcome, error.source, now, error=error)
 
     def lost(
@@ -312,6 +354,20 @@ class Pipeline:
         facts["gateway_request_id"] = request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
+
+    def without_key(self, exchange: Exchange, answer: Answer) -> Answer:
+        """The answer with the key masked, if it repeats the one that we sent.
+
+        A body in which it stands encoded comes back without its content encoding.
+        """
+        forms = forms_of(exchange.credential)
+        encoding = answer.header("content-encoding")
+        plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
+        clean = masked(plain, forms)
+        if clean is plain:
+            return answer
+        headers = [field for field in answer.headers if field[0].lower() != "content-encoding"]
+        return Answer(answer.status, headers, clean, is_masked=True)
 
     def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
         """A gateway that took the call only without `stream_options` is not asked for them again.
@@ -369,6 +425,10 @@ class Pipeline:
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
         seen = exchange.observation
+        if seen is not None and exchange.flaw is not None:
+            error, status = bad_gateway_answer(exchange.flaw), exchange.answered_status
+            self._close_observed(exchange, "stream_broken", "gateway", status, now, error=error)
+            return
         transcript = seen.transcript if seen else None
         is_whole = transcript is None or transcript.done or not exchange.stream
         outcome: Outcome = "completed" if is_whole else "stream_broken"
@@ -398,6 +458,7 @@ class Pipeline:
         head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)
+        kept["body_truncated"] = head is not None and not seen.is_whole
         self._close(exchange, kept, status, outcome, source, now, **facts)
 
     def _close(  # what every ending has; the rest goes by name
@@ -425,9 +486,14 @@ class Pipeline:
 
     def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
+        return self._plain_fields(plain, keeps=keeps)
+
+    def _plain_fields(
+        self, plain: bytes, *, keeps: bool, sha256: str | None = None
+    ) -> dict[str, Any]:
         if keeps:
-            return body_fields(plain, self.rules.max_body_bytes)
-        digest = hashlib.sha256(plain).hexdigest() if plain else None
+            return body_fields(plain, self.rules.max_body_bytes, sha256=sha256 if plain else None)
+        digest = (sha256 or hashlib.sha256(plain).hexdigest()) if plain else None
         return body_fields(None, 0, size=len(plain), sha256=digest)
 
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:

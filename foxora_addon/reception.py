@@ -96,7 +96,7 @@ class Reception:
         found = recognise(arrival.head, self._rules.territory)
         if found is None:
             return None
-        cleaned = clean(fields, arrival.head.target)
+        cleaned = clean(fields, arrival.head.target, self._rules.own_keys)
         received = self._begun(arrival, cleaned)
         if isinstance(found, ApiError):
             received.refusal = found
@@ -169,7 +169,7 @@ class Reception:
         if cleaned.repeats_key(target):
             received.target = self._rules.redactor.scrub(unquote(target), cleaned.secrets)
             received.refusal = received.refusal or invalid_request(
-                "The request's path repeats the client's key; it is not forwarded."
+                "The request's path has a key in it; it is not forwarded."
             )
 
 

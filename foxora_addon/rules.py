@@ -16,6 +16,7 @@ from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
 from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of
+from foxora_addon.policy.rewrite import OwnKeys
 from foxora_addon.policy.spend_report import cap_of_plan
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.timeouts import Timeouts
@@ -41,6 +42,7 @@ class Rules:
     retries: int
     max_exchanges: int
     keys: Mapping[str, str] = field(repr=False)
+    own_keys: OwnKeys
     max_request_bytes: int
     max_body_bytes: int
     levels: Levels
@@ -78,6 +80,7 @@ def rules_of(config: Config, own_names: Iterable[str], mock_url: str | None = No
         retries=config.gateway.retries,
         max_exchanges=config.listen.max_exchanges,
         keys={account.name: account.key.get_secret_value() for account in config.accounts},
+        own_keys=OwnKeys(account.key.get_secret_value() for account in config.accounts),
         max_request_bytes=config.intercept.max_request_bytes,
         max_body_bytes=config.audit.max_body_bytes,
         levels=Levels.of(config),

@@ -77,3 +77,22 @@ def test_any_bytes_can_be_observed(chunks: list[bytes], encoding: str | None) ->
         seen.feed(chunk)
 
     assert seen.size == sum(map(len, chunks))
+
+
+def test_no_more_is_decoded_than_is_kept() -> None:
+    bomb = gzip.compress(bytes(100_000_000))
+    seen = an_observation("gzip")
+    seen.feed(bomb)
+    seen.feed(b"and what follows")
+
+    assert (seen.size, len(seen.head)) == (len(bomb) + 16, 100)
+    assert seen.body_size < 2 * 1_048_576
+    assert not seen.is_whole
+
+
+def test_a_stream_that_grows_like_a_bomb_is_read_no_further() -> None:
+    seen = an_observation("gzip", stream=True)
+    seen.feed(gzip.compress(bytes(100_000_000)))
+
+    assert seen.unread == "the body grows more than any honest one as it is decoded"
+    assert seen.body_size < 30 * 1_048_576

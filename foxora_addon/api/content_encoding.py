@@ -17,10 +17,10 @@ class Undecodable(ValueError):  # noqa: N818  # reads as what it says where it i
 
 
 class Decoder(Protocol):
-    """Takes encoded bytes, gives what they decode to so far."""
+    """Takes encoded bytes, gives what they decode to so far, a bounded piece at a time."""
 
-    def __call__(self, data: bytes) -> bytes:
-        """Decode the next bytes; raises `Undecodable`."""
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        """Decode the next bytes; raises `Undecodable`. What is not iterated is not decoded."""
 
 
 class _Deflate:
@@ -63,17 +63,43 @@ _DECODERS: dict[str, Callable[[], Callable[[bytes], bytes]]] = {
     "zstd": lambda: zstandard.ZstdDecompressor().decompressobj(read_across_frames=True).decompress,
 }
 _MOST_ENCODINGS = 2
+# How much is decoded at once, such that the outcome is bounded whatever it is: deflate grows a
+# thousandfold, a block of zstd from 4 bytes to 128 KiB, a byte of brotli to 16 MiB.
+_PIECES = {"zstd": 64, "br": 1}
 _PIECE = 1024
+_MOST_AT_ONCE = 1_048_576
+
+_FREE_BYTES = 16 * 1_048_576
+_MOST_GROWTH = 100
+"""No honest stream grows by more than that, once it is over `_FREE_BYTES`."""
 
 
 def decoder_of(content_encoding: str | None) -> Decoder | None:
     """The decoder for a Content-Encoding header; None where nothing is encoded.
 
     Several encodings are undone from the last to the first. Raises `Undecodable` for an unknown
-    one, and for more than two: nobody sends those but to have them grow.
+    one, and for more than two: nobody sends those but to have them grow. The decoder raises it,
+    too, where what comes out is over 16 MiB and over a hundred times what went in: a bomb.
     """
     steps = _steps_of(content_encoding)
-    return (lambda data: b"".join(_through(steps, data))) if steps else None
+    return _Bounded(steps) if steps else None
+
+
+class _Bounded:
+    """Decodes through its steps until that grows beyond all measure."""
+
+    def __init__(self, steps: Sequence[Decoder]) -> None:
+        self._steps = steps
+        self._room = _FREE_BYTES
+
+    def __call__(self, data: bytes) -> Iterator[bytes]:
+        self._room += len(data) * _MOST_GROWTH
+        for piece in _through(self._steps, data):
+            self._room -= len(piece)
+            if self._room < 0:
+                raise Undecodable("the body grows more than any honest one as it is decoded")
+            if piece:
+                yield piece
 
 
 def _steps_of(content_encoding: str | None) -> list[Decoder]:
@@ -83,15 +109,43 @@ def _steps_of(content_encoding: str | None) -> list[Decoder]:
         raise Undecodable(f"the content encoding '{unknown[0][:40]}' is not known")
     if len(steps) > _MOST_ENCODINGS:
         raise Undecodable(f"more than {_MOST_ENCODINGS} content encodings are not undone")
-    return [_guarded(name, _DECODERS[name]()) for name in steps]
+    return [_guarded(name) for name in steps]
 
 
-def _guarded(name: str, step: Callable[[bytes], bytes]) -> Decoder:
-    def decode(data: bytes) -> bytes:
+def _guarded(name: str) -> Decoder:
+    """A step that decodes a small piece at a time, and raises `Undecodable` alone."""
+    is_limited = name == "br" and hasattr(brotli.Decompressor, "can_accept_more_data")  # 1.2
+    step = _limited_brotli() if is_limited else _by_pieces(_DECODERS[name](), name)
+
+    def decode(data: bytes) -> Iterator[bytes]:
         try:
-            return step(data)
+            yield from step(data)
         except (zlib.error, brotli.error, zstandard.ZstdError, EOFError) as error:
             raise Undecodable(f"the body is not valid {name}") from error
+
+    return decode
+
+
+def _by_pieces(step: Callable[[bytes], bytes], name: str) -> Decoder:
+    size = _PIECES.get(name, _PIECE)
+
+    def decode(data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), size):
+            yield step(data[start : start + size])
+
+    return decode
+
+
+def _limited_brotli() -> Decoder:
+    decoder = brotli.Decompressor()
+
+    def decode(data: bytes) -> Iterator[bytes]:
+        piece = decoder.process(data, output_buffer_limit=_MOST_AT_ONCE)
+        yield piece
+        # It has taken all of the input before it has given all of the output.
+        while len(piece) >= _MOST_AT_ONCE or not decoder.can_accept_more_data():
+            piece = decoder.process(b"", output_buffer_limit=_MOST_AT_ONCE)
+            yield piece
 
     return decode
 
@@ -101,8 +155,8 @@ def _through(steps: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
     if not steps:
         yield data
         return
-    for start in range(0, len(data), _PIECE):
-        yield from _through(steps[1:], steps[0](data[start : start + _PIECE]))
+    for piece in steps[0](data):
+        yield from _through(steps[1:], piece)
 
 
 def decoded(body: bytes, content_encoding: str | None, limit: int) -> bytes:

@@ -74,6 +74,22 @@ def replace_member(body: bytes, name: str, value: object) -> bytes:
     return _edited(body, name, lambda _: new)
 
 
+def with_first_member(body: bytes, name: str, value: object) -> bytes:
+    """Return `body`, an object that has some other member, with a new one put before them.
+
+    It does not look whether there is one of that name: for who knows that there is none, and does
+    not want the whole of a large body to be read for it.
+    """
+    encoding = json.detect_encoding(body)
+    if encoding not in {"utf-8", "utf-8-sig"}:
+        return replace_member(body, name, value)
+    place = body.index(b"{") + 1
+    new = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    member = f"{json.dumps(name)}:{new},".encode()
+    whole = memoryview(body)
+    return b"".join((whole[:place], member, whole[place:]))
+
+
 def replace_inner_member(body: bytes, outer: str, name: str, value: object) -> bytes:
     """Return `body` with the member `name` of its member `outer` set to `value`.
 

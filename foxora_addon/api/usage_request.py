@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from foxora_addon.api.errors import ApiError
-from foxora_addon.api.json_splice import replace_inner_member
+from foxora_addon.api.json_splice import replace_inner_member, with_first_member
 
 # Responses and everything else report their usage by themselves, or have none.
 _OPERATIONS: Final = frozenset({"chat", "completions"})
@@ -45,6 +45,8 @@ def with_usage_asked(operation: str, body: bytes, request: object) -> bytes | No
     options = request.get("stream_options")
     if request.get("stream") is not True or not _leaves_room(options):
         return None
+    if "stream_options" not in request:
+        return with_first_member(body, "stream_options", {"include_usage": True})
     try:
         return replace_inner_member(body, "stream_options", "include_usage", value=True)
     except ValueError:

@@ -81,7 +81,8 @@ def filtered(command: Command) -> Command:
 def _filters_of(given: dict[str, Any]) -> "Filters":
     import time
 
-    from foxora_addon.reading.filters import Filters, parse_grep, parse_outcome, parse_status
+    from foxora_addon.reading.filters import Filters, parse_outcome, parse_status
+    from foxora_addon.reading.grep import parse_grep
     from foxora_addon.reading.times import iso_of, parse_moment
 
     now = time.time()

@@ -24,6 +24,7 @@ from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge, Learned, charge
+from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
 from foxora_addon.policy.line import Ticket
@@ -71,7 +72,6 @@ _FEWEST_BYTES_PER_TOKEN: Final = 3
 _LEAST_OUTPUT: Final = 64
 _GROWTH: Final = 1.25
 # A 429 without Retry-After, which the contract does not foresee: it is asked again this late.
-_UNTOLD_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +390,7 @@ class Accounting:
 
         None: it did not say for how long. One that names no time to wait closes nothing.
         """
-        wait = _UNTOLD_WAIT_SECONDS if retry_after_seconds is None else retry_after_seconds
+        wait = UNTOLD_WAIT_SECONDS if retry_after_seconds is None else retry_after_seconds
         if wait:
             self._allowances.obey(self.standings.canonical(payer), wait, now)
 

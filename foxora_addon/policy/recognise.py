@@ -132,6 +132,8 @@ def recognise(head: Head, territory: Territory) -> Recognised | ApiError | None:
 
 def _recognise_at_proxy(head: Head, territory: Territory) -> Recognised | ApiError:
     name = host_of(head.host_header)
+    if not name:
+        return invalid_request("The request names no host: send a Host header of this proxy's.")
     if name not in territory.own_names and not territory.holds(name, head.port):
         return _foreign_name(name, territory)
     path = head.target.partition("?")[0]

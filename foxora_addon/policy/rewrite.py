@@ -6,6 +6,7 @@ travel on. What is put in instead, and where the request goes, is decided elsewh
 
 import base64
 import binascii
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, unquote_plus
@@ -63,24 +64,45 @@ class Cleaned:
         return f"Cleaned({len(self.fields)} fields)"
 
     def repeats_key(self, target: str) -> bool:
-        """Whether a target still has the app's key in it, as a segment of its path may."""
+        """Whether a target still has a key in it, as a segment of its path may."""
         plain = unquote(target)
         return any(s in target or s in plain for s in self.secrets if len(s) >= _SHORTEST_KEY)
 
 
-def clean(fields: Fields, target: str) -> Cleaned:
+class OwnKeys:
+    """The accounts' keys, which no app has any business to send: one look for all of them."""
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        encoded = [_bytes(key) for key in keys if len(key) >= _SHORTEST_KEY]
+        self._pattern = re.compile(b"|".join(map(re.escape, encoded))) if encoded else None
+
+    def __repr__(self) -> str:
+        return "OwnKeys(...)"
+
+    def found_in(self, fields: Fields, target: str) -> list[str]:
+        """Those that stand in a head; as a rule none."""
+        if self._pattern is None:
+            return []
+        text = b"\n".join([value for _, value in fields])
+        text += _bytes(f"\n{target}\n{unquote(target)}" if "%" in target else f"\n{target}")
+        return [_text(found) for found in self._pattern.findall(text)]
+
+
+def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
     """Split a head into what may travel and what must not.
 
     Taken out: the headers that carry keys, cookies, proxy headers, organisation and project, the
     key inside `Sec-WebSocket-Protocol`, `?api-key=` and its like, our own control headers, and any
-    header or query value that repeats the app's key. Everything else keeps its order and bytes.
+    header or query value that repeats the app's key, or one of `own`. Everything else keeps its
+    order and bytes.
     """
     values = _by_name(fields)
     keys = list(_client_keys(values, target))
     key = keys[0] if keys else None
-    secrets = tuple(dict.fromkeys((*keys, *_other_secrets(values))))
+    found = own.found_in(fields, target) if own else ()
+    secrets = tuple(dict.fromkeys((*keys, *_other_secrets(values), *found)))
     repeated = tuple(s for s in secrets if len(s) >= _SHORTEST_KEY)
-    kept = _kept_fields(fields, [s.encode("utf-8", "surrogateescape") for s in repeated])
+    kept = _kept_fields(fields, [_bytes(s) for s in repeated])
     return Cleaned(
         (*kept, (b"accept-encoding", b"identity")), _kept_target(target, repeated), key, secrets
     )
@@ -174,6 +196,10 @@ def _parameters(target: str) -> Iterable[tuple[str, str]]:
     for part in target.partition("?")[2].split("&"):
         name, _, value = part.partition("=")
         yield unquote_plus(name), unquote_plus(value)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _text(value: bytes) -> str:

@@ -38,15 +38,19 @@ class CallBody:
     changes: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_call(call: Recognised, body: bytes, rules: ModelRules) -> CallBody | ApiError:
+def read_call(
+    call: Recognised, body: bytes, rules: ModelRules, value: object = None
+) -> CallBody | ApiError:
     """Read a body that is already freed of its content encoding.
+
+    `value` is what it holds as JSON, where somebody has read it before: `NOT_JSON`, or an object.
 
     Chat completions must be a JSON object with `model` and `messages` (foxora-api.md, Routes).
     Bodies of other operations pass as they are if they are not JSON.
     """
     if not call.operation.has_model or (not body and call.operation.name != "chat"):
         return CallBody(None, stream=False, sent=body)
-    parsed = _json_object(body)
+    parsed = _json_object(body, value)
     if parsed is None:
         if call.operation.name == "chat":
             return invalid_json("The request's body is not a JSON object.")
@@ -73,9 +77,10 @@ def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
     return None
 
 
-def _json_object(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        parsed = quick_json.read(body)
-    except (ValueError, RecursionError):
-        return None
-    return parsed if isinstance(parsed, dict) else None
+def _json_object(body: bytes, value: object) -> Mapping[str, Any] | None:
+    if value is None:
+        try:
+            value = quick_json.read(body)
+        except (ValueError, RecursionError):
+            return None
+    return value if isinstance(value, dict) else None

@@ -5,6 +5,7 @@ A call waits for its account's ceilings to be known, then for its turn, and at l
 wait blocks no other call, and ends early where the client leaves.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,8 +13,9 @@ from typing import Any, Final
 from foxora_addon.exchange import Exchange
 from foxora_addon.gateway.client import GatewayClient, Trust
 from foxora_addon.gateway.inquiry import Inquiry
-from foxora_addon.pipeline import Pipeline
+from foxora_addon.pipeline import Ahead, Pipeline
 from foxora_addon.proxy.books import AccountBooks
+from foxora_addon.proxy.large import LARGE_BYTES, read_ahead, sha256_of
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.proxy.turns import Turns
 
@@ -75,6 +77,8 @@ class Admission:
 
         What is waited for gives back False if the exchange ended meanwhile.
         """
+        if len(body) >= LARGE_BYTES:
+            return self._admit_large(exchange, body, encoding, is_open)
         self._pipeline.read(exchange, body, encoding)
         asking = self._ceilings_known(exchange)
         if asking is None:
@@ -91,6 +95,7 @@ class Admission:
         body: bytes,
         encoding: str | None,
         is_open: Callable[[], bool],
+        ahead: Ahead | None = None,
     ) -> bool:
         pipeline = self._pipeline
         if asking is not None:
@@ -102,10 +107,38 @@ class Admission:
         if not is_open():
             pipeline.accounting.settle(exchange, None, self._now())  # it came and nobody is there
             return False
-        pipeline.record(exchange, body, encoding, self._now())
+        pipeline.record(exchange, body, encoding, self._now(), ahead)
         if self._trail.journal.sync_policy == "each" and not await self._trail.safely_kept():
             pipeline.not_kept(exchange)
         return is_open()
+
+    async def _admit_large(
+        self,
+        exchange: Exchange,
+        body: bytes,
+        encoding: str | None,
+        is_open: Callable[[], bool],
+    ) -> bool:
+        ahead = await self._read_large(exchange, body, encoding)
+        if not is_open():
+            return False
+        asking = self._ceilings_known(exchange)
+        if asking is None:
+            self._pipeline.reserve(exchange, self._now())
+        return await self._admit_later(asking, exchange, body, encoding, is_open, ahead)
+
+    async def _read_large(
+        self, exchange: Exchange, body: bytes, encoding: str | None
+    ) -> Ahead | None:
+        """Do what `Pipeline.read` does while others go on."""
+        pipeline = self._pipeline
+        ahead = await read_ahead(exchange, body, encoding, pipeline.rules.max_request_bytes)
+        pipeline.read(exchange, body, encoding, ahead)
+        if ahead is not None:
+            await asyncio.to_thread(pipeline.estimate, exchange, ahead)
+            if exchange.changes:
+                exchange.sent_sha256 = await asyncio.to_thread(sha256_of, exchange.sent_body)
+        return ahead
 
     def _ceilings_known(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """What there is to wait for until the ceilings of a call are known; None: nothing."""

@@ -1,17 +1,20 @@
 """How an answer of the gateway is passed on: observed as it comes, marked, or replaced."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from mitmproxy import http
 
+from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
 from foxora_addon.observation import Observation
+from foxora_addon.policy.mask import Mask, forms_of
 from foxora_addon.proxy import flows
-from foxora_addon.proxy.tee import Filter, Tee
+from foxora_addon.proxy.tee import Filter, Tee, Undo
 
 
 def observation_of(
@@ -46,33 +49,65 @@ def observation_of_bytes(response: http.Response, max_head_bytes: int) -> Observ
 def _observation(
     response: http.Response, max_head_bytes: int, *, is_event_stream: bool
 ) -> Observation:
+    encoding = response.headers.get("content-encoding")
     return Observation(
-        content_encoding=response.headers.get("content-encoding"),
+        content_encoding=None if _undoing(response) else encoding,
         is_event_stream=is_event_stream,
         is_json=is_json(response.headers.get("content-type")),
         max_head_bytes=max_head_bytes,
     )
 
 
-def tee(
-    flow: http.HTTPFlow,
-    response: http.Response,
-    observation: Observation,
-    arrived: Callable[[], None],
-    failed: Callable[[Exception], None],
-    *,
-    strips_usage: bool,
-) -> None:
-    """Stream an answer past an observation; `arrived` is called at each piece.
+def _undoing(response: http.Response) -> Decoder | None:
+    """The decoder of an answer that is not passed on encoded; None: it passes as it is.
 
-    `strips_usage`: the proxy asked for the stream's usage, which the client must not see.
+    Answers are asked for without an encoding, so whoever gets one may have it without. A part of
+    an answer (206) is one of its encoded bytes.
     """
+    if response.status_code == 206:
+        return None
+    try:
+        return decoder_of(response.headers.get("content-encoding"))
+    except Undecodable:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """What happens to an answer on its way. `arrived` is called at each piece.
+
+    `failed` is told what goes wrong in our own code, `broke` that the answer can't be decoded; it
+    gives the last event then. `strips_usage`: the proxy asked for the stream's usage, which the
+    client must not see. `key` is what must not come back.
+    """
+
+    arrived: Callable[[], None]
+    failed: Callable[[Exception], None]
+    broke: Callable[[str], bytes]
+    strips_usage: bool
+    key: str | None
+
+
+def tee(
+    flow: http.HTTPFlow, response: http.Response, observation: Observation, passing: Passing
+) -> None:
+    """Stream an answer past an observation."""
+    decode = _undoing(response)
+    encoding = None if decode else response.headers.get("content-encoding", "identity")
     filters: list[Filter] = []
-    if observation.transcript is not None and not observation.is_encoded:
-        filters = [UsageStrip(), WholeEvents()] if strips_usage else [WholeEvents()]
-        if strips_usage and response.headers.pop("content-length", None):
-            response.headers["transfer-encoding"] = "chunked"
-    response.stream = Tee(observation, arrived, failed, filters)
+    is_readable = encoding is None or encoding.strip().lower() == "identity"
+    if observation.transcript is not None and is_readable:
+        filters = [UsageStrip(), WholeEvents()] if passing.strips_usage else [WholeEvents()]
+    changes_length = decode is not None or (filters and passing.strips_usage)
+    if changes_length and response.headers.pop("content-length", None):
+        response.headers["transfer-encoding"] = "chunked"
+    if forms := forms_of(passing.key):
+        filters.append(Mask(forms))
+    undo = None
+    if decode is not None:
+        undo = Undo(decode, passing.broke, flow.kill)
+        response.headers.pop("content-encoding")
+    response.stream = Tee(observation, passing.arrived, passing.failed, filters, undo)
     # Row 10: without a length, an HTTP/1 client would see no end while the connection lives.
     has_length = {"content-length", "transfer-encoding"} & {k.lower() for k in response.headers}
     if not flow.request.is_http2 and response.is_http2 and not has_length:
@@ -82,14 +117,19 @@ def tee(
 def last_event(response: http.Response, error: ApiError) -> bytes | None:
     """The event that ends a broken stream; None where no client could read it as one.
 
-    That is where the client has half an event already, or the stream is compressed, no event
-    stream, or of a length that was promised.
+    That is where the client has half an event already, or the stream is no event stream, of a
+    content encoding that is not known, or of a length that was promised.
     """
     stream = response.stream
     if not isinstance(stream, Tee) or not stream.is_between_events:
         return None
     if "content-length" in response.headers:
         return None
+    return event_of(error)
+
+
+def event_of(error: ApiError) -> bytes:
+    """The last event of a stream that broke."""
     return b"data: " + error.body() + b"\n\n"
 
 

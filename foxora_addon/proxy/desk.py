@@ -27,10 +27,11 @@ from foxora_addon.config import Config
 from foxora_addon.ending import Ending
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
+from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses, tries
 from foxora_addon.proxy.admission import Admission, Asking
-from foxora_addon.proxy.answers import last_event, observation_of_bytes
+from foxora_addon.proxy.answers import event_of, last_event, observation_of_bytes
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, handler_of
 from foxora_addon.proxy.local_routes import LocalRoutes
@@ -75,6 +76,7 @@ class FlowDesk:
         self.local_routes = LocalRoutes({})
         self.ended: list[Callable[[Ending, http.HTTPFlow | None], None]] = []
         self._flow_of: MutableMapping[str, http.HTTPFlow] = WeakValueDictionary()
+        self._answer_watch = responses.Watch(_now, self._report, self._undecodable)
 
     # The addon's side.
 
@@ -211,6 +213,10 @@ class FlowDesk:
             if exchange is None or self._pipeline is None or flow.websocket is None:
                 return
             message = flow.websocket.messages[-1]
+            if not message.from_client:
+                clean = masked(message.content, forms_of(exchange.credential))
+                if clean is not message.content:
+                    message.content = clean
             self._pipeline.said(exchange, message.content, _now(), is_clients=message.from_client)
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
@@ -366,7 +372,7 @@ class FlowDesk:
         if self._pipeline is None:
             return
         try:
-            responses.begin(flow, exchange, flow.response, self._pipeline, _now, self._report)
+            responses.begin(flow, exchange, flow.response, self._pipeline, self._answer_watch)
             self._watch(flow.id, exchange)
         except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
             self._report(error)
@@ -383,10 +389,20 @@ class FlowDesk:
         if response.status_code >= 400:
             return False
         seen = observation_of_bytes(response, self._pipeline.rules.max_body_bytes)
-        pipeline = self._pipeline
-        responses.observe(flow, exchange, response, seen, pipeline, _now, self._report)
+        pipeline, watch = self._pipeline, self._answer_watch
+        responses.observe(flow, exchange, response, seen, pipeline, watch)
         self._watch(flow.id, exchange)
         return True
+
+    def _undecodable(self, flow: http.HTTPFlow, why: str) -> bytes:
+        """A stream can't be decoded any further: end it; what its last event is to be."""
+        exchange, handler = self._open.get(flow.id), handler_of(flow.client_conn)
+        if exchange is not None and exchange.observation is not None:
+            exchange.observation.fail(why)
+            exchange.flaw = failures.UNDECODABLE.message
+        if handler is not None:
+            self._end(flow, failures.Worded("stream_broken", failures.UNDECODABLE), handler)
+        return event_of(failures.UNDECODABLE)
 
     def passed(self, flow: http.HTTPFlow, unread: Callable[[], int]) -> None:
         """Have the gateway wait for a client that reads slowly; where it can't, end the stream."""

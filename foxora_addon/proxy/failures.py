@@ -28,6 +28,10 @@ INTERNAL: Final = internal_error()
 LEFT: Final = client_disconnected()
 """What stands on record of a call whose client left before it was decided on."""
 
+UNDECODABLE: Final = bad_gateway_answer(
+    "The gateway's answer is not encoded as it says. Try again."
+)
+"""What ends a stream whose content encoding can't be undone, or that is a bomb."""
 
 _SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."
 

@@ -56,7 +56,7 @@ def arrival_of(
     return Arrival(
         head=head,
         fields=request.headers.fields,
-        url=f"{request.scheme}://{_authority(flow, told)}{request.path}",
+        url=f"{request.scheme or 'http'}://{_authority(flow, told)}{request.path}",
         version=request.http_version,
         address=peer[0] if peer else None,
     )

@@ -34,6 +34,7 @@ from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refu
 from foxora_addon.proxy.hold_stream import (
     Held,
     Progress,
+    complete_host,
     failure_of,
     layer_of,
     live_connection,
@@ -197,6 +198,7 @@ def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk)
 def _of_the_client(self: Held, event: HttpEvent, desk: Desk) -> Commands:
     if isinstance(event, http_events.RequestHeaders):
         arrival = Arrival(bool(event.request.data.host), event.request.host_header)
+        complete_host(self, event.request)
         self.foxora = Progress(arrival, self.stream_id)
     elif isinstance(event, http_events.RequestData) and not self.foxora.is_answered:
         self.foxora.size += len(event.data)

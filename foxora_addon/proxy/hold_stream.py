@@ -9,7 +9,8 @@ from typing import Any
 
 from mitmproxy.connection import Connection, Server
 from mitmproxy.flow import Error
-from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.http import HTTPFlow, Request, Response
+from mitmproxy.net.http import url as urls
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
@@ -44,6 +45,7 @@ class Held(layer.Layer):
     """What the wrap uses of an HttpStream, for the type checker's sake; never instantiated."""
 
     flow: HTTPFlow
+    mode: http_layers.HTTPMode
     stream_id: int
     client_state: Any
     server_state: Any
@@ -55,6 +57,20 @@ class Held(layer.Layer):
     response_body_buf: Any
     make_server_connection: Any
     foxora: Progress
+
+
+def complete_host(self: Held, request: Request) -> None:
+    """Have a request that names no host, or none that can be read, become a flow all the same.
+
+    mitmproxy answers it before any hook. It was sent to us and to nobody else: ours to refuse.
+    """
+    is_transparent = self.mode is http_layers.HTTPMode.transparent
+    if request.data.host or request.method == "CONNECT" or is_transparent:
+        return
+    try:
+        urls.parse_authority(request.host_header or "", check=True)
+    except ValueError:
+        request.data.host, request.data.port, request.scheme = "foxora-addon.invalid", 9, "http"
 
 
 def failure_of(self: Held, event: events.Event, message: str) -> Failure:

@@ -5,6 +5,8 @@ that nobody asked for) for the answer itself. Both are dropped here, as a proxy 
 (RFC 9110, 6.5.1), and as its HTTP/2 side does with interim answers. A 101 that nobody asked for
 would make a tunnel of the connection, on which the next call crashes: it is no valid answer. Nor is
 a head without end, which it would hold in memory and no client take.
+
+And it logs what it could not read as it came: half a head has the app's key in it.
 """
 
 import re
@@ -18,11 +20,13 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 
 _INTERIM: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d[ \r\n]")
 _SWITCH: Final = re.compile(rb"HTTP/1\.[01] 101[ \r\n]")
+_QUOTED: Final = re.compile(r"\[?b?['\"].*", re.DOTALL)
 _LONGEST_START: Final = len(b"HTTP/1.1 103 ")
 _LONGEST_HEAD: Final = 65_536
 
 _private: Any = _http1
 _Reader: Any = _private.ChunkedReader
+_read_head: Callable[..., Generator[Any, Any, None]] = _http1.Http1Server.read_headers
 _read_headers: Callable[..., Generator[Any, Any, None]] = _http1.Http1Client.read_headers
 
 
@@ -45,7 +49,20 @@ def _read_final_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
             what = f"Cannot parse HTTP response: {flaw}"
             yield ReceiveHttp(http_events.ResponseProtocolError(self.stream_id, what, code))
             return
-    yield from _read_headers(self, event)
+    yield from _quietly(_read_headers(self, event))
+
+
+def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
+    return _quietly(_read_head(self, event))
+
+
+def _quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+    """A step of reading, which has nothing of what it read in the log. No command has a reply."""
+    for command in reading:
+        if isinstance(command, commands.Log):
+            yield commands.Log(_QUOTED.sub("(not shown)", command.message), command.level)
+        else:
+            yield command
 
 
 def _flaw_of(self: Any) -> str | None:
@@ -62,3 +79,4 @@ def widen() -> None:
     """Read them from now on, in all traffic."""
     _private.ChunkedReader = _WithoutTrailers
     _private.Http1Client.read_headers = _read_final_headers
+    _private.Http1Server.read_headers = _read_request_headers

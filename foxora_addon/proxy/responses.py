@@ -5,20 +5,33 @@ raises, is the desk's business.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 from mitmproxy import http
 
+from foxora_addon.api.errors import Source
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.proxy import failures, flows
-from foxora_addon.proxy.answers import mark, observation_of, replace_body, tee
+from foxora_addon.proxy.answers import Passing, mark, observation_of, replace_body, tee
 
 _MOST_HEAD_BYTES = 65_536
 """What clients take at the most: a larger head fails in them, each in its own way."""
 
-type Clock = Callable[[], float]
-"""Seconds of the monotonic clock."""
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who is asked and told while an answer passes.
+
+    `clock` gives seconds of the monotonic clock. `failed` is told what went wrong in our own code,
+    `broke` why an answer can't be decoded; it gives what is to be the last word of it.
+    """
+
+    clock: Callable[[], float]
+    failed: Callable[[Exception], None]
+    broke: Callable[[http.HTTPFlow, str], bytes]
 
 
 def begin(
@@ -26,14 +39,13 @@ def begin(
     exchange: Exchange,
     response: http.Response,
     pipeline: Pipeline,
-    clock: Clock,
-    failed: Callable[[Exception], None],
+    watch: Watch,
 ) -> None:
     """Decide how an answer passes, as it comes or as a whole, and mark it as the exchange's."""
     if not exchange.may("answer"):
         return  # an addon of the host answers in the gateway's place (replay, map_local)
     exchange.step("answer")
-    exchange.waiting_since = clock()
+    exchange.waiting_since = watch.clock()
     exchange.answered_status = response.status_code
     exchange.gateway_request_id = response.headers.get("x-request-id")
     if _head_bytes(response) > _MOST_HEAD_BYTES:
@@ -41,10 +53,10 @@ def begin(
         response.headers.clear()
     observation = observation_of(exchange, response, pipeline.rules.max_body_bytes)
     if observation is not None and exchange.flaw is None:
-        observe(flow, exchange, response, observation, pipeline, clock, failed)
+        observe(flow, exchange, response, observation, pipeline, watch)
     _scrub_headers(exchange, response, pipeline)
     told = list(response.headers.items(multi=True))
-    mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, clock()))
+    mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, watch.clock()))
 
 
 def _head_bytes(response: http.Response) -> int:
@@ -57,21 +69,20 @@ def observe(
     response: http.Response,
     observation: Observation,
     pipeline: Pipeline,
-    clock: Clock,
-    failed: Callable[[Exception], None],
+    watch: Watch,
 ) -> None:
     """Have an answer pass as it comes, past an observation; a WebSocket passes unobserved."""
     exchange.observation = observation
     pipeline.accounting.streams(exchange)
     if response.status_code != 101:
-        tee(
-            flow,
-            response,
-            observation,
-            lambda: _piece_arrived(exchange, observation, pipeline, clock()),
-            failed,
+        passing = Passing(
+            arrived=lambda: _piece_arrived(exchange, observation, pipeline, watch.clock()),
+            failed=watch.failed,
+            broke=partial(watch.broke, flow),
             strips_usage=exchange.unasked_body is not None,
+            key=exchange.credential,
         )
+        tee(flow, response, observation, passing)
 
 
 def _piece_arrived(
@@ -108,12 +119,27 @@ def conclude(
     elif exchange.observation is not None:
         pipeline.streamed(exchange, now)
     else:
-        headers = list(response.headers.items(multi=True))
-        body = response.raw_content or b""
         exchange.first_byte_at = exchange.first_byte_at or now
-        error = pipeline.answered(exchange, Answer(response.status_code, headers, body), now)
+        answer = pipeline.without_key(exchange, answer_in(response))
+        error = pipeline.answered(exchange, answer, now)
+        if answer.is_masked:
+            put_masked(response, answer.body)
         if error is not None:
             replace_body(response, error, exchange)
+
+
+def answer_in(response: http.Response) -> Answer:
+    """The whole answer that a flow has."""
+    headers = list(response.headers.items(multi=True))
+    return Answer(response.status_code, headers, response.raw_content or b"")
+
+
+def put_masked(response: http.Response, body: bytes) -> None:
+    """Put a body that the key was taken out of in place of what came, without an encoding."""
+    response.headers.pop("content-encoding", None)
+    response.raw_content = body
+    if "content-length" in response.headers:
+        response.headers["content-length"] = str(len(body))
 
 
 def end_failed(
@@ -130,7 +156,9 @@ def end_failed(
     if exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
         outcome: Outcome = worded.outcome if is_ours else "stream_broken"
-        pipeline.lost(exchange, outcome, "network", now, worded.error)
+        is_gateways = worded.error is not None and worded.error.source == "gateway"
+        source: Source = "gateway" if is_gateways else "network"
+        pipeline.lost(exchange, outcome, source, now, worded.error)
     elif worded.error is None:
         pipeline.lost(exchange, worded.outcome, "network", now)
     else:

@@ -4,10 +4,11 @@ A callable for `flow.response.stream` (mitmproxy-facts.md row 15). Whatever goes
 filtering, the bytes pass: a callable that raises would crash the connection (row 11).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from foxora_addon.api.content_encoding import Decoder, Undecodable
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.observation import Observation
 
@@ -22,11 +23,37 @@ class Filter(Protocol):
         """Give back what is still held: the stream has come to a clean end."""
 
 
+class Undo:
+    """Undoes the content encoding of a stream on its way to the client.
+
+    `broke` is called once, where what comes is not so encoded or a bomb: nothing passes from then
+    on. Where the gateway comes to a clean end all the same, what `broke` gave is the last word, or
+    `tear` is called, since the client must not take that end for one.
+    """
+
+    def __init__(
+        self, decode: Decoder, broke: Callable[[str], bytes], tear: Callable[[], None]
+    ) -> None:
+        self._decode = decode
+        self._broke = broke
+        self.tear = tear
+        self.last_words: bytes | None = None
+
+    def __call__(self, chunk: bytes) -> Iterator[bytes]:
+        """What the next bytes decode to, piece by piece."""
+        if self.last_words is not None:
+            return
+        try:
+            yield from self._decode(chunk)
+        except Undecodable as error:
+            self.last_words = self._broke(str(error))
+
+
 class Tee:
     """Gives back what the filters make of each chunk; `arrived` is called at each, first of all.
 
     The filters stand in the order in which the bytes go through them; without any, every byte
-    passes as it came.
+    passes as it came, or as `undo` decodes it.
     """
 
     def __init__(
@@ -35,11 +62,13 @@ class Tee:
         arrived: Callable[[], None],
         failed: Callable[[Exception], None],
         filters: Sequence[Filter] = (),
+        undo: Undo | None = None,
     ) -> None:
         self._observation = observation
         self._arrived = arrived
         self._failed = failed
         self._filters = list(filters)
+        self._undo = undo
         self._looking = True
 
     def __call__(self, chunk: bytes) -> list[bytes]:
@@ -47,10 +76,28 @@ class Tee:
 
         A list, since an empty chunk on HTTP/1 would be taken for the end.
         """
+        if self._undo is not None:
+            return list(self._undone(chunk, self._undo))
         if chunk and self._looking:
             self._look(chunk)
         passed = self._through(chunk, 0) if chunk else self._rest()
         return [passed] if passed else []
+
+    def _undone(self, chunk: bytes, undo: Undo) -> Iterator[bytes]:
+        for piece in undo(chunk):
+            if self._looking:
+                self._look(piece)
+            if passed := self._through(piece, 0):
+                yield passed
+        if chunk:
+            return
+        if undo.last_words is None:
+            if passed := self._rest():
+                yield passed
+        elif self.is_between_events:
+            yield undo.last_words
+        else:
+            undo.tear()
 
     @property
     def is_between_events(self) -> bool:

@@ -9,10 +9,11 @@ from random import random
 from mitmproxy import http
 
 from foxora_addon.exchange import Exchange
-from foxora_addon.pipeline import Answer, Pipeline
+from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.retrying import Failed, pause_before_retry
 from foxora_addon.proxy import failures
 from foxora_addon.proxy.requests import put_body
+from foxora_addon.proxy.responses import answer_in
 
 
 def pause_before_next(
@@ -60,6 +61,5 @@ def _failed(
     response = flow.response
     if response is None or response.status_code < 400:
         return None
-    headers = list(response.headers.items(multi=True))
-    answer = Answer(response.status_code, headers, response.raw_content or b"")
+    answer = answer_in(response)
     return Failed(pipeline.error_of(exchange, answer), answer.status)

@@ -1,6 +1,7 @@
 import gzip
 import zlib
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import brotli
 import pytest
@@ -14,7 +15,7 @@ ENCODERS: Mapping[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "x-gzip": gzip.compress,
     "deflate": zlib.compress,
-    "br": brotli.compress,
+    "br": partial(brotli.compress, quality=5),
     "zstd": zstandard.ZstdCompressor().compress,
 }
 NAMES = st.sampled_from(sorted(ENCODERS))
@@ -28,7 +29,8 @@ def raw_deflate(data: bytes) -> bytes:
 def by_pieces(data: bytes, encoding: str, size: int) -> bytes:
     decode = decoder_of(encoding)
     assert decode is not None
-    return b"".join(decode(data[start : start + size]) for start in range(0, len(data), size))
+    starts = range(0, len(data), size)
+    return b"".join(piece for start in starts for piece in decode(data[start : start + size]))
 
 
 @given(st.lists(NAMES, min_size=1, max_size=2), st.binary(max_size=5_000))
@@ -101,6 +103,32 @@ def test_a_bomb_is_noticed(name: str) -> None:
 def test_a_bomb_in_a_bomb_is_noticed() -> None:
     with pytest.raises(Undecodable, match="larger than"):
         decoded(gzip.compress(gzip.compress(bytes(30_000_000))), "gzip, gzip", LIMIT)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_a_bomb_in_a_stream_is_noticed_before_it_has_grown(name: str) -> None:
+    bomb = ENCODERS[name](bytes(100_000_000))
+    decode = decoder_of(name)
+    assert decode is not None
+    sizes: list[int] = []
+    chunks = (bomb[start : start + 65_536] for start in range(0, len(bomb), 65_536))
+    with pytest.raises(Undecodable, match="grows more than any honest one"):
+        sizes.extend(len(piece) for chunk in chunks for piece in decode(chunk))
+
+    assert max(sizes) <= 4 * 1_048_576
+    assert sum(sizes) <= 16 * 1_048_576 + 100 * len(bomb)
+
+
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_a_stream_that_repeats_itself_is_no_bomb(name: str) -> None:
+    """Events of one stream share all but a word; they are still no hundredfold."""
+    events = b"".join(
+        b'data: {"id":"chatcmpl-0123456789abcdef","object":"chat.completion.chunk","created":17,'
+        b'"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"w%d"}}]}\n\n' % number
+        for number in range(100_000)
+    )
+
+    assert by_pieces(ENCODERS[name](events), name, 65_536) == events
 
 
 def test_more_than_two_encodings_are_not_undone() -> None:

@@ -86,6 +86,12 @@ class Proxy:
         ]
 
 
+def resident_mib(proxy: Proxy) -> float:
+    """The proxy's resident memory."""
+    lines = Path(f"/proc/{proxy.pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
+
+
 def clean_environment(**given: str) -> dict[str, str]:
     """This environment without what would lead a proxy or a client elsewhere, and with `given`.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,8 @@ BY_THE_CHAMELEON = {
     "h2:goaway": UNREACHABLE,
 }
 
+REVERSE = ("--mode", "reverse:https://api.openai.com")
+
 type Way = tuple[Callable[[Proxy], httpx.Client], Callable[[Proxy], str]]
 WAYS: dict[str, Way] = {
     "base-url-http-1": (lambda _: direct_client(), lambda proxy: proxy.base_url),
@@ -115,6 +118,31 @@ def on_mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
         a_proxy(tmp_path_factory.mktemp("on_mock"), f"{origin}/v1") as proxy,
     ):
         yield proxy
+
+
+@pytest.fixture(scope="module")
+def in_reverse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """The same in mitmproxy's reverse mode."""
+    with (
+        running_gateway(tmp_path_factory.mktemp("mock")) as origin,
+        a_proxy(tmp_path_factory.mktemp("in_reverse"), f"{origin}/v1", REVERSE) as proxy,
+    ):
+        yield proxy
+
+
+@pytest.fixture(scope="module")
+def in_a_black_hole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """A proxy whose gateway is a host that says nothing: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        yield stack.enter_context(a_proxy(tmp_path_factory.mktemp("black_hole"), url))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +194,7 @@ def assert_told(proxy: Proxy, answer: httpx.Response, told: Told) -> None:
     (record,) = proxy.answer_records(exchange)
     assert (record["status"], record["outcome"]) == (told.status, told.outcome)
     assert record["source"] == told.source
-    assert record["error"] == shape
+    assert {name: record["error"][name] for name in shape} == shape
 
 
 each_way = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -213,6 +241,23 @@ def on_nothing(
     }
     with a_proxy(tmp_path_factory.mktemp("on_nothing"), urls[request.param]) as proxy:
         yield proxy
+
+
+@plain_and_stream
+@pytest.mark.parametrize("fault", BY_THE_MOCK)
+def test_what_the_gateway_does_wrong_in_reverse_mode(
+    in_reverse: Proxy, stream: bool, fault: str
+) -> None:
+    way = WAYS["base-url-http-1"]
+    assert_told(in_reverse, ask(way, in_reverse, fault, stream=stream), BY_THE_MOCK[fault])
+    assert ask(way, in_reverse, stream=stream).status_code == 200, "the account is not free again"
+
+
+@each_way
+def test_a_host_that_takes_no_connection(in_a_black_hole: Proxy, way: Way) -> None:
+    answer = ask(way, in_a_black_hole)
+    assert_told(in_a_black_hole, answer, LATE)
+    assert "2 s to connect" in answer.json()["error"]["message"]
 
 
 @each_way

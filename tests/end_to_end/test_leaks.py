@@ -5,6 +5,7 @@ secret. Once it is stopped, all that it left behind is searched.
 """
 
 import base64
+import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -67,6 +68,27 @@ FAULTS: dict[str, dict[str, Any]] = {
     "a redirect that echoes the key": {"redirect": f"/v1/elsewhere?key={FOXORA_KEY}"},
     "garbage": {"garbage": True},
     "a close before the head": {"close_before_head": True},
+    "an answer that echoes the key": {"body": json.dumps({"object": "x", "echo": ECHO})},
+    "an answer in gzip that echoes the key": {
+        "body_base64": base64.b64encode(gzip.compress(json.dumps({"e": ECHO}).encode())).decode(),
+        "headers": {"content-encoding": "gzip"},
+    },
+    "sound that echoes the key": {"body": ECHO, "type": "audio/mpeg", "chunks": [1, 20, 9, 2]},
+    "a stream that echoes the key": {
+        "body": f'data: {{"echo": "{ECHO}"}}\n\ndata: [DONE]\n\n',
+        "type": "text/event-stream",
+        "chunks": [9, 20, 15, 2],
+    },
+    "a large event in a stream that echoes the key": {
+        "body": f'data: {{"a": "{"a" * 70_000}", "echo": "{ECHO}"}}\n\ndata: [DONE]\n\n',
+        "type": "text/event-stream",
+        "chunks": [69_999, 51, 9, 2],
+    },
+    "a compressed stream that echoes the key": {
+        "body": f'data: {{"echo": "{ECHO}"}}\n\ndata: [DONE]\n\n',
+        "type": "text/event-stream",
+        "gzip": True,
+    },
     "a cut stream": {"cut_after": 1},
     "an error event in the stream": {"error_event": True},
 }
@@ -121,13 +143,20 @@ def all_calls(proxy: Proxy, origin: str) -> Iterator[tuple[str, httpx.Response]]
         yield "a dot segment", post(CALL, f"/%2e%2e/admin?key={APP_SECRETS['query']}")
         yield "a key in the path", post(CALL, f"/models/{APP_SECRETS['authorization']}")
         yield "no such route", post(CALL, f"/nothing/here?api_key={APP_SECRETS['query']}")
+        yield "our key in a query", post(CALL, f"/chat/completions?y=1&x={FOXORA_KEY}")
+        yield "our key escaped in a query", post(CALL, f"/chat/completions?x=f%6F{FOXORA_KEY[2:]}")
+        yield "our key in the path", post(CALL, f"/models/{FOXORA_KEY}")
+        yield "our key in a header", post(CALL, **{"X-Debug-Copy": f"is {FOXORA_KEY}"})
+        from_app = {"Authorization": f"Bearer {FOXORA_KEY}", "X-Debug-Copy": "none"}
+        yield "our key from the app", post(CALL, **from_app)
         yield "no key", client.post(f"{proxy.base_url}/chat/completions", json=CALL)
         for name, fault in FAULTS.items():
             queued = client.post(f"{origin}/_mock/faults", json=[fault])
             assert queued.status_code == 200, queued.text
             is_stream = "stream" in name
             try:
-                yield name, post({**CALL, "stream": is_stream})
+                target = "/audio/speech" if "sound" in name else TARGET
+                yield name, post({**CALL, "stream": is_stream}, target)
             except httpx.RemoteProtocolError:
                 assert is_stream, name  # a stream that was cut is cut for the client, too
 
@@ -163,6 +192,12 @@ def test_the_calls_ended_in_all_the_ways_that_are_meant(aftermath: Aftermath) ->
     statuses = aftermath.statuses
     assert statuses["an answer"] == statuses["a stream"] == 200
     assert statuses["no model"] == statuses["a dot segment"] == 400
+    assert statuses["our key in the path"] == 400
+    assert {statuses[name] for name in statuses if "our key" in name and "path" not in name} == {
+        200
+    }
+    successes = ("an answer", "sound", "stream that echoes")
+    assert {statuses[name] for name in statuses if any(s in name for s in successes)} == {200}
     assert statuses["a foreign page"] == 403
     assert statuses["no key"] == 401
     assert statuses["no such route"] == 404

@@ -7,7 +7,6 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import h2.connection
 import h2.events
@@ -19,6 +18,7 @@ from tests.end_to_end.proxies import (
     Proxy,
     async_http_2_client,
     direct_client,
+    resident_mib,
     running_gateway,
     running_proxy,
     wait_until,
@@ -49,11 +49,6 @@ def loaded(tmp_path_factory: pytest.TempPathFactory, gateway: str) -> Iterator[P
     environment = {"FOXORA_API_KEY": "foxora_sk_fake_load", "FOXORA_BASE_URL": f"{gateway}/v1"}
     with running_proxy(folder, (), environment) as proxy:
         yield proxy
-
-
-def resident_mib(proxy: Proxy) -> float:
-    lines = Path(f"/proc/{proxy.pid}/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
 
 
 async def at_once(client: httpx.AsyncClient, url: str, calls: int, fault: str) -> list[int]:

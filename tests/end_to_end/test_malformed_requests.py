@@ -48,6 +48,31 @@ def test_what_is_no_request_gets_our_own_400(proxy: Proxy, data: bytes) -> None:
     assert APP_KEY.encode() not in answer
 
 
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("host", ["", "Host:\r\n", "Host: a b\r\n"])
+def test_a_request_that_names_no_host_is_refused_and_on_record(
+    proxy: Proxy, host: str, version: str
+) -> None:
+    head = f"GET /v1/models HTTP/{version}\r\n{host}Authorization: Bearer {APP_KEY}\r\n\r\n"
+    answer = exchanged(proxy, head.encode()).decode()
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert "names no host" in answer
+    exchange = answer.partition("x-foxora-exchange: ")[2].partition("\r\n")[0]
+    wait_until(lambda: bool(proxy.answer_records(exchange)))
+    (record,) = proxy.answer_records(exchange)
+    assert (record["status"], record["outcome"]) == (400, "refused")
+
+
+def test_half_a_head_is_not_in_the_log(proxy: Proxy) -> None:
+    before = proxy.output.count("before completing request headers")
+    with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+        client.sendall(HEAD.encode())
+    wait_until(lambda: proxy.output.count("before completing request headers") > before)
+    exchanged(proxy, f"GET /v1/models HTTP/1.1\r\nAuthorization Bearer {APP_KEY}\r\n\r\n".encode())
+    wait_until(lambda: "Invalid header" in proxy.output or "header line" in proxy.output)
+    assert APP_KEY not in proxy.output
+
+
 def test_a_body_that_is_cut_is_on_record_as_a_client_that_left(proxy: Proxy) -> None:
     exchanged(proxy, HEAD.encode() + b'Content-Length: 500\r\n\r\n{"model": "x"', ends=True)
     wait_until(

@@ -1,6 +1,7 @@
 """WebSockets, uploads, preflights, and HTTP/2 on the gateway's side."""
 
 import asyncio
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tornado.httpclient import HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from tests.end_to_end.proxies import (
@@ -86,6 +87,42 @@ def test_a_websocket_is_led_to_the_gateway_with_its_key(
     assert messages[0]["sender"] == "client"
     assert messages[0]["text"] == '{"type": "session.update"}'
     assert message in [said["text"] for said in messages if said["sender"] == "gateway"]
+
+
+async def said_back(proxy: Proxy, text: str, fault: str = "words=1") -> str | bytes | None:
+    """The first message of a WebSocket to the mock gateway, which says what it heard."""
+    url = f"{proxy.base_url.replace('http', 'ws')}/realtime?model=gpt-4o-mini"
+    request = HTTPRequest(url, headers={**HEADERS, "x-mock-fault": fault})
+    socket = await websocket_connect(request)
+    await socket.write_message(text)
+    message = await socket.read_message()
+    socket.close()
+    return message
+
+
+def test_a_websocket_that_says_our_key_is_masked(open_to_a_page: Proxy) -> None:
+    text = f'{{"type": "echo", "text": "{FOXORA_KEY}"}}'
+    message = asyncio.run(asyncio.wait_for(said_back(open_to_a_page, text), 20))
+    assert message == text.replace(FOXORA_KEY, "*" * len(FOXORA_KEY))
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("status=403", 403, "forbidden"),
+        ("html", 502, "gateway_error"),
+        ("close-before-head", 502, "gateway_unreachable"),
+    ],
+)
+def test_a_websocket_that_the_gateway_refuses_is_told_why(
+    open_to_a_page: Proxy, fault: str, status: int, code: str
+) -> None:
+    with pytest.raises(HTTPClientError) as refused:
+        asyncio.run(asyncio.wait_for(said_back(open_to_a_page, "{}", fault), 20))
+    answer = refused.value.response
+    assert answer is not None
+    assert answer.code == status
+    assert json.loads(answer.body)["error"]["code"] == code
 
 
 def test_a_multipart_upload_reaches_the_gateway_as_it_is(

@@ -36,6 +36,7 @@ IN_A_STREAM = {
     "cut-after=2": "APIError",
     "cut-bytes=300": "APIError",
     "mute-after=2": "APIError",
+    "gzip;cut-after=3": "APIError",
     "error-event": "APIError",
 }
 # The Node client has no class of its own for 402.
