@@ -110,7 +110,8 @@ def cut_off(proxy: Proxy) -> None:
             "POST", f"{proxy.base_url}/chat/completions", json=STREAM, headers=headers
         ) as answer,
     ):
-        next(answer.iter_raw())
+        pieces = answer.iter_raw()  # kept: without it, the connection is closed
+        next(pieces)
         assert proxy.process is not None
         proxy.process.send_signal(signal.SIGKILL)
         proxy.process.wait()
