@@ -14,6 +14,7 @@ response record, so both happen exactly once.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from foxora_addon.api.errors import ApiError, Source
@@ -95,13 +96,15 @@ class RequestLine:
 class Try:
     """A try that failed, after which there was another; `after_seconds` is from the arrival.
 
-    `status` is the gateway's, None where it gave no answer.
+    `status` is the gateway's, None where it gave no answer. `retry_after_seconds` is how long it
+    asked to wait.
     """
 
     status: int | None
     code: str
     source: Source
     after_seconds: float
+    retry_after_seconds: float | None = None
 
 
 @dataclass(slots=True)
@@ -117,7 +120,8 @@ class Exchange:
     who the call is charged to (policy.standing), `account_name` how records call it; None where
     nobody is. `scopes` are what it counts against, `ticket` is its place in line while it waits for
     them. `flaw` is why no client could take the answer, in words for it. `tries` are those before
-    the one that goes on.
+    the one that goes on. `counts_at`: of how many bytes that a stream has said its tokens are
+    counted again.
     """
 
     id: str
@@ -156,6 +160,7 @@ class Exchange:
     sent_at: float | None = None
     spending: "SpendReservation | None" = field(default=None, repr=False)
     cost_usd: "Decimal | None" = None
+    counts_at: float = inf
     waiting_since: float = 0.0
     first_byte_at: float | None = None
     answered_status: int | None = None

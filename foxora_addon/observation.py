@@ -83,6 +83,11 @@ class Observation:
             self.head += data[:room]
 
     @property
+    def content_bytes(self) -> int:
+        """About how many bytes of an event stream's content are kept so far."""
+        return 0 if self.transcript is None else self.transcript.content_bytes
+
+    @property
     def sha256(self) -> str:
         """The SHA-256 of the bytes so far, in hex."""
         return self._sha256.hexdigest()

@@ -32,6 +32,7 @@ from foxora_addon.audit.record import body_fields, least_of, request_fields, res
 from foxora_addon.audit.redaction import Scrub
 from foxora_addon.ending import Ending, ending_of
 from foxora_addon.exchange import Exchange, IllegalStep, Outcome, Try
+from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.recognise import Recognised
@@ -287,7 +288,8 @@ class Pipeline:
         self.accounting.again(exchange, usage, now)
         exchange.step("again")
         after = now - exchange.arrived_at
-        exchange.tries.append(Try(status, error.code, error.source, after))
+        wait = error.retry_after_seconds
+        exchange.tries.append(Try(status, error.code, error.source, after, wait))
         exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
@@ -305,7 +307,7 @@ class Pipeline:
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
         """The exchange ends with an answer of our own."""
-        body = body_fields(error.body(), self.rules.max_body_bytes)
+        body = self._body_fields(error.body(), None, keeps=exchange.level == "full")
         self._close(exchange, body, error.status, outcome, error.source, now, error=error)
 
     def lost(
@@ -413,6 +415,12 @@ class Pipeline:
             exchange.socket = SocketLog(self.rules.max_body_bytes)
         at_ms = round((now - exchange.arrived_at) * 1000, 3)
         exchange.socket.add(content, is_clients=is_clients, at_ms=at_ms)
+
+    def count_so_far(self, exchange: Exchange, seen: Observation, now: float) -> None:
+        """A stream has said so much that it may have outgrown its charge."""
+        answer = seen.transcript.completion() if seen.transcript else None
+        if answer is not None:
+            self.accounting.streamed_so_far(exchange, answer, seen.content_bytes, now)
 
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""

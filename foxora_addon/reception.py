@@ -45,7 +45,7 @@ class Arrival:
 
 @dataclass(slots=True)
 class Received:
-    """What a head came to.
+    """What a head came to. `length_at` is the place of the body's length among the fields.
 
     `fields` and `target` (path and query) take the place of those that the client sent; where the
     call was refused before it had a target, that is the client's, without its secrets.
@@ -66,6 +66,7 @@ class Received:
     payer: str | None = None
     credential: str | None = field(default=None, repr=False)
     gateway_url: str | None = None
+    length_at: int | None = None
 
 
 class Reception:
@@ -80,7 +81,7 @@ class Reception:
 
         The fields are those of the head: see `fields_of`.
         """
-        fields = tuple((n, b"" if _is_length(n) else v) for n, v in arrival.fields)
+        fields = _without_length(arrival.fields)
         key = arrival.head, fields, arrival.url, arrival.version, arrival.address
         try:
             return self._known[key]
@@ -127,6 +128,9 @@ class Reception:
             secrets=cleaned.secrets,
             tags=tags_of(_text(values.get(b"x-foxora-tag"))),
             traceparent=traceparent_of(_text(values.get(b"traceparent"))),
+            length_at=next(
+                (at for at, (n, v) in enumerate(cleaned.fields) if _is_length(n) and not v), None
+            ),
         )
 
     def _choose_level(self, received: Received, arrival: Arrival, cleaned: Cleaned) -> None:
@@ -171,11 +175,23 @@ class Reception:
 
 def fields_of(received: Received, arrival: Arrival) -> Fields:
     """The fields that take the place of a head's own, with the length that this one has."""
-    lengths = (value for name, value in arrival.fields if _is_length(name))
-    return tuple(
-        (name, next(lengths, b"")) if _is_length(name) else (name, value)
-        for name, value in received.fields
-    )
+    at = received.length_at
+    if at is None:
+        return received.fields
+    length = next(value for name, value in arrival.fields if _is_length(name))
+    fields = list(received.fields)
+    fields[at] = fields[at][0], length
+    return tuple(fields)
+
+
+def _without_length(fields: Fields) -> Fields:
+    """The fields, with nothing for the length; as they are where there are several, or none."""
+    places = [at for at, (name, _) in enumerate(fields) if _is_length(name)]
+    if len(places) != 1:
+        return tuple(fields)
+    kept = list(fields)
+    kept[places[0]] = kept[places[0]][0], b""
+    return tuple(kept)
 
 
 def _is_length(name: bytes) -> bool:

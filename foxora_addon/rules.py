@@ -11,6 +11,7 @@ from foxora_addon.config import MOCK, Account, CeilingFigures, Config
 from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.accounts import AccountBook
 from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
+from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
@@ -127,6 +128,7 @@ def account_rules_of(account: Account) -> AccountRules:
         models={name: _ceilings_of(figures) for name, figures in account.limits.models.items()},
         clients={name: _ceilings_of(client.limits) for name, client in account.named_clients()},
         cap_usd=cap_of_plan(account.plan) if cap_usd is None else cap_usd,
+        key_digest=key_digest(account.key.get_secret_value()),
     )
 
 

@@ -15,6 +15,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,7 +31,15 @@ import httpx
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from scripts.bench_limits_waits import told_of_waits
-from tests.end_to_end.proxies import BIN, ROOT, clean_environment, free_port, running_proxy, stop
+from tests.end_to_end.proxies import (
+    BIN,
+    ROOT,
+    STOP_SECONDS,
+    clean_environment,
+    free_port,
+    running_proxy,
+    stop,
+)
 
 CONNECTIONS = 64
 REQUESTS = 600
@@ -40,6 +49,10 @@ MEAN_OUTPUT = 215
 KEY = "foxora_sk_fake_bench"
 LITELLM = ROOT / ".tools" / "litellm"
 READY_SECONDS = 300.0
+# A case stops a gateway and a limiter one after the other, each of which may take `STOP_SECONDS`.
+STOP_CASE_SECONDS = 3 * STOP_SECONDS
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Bound = Literal["requests", "tokens"]
 Limiter = Literal["foxora-addon", "token bucket", "LiteLLM"]
@@ -66,10 +79,14 @@ class Case:
 
 @dataclass
 class Seen:
-    """What came of a case: the gateway's notes, and the statuses that clients got."""
+    """What came of a case: the gateway's notes, and the statuses that clients got.
+
+    `is_exact`: clients go by retry-after-ms, as OpenAI's do, else by whole seconds.
+    """
 
     case: Case
     seconds: float
+    is_exact: bool
     notes: list[tuple[str, float, int]] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
     waits: str = ""
@@ -322,14 +339,16 @@ async def ask(client: httpx.AsyncClient, url: str, body: dict[str, object], seen
     seen.statuses[answer.status_code] += 1
     if answer.status_code != 429:
         return 0.0
+    if seen.is_exact and (wait := answer.headers.get("retry-after-ms")):
+        return float(wait) / 1000
     return max(float(answer.headers.get("retry-after", "1")), 0.1)
 
 
 # Figures.
 
 
-def run(case: Case, seconds: float) -> Seen:
-    seen = Seen(case, seconds)
+def run(case: Case, seconds: float, *, is_exact: bool) -> Seen:
+    seen = Seen(case, seconds, is_exact)
     with tempfile.TemporaryDirectory(prefix="foxora-bench-") as name:
         folder = Path(name)
         with gateway(case, folder) as origin, limiter(case, folder, origin) as base_url:
@@ -374,6 +393,23 @@ def alone(number: int, output: Path) -> subprocess.Popen[bytes]:
 
 def main() -> int:
     options = options_of()
+    for ending in ENDINGS:
+        signal.signal(ending, interrupt)
+    try:
+        return bench(options)
+    except KeyboardInterrupt:
+        print("bench-limits: interrupted; all that it had started is stopped", file=sys.stderr)
+        return 130
+
+
+def interrupt(_number: int, _frame: object) -> None:
+    """End once, as Ctrl-C does; what comes after it must not break off the cleaning up."""
+    for ending in ENDINGS:
+        signal.signal(ending, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def bench(options: argparse.Namespace) -> int:
     seconds = 70.0 if options.quick else 60.0 * options.minutes
     chosen = [
         case
@@ -387,7 +423,7 @@ def main() -> int:
         )
         return 2
     if options.case is not None:
-        seen = run(chosen[options.case], seconds)
+        seen = run(chosen[options.case], seconds, is_exact=options.exact)
         print(row(seen))
         print(f"{seen.case.name}: clients got {dict(seen.statuses)}; {seen.waits}")
         return 0
@@ -423,7 +459,9 @@ def run_all(options: argparse.Namespace, count: int) -> int:
                     remarks.append(rest.strip())
         finally:
             for each in running.values():
-                stop(each)
+                each.terminate()
+            for each in running.values():
+                stop(each, STOP_CASE_SECONDS)
     print("\n" + "\n".join(remarks))
     return 1 if failed else 0
 
@@ -434,6 +472,9 @@ def options_of() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="70 seconds a case")
     parser.add_argument("--at-once", type=int, default=1, help="cases side by side (default: 1)")
     parser.add_argument("--only", action="append", help="cases whose name has these words")
+    parser.add_argument(
+        "--exact", action="store_true", help="clients go by retry-after-ms, as OpenAI's do"
+    )
     parser.add_argument("--fairness", action="store_true", help="how calls wait, and in what order")
     parser.add_argument("--with-litellm", action="store_true", help="LiteLLM as well")
     parser.add_argument("--case", type=int, help=argparse.SUPPRESS)

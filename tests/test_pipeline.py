@@ -290,6 +290,60 @@ def test_an_error_of_the_gateway_is_normalised_and_recorded_as_it_came(body: byt
     assert desk.response["body_bytes"] == len(body)
 
 
+LEVELS_AND_WORDS: list[tuple[Level, str | None, str | None]] = [
+    ("full", "No such thing: my secret plan", "my secret plan, all of it"),
+    ("request", "The gateway's own words are on record at level full only.", None),
+    ("metadata", "The gateway's own words are on record at level full only.", None),
+    ("minimal", None, None),
+]
+
+
+@pytest.mark.parametrize(("level", "message", "param"), LEVELS_AND_WORDS)
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_what_an_error_of_the_gateway_quotes_is_on_record_where_answers_are(
+    level: Level, message: str | None, param: str | None, is_stream: bool
+) -> None:
+    desk = a_desk(levels=Levels(level))
+    error = {"code": "nope", "message": "No such thing: my secret plan"}
+    body = encoded({"error": error | {"param": "my secret plan, all of it"}})
+    if is_stream:
+        exchange = desk.streaming(b"data: " + body + b"\n\n")
+        desk.pipeline.streamed(exchange, 101.0)
+    else:
+        told = desk.pipeline.answered(
+            desk.sent(), Answer(400, [JSON, ("retry-after", "7")], body), 101
+        )
+        assert told is not None
+        assert told.message == error["message"], "the client is told all of it"
+        assert desk.response["error"]["retry_after_ms"] == 7_000.0
+    found = desk.response["error"]
+    assert (found["code"], found["message"], found["param"]) == ("nope", message, param)
+    assert ("secret plan" in json.dumps(desk.response)) is (level == "full")
+
+
+@pytest.mark.parametrize("level", ["full", "metadata"])
+def test_our_own_words_and_the_names_of_fields_stay_at_each_level(level: Level) -> None:
+    desk = a_desk(levels=Levels(level))
+    exchange = desk.admitted(b'{"model": "m"}')
+    assert exchange.refusal is not None
+    desk.pipeline.refused(exchange, exchange.refusal, "refused", 101.0)
+    assert desk.response["error"]["message"] == "The 'messages' field is required."
+    assert (desk.response["body"] is None) is (level == "metadata")
+    desk = a_desk(levels=Levels(level))
+    body = encoded({"error": {"code": "c", "message": "m", "param": "messages[0].content"}})
+    desk.pipeline.answered(desk.sent(), Answer(400, [JSON], body), 101.0)
+    assert desk.response["error"]["param"] == "messages[0].content"
+
+
+def test_a_try_says_how_long_the_gateway_asked_to_wait() -> None:
+    desk = a_desk()
+    exchange = desk.sent()
+    error = desk.pipeline.error_of(exchange, Answer(429, [("retry-after", "3")], b""))
+    desk.pipeline.again(exchange, error, 101.0, 429)
+    desk.pipeline.lost(exchange, "client_disconnected", "addon", 102.0)
+    assert [each["retry_after_ms"] for each in desk.response["tries"]] == [3_000.0]
+
+
 def test_a_key_in_an_error_of_the_gateway_reaches_nobody() -> None:
     desk = a_desk()
     body = encoded({"error": {"message": f"bad key {ACCOUNT_KEY}", "code": "invalid_key"}})

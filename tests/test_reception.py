@@ -34,6 +34,12 @@ def test_a_head_that_comes_again_comes_to_the_same_but_for_its_length() -> None:
     assert fields_of(received(reception, second), second)[1] == (b"Content-Length", b"2000")
 
 
+def test_several_lengths_stay_what_they_are() -> None:
+    arrival = with_length(b"10", (b"content-length", b"11"))
+    fields = fields_of(received(Reception(some_rules()), arrival), arrival)
+    assert fields[1:3] == ((b"Content-Length", b"10"), (b"content-length", b"11"))
+
+
 def test_whatever_else_differs_in_a_head_is_looked_at() -> None:
     reception = Reception(some_rules())
     usual = with_length(b"10")

@@ -60,6 +60,7 @@ class ApiError:
 
     `retry_after_seconds` is finite and not negative; None says nothing about when to try again.
     `should_retry` None leaves it to the client's own rules (SDKs retry 408, 409, 429 and 5xx).
+    `is_quoted`: message and param are the gateway's, and may quote what the client wrote.
     """
 
     status: int
@@ -69,6 +70,7 @@ class ApiError:
     retry_after_seconds: float | None = None
     should_retry: bool | None = None
     source: Source = "addon"
+    is_quoted: bool = False
 
     def body(self) -> bytes:
         """Return the documented JSON body (foxora-api.md, Errors), compact, in UTF-8."""
@@ -216,6 +218,7 @@ def normalise(status: int, headers: Sequence[tuple[str, str]], body: bytes) -> A
         retry_after_seconds=retry_after.seconds_of(headers),
         should_retry=retry_after.should_retry_of(headers),
         source="gateway",
+        is_quoted=True,
     )
 
 

@@ -5,11 +5,13 @@ those accept: lone surrogates, NaN, UTF-16, numbers as names.
 """
 
 import json
+from collections.abc import Mapping
+from math import isfinite
 from typing import Any, Final
 
 import orjson
 
-_encode: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
 def read(data: bytes | str) -> Any:
@@ -21,11 +23,20 @@ def read(data: bytes | str) -> Any:
 
 
 def text_of(value: Any) -> str:
-    """A value as compact JSON in which all but ASCII stands as it is.
+    """A value as compact JSON in which all but ASCII stands as it is, and NaN as null.
 
     Raises TypeError for what JSON can't say.
     """
     try:
         return orjson.dumps(value).decode()
     except TypeError:
-        return _encode(value)
+        return _encode(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    """The value with null for each number that is infinite, or none at all."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    return [_finite(item) for item in value] if isinstance(value, list | tuple) else value

@@ -49,6 +49,11 @@ class ResponsesTranscript:
         else:
             self._take_part(kind, value, size)
 
+    @property
+    def content_bytes(self) -> int:
+        """About how many bytes are kept of parts that are under way."""
+        return self._bytes
+
     def response(self) -> dict[str, Any] | None:
         """Return the `response` object, or as much as is known of it; None if nothing is."""
         parts = [self._item(place) for place in sorted(self._items.keys() | self._texts.keys())]

@@ -59,6 +59,11 @@ class Transcript:
         return usage
 
     @property
+    def content_bytes(self) -> int:
+        """About how many bytes are kept so far: no fewer than the text has, up to `max_bytes`."""
+        return self._bytes if self._responses is None else self._responses.content_bytes
+
+    @property
     def id(self) -> str | None:
         """The completion's id; None while none was named."""
         return self._named("id")

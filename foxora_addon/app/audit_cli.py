@@ -18,6 +18,7 @@ from foxora_addon.app.say import FINDING, WRONG_USAGE, say
 
 if TYPE_CHECKING:
     from foxora_addon.audit.verification import Kept, Report
+    from foxora_addon.config import Audit
 
 
 _Trail = Annotated[
@@ -39,28 +40,34 @@ def verify(
         Path | None, typer.Option(metavar="FILE", help="Heads that `audit sign` has signed.")
     ] = None,
     public_key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The key that signed them.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The key that signed them, or the checkpoints."),
     ] = None,
 ) -> int:
     """Verify a trail, all its segments: no record changed, left out, put in or moved.
 
     The exit status is 1 if something is wrong, and the line says where. That lines were cut off at
-    the end, or that all was written anew, shows only against a head that was kept elsewhere.
+    the end, or that all was written anew, shows only against a head that was kept elsewhere, or
+    against the proxy's own checkpoints: those of the configured trail are looked for, and of
+    another trail the one beside it, if --public-key is given.
 
     \b
     Examples:
       foxora-proxy audit verify
       foxora-proxy audit verify foxora-audit.jsonl --head 4711:0f3c...
       foxora-proxy audit verify --signed heads.jsonl --public-key audit.key.pub
+      foxora-proxy audit verify /backup/foxora-audit.jsonl --public-key audit.key.pub
     """
     from foxora_addon.audit.verification import Kept
     from foxora_addon.audit.verification import verify as verified
 
-    trail = path or configured_trail()
-    if (signed is None) != (public_key is None):
-        say("--signed and --public-key go together")
+    if signed is not None and public_key is None:
+        say("--signed needs --public-key, the key that signed")
         return WRONG_USAGE
+    audit = configured_audit()
+    trail = path or audit.path
     kept = [Kept(after_seq, None)] if after_seq else []
+    checkpoints: list[Kept] = []
     try:
         if head is not None:
             kept.append(_head_of(head))
@@ -68,7 +75,10 @@ def verify(
             from foxora_addon.audit.signing import signed_heads
 
             kept += signed_heads(signed, public_key)
-        report = verified(trail, kept, _progress())
+        from foxora_addon.app.checkpoints import checkpoints_of
+
+        checkpoints = checkpoints_of(trail, audit, public_key if signed is None else None)
+        report = verified(trail, [*kept, *checkpoints], _progress())
     except ValueError as error:
         say(str(error))
         return FINDING
@@ -78,7 +88,8 @@ def verify(
     if report.problem is not None:
         typer.echo(f"{trail}: {report.problem}")
         return FINDING
-    typer.echo("\n".join([f"{trail}: fine, {_counts(report)}", *_remarks(report)]))
+    lines = [f"{trail}: fine, {_counts(report)}", *_remarks(report, checkpoints)]
+    typer.echo("\n".join(lines))
     return 0
 
 
@@ -96,7 +107,7 @@ def _counts(report: "Report") -> str:
     return f"{report.records} records of {report.exchanges} exchanges{where}"
 
 
-def _remarks(report: "Report") -> Iterator[str]:
+def _remarks(report: "Report", checkpoints: "list[Kept]") -> Iterator[str]:
     if report.first_seq > 1:
         yield f"  it begins at seq {report.first_seq}: earlier segments are not here"
     if report.begun_before:
@@ -109,6 +120,9 @@ def _remarks(report: "Report") -> Iterator[str]:
         yield f"  open: {exchange}"
     if (more := len(report.open) - _MOST_OPEN_SHOWN) > 0:
         yield f"  and {more} more that are open"
+    for signed in checkpoints[-1:]:
+        after = report.last_seq - (signed.seq or 0)
+        yield f"  as it was signed at record {signed.seq}; {after} records came after that"
     yield f"  head {report.last_seq}:{report.head}"
 
 
@@ -162,7 +176,7 @@ def keygen(
     Examples:
       foxora-proxy audit keygen audit.key
     """
-    from foxora_addon.audit.signing import make_key
+    from foxora_addon.audit.keys import make_key
 
     try:
         public = make_key(file)
@@ -177,16 +191,21 @@ def keygen(
 
 
 def configured_trail() -> Path:
-    """The trail that `run` would write; its default where the configuration can't be read.
+    """The trail that `run` would write; its default where the configuration can't be read."""
+    return configured_audit().path
 
-    Who reads the trail need not have the accounts' keys: the mock gateway wants none.
+
+def configured_audit() -> "Audit":
+    """What the configuration says of the trail; the defaults where it can't be read.
+
+    Who reads the trail need not have any key.
     """
-    from foxora_addon.config import MOCK, ConfigError, load
+    from foxora_addon.config import Audit, ConfigError, load_audit
 
     try:
-        return load({"foxora_base_url": MOCK}, os.environ, Path.cwd()).audit.path
+        return load_audit(os.environ, Path.cwd())
     except ConfigError:
-        return Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl")
+        return Audit(path=Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl"))
 
 
 COMMANDS: Final[tuple[Callable[..., Any], ...]] = (

@@ -38,6 +38,7 @@ SELECT coalesce(q.exchange, p.exchange) AS exchange,
   p.model AS answered_by, q.stream AS stream, q.http.method AS method, q.http.url AS url,
   q.decision.verdict AS verdict, q.decision.reason AS reason,
   q.decision.estimated_tokens AS estimated_tokens, q.decision.waited_ms AS waited_ms,
+  q.decision.shadow.code AS shadow_code, q.decision.shadow.message AS shadow_message,
   p.status AS status, coalesce(p.outcome, 'open') AS outcome, p.source AS source,
   p.usage.input_tokens AS input_tokens, p.usage.output_tokens AS output_tokens,
   p.usage.total_tokens AS total_tokens, p.cost_usd AS cost_usd,
@@ -157,7 +158,12 @@ def _condition_of(filters: Filters) -> str:
         parts.append(f"time < TIMESTAMP {_quoted(filters.until.rstrip('Z'))}")
     if filters.grep:
         texts = "concat_ws(chr(10), request_body, response_body, message, error_message, url)"
-        parts.append(f"regexp_matches({texts}, {_quoted(filters.grep.pattern)})")
+        plain = filters.grep.plain
+        parts.append(
+            f"regexp_matches({texts}, {_quoted(filters.grep.text)})"
+            if plain is None
+            else f"contains({texts}, {_quoted(plain)})"
+        )
     return f" WHERE {' AND '.join(parts)}" if parts else ""
 
 

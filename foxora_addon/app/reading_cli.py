@@ -1,131 +1,26 @@
-"""The commands of `foxora-proxy audit` that read: their grammar, and the filters that they share.
+"""The commands of `foxora-proxy audit` that read, one function each, listed in `COMMANDS`.
 
 Whatever a command needs is imported as it runs, so that each starts at once.
 """
 
-import functools
-import inspect
-import io
-import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
-from foxora_addon.app.say import FINDING, say
+from foxora_addon.app.reading_cli_options import (
+    Command,
+    Id,
+    Json,
+    RequestsPerMinute,
+    TokensPerMinute,
+    ceilings_of,
+    filtered,
+    found,
+)
 
 if TYPE_CHECKING:
-    from foxora_addon.policy.plans import Ceilings
-    from foxora_addon.reading.exchanges import Recorded
     from foxora_addon.reading.filters import Filters
-
-type Command = Callable[..., int]
-
-Trail = Annotated[
-    Path | None, typer.Argument(metavar="[TRAIL]", help="By default, the configured trail.")
-]
-Id = Annotated[str, typer.Argument(metavar="ID", help="An exchange's id, or its beginning.")]
-Json = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
-RequestsPerMinute = Annotated[
-    int | None, typer.Option(metavar="N", min=1, help="Ceiling of requests per minute.")
-]
-TokensPerMinute = Annotated[
-    int | None, typer.Option(metavar="M", min=1, help="Ceiling of tokens per minute.")
-]
-
-_FILTERS: Final = {
-    "account": (list[str] | None, "NAME", "Of this account; may be repeated, as may the next."),
-    "model": (list[str] | None, "MODEL", "Of this model; * stands for anything."),
-    "status": (list[str] | None, "STATUS", "429, 4xx, 400-499, or none."),
-    "outcome": (list[str] | None, "OUTCOME", "completed, refused, gateway_error, ..., or open."),
-    "since": (str | None, "TIME", "From then on: 15m, 2h, 7d (ago), or 2026-11-23T12:30 (UTC)."),
-    "until": (str | None, "TIME", "Before then."),
-    "grep": (str | None, "REGEX", "With a text that matches, in what was asked or answered."),
-}
-
-
-def filtered(command: Command) -> Command:
-    """Give a command the shared options for its parameter `filters`, and the argument for `trail`.
-
-    And the manners that all of them share: a trail that can't be read is one line and status 1,
-    a reader that has left (`| head`) is no error, Ctrl-C ends in silence.
-    """
-    own = inspect.signature(command)
-
-    @functools.wraps(command)
-    def run(**given: Any) -> int:
-        wanted = {name: given.pop(name) for name in _FILTERS}
-        return _mannered(command, filters=_filters_of(wanted), **given)
-
-    options = [
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=None,
-            annotation=Annotated[kind, typer.Option(f"--{name}", metavar=metavar, help=words)],
-        )
-        for name, (kind, metavar, words) in _FILTERS.items()
-    ]
-    kept = [
-        parameter.replace(annotation=Trail, default=None) if name == "trail" else parameter
-        for name, parameter in own.parameters.items()
-        if name != "filters"
-    ]
-    run.__signature__ = own.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
-    run.__annotations__ = {p.name: p.annotation for p in (*kept, *options)}
-    return run
-
-
-def _filters_of(given: dict[str, Any]) -> "Filters":
-    import time
-
-    from foxora_addon.reading.filters import Filters, parse_grep, parse_outcome, parse_status
-    from foxora_addon.reading.times import iso_of, parse_moment
-
-    now = time.time()
-    try:
-        return Filters(
-            accounts=tuple(given["account"] or ()),
-            models=tuple(given["model"] or ()),
-            statuses=tuple(map(parse_status, given["status"] or ())),
-            outcomes=tuple(map(parse_outcome, given["outcome"] or ())),
-            since=iso_of(parse_moment(given["since"], now)) if given["since"] else None,
-            until=iso_of(parse_moment(given["until"], now)) if given["until"] else None,
-            grep=parse_grep(given["grep"]) if given["grep"] else None,
-        )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-
-
-def _mannered(command: Command, **given: Any) -> int:
-    from foxora_addon.reading.ids import Unknown
-
-    trail = given["trail"] = given["trail"] or _configured_trail()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        status = command(**given)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
-        return 0
-    except KeyboardInterrupt:
-        return 130
-    except Unknown as error:
-        say(str(error))
-        return FINDING
-    except OSError as error:
-        say(f"{error.filename or trail}: can't be read: {error.strerror or error}")
-        return FINDING
-    return status
-
-
-def _configured_trail() -> Path:
-    from foxora_addon.app.audit_cli import configured_trail
-
-    return configured_trail()
 
 
 @filtered
@@ -170,7 +65,7 @@ def show(*, exchange: Id, trail: Path, json: Json = False, filters: "Filters") -
     from foxora_addon.app.printing import STYLES, json_text, paged, write
     from foxora_addon.reading.page import label_text, page_of
 
-    (recorded,) = _found(trail, [exchange], filters)
+    (recorded,) = found(trail, [exchange], filters)
     if json:
         write(json_text({"request": recorded.request, "response": recorded.response}))
         return 0
@@ -292,7 +187,7 @@ def diff(
     """
     from foxora_addon.app.difference_view import show_difference
 
-    first, second = _found(trail, [before, after], filters)
+    first, second = found(trail, [before, after], filters)
     return show_difference(first, second, as_json=json)
 
 
@@ -320,8 +215,8 @@ def why(
     from foxora_addon.app.trail_reading import TrailReading
     from foxora_addon.reading.decision import Rebuilding, json_of, lines_of
 
-    (recorded,) = _found(trail, [exchange], filters)
-    ceilings = _ceilings_of(recorded.account, requests_per_minute, tokens_per_minute)
+    (recorded,) = found(trail, [exchange], filters)
+    ceilings = ceilings_of(recorded.account, requests_per_minute, tokens_per_minute)
     rebuilding = Rebuilding(recorded, ceilings)
     for record in TrailReading(trail).records():
         rebuilding.take(record)
@@ -395,38 +290,8 @@ def replay(
         address = parse_proxy(proxy)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    (recorded,) = _found(trail, [exchange], filters)
+    (recorded,) = found(trail, [exchange], filters)
     return sent_again(recorded, address, as_json=json)
-
-
-def _found(trail: Path, prefixes: list[str], filters: "Filters") -> "list[Recorded]":
-    from foxora_addon.app.trail_reading import TrailReading
-
-    if not all(prefixes):
-        raise typer.BadParameter("an id is not empty")
-    return TrailReading(trail).find(prefixes, filters)
-
-
-def _ceilings_of(account: str | None, requests: int | None, tokens: int | None) -> "Ceilings":
-    """The ceilings that are given; where none is, those of the configuration."""
-    from foxora_addon.config import ConfigError, load
-    from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
-
-    if requests is not None or tokens is not None:
-        return Ceilings(requests, tokens)
-    try:
-        accounts = load({}, os.environ, Path.cwd()).accounts
-    except ConfigError:
-        return UNLIMITED
-    for known in accounts:
-        if known.name == account:
-            usual, own = PLANS.get(known.plan, UNLIMITED), known.limits
-            return Ceilings(
-                own.requests_per_minute or usual.requests_per_minute,
-                own.tokens_per_minute or usual.tokens_per_minute,
-                own.concurrent_requests or usual.concurrent_requests,
-            )
-    return UNLIMITED
 
 
 COMMANDS: Final[tuple[Command, ...]] = (

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from foxora_addon.app.ceilings import asks, ceilings_of, unknown_in, words_of
-from foxora_addon.config import Account, Config
+from foxora_addon.config import Account, Audit, Config
 
 
 def summary_of(config: Config) -> Iterator[str]:
@@ -11,12 +11,19 @@ def summary_of(config: Config) -> Iterator[str]:
     gateway = "the mock gateway, embedded" if config.gateway.is_mock else config.gateway.base_url
     yield f"gateway  {gateway}"
     yield f"trail    {config.audit.path} ({config.audit.level})"
+    if config.audit.checkpoint_key is not None:
+        yield f"         signed in {config.audit.checkpoint_file}, {_when_signed(config.audit)}"
     shadow = "; shadow: calls are counted, and none is refused" if config.limits.shadow else ""
     yield f"limits   kept in {config.limits.store}{shadow}"
     width = max(len(account.name) for account in config.accounts)
     for account in config.accounts:
         yield f"account  {account.name:{width}}  {', '.join(_facts_of(account))}"
     yield from _unknown(config)
+
+
+def _when_signed(audit: Audit) -> str:
+    records = audit.checkpoint_records
+    return f"each {audit.checkpoint_seconds:g} s" + (f" or {records} records" if records else "")
 
 
 def _facts_of(account: Account) -> Iterator[str]:

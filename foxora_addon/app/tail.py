@@ -16,7 +16,8 @@ from foxora_addon.app.trail_reading import TrailReading
 from foxora_addon.reading.cells import COLUMNS, aligned, cells_of, json_of
 from foxora_addon.reading.columns import GAP, cell_in, fitted
 from foxora_addon.reading.exchanges import Pairing, Recorded
-from foxora_addon.reading.filters import Filters, Grep
+from foxora_addon.reading.filters import Filters
+from foxora_addon.reading.grep import Grep
 from foxora_addon.reading.records import Record, count_of, light_record_of, record_of
 
 _GLANCE_BYTES: Final = 8_000_000

@@ -12,7 +12,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from foxora_addon.app.say import say
 from foxora_addon.audit.segments import lines_of, segments_of
 from foxora_addon.reading.exchanges import Pairing, Recorded
-from foxora_addon.reading.filters import Filters, Grep
+from foxora_addon.reading.filters import Filters
+from foxora_addon.reading.grep import Grep
 from foxora_addon.reading.ids import Search
 from foxora_addon.reading.records import Record, light_record_of, record_of
 

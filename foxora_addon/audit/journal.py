@@ -90,15 +90,17 @@ class Journal:
         keeping: Keeping = FOREVER,
         disk: Disk | None = None,
         say: Callable[[str], None] = lambda _: None,
+        known: tuple[int, str] = (0, GENESIS),
     ) -> Self:
         """Open or create a trail and go on where it ends; raises `TrailUnavailable`.
 
-        The file is readable by its owner only, and locked: a second writer is refused.
+        The file is readable by its owner only, and locked: a second writer is refused. `known` are
+        `seq` and hash of a record that the trail is known to have had: it goes on behind it.
         """
         journal = cls(path, sync, wall_clock, disk=disk, say=say)
         journal._open()
         try:
-            journal._continue()
+            journal._continue(known)
             journal.keep(keeping)
         except BaseException:
             journal._abandon()
@@ -109,6 +111,11 @@ class Journal:
         self._keeper.close()
         self._fd = -1
         self._syncer.close(syncs=False)
+
+    @property
+    def head(self) -> str:
+        """The hash of the last record; zeros before the first."""
+        return self._prev
 
     def close(self) -> None:
         """Sync and close; twice is once."""
@@ -249,8 +256,8 @@ class Journal:
         if self.sync_policy == "none":
             self._syncer.let_go()
 
-    def _continue(self) -> None:
-        """Go on where the trail ends, or where its head says that it had come to."""
+    def _continue(self, known: tuple[int, str]) -> None:
+        """Go on where the trail ends, or where it is known that it had come to."""
         if not stat.S_ISREG(os.fstat(self._fd).st_mode):
             raise TrailUnavailable(
                 f"{self.path} is no regular file; give the trail another path with "
@@ -273,11 +280,14 @@ class Journal:
         self.seq, self._prev = end.seq, end.hash
         self._torn, self._mid_line = end.torn, end.mid_line
         if head is not None and head.seq > end.seq:
+            self.seq, self._prev, self.left_open = head.seq, head.hash, dict(head.open)
+        if known[0] > self.seq:
+            self.seq, self._prev = known
+        if self.seq > end.seq:
             self._say(
-                f"the trail {self.path} ends with record {end.seq}, but had come to {head.seq}: "
+                f"the trail {self.path} ends with record {end.seq}, but had come to {self.seq}: "
                 "what is missing was removed, or lost in a power failure; verify will say so"
             )
-            self.seq, self._prev, self.left_open = head.seq, head.hash, dict(head.open)
         self._first, self._began = first or self.seq + 1, began or self._wall_clock()
 
     def _is_full(self, length: int, now: float) -> bool:

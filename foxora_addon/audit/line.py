@@ -47,7 +47,10 @@ def line_of(  # what a line has besides the record's own members
     text = quick_json.text_of(record)
     if not (isinstance(scrub, Scrub) and scrub.spares(text)):  # as a rule one look at all will do
         text = quick_json.text_of({**record, **scrubbed(fields, scrub)})
-    data = text.encode("utf-8", "backslashreplace")  # a lone surrogate, as a JSON escape
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError:  # a lone surrogate, of which strict readers refuse the escape too
+        data = _paired(text).encode("utf-8")
     return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
 
 
@@ -83,6 +86,11 @@ def _texts_scrubbed(
     if isinstance(value, list):
         return [_texts_scrubbed(item, scrub, names=names) for item in value]
     return value
+
+
+def _paired(text: str) -> str:
+    """The text with surrogates that are a pair put together, and U+FFFD for each that is none."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _iso(unix_seconds: float) -> str:

@@ -6,6 +6,7 @@ cost more than everything else about a record; a test holds the builders to the 
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from foxora_addon.api.errors import ApiError, Source
 from foxora_addon.api.money import json_number_of
 from foxora_addon.api.usage import Usage, UsageSource
+from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, Outcome
 
 VERSION: Final = 1
@@ -32,6 +34,10 @@ OTEL: Final[Mapping[str, str]] = {
     "error.code": "error.type",
 }
 """Our names, and OpenTelemetry's for the same thing (semantic conventions for generative AI)."""
+
+_WORDS_LEFT_OUT: Final = "The gateway's own words are on record at level full only."
+_PATH: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
+"""What names a field, and can hold no sentence."""
 
 _Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -78,7 +84,8 @@ class Decision(_Model):
     estimated_tokens: int | None = Field(description="Tokens reserved; null if none were.")
     waited_ms: float = Field(description="How long it waited for its account's ceilings.")
     shadow: Shadow | None = Field(
-        description="In shadow mode, what would have kept it back; null where nothing would have."
+        default=None,
+        description="In shadow mode, what would have kept it back; null where nothing would have.",
     )
 
 
@@ -177,8 +184,15 @@ class ErrorFacts(_Model):
     """The error as the client was told of it."""
 
     code: str = Field(description="Code of the error.")
-    message: str | None = Field(description="Its message; null at level minimal.")
+    message: str | None = Field(
+        description="Its message; null at level minimal. A gateway's own stands at level full only."
+    )
     param: str | None = Field(description="The field of the request that it is about.")
+    retry_after_ms: float | None = Field(
+        default=None,
+        description="How long to wait before trying again, as the client was told; of a gateway's "
+        "429, how long it closed the account, a second where null.",
+    )
 
 
 class TryFacts(_Model):
@@ -188,6 +202,9 @@ class TryFacts(_Model):
     code: str = Field(description="Code of the error.")
     source: Source = Field(description="Who failed.")
     after_ms: float = Field(description="From the request's head to the end of the try.")
+    retry_after_ms: float | None = Field(
+        default=None, description="How long the gateway asked to wait; null: it did not say."
+    )
 
 
 class ResponseRecord(_Record, Body):
@@ -303,11 +320,10 @@ def request_fields(
 def _shadow_facts(shadow: ApiError | None) -> dict[str, Any] | None:
     if shadow is None:
         return None
-    wait = shadow.retry_after_seconds
     return {
         "code": shadow.code,
         "message": shadow.message,
-        "retry_after_ms": None if wait is None else _milliseconds(wait),
+        "retry_after_ms": _wait_milliseconds(shadow.retry_after_seconds),
     }
 
 
@@ -358,13 +374,14 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "finish_reasons": list(finish_reasons),
         "usage": None if usage is None else _usage_facts(usage),
         "cost_usd": None if cost_usd is None else json_number_of(cost_usd),
-        "error": error and {"code": error.code, "message": error.message, "param": error.param},
+        "error": None if error is None else _error_facts(error, exchange.level),
         "tries": [
             {
                 "status": each.status,
                 "code": each.code,
                 "source": each.source,
                 "after_ms": _milliseconds(each.after_seconds),
+                "retry_after_ms": _wait_milliseconds(each.retry_after_seconds),
             }
             for each in exchange.tries
         ],
@@ -373,6 +390,23 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "chunks": chunks,
         "websocket": websocket,
         **body,
+    }
+
+
+def _error_facts(error: ApiError, level: Level) -> dict[str, Any]:
+    """An error, without the gateway's own words where no answer is kept: they may quote the call.
+
+    Kubernetes' audit levels are the model: below the one that keeps answers, their status alone.
+    """
+    message, param = error.message, error.param
+    if error.is_quoted and level != "full":
+        message = _WORDS_LEFT_OUT
+        param = param if param is not None and _PATH.fullmatch(param) else None
+    return {
+        "code": error.code,
+        "message": message,
+        "param": param,
+        "retry_after_ms": _wait_milliseconds(error.retry_after_seconds),
     }
 
 
@@ -408,7 +442,11 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
 
 
 def least_of(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The members of a record without anything that the client wrote: what `minimal` keeps."""
+    """The members of a record without content: what `minimal` keeps.
+
+    Account, operation, method, model, status, sizes, tokens, cost, times, what was decided and the
+    answer's ids; and the client's labels (tags, traceparent), which it put on for the trail.
+    """
     least = {**fields, "body": None, "body_truncated": False, "body_sha256": None}
     if least["event"] == "request":
         least["client"] = dict.fromkeys(least["client"])
@@ -428,6 +466,10 @@ def _usage_facts(usage: Usage) -> dict[str, Any]:
         "total_tokens": usage.total_tokens,
         "source": usage.source,
     }
+
+
+def _wait_milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else _milliseconds(seconds)
 
 
 def _milliseconds(seconds: float) -> float:

@@ -1,5 +1,7 @@
 """Keeps beside the trail what must outlive its rotation: what each account has spent this month.
 
+And what its records can't say: how the wall clock of their times stood to a clock that nobody sets.
+
 The file is a shortcut into the trail, not a second truth: it says up to which record it holds, and
 what the trail has after that is added by `rebuilt`. So it need not be written at each exchange, and
 a `kill -9` at any moment forgets nothing that the trail has.
@@ -9,15 +11,26 @@ import logging
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PositiveInt,
+    ValidationError,
+)
 
 from foxora_addon.api.money import usd_of
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.reckoning import Setting
+from foxora_addon.policy.remembered import Told
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
 
 VERSION: Final = 1
@@ -40,10 +53,23 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Clock:
+    """How the wall clock stood to the machine's time since a boot, by the boot's id."""
+
+    boot: str
+    settings: tuple[Setting, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """What the file holds, by account."""
+    """What the file holds: each account's month, the clock, and what the gateway told of ceilings.
+
+    `clock` None: none was known. Moments in `told` are Unix seconds.
+    """
 
     accounts: Mapping[str, Written] = field(default_factory=dict)
+    clock: Clock | None = None
+    told: Mapping[str, Told] = field(default_factory=dict)
 
     def with_months(self, months: Mapping[str, MonthSpend], time: float, seq: int) -> "State":
         """Return the state in which these accounts are as they are now; others stay as they were.
@@ -51,7 +77,7 @@ class State:
         `seq` is the last record's, and `time` not before it was written.
         """
         written = {name: Written(month, time, seq) for name, month in months.items()}
-        return State({**self.accounts, **written})
+        return replace(self, accounts={**self.accounts, **written})
 
     def months(self, now: float) -> dict[str, MonthSpend]:
         """Return each account's month at `now`, as `Budgets` begin with."""
@@ -83,9 +109,29 @@ class _Account(_Model):
     told_cap_usd: _Usd | None
 
 
+class _Setting(_Model):
+    offset: FiniteFloat
+    since: FiniteFloat | None
+    until: FiniteFloat | None
+
+
+class _Clock(_Model):
+    boot: str
+    settings: list[_Setting]
+
+
+class _Told(_Model):
+    requests_per_minute: PositiveInt | None
+    tokens_per_minute: PositiveInt | None
+    concurrent_requests: PositiveInt | None
+    asked: list[FiniteFloat]
+
+
 class _File(_Model):
     v: Literal[1]
     accounts: dict[str, _Account]
+    clock: _Clock | None = None
+    told: dict[str, _Told] = {}
 
 
 def load(path: Path) -> State:
@@ -161,7 +207,7 @@ def rebuilt(state: State, records: Iterable[Mapping[str, Any]]) -> State:
         if held is None or seq > held.seq or time > held.time:
             last = accounts.get(name) or Written(calendar_month(time), time, seq)
             accounts[name] = _with_cost(last, cost, time, seq, is_certain=_is_reported(record))
-    return State(accounts)
+    return replace(state, accounts=accounts)
 
 
 def _with_cost(
@@ -185,7 +231,19 @@ def moment_of(value: object) -> float | None:
 
 
 def _state_of(file: _File) -> State:
-    return State({name: _written_of(account) for name, account in file.accounts.items()})
+    accounts = {name: _written_of(account) for name, account in file.accounts.items()}
+    told = {name: _told_of(each) for name, each in file.told.items()}
+    return State(accounts, None if file.clock is None else _clock_of(file.clock), told)
+
+
+def _told_of(told: _Told) -> Told:
+    ceilings = Ceilings(told.requests_per_minute, told.tokens_per_minute, told.concurrent_requests)
+    return Told(ceilings, tuple(told.asked))
+
+
+def _clock_of(clock: _Clock) -> Clock:
+    settings = (Setting(each.offset, each.since, each.until) for each in clock.settings)
+    return Clock(clock.boot, tuple(settings))
 
 
 def _written_of(account: _Account) -> Written:
@@ -201,7 +259,13 @@ def _written_of(account: _Account) -> Written:
 
 def _file_of(state: State) -> _File:
     return _File(
-        v=VERSION, accounts={name: _account_of(each) for name, each in state.accounts.items()}
+        v=VERSION,
+        accounts={name: _account_of(each) for name, each in state.accounts.items()},
+        clock=None if state.clock is None else _Clock.model_validate(asdict(state.clock)),
+        told={
+            name: _Told(**asdict(each.ceilings), asked=list(each.asked))
+            for name, each in state.told.items()
+        },
     )
 
 

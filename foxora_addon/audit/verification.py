@@ -102,15 +102,50 @@ class _Exchanges:
         return None
 
 
+class _KeptHeads:
+    """The kept heads, however many: by the record that each is of, and by hash."""
+
+    def __init__(self, kept: Sequence[Kept]) -> None:
+        self.kept = kept
+        self._hashes = {each.hash for each in kept}
+        self._by_seq: dict[int | None, set[str | None]] = {}
+        for each in kept:
+            self._by_seq.setdefault(each.seq, set()).add(each.hash)
+        self._found: set[str] = set()
+
+    def look(self, seq: int, head: str) -> str | None:
+        """Look at the next record; what is wrong with it, or None."""
+        if head in self._hashes:
+            self._found.add(head)
+        if self._by_seq.get(seq, set()) - {head, None}:
+            return f"record {seq} is not the one that was kept: the trail was rewritten"
+        return None
+
+    def end(self, seq: int) -> str | None:
+        """What is wrong if the trail ends with this record, or None."""
+        for kept in self.kept:
+            if kept.seq is not None and kept.seq > seq:
+                return f"it ends with record {seq}, and had come to {kept.seq}: it was cut off"
+            if kept.seq is None and kept.hash not in self._found:
+                return f"no record has the hash {kept.hash}: cut off before it, or rewritten"
+        return None
+
+    def unchecked(self, first_seq: int) -> int:
+        """How many of them stand in segments that are not here."""
+        return sum(
+            kept.seq is not None and kept.seq < first_seq and kept.hash not in self._found
+            for kept in self.kept
+        )
+
+
 @dataclass(slots=True)
 class _Verification:
-    kept: Sequence[Kept]
+    kept: _KeptHeads
     exchanges: _Exchanges = field(default_factory=_Exchanges)
     records: int = 0
     first_seq: int = 1
     seq: int = 0
     head: str = GENESIS
-    found: set[str] = field(default_factory=set)
     torn: int = 0
     torn_lines: int = 0
     ends_with_break: bool = True
@@ -143,7 +178,7 @@ class _Verification:
     def _follow(self, links: _Links, digest: str) -> str | None:
         if not self.records and isinstance(links.seq, int) and links.seq > 1:
             self.first_seq, self.seq, self.head = links.seq, links.seq - 1, str(links.prev)
-            if problem := self._as_kept():
+            if problem := self.kept.look(self.seq, self.head):
                 return problem
         if links.seq != self.seq + 1:
             return self._gap(links.seq)
@@ -154,7 +189,7 @@ class _Verification:
             return problem
         self.records += 1
         self.seq, self.head = self.seq + 1, digest
-        return self._as_kept()
+        return self.kept.look(self.seq, self.head)
 
     def _gap(self, seq: object) -> str:
         expected = self.seq + 1
@@ -163,31 +198,11 @@ class _Verification:
         last = f" to {seq - 1}" if seq - 1 > expected else ""
         return f"seq is {seq}, not {expected}: {expected}{last} missing, or moved"
 
-    def _as_kept(self) -> str | None:
-        for kept in self.kept:
-            if kept.hash == self.head:
-                self.found.add(self.head)
-            elif kept.hash is not None and kept.seq == self.seq:
-                return f"record {self.seq} is not the one that was kept: the trail was rewritten"
-        return None
-
     def end(self) -> str | None:
         """What is wrong at the end of the trail, or None."""
         if self.torn_lines > 1 or (self.torn and self.ends_with_break):
             return f"{self.torn_place}: changed, or not a record"
-        for kept in self.kept:
-            if kept.seq is not None and kept.seq > self.seq:
-                return f"it ends with record {self.seq}, and had come to {kept.seq}: it was cut off"
-            if kept.seq is None and kept.hash not in self.found:
-                return f"no record has the hash {kept.hash}: cut off before it, or rewritten"
-        return None
-
-    def unchecked(self) -> int:
-        """How many of the kept heads stand in segments that are not here."""
-        return sum(
-            kept.seq is not None and kept.seq < self.first_seq and kept.hash not in self.found
-            for kept in self.kept
-        )
+        return self.kept.end(self.seq)
 
 
 def verify(
@@ -199,7 +214,7 @@ def verify(
     `kept` are heads that were kept elsewhere: each must be in the trail. `progress` is told now and
     then how many bytes were read. Raises OSError if a file can't be read.
     """
-    state, files, read, told = _Verification(kept), set[Path](), 0, 0
+    state, files, read, told = _Verification(_KeptHeads(kept)), set[Path](), 0, 0
     problem: str | None = None
     for segment, number, line in lines_of(path):
         files.add(segment)
@@ -219,7 +234,7 @@ def verify(
         state.first_seq,
         state.seq,
         state.exchanges.begun_before,
-        state.unchecked(),
+        state.kept.unchecked(state.first_seq),
         len(files),
         0 if problem else state.torn,
         problem,

@@ -5,7 +5,7 @@ Whoever reads it imports from here; the modules below are its own affair.
 
 from foxora_addon.config.accounts import Account, AccountLimits, CeilingFigures, Client, Plan
 from foxora_addon.config.amounts import PriceFigures
-from foxora_addon.config.load import load
+from foxora_addon.config.load import load, load_audit
 from foxora_addon.config.models import (
     MOCK,
     Audit,
@@ -36,5 +36,6 @@ __all__ = [
     "Plan",
     "PriceFigures",
     "load",
+    "load_audit",
     "restart_needed",
 ]

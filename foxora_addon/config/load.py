@@ -12,7 +12,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from foxora_addon.config.document import Document, parse_document
-from foxora_addon.config.models import MOCK, Config, Settings
+from foxora_addon.config.models import MOCK, Audit, AuditAlone, Config, Settings
 from foxora_addon.config.problems import ConfigError, Loc, Origins, config_error, one_line
 from foxora_addon.config.references import Sources, path_of
 from foxora_addon.policy.hosts import BaseUrl, parse_base_url
@@ -56,6 +56,23 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
     return Config.model_construct(
         **dict(settings), file=file, origin_base_url=origin, warnings=warnings
     )
+
+
+def load_audit(environ: Mapping[str, str], cwd: Path) -> Audit:
+    """Return the audit section alone, for who reads the trail and need not have any key.
+
+    Raises ConfigError, and nothing else.
+    """
+    file, shown = _file_named({}, environ, cwd)
+    document = Document({}, {}) if file is None else _document_in(file, shown)
+    tree, labels = _overlaid(document.tree, {}, environ)
+    origins = Origins(shown if file else None, document.lines, labels)
+    sources = Sources(environ, file.parent if file else cwd, cwd, opens_signing_keys=False)
+    try:
+        return AuditAlone.model_validate(tree, context=sources).audit
+    except ValidationError as error:
+        problem = config_error(error, AuditAlone, origins)
+    raise problem  # as in `_settings_of`
 
 
 def _given(

@@ -13,6 +13,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     ValidationInfo,
     field_validator,
@@ -24,7 +25,7 @@ from foxora_addon.audit.looks import compiled
 from foxora_addon.config.accounts import Account, Level, checked_accounts
 from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
-from foxora_addon.config.references import Sources, path_of
+from foxora_addon.config.references import Sources, path_of, signing_key_file_of
 from foxora_addon.config.section import Section
 from foxora_addon.policy.hosts import (
     BaseUrl,
@@ -175,7 +176,8 @@ class Audit(Section):
     """The trail. `path` is below the working directory, or absolute, once loaded.
 
     `level` is how much of a call is kept, and `operations` of calls of certain kinds; see
-    `policy.levels`. `max_body_bytes` is for each body of a record.
+    `policy.levels`. `max_body_bytes` is for each body of a record. `checkpoint_key` is the file of
+    the key that checkpoints are signed with; None: none are.
     """
 
     path: Path = Field(default=Path("foxora-audit.jsonl"), validate_default=True)
@@ -191,6 +193,15 @@ class Audit(Section):
     compress: Literal["zstd", "none"] = "zstd"
     keep_segments: Annotated[int, Field(ge=0)] | None = None
     keep_days: Annotated[float, Field(gt=0)] | None = None
+    checkpoint_key: Path | None = None
+    checkpoint_path: Path | None = None
+    checkpoint_seconds: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    checkpoint_records: Annotated[int, Field(ge=1)] | None = None
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """Where checkpoints go: beside the trail, unless another place is given."""
+        return self.checkpoint_path or self.path.with_name(f"{self.path.name}.checkpoint")
 
     @field_validator("operations")
     @classmethod
@@ -219,8 +230,37 @@ class Audit(Section):
     def _path_meant(cls, value: object, info: ValidationInfo) -> Path:
         if not isinstance(value, str | Path):
             raise Problem(f"must be a path, not {described(value)}")
-        sources = info.context if isinstance(info.context, Sources) else Sources()
+        sources = _sources(info)
         return path_of(str(value), sources.cwd, sources.environ)
+
+    @field_validator("checkpoint_path", mode="before")
+    @classmethod
+    def _checkpoint_path_meant(cls, value: object, info: ValidationInfo) -> Path | None:
+        return None if value is None else cls._path_meant(value, info)
+
+    @field_validator("checkpoint_key", mode="before")
+    @classmethod
+    def _is_a_signing_key(cls, reference: object, info: ValidationInfo) -> Path | None:
+        return None if reference is None else signing_key_file_of(reference, _sources(info))
+
+    @model_validator(mode="after")
+    def _checkpoints_can_be_signed(self) -> Self:
+        if self.checkpoint_key is None:
+            for name in ("checkpoint_path", "checkpoint_seconds", "checkpoint_records"):
+                if getattr(self, name) != Audit.model_fields[name].default:
+                    raise Problem("needs audit.checkpoint_key: {file: PATH}", name)
+        if self.checkpoint_path is not None and self.checkpoint_path in _files_of(self.path):
+            raise Problem("is a file of the trail's own; give another path", "checkpoint_path")
+        return self
+
+
+def _files_of(trail: Path) -> set[Path]:
+    beside = (".head", ".state.json", ".next")
+    return {trail, *(trail.with_name(f"{trail.name}{ending}") for ending in beside)}
+
+
+def _sources(info: ValidationInfo) -> Sources:
+    return info.context if isinstance(info.context, Sources) else Sources()
 
 
 class Settings(Section):
@@ -239,6 +279,14 @@ class Settings(Section):
     @classmethod
     def _stand_side_by_side(cls, accounts: tuple[Account, ...]) -> tuple[Account, ...]:
         return checked_accounts(accounts)
+
+
+class AuditAlone(Section):
+    """The audit section of a configuration whose other sections do not matter."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    audit: Audit
 
 
 class Config(Settings):

@@ -148,6 +148,7 @@ _MUST_BE: Final = {
     "float_type": "a number",
     "finite_number": "a finite number",
     "greater_than": "greater than {gt:.0f}",
+    "greater_than_equal": "at least {ge:.0f}",
     "int_type": "a whole number",
     "less_than_equal": "at most {le:.0f}",
     "dict_type": "a mapping (name: value)",

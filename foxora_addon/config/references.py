@@ -23,12 +23,14 @@ class Sources:
     """What references are followed in.
 
     `folder` is the configuration file's own, for key files; `cwd` is where all other paths begin.
+    `opens_signing_keys`: whether who asks needs the keys that checkpoints are signed with.
     """
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
     folder: Path = field(default_factory=Path)
     cwd: Path = field(default_factory=Path)
     is_mock: bool = False
+    opens_signing_keys: bool = True
 
 
 def path_of(text: str, base: Path, environ: Mapping[str, str]) -> Path:
@@ -105,6 +107,38 @@ def _key_in_file(text: str, sources: Sources) -> str:
     if not key:
         raise Problem(f"{subject} is empty; write the key into it")
     return _usable(key, subject)
+
+
+def signing_key_file_of(reference: object, sources: Sources) -> Path:
+    """Return the file of a private key that a reference leads to, once the key in it is a good one.
+
+    Never one in the environment, which every program that the proxy starts has. Raises Problem.
+    """
+    match reference:
+        case {"file": str(text), **rest} if not rest:
+            subject = f"the file '{text}'" if may_be_shown(text) else "the given file"
+        case _:
+            raise Problem(
+                "must be {file: PATH}, a private key that `foxora-proxy audit keygen PATH` has made"
+            )
+    try:
+        file = path_of(text, sources.folder, sources.environ)
+    except ValueError as error:
+        raise Problem(f"{subject} {error}") from None
+    if sources.opens_signing_keys:
+        _look_at_signing_key(file, subject)
+    return file
+
+
+def _look_at_signing_key(file: Path, subject: str) -> None:
+    from foxora_addon.audit.keys import private_key_of  # noqa: PLC0415  # seldom used, and costly
+
+    try:
+        private_key_of(file)
+    except OSError as error:
+        raise Problem(f"{subject} can't be read: {error.strerror}") from None
+    except ValueError as error:
+        raise Problem(f"{subject} is no use: {str(error).removeprefix(f'{file}: ')}") from None
 
 
 def _usable(key: str, subject: str) -> str:

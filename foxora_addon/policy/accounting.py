@@ -24,11 +24,12 @@ from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge, Learned, charge
+from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
-from foxora_addon.policy.remembered import Remembered
+from foxora_addon.policy.remembered import Remembered, Told
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
 from foxora_addon.policy.spending import PriceRules, Spending
 from foxora_addon.policy.standing import Standings
@@ -41,7 +42,7 @@ class AccountRules:
     """What the configuration says of an account. `asks`: ceilings it leaves open, /v1/me tells.
 
     `models` and `clients` have further ceilings below the account's, by name. `cap_usd` is the
-    month's spend cap; None: the gateway's own.
+    month's spend cap; None: the gateway's own. `key_digest` tells one key from another.
     """
 
     ceilings: Ceilings = UNLIMITED
@@ -49,6 +50,7 @@ class AccountRules:
     models: Mapping[str, Ceilings] = field(default_factory=dict)
     clients: Mapping[str, Ceilings] = field(default_factory=dict)
     cap_usd: Decimal | None = None
+    key_digest: str = ""
 
 
 STRANGER: Final = AccountRules()
@@ -63,9 +65,13 @@ _OWN_SHARE: Final = 0.05
 _MOST_ASKED: Final = 100
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _MOST_PAYERS: Final = 10_000
+_LONGEST_GUARD_SECONDS: Final = 31.0
 _USUAL_QUESTIONS: Final = 2  # of a proxy that has just started
+# When a stream is counted: fewer bytes are hardly a token, in any language.
+_FEWEST_BYTES_PER_TOKEN: Final = 3
+_LEAST_OUTPUT: Final = 64
+_GROWTH: Final = 1.25
 # A 429 without Retry-After, which the contract does not foresee: it is asked again this late.
-_UNTOLD_WAIT_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,10 @@ class Accounting:
 
     def take_rules(self, rules: LimitRules, now: float) -> None:
         """Work by other rules from now on; what is counted stays counted, and who waits may go."""
+        for payer, account in rules.accounts.items():
+            before = self.rules.accounts.get(payer)
+            if before is not None and before.key_digest != account.key_digest:
+                self.standings.doubt(payer)
         self.rules = rules
         self._lines.bounds = rules.bounds or Bounds(0, 0.0)
         self.spending.take_rules(rules.prices)
@@ -132,8 +142,10 @@ class Accounting:
         return rules.ceilings.over(told)
 
     def lacks(self, payer: str) -> bool:
-        """Whether a ceiling could be asked for and is not known yet."""
+        """Whether a ceiling could be asked for and is not known yet, or not of the key in use."""
         rules = self.rules.of(payer)
+        if self.standings.is_doubted(payer):
+            return True
         if not rules.asks or self.standings.known(payer):
             return False
         return None in {rules.ceilings.requests_per_minute, rules.ceilings.tokens_per_minute}
@@ -147,6 +159,9 @@ class Accounting:
         if me is None:
             return False
         is_configured = payer in self.rules.accounts
+        if is_configured and (heir := self.standings.left(payer, me)) is not None:
+            self._lines.part(payer, heir, now)
+            self._room_may_be_free(heir)
         other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
         account = self.standings.canonical(payer)
         if other is not None:
@@ -215,9 +230,12 @@ class Accounting:
         if self.rules.is_shadow:
             self._shadow(exchange, misfit, now)
         elif self.rules.bounds is None:
-            return self.admitted(exchange, self._allowances.reserve(scopes, tokens, now))
+            answer = self._allowances.reserve(scopes, tokens, now)
+            if isinstance(answer, Refusal):
+                answer = self._allowances.in_turn(answer, tokens, now)
+            return self.admitted(exchange, answer)
         else:
-            taken = self._lines.join(scopes, tokens, now)
+            taken = self._lines.join(scopes, tokens, now, charged)
             if not isinstance(taken, Ticket):
                 return self.admitted(exchange, taken)
             exchange.ticket = taken
@@ -237,7 +255,8 @@ class Accounting:
 
     def admitted(self, exchange: Exchange, answer: Held | Refusal) -> ApiError | None:
         """Give a call what it asked or waited for; an error if that is a refusal."""
-        exchange.ticket = None
+        if exchange.ticket is not None:  # what it asks for may have changed with the ceilings
+            exchange.estimated_tokens, exchange.ticket = exchange.ticket.tokens, None
         if isinstance(answer, Refusal):
             wall = self._wall(self._allowances.latest(-math.inf))
             self.spending.release(exchange, exchange.scopes[0].name, wall)
@@ -249,6 +268,30 @@ class Accounting:
         """The call is sent at this moment, which is the one that it belongs to."""
         if exchange.reservation is not None:
             self._allowances.mark_sent(exchange.reservation, now)
+
+    def streams(self, exchange: Exchange) -> None:
+        """An answer comes as a stream: what it has said can be counted before it is over."""
+        if exchange.reservation is not None and exchange.output_cap != 0:
+            output = exchange.reservation.tokens - exchange.input_tokens
+            exchange.counts_at = _bytes_before_look(output, 0)
+
+    def streamed_so_far(
+        self, exchange: Exchange, answer: dict[str, Any], content_bytes: int, now: float
+    ) -> None:
+        """Hold more for a stream that has outgrown its charge; `answer` is what it has said.
+
+        A quarter more than that, so that it is counted few times, however long it is.
+        """
+        if exchange.reservation is None:
+            return
+        output = counted_output_tokens(answer, exchange.model, self.counter)
+        held = exchange.reservation.tokens - exchange.input_tokens
+        if output > held:
+            held = math.ceil(output * _GROWTH)
+            if exchange.output_cap is not None:
+                held = max(min(held, exchange.output_cap), output)
+            self._allowances.grow(exchange.reservation, exchange.input_tokens + held, now)
+        exchange.counts_at = content_bytes + _bytes_before_look(held - output, output)
 
     def counted(self, exchange: Exchange, answer: dict[str, Any]) -> Usage | None:
         """Count the usage of an answer that reports none; None where no model has answered."""
@@ -347,7 +390,7 @@ class Accounting:
 
         None: it did not say for how long. One that names no time to wait closes nothing.
         """
-        wait = _UNTOLD_WAIT_SECONDS if retry_after_seconds is None else retry_after_seconds
+        wait = UNTOLD_WAIT_SECONDS if retry_after_seconds is None else retry_after_seconds
         if wait:
             self._allowances.obey(self.standings.canonical(payer), wait, now)
 
@@ -386,13 +429,39 @@ class Accounting:
             ),
         }
 
-    def remember(self, calls: Collection[Remembered], now: float) -> None:
+    def told(self, now: float) -> dict[str, Told]:
+        """What the gateway was asked and told of the configured accounts, for a restart."""
+        found: dict[str, Told] = {}
+        for payer, rules in self.rules.accounts.items():
+            known = self.standings.known(payer)
+            ceilings = known.me.ceilings if known and rules.asks else UNLIMITED
+            asked = tuple(
+                moment
+                for moment in self._asked.get(payer, ())
+                if now - moment < WINDOW_SECONDS + _LONGEST_GUARD_SECONDS
+            )
+            if asked or ceilings != UNLIMITED:
+                found[payer] = Told(ceilings, asked)
+        return found
+
+    def remember(
+        self, calls: Collection[Remembered], now: float, told: Mapping[str, Told] | None = None
+    ) -> None:
         """Count what was sent before the proxy was started, at the moments at which it was.
 
-        To be called before anything else is counted. The questions of the proxy before us are not
-        on record: as many as there may have been are taken to have been sent just now.
+        To be called before anything else is counted. The last questions of the proxy before us may
+        not have been written down: as many as are usual are taken to have been sent just now.
+        Ceilings that were told hold until they are told anew.
         """
         events: list[tuple[float, int, Remembered]] = []
+        for payer, last in (told or {}).items():
+            if payer not in self.rules.accounts:
+                continue
+            if self.rules.of(payer).asks and last.ceilings != UNLIMITED:
+                self.standings.recall(payer, last.ceilings)
+            self._asked[payer] = deque(last.asked, maxlen=_MOST_ASKED)
+            questions = [Remembered(payer, None, None, at, at, 0, None) for at in last.asked]
+            calls = [*calls, *questions]
         for call in calls:
             events += [(call.sent_at, 0, call), (call.ended_at, 1, call)]
         held: dict[int, Held] = {}
@@ -469,6 +538,15 @@ class Accounting:
             if ceilings != UNLIMITED:
                 label = f"{kind.capitalize()} '{name}' of account '{payer}'"
                 yield Scope(f"{payer} {kind} {name}", label, ceilings)
+
+
+def _bytes_before_look(left: int, output: int) -> float:
+    """How many bytes more a stream says before its tokens are counted anew.
+
+    As few as those that are left of its charge may have; and never so few that it is counted often.
+    """
+    least = max(output * (_GROWTH - 1), _LEAST_OUTPUT)
+    return max(left, least) * _FEWEST_BYTES_PER_TOKEN
 
 
 def _too_large(scopes: Sequence[Scope], tokens: int) -> Refusal:

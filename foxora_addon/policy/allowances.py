@@ -15,8 +15,9 @@ from math import inf
 from typing import Any, Final
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance, tighter
-from foxora_addon.policy.limit_refusal import Denied
+from foxora_addon.policy.limit_refusal import Denied, wait_until
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
+from foxora_addon.policy.places import Places
 from foxora_addon.policy.plans import UNLIMITED
 from foxora_addon.policy.scopes import Refusal, Scope
 
@@ -31,20 +32,30 @@ _MOST_TWINS: Final = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What one exchange holds of each of its scopes, until it is settled or released."""
+    """What one exchange holds of each of its scopes, until it is settled or released.
 
-    parts: tuple[tuple[str, Reservation], ...]
+    Of what counts for the scope itself and not of its name, which may mean another account by then.
+    """
+
+    parts: tuple[tuple[AccountLimiter, Reservation], ...]
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens it holds: of each scope as many."""
+        return max((reservation.tokens for _, reservation in self.parts), default=0)
 
 
 class Allowances:
     """The limiters of all scopes, by name.
 
     Times are seconds of one monotonic clock; one that goes back is taken for the latest seen.
-    Where two names of one call mean the same limiter, it is asked and charged once.
+    Where two names of one call mean the same limiter, it is asked and charged once. `changes`
+    counts how often the ceilings of any scope have changed.
     """
 
     def __init__(self, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
         self._guard_seconds = guard_seconds
+        self.changes = 0
         self._now = -inf
         self._limiters: dict[str, AccountLimiter] = {}
         self._to_sweep: deque[str] = deque()  # each name of `_limiters`
@@ -76,6 +87,18 @@ class Allowances:
             return longest
         return Refusal(longest.scope, replace(longest.denied, awaits_end=True))
 
+    def in_turn(self, refusal: Refusal, tokens: int, now: float) -> Refusal:
+        """Tell a refused call that comes back by itself the moment of its own turn."""
+        now, denied = self.latest(now), refusal.denied
+        if denied.opens_at is None or denied.awaits_end:
+            return refusal
+        limiter = self.limiter(refusal.scope)
+        if limiter.places is None:
+            limiter.places = Places()
+        opens_at = limiter.places.next_for(limiter, tokens, denied.opens_at, now)
+        wait = wait_until(opens_at, now)
+        return replace(refusal, denied=replace(denied, opens_at=opens_at, wait_seconds=wait))
+
     def admit(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
         """Take as `reserve` does, whether or not it fits (shadow mode, calls of our own)."""
         self.enforce(scopes, now)
@@ -88,16 +111,17 @@ class Allowances:
             limiter = self.limiter(scope)
             if limiter.ceilings is not scope.ceilings and limiter.ceilings != scope.ceilings:
                 limiter.change_ceilings(scope.ceilings, now)
+                self.changes += 1
 
     def take(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
         """Take as `admit` does, and leave the ceilings as they are."""
         now = self.latest(now)
-        taken: dict[AccountLimiter, tuple[str, Reservation]] = {}
+        taken: dict[AccountLimiter, Reservation] = {}
         for scope in scopes:
             limiter = self.limiter(scope)
             if limiter not in taken:
-                taken[limiter] = (scope.name, limiter.admit(tokens, now))
-        return Held(tuple(taken.values()))
+                taken[limiter] = limiter.admit(tokens, now)
+        return Held(tuple(taken.items()))
 
     def limiters(self, scopes: Sequence[Scope]) -> tuple[AccountLimiter, ...]:
         """Return what counts for these scopes, each once."""
@@ -106,23 +130,26 @@ class Allowances:
     def mark_sent(self, held: Held, now: float) -> None:
         """The call is sent at this moment, which is the one that it belongs to."""
         now = self.latest(now)
-        for name, reservation in held.parts:
-            if (limiter := self._find(name)) is not None:
-                limiter.mark_sent(reservation, now)
+        for limiter, reservation in held.parts:
+            limiter.root.mark_sent(reservation, now)
+
+    def grow(self, held: Held, tokens: int, now: float) -> None:
+        """The exchange turns out to use so many tokens at least, if that is more than it holds."""
+        now = self.latest(now)
+        for limiter, reservation in held.parts:
+            limiter.root.grow(reservation, tokens, now)
 
     def settle(self, held: Held, tokens: int, now: float) -> None:
         """The exchange is over and used so many tokens; a second time changes nothing."""
         now = self.latest(now)
-        for name, reservation in held.parts:
-            if (limiter := self._find(name)) is not None:
-                limiter.settle(reservation, tokens, now)
+        for limiter, reservation in held.parts:
+            limiter.root.settle(reservation, tokens, now)
 
     def release(self, held: Held, now: float) -> None:
         """The call never reached the gateway: all is given back. A second time changes nothing."""
         now = self.latest(now)
-        for name, reservation in held.parts:
-            if (limiter := self._find(name)) is not None:
-                limiter.release(reservation, now)
+        for limiter, reservation in held.parts:
+            limiter.root.release(reservation, now)
 
     def obey(self, account: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
@@ -156,6 +183,23 @@ class Allowances:
             self.limiter(Scope(kept, "", lost.ceilings)).absorb(lost, now)
         self._twins[other] = kept
         self._forget_a_twin(now)
+
+    def part(self, leaver: str, heir: str, now: float) -> None:
+        """A name turned out to mean another account than before: it begins anew.
+
+        What counts under it, and all other names that meant the same, go on as they were: under
+        the name that they have in common, which is the heir's where it was the leaver's.
+        """
+        now = self.latest(now)
+        if self._twins.pop(leaver, None) is not None:
+            return
+        self._twins.pop(heir, None)
+        for name, kept in self._twins.items():
+            if kept == leaver:
+                self._twins[name] = heir
+        lost = self._limiters.pop(leaver, None)
+        if lost is not None:
+            self.limiter(Scope(heir, "", lost.ceilings)).absorb(lost, now)
 
     def name_of(self, name: str) -> str:
         """Return the name under which it is counted."""
@@ -192,10 +236,7 @@ class Allowances:
                 names.append(name)
 
     def _find(self, name: str) -> AccountLimiter | None:
-        """Return the limiter of a name; None: nothing is counted under it.
-
-        That is so for the reservation of an exchange that has ended, and never of an open one.
-        """
+        """Return the limiter of a name; None: nothing is counted under it."""
         limiter = self._limiters.get(name)
         return limiter if limiter is not None else self._limiters.get(self.name_of(name))
 
@@ -216,9 +257,9 @@ class Allowances:
 
     def standing(self, scope: Scope, now: float) -> dict[str, Any]:
         """How a scope stands with its ceilings: JSON values, for whoever shows them."""
-        limiter, ceilings = self.limiter(scope), scope.ceilings
-        used = limiter.used(self.latest(now))
-        balance = limiter.balance(self.latest(now))
+        now, ceilings = self.latest(now), scope.ceilings
+        limiter = self._find(scope.name) or AccountLimiter(ceilings)  # to be shown, not kept
+        used, balance = limiter.used(now), limiter.balance(now)
         return {
             "requests": _counted(used.requests, ceilings.requests_per_minute, balance.requests),
             "tokens": _counted(used.tokens, ceilings.tokens_per_minute, balance.tokens),

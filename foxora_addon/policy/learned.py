@@ -22,7 +22,7 @@ deviation grows with each surprise.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from cachetools import LRUCache
@@ -98,13 +98,22 @@ class Charge:
 
     `can_fit` is False for one that no wait can help, since its prompt alone is larger than a
     minute's ceiling: to be refused for good. `input_tokens` and `output_tokens` say what it is made
-    of, before it was cut to the ceiling.
+    of, before it was cut to the ceiling; `certain_tokens` are those of the prompt beyond doubt.
     """
 
     tokens: int
     can_fit: bool
     input_tokens: int
     output_tokens: int
+    certain_tokens: int
+
+    def under(self, ceiling: int | None) -> "Charge":
+        """Return the charge of the same call under another ceiling."""
+        tokens = self.input_tokens + self.output_tokens
+        if ceiling is None:
+            return replace(self, tokens=tokens, can_fit=True)
+        can_fit = self.certain_tokens <= ceiling
+        return replace(self, tokens=min(tokens, ceiling), can_fit=can_fit)
 
 
 def charge(
@@ -127,12 +136,12 @@ def charge(
     whole ceiling.
     """
     output_tokens = expected_output if output_cap is None else output_cap
-    tokens = input_tokens + output_tokens
-    if ceiling is None:
-        return Charge(tokens, can_fit=True, input_tokens=input_tokens, output_tokens=output_tokens)
-    return Charge(
-        min(tokens, ceiling),
-        can_fit=input_tokens * (1 - input_doubt) <= ceiling,
+    certain_tokens = math.ceil(input_tokens * (1 - input_doubt))
+    whole = Charge(
+        input_tokens + output_tokens,
+        can_fit=True,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
+        certain_tokens=certain_tokens,
     )
+    return whole.under(ceiling)

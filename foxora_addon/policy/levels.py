@@ -1,8 +1,10 @@
 """How much of a call is kept on record: which level applies, and what a client may say of it.
 
-Levels go from `minimal` (account, operation, model, status, tokens and times, and nothing that the
-client wrote) over `metadata` (who, from where, to what, with sizes and digests) and `request` (its
-body as well) to `full` (answers too). Where several apply, the most private one does.
+Levels go from `minimal` (account, operation, model, status, sizes, tokens, times, and the labels
+that the client chose: tags and traceparent; no content, nor who called and from where) over
+`metadata` (who, from where, to what, with digests) and `request` (its body as well) to `full`
+(answers too, and the words of the gateway's errors). Where several apply, the most private one
+does.
 """
 
 import re

@@ -14,6 +14,9 @@ from typing import Final
 _STEP_SECONDS: Final = 0.5
 _STEPS: Final = 11
 
+UNTOLD_WAIT_SECONDS: Final = 1.0
+"""How long a 429 that names no time closes an account."""
+
 # A hold never lasts longer without asking the gateway again: a wrong date in one header must not
 # lock an account out for ever, and one probe an hour is cheap.
 LONGEST_HOLD_SECONDS: Final = 3_600.0

@@ -39,7 +39,8 @@ class Denied:
     The limit named is the one that keeps it out longest; the gateway's own has no figures.
     `opens_at` and `wait_seconds` are the moment and how long it is till then, None if the call can
     never fit. If nothing else changes, a call of this size is admitted at that moment and no
-    sooner; unless it `awaits_end`, as `Barrier` says.
+    sooner; unless it `awaits_end`, as `Barrier` says, or was told the moment of its own place (see
+    `places`). `has_changed`: the ceiling was another when the call came, and it could have fitted.
     """
 
     limit: LimitName
@@ -49,6 +50,7 @@ class Denied:
     opens_at: float | None
     wait_seconds: float | None
     awaits_end: bool
+    has_changed: bool = False
 
 
 def denied_by(barriers: Sequence[Barrier], now: float) -> Denied:
@@ -61,7 +63,7 @@ def denied_by(barriers: Sequence[Barrier], now: float) -> Denied:
         longest.used,
         longest.requested,
         longest.opens_at if fits else None,
-        _wait_until(longest.opens_at, now) if fits else None,
+        wait_until(longest.opens_at, now) if fits else None,
         any(barrier.awaits_end for barrier in barriers),
     )
 
@@ -113,7 +115,7 @@ def soonest_of(ceiling: int | None, ledger: Ledger, requested: int) -> float:
     return ledger.frees_at(excess) if excess > 0 else -math.inf
 
 
-def _wait_until(moment: float, now: float) -> float:
+def wait_until(moment: float, now: float) -> float:
     """How long from now to the moment, rounded so that waiting so long never ends before it."""
     wait = moment - now
     return wait if now + wait >= moment else math.nextafter(wait, math.inf)

@@ -42,6 +42,7 @@ from foxora_addon.policy.limit_refusal import (
     minute_barrier,
     soonest_of,
 )
+from foxora_addon.policy.places import Places
 from foxora_addon.policy.plans import Ceilings
 
 WINDOW_SECONDS: Final = 60.0
@@ -97,21 +98,25 @@ class AccountLimiter:
     __slots__ = (
         "_ceilings",
         "_hold",
+        "_into",
         "_now",
         "_open",
         "_requests",
         "_span",
         "_tokens",
+        "places",
         "waiting",
     )
 
     def __init__(self, ceilings: Ceilings, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
+        self.places: Places | None = None  # of those who were refused; None: nobody was
         self.waiting = 0  # calls that wait for their turn, which the line keeps
         self._ceilings = ceilings
         self._span = WINDOW_SECONDS + guard_seconds
         self._now = -math.inf
         self._hold = Hold()
         self._open = 0
+        self._into: AccountLimiter | None = None  # what has absorbed it
         self._requests = Ledger()  # held: not sent yet
         self._tokens = Ledger()  # held: reserved by open exchanges
 
@@ -155,6 +160,17 @@ class AccountLimiter:
             self._take_back_request(reservation)
             reservation.sent_until = now + self._span
             self._requests.add(reservation.sent_until, 1)
+
+    def grow(self, reservation: Reservation, tokens: int, now: float) -> None:
+        """The exchange turns out to use more than was reserved; less, or once it is over: nothing.
+
+        It may lift what is used above the ceiling, as debt does.
+        """
+        self._advance(now)
+        more = _bounded(tokens) - reservation.tokens
+        if reservation.is_open and more > 0:
+            reservation.tokens += more
+            self._tokens.held += more
 
     def settle(self, reservation: Reservation, actual_tokens: int, now: float) -> None:
         """The exchange is over and used so many tokens; a second time changes nothing.
@@ -237,6 +253,15 @@ class AccountLimiter:
         self._hold.absorb(hold)
         self._open += is_open
         self.waiting += other.waiting
+        other._into = self  # noqa: SLF001  # of its own kind
+
+    @property
+    def root(self) -> "AccountLimiter":
+        """What counts for it now: itself, or what has absorbed it."""
+        found = self
+        while found._into is not None:
+            found = found._into
+        return found
 
     def counted(self, now: float) -> tuple[Ledger, Ledger, Hold, int]:
         """Return what counts now, for another to absorb: to be read, and not changed."""

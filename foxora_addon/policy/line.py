@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from foxora_addon.policy.learned import Charge
 from foxora_addon.policy.scopes import Scope
 
 type _LaneKey = tuple[tuple[str, ...], int]
@@ -16,20 +17,28 @@ type _LaneKey = tuple[tuple[str, ...], int]
 
 @dataclass(eq=False, slots=True)
 class Ticket:
-    """One waiting call: compared by identity, in line by its place."""
+    """One waiting call: compared by identity, in line by its place.
+
+    `tokens` are what it asks for, `charge` is what they are made of; None: they are what they are.
+    """
 
     scopes: tuple[Scope, ...]
     tokens: int
     place: int
     joined_at: float
     deadline: float
+    charge: Charge | None = None
     overtaken_by: int = 0  # the tokens that went before it at its cost, while it claimed a scope
 
 
 class Line:
-    """The tickets of one account. Adding and removing cost O(1)."""
+    """The tickets of one account. Adding and removing cost O(1).
 
-    def __init__(self) -> None:
+    `changes` says after how many changes of ceilings its tickets' tokens were reckoned.
+    """
+
+    def __init__(self, changes: int = 0) -> None:
+        self.changes = changes
         # An OrderedDict gives up its first in O(1); a dict scans over all that was deleted there.
         self._tickets: OrderedDict[int, Ticket] = OrderedDict()
         self._lanes: dict[_LaneKey, OrderedDict[int, Ticket]] = {}

@@ -1,13 +1,12 @@
 """Says which ceilings an account has: by its plan's name, or by what the gateway told about it.
 
-It refuses to know where an answer comes from, how old it is and which figures the configuration
-puts above it.
+It refuses to know where an answer comes from, how old it is, which figures the configuration puts
+above it, and what the answer says of money (`spend_report` does).
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
 
@@ -45,7 +44,6 @@ class Me:
     account_id: str | None
     plan: str | None
     ceilings: Ceilings
-    monthly_spend_cap_usd: Decimal | None
 
 
 def parse_me(body: object) -> Me | None:
@@ -70,7 +68,6 @@ def parse_me(body: object) -> Me | None:
             _first(_ceiling(limits.get("tokens_per_minute")), usual.tokens_per_minute),
             _ceiling(limits.get("concurrent_requests")),
         ),
-        _amount(limits.get("monthly_spend_cap_usd")),
     )
 
 
@@ -91,14 +88,3 @@ def _ceiling(value: object) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if 1 <= value < math.inf else None
-
-
-def _amount(value: object) -> Decimal | None:
-    """A sum of money, exactly as it is written: never by way of a binary fraction."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
-        return None
-    try:
-        amount = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None

@@ -7,10 +7,13 @@ A call counts from when it was sent, and its tokens from when it ended (see `lim
 crash has cut off counts from now on, with all that it had reserved: how far it came is not known.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.reckoning import Reckoning
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +29,32 @@ class Remembered:
     output_tokens: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What outlives a restart of our own questions, which are no exchanges and on no record.
+
+    The ceilings that the gateway last told of an account, and when it was asked in the last minute.
+    """
+
+    ceilings: Ceilings
+    asked: tuple[float, ...]
+
+
 def remembered_of(
-    records: Iterable[Mapping[str, Any]], now: float, wall_now: float
+    records: Sequence[Mapping[str, Any]], now: float, reckoning: Reckoning
 ) -> list[Remembered]:
     """The calls that records tell of, in the order in which they were sent.
 
-    `now` and `wall_now` are the same moment on both clocks, the latter in Unix seconds. A record
-    from the future, as after a clock was set back, is taken for one from now.
+    `reckoning` says how old they are at `now`, of the monotonic clock.
     """
+    ages = [_age_of(record, reckoning) for record in reversed(records)][::-1]
     requests: dict[str, Mapping[str, Any]] = {}
     found: list[Remembered] = []
-    for record in records:
-        moment = _moment_of(record.get("time"))
+    for record, age in zip(records, ages, strict=True):
         exchange, account = record.get("exchange"), record.get("account")
-        if moment is None or not isinstance(exchange, str) or not isinstance(account, str):
+        if age is None or not isinstance(exchange, str) or not isinstance(account, str):
             continue
-        at = now - max(wall_now - moment, 0.0)
+        at = now - age
         if record.get("event") == "request":
             requests[exchange] = record
         elif (call := _ended(account, record, requests.pop(exchange, {}), at, now)) is not None:
@@ -84,6 +97,11 @@ def _cut_off(request: Mapping[str, Any], now: float) -> Remembered | None:
         _count(decision.get("estimated_tokens")) or 0,
         None,
     )
+
+
+def _age_of(record: Mapping[str, Any], reckoning: Reckoning) -> float | None:
+    moment = _moment_of(record.get("time"))
+    return None if moment is None else reckoning.age(moment)
 
 
 def _moment_of(text: object) -> float | None:

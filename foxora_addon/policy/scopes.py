@@ -72,14 +72,15 @@ def _figures(denied: Denied) -> str:
 
 def _never(denied: Denied, label: str) -> str:
     """Say why a call can never fit, and what would let it."""
+    changed = ", changed while the call waited" if denied.has_changed else ""
     if denied.limit == "tokens" and denied.ceiling:
         return (
             f"The call needs {denied.requested} tokens, and {label[:1].lower()}{label[1:]} has a "
-            f"ceiling of {denied.ceiling} tokens per minute, so it can never fit. Lower max_tokens "
-            "or shorten the prompt, or have the ceiling raised."
+            f"ceiling of {denied.ceiling} tokens per minute{changed}, so it can never fit. Lower "
+            "max_tokens or shorten the prompt, or have the ceiling raised."
         )
     what = {"tokens": "tokens per minute", "requests": "requests per minute"}
     return (
         f"{label} has a ceiling of {denied.ceiling} {what.get(denied.limit, 'concurrent requests')}"
-        ", so no such call can ever be sent. Have the ceiling raised."
+        f"{changed}, so no such call can ever be sent. Have the ceiling raised."
     )

@@ -7,11 +7,12 @@ how the gateway is asked, and what its figures mean for a call.
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from cachetools import LRUCache
 
-from foxora_addon.policy.plans import Me
+from foxora_addon.policy.plans import Ceilings, Me
 
 # Keys that pass through are whoever's: of so many is something kept, the longest unused go first.
 _MOST_STRANGERS: Final = 10_000
@@ -39,6 +40,7 @@ class Standings:
 
     def __init__(self) -> None:
         self._configured: dict[str, Known] = {}
+        self._doubted: set[str] = set()
         self._strangers: LRUCache[str, Known] = LRUCache(_MOST_STRANGERS)
         self._owners: LRUCache[str, str] = LRUCache(_MOST_STRANGERS)  # account id -> payer
 
@@ -49,6 +51,7 @@ class Standings:
         the payer whose counts are to be added to `canonical(payer)`'s.
         """
         known = Known(me, asked_at)
+        self._doubted.discard(payer)
         if is_configured:
             self._configured[payer] = known
         else:
@@ -62,6 +65,37 @@ class Standings:
             other = owner if owner is not None else payer
             return None if other == mine else other
         return None if owner == payer else payer
+
+    def recall(self, payer: str, ceilings: Ceilings) -> None:
+        """A configured account had these ceilings before a restart; whose it is must be asked."""
+        self._configured[payer] = Known(Me(None, None, ceilings), -inf)
+        self._doubted.add(payer)
+
+    def doubt(self, payer: str) -> None:
+        """A configured account has another key: it may be another account, until we are told."""
+        self._doubted.add(payer)
+
+    def is_doubted(self, payer: str) -> bool:
+        """Whether that was said of it, and nothing was told since."""
+        return payer in self._doubted
+
+    def left(self, payer: str, me: Me) -> str | None:
+        """The payer that stands for what a configured account is no longer; None: it still is that.
+
+        To be asked before `take`, with what was told.
+        """
+        known = self._configured.get(payer)
+        before = None if known is None else known.me.account_id
+        if before is None or me.account_id is None or me.account_id == before:
+            return None
+        others = (
+            name
+            for name, other in self._configured.items()
+            if name != payer and other.me.account_id == before
+        )
+        if self._owners.get(before) == payer:
+            self._owners[before] = next(others, _payer_of_id(before))
+        return self._owners.get(before, _payer_of_id(before))
 
     def known(self, payer: str) -> Known | None:
         """What was last told of a payer; None if nothing was."""

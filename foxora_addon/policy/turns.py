@@ -26,7 +26,7 @@ among those who wait, and not as there are calls.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from foxora_addon.policy.allowances import Allowances, Held
@@ -74,6 +74,20 @@ def call(line: Line, allowances: Allowances, now: float) -> Called:
         ended += overdue  # and who stood behind them may go now
     deadlines = [] if line.first is None else [line.first.deadline]
     return Called(ended, min(walk.moments + deadlines, default=None))
+
+
+def find_hopeless(line: Line, allowances: Allowances, now: float) -> list[Ended]:
+    """Take out those who can never fit, since ceilings were changed while they waited.
+
+    They are looked for by themselves: one that stands behind a claim for less is not looked at.
+    """
+    ended: list[Ended] = []
+    for ticket in line.tickets:
+        refusal = allowances.refusal(ticket.scopes, ticket.tokens, now)
+        if refusal is not None and refusal.wait_seconds is None:
+            line.remove(ticket)
+            ended.append(Ended(ticket, _of_changed(refusal), now - ticket.joined_at))
+    return ended
 
 
 def can_never_go(
@@ -136,7 +150,7 @@ class _Walk:
         if can_never_go(caller.limiters, ticket.tokens, ticket.deadline, self._now):
             refusal = self._allowances.refusal(ticket.scopes, ticket.tokens, self._now)
             if refusal is not None:
-                self._end(ticket, refusal)
+                self._end(ticket, _of_changed(refusal))
                 return
         due = caller.due(self._now)
         moment = _latest([due, *(self._may_pass_at(caller, one) for one in self._before(caller))])
@@ -239,6 +253,13 @@ def _overdue(
         if refusal is None:
             refusal = _turn_refusal(ticket, min(moments, default=now + _TURN_RETRY_SECONDS), now)
         yield Ended(ticket, refusal, now - ticket.joined_at)
+
+
+def _of_changed(refusal: Refusal) -> Refusal:
+    """Say of a call that waits and can never fit, which would have got no place in line: why."""
+    if refusal.wait_seconds is not None:
+        return refusal
+    return replace(refusal, denied=replace(refusal.denied, has_changed=True))
 
 
 def _turn_refusal(ticket: Ticket, opens_at: float, now: float) -> Refusal:

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from math import inf
 
 from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.learned import Charge
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.line import Line, Ticket
 from foxora_addon.policy.scopes import Refusal, Scope
-from foxora_addon.policy.turns import Called, call, can_never_go
+from foxora_addon.policy.turns import Called, Ended, call, can_never_go, find_hopeless
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +43,21 @@ class WaitingLines:
         self._places = 0
         self._last_deadline = -inf
 
-    def join(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held | Refusal | Ticket:
+    def join(
+        self,
+        scopes: Sequence[Scope],
+        tokens: int,
+        now: float,
+        charge: Charge | None = None,
+    ) -> Held | Refusal | Ticket:
         """Admit a call if it fits and nobody waits; else give it a place in line, or refuse it.
 
         Refused at once is what can't go in time even if it were alone, whatever open exchanges do;
         and what finds the line full: it is told how long the last in it has to wait. After a
         ticket was given, call `wake`, which may let it go at once.
+
+        `charge` is what the tokens are made of: should ceilings change while the call waits, it
+        asks for what it would ask for if it came anew.
         """
         now = self._allowances.latest(now)
         self._allowances.enforce(scopes, now)
@@ -60,7 +70,7 @@ class WaitingLines:
             return refusal
         if line is not None and len(line) >= self.bounds.max_waiting:
             return self._full(line, scopes[0], now)
-        return self._queued(scopes, tokens, deadline, now)
+        return self._queued(scopes, tokens, deadline, now, charge)
 
     def wake(self, account: str, now: float) -> Called:
         """Say whose wait in an account's line is over now, and when to ask again.
@@ -71,7 +81,13 @@ class WaitingLines:
         line = self._lines.get(name)
         if line is None:
             return Called([], None)
-        called = call(line, self._allowances, self._allowances.latest(now))
+        now = self._allowances.latest(now)
+        hopeless: list[Ended] = []
+        if line.changes != self._allowances.changes:
+            self._lines[name] = line = self._charged_anew(line)
+            hopeless = find_hopeless(line, self._allowances, now)
+        called = call(line, self._allowances, now)
+        called.ended[:0] = hopeless
         for ended in called.ended:
             self._unpin(ended.ticket)
         if not line:
@@ -98,6 +114,16 @@ class WaitingLines:
         if lines:
             self._lines[names[0]] = _merged(lines)
 
+    def part(self, leaver: str, heir: str, now: float) -> None:
+        """A name means another account than before (see `Allowances.part`): so do their lines."""
+        line = self._lines.pop(self._allowances.name_of(leaver), None)
+        tickets = () if line is None else line.tickets
+        for ticket in tickets:
+            self._unpin(ticket)
+        self._allowances.part(leaver, heir, now)
+        for ticket in tickets:
+            self._put(ticket)
+
     def waiting(self, account: str) -> int:
         """Return how many calls of an account wait."""
         line = self._lines.get(self._allowances.name_of(account))
@@ -109,15 +135,41 @@ class WaitingLines:
         limiters = self._allowances.limiters(scopes)
         return self.bounds.max_waiting == 0 or can_never_go(limiters, tokens, deadline, now)
 
-    def _queued(self, scopes: Sequence[Scope], tokens: int, deadline: float, now: float) -> Ticket:
+    def _charged_anew(self, line: Line) -> Line:
+        """The line after a change of ceilings; who can fit no longer asks for its whole prompt."""
+        anew = Line(self._allowances.changes)
+        for ticket in line.tickets:
+            if ticket.charge is not None:
+                limiters = self._allowances.limiters(ticket.scopes)
+                known = [each.ceilings.tokens_per_minute for each in limiters]
+                ceilings = [ceiling for ceiling in known if ceiling is not None]
+                charge = ticket.charge = ticket.charge.under(min(ceilings, default=None))
+                ticket.tokens = charge.tokens if charge.can_fit else charge.input_tokens
+            anew.add(ticket)
+        return anew
+
+    def _queued(
+        self,
+        scopes: Sequence[Scope],
+        tokens: int,
+        deadline: float,
+        now: float,
+        charge: Charge | None,
+    ) -> Ticket:
         self._places += 1
         self._last_deadline = deadline
-        ticket = Ticket(tuple(scopes), tokens, self._places, now, deadline)
-        name = self._allowances.name_of(scopes[0].name)
-        self._lines.setdefault(name, Line()).add(ticket)
-        for limiter in self._allowances.limiters(scopes):
-            limiter.waiting += 1
+        ticket = Ticket(tuple(scopes), tokens, self._places, now, deadline, charge)
+        self._put(ticket)
         return ticket
+
+    def _put(self, ticket: Ticket) -> None:
+        name = self._allowances.name_of(ticket.scopes[0].name)
+        line = self._lines.get(name)
+        if line is None:
+            line = self._lines[name] = Line(self._allowances.changes)
+        line.add(ticket)
+        for limiter in self._allowances.limiters(ticket.scopes):
+            limiter.waiting += 1
 
     def _unpin(self, ticket: Ticket) -> None:
         for limiter in self._allowances.limiters(ticket.scopes):

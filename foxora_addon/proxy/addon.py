@@ -22,6 +22,8 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon import __version__
+from foxora_addon.audit.chain import GENESIS
+from foxora_addon.audit.checkpoint import CheckpointUnusable
 from foxora_addon.audit.journal import Journal, TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
@@ -45,7 +47,7 @@ from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.notices import Door, Notices, told_of
-from foxora_addon.proxy.trail import JournalTrail, keeping_of
+from foxora_addon.proxy.trail import JournalTrail, checkpoints_of, keeping_of
 from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
 from foxora_addon.tally import Tally
@@ -65,7 +67,7 @@ _WATCH_SECONDS: Final = 0.25
 _TEND_SECONDS: Final = 1.0
 _WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
 
-_MISTAKES: Final = (ConfigError, TrailUnavailable, listening.Unusable)
+_MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening.Unusable)
 
 
 class Foxora:
@@ -185,7 +187,7 @@ class Foxora:
         if self.desk.memory is not None:
             self.desk.memory.close()
         if self._trail is not None:
-            self._trail.journal.close()
+            self._trail.close()
 
     # Configuration.
 
@@ -449,17 +451,25 @@ def _trust() -> Trust:
 
 def _opened(audit: Audit) -> JournalTrail:
     """The trail, with the exchanges ended that a crash has left open in it."""
+    checkpoints = checkpoints_of(audit)
     journal = Journal.open(
         audit.path,
         sync=audit.sync,
         wall_clock=time.time,
         keeping=keeping_of(audit),
-        say=lambda words: _log.warning("foxora: %s", words),
+        say=_warn,
+        known=checkpoints.known if checkpoints else (0, GENESIS),
     )
-    trail = JournalTrail(journal, audit.on_failure, time.monotonic)
+    if checkpoints is not None and (rewritten := checkpoints.compare(audit.path)) is not None:
+        _warn(rewritten)
+    trail = JournalTrail(journal, audit.on_failure, time.monotonic, checkpoints)
     if count := trail.end_left_open():
         _log.warning("foxora: %d exchanges that a crash left open are on record as aborted", count)
     return trail
+
+
+def _warn(words: str) -> None:
+    _log.warning("foxora: %s", words)
 
 
 def _host_of(context: Context) -> str:

@@ -389,7 +389,7 @@ class FlowDesk:
         if response.status_code >= 400:
             return False
         seen = observation_of_bytes(response, self._pipeline.rules.max_body_bytes)
-        responses.observe(flow, exchange, response, seen, self._answer_watch)
+        responses.observe(flow, exchange, response, seen, self._pipeline, self._answer_watch)
         self._watch(flow.id, exchange)
         return True
 

@@ -6,8 +6,8 @@ then in a thread of its own, and at the end.
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,8 +17,10 @@ from foxora_addon.audit.recent import recent_records
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.budgets import Budgets
 from foxora_addon.policy.limits import WINDOW_SECONDS
-from foxora_addon.policy.remembered import remembered_of
+from foxora_addon.policy.reckoning import Reckoning, Setting, settings_now
+from foxora_addon.policy.remembered import Told, remembered_of
 from foxora_addon.policy.spend_month import MonthSpend
+from foxora_addon.proxy.clocks import Clocks, clocks
 
 _log = logging.getLogger(__name__)
 
@@ -31,33 +33,55 @@ _MOST_UNHELD_BYTES: Final = 1 << 26  # what is read of a trail that has no state
 class Memory:
     """The memory of one trail, for one accounting. Times are seconds of the accounting's clock."""
 
-    def __init__(self, journal: Journal, accounting: Accounting) -> None:
+    def __init__(
+        self, journal: Journal, accounting: Accounting, read_clocks: Callable[[], Clocks] = clocks
+    ) -> None:
+        self._read_clocks = read_clocks
+        self._clock_read_at: float | None = None  # by the boot clock
+        self._clock_written: states.Clock | None = None
+        self._told: Mapping[str, Told] = {}  # in the accounting's moments
+        self._told_written: Mapping[str, Told] = {}
+        self._months: Mapping[str, MonthSpend] = {}
         self._journal = journal
         self._accounting = accounting
         self._file = states.path_beside(journal.path)
         self._state = states.State()
-        self._months: Mapping[str, MonthSpend] = {}
         self._saving: asyncio.Task[None] | None = None
         self._saved_at = 0.0
 
     def recall(self, now: float) -> None:
         """Count what the trail says of the last minute and the month, before anything else."""
-        wall_now = time.time()
+        told = self._read_clocks()
+        wall_now = told.wall
         self._accounting.wall_offset = wall_now - now
         state = states.load(self._file)
+        known = _settings_of(state.clock, told)
+        # When it was set is not known, if it was: any time since what was last known of it.
+        settings = settings_now(known, told.offset, known[-1].since if known else None, None)
+        state = _with_clock(state, told, settings)
         try:
-            records = _records_since(self._journal.path, state, wall_now)
+            records = _records_since(self._journal.path, state, Reckoning(settings, told.boot))
         except OSError as error:
             _log.warning("foxora: the trail can't be read again: %s", error.strerror)
             records = []
         self._state = states.rebuilt(state, records)
         self._accounting.spending.budgets = Budgets(self._state.months(wall_now))
-        self._accounting.remember(remembered_of(records, now, wall_now), now)
+        calls = remembered_of(records, now, Reckoning(settings, told.boot))
+        reckoning = Reckoning(settings, told.boot)
+        self._accounting.remember(calls, now, _told_at(state.told, now, reckoning))
 
     def tend(self, now: float) -> None:
         """Follow the wall clock, and write the state if it has changed; cheap if not."""
-        self._accounting.wall_offset = time.time() - now
-        if now - self._saved_at < _SAVE_SECONDS or (self._saving and not self._saving.done()):
+        told = self._read_clocks()
+        self._accounting.wall_offset = told.wall - now
+        self._follow_clock(told)
+        self._told = self._accounting.told(now)
+        is_time = (
+            self._told != self._told_written
+            or self._clock_written != self._state.clock
+            or now - self._saved_at >= _SAVE_SECONDS
+        )
+        if not is_time or (self._saving and not self._saving.done()):
             return
         self._saved_at = now
         if (save := self._save_of_changes()) is not None:
@@ -68,15 +92,52 @@ class Memory:
         if (save := self._save_of_changes()) is not None:
             save()
 
+    def _follow_clock(self, clocks: Clocks) -> None:
+        """Note whether the wall clock was set since it was last read."""
+        known = _settings_of(self._state.clock, clocks)
+        settings = settings_now(known, clocks.offset, self._clock_read_at, clocks.boot)
+        self._clock_read_at = clocks.boot
+        if settings != known:
+            self._state = _with_clock(self._state, clocks, settings)
+
     def _save_of_changes(self) -> Callable[[], None] | None:
         """What writes the state as it is at this moment; None where it is written already."""
-        wall_now = time.time()
+        wall_now = self._read_clocks().wall
         months = self._accounting.spending.budgets.months(wall_now)
-        if months == self._months:
+        is_written = self._clock_written == self._state.clock and self._told_written == self._told
+        if months == self._months and is_written:
             return None
-        self._months = months
+        self._months, self._clock_written = months, self._state.clock
+        self._told_written = self._told
+        offset = self._accounting.wall_offset
+        told = {
+            name: replace(each, asked=tuple(moment + offset for moment in each.asked))
+            for name, each in self._told.items()
+        }
+        self._state = replace(self._state, told={**self._state.told, **told})
         self._state = self._state.with_months(months, wall_now, self._journal.seq)
         return lambda state=self._state: _save(self._file, state)  # type: ignore[misc]
+
+
+def _settings_of(clock: states.Clock | None, clocks: Clocks) -> tuple[Setting, ...]:
+    """What is known of the wall clock since this boot."""
+    return clock.settings if clock is not None and clock.boot == clocks.boot_id else ()
+
+
+def _with_clock(state: states.State, clocks: Clocks, settings: tuple[Setting, ...]) -> states.State:
+    """The state with these settings; with none where the machine has no clock to hold them to."""
+    boot = clocks.boot_id
+    return replace(state, clock=None if boot is None else states.Clock(boot, settings))
+
+
+def _told_at(told: Mapping[str, Told], now: float, reckoning: Reckoning) -> dict[str, Told]:
+    """What was told before the restart, in the accounting's moments."""
+    asked = sorted({moment for each in told.values() for moment in each.asked}, reverse=True)
+    moments = {moment: now - reckoning.age(moment) for moment in asked}
+    return {
+        name: replace(each, asked=tuple(sorted(moments[moment] for moment in each.asked)))
+        for name, each in told.items()
+    }
 
 
 def _save(file: Path, state: states.State) -> None:
@@ -86,7 +147,7 @@ def _save(file: Path, state: states.State) -> None:
         _log.warning("foxora: %s; the month's spend is rebuilt from the trail", error)
 
 
-def _records_since(path: Path, state: states.State, wall_now: float) -> list[dict[str, Any]]:
+def _records_since(path: Path, state: states.State, reckoning: Reckoning) -> list[dict[str, Any]]:
     """The records that the state does not hold, and those of the last minute's calls.
 
     A call that a crash has cut off counts however long ago it began: its request is looked for.
@@ -102,7 +163,7 @@ def _records_since(path: Path, state: states.State, wall_now: float) -> list[dic
         if record.get("event") == "request":
             cut_off.discard(exchange)
         moment = states.moment_of(record.get("time"))
-        is_old = moment is not None and wall_now - moment > window
+        is_old = moment is not None and reckoning.age(moment) > window
         return is_old and record.get("seq", 0) <= held and not cut_off
 
     if state.accounts:

@@ -53,7 +53,7 @@ def begin(
         response.headers.clear()
     observation = observation_of(exchange, response, pipeline.rules.max_body_bytes)
     if observation is not None and exchange.flaw is None:
-        observe(flow, exchange, response, observation, watch)
+        observe(flow, exchange, response, observation, pipeline, watch)
     _scrub_headers(exchange, response, pipeline)
     told = list(response.headers.items(multi=True))
     mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, watch.clock()))
@@ -68,13 +68,15 @@ def observe(
     exchange: Exchange,
     response: http.Response,
     observation: Observation,
+    pipeline: Pipeline,
     watch: Watch,
 ) -> None:
     """Have an answer pass as it comes, past an observation; a WebSocket passes unobserved."""
     exchange.observation = observation
+    pipeline.accounting.streams(exchange)
     if response.status_code != 101:
         passing = Passing(
-            arrived=lambda: _piece_arrived(exchange, watch.clock()),
+            arrived=lambda: _piece_arrived(exchange, observation, pipeline, watch.clock()),
             failed=watch.failed,
             broke=partial(watch.broke, flow),
             strips_usage=exchange.unasked_body is not None,
@@ -83,7 +85,11 @@ def observe(
         tee(flow, response, observation, passing)
 
 
-def _piece_arrived(exchange: Exchange, now: float) -> None:
+def _piece_arrived(
+    exchange: Exchange, observation: Observation, pipeline: Pipeline, now: float
+) -> None:
+    if observation.content_bytes >= exchange.counts_at:
+        pipeline.count_so_far(exchange, observation, now)
     exchange.waiting_since = now
     if exchange.first_byte_at is None:
         exchange.first_byte_at = now

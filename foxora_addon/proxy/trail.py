@@ -7,10 +7,12 @@ wait, and are written before the next record once the trail can be written again
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
+from foxora_addon.audit.checkpoint import CheckpointRules, Checkpoints
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.audit.keeping import Keeping
 from foxora_addon.audit.record import aborted_fields
@@ -29,15 +31,20 @@ class JournalTrail:
     """A `Trail` over a journal. `now` gives seconds of the monotonic clock."""
 
     def __init__(
-        self, journal: Journal, on_failure: Literal["refuse", "allow"], now: Callable[[], float]
+        self,
+        journal: Journal,
+        on_failure: Literal["refuse", "allow"],
+        now: Callable[[], float],
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.journal = journal
+        self._checkpoints = checkpoints
         self.on_failure = on_failure
         self._now = now
         self._waiting: deque[tuple[Mapping[str, Any], Scrub]] = deque()
         self._lost = 0
         self._is_failing = False
-        self._said_at = -_SAY_SECONDS
+        self._said_at = self._said_of_checkpoints_at = -_SAY_SECONDS
 
     def end_left_open(self) -> int:
         """Write the response records of exchanges that a crash left open; returns how many."""
@@ -47,7 +54,12 @@ class JournalTrail:
         return len(exchanges)
 
     def take(self, audit: Audit) -> None:
-        """Work by this section of the configuration from now on."""
+        """Work by this section of the configuration from now on; raises `CheckpointUnusable`."""
+        rules = checkpoint_rules_of(audit)
+        if rules != (self._checkpoints.rules if self._checkpoints else None):
+            changed = checkpoints_of(audit)
+            self._close_checkpoints()
+            self._checkpoints = changed
         self.on_failure = audit.on_failure
         self.journal.sync_policy = audit.sync
         if self.journal.keeping != (keeping := keeping_of(audit)):
@@ -103,6 +115,27 @@ class JournalTrail:
         self.journal.tend(self._now())
         if (failure := self.journal.sync_failure) is not None:
             self._say(failure)
+        if self._checkpoints is not None:
+            self._checkpoints.look(self.journal.seq, self.journal.head, self._now())
+            if self._checkpoints.failure is not None:
+                self._say_of_checkpoints(self._checkpoints.failure)
+
+    def close(self) -> None:
+        """Close the trail, and sign how far it has come."""
+        self.journal.close()
+        self._close_checkpoints()
+
+    def _close_checkpoints(self) -> None:
+        if self._checkpoints is not None:
+            self._checkpoints.close(self.journal.seq, self.journal.head)
+            if self._checkpoints.failure is not None:
+                _log.error("foxora: %s", self._checkpoints.failure)
+
+    def _say_of_checkpoints(self, what: str) -> None:
+        now = self._now()
+        if now - self._said_of_checkpoints_at >= _SAY_SECONDS:
+            self._said_of_checkpoints_at = now
+            _log.error("foxora: %s; calls pass all the same", what)
 
     def _say(self, what: str) -> None:
         now = self._now()
@@ -121,3 +154,21 @@ def keeping_of(audit: Audit) -> Keeping:
         audit.keep_segments,
         audit.keep_days,
     )
+
+
+def checkpoint_rules_of(audit: Audit) -> CheckpointRules | None:
+    """How the configuration has checkpoints signed; None where it has none signed."""
+    if audit.checkpoint_key is None:
+        return None
+    return CheckpointRules(
+        audit.checkpoint_file,
+        audit.checkpoint_key,
+        audit.checkpoint_seconds,
+        audit.checkpoint_records,
+    )
+
+
+def checkpoints_of(audit: Audit) -> Checkpoints | None:
+    """The checkpoints of a trail, ready to go on; raises `CheckpointUnusable`."""
+    rules = checkpoint_rules_of(audit)
+    return None if rules is None else Checkpoints.open(rules, time.time)

@@ -4,6 +4,7 @@ from typing import Final
 
 from foxora_addon.reading.columns import Column
 from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.records import text_of
 from foxora_addon.reading.texts import cost_text, count_text, duration_text, one_line
 
 COLUMNS: Final = (
@@ -78,4 +79,5 @@ def json_of(recorded: Recorded) -> dict[str, object]:
         "first_byte_ms": recorded.first_byte_ms,
         "duration_ms": recorded.duration_ms,
         "waited_ms": recorded.waited_ms,
+        "shadow_code": text_of(recorded.shadow.get("code")),
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.reading.demand import Arrival, AsItWas, Used, arrival_of, ending_of, fitted
-from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.records import Record, mapping_of, text_of
 from foxora_addon.reading.texts import count_text, duration_text, one_line
 from foxora_addon.reading.times import iso_of
@@ -20,6 +20,7 @@ from foxora_addon.reading.times import iso_of
 class Decision:
     """The decision about one call, and the figures behind it.
 
+    `paused_until` is until when the gateway's own 429 had closed the account; None: it was open.
     `used` is what counted right before it, None where the limiter had no part. `limit`: the one of
     the ceilings that kept it out. `opens_at`: when it would have passed if no other call had come;
     `passes_at`: when it would have, as things went. Unix seconds; None: unknown, or never.
@@ -30,6 +31,7 @@ class Decision:
     arrival: Arrival | None = None
     used: Used | None = None
     limit: str | None = None
+    paused_until: float | None = None
     opens_at: float | None = None
     passes_at: float | None = None
 
@@ -73,8 +75,11 @@ class Rebuilding:
         now = arrival.decided_at
         decision.used = self._account.used(now)
         decision.limit = self._account.barrier(decision.ceilings, arrival.tokens, now)
+        if (until := self._account.paused_until) is not None and until > now:
+            decision.paused_until = until
         decision.opens_at = self._account.opens_at(decision.ceilings, arrival.tokens, now)
-        self.is_done = arrival.was_sent or decision.ceilings == Ceilings()
+        is_open = decision.ceilings == Ceilings() and decision.limit is None
+        self.is_done = arrival.was_sent or is_open
         self._last = now
 
     def _look(self, until: float) -> None:
@@ -96,12 +101,16 @@ def lines_of(decision: Decision) -> Iterator[tuple[str, str]]:
     yield "time", recorded.time
     yield "account", recorded.account or "none: no account pays for it"
     yield "decision", _verdict_text(recorded)
+    if shadow := shadow_text(recorded):
+        yield "shadow", shadow
     if error := text_of(mapping_of((recorded.response or {}).get("error")).get("message")):
         yield "told", one_line(error)
     if arrival is None or decision.used is None:
         yield "limits", "had no part in it"
         return
     yield from _balance_lines(decision, arrival, decision.used)
+    if decision.paused_until is not None:
+        yield "paused", f"by the gateway's own 429, until {iso_of(decision.paused_until)} <- over"
     yield "estimate", f"{count_text(arrival.tokens)} tokens"
     yield "actual", _actual_text(recorded, arrival)
     if arrival.was_sent:
@@ -145,7 +154,7 @@ def _actual_text(recorded: Recorded, arrival: Arrival) -> str:
 
 
 def _opening_text(decision: Decision, arrival: Arrival) -> str:
-    if decision.ceilings == Ceilings():
+    if decision.ceilings == Ceilings() and decision.limit is None:
         return "unknown without ceilings: give --requests-per-minute or --tokens-per-minute"
     if decision.limit is None:
         return (
@@ -183,6 +192,8 @@ def json_of(decision: Decision) -> dict[str, Any]:
         "estimated_tokens": arrival.tokens if arrival else None,
         "actual_tokens": decision.recorded.total_tokens,
         "limit": decision.limit,
+        "paused_until": _iso(decision.paused_until),
+        "shadow": told.get("shadow"),
         "would_pass_at": _iso(decision.opens_at) if decision.limit else None,
         "passes_at": _iso(decision.passes_at),
     }

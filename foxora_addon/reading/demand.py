@@ -6,6 +6,7 @@ Only calls that came to the limiter count: those that were forwarded, and those 
 from dataclasses import dataclass
 from typing import Final
 
+from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import AccountLimiter, Reservation
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
@@ -34,12 +35,16 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of an exchange; `tokens` is None where its usage is not known."""
+    """The end of an exchange; `tokens` is None where its usage is not known.
+
+    `paused_until` is until when the gateway's own 429 closed the account; None: it did not.
+    """
 
     exchange: str
     account: str
     at: float
     tokens: int | None
+    paused_until: float | None = None
 
 
 def arrival_of(record: Record) -> Arrival | None:
@@ -64,7 +69,36 @@ def ending_of(record: Record) -> Ending | None:
     if account is None or at is None:
         return None
     tokens = count_of(mapping_of(record.get("usage")).get("total_tokens"))
-    return Ending(record["exchange"], account, at, tokens)
+    return Ending(record["exchange"], account, at, tokens, _paused_until(record, at))
+
+
+def _paused_until(record: Record, at: float) -> float | None:
+    """The latest moment until which a 429 of the gateway's closed the account.
+
+    A record without the wait, as earlier versions wrote it, tells of none; one with null is of a
+    429 that named no time. A try that the call went on after was answered that much sooner.
+    """
+    last = {"status": record.get("status"), "source": record.get("source")}
+    answers = [({**mapping_of(record.get("error")), **last}, at)]
+    began = at - (number_of(record.get("duration_ms")) or 0.0) / 1000
+    tries = record.get("tries")
+    answers.extend(
+        (each, began + (number_of(each.get("after_ms")) or 0.0) / 1000)
+        for each in map(mapping_of, tries if isinstance(tries, list) else ())
+    )
+    found = [
+        moment + _wait_of(answer)
+        for answer, moment in answers
+        if answer.get("status") == 429
+        and answer.get("source") == "gateway"
+        and "retry_after_ms" in answer
+    ]
+    return max(found, default=None)
+
+
+def _wait_of(answer: Record) -> float:
+    told = number_of(answer.get("retry_after_ms"))
+    return UNTOLD_WAIT_SECONDS if told is None else told / 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +116,8 @@ class AsItWas:
     def __init__(self) -> None:
         self._limiter = AccountLimiter(Ceilings(_NO_CEILING, _NO_CEILING))
         self._open: dict[str, tuple[Reservation, int]] = {}
+        self.paused_until: float | None = None
+        """Until when the gateway's own 429s have closed the account; None: there was none."""
 
     def arrive(self, arrival: Arrival) -> None:
         """A call came; if it was sent it counts from now on."""
@@ -96,6 +132,9 @@ class AsItWas:
         if reservation is not None:
             tokens = estimate if ending.tokens is None else ending.tokens
             self._limiter.settle(reservation, tokens, ending.at)
+        if ending.paused_until is not None and ending.paused_until > ending.at:
+            self.paused_until = max(ending.paused_until, self.paused_until or 0.0)
+            self._limiter.hold_until(ending.paused_until, ending.at)
 
     def used(self, now: float) -> Used:
         """What counts at a moment."""

@@ -105,6 +105,11 @@ class Recorded:
         return number_of(self._request_part("decision").get("waited_ms"))
 
     @property
+    def shadow(self) -> Record:
+        """What the limits would have said, where they only watched; empty for nothing."""
+        return mapping_of(self._request_part("decision").get("shadow"))
+
+    @property
     def tags(self) -> list[str]:
         """The labels that the client gave it."""
         tags = (self.request or {}).get("tags") or (self.request or {}).get("tag")
@@ -129,6 +134,13 @@ class Recorded:
 
     def _response_part(self, name: str) -> Record:
         return mapping_of((self.response or {}).get(name))
+
+
+def shadow_text(recorded: Recorded) -> str:
+    """In words what the limits would have said, where they only watched; "" for nothing."""
+    shadow = recorded.shadow
+    code, message = text_of(shadow.get("code")), text_of(shadow.get("message"))
+    return f"would have kept it back: {code or '?'}: {message or '?'}" if shadow else ""
 
 
 class Pairing:

@@ -1,16 +1,15 @@
 """Decides which exchanges are wanted: the filters that all commands share."""
 
-import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from foxora_addon.exchange import Outcome
 from foxora_addon.reading.exchanges import Recorded
-from foxora_addon.reading.records import Record
+from foxora_addon.reading.grep import Pattern
 
 OUTCOMES: Final[tuple[str, ...]] = (*get_args(Outcome.__value__), "open")
 _STATUS: Final = re.compile(r"(\d)xx|(\d{3})(?:-(\d{3}))?|(none)")
@@ -29,7 +28,7 @@ class Filters:
     outcomes: Sequence[str] = ()
     since: str | None = None
     until: str | None = None
-    grep: re.Pattern[str] | None = None
+    grep: Pattern | None = None
 
     def want(self, recorded: Recorded) -> bool:
         """Whether an exchange is wanted; of the grep, what was `found` decides."""
@@ -83,53 +82,3 @@ def parse_outcome(text: str) -> str:
     near = get_close_matches(text, OUTCOMES, 1)
     hint = f"did you mean {near[0]}?" if near else f"give one of {', '.join(OUTCOMES)}"
     raise ValueError(f"'{text}' is no outcome: {hint}")
-
-
-def parse_grep(text: str) -> re.Pattern[str]:
-    """The regular expression. Raises ValueError with words."""
-    try:
-        return re.compile(text)
-    except (re.PatternError, OverflowError, RecursionError) as error:
-        raise ValueError(f"'{text}' is no regular expression: {error}") from error
-
-
-class Grep:
-    """Looks for a pattern in the texts of a record, as they read without JSON's escapes."""
-
-    def __init__(self, pattern: re.Pattern[str]) -> None:
-        self._search = pattern.search
-        literal = pattern.pattern
-        is_plain = not pattern.flags & re.IGNORECASE and bool(re.fullmatch(r"[\w ]+", literal))
-        self._literal = literal.encode() if is_plain and literal.isascii() else None
-
-    def may_find(self, line: bytes) -> bool:
-        """Whether it is worth reading the line: letters stand in JSON as they are, or escaped."""
-        return self._literal is None or self._literal in line or b"\\u" in line
-
-    def finds(self, record: Record) -> bool:
-        """Whether the pattern is in one of the record's texts, its body's among them."""
-        return any(self._search(text) for text in texts_of(record))
-
-
-def texts_of(value: Any) -> Iterator[str]:
-    """Every text in a value; of a text that is JSON itself, the texts in it and the whole."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            waiting.extend(item.values())
-        elif isinstance(item, list):
-            waiting.extend(item)
-        elif isinstance(item, str):
-            yield item
-            waiting.extend(_inner(item))
-
-
-def _inner(text: str) -> list[Any]:
-    if text.lstrip()[:1] not in ("{", "["):
-        return []
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return []
-    return [value]

@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple
 
 from foxora_addon.reading.bodies import body_json_of
 from foxora_addon.reading.conversation import answered, asked, is_conversation
-from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.items import Turn
 from foxora_addon.reading.parts import Part
 from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
@@ -28,7 +28,7 @@ type Style = Literal["heading", "role", "text", "call", "result", "note", "fact"
 _INDENT: Final = "  "
 _OF_ANSWER: Final = frozenset(
     {"account", "model", "stream", "outcome", "ended by", "timings", "limits", "tokens", "cost"}
-    | {"tries", "gateway id"}
+    | {"shadow", "tries", "gateway id"}
 )
 
 
@@ -143,6 +143,7 @@ def _facts_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
     yield "ended by", ", ".join(_reasons_of(response))
     yield "timings", _timings_fact(recorded)
     yield "limits", _limits_fact(recorded)
+    yield "shadow", shadow_text(recorded)
     yield "tokens", _tokens_fact(recorded)
     yield "cost", "" if recorded.cost_usd is None else cost_text(recorded.cost_usd)
     yield "sizes", _sizes_fact(recorded)

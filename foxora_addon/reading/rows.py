@@ -9,7 +9,7 @@ COLUMNS: Final = (
     *("exchange", "time", "account", "client_address", "client_key", "user_agent", "tags"),
     *("operation", "model", "answered_by", "stream", "verdict", "reason", "status", "outcome"),
     *("source", "estimated_tokens", "input_tokens", "output_tokens", "total_tokens", "cost_usd"),
-    *("first_byte_ms", "duration_ms", "waited_ms", "error_code", "error_message"),
+    *("first_byte_ms", "duration_ms", "waited_ms", "shadow_code", "error_code", "error_message"),
     *("request_bytes", "response_bytes", "gateway_request_id"),
 )
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -27,7 +27,8 @@ def row_of(recorded: Recorded) -> list[Any]:
         *(decision.get("reason"), recorded.status, recorded.outcome, response.get("source")),
         *(recorded.estimated_tokens, recorded.input_tokens, recorded.output_tokens),
         *(recorded.total_tokens, recorded.cost_usd, recorded.first_byte_ms, recorded.duration_ms),
-        *(recorded.waited_ms, error.get("code"), error.get("message")),
+        *(recorded.waited_ms, recorded.shadow.get("code")),
+        *(error.get("code"), error.get("message")),
         *(
             request.get("body_bytes"),
             response.get("body_bytes"),

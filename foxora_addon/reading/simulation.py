@@ -2,7 +2,8 @@
 
 The limiter is the proxy's own, and the times are the records'. A call that waits ends as much
 later; one that the trail has as refused is taken to last as long as its account's others, and to
-use what was estimated. Clients are taken to do what they did: none gives up or tries again.
+use what was estimated. Clients are taken to do what they did: none gives up or tries again. So is
+the gateway: its own 429s close the account here as they did then.
 """
 
 import heapq
@@ -69,6 +70,9 @@ class Lane:
     def end(self, ending: Ending) -> None:
         """The trail ends an exchange: here it ends as much later as it was admitted later."""
         self._advance(ending.at)
+        if ending.paused_until is not None and ending.paused_until > ending.at:
+            self._opening = None
+            self._limiter.hold_until(ending.paused_until, ending.at)
         call = self._calls.get(ending.exchange)
         if call is None or not call.arrival.was_sent:
             return

@@ -75,6 +75,7 @@ def test_the_headers_say_how_long_to_wait_and_whether_to_retry() -> None:
         retry_after_seconds=7,
         should_retry=False,
         source="gateway",
+        is_quoted=True,
     )
 
 

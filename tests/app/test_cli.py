@@ -258,7 +258,7 @@ def test_a_head_is_signed_and_compared(capsys: Output) -> None:
         (["sign", "none.jsonl", "--key", "audit.key"], 1, "none.jsonl: can't be read"),
         (["keygen", "audit.key"], 1, "audit.key: is there already"),
         (["keygen", "no/folder/audit.key"], 1, "no/folder/audit.key: can't be written"),
-        (["verify", "trail.jsonl", "--signed", "heads.jsonl"], 2, "go together"),
+        (["verify", "trail.jsonl", "--signed", "heads.jsonl"], 2, "needs --public-key"),
     ],
 )
 def test_what_cannot_be_signed_or_compared_is_one_line(

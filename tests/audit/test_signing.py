@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from foxora_addon.audit.signing import make_key, signed_head, signed_heads
+from foxora_addon.audit.keys import make_key
+from foxora_addon.audit.signing import signed_head, signed_heads
 from foxora_addon.audit.verification import Kept, verify
 from tests.builders import a_trail
 

@@ -382,6 +382,29 @@ MISTAKES = [
         "accounts: [{name: a, key: {file: foxora_sk_live_fakefakefake}}]",
         "1: accounts[0].key: the given file can't be read: No such file or directory",
     ),
+    # What signs the trail
+    (
+        "audit: {checkpoint_key: {env: APP_KEY}}",
+        "1: audit.checkpoint_key: must be {file: PATH}, a private key that `foxora-proxy audit "
+        "keygen PATH` has made",
+    ),
+    (
+        "audit: {checkpoint_key: {file: gone}}",
+        "1: audit.checkpoint_key: the file 'gone' can't be read: No such file or directory",
+    ),
+    (
+        "audit: {checkpoint_key: {file: empty}}",
+        "1: audit.checkpoint_key: the file 'empty' is no use: no Ed25519 private key in PEM, as "
+        "`audit keygen` writes it",
+    ),
+    (
+        "audit: {checkpoint_path: elsewhere}",
+        "1: audit.checkpoint_path: needs audit.checkpoint_key: {file: PATH}",
+    ),
+    (
+        "audit: {rotate_bytes: 1000}",
+        "1: audit.rotate_bytes: must be at least 65536, not 1000",
+    ),
 ]
 ENVIRON = {
     "FOXORA_API_KEY": "foxora_sk_test_0000000000000000",

@@ -201,3 +201,31 @@ def test_ceilings_can_be_changed_while_calls_wait(tmp_path: Path) -> None:
             file.read_text().replace("requests_per_minute: 1,", "requests_per_minute: 9,")
         )
         assert waiting.result(timeout=15).status_code == 200
+
+
+def test_a_stream_that_says_more_than_was_expected_holds_it_while_it_goes_on(
+    tmp_path: Path,
+) -> None:
+    headers = {
+        "authorization": f"Bearer {APP_KEY}",
+        "x-mock-fault": "words=1500; chunk_delay=0.002",
+    }
+    with proxied(tmp_path, "", "tokens_per_minute: 9000") as proxy, direct_client() as client:
+
+        def used() -> int:
+            standing = client.get(f"http://127.0.0.1:{proxy.port}/_foxora/limits").json()
+            tokens: int = standing["accounts"][0]["tokens"]["used"]
+            return tokens
+
+        url = f"{proxy.base_url}/chat/completions"
+        seen = [0]
+        with client.stream("POST", url, json={**CALL, "stream": True}, headers=headers) as answer:
+            for number, _ in enumerate(answer.iter_lines()):
+                if number % 100 == 0:
+                    seen.append(used())
+        while_open = seen[1:]
+        wait_until(lambda: used() < while_open[-1], lambda: f"{used()} of {while_open}")
+        assert while_open == sorted(while_open)
+        assert while_open[0] < 400
+        assert while_open[-1] > 1_500
+        assert while_open[-1] * 0.7 < used()

@@ -1,11 +1,15 @@
-"""Which questions of our own an account's ceilings have room for."""
+"""Which questions of our own an account's ceilings have room for, and which accounts are one."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from foxora_addon.exchange import Exchange
 from foxora_addon.policy.accounting import ME, MODELS, Accounting, AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.waiting import Bounds
+from tests.builders import an_exchange
 
 
 def an_accounting(rules: AccountRules) -> Accounting:
@@ -39,3 +43,85 @@ def test_a_twentieth_of_a_minute_is_for_questions() -> None:
     waits = [accounting.ask("acme", ME, float(second)) for second in range(5)]
     assert [wait == 0 for wait in waits] == [True] * 3 + [False] * 2
     assert accounting.ask("acme", ME, 61.0) == 0.0
+
+
+def two_accounts(keys: str = "ab", requests_per_minute: int = 10) -> LimitRules:
+    ceilings = Ceilings(requests_per_minute)
+    return LimitRules(
+        {
+            name: AccountRules(ceilings, asks=False, key_digest=key)
+            for name, key in zip(("acme", "lab"), keys, strict=True)
+        }
+    )
+
+
+def who_is(account_id: str) -> bytes:
+    return json.dumps({"id": account_id, "plan": {"id": "team"}}).encode()
+
+
+def called(accounting: Accounting, payer: str, now: float) -> Exchange:
+    exchange = an_exchange(payer=payer)
+    assert accounting.reserve(exchange, now) is None
+    accounting.mark_sent(exchange, now)
+    exchange.was_sent = True
+    return exchange
+
+
+def requests_of(accounting: Accounting, now: float) -> list[int]:
+    return [balance["requests"]["used"] for balance in accounting.balances(now)]
+
+
+@pytest.mark.parametrize("leaver", ["acme", "lab"])
+def test_an_account_whose_new_key_is_of_another_account_counts_by_itself(leaver: str) -> None:
+    accounting = Accounting(two_accounts())
+    for payer in ("acme", "lab"):
+        accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+    open_ones = [called(accounting, payer, 1.0) for payer in ("acme", "lab")]
+    assert requests_of(accounting, 1.0) == [2, 2]
+
+    accounting.take_rules(two_accounts("xb" if leaver == "acme" else "ax"), 2.0)
+    assert accounting.lacks(leaver)
+    assert requests_of(accounting, 2.0) == [2, 2]
+    accounting.take_me(leaver, who_is("usr_2"), 2.0, 2.1)
+    assert not accounting.lacks(leaver)
+    expected = [0, 2] if leaver == "acme" else [2, 0]
+    assert requests_of(accounting, 2.2) == expected
+
+    for exchange in open_ones:
+        accounting.settle(exchange, None, 3.0)
+    concurrent = [balance["concurrent"]["used"] for balance in accounting.balances(3.0)]
+    assert concurrent == [0, 0]
+    called(accounting, leaver, 4.0)
+    assert requests_of(accounting, 4.0) == [each or 1 for each in expected]
+
+
+def test_a_new_key_of_the_same_account_changes_nothing() -> None:
+    accounting = Accounting(two_accounts())
+    for payer in ("acme", "lab"):
+        accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+    called(accounting, "lab", 1.0)
+    accounting.take_rules(two_accounts("ax"), 2.0)
+    accounting.take_me("lab", who_is("usr_1"), 2.0, 2.1)
+    assert requests_of(accounting, 2.2) == [1, 1]
+
+
+def test_calls_that_wait_go_on_when_an_account_leaves_another() -> None:
+    rules = replace(two_accounts(requests_per_minute=1), bounds=Bounds(10, 90.0))
+    accounting = Accounting(rules)
+    called(accounting, "acme", 0.0)
+    called(accounting, "lab", 0.0)
+    waiting = [an_exchange(payer=payer) for payer in ("acme", "lab")]
+    for exchange in waiting:
+        assert accounting.reserve(exchange, 1.0) is None
+    for payer in ("acme", "lab"):
+        accounting.take_me(payer, who_is("usr_1"), 1.0, 1.1)
+    assert accounting.waiting("acme") == 2
+    accounting.take_me("lab", who_is("usr_2"), 2.0, 2.1)
+    assert (accounting.waiting("acme"), accounting.waiting("lab")) == (1, 1)
+    assert [one.ticket for one in accounting.wake("lab", 2.1).ended] == [waiting[1].ticket]
+    assert accounting.wake("acme", 2.1).ended == []
+    assert [one.ticket for one in accounting.wake("acme", 60.25).ended] == [waiting[0].ticket]
+    for exchange in waiting:
+        accounting.settle(exchange, None, 60.25)
+    assert (accounting.waiting("acme"), accounting.waiting("lab")) == (0, 0)
+    accounting.tick(500.0)

@@ -376,3 +376,10 @@ def check_minutes(calls: list[NaiveCall], ceilings: Ceilings) -> None:
         spent = [((c.ended_at if is_at_end else c.sent_at), c.used or 0) for c in calls]
         counted = [(at, used) for at, used in spent if at is not None]
         assert most_in_a_minute(counted) <= or_infinite(ceilings.tokens_per_minute)
+
+
+def test_a_scope_that_is_merely_shown_is_not_kept() -> None:
+    allowances = Allowances()
+    standing = allowances.standing(a_scope("acme", 5, 100), 0.0)
+    assert standing["requests"]["remaining"] == 5
+    assert len(allowances) == 0

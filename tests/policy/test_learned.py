@@ -147,7 +147,7 @@ def test_a_charge_is_the_prompt_and_the_output_that_is_named_or_expected() -> No
 
 def test_a_call_whose_prompt_fits_is_never_impossible() -> None:
     assert charge(100, 1_000_000, 300, 40_000) == Charge(
-        40_000, can_fit=True, input_tokens=100, output_tokens=1_000_000
+        40_000, can_fit=True, input_tokens=100, output_tokens=1_000_000, certain_tokens=100
     )
     assert charge(40_000, None, 300, 40_000).can_fit
 

@@ -107,6 +107,16 @@ class TestTokens:
         assert denied(limiter, 1, 30.0).wait_seconds == SPAN
         admitted(limiter, 100, 30.0 + SPAN)
 
+    def test_grow_with_an_exchange_that_turns_out_to_use_more_and_never_shrink(self) -> None:
+        limiter = a_limiter(tokens=100)
+        reservation = admitted(limiter, 60, 0.0)
+        limiter.grow(reservation, 140, 1.0)
+        limiter.grow(reservation, 20, 2.0)
+        assert limiter.tokens_left(2.0) == -40
+        limiter.settle(reservation, 90, 3.0)
+        limiter.grow(reservation, 500, 4.0)
+        assert limiter.tokens_left(4.0) == 10
+
     def test_are_no_matter_for_a_call_without_any_even_in_debt(self) -> None:
         limiter = a_limiter(tokens=100)
         limiter.settle(admitted(limiter, 50, 0.0), 300, 30.0)

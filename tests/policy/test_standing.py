@@ -1,5 +1,3 @@
-from decimal import Decimal
-
 from foxora_addon.policy.plans import UNLIMITED, Me
 from foxora_addon.policy.standing import Standings, payer_of_key
 
@@ -8,7 +6,7 @@ OTHER_KEY = payer_of_key("77ab" * 16)
 
 
 def told(account_id: str | None) -> Me:
-    return Me(account_id, "pro", UNLIMITED, Decimal(100))
+    return Me(account_id, "pro", UNLIMITED)
 
 
 def test_an_untold_payer_stands_for_itself() -> None:

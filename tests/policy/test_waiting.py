@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.learned import Charge, charge
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
@@ -46,6 +47,17 @@ class Account:
         else:
             self.note(name, answer, now)
         return answer
+
+    def join_charged(self, name: str, charged: Charge, now: float) -> None:
+        answer = self.lines.join([self.scope], charged.tokens, now, charged)
+        assert isinstance(answer, Ticket)
+        self.names[answer] = name
+        self.wake(now)
+
+    def change(self, now: float, *ceilings: int | None) -> None:
+        self.scope = a_scope(self.scope.name, *ceilings)
+        self.allowances.enforce([self.scope], now)
+        self.wake(now)
 
     def wake(self, now: float) -> None:
         called = self.lines.wake(self.scope.name, now)
@@ -360,6 +372,61 @@ def test_a_clock_that_goes_back_lets_nobody_go_early_and_locks_nobody_out() -> N
     assert account.log == []
     account.run()
     assert account.log == [("1", 100.0 + SPAN)]
+
+
+def test_a_call_that_waits_asks_for_no_more_than_it_would_if_it_came_under_the_new_ceiling() -> (
+    None
+):
+    account = an_account(None, 1_000)
+    account.use(1_000, 0.0)
+    account.join_charged("capped", charge(100, 800, 0, 1_000), 1.0)
+    account.change(1.5, None, 500)
+    assert account.refusals == {}
+    account.run()
+    assert account.log == [("capped", SPAN)]
+    assert account.allowances.limiter(account.scope).used(SPAN).tokens == 500
+
+
+def test_a_call_that_waits_asks_for_all_of_it_again_under_a_higher_ceiling() -> None:
+    account = an_account(None, 500)
+    account.use(500, 0.0)
+    account.join_charged("capped", charge(100, 800, 0, 500), 1.0)
+    account.change(1.5, None, 1_000)
+    account.run()
+    assert account.allowances.limiter(account.scope).used(SPAN).tokens == 900
+
+
+def test_a_call_that_waits_and_can_never_fit_any_more_is_told_that_the_ceiling_was_changed() -> (
+    None
+):
+    account = an_account(None, 1_000)
+    account.use(1_000, 0.0)
+    account.join_charged("long", charge(600, None, 100, 1_000), 1.0)
+    account.join_charged("short", charge(300, None, 100, 1_000), 1.0)
+    account.change(1.5, None, 500)
+    assert error_of(account.refusals["long"]).message.startswith(
+        "The call needs 600 tokens, and account 'acme' has a ceiling of 500 tokens per minute, "
+        "changed while the call waited, so it can never fit."
+    )
+    account.run()
+    assert account.log == [("short", SPAN)]
+
+
+def test_a_call_that_can_never_fit_any_more_is_told_at_once_though_others_claim_the_room() -> None:
+    account = an_account(None, 1_000)
+    account.use(1_000, 0.0)
+    account.join_charged("capped", charge(100, 5_000, 0, 1_000), 1.0)
+    account.join_charged("long", charge(600, None, 100, 1_000), 1.0)
+    account.change(1.5, None, 500)
+    assert list(account.refusals) == ["long"]
+    account.run()
+    assert account.log == [("capped", SPAN)]
+
+
+def test_a_call_that_comes_and_can_never_fit_is_told_of_no_change() -> None:
+    refusal = an_account(None, 100).join("large", 101, 0.0)
+    assert isinstance(refusal, Refusal)
+    assert "changed" not in error_of(refusal).message
 
 
 def test_a_lower_ceiling_ends_the_wait_of_what_can_no_longer_fit() -> None:

@@ -1,22 +1,16 @@
-import re
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from foxora_addon.reading.filters import (
     OUTCOMES,
     Filters,
-    Grep,
-    parse_grep,
     parse_outcome,
     parse_status,
 )
-from foxora_addon.reading.records import record_of
 from foxora_addon.reading.times import iso_of
 from tests.builders import NOON
-from tests.reading.builders import a_refusal, a_request, a_response, line_of, recorded
+from tests.reading.builders import a_refusal, a_request, a_response, recorded
 
 
 def test_without_filters_all_are_wanted() -> None:
@@ -86,25 +80,3 @@ def test_outcomes_are_read_and_a_near_one_is_offered() -> None:
         parse_outcome("refusd")
     with pytest.raises(ValueError, match="give one of completed"):
         parse_outcome("zzz")
-
-
-def test_what_is_no_regular_expression_is_told() -> None:
-    with pytest.raises(ValueError, match="no regular expression"):
-        parse_grep("(")
-
-
-def test_texts_are_found_as_they_read_and_not_as_json_writes_them() -> None:
-    body = {"messages": [{"role": "user", "content": 'He said "no"\nand left: ∑'}]}
-    record = a_request(body=body)
-    for pattern in (r'said "no"', r"no.\nand", "∑", "gpt-4o-mini", "^acme$"):
-        assert Grep(re.compile(pattern)).finds(record)
-    assert not Grep(re.compile("yes")).finds(record)
-
-
-@given(st.text(max_size=30), st.text(alphabet="abc \u00e9", max_size=3))
-def test_a_line_that_is_passed_over_has_no_match(text: str, pattern: str) -> None:
-    grep = Grep(re.compile(re.escape(pattern) if " " not in pattern else pattern))
-    line = line_of(a_request(body={"messages": [{"role": "user", "content": text}]}))
-    record = record_of(line)
-    assert record is not None
-    assert grep.may_find(line) or not grep.finds(record)

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.reading import cells
 from foxora_addon.reading.decision import Decision, Rebuilding, json_of, lines_of
+from foxora_addon.reading.page import page_of
+from foxora_addon.reading.rows import COLUMNS, row_of
 from foxora_addon.reading.simulation import Played, Simulation
 from foxora_addon.reading.times import iso_of
 from tests.builders import NOON
@@ -167,3 +170,76 @@ def test_a_call_that_the_limits_had_no_part_in_says_so() -> None:
     told = dict(lines_of(decided([request], recorded(request, a_response()), Ceilings(1, 1))))
     assert told["decision"] == "refused: invalid_request"
     assert told["limits"] == "had no part in it"
+
+
+def a_429(exchange: str, *, at: float, wait_ms: float | None, **more: Any) -> Any:
+    """The record of an answer of the gateway's that closes the account."""
+    error = {"code": "rate_limit_exceeded", "message": "m", "param": None}
+    told = {**error, "retry_after_ms": wait_ms}
+    ending = {"status": 429, "outcome": "gateway_error", "source": "gateway", "error": told}
+    return a_response(exchange, at=at, **ending, **more)
+
+
+@pytest.mark.parametrize(("wait_ms", "seconds"), [(20_000.0, 20.0), (None, 1.0)])
+def test_a_pause_that_the_gateway_set_is_why(wait_ms: float | None, seconds: float) -> None:
+    request, response = a_refusal("r", at=1.4)
+    trail = [a_request("a"), a_429("a", at=1, wait_ms=wait_ms), request, response]
+    for ceilings in (Ceilings(10, 1_000), Ceilings()):
+        decision = decided(trail, recorded(request, response), ceilings)
+        assert (decision.limit, decision.opens_at) == ("gateway", NOON + 1 + seconds)
+        told = dict(lines_of(decision))
+        assert told["paused"].startswith(
+            f"by the gateway's own 429, until {iso_of(NOON + 1 + seconds)}"
+        )
+        assert told["would pass"].startswith(
+            f"after {seconds - 0.4:.2f}s" if seconds > 1 else "after 600ms"
+        )
+        assert json_of(decision)["paused_until"] == iso_of(NOON + 1 + seconds)
+
+
+def test_a_try_that_the_gateway_refused_pauses_as_well() -> None:
+    request, response = a_refusal("r", at=2)
+    one = {"status": 429, "code": "x", "source": "gateway", "after_ms": 250.0}
+    trail = [
+        a_request("a"),
+        a_response("a", at=1, duration_ms=1000.0, tries=[one | {"retry_after_ms": 5_000.0}]),
+        *(request, response),
+    ]
+    assert decided(trail, recorded(request, response), Ceilings()).opens_at == NOON + 5.25
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        a_429("a", at=1, wait_ms=0.0),
+        a_429("a", at=1, wait_ms=9_000.0) | {"source": "addon"},
+        a_429("a", at=1, wait_ms=9_000.0) | {"status": 503},
+        a_429("a", at=1, wait_ms=9_000.0) | {"error": {"code": "x", "message": "m", "param": None}},
+    ],
+    ids=["no time to wait", "our own", "another status", "an older record"],
+)
+def test_what_is_no_pause_is_none(answer: Any) -> None:
+    request, response = a_refusal("r", at=2)
+    trail = [a_request("a"), answer, request, response]
+    assert decided(trail, recorded(request, response), Ceilings(9, None)).paused_until is None
+
+
+def test_a_pause_that_the_gateway_set_holds_in_a_simulation_too() -> None:
+    trail = [a_request("a"), a_429("a", at=1, wait_ms=20_000.0)]
+    trail += [a_request("b", at=5), a_response("b", at=6)]
+    result = played(trail, Ceilings(100, 100_000))
+    assert dict(result.at_once.refused) == {"gateway": 1}
+    assert result.waiting.passed == 2
+    assert result.waiting.longest == pytest.approx(16.0)
+
+
+def test_what_shadow_mode_would_have_said_is_shown() -> None:
+    shadow = {"code": "rate_limit_exceeded", "message": "at its limit", "retry_after_ms": 5.0}
+    exchange = recorded(a_request(decision={"shadow": shadow}), a_response())
+    words = "would have kept it back: rate_limit_exceeded: at its limit"
+    told = decided([exchange.request], exchange, Ceilings(1, 1))
+    assert dict(lines_of(told))["shadow"] == words
+    assert json_of(told)["shadow"] == shadow
+    assert ("shadow", words) in [(line.label, line.text) for line in page_of(exchange)]
+    assert dict(zip(COLUMNS, row_of(exchange), strict=True))["shadow_code"] == shadow["code"]
+    assert cells.json_of(exchange)["shadow_code"] == shadow["code"]

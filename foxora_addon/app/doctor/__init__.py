@@ -8,7 +8,7 @@ from pathlib import Path
 
 import typer
 
-from foxora_addon.app.doctor import gateway, machine, trust
+from foxora_addon.app.doctor import checkpoints, gateway, machine, trust
 from foxora_addon.app.doctor.finding import Finding, as_json, fail, lines_of, ok, warn
 from foxora_addon.app.say import FINDING
 from foxora_addon.config import Config, ConfigError, load
@@ -45,6 +45,7 @@ def look(port: int, file: Path | None) -> Iterator[Finding]:
     yield from machine.about_environment(os.environ, status)
     if config is not None:
         yield machine.about_trail(config, status)
+        yield from checkpoints.look(config.audit)
         yield from gateway.look(config)
     yield from trust.look(ca, os.environ)
 

@@ -1,0 +1,157 @@
+"""What the commands of `foxora-proxy audit` that read have in common: options, filters, manners."""
+
+import functools
+import inspect
+import io
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from foxora_addon.app.say import FINDING, say
+
+if TYPE_CHECKING:
+    from foxora_addon.policy.plans import Ceilings
+    from foxora_addon.reading.exchanges import Recorded
+    from foxora_addon.reading.filters import Filters
+
+type Command = Callable[..., int]
+
+Trail = Annotated[
+    Path | None, typer.Argument(metavar="[TRAIL]", help="By default, the configured trail.")
+]
+Id = Annotated[str, typer.Argument(metavar="ID", help="An exchange's id, or its beginning.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
+RequestsPerMinute = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Ceiling of requests per minute.")
+]
+TokensPerMinute = Annotated[
+    int | None, typer.Option(metavar="M", min=1, help="Ceiling of tokens per minute.")
+]
+
+_FILTERS: Final = {
+    "account": (list[str] | None, "NAME", "Of this account; may be repeated, as may the next."),
+    "model": (list[str] | None, "MODEL", "Of this model; * stands for anything."),
+    "status": (list[str] | None, "STATUS", "429, 4xx, 400-499, or none."),
+    "outcome": (list[str] | None, "OUTCOME", "completed, refused, gateway_error, ..., or open."),
+    "since": (str | None, "TIME", "From then on: 15m, 2h, 7d (ago), or 2026-11-23T12:30 (UTC)."),
+    "until": (str | None, "TIME", "Before then."),
+    "grep": (str | None, "REGEX", "With a text that matches, in what was asked or answered."),
+}
+
+
+def filtered(command: Command) -> Command:
+    """Give a command the shared options for its parameter `filters`, and the argument for `trail`.
+
+    And the manners that all of them share: a trail that can't be read is one line and status 1,
+    a reader that has left (`| head`) is no error, Ctrl-C ends in silence.
+    """
+    own = inspect.signature(command)
+
+    @functools.wraps(command)
+    def run(**given: Any) -> int:
+        wanted = {name: given.pop(name) for name in _FILTERS}
+        return _mannered(command, filters=_filters_of(wanted), **given)
+
+    options = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind, typer.Option(f"--{name}", metavar=metavar, help=words)],
+        )
+        for name, (kind, metavar, words) in _FILTERS.items()
+    ]
+    kept = [
+        parameter.replace(annotation=Trail, default=None) if name == "trail" else parameter
+        for name, parameter in own.parameters.items()
+        if name != "filters"
+    ]
+    run.__signature__ = own.replace(parameters=[*kept, *options])  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in (*kept, *options)}
+    return run
+
+
+def _filters_of(given: dict[str, Any]) -> "Filters":
+    import time
+
+    from foxora_addon.reading.filters import Filters, parse_outcome, parse_status
+    from foxora_addon.reading.grep import parse_grep
+    from foxora_addon.reading.times import iso_of, parse_moment
+
+    now = time.time()
+    try:
+        return Filters(
+            accounts=tuple(given["account"] or ()),
+            models=tuple(given["model"] or ()),
+            statuses=tuple(map(parse_status, given["status"] or ())),
+            outcomes=tuple(map(parse_outcome, given["outcome"] or ())),
+            since=iso_of(parse_moment(given["since"], now)) if given["since"] else None,
+            until=iso_of(parse_moment(given["until"], now)) if given["until"] else None,
+            grep=parse_grep(given["grep"]) if given["grep"] else None,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _mannered(command: Command, **given: Any) -> int:
+    from foxora_addon.reading.ids import Unknown
+
+    trail = given["trail"] = given["trail"] or _configured_trail()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        status = command(**given)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except Unknown as error:
+        say(str(error))
+        return FINDING
+    except OSError as error:
+        say(f"{error.filename or trail}: can't be read: {error.strerror or error}")
+        return FINDING
+    return status
+
+
+def _configured_trail() -> Path:
+    from foxora_addon.app.audit_cli import configured_trail
+
+    return configured_trail()
+
+
+def found(trail: Path, prefixes: list[str], filters: "Filters") -> "list[Recorded]":
+    """The exchanges that ids, or their beginnings, name; raises `ids.Unknown`."""
+    from foxora_addon.app.trail_reading import TrailReading
+
+    if not all(prefixes):
+        raise typer.BadParameter("an id is not empty")
+    return TrailReading(trail).find(prefixes, filters)
+
+
+def ceilings_of(account: str | None, requests: int | None, tokens: int | None) -> "Ceilings":
+    """The ceilings that are given; where none is, those of the configuration."""
+    from foxora_addon.config import ConfigError, load
+    from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
+
+    if requests is not None or tokens is not None:
+        return Ceilings(requests, tokens)
+    try:
+        accounts = load({}, os.environ, Path.cwd()).accounts
+    except ConfigError:
+        return UNLIMITED
+    for known in accounts:
+        if known.name == account:
+            usual, own = PLANS.get(known.plan, UNLIMITED), known.limits
+            return Ceilings(
+                own.requests_per_minute or usual.requests_per_minute,
+                own.tokens_per_minute or usual.tokens_per_minute,
+                own.concurrent_requests or usual.concurrent_requests,
+            )
+    return UNLIMITED

@@ -1,0 +1,106 @@
+"""Looks for what `--grep` asks for, in linear time whatever it is.
+
+Patterns run on RE2, which is linear by construction: one that Python's own engine would take hours
+over on a long text can be given by mistake, and the texts are others'. Where that is not installed,
+plain texts alone are taken.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from foxora_addon.reading.records import Record
+
+_PLAIN: Final = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^0-9A-Za-z])+")
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """What is looked for: a regular expression of RE2's; `plain` is the text that it means alone.
+
+    None: it means more than one.
+    """
+
+    text: str
+    plain: str | None
+
+
+def parse_grep(text: str) -> Pattern:
+    """The pattern. Raises ValueError with words."""
+    plain = _ESCAPED.sub(r"\1", text) if _PLAIN.fullmatch(text) else None
+    if plain is None:
+        _compiled(text)
+    return Pattern(text, plain)
+
+
+def _compiled(text: str) -> Any:
+    try:
+        import re2  # noqa: PLC0415  # an extra
+    except ImportError:
+        raise ValueError(
+            f"'{text}' is a pattern, and that needs google-re2: install foxora-addon[patterns], or "
+            r"give a plain text, with \ before what is a sign in patterns"
+        ) from None
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2.compile(text.encode("utf-8"), options)
+    except re2.error as error:
+        why = error.args[0]
+        said = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
+        raise ValueError(f"'{text}' is no regular expression of RE2's: {said}") from None
+    except UnicodeEncodeError:
+        raise ValueError("the regular expression is not UTF-8") from None
+
+
+class Grep:
+    """Looks for a pattern in the texts of a record, as they read without JSON's escapes."""
+
+    def __init__(self, pattern: Pattern) -> None:
+        self._found_in = _search_of(pattern)
+        plain = pattern.plain
+        is_as_in_json = plain is not None and re.fullmatch(r"[A-Za-z0-9_ ]+", plain)
+        self._literal = plain.encode() if plain is not None and is_as_in_json else None
+
+    def may_find(self, line: bytes) -> bool:
+        """Whether it is worth reading the line: letters stand in JSON as they are, or escaped."""
+        return self._literal is None or self._literal in line or b"\\u" in line
+
+    def finds(self, record: Record) -> bool:
+        """Whether the pattern is in one of the record's texts, its body's among them."""
+        return any(self._found_in(text) for text in texts_of(record))
+
+
+def _search_of(pattern: Pattern) -> Callable[[str], bool]:
+    plain = pattern.plain
+    if plain is not None:
+        return lambda text: plain in text
+    search = _compiled(pattern.text).search
+    return lambda text: search(text.encode("utf-8", "replace")) is not None
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a value; of a text that is JSON itself, the texts in it and the whole."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+        elif isinstance(item, str):
+            yield item
+            waiting.extend(_inner(item))
+
+
+def _inner(text: str) -> list[Any]:
+    if text.lstrip()[:1] not in ("{", "["):
+        return []
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    return [value]

@@ -1,0 +1,154 @@
+"""What is remembered of the last minute, whatever was done to the wall clock meanwhile."""
+
+import asyncio
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from foxora_addon.audit.journal import Journal
+from foxora_addon.policy.accounting import ME, Accounting, AccountRules, LimitRules
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.proxy.clocks import Clocks, clocks
+from foxora_addon.proxy.memory import Memory
+
+HOUR = 3_600.0
+BOOT = "e3f63d66"
+
+
+@dataclass
+class Machine:
+    """Its clocks, and the trail on its disk."""
+
+    folder: Path
+    boot: float = 10 * HOUR
+    offset: float = 1_700_000_000.0
+    boot_id: str | None = BOOT
+    rules: AccountRules = field(default_factory=lambda: AccountRules(Ceilings(9), asks=False))
+
+    def clocks(self) -> Clocks:
+        return Clocks(self.boot + self.offset, self.boot, self.boot_id)
+
+    def start(self) -> tuple[Journal, Accounting, Memory]:
+        path = self.folder / "trail.jsonl"
+        journal = Journal.open(path, wall_clock=lambda: self.boot + self.offset)
+        accounting = Accounting(LimitRules({"acme": self.rules}))
+        memory = Memory(journal, accounting, self.clocks)
+        memory.recall(self.boot)
+        return journal, accounting, memory
+
+    def call(self, journal: Journal) -> None:
+        """A call that is sent and over at once."""
+        for event in ("request", "response"):
+            ended = {"duration_ms": 0.0, "sent_ms": 0.0} if event == "response" else {}
+            fields = {"event": event, "exchange": "ex_1", "account": "acme", **ended}
+            journal.append(fields, lambda text: text)
+
+    def counted(self) -> int:
+        """How many requests count after a start; the proxy's own question is one of them."""
+        journal, accounting, _ = self.start()
+        journal.close()
+        requests: int = accounting.balances(self.boot)[0]["requests"]["used"]
+        return requests
+
+
+async def all_saved() -> None:
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+
+
+def run(machine: Machine, *, jumps: float = 0.0) -> None:
+    """A proxy that takes two calls, sees the clock jump between them, and is killed."""
+
+    async def live() -> None:
+        journal, _, memory = machine.start()
+        machine.call(journal)
+        memory.tend(machine.boot)
+        await all_saved()
+        machine.offset += jumps
+        machine.boot += 1.0
+        memory.tend(machine.boot)
+        await all_saved()
+        machine.call(journal)
+        journal.close()
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("jump", [0.0, HOUR, -HOUR, 30.0, -30.0])
+def test_the_last_minute_is_remembered_though_the_clock_was_set_while_the_proxy_was_away(
+    tmp_path: Path, jump: float
+) -> None:
+    machine = Machine(tmp_path)
+    run(machine)
+    machine.boot += 20.0
+    machine.offset += jump
+    assert machine.counted() >= 2
+
+
+@pytest.mark.parametrize("jump", [HOUR, -HOUR])
+def test_the_last_minute_is_remembered_though_the_clock_was_set_under_it(
+    tmp_path: Path, jump: float
+) -> None:
+    machine = Machine(tmp_path)
+    run(machine, jumps=jump)
+    machine.boot += 20.0
+    assert machine.counted() >= 2
+
+
+@pytest.mark.parametrize("jump", [0.0, HOUR, -HOUR, -HOUR - 65.0])
+def test_what_is_over_is_not_counted_however_the_clock_was_set(tmp_path: Path, jump: float) -> None:
+    machine = Machine(tmp_path)
+    run(machine, jumps=jump)
+    machine.boot += HOUR
+    assert machine.counted() == 0
+
+
+def test_another_boot_leaves_the_wall_clock(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    run(machine)
+    machine.boot_id, machine.offset, machine.boot = "other", machine.offset + machine.boot, 20.0
+    assert machine.counted() >= 2
+    machine.offset += HOUR
+    assert machine.counted() == 0
+
+
+def test_a_machine_without_such_a_clock_has_the_wall_clock(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, boot_id=None)
+    run(machine)
+    machine.boot += 20.0
+    assert machine.counted() >= 2
+    machine.offset -= HOUR
+    assert machine.counted() >= 2
+
+
+def test_what_the_gateway_told_and_was_asked_outlives_a_kill(tmp_path: Path) -> None:
+    """A proxy that is started again and again asks each time, and must not pass the ceiling."""
+    machine = Machine(tmp_path, rules=AccountRules())
+
+    async def live() -> None:
+        journal, accounting, memory = machine.start()
+        for _ in range(2):
+            assert accounting.ask("acme", ME, machine.boot) == 0.0
+        told = b'{"id": "usr_1", "limits": {"requests_per_minute": 4}}'
+        assert accounting.take_me("acme", told, machine.boot, machine.boot)
+        memory.tend(machine.boot)
+        await all_saved()
+        machine.call(journal)
+        journal.close()
+
+    asyncio.run(live())
+    machine.boot += 20.0
+    journal, accounting, _ = machine.start()
+    assert accounting.ceilings("acme").requests_per_minute == 4
+    assert accounting.lacks("acme")  # the key may be another's by now: the first call waits
+    assert machine.boot + accounting.ask("acme", ME, machine.boot) == 10 * HOUR + 60.25
+    journal.close()
+    machine.boot += 90.0
+    assert machine.counted() == 0
+
+
+def test_both_clocks_are_read_at_the_same_moment() -> None:
+    first, second = clocks(), clocks()
+    assert first.boot_id == second.boot_id
+    assert second.boot >= first.boot
+    assert abs(first.offset - second.offset) < 1.0
