@@ -68,6 +68,8 @@ def test_a_websocket_is_led_to_the_gateway_with_its_key(
         message = await socket.read_message()
         chosen = socket.selected_subprotocol
         socket.close()
+        while await socket.read_message() is not None:
+            pass
         return message, chosen
 
     message, chosen = asyncio.run(asyncio.wait_for(talk(), 20))
@@ -95,6 +97,8 @@ async def said_back(proxy: Proxy, text: str) -> str | bytes | None:
     await socket.write_message(text)
     message = await socket.read_message()
     socket.close()
+    while await socket.read_message() is not None:
+        pass
     return message
 
 
