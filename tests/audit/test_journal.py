@@ -290,7 +290,9 @@ def test_names_and_texts_of_a_folded_message_are_redacted(journal: Journal, path
     assert b"sk-fake-name" not in path.read_bytes()
 
 
-def test_a_lone_surrogate_is_written_as_what_strict_readers_take(journal: Journal, path: Path) -> None:
+def test_a_lone_surrogate_is_written_as_what_strict_readers_take(
+    journal: Journal, path: Path
+) -> None:
     journal.append(a_request_of("x1") | {"model": "\udcff"}, as_it_is)
 
     assert next(records_of(path))["model"] == "\ufffd"

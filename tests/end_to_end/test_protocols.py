@@ -121,8 +121,11 @@ def test_a_websocket_that_the_gateway_refuses_is_told_why(
     open_to_a_page: Proxy, fault: str, status: int, code: str
 ) -> None:
     upgrade = {
-        **{"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"},
-        **{"sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==", "x-mock-fault": fault},
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec-websocket-version": "13",
+        "sec-websocket-key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "x-mock-fault": fault,
     }
     with direct_client() as client:
         url = f"{open_to_a_page.base_url}/realtime?model=gpt-4o-mini"

@@ -218,14 +218,15 @@ def test_the_gateways_own_429_closes_the_account_for_all_clients_until_it_said(
         refused = post(proxy)
         others = [post(proxy, {"authorization": f"Bearer sk-other-{n}"}) for n in range(3)]
         assert len(gateway.log()) == 1
-        wait = int(others[-1].headers["retry-after-ms"]) / 1000
+        waits = [int(answer.headers["retry-after-ms"]) / 1000 for answer in others]
         assert answer_of(proxy, stream=False)
         first, second = gateway.log()
     assert refused.headers["x-foxora-source"] == "gateway"
     assert [answer.status_code for answer in (refused, *others)] == [429] * 4
     assert {answer.headers["x-foxora-source"] for answer in others} == {"addon"}
-    assert 0 < wait <= 6
-    assert second["time"] - first["time"] > wait
+    assert 0 < waits[0] <= 6
+    assert waits[0] < min(waits[1:])  # the others come after it, as the account opens again
+    assert second["time"] - first["time"] > waits[0]
 
 
 def test_calls_that_waited_for_the_gateway_go_little_by_little(tmp_path: Path) -> None:
