@@ -103,6 +103,7 @@ class Foxora:
         self._mock_url: str | None = None
         self._watch: asyncio.Task[None] | None = None
         self._stamp: tuple[int, int] | None = None
+        self._seen_stamp: tuple[int, int] | None = None
         self._is_running = False
         self._is_unfit = False
         self.is_fast_by_default = False
@@ -300,10 +301,20 @@ class Foxora:
             if self.desk.wants_counter and self._loading is None:
                 self._loading = asyncio.get_running_loop().create_task(self._load_counter())
         self.be_found()
-        if self._config is None or _stamp_of(self._config.file) == self._stamp:
+        self._heed_the_file()
+
+    def _heed_the_file(self) -> None:
+        """Take a file that was edited, once it has been the same at two looks.
+
+        Who writes it anew empties it first, and an empty file is valid: for a moment it would have
+        everything be as it is by default. One that is gone may come back; what it said stays.
+        """
+        stamp = None if self._config is None else _stamp_of(self._config.file)
+        before, self._seen_stamp = self._seen_stamp, stamp
+        if stamp is None or stamp == self._stamp or stamp != before:
             return
-        self._stamp = _stamp_of(self._config.file)
         self._change()
+        self._stamp = stamp  # of before it was read: what came meanwhile is seen the next time
 
     def be_found(self) -> None:
         """Let other runs in this folder find this proxy, if they may."""

@@ -1,5 +1,6 @@
 """Starts, refused starts and live changes: the proxy serves by valid rules or not at all."""
 
+import time
 from pathlib import Path
 
 import httpx
@@ -104,6 +105,26 @@ def test_a_valid_edit_is_taken_live_and_an_invalid_one_is_not(tmp_path: Path) ->
         wait_until(lambda: "the configuration in force stays" in proxy.output)
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
         assert "Traceback" not in proxy.output
+
+
+def test_a_file_is_not_taken_while_it_is_written(tmp_path: Path) -> None:
+    """An editor empties it first, or takes it away; an empty file means all defaults."""
+    file = tmp_path / "foxora.yaml"
+    file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o}\n")
+    with running_proxy(tmp_path, ()) as proxy:
+        for _ in range(50):
+            file.write_text("")
+            time.sleep(0.05)
+            file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o-mini}\n")
+            time.sleep(0.02)
+        wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert "the configuration in force stays" not in proxy.output
+        file.unlink()
+        time.sleep(1)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o-mini"
+        file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o}\n")
+        wait_until(lambda: proxy.output.count("the changed configuration is in force") == 2)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
 
 
 def test_a_broken_or_removed_script_forwards_nothing_until_it_is_whole_again(
