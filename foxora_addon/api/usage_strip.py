@@ -25,9 +25,10 @@ class UsageStrip:
 
     Only for a body without a content encoding, and without a declared length, since it shrinks. A
     chunk may shrink to nothing, which is no end: in a chunked body nothing is to be written then.
-    Removed are the extra chunk, with the blank line after it, and the member `"usage": null` of
-    others, with one comma; every other byte passes, comments at once, an event with the chunk that
-    ends it. An event of more than `max_event_bytes` passes whole, and as it comes.
+    Removed are the extra chunk, with the other fields of its event (an id would outlive it) and
+    the blank line after it, and the member `"usage": null` of others, with one comma; every other
+    byte passes, comments at once, an event with the chunk that ends it. An event of more than
+    `max_event_bytes` passes whole, and as it comes.
 
     Where the stream is cut makes no difference. Nothing raises; time is linear in the bytes fed,
     and no more than one event is held.
