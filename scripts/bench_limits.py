@@ -259,7 +259,10 @@ def litellm(case: Case, folder: Path, origin: str) -> Iterator[str]:
         *(str(LITELLM / "bin" / "litellm"), "--config", "config.yaml"),
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
-    local = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    local = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # loopback alone
+    }
     with process(command, folder, **local):
         wait_for(lambda: answers(f"http://127.0.0.1:{port}/health/liveliness"), "LiteLLM")
         yield f"http://127.0.0.1:{port}/v1"

@@ -175,7 +175,11 @@ PEERS: Sequence[Peer] = (
         ],
         TOOLS / "litellm/ready",
         {"litellm.yaml": LITELLM},
-        {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+        {
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_LOG": "ERROR",
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",  # loopback alone
+        },
     ),
     Peer(
         "portkey",
