@@ -224,8 +224,12 @@ async def _measure(  # one argument for each thing that a round has
         cpu, count = cpu + spent, count + came.count
         found.figures[report.at(report.PER_SECOND, clients)] = came.per_second
     found.figures[report.CPU] = cpu / count * 1000
-    for clients in STREAM_COUNTS:
-        await _measure_streams(bench, opened[:clients], stream, found, proxy)
+    try:
+        for clients in STREAM_COUNTS:
+            await _measure_streams(bench, opened[:clients], stream, found, proxy)
+    except (load.Failed, TimeoutError) as error:
+        name = proxy.peer.name if proxy else "the upstream"
+        _say(f"{name}: its streams failed, the rest counts: {error}")
     load.close(opened)
 
 
