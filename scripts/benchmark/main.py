@@ -212,25 +212,34 @@ async def _measure(  # one argument for each thing that a round has
     found: report.Measured,
     proxy: Running | None,
 ) -> None:
-    opened = await load.connections(port, max(COUNTS))
-    await load.burst(opened, plain, bench.effort.seconds / 3)  # to warm up
+    load.close(await _fresh(port, max(COUNTS), plain, bench))
     if proxy is not None:
         await _at_rest(proxy)
     cpu, count = 0.0, 0
     for clients in COUNTS:
+        opened = await _fresh(port, clients, plain, bench)
         before = proxy.cpu_seconds() if proxy else 0.0
-        came = await load.burst(opened[:clients], plain, bench.effort.seconds)
+        came = await load.burst(opened, plain, bench.effort.seconds)
+        load.close(opened)
         spent = (proxy.cpu_seconds() if proxy else 0.0) - before
         cpu, count = cpu + spent, count + came.count
         found.figures[report.at(report.PER_SECOND, clients)] = came.per_second
     found.figures[report.CPU] = cpu / count * 1000
     try:
         for clients in STREAM_COUNTS:
-            await _measure_streams(bench, opened[:clients], stream, found, proxy)
+            opened = await _fresh(port, clients, plain, bench)
+            await _measure_streams(bench, opened, stream, found, proxy)
+            load.close(opened)
     except (load.Failed, TimeoutError) as error:
         name = proxy.peer.name if proxy else "the upstream"
         _say(f"{name}: its streams failed, the rest counts: {error}")
-    load.close(opened)
+
+
+async def _fresh(port: int, count: int, request: bytes, bench: Bench) -> list[load.Connection]:
+    """So many connections that are warm: some proxies close those that are idle for seconds."""
+    opened = await load.connections(port, count)
+    await load.burst(opened, request, bench.effort.seconds / 6)
+    return opened
 
 
 async def _at_rest(proxy: Running) -> None:
