@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Writes a trail of made-up exchanges, the same for the same seed: for measuring and for trying.
 
-    scripts/made_trail.py 1000000 /tmp/trail.jsonl [SEED]
+    scripts/made-trail 1000000 /tmp/trail.jsonl [SEED]
 
 The first figure is how many records. They are sealed, so that `audit verify` holds;
 exchanges overlap, and some are refused or fail.
@@ -159,7 +158,7 @@ def lines(count: int, seed: int) -> Iterator[bytes]:
 
 def main(arguments: list[str]) -> int:
     if not 2 <= len(arguments) <= 3 or not arguments[0].isdigit():
-        print("usage: scripts/made_trail.py RECORDS PATH [SEED]", file=sys.stderr)
+        print("usage: scripts/made-trail RECORDS PATH [SEED]", file=sys.stderr)
         return 2
     seed = int(arguments[2]) if len(arguments) > 2 else 1
     with Path(arguments[1]).open("wb") as trail:
