@@ -1,4 +1,4 @@
-"""Kills a proxy under load N times (200) and verifies its trail after each: crash-test [N] [SEED]."""
+"""Kills a proxy under load N times and verifies its trail after each; run by scripts/crash-test."""
 
 import sys
 import tempfile
