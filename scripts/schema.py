@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from foxora_addon.audit.record import RECORD
+from foxora_addon.audit.schema import RECORD
 
 SCHEMA = Path(__file__).parents[1] / "configs" / "audit.schema.json"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.line import scrubbed
-from foxora_addon.audit.record import RECORD, VERSION, body_fields, request_fields, response_fields
+from foxora_addon.audit.record import VERSION, body_fields, request_fields, response_fields
+from foxora_addon.audit.schema import RECORD
 from foxora_addon.config import load
 from foxora_addon.exchange import Client, Exchange, RequestLine
 from foxora_addon.pipeline import Kept, Pipeline

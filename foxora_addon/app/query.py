@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from foxora_addon.app.printing import json_text, print_table, write
 from foxora_addon.app.say import FINDING, say
-from foxora_addon.audit.record import RequestRecord, ResponseRecord
+from foxora_addon.audit.schema import RequestRecord, ResponseRecord
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.reading.filters import Filters
 from foxora_addon.reading.rows import safe_cell

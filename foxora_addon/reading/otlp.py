@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from foxora_addon.audit.record import OTEL
+from foxora_addon.audit.schema import OTEL
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import Record, mapping_of, text_of
 from foxora_addon.reading.times import unix_of

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.audit.contents import SocketLog, files_of
-from foxora_addon.audit.record import RECORD
+from foxora_addon.audit.schema import RECORD
 from foxora_addon.config.accounts import Level
 from tests.builders import a_request_of, a_response_of, sealed
 

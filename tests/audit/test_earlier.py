@@ -8,7 +8,7 @@ import pytest
 
 from foxora_addon.app import cli
 from foxora_addon.audit.journal import Journal
-from foxora_addon.audit.record import RECORD, RequestRecord, ResponseRecord
+from foxora_addon.audit.schema import RECORD, RequestRecord, ResponseRecord
 from foxora_addon.audit.verification import verify
 from tests.builders import NOON, a_request_of, as_it_is
 

@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.errors import invalid_request
 from foxora_addon.api.usage import Usage
-from foxora_addon.audit.record import (
-    RECORD,
-    RequestRecord,
-    ResponseRecord,
-    body_fields,
-    request_fields,
-    response_fields,
-)
+from foxora_addon.audit.record import body_fields, request_fields, response_fields
+from foxora_addon.audit.schema import RECORD, RequestRecord, ResponseRecord
 from foxora_addon.exchange import Outcome
 from tests.builders import a_request_of, a_response_of, an_exchange, sealed
 

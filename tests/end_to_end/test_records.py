@@ -15,7 +15,7 @@ import pytest
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from foxora_addon.audit.record import RECORD
+from foxora_addon.audit.schema import RECORD
 from foxora_addon.audit.segments import lines_of
 from foxora_addon.audit.verification import verify
 from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, wait_until

@@ -12,7 +12,7 @@ import pytest
 from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.journal import Journal, Sync, TrailUnavailable
 from foxora_addon.audit.reader import records_of
-from foxora_addon.audit.record import RECORD
+from foxora_addon.audit.schema import RECORD
 from foxora_addon.proxy.trail import JournalTrail
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from foxora_addon.audit.record import RECORD
+from foxora_addon.audit.schema import RECORD
 from foxora_addon.audit.verification import verify
 from scripts.made_trail import lines
 
