@@ -71,7 +71,6 @@ _USUAL_QUESTIONS: Final = 2  # of a proxy that has just started
 _FEWEST_BYTES_PER_TOKEN: Final = 3
 _LEAST_OUTPUT: Final = 64
 _GROWTH: Final = 1.25
-# A 429 without Retry-After, which the contract does not foresee: it is asked again this late.
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,8 @@ class Reckoning:
     def __init__(self, settings: Sequence[Setting], now: float) -> None:
         self._settings = settings
         self._now = now
-        self._last: tuple[float, float] | None = (
-            None  # of the record after it: as written, and as read
-        )
+        # Of the record after the one that is asked for: its moment as written, and as read.
+        self._last: tuple[float, float] | None = None
 
     def age(self, moment: float) -> float:
         """Return how many seconds ago a record was written that bears this wall clock's time."""

@@ -133,7 +133,7 @@ def line_of(
 
 def _cells_of(ending: Ending, wall_time: float) -> tuple[str, ...]:
     what = f"{ending.status or '---'} {ending.outcome}"
-    if ending.error_code and ending.outcome != "completed":
+    if ending.error_code and ending.outcome not in {"completed", ending.error_code}:
         what = f"{what} {_shown(ending.error_code)}"
     return (
         time.strftime("%H:%M:%S", time.localtime(wall_time)),

@@ -38,6 +38,12 @@ def test_a_refusal_says_its_code() -> None:
     assert "429 refused rate_limit_exceeded - tokens first - 34 ms" in words
 
 
+def test_a_code_that_says_the_same_as_the_outcome_is_not_said_twice() -> None:
+    code = "gateway_unreachable"
+    line = line_of(an_ending(status=502, outcome=code, error_code=code), NOON)
+    assert line.count(code) == 1
+
+
 def test_without_a_model_the_operation_is_named_and_without_a_status_there_is_a_dash() -> None:
     ending = an_ending(model=None, operation="models", status=None, outcome="aborted", account=None)
     assert "12:03:44 - models --- aborted" in words_of(line_of(ending, NOON))

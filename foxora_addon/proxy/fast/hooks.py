@@ -63,13 +63,11 @@ def _plan_of(chain: list[Any], name: str) -> _Plan:
 
 
 def _made(chain: list[Any], name: str) -> _Plan:
-    walked = [(place, addon) for place, top in enumerate(chain) for addon in _with_those_below(top)]
+    walked = [(at, addon) for at, top in enumerate(chain) for addon in addonmanager.traverse([top])]
     folders = [(addon, list(addon.addons)) for _, addon in walked if hasattr(addon, "addons")]
-    return _Plan(chain, folders, [(place, a) for place, a in walked if getattr(a, name, None)])
-
-
-def _with_those_below(addon: Any) -> Iterator[Any]:
-    yield from addonmanager.traverse([addon])
+    return _Plan(
+        chain, folders, [(at, addon) for at, addon in walked if getattr(addon, name, None)]
+    )
 
 
 def _begun(manager: AddonManager, event: hooks.Hook) -> Rest | None:
@@ -228,7 +226,7 @@ _REST: Final = "foxora_rest"
 
 
 def told_at_once(hook: commands.StartHook, message: flow.Flow) -> bool:
-    """Tell the addons of a stream's hook; False: they are told, or all told, by `hook_task`."""
+    """Tell the addons of a stream's hook; False: `hook_task` has to, or has to wait for one."""
     if not _is_plain(message):
         return False
     rest = _lived(ctx.master.addons, hook)
