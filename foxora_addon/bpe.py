@@ -4,16 +4,13 @@ The only importer of the tokenizer. Loading it takes about a second and 200 MB, 
 the caller chooses, once; a call is then counted in microseconds.
 """
 
-from threading import Lock
 from typing import Final
 
-from cachetools import LRUCache
-
+from foxora_addon.api.remembered_text import remembering
 from foxora_addon.api.token_text import Encoding, TextCounter
 
 # The library gives up at 200,000 tokens in one go; rare characters have up to four each.
 _CHARACTERS_AT_ONCE: Final = 32_768
-_MOST_REMEMBERED: Final = 16_384
 _LEAST_REMEMBERED: Final = 32
 
 
@@ -34,27 +31,4 @@ def load_counter() -> TextCounter | None:
         starts = range(0, len(text), _CHARACTERS_AT_ONCE)
         return sum(len(encode(text[start : start + _CHARACTERS_AT_ONCE])) for start in starts)
 
-    return remembering(count)
-
-
-def remembering(count: TextCounter) -> TextCounter:
-    """Count each text once: of a conversation, all but the last message was there the last time.
-
-    Texts are known by Python's keyed hash of them, which is all that is kept: about 2 MB.
-    """
-    lock = Lock()  # large bodies are counted in threads
-    known: LRUCache[tuple[int, int, Encoding], int] = LRUCache(_MOST_REMEMBERED)
-
-    def remembered(text: str, encoding: Encoding) -> int:
-        if len(text) < _LEAST_REMEMBERED:
-            return count(text, encoding)
-        key = hash(text), len(text), encoding
-        with lock:
-            tokens = known.get(key)
-        if tokens is None:
-            tokens = count(text, encoding)
-            with lock:
-                known[key] = tokens
-        return tokens
-
-    return remembered
+    return remembering(count, _LEAST_REMEMBERED)

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from foxora_addon.api.token_text import Encoding
-from foxora_addon.bpe import load_counter, remembering
+from foxora_addon.bpe import load_counter
 
 COUNTER = load_counter()
 
@@ -34,24 +33,6 @@ def test_half_a_character_is_counted() -> None:
 def test_texts_of_more_tokens_than_the_library_takes_at_once_are_counted() -> None:
     assert COUNTER is not None
     assert COUNTER("\U00012000" * 100_000, "o200k_base") >= 200_000
-
-
-def test_a_text_that_comes_again_is_not_counted_again_but_in_another_encoding() -> None:
-    counted: list[tuple[str, Encoding]] = []
-
-    def count(text: str, encoding: Encoding) -> int:
-        counted.append((text, encoding))
-        return len(text)
-
-    remembered, texts = remembering(count), ["a" * 40, "b" * 40, "short"]
-    for _ in range(3):
-        assert [remembered(text, "o200k_base") for text in texts] == [40, 40, 5]
-    assert remembered(texts[0], "cl100k_base") == 40
-    assert [call for call in counted if call[0] != "short"] == [
-        (texts[0], "o200k_base"),
-        (texts[1], "o200k_base"),
-        (texts[0], "cl100k_base"),
-    ]
 
 
 def test_without_the_extra_there_is_no_counter(monkeypatch: pytest.MonkeyPatch) -> None:

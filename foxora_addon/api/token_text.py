@@ -12,14 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import mul
 from typing import Final, Literal, NamedTuple
 
+from foxora_addon.api.remembered_text import remembering
+
 type Encoding = Literal["o200k_base", "cl100k_base"]
 
 # What is counted exactly of the texts of one call, in characters, a shorter text taken for 64 for
-# it costs as much: about 5 ms. An estimate reads so many, of longer texts a sample.
+# it costs as much: about 5 ms. An estimate reads so many of a text, of a longer one a sample; texts
+# of more than a few words are estimated alone, unless they are very long together.
 MOST_COUNTED: Final = 65_536
 _LEAST_COUNTED: Final = 64
 _MOST_READ: Final = 32_768
 _SLICES: Final = 64
+_LEAST_ALONE: Final = 256
+_MOST_ALONE: Final = 131_072
 
 # Up to GPT-4 Turbo and text-embedding-3; everything since, and whatever is unknown, is o200k.
 _OLDER: Final = re.compile(r"gpt-4(?![.o])|gpt-3|text-|davinci|babbage")
@@ -47,13 +52,13 @@ def text_tokens(texts: Sequence[str], model: str | None, counter: TextCounter | 
     """
     encoding = encoding_of(model)
     if counter is None:
-        return round(_estimate(" ".join(texts), encoding))
+        return round(_estimate_of_all(texts, encoding))
     counted, left = _split([text for text in texts if text], MOST_COUNTED)
     tokens = sum(counter(text, encoding) for text in counted)
     if not left:
         return tokens
-    estimate = _estimate(" ".join(counted), encoding)
-    return tokens + round(_estimate(" ".join(left), encoding) * tokens / max(estimate, 1))
+    estimate = _estimate_of_all(counted, encoding)
+    return tokens + round(_estimate_of_all(left, encoding) * tokens / max(estimate, 1))
 
 
 def _split(texts: Sequence[str], most: int) -> tuple[Sequence[str], Sequence[str]]:
@@ -139,10 +144,28 @@ _WEIGHTS: Final[dict[Encoding, _Weights]] = {
 }
 
 
+def _estimate_of_all(texts: Sequence[str], encoding: Encoding) -> float:
+    """Estimate long texts each by itself, for they may be known, and all others together.
+
+    Very many are estimated by what a sample of them all comes to.
+    """
+    long = [text for text in texts if len(text) >= _LEAST_ALONE]
+    if not long or sum(map(len, long)) > _MOST_ALONE:
+        return _estimate(" ".join(texts), encoding)
+    estimate = sum(_known_estimate(text, encoding) for text in long)
+    if len(long) == len(texts):
+        return estimate
+    short = " ".join(text for text in texts if len(text) < _LEAST_ALONE)
+    return estimate + _estimate(short, encoding)
+
+
 def _estimate(text: str, encoding: Encoding) -> float:
     sample = _sample_of(text)
     data = sample.encode("utf-8", "replace")
     return len(text) / max(len(sample), 1) * _estimate_bytes(data, _WEIGHTS[encoding])
+
+
+_known_estimate: Final = remembering(_estimate, _LEAST_ALONE)
 
 
 def _sample_of(text: str) -> str:

@@ -87,6 +87,13 @@ def test_more_text_is_never_estimated_at_fewer_tokens_but_for_where_both_touch(
     assert both + slack >= text_tokens([one], "gpt-4o", None)
 
 
+@pytest.mark.parametrize("many", [4, 4_000])  # estimated one by one, or by a sample of them all
+def test_messages_are_estimated_as_one_text_would_be(many: int) -> None:
+    texts = ["How far is it, and who told you so? " * 20, "There and back."] * many
+    apart = text_tokens(texts, "gpt-4o", None)
+    assert apart == pytest.approx(text_tokens([" ".join(texts)], "gpt-4o", None), rel=0.02)
+
+
 def counts(log: list[str]) -> TextCounter:
     """A counter of one token a character, which keeps what it was asked."""
 

@@ -1,0 +1,34 @@
+"""Remembers a figure of each text: of a conversation, all but the last message was there before.
+
+Texts are known by Python's keyed hash of them, which is all that is kept: about 2 MB.
+"""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Final
+
+from cachetools import LRUCache
+
+_MOST_REMEMBERED: Final = 16_384
+
+
+def remembering[Kind, Figure](
+    figure_of: Callable[[str, Kind], Figure], shortest: int
+) -> Callable[[str, Kind], Figure]:
+    """Find the figure of each text and kind once; of texts of less than `shortest`, each time."""
+    lock = Lock()  # large bodies are looked at in threads
+    known: LRUCache[tuple[int, int, Kind], Figure] = LRUCache(_MOST_REMEMBERED)
+
+    def remembered(text: str, kind: Kind) -> Figure:
+        if len(text) < shortest:
+            return figure_of(text, kind)
+        key = hash(text), len(text), kind
+        with lock:
+            figure = known.get(key)
+        if figure is None:
+            figure = figure_of(text, kind)
+            with lock:
+                known[key] = figure
+        return figure
+
+    return remembered
