@@ -22,6 +22,14 @@ def read(data: bytes | str) -> Any:
         return json.loads(data)
 
 
+def bytes_of(value: Any) -> bytes | None:
+    """A value as `text_of` has it, in UTF-8; None for what orjson can't say."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return None
+
+
 def text_of(value: Any) -> str:
     """A value as compact JSON in which all but ASCII stands as it is, and NaN as null.
 

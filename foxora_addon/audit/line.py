@@ -44,13 +44,10 @@ def line_of(  # what a line has besides the record's own members
         **fields,
         "recovered": recovered or None,
     }
-    text = quick_json.text_of(record)
-    if not (isinstance(scrub, Scrub) and scrub.spares(text)):  # as a rule one look at all will do
-        text = quick_json.text_of({**record, **scrubbed(fields, scrub)})
-    try:
-        data = text.encode("utf-8")
-    except UnicodeEncodeError:  # a lone surrogate, of which strict readers refuse the escape too
-        data = _paired(text).encode("utf-8")
+    data = quick_json.bytes_of(record)
+    if data is None or not (isinstance(scrub, Scrub) and scrub.spares(data)):
+        # It is seldom so far: as a rule one look at all of it will do.
+        data = _encoded(quick_json.text_of({**record, **scrubbed(fields, scrub)}))
     return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
 
 
@@ -88,9 +85,16 @@ def _texts_scrubbed(
     return value
 
 
-def _paired(text: str) -> str:
-    """The text with surrogates that are a pair put together, and U+FFFD for each that is none."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+def _encoded(text: str) -> bytes:
+    """The text in UTF-8, with surrogates that are a pair put together, and U+FFFD for lone ones.
+
+    Strict readers refuse those even as an escape.
+    """
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        return paired.encode("utf-8")
 
 
 def _iso(unix_seconds: float) -> str:

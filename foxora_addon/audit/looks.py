@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+from foxora_addon.audit.pattern import Linear
+
 REDACTED: Final = "[redacted]"
 
 
@@ -146,23 +148,15 @@ def rules_of(presets: Sequence[str], patterns: Sequence[tuple[str, str]] = ()) -
     return (*(rule for preset in presets for rule in LOOKS[preset]), *own)
 
 
-def compiled(pattern: str) -> Any:
+def compiled(pattern: str) -> Linear:
     """An own pattern, ready to run in linear time; raises ValueError with what is wrong.
 
     In RE2's syntax: without backreferences and lookarounds, which can't be matched in linear time.
     """
     try:
-        import re2  # noqa: PLC0415  # an extra: only where there are own patterns
-    except ImportError:
-        raise ValueError("needs google-re2: install foxora-addon[patterns]") from None
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        found = re2.compile(pattern, options)
-    except re2.error as error:
-        why = error.args[0]
-        text = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
-        raise ValueError(f"is no pattern of RE2: {text}") from None
-    if found.search("") is not None:
+        found = Linear(pattern)
+    except ValueError as error:
+        raise ValueError(f"is no pattern of RE2: {error}") from None
+    if found.is_in(b""):
         raise ValueError("matches the empty text, and so everywhere; have it match something")
     return found

@@ -54,7 +54,7 @@ class Scrub:
         """The text without secrets."""
         return self._redactor.scrub(text, self._also)
 
-    def spares(self, line: str) -> bool:
+    def spares(self, line: bytes) -> bool:
         """Whether surely no text of a JSON object, which is given as JSON, has to be changed."""
         return self._redactor.spares(line, self._also)
 
@@ -77,7 +77,9 @@ class Redactor:
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
-        self._screen = Screen(rules_of(presets, patterns))
+        self._signs = _signs_of(known)
+        # What is escaped may be a secret.
+        self._screen = Screen(rules_of(presets, patterns), ("\\u00", *(self._signs or ())))
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
 
     def __repr__(self) -> str:
@@ -102,20 +104,19 @@ class Redactor:
             text = rule.applied(text)
         return text
 
-    def spares(self, line: str, also: Sequence[str] = ()) -> bool:
+    def spares(self, line: bytes, also: Sequence[str] = ()) -> bool:
         """Whether surely nothing has to be taken out of any text in a JSON object.
 
-        `line` is the object as compact JSON that leaves all but ASCII as it is. No means maybe.
+        `line` is the object as compact JSON that leaves all but ASCII as it is, in UTF-8. No means
+        maybe.
         """
-        if "\\u00" in line:  # what is escaped may be a secret
+        signs = _encoded_signs_of(tuple(also)) if also else ()
+        if self._signs is None or signs is None:
             return False
-        for forms in (self._known, _forms_of(tuple(also)) if also else ()):
-            if not _stand_plainly(forms):
+        for sign in signs:
+            if sign in line:
                 return False
-            for form in forms:
-                if form in line:
-                    return False
-        return not self._screen.rules_for(line)
+        return self._screen.passes(line)
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""
@@ -138,10 +139,31 @@ class Redactor:
         return plain if any(s in plain and s not in text for s in secrets) else text
 
 
+def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Without which none of the secrets can stand in a JSON text, in any form; None: can't be said.
+
+    Forms in which another stands are not looked for, nor any that JSON has to escape.
+    """
+    forms = _forms_of(secrets)
+    if any(_MUST_BE_ESCAPED.search(form) or not _is_utf8(form) for form in forms):
+        return None
+    return tuple(
+        form for form in forms if not any(other in form for other in forms if other != form)
+    )
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @lru_cache(maxsize=256)
-def _stand_plainly(texts: tuple[str, ...]) -> bool:
-    """Whether JSON writes texts as they are, if all but ASCII may stand in it."""
-    return not any(_MUST_BE_ESCAPED.search(text) for text in texts)
+def _encoded_signs_of(secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
+    signs = _signs_of(secrets)
+    return None if signs is None else tuple(sign.encode("utf-8") for sign in signs)
 
 
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys

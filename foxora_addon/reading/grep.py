@@ -1,8 +1,7 @@
 """Looks for what `--grep` asks for, in linear time whatever it is.
 
 Patterns run on RE2, which is linear by construction: one that Python's own engine would take hours
-over on a long text can be given by mistake, and the texts are others'. Where that is not installed,
-plain texts alone are taken.
+over on a long text can be given by mistake, and the texts are others'.
 """
 
 import json
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from foxora_addon.audit.pattern import Linear
 from foxora_addon.reading.records import Record
 
 _PLAIN: Final = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^0-9A-Za-z])+")
@@ -36,24 +36,11 @@ def parse_grep(text: str) -> Pattern:
     return Pattern(text, plain)
 
 
-def _compiled(text: str) -> Any:
+def _compiled(text: str) -> Linear:
     try:
-        import re2  # noqa: PLC0415  # an extra
-    except ImportError:
-        raise ValueError(
-            f"'{text}' is a pattern, and that needs google-re2: install foxora-addon[patterns], or "
-            r"give a plain text, with \ before what is a sign in patterns"
-        ) from None
-    options = re2.Options()
-    options.log_errors = False
-    try:
-        return re2.compile(text.encode("utf-8"), options)
-    except re2.error as error:
-        why = error.args[0]
-        said = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
-        raise ValueError(f"'{text}' is no regular expression of RE2's: {said}") from None
-    except UnicodeEncodeError:
-        raise ValueError("the regular expression is not UTF-8") from None
+        return Linear(text)
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no regular expression of RE2's: {error}") from None
 
 
 class Grep:
@@ -78,8 +65,8 @@ def _search_of(pattern: Pattern) -> Callable[[str], bool]:
     plain = pattern.plain
     if plain is not None:
         return lambda text: plain in text
-    search = _compiled(pattern.text).search
-    return lambda text: search(text.encode("utf-8", "replace")) is not None
+    is_in = _compiled(pattern.text).is_in
+    return lambda text: is_in(text.encode("utf-8", "replace"))
 
 
 def texts_of(value: Any) -> Iterator[str]:

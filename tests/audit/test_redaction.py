@@ -35,7 +35,7 @@ def test_an_escape_of_json_that_is_not_needed_hides_no_secret(place: int) -> Non
     written = f"{APP_KEY[:place]}\\u{ord(APP_KEY[place]):04x}{APP_KEY[place + 1 :]}"
     text = f'{{"a": "\\u0022 \\u005c {written}"}}'
     assert json.loads(REDACTOR.scrub(text, (APP_KEY,))) == {"a": f'" \\ {REDACTED}'}
-    assert not REDACTOR.spares(json.dumps({"body": text}, ensure_ascii=False), (APP_KEY,))
+    assert not REDACTOR.spares(json.dumps({"body": text}, ensure_ascii=False).encode(), (APP_KEY,))
     untouched = '{"a": "\\u0066oxora \\u0022"}'
     assert REDACTOR.scrub(untouched, (APP_KEY,)) == untouched
 
@@ -43,7 +43,7 @@ def test_an_escape_of_json_that_is_not_needed_hides_no_secret(place: int) -> Non
 def test_a_slash_that_is_escaped_hides_no_secret() -> None:
     text = "my fake\\/app\\/key"
     assert REDACTOR.scrub(text, ("fake/app/key",)) == f"my {REDACTED}"
-    assert not REDACTOR.spares(json.dumps({"body": text}), ("fake/app/key",))
+    assert not REDACTOR.spares(json.dumps({"body": text}).encode(), ("fake/app/key",))
 
 
 @given(SECRETS, TEXTS, TEXTS, st.integers(0, 6))
@@ -274,3 +274,11 @@ def test_the_screen_leaves_out_no_rule_that_would_find_something(pieces: list[st
         for rule in rules:
             if rule.applied(padded) != padded:
                 assert rule in chosen
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=30))
+def test_own_patterns_take_any_text(text: str) -> None:
+    redactor = Redactor([], presets=(), patterns=[("ticket", "TICKET-[0-9]+")])
+    assert redactor.scrub(text) == text
+    found = redactor.scrub(f"{text} TICKET-12")
+    assert found.endswith(" [redacted:ticket]")

@@ -72,10 +72,10 @@ def test_a_line_is_the_same_as_if_each_of_its_texts_were_looked_through(
 
 def test_a_line_without_anything_like_a_secret_is_spared() -> None:
     line = json.dumps(a_record("plain words, as most are"), ensure_ascii=False)
-    assert Scrub(REDACTORS[0], (PLAIN_OWN,)).spares(line)
+    assert Scrub(REDACTORS[0], (PLAIN_OWN,)).spares(line.encode())
 
 
 @pytest.mark.parametrize("secret", [*LOOKS, KNOWN, PLAIN_OWN])
 def test_a_line_with_a_secret_is_not(secret: str) -> None:
     line = json.dumps(a_record(f"so it is {secret}"), ensure_ascii=False)
-    assert not Scrub(REDACTORS[0], (PLAIN_OWN,)).spares(line)
+    assert not Scrub(REDACTORS[0], (PLAIN_OWN,)).spares(line.encode())

@@ -1,0 +1,43 @@
+"""Patterns that are matched in linear time, whatever they are and whatever is read: those of RE2.
+
+The only importer of RE2. Python's own engine takes exponential time over some patterns.
+"""
+
+from typing import Final
+
+import re2
+
+
+class Linear:
+    """A pattern in RE2's syntax; raises ValueError with what is wrong in it."""
+
+    def __init__(self, pattern: str) -> None:
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            self._pattern: Final = re2.compile(pattern.encode("utf-8"), options)
+        except re2.error as error:
+            why = error.args[0]
+            text = why.decode("utf-8", "replace") if isinstance(why, bytes) else str(why)
+            raise ValueError(text) from None
+        except UnicodeEncodeError:
+            raise ValueError("it is not UTF-8") from None
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether it is found in a text, given as UTF-8."""
+        return self._pattern.search(data) is not None
+
+    def sub(self, replacement: str, text: str) -> str:
+        """The text with another in place of all that is found, as it is if nothing is.
+
+        Half a character, which UTF-8 can't say, is a question mark to it.
+        """
+        data, put = text.encode("utf-8", "replace"), replacement.encode()
+        found: tuple[bytes, int] = self._pattern.subn(lambda _: put, data)
+        return found[0].decode() if found[1] else text
+
+
+def literal(text: str) -> str:
+    """The pattern that means a text, and nothing else."""
+    escaped: str = re2.escape(text)
+    return escaped
