@@ -40,6 +40,14 @@ def due_of(exchange: Exchange, timeouts: Timeouts) -> Due | None:
     return min(phase, whole, key=lambda due: due.at)
 
 
+def not_due_before(exchange: Exchange, timeouts: Timeouts) -> float:
+    """A moment that no deadline of an exchange comes before, found sooner than the first itself."""
+    shortest = min(timeouts.response, timeouts.stream_idle)
+    if timeouts.exchange is None:
+        return exchange.waiting_since + shortest
+    return min(exchange.waiting_since + shortest, exchange.arrived_at + timeouts.exchange)
+
+
 def _phase_of(exchange: Exchange, timeouts: Timeouts) -> Due | None:
     since = exchange.waiting_since
     if exchange.state is State.SENT:

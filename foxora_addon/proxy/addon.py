@@ -24,7 +24,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from foxora_addon import __version__
 from foxora_addon.audit.chain import GENESIS
 from foxora_addon.audit.checkpoint import CheckpointUnusable
-from foxora_addon.audit.journal import Journal, TrailTaken, TrailUnavailable
+from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal, TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
@@ -456,6 +456,7 @@ def _opened(audit: Audit) -> JournalTrail:
         audit.path,
         sync=audit.sync,
         wall_clock=time.time,
+        follow_seconds=FOLLOW_SECONDS,
         keeping=keeping_of(audit),
         say=_warn,
         known=checkpoints.known if checkpoints else (0, GENESIS),

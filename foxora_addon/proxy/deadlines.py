@@ -19,7 +19,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
-from foxora_addon.policy.timeouts import Due, Timeouts, due_of
+from foxora_addon.policy.timeouts import Due, Timeouts, due_of, not_due_before
 from foxora_addon.proxy.hold import lose_connection
 
 
@@ -50,12 +50,14 @@ class Deadlines:
 
     def watch(self, flow_id: str, exchange: Exchange, timeouts: Timeouts) -> None:
         """Watch an exchange whose phase has changed."""
+        self._watched[flow_id] = exchange, timeouts
+        if self._fires_at <= not_due_before(exchange, timeouts):
+            return  # it is looked at in time
         due = due_of(exchange, timeouts)
         if due is None:
             self.forget(flow_id)
-            return
-        self._watched[flow_id] = exchange, timeouts
-        self._fire_by(due.at)
+        else:
+            self._fire_by(due.at)
 
     def forget(self, flow_id: str) -> None:
         """The exchange is over, or waits for nothing."""

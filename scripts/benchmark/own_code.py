@@ -25,7 +25,7 @@ from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.test import taddons
 
-from foxora_addon.audit.journal import Journal
+from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal
 from foxora_addon.config import load
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import fast, hold
@@ -126,7 +126,12 @@ def a_desk() -> Iterator[FlowDesk]:
         folder = Path(name)
         (folder / "foxora.yaml").write_text(CONFIG)
         config = load({}, {"FOXORA_API_KEY": "foxora_sk_fake_own"}, folder)
-        journal = Journal.open(config.audit.path, sync="none", wall_clock=time.time)
+        journal = Journal.open(
+            config.audit.path,
+            sync="none",
+            wall_clock=time.time,
+            follow_seconds=FOLLOW_SECONDS,
+        )
         trail = JournalTrail(journal, "refuse", time.monotonic)
         desk = FlowDesk()
         rules = rules_of(config, frozenset(), None)

@@ -192,6 +192,25 @@ def test_moved_away_it_is_made_again_and_the_old_one_is_let_go(
     opened(moved).close()
 
 
+def test_whether_it_was_moved_is_asked_as_often_as_was_said(path: Path) -> None:
+    times = [NOON]
+    journal = Journal.open(path, sync="none", wall_clock=lambda: times[0], follow_seconds=5.0)
+    journal.append(a_request_of("x1"), as_it_is)
+    moved = path.rename(path.with_suffix(".1"))
+    times[0] = NOON + 4.9
+    journal.append(a_response_of("x1"), as_it_is)
+    assert len(lines_of(moved)) == 2
+    times[0] = NOON - 3_600  # the clock was set back
+    journal.append(a_request_of("x2"), as_it_is)
+    times[0] += 4.9
+    path.unlink()
+    times[0] += 0.2
+    journal.append(a_response_of("x2"), as_it_is)
+    journal.close()
+    assert [record["exchange"] for record in records_of(path)] == ["x2"]
+    assert len(lines_of(moved)) == 2
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
 def test_a_full_disk_is_told_and_the_next_record_takes_the_place(
     journal: Journal, path: Path

@@ -6,7 +6,7 @@ import pytest
 from foxora_addon.api.errors import internal_error
 from foxora_addon.exchange import Exchange, State
 from foxora_addon.observation import Observation
-from foxora_addon.policy.timeouts import Timeouts, due_of
+from foxora_addon.policy.timeouts import Timeouts, due_of, not_due_before
 from tests.builders import an_exchange
 
 TIMEOUTS = Timeouts(connect=1, tls=2, response=30, stream_idle=5, exchange=None)
@@ -33,6 +33,7 @@ def a_stream() -> Observation:
 def test_each_phase_has_its_own_deadline(exchange: Exchange, at: float, phase: str) -> None:
     due = due_of(exchange, TIMEOUTS)
     assert due is not None
+    assert not_due_before(exchange, TIMEOUTS) <= due.at
     assert (due.at, due.phase.startswith(phase)) == (at, True)
 
 
