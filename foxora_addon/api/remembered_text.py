@@ -4,10 +4,7 @@ Texts are known by Python's keyed hash of them, which is all that is kept: about
 """
 
 from collections.abc import Callable
-from threading import Lock
 from typing import Final
-
-from cachetools import LRUCache
 
 _MOST_REMEMBERED: Final = 16_384
 
@@ -15,20 +12,23 @@ _MOST_REMEMBERED: Final = 16_384
 def remembering[Kind, Figure](
     figure_of: Callable[[str, Kind], Figure], shortest: int
 ) -> Callable[[str, Kind], Figure]:
-    """Find the figure of each text and kind once; of texts of less than `shortest`, each time."""
-    lock = Lock()  # large bodies are looked at in threads
-    known: LRUCache[tuple[int, int, Kind], Figure] = LRUCache(_MOST_REMEMBERED)
+    """Find the figure of each text and kind once; of texts of less than `shortest`, each time.
+
+    Once there are too many, all are forgotten: it costs less than to know which came last. Large
+    bodies are looked at in threads, to which each step here is one.
+    """
+    known: dict[tuple[int, int, Kind], Figure] = {}
 
     def remembered(text: str, kind: Kind) -> Figure:
         if len(text) < shortest:
             return figure_of(text, kind)
         key = hash(text), len(text), kind
-        with lock:
-            figure = known.get(key)
+        figure = known.get(key)
         if figure is None:
             figure = figure_of(text, kind)
-            with lock:
-                known[key] = figure
+            if len(known) >= _MOST_REMEMBERED:
+                known.clear()
+            known[key] = figure
         return figure
 
     return remembered

@@ -149,14 +149,16 @@ def _estimate_of_all(texts: Sequence[str], encoding: Encoding) -> float:
 
     Very many are estimated by what a sample of them all comes to.
     """
-    long = [text for text in texts if len(text) >= _LEAST_ALONE]
-    if not long or sum(map(len, long)) > _MOST_ALONE:
-        return _estimate(" ".join(texts), encoding)
-    estimate = sum(_known_estimate(text, encoding) for text in long)
-    if len(long) == len(texts):
-        return estimate
-    short = " ".join(text for text in texts if len(text) < _LEAST_ALONE)
-    return estimate + _estimate(short, encoding)
+    short, alone, estimate = [], 0, 0.0
+    for text in texts:
+        if len(text) < _LEAST_ALONE:
+            short.append(text)
+            continue
+        alone += len(text)
+        if alone > _MOST_ALONE:
+            return _estimate(" ".join(texts), encoding)
+        estimate += _known_estimate(text, encoding)
+    return estimate + _known_estimate(" ".join(short), encoding) if short else estimate
 
 
 def _estimate(text: str, encoding: Encoding) -> float:
@@ -165,7 +167,7 @@ def _estimate(text: str, encoding: Encoding) -> float:
     return len(text) / max(len(sample), 1) * _estimate_bytes(data, _WEIGHTS[encoding])
 
 
-_known_estimate: Final = remembering(_estimate, _LEAST_ALONE)
+_known_estimate: Final = remembering(_estimate, 1)
 
 
 def _sample_of(text: str) -> str:

@@ -5,6 +5,7 @@ The one way from a record to bytes, so nothing meets the file that redaction has
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from foxora_addon.api import quick_json
@@ -98,4 +99,10 @@ def _encoded(text: str) -> bytes:
 
 
 def _iso(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+    microseconds = round(unix_seconds * 1_000_000)
+    return f"{_to_the_second(microseconds // 1_000_000)}.{microseconds % 1_000_000:06}Z"
+
+
+@lru_cache(maxsize=2)
+def _to_the_second(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:-6]

@@ -184,6 +184,7 @@ class Foxora:
         """The last moment: what is still open ends as aborted."""
         self._notices.withdraw()
         self.desk.abort_all()
+        self._lines.flush()
         if self.desk.memory is not None:
             self.desk.memory.close()
         if self._trail is not None:

@@ -4,11 +4,13 @@ mitmdump's own lines stay for all other traffic. Whoever wants another `flow_det
 1 (by -v, -q or by its name) gets mitmdump's own output for everything instead.
 """
 
+import asyncio
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import IO, Any, Final
 
 from mitmproxy import ctx, http
@@ -20,6 +22,7 @@ from foxora_addon.reading.columns import GAP, Column, cell_in, fitted
 _GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
 _COLOURS: Final[Mapping[str, str]] = {"completed": _GREEN, "refused": _YELLOW}
 _LONGEST_TEXT: Final = 64
+_TOGETHER_SECONDS: Final = 0.05
 _HEAD_OF_ID: Final = 11
 """`ex_` and eight hexadecimal digits, by which an exchange can be found in the trail."""
 _COLUMNS: Final = (
@@ -32,10 +35,18 @@ _COLUMNS: Final = (
     Column("duration", 8, 8, rank=1, is_figure=True),
     Column("exchange", _HEAD_OF_ID, _HEAD_OF_ID, rank=4),
 )
+_WHOLE: Final = (" " * GAP).join(
+    f"{{:{'>' if column.is_figure else '<'}{column.width}}}" for column in _COLUMNS
+)
+"""How a line is put together where all of each cell is shown."""
 
 
 class Lines:
-    """Prints on `out`; `wall_clock` gives Unix seconds."""
+    """Prints on `out`; `wall_clock` gives Unix seconds.
+
+    Where nobody looks on, at a pipe or a file, lines wait for a moment and leave together: each
+    costs as much as all of them.
+    """
 
     def __init__(
         self, out: IO[str] | None = None, wall_clock: Callable[[], float] = time.time
@@ -43,6 +54,7 @@ class Lines:
         self._out = out
         self._wall_clock = wall_clock
         self._dumper: Any = None
+        self._waiting: list[str] = []
 
     def take_over(self, dumper: Any, log: Any) -> None:
         """Keep mitmdump's dumper silent about our flows, and its log about mere steps of a call.
@@ -69,14 +81,32 @@ class Lines:
         if dumper.filter and (flow is None or not dumper.filter(flow)):
             return
         out = self._out or sys.stdout
+        is_watched = out.isatty()
+        coloured = is_watched and is_coloured(out)
+        room = _room_of(out) if is_watched else None
+        self._waiting.append(line_of(ending, self._wall_clock(), is_coloured=coloured, room=room))
+        if is_watched:
+            self.flush()
+        elif len(self._waiting) == 1:
+            _soon(self.flush)
+
+    def flush(self) -> None:
+        """Print what waits."""
+        lines, self._waiting = self._waiting, []
+        if not lines:
+            return
+        out = self._out or sys.stdout
         try:
-            told = line_of(
-                ending, self._wall_clock(), is_coloured=is_coloured(out), room=_room_of(out)
-            )
-            print(told, file=out)
-            out.flush()
+            print("\n".join(lines), file=out, flush=True)
         except BrokenPipeError:  # nobody reads any more; the trail has it all the same
             self._dumper = None
+
+
+def _soon(flush: Callable[[], None]) -> None:
+    try:
+        asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, flush)
+    except RuntimeError:  # the program ends, and its loop has already
+        flush()
 
 
 _OF_EACH_CALL: Final = (
@@ -122,6 +152,8 @@ def line_of(
     In a terminal of `room` columns they are clipped to it; nothing is where that is None.
     """
     cells = _cells_of(ending, wall_time)
+    if room is None and not is_coloured:
+        return _WHOLE.format(*cells)
     widths = fitted(_COLUMNS, room) if room else {i: len(cell) for i, cell in enumerate(cells)}
     shown = []
     for index, width in widths.items():
@@ -136,7 +168,7 @@ def _cells_of(ending: Ending, wall_time: float) -> tuple[str, ...]:
     if ending.error_code and ending.outcome not in {"completed", ending.error_code}:
         what = f"{what} {_shown(ending.error_code)}"
     return (
-        time.strftime("%H:%M:%S", time.localtime(wall_time)),
+        _clock_time(int(wall_time)),
         _shown(ending.account or "-"),
         _shown(ending.model or ending.operation),
         what,
@@ -145,6 +177,11 @@ def _cells_of(ending: Ending, wall_time: float) -> tuple[str, ...]:
         _duration(ending.duration_ms),
         ending.exchange[:_HEAD_OF_ID],
     )
+
+
+@lru_cache(maxsize=2)
+def _clock_time(unix_seconds: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(unix_seconds))
 
 
 def _style_of(column: Column, ending: Ending) -> str:
@@ -176,6 +213,8 @@ def _duration(milliseconds: float) -> str:
 
 def _shown(text: str) -> str:
     """Foreign text as a terminal may have it: no control characters, and bounded."""
+    if len(text) <= _LONGEST_TEXT and text.isprintable():
+        return text
     safe = "".join(char if char.isprintable() else "?" for char in text[: _LONGEST_TEXT + 1])
     return safe if len(safe) <= _LONGEST_TEXT else safe[: _LONGEST_TEXT - 1] + "…"
 

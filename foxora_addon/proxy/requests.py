@@ -54,9 +54,11 @@ def with_key(
     be the request that was decided on and recorded.
     """
     gateway = pipeline.rules.gateway
-    url = f"{gateway.scheme}://{request.host}:{request.port}{request.path}"
-    address = (request.scheme, canonical_host(request.host), request.port)
-    if address != (gateway.scheme, gateway.host, gateway.port):
+    host = request.host
+    if host != gateway.host and canonical_host(host) == gateway.host:
+        host = gateway.host
+    if (request.scheme, host, request.port) != (gateway.scheme, gateway.host, gateway.port):
+        url = f"{gateway.scheme}://{request.host}:{request.port}{request.path}"
         raise RuntimeError(f"another addon turned exchange {exchange.id} to {url}")
     if (request.raw_content or b"") != exchange.sent_body:
         raise RuntimeError(

@@ -20,3 +20,18 @@ def test_a_text_that_comes_again_is_not_counted_again_but_in_another_encoding() 
         (texts[1], "o200k_base"),
         (texts[0], "cl100k_base"),
     ]
+
+
+def test_it_remembers_a_bounded_number_of_texts() -> None:
+    counted: list[str] = []
+
+    def count(text: str, _: Encoding) -> int:
+        counted.append(text)
+        return len(text)
+
+    remembered = remembering(count, 1)
+    for number in range(20_000):
+        remembered(str(number), "o200k_base")
+    assert remembered("0", "o200k_base") == 1
+    assert remembered("19999", "o200k_base") == 5
+    assert counted[20_000:] == ["0"]

@@ -1,12 +1,18 @@
 """The line of an exchange: what stands in it, for whom it is coloured, and what may not be."""
 
+import asyncio
 import io
 import time
+import warnings
 
 import pytest
 
-from foxora_addon.proxy.lines import is_coloured, line_of
+from foxora_addon.proxy.lines import Lines, is_coloured, line_of
 from tests.test_tally import an_ending
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # mitmproxy and a new pyparsing
+    from mitmproxy.test import taddons
 
 NOON = time.mktime((2026, 11, 25, 12, 3, 44, 0, 0, -1))
 
@@ -99,3 +105,45 @@ def test_colours_are_for_terminals_without_no_color(monkeypatch: pytest.MonkeyPa
     assert not is_coloured(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not is_coloured(Terminal())
+
+
+class FakeDumper:
+    """mitmdump's dumper, as far as it is looked at."""
+
+    filter = None
+
+    def match(self, _: object) -> bool:
+        return True
+
+
+class CountingPipe(io.StringIO):
+    """Counts what would be system calls."""
+
+    flushes = 0
+
+    def flush(self) -> None:
+        self.flushes += 1
+
+
+def test_at_a_pipe_lines_of_one_moment_leave_together_and_in_order() -> None:
+    pipe = CountingPipe()
+    lines = Lines(pipe, lambda: NOON)
+
+    async def several() -> None:
+        for number in range(5):
+            lines.ended(an_ending(exchange=f"ex_{number}"), None)
+        assert not pipe.getvalue()
+        for _ in range(200):
+            if pipe.getvalue():
+                return
+            await asyncio.sleep(0.01)
+
+    with taddons.context() as context:
+        context.options.add_option("flow_detail", int, 1, "as mitmdump has it")
+        lines.take_over(FakeDumper(), None)
+        asyncio.run(several())
+        assert pipe.flushes == 1
+        ids = [line.split()[-1] for line in pipe.getvalue().splitlines()]
+        assert ids == [f"ex_{number}" for number in range(5)]
+        lines.ended(an_ending(exchange="ex_last"), None)  # there is no loop any more
+    assert pipe.getvalue().split()[-1] == "ex_last"
