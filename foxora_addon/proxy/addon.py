@@ -30,6 +30,7 @@ from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import (
     capacity,
+    collector,
     draining,
     fast,
     hold,
@@ -152,6 +153,7 @@ class Foxora:
             return
         listening.bind_to_loopback(ctx.options)
         capacity.widen_files()
+        collector.relax()
         self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
@@ -169,6 +171,7 @@ class Foxora:
         self._is_running = False
         self.desk.close("it is shutting down")
         fast.switch(on=False)
+        collector.restore()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -1,0 +1,17 @@
+"""The collector of garbage looks less often, and as before once we are gone."""
+
+import gc
+
+from foxora_addon.proxy import collector
+
+
+def test_it_looks_as_before_once_it_is_restored() -> None:
+    before = gc.get_threshold(), gc.get_freeze_count()
+    for _ in range(2):
+        collector.relax()
+        collector.relax()
+        assert gc.get_threshold()[0] > before[0][0]
+        assert gc.get_freeze_count() > before[1]
+        collector.restore()
+        collector.restore()
+        assert (gc.get_threshold(), gc.get_freeze_count()) == before
