@@ -3,14 +3,12 @@
     recognise -> resolve the account
 
 Pure, and a function of the head and the rules alone. A client sends the same head again and again,
-but for the length of the body, so what it came to is remembered for the heads that came last.
+but for the length of the body, so what it came to is remembered for some hundred heads.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import unquote
-
-from cachetools import LRUCache
 
 from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.errors import ApiError, invalid_request
@@ -74,7 +72,7 @@ class Reception:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._known: LRUCache[object, Received | None] = LRUCache(_MOST_HEADS)
+        self._known: dict[object, Received | None] = {}
 
     def receive(self, arrival: Arrival) -> Received | None:
         """What a head comes to; None if it is not ours. It may be shared, and is not to change.
@@ -89,6 +87,8 @@ class Reception:
             pass
         received = self._received(arrival, fields)
         if sum(len(name) + len(value) for name, value in fields) < _LONGEST_HEAD:
+            if len(self._known) >= _MOST_HEADS:
+                self._known.clear()  # it costs less than to know which came last
             self._known[key] = received
         return received
 

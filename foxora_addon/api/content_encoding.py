@@ -81,7 +81,7 @@ def decoder_of(content_encoding: str | None) -> Decoder | None:
     one, and for more than two: nobody sends those but to have them grow. The decoder raises it,
     too, where what comes out is over 16 MiB and over a hundred times what went in: a bomb.
     """
-    steps = _steps_of(content_encoding)
+    steps = _steps_of(content_encoding) if content_encoding else None
     return _Bounded(steps) if steps else None
 
 
@@ -102,8 +102,8 @@ class _Bounded:
                 yield piece
 
 
-def _steps_of(content_encoding: str | None) -> list[Decoder]:
-    names = [name.strip().lower() for name in (content_encoding or "").split(",")]
+def _steps_of(content_encoding: str) -> list[Decoder]:
+    names = [name.strip().lower() for name in content_encoding.split(",")]
     steps = [name for name in reversed(names) if name not in {"", "identity"}]
     if unknown := [name for name in steps if name not in _DECODERS]:
         raise Undecodable(f"the content encoding '{unknown[0][:40]}' is not known")
@@ -165,7 +165,7 @@ def decoded(body: bytes, content_encoding: str | None, limit: int) -> bytes:
     Raises `Undecodable` where it is not what the header says, or would be larger than `limit`
     bytes: the input is taken in small pieces, so that a bomb is noticed before it has grown.
     """
-    steps = _steps_of(content_encoding)
+    steps = _steps_of(content_encoding) if content_encoding else None
     if not steps:
         return body
     pieces: list[bytes] = []

@@ -33,9 +33,10 @@ def output_cap(operation: str, parsed: Mapping[str, Any] | None) -> int | None:
     """
     if parsed is None or operation not in _GENERATING:
         return None if operation in _GENERATING_FROM_FORMS else 0
-    caps = (_count_of(parsed.get(name), _MOST_TOKENS) for name in _CAPS)
-    cap = next((cap for cap in caps if cap is not None), None)
-    return None if cap is None else cap * _answers_of(operation, parsed)
+    for name in _CAPS:
+        if (cap := _count_of(parsed.get(name), _MOST_TOKENS)) is not None:
+            return cap * _answers_of(operation, parsed)
+    return None
 
 
 def counted_output_tokens(

@@ -1,8 +1,7 @@
 """How many tokens a call used, out of any dialect's `usage` object; knows nothing of prices."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 # What JSON numbers can hold exactly everywhere; a count above it is nonsense.
 _LARGEST: Final = 2**53 - 1
@@ -11,8 +10,7 @@ _LARGEST: Final = 2**53 - 1
 type UsageSource = Literal["reported", "counted", "estimated"]
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens of a call; None for a figure that is not known.
 
     `source`: the gateway reported them, or we counted what the answer said, or it is an estimate.
@@ -38,13 +36,16 @@ def usage_of(value: object) -> Usage | None:
     total_tokens = _first_count(value, "total_tokens")
     if total_tokens is None and input_tokens is not None and output_tokens is not None:
         total_tokens = input_tokens + output_tokens
-    usage = Usage(input_tokens, output_tokens, total_tokens)
-    return None if usage == Usage(None, None, None) else usage
+    if input_tokens is None and output_tokens is None and total_tokens is None:
+        return None
+    return Usage(input_tokens, output_tokens, total_tokens)
 
 
 def _first_count(value: Mapping[object, object], *names: str) -> int | None:
-    counts = (_count_of(value.get(name)) for name in names)
-    return next((count for count in counts if count is not None), None)
+    for name in names:
+        if (count := _count_of(value.get(name))) is not None:
+            return count
+    return None
 
 
 def _count_of(value: object) -> int | None:

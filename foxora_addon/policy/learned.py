@@ -22,8 +22,7 @@ deviation grows with each surprise.
 """
 
 import math
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
@@ -92,8 +91,7 @@ def _key_of(account: str, model: str | None) -> tuple[str, str]:
     return account, (model or "")[:_NAME_CHARACTERS]
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """What to reserve for a call.
 
     `can_fit` is False for one that no wait can help, since its prompt alone is larger than a
@@ -109,11 +107,15 @@ class Charge:
 
     def under(self, ceiling: int | None) -> "Charge":
         """Return the charge of the same call under another ceiling."""
-        tokens = self.input_tokens + self.output_tokens
-        if ceiling is None:
-            return replace(self, tokens=tokens, can_fit=True)
-        can_fit = self.certain_tokens <= ceiling
-        return replace(self, tokens=min(tokens, ceiling), can_fit=can_fit)
+        _, _, input_tokens, output_tokens, certain = self
+        return _under(ceiling, input_tokens, output_tokens, certain)
+
+
+def _under(ceiling: int | None, input_tokens: int, output_tokens: int, certain: int) -> Charge:
+    tokens = input_tokens + output_tokens
+    if ceiling is None:
+        return Charge(tokens, True, input_tokens, output_tokens, certain)  # noqa: FBT003
+    return Charge(min(tokens, ceiling), certain <= ceiling, input_tokens, output_tokens, certain)
 
 
 def charge(
@@ -137,11 +139,4 @@ def charge(
     """
     output_tokens = expected_output if output_cap is None else output_cap
     certain_tokens = math.ceil(input_tokens * (1 - input_doubt))
-    whole = Charge(
-        input_tokens + output_tokens,
-        can_fit=True,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        certain_tokens=certain_tokens,
-    )
-    return whole.under(ceiling)
+    return _under(ceiling, input_tokens, output_tokens, certain_tokens)

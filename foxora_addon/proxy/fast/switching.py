@@ -12,7 +12,7 @@ from typing import Any, Final
 from mitmproxy import ctx
 
 from foxora_addon.proxy import hold
-from foxora_addon.proxy.fast import hooks, layers, messages, server
+from foxora_addon.proxy.fast import hooks, http1, layers, messages, server
 from foxora_addon.proxy.fast.originals import before
 
 _log = logging.getLogger(__name__)
@@ -127,6 +127,42 @@ SPEED_UPS: Final = (
         messages.contains,
         (*_READING, f"{_HEADERS}._reduce_values", f"{_MULTI}.__getitem__"),
         "9b148e11eb52d433",
+    ),
+    SpeedUp(
+        f"{_HEADERS}.__init__",
+        http1.headers_init,
+        (f"{_HEADERS}.__init__", "mitmproxy.coretypes.multidict:MultiDict.__init__"),
+        "f1d16eb686af3fbe",
+    ),
+    SpeedUp(
+        "mitmproxy.net.http.http1.expected_http_body_size",
+        http1.expected_http_body_size,
+        (
+            "mitmproxy.net.http.http1.read.expected_http_body_size",
+            "mitmproxy.net.http.validate.parse_content_length",
+        ),
+        "b0fe3a84cbc0cfa2",
+    ),
+    SpeedUp(
+        "mitmproxy.net.http.http1.connection_close",
+        http1.connection_close,
+        (
+            "mitmproxy.net.http.http1.read.connection_close",
+            "mitmproxy.net.http.http1.read.get_header_tokens",
+        ),
+        "286dc2039f25dbbc",
+    ),
+    SpeedUp(
+        "mitmproxy.net.http.http1.read.raise_if_http_version_unknown",
+        http1.raise_if_http_version_unknown,
+        ("mitmproxy.net.http.http1.read.raise_if_http_version_unknown",),
+        "e1159a2812bbb30c",
+    ),
+    SpeedUp(
+        "mitmproxy.flow:Flow.__init__",
+        messages.flow_init,
+        ("mitmproxy.flow:Flow.__init__",),
+        "7c7b602cfb75bf18",
     ),
     SpeedUp(
         "mitmproxy.optmanager:_Option.current",

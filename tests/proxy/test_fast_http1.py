@@ -1,0 +1,118 @@
+"""What is read of HTTP/1 heads in fewer steps comes to what mitmproxy reads."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy.flow import Flow
+from mitmproxy.http import Headers, HTTPFlow, Request, Response
+from mitmproxy.net.http import http1
+from mitmproxy.net.http.http1 import read
+
+from foxora_addon.proxy import fast
+from foxora_addon.proxy.fast import http1 as quick
+from foxora_addon.proxy.fast.messages import flow_init
+from foxora_addon.proxy.fast.originals import before
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
+    from mitmproxy.test import taddons, tflow
+
+NAMES = st.sampled_from(
+    [b"Content-Length", b"content-length", b"Transfer-Encoding", b"Connection", b"CONNECTION", b"x"]
+)
+VALUES = st.sampled_from(
+    [
+        *(b"0", b"12", b"012", b"-1", b"1" * 15, b"1" * 40, b"", b"1, 1", b"\xb2"),
+        *(b"chunked", b"gzip", b"identity", b"close", b"keep-alive, Close", b"x, close"),
+    ]
+)
+FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=4)
+METHODS = st.sampled_from([b"GET", b"POST", b"HEAD", b"CONNECT", b"post", b"QUERY"])
+VERSIONS = st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", b"HTTP/1.1\n", b""])
+
+
+@pytest.fixture(autouse=True)
+def _sped_up() -> Iterator[None]:
+    with taddons.context(loadcore=False):
+        fast.switch(on=True)
+        yield
+        fast.switch(on=False)
+
+
+def outcome_of(function: Callable[..., Any], *arguments: Any) -> Any:
+    try:
+        return function(*arguments)
+    except (ValueError, TypeError) as error:
+        return type(error), str(error)
+
+
+def a_request(method: bytes, fields: list[tuple[bytes, bytes]]) -> Request:
+    made = Request.make("GET", "http://127.0.0.1/", b"", Headers(fields))
+    made.data.method = method
+    return made
+
+
+@given(METHODS, FIELDS, st.none() | st.tuples(st.sampled_from([100, 101, 200, 204, 304]), FIELDS))
+def test_the_size_of_a_body(
+    method: bytes,
+    fields: list[tuple[bytes, bytes]],
+    answer: tuple[int, list[tuple[bytes, bytes]]] | None,
+) -> None:
+    request, response = a_request(method, fields), None
+    if answer is not None:
+        response = Response.make(answer[0], b"", Headers(answer[1]))
+        response.headers.fields = tuple(answer[1])
+    expected = outcome_of(before[quick.expected_http_body_size], request, response)
+    assert outcome_of(http1.expected_http_body_size, request, response) == expected
+
+
+@given(VERSIONS, FIELDS)
+def test_whether_a_connection_closes(version: bytes, fields: list[tuple[bytes, bytes]]) -> None:
+    expected = before[quick.connection_close](version, Headers(fields))
+    assert http1.connection_close(version, Headers(fields)) is expected
+
+
+@given(VERSIONS)
+def test_the_version(version: bytes) -> None:
+    expected = outcome_of(before[quick.raise_if_http_version_unknown], version)
+    assert outcome_of(read.raise_if_http_version_unknown, version) == expected
+
+
+@given(
+    st.lists(
+        st.tuples(NAMES, VALUES)
+        | st.lists(VALUES, min_size=2, max_size=2)
+        | st.tuples(NAMES)
+        | st.tuples(st.just("text"), VALUES),
+        max_size=3,
+    ),
+    st.dictionaries(st.sampled_from(["content_type", "x"]), st.text("ab")),
+)
+def test_headers_are_made(fields: Any, more: dict[str, str]) -> None:
+    def made_by(init: Any) -> Any:
+        headers = object.__new__(Headers)
+        init(headers, fields, **more)
+        return headers.fields
+
+    expected = outcome_of(made_by, before[quick.headers_init])
+    assert outcome_of(made_by, Headers.__init__) == expected
+
+
+def test_a_flow_is_made_with_an_id_that_no_other_has() -> None:
+    client, server = tflow.tclient_conn(), tflow.tserver_conn()
+    flows = [HTTPFlow(client, server, live=True) for _ in range(200)]
+    ids = [UUID(flow.id) for flow in flows]
+    assert len(set(ids)) == 200
+    assert {each.version for each in ids} == {4}
+    plain = object.__new__(HTTPFlow)
+    before[flow_init](plain, client, server, live=True)
+    first = dict(vars(flows[0]))
+    for made in (first, vars(plain)):
+        del made["id"], made["timestamp_created"]
+    assert {name: first[name] for name in vars(plain)} == vars(plain)
+    assert Flow.__init__ is flow_init
