@@ -501,6 +501,10 @@ class Pipeline:
             fields = least_of(fields)
         return self._trail.write(fields, Scrub(self.rules.redactor, exchange.secrets))
 
+    def has_no_key_in(self, exchange: Exchange, values: bytes) -> bool:
+        """Whether surely no value of a header has a known key in it; they are given as lines."""
+        return self.rules.redactor.knows_nothing_in(values, exchange.secrets)
+
     def header_for_client(self, exchange: Exchange, value: str) -> str:
         """A header's value of the gateway's as the client may have it: without any known key."""
         return self.rules.redactor.without_known(value, exchange.secrets)

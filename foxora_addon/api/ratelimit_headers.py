@@ -6,12 +6,10 @@ It refuses to know who counts and how; `retry_after` reads what an answer says a
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Allowance:
+class Allowance(NamedTuple):
     """One limit's figures: its ceiling, what is left, and the seconds until all of it is back.
 
     None: not said.
@@ -22,8 +20,7 @@ class Allowance:
     reset_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Balance:
+class Balance(NamedTuple):
     """How an account stands, in the two limits that OpenAI's headers know; None: no such limit."""
 
     requests: Allowance | None = None
@@ -103,8 +100,8 @@ def parse_duration(text: str) -> float | None:
 def format_duration(seconds: float) -> str:
     """Write as OpenAI does, to whole milliseconds, rounded up: "0s", "2ms", "1.234s", "6m0s"."""
     milliseconds = math.ceil(round(max(seconds, 0.0) * 1000, 6))
-    if 0 < milliseconds < 1000:
-        return f"{milliseconds}ms"
+    if milliseconds < 1000:
+        return f"{milliseconds}ms" if milliseconds else "0s"
     minutes, rest = divmod(milliseconds, 60_000)
     hours, minutes = divmod(minutes, 60)
     whole, fraction = divmod(rest, 1000)

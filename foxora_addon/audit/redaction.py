@@ -78,6 +78,7 @@ class Redactor:
         self._known = _forms_of(known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         self._signs = _signs_of(known)
+        self._encoded_signs = _encoded_signs_of(known)
         # What is escaped may be a secret.
         self._screen = Screen(rules_of(presets, patterns), ("\\u00", *(self._signs or ())))
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
@@ -117,6 +118,13 @@ class Redactor:
             if sign in line:
                 return False
         return self._screen.passes(line)
+
+    def knows_nothing_in(self, text: bytes, also: Sequence[str] = ()) -> bool:
+        """Whether surely no known secret stands in a text, given as UTF-8. No means maybe."""
+        for signs in (self._encoded_signs, _encoded_signs_of(tuple(also)) if also else ()):
+            if signs is None or any(sign in text for sign in signs):
+                return False
+        return b"\\u00" not in text
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""

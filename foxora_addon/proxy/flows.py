@@ -1,6 +1,7 @@
 """Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
 
 from collections.abc import Callable, Collection, Iterable
+from functools import lru_cache
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client
@@ -128,9 +129,18 @@ def rewrite(
 
 def put(headers: http.Headers, values: Iterable[tuple[str, str]]) -> None:
     """Set several headers at once, each in place of all that have its name."""
-    new = {name.lower().encode(): (name.encode(), value.encode()) for name, value in values}
-    kept = (field for field in headers.fields if field[0].lower() not in new)
+    new = {}
+    for name, value in values:
+        encoded, lower = _encoded(name)
+        new[lower] = encoded, value.encode()
+    kept = [field for field in headers.fields if field[0].lower() not in new]
     headers.fields = (*kept, *new.values())
+
+
+@lru_cache(maxsize=256)
+def _encoded(name: str) -> tuple[bytes, bytes]:
+    """A header's name, and in lower case."""
+    return name.encode(), name.lower().encode()
 
 
 def response_of(

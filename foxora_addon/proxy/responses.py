@@ -4,7 +4,7 @@ Functions on one flow and its exchange. Which exchanges are open, and what happe
 raises, is the desk's business.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +17,7 @@ from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import Passing, mark, observation_of, replace_body, tee
 
+_OF_LIMITS = b"x-ratelimit-"
 _MOST_HEAD_BYTES = 65_536
 """What clients take at the most: a larger head fails in them, each in its own way."""
 
@@ -55,8 +56,15 @@ def begin(
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, pipeline, watch)
     _scrub_headers(exchange, response, pipeline)
-    told = list(response.headers.items(multi=True))
+    told = list(_limits_told(response))
     mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, watch.clock()))
+
+
+def _limits_told(response: http.Response) -> Iterator[tuple[str, str]]:
+    """What the gateway says of its own limits."""
+    for name, value in response.headers.fields:
+        if name[: len(_OF_LIMITS)].lower() == _OF_LIMITS:
+            yield name.decode("latin-1"), value.decode("latin-1")
 
 
 def _head_bytes(response: http.Response) -> int:
@@ -96,6 +104,10 @@ def _piece_arrived(
 
 
 def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeline) -> None:
+    if pipeline.has_no_key_in(
+        exchange, b"\n".join([value for _, value in response.headers.fields])
+    ):
+        return
     for name, value in response.headers.items(multi=True):
         if (shown := pipeline.header_for_client(exchange, value)) != value:
             response.headers[name] = shown
