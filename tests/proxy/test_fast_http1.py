@@ -28,7 +28,15 @@ NAMES = st.sampled_from(
 VALUES = st.sampled_from(
     [
         *(b"0", b"12", b"012", b"-1", b"1" * 15, b"1" * 40, b"", b"1, 1", b"\xb2"),
-        *(b"chunked", b"gzip", b"identity", b"close", b"keep-alive, Close", b"x, close"),
+        *(
+            b"chunked",
+            b"gzip",
+            b"identity",
+            b"close",
+            b"keep-alive",
+            b"keep-alive, Close",
+            b"x, close",
+        ),
     ]
 )
 FIELDS = st.lists(st.tuples(NAMES, VALUES), max_size=4)

@@ -12,6 +12,7 @@ from foxora_addon.proxy.fast.originals import before
 
 _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"connection"
 _PERSISTENT: Final = frozenset({"HTTP/1.1", b"HTTP/1.1", "HTTP/2.0", b"HTTP/2.0"})
+_STAYS: Final = [b"keep-alive"]
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _WITH_BODIES: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _MOST_DIGITS: Final = 15
@@ -51,13 +52,17 @@ def _size_by_mitmproxy(request: Request, response: Response | None) -> int | Non
 
 
 def connection_close(http_version: str | bytes, headers: Headers) -> bool:
-    """`http1.connection_close`, where no header says anything of it."""
+    """`http1.connection_close`, where no header says anything else."""
     if type(headers) is Headers:
-        for name, _ in headers.fields:
-            if len(name) == 10 and name.lower() == _CONNECTION:
-                break
-        else:
+        said = [
+            value
+            for name, value in headers.fields
+            if len(name) == 10 and name.lower() == _CONNECTION
+        ]
+        if not said:
             return http_version not in _PERSISTENT
+        if said == _STAYS:
+            return False
     closes: bool = before[connection_close](http_version, headers)
     return closes
 
