@@ -37,8 +37,8 @@ type Phase = Literal["tcp", "tls", "over"]
 class Deadlines:
     """When all exchanges are due, by flow id. `late` is called once for each that is overdue.
 
-    One timer for all of them, set for the first that was due when it was set: what came later, and
-    what arrived meanwhile, is looked at when it fires.
+    One timer for all of them, which fires before the first can be due; when that is, is worked out
+    then.
     """
 
     def __init__(self, now: Callable[[], float], late: Callable[[str, Due], None]) -> None:
@@ -51,13 +51,7 @@ class Deadlines:
     def watch(self, flow_id: str, exchange: Exchange, timeouts: Timeouts) -> None:
         """Watch an exchange whose phase has changed."""
         self._watched[flow_id] = exchange, timeouts
-        if self._fires_at <= not_due_before(exchange, timeouts):
-            return  # it is looked at in time
-        due = due_of(exchange, timeouts)
-        if due is None:
-            self.forget(flow_id)
-        else:
-            self._fire_by(due.at)
+        self._fire_by(not_due_before(exchange, timeouts))
 
     def forget(self, flow_id: str) -> None:
         """The exchange is over, or waits for nothing."""
