@@ -36,7 +36,6 @@ from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.recognise import Recognised
-from foxora_addon.policy.rewrite import Fields
 from foxora_addon.policy.validation import CallBody, read_call
 from foxora_addon.reception import Arrival, Reception, fields_of
 from foxora_addon.rules import Rules
@@ -64,7 +63,7 @@ class Rewritten:
     """
 
     exchange: Exchange
-    fields: Fields
+    fields: tuple[tuple[bytes, bytes], ...]
     target: str
 
 

@@ -7,7 +7,7 @@ but for the length of the body, so what it came to is remembered for some hundre
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote
 
 from foxora_addon.api.endpoints import OTHER
@@ -19,7 +19,7 @@ from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
 from foxora_addon.policy.recognise import Head, Recognised, recognise
-from foxora_addon.policy.rewrite import Cleaned, Fields, clean
+from foxora_addon.policy.rewrite import Cleaned, Fields, clean, turned
 from foxora_addon.policy.standing import payer_of_key
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
@@ -30,8 +30,7 @@ _LONGEST_HEAD: Final = 16_384
 _LENGTH: Final = b"content-length"
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """The head of a request, as the client sent it. `url` is whole, with its query."""
 
     head: Head
@@ -114,6 +113,7 @@ class Reception:
         retry = values.get(b"x-stainless-retry-count", b"")
         agent = values.get(b"user-agent")
         key = cleaned.key
+        fields = turned(cleaned.fields, self._rules.gateway.authority)
         client = Client(
             address=arrival.address,
             key=None if key is None else self._rules.redactor.fingerprint(key),
@@ -123,13 +123,13 @@ class Reception:
         return Received(
             client=client,
             line=RequestLine(arrival.head.method, arrival.url, arrival.version),
-            fields=cleaned.fields,
+            fields=fields,
             target=cleaned.target,
             secrets=cleaned.secrets,
             tags=tags_of(_text(values.get(b"x-foxora-tag"))),
             traceparent=traceparent_of(_text(values.get(b"traceparent"))),
             length_at=next(
-                (at for at, (n, v) in enumerate(cleaned.fields) if _is_length(n) and not v), None
+                (at for at, (n, v) in enumerate(fields) if _is_length(n) and not v), None
             ),
         )
 
@@ -173,7 +173,7 @@ class Reception:
             )
 
 
-def fields_of(received: Received, arrival: Arrival) -> Fields:
+def fields_of(received: Received, arrival: Arrival) -> tuple[tuple[bytes, bytes], ...]:
     """The fields that take the place of a head's own, with the length that this one has."""
     at = received.length_at
     if at is None:

@@ -1,11 +1,10 @@
 """What a head comes to, the first time and each time that it comes again."""
 
-from dataclasses import replace
-
 from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.policy.hosts import parse_base_url
+from foxora_addon.policy.rewrite import PLACEHOLDER
 from foxora_addon.reception import Arrival, Received, Reception, fields_of
 from tests.builders import APP_KEY, a_head, an_arrival, some_rules
 
@@ -27,9 +26,10 @@ def test_a_head_that_comes_again_comes_to_the_same_but_for_its_length() -> None:
     first, second = with_length(b"10"), with_length(b"2000")
     assert received(reception, first) is received(reception, second)
     assert fields_of(received(reception, first), first) == (
-        (b"Host", b"x"),
+        (b"Host", b"api.foxora.ai"),
         (b"Content-Length", b"10"),
         (b"accept-encoding", b"identity"),
+        (b"authorization", PLACEHOLDER.encode()),
     )
     assert fields_of(received(reception, second), second)[1] == (b"Content-Length", b"2000")
 
@@ -47,10 +47,10 @@ def test_whatever_else_differs_in_a_head_is_looked_at() -> None:
         with_length(b"10", (b"x-foxora-audit", b"minimal")),
         with_length(b"10", (b"x-foxora-tag", b"night")),
         an_arrival(fields=((b"Host", b"x"), (b"Content-Length", b"10"))),
-        replace(usual, address="10.0.0.8"),
-        replace(usual, version="HTTP/2.0"),
-        replace(usual, head=a_head("/v1/models")),
-        replace(usual, url="http://elsewhere/v1/chat/completions"),
+        usual._replace(address="10.0.0.8"),
+        usual._replace(version="HTTP/2.0"),
+        usual._replace(head=a_head("/v1/models")),
+        usual._replace(url="http://elsewhere/v1/chat/completions"),
     ]
     found = [received(reception, arrival) for arrival in [usual, *others]]
     assert len({id(each) for each in found}) == len(found)

@@ -85,8 +85,13 @@ class BaseUrl:
     path: str
 
     def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path}"
+
+    @property
+    def authority(self) -> str:
+        """Its host, and its port unless it is the scheme's own: what a Host header names it by."""
         port = "" if self.port == _DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{_bracketed(self.host)}{port}{self.path}"
+        return f"{_bracketed(self.host)}{port}"
 
 
 def parse_base_url(text: str) -> BaseUrl:

@@ -6,7 +6,7 @@ It knows names, ports and paths. It knows nothing of keys or bodies, and it neve
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote
 
 from foxora_addon.api.endpoints import API_ROOTS, Operation, find_operation
@@ -20,8 +20,7 @@ another host and this is its proxy."""
 Outside = Literal["ours", "if shaped", "foreign"]
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What the head of a request says, as the client sent it.
 
     `hosts` are the names that the client gave for its destination, lower-cased, the surest first

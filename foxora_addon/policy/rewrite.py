@@ -22,6 +22,9 @@ KEY_HEADERS = (
 )
 """Where OpenAI clients and the presets' clients put a key, the most usual first."""
 
+PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
+"""What stands in a flow where the key will be: no secret may stand in one."""
+
 KEY_PARAMETERS = frozenset({"api-key", "api_key", "apikey", "key", "access_token"})
 
 _SOCKET_KEY_PREFIX = b"openai-insecure-api-key."
@@ -106,6 +109,21 @@ def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
     return Cleaned(
         (*kept, (b"accept-encoding", b"identity")), _kept_target(target, repeated), key, secrets
     )
+
+
+def turned(fields: Fields, authority: str) -> tuple[tuple[bytes, bytes], ...]:
+    """A head without credentials, turned to the gateway: with its host, and a placeholder."""
+    kept: list[tuple[bytes, bytes]] = []
+    has_host = False
+    for name, value in fields:
+        lower = name.lower()
+        if lower == b"host":
+            if not has_host:
+                kept.append((name, authority.encode()))
+            has_host = True
+        elif lower != b"authorization":
+            kept.append((name, value))
+    return (*kept, (b"authorization", PLACEHOLDER.encode()))
 
 
 def _by_name(fields: Fields) -> dict[bytes, list[bytes]]:

@@ -14,11 +14,6 @@ from foxora_addon.policy.recognise import Addressed, Head, Territory
 from foxora_addon.proxy import hold
 from foxora_addon.reception import Arrival
 
-PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
-"""What stands in a flow where the key will be: no secret may stand in one."""
-
-_PLACEHOLDER_FIELD = b"authorization", PLACEHOLDER.encode()
-
 EXCHANGE = "foxora_exchange"
 """Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
 
@@ -100,31 +95,26 @@ def _authority(flow: http.HTTPFlow, told: hold.Arrival) -> str:
 
 
 def rewrite(
-    request: http.Request, gateway: BaseUrl, fields: Iterable[tuple[bytes, bytes]], target: str
+    request: http.Request, gateway: BaseUrl, fields: tuple[tuple[bytes, bytes], ...], target: str
 ) -> None:
-    """Turn the flow's request to the gateway, with a placeholder where the key will be.
+    """Turn the flow's request to the gateway, with a head that has been.
 
     Host and `:authority` are set as setting `request.host` would set them (row 9), all at once.
     """
-    authority = urls.hostport(gateway.scheme, gateway.host, gateway.port).encode()
-    kept: list[tuple[bytes, bytes]] = []
-    has_host = False
-    for name, value in fields:
-        lower = name.lower()
-        if lower == b"host":
-            if not has_host:
-                kept.append((name, authority))
-            has_host = True
-        elif lower != b"authorization":
-            kept.append((name, value))
-    kept.append(_PLACEHOLDER_FIELD)
     data = request.data
-    data.headers = http.Headers(kept)
+    data.headers = headers_with(fields)
     data.path = target.encode("utf-8", "surrogateescape")
     data.scheme, data.host, data.port = gateway.scheme.encode(), gateway.host, gateway.port
     if data.authority:
-        data.authority = authority
+        data.authority = gateway.authority.encode()
     request.stream = False
+
+
+def headers_with(fields: Iterable[tuple[bytes, bytes]]) -> http.Headers:
+    """Headers of fields that need no look: they are another message's, or our own."""
+    headers = object.__new__(http.Headers)
+    headers.fields = tuple(fields)
+    return headers
 
 
 def put(headers: http.Headers, values: Iterable[tuple[str, str]]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from mitmproxy.connection import Connection
 from mitmproxy.http import HTTPFlow, Request, Response
@@ -11,8 +11,7 @@ from mitmproxy.proxy.layers.http import _events as http_events
 ErrorCode = http_events.ErrorCode
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What a request's head said before mitmproxy completed it.
 
     `names_host`: the request line named a host (absolute form). `host_header`: as it was sent.

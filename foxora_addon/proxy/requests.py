@@ -77,6 +77,6 @@ def _copy_with(request: http.Request, key: str | None) -> http.Request:
     if key is not None:
         fields.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
-    vars(data).update(vars(request.data), headers=http.Headers(fields))
+    vars(data).update(vars(request.data), headers=flows.headers_with(fields))
     sent.data, sent.stream = data, request.stream
     return sent
