@@ -8,7 +8,7 @@ from typing import Final
 
 from foxora_addon.gateway.client import Told, Untold
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.policy.accounting import ME
+from foxora_addon.policy.questions import ME
 
 _log = logging.getLogger(__name__)
 

@@ -68,14 +68,14 @@ class Memory:
         self._accounting.spending.budgets = Budgets(self._state.months(wall_now))
         calls = remembered_of(records, now, Reckoning(settings, told.boot))
         reckoning = Reckoning(settings, told.boot)
-        self._accounting.remember(calls, now, _told_at(state.told, now, reckoning))
+        self._accounting.recollection.remember(calls, now, _told_at(state.told, now, reckoning))
 
     def tend(self, now: float) -> None:
         """Follow the wall clock, and write the state if it has changed; cheap if not."""
         told = self._read_clocks()
         self._accounting.wall_offset = told.wall - now
         self._follow_clock(told)
-        self._told = self._accounting.told(now)
+        self._told = self._accounting.recollection.told(now)
         is_time = (
             self._told != self._told_written
             or self._clock_written != self._state.clock

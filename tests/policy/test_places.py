@@ -2,8 +2,9 @@
 
 import pytest
 
-from foxora_addon.policy.accounting import Accounting, AccountRules, LimitRules
+from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope
 from tests.builders import an_exchange
