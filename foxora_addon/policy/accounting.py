@@ -8,6 +8,7 @@ first that of `waiting`, and what outlives a restart that of `recollection`.
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from foxora_addon.api.errors import ApiError
@@ -105,7 +106,8 @@ class Accounting:
         if me is None:
             return False
         is_configured = payer in self.rules.accounts
-        if is_configured and (heir := self.standings.left(payer, me)) is not None:
+        heir = self.standings.left(payer, me) if is_configured else None
+        if heir is not None:
             self._lines.part(payer, heir, now)
             self._room_may_be_free(heir)
         other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
@@ -113,7 +115,8 @@ class Accounting:
         if other is not None:
             self._lines.unify(account, other, now)
         self.spending.reconcile(account, body, self._wall(now))
-        self._allowances.enforce([self.payers.account_scope(payer)], now)
+        changed = {payer} | ({heir} if heir and self.payers.is_configured(heir) else set())
+        self._allowances.enforce([self.payers.account_scope(each) for each in changed], now)
         self._room_may_be_free(account)
         return True
 
@@ -243,10 +246,19 @@ class Accounting:
 
         Of a key that passes through and is nobody's that we know, the cap is the gateway's to keep.
         """
-        name, rules = exchange.scopes[0].name, self.rules.of(exchange.payer or "")
+        name = exchange.scopes[0].name
         if name.startswith("key "):
             return None
-        return self.spending.reserve(exchange, name, rules.cap_usd, charged, self._wall(now))
+        cap_usd = self._cap_of_config(exchange.payer or "", name, now)
+        return self.spending.reserve(exchange, name, cap_usd, charged, self._wall(now))
+
+    def _cap_of_config(self, payer: str, account: str, now: float) -> Decimal | None:
+        """The month's cap by the configuration; None: the gateway's own holds, if it has one."""
+        held_to = self.payers.in_force(payer)
+        if not held_to.is_told_cap_kept or held_to.cap_usd is None:
+            return held_to.cap_usd
+        told = self.spending.told_cap(account, self._wall(now))
+        return held_to.cap_usd if told is None else min(held_to.cap_usd, told)
 
     def _spend(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
         """Settle the cost of a call; one that the gateway refused, or never got, costs nothing."""
@@ -328,7 +340,7 @@ class Accounting:
             **self._allowances.standing(scope, now),
             "waiting": self._lines.waiting(scope.name),
             "spend": self.spending.balance(
-                scope.name, self.rules.of(payer).cap_usd, self._wall(now)
+                scope.name, self._cap_of_config(payer, scope.name, now), self._wall(now)
             ),
         }
 

@@ -3,12 +3,12 @@
 It refuses to know what is counted, and which of an account's payers calls.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from foxora_addon.policy.plans import UNLIMITED, Ceilings
+from foxora_addon.policy.plans import UNLIMITED, Ceilings, tightest
 from foxora_addon.policy.scopes import Scope
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.standing import Standings
@@ -49,12 +49,28 @@ class LimitRules:
         return self.accounts.get(payer, STRANGER)
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What an account is held to.
+
+    Where several accounts of the configuration turned out to be one, the tighter of each figure
+    holds: whoever wrote the lower one meant not to pass it. `cap_usd` is the month's cap, None: the
+    gateway's own; `is_told_cap_kept`: that one holds beside it, where it is known.
+    """
+
+    ceilings: Ceilings
+    cap_usd: Decimal | None
+    is_told_cap_kept: bool = False
+
+
 class Payers:
     """The rules of all payers, and their standing with the gateway."""
 
     def __init__(self, rules: LimitRules) -> None:
         self.rules = rules
         self.standings = Standings()
+        self._in_force: dict[str, InForce] = {}  # of configured payers
+        self._known_changes = 0  # of the standings, when that was worked out
 
     def take_rules(self, rules: LimitRules) -> None:
         """Go by other rules from now on; whose another key is, is to be asked anew."""
@@ -63,6 +79,7 @@ class Payers:
             if before is not None and before.key_digest != account.key_digest:
                 self.standings.doubt(payer)
         self.rules = rules
+        self._in_force.clear()
 
     def rules_of(self, payer: str) -> AccountRules:
         """What the configuration says of a payer."""
@@ -74,6 +91,46 @@ class Payers:
 
     def ceilings(self, payer: str) -> Ceilings:
         """The ceilings in force: the configuration's, then what the gateway told."""
+        return self.in_force(payer).ceilings
+
+    def in_force(self, payer: str) -> InForce:
+        """What is held to, of the account behind a payer: by whichever payer it is called for."""
+        if self._known_changes != self.standings.changes:
+            self._known_changes = self.standings.changes
+            self._in_force.clear()
+        found = self._in_force.get(payer)
+        if found is not None:
+            return found
+        sharers = self.sharers(payer)
+        if payer in sharers:
+            found = self._in_force[payer] = self._shared(sharers)
+            return found
+        return self.in_force(sharers[0]) if sharers else InForce(self._own(payer), None)
+
+    def sharers(self, payer: str) -> list[str]:
+        """The accounts of the configuration that are the payer's account, in its order."""
+        found = self.standings.sharers(payer)
+        names = [name for name in found if name in self.rules.accounts]
+        if len(names) < 2:
+            return names
+        order = {name: place for place, name in enumerate(self.rules.accounts)}
+        return sorted(names, key=order.__getitem__)
+
+    def differs(self, sharers: Sequence[str]) -> bool:
+        """Whether accounts that are one would be held to other figures, were each alone."""
+        return len({(self._own(name), self.rules.of(name).cap_usd) for name in sharers}) > 1
+
+    def _shared(self, sharers: Sequence[str]) -> InForce:
+        caps = [self.rules.of(name).cap_usd for name in sharers]
+        known = [cap for cap in caps if cap is not None]
+        return InForce(
+            tightest(self._own(name) for name in sharers),
+            min(known, default=None),
+            is_told_cap_kept=0 < len(known) < len(caps),
+        )
+
+    def _own(self, payer: str) -> Ceilings:
+        """What would hold for a payer that shares its account with nobody."""
         rules = self.rules.of(payer)
         known = self.standings.known(payer)
         told = known.me.ceilings if known and rules.asks else UNLIMITED
@@ -87,6 +144,10 @@ class Payers:
         if not rules.asks or self.standings.known(payer):
             return False
         return None in {rules.ceilings.requests_per_minute, rules.ceilings.tokens_per_minute}
+
+    def may_be_another(self, payer: str) -> bool:
+        """Whether a configured account may be the same as another one, and was not asked for."""
+        return len(self.rules.accounts) > 1 and self.standings.known(payer) is None
 
     def account_scope(self, payer: str) -> Scope:
         """The account behind a payer, with its ceilings."""

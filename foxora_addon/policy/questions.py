@@ -40,10 +40,12 @@ class Questions:
 
         It is a request of the account, as any HTTP call is (foxora-api.md, Rate limits). So what
         can be done without takes a small share of a ceiling only, and nothing of a tiny one; but
-        ceilings that are the gateway's to tell are asked for again however small they are.
+        ceilings that are the gateway's to tell are asked for again however small they are, and so
+        is, until it is known, which of several accounts are one.
         """
         is_needed = path == ME and self._payers.lacks(payer)
-        least = 1 if path == ME and self._payers.rules_of(payer).asks else 0
+        is_due = self._payers.rules_of(payer).asks or self._payers.may_be_another(payer)
+        least = 1 if path == ME and is_due else 0
         if not is_needed and not self._may_ask(payer, least, now):
             return _LOOK_AGAIN_SECONDS
         taken = self._allowances.reserve([self._payers.account_scope(payer)], 0, now)

@@ -105,6 +105,10 @@ class Spending:
             account, spending, cost_usd, now, is_certain=is_certain
         )
 
+    def told_cap(self, account: str, now: float) -> Decimal | None:
+        """The gateway's own cap of an account; None: it has none, or it is not known."""
+        return self.budgets.spend_of(account, now).month(now).told_cap_usd
+
     def balance(self, account: str, cap_usd: Decimal | None, now: float) -> dict[str, Any]:
         """What is spent and what may be, in US dollars, as JSON has it; None: not known."""
         spend = self.budgets.spend_of(account, now)

@@ -6,6 +6,7 @@ key (foxora-api.md, Routes): two payers with one id share one allowance. This mo
 how the gateway is asked, and what its figures mean for a call.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import inf
 from typing import Final
@@ -39,7 +40,9 @@ class Standings:
     """What is known of payers. `configured` are the names of the accounts of the configuration."""
 
     def __init__(self) -> None:
+        self.changes = 0  # how often what is known of any payer became another
         self._configured: dict[str, Known] = {}
+        self._sharers: dict[str, dict[str, None]] = {}  # account id -> configured payers
         self._doubted: set[str] = set()
         self._strangers: LRUCache[str, Known] = LRUCache(_MOST_STRANGERS)
         self._owners: LRUCache[str, str] = LRUCache(_MOST_STRANGERS)  # account id -> payer
@@ -50,12 +53,11 @@ class Standings:
         The configured one of two is the one that stays, and `canonical` names it; so the answer is
         the payer whose counts are to be added to `canonical(payer)`'s.
         """
-        known = Known(me, asked_at)
         self._doubted.discard(payer)
         if is_configured:
-            self._configured[payer] = known
+            self._know(payer, Known(me, asked_at))
         else:
-            self._strangers[payer] = known
+            self._strangers[payer] = Known(me, asked_at)
         if me.account_id is None:
             return None
         owner = self._owners.get(me.account_id)
@@ -68,8 +70,20 @@ class Standings:
 
     def recall(self, payer: str, ceilings: Ceilings) -> None:
         """A configured account had these ceilings before a restart; whose it is must be asked."""
-        self._configured[payer] = Known(Me(None, None, ceilings), -inf)
+        self._know(payer, Known(Me(None, None, ceilings), -inf))
         self._doubted.add(payer)
+
+    def _know(self, payer: str, known: Known) -> None:
+        before = self._configured.get(payer)
+        if before is not None and before.me == known.me:
+            self._configured[payer] = known
+            return
+        self.changes += 1
+        if before is not None and before.me.account_id is not None:
+            self._sharers[before.me.account_id].pop(payer, None)
+        if known.me.account_id is not None:
+            self._sharers.setdefault(known.me.account_id, {})[payer] = None
+        self._configured[payer] = known
 
     def doubt(self, payer: str) -> None:
         """A configured account has another key: it may be another account, until we are told."""
@@ -101,6 +115,16 @@ class Standings:
         """What was last told of a payer; None if nothing was."""
         return self._configured.get(payer) or self._strangers.get(payer)
 
+    def sharers(self, payer: str) -> Collection[str]:
+        """The configured accounts that are the payer's account, itself if it is one of them.
+
+        Some may be in the configuration no longer.
+        """
+        known = self.known(payer)
+        if known is None or known.me.account_id is None:
+            return (payer,)
+        return self._sharers.get(known.me.account_id, ())
+
     def canonical(self, payer: str) -> str:
         """The payer that stands for the account which pays: itself, as long as nothing is known."""
         known = self.known(payer)
@@ -113,4 +137,6 @@ class Standings:
         canonical = self.canonical(payer)
         if canonical.startswith("id "):
             return canonical.removeprefix("id ")
-        return None if canonical.startswith("key ") else payer
+        if canonical.startswith("key "):
+            return None
+        return canonical if payer.startswith("key ") else payer

@@ -55,6 +55,7 @@ class Admission:
                 client, self._books, self._now, refresh_seconds=asking.refresh_seconds
             )
         self._inquiry.follow(rules.keys)
+        self._books.say_shared()
 
     def close(self) -> None:
         """Ask no more."""

@@ -86,6 +86,37 @@ def test_two_keys_of_one_account_that_pass_share_its_ceiling(tmp_path: Path) -> 
     assert str(names.pop()).startswith("usr_")
 
 
+ONE_ACCOUNT_TWICE = """
+intercept: {{unclaimed_keys: pass}}
+accounts:
+  - {{name: acme, default: true, key: {{env: KEY}}, limits: {{requests_per_minute: {acme}}}}}
+  - {{name: lab, key: {{env: SECOND_KEY}}, limits: {{requests_per_minute: {lab}}}}}
+"""
+
+
+def test_two_accounts_that_are_one_are_held_to_the_tighter_figure(tmp_path: Path) -> None:
+    gateway = GATEWAY.replace("requests_per_minute: 5", "requests_per_minute: 60")
+    with running_gateway(tmp_path / "gateway", gateway) as origin:
+        settings = tmp_path / "foxora.yaml"
+        settings.write_text(ONE_ACCOUNT_TWICE.format(acme=40, lab=8))
+        environment = {"KEY": KEY, "SECOND_KEY": SECOND_KEY, "FOXORA_BASE_URL": f"{origin}/v1"}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            wait_until(lambda: "tighter holds: 8 requests per minute" in proxy.output)
+            answers = [call(proxy, (KEY, SECOND_KEY)[turn % 2]) for turn in range(9)]
+            first = len(seen_by(origin))  # calls, and questions of the proxy's
+            settings.write_text(ONE_ACCOUNT_TWICE.format(acme=10, lab=50))
+            wait_until(lambda: "tighter holds: 10 requests per minute" in proxy.output)
+            answers += [call(proxy, (SECOND_KEY, KEY)[turn % 2]) for turn in range(3)]
+            said = proxy.output.count("are one account at the gateway")
+        seen = seen_by(origin)
+    refused = [answer.json()["error"]["message"] for answer in answers if answer.is_error]
+    assert "'acme' and 'lab' are one account" in proxy.output
+    assert said == 2
+    assert (first, len(seen)) == (8, 10)
+    assert {"limit 8" in each for each in refused[:3]} == {True}
+    assert "limit 10, used 10" in refused[-1]
+
+
 def test_a_mute_gateway_holds_the_first_call_for_two_seconds_and_nothing_is_enforced(
     tmp_path: Path,
 ) -> None:
