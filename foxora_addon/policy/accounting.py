@@ -30,7 +30,7 @@ from foxora_addon.policy.questions import ME, Questions
 from foxora_addon.policy.recollection import Recollection
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
 from foxora_addon.policy.spending import Spending
-from foxora_addon.policy.standing import Standings
+from foxora_addon.policy.standing import Standings, is_nobodys
 from foxora_addon.policy.turns import Called
 from foxora_addon.policy.used import bytes_before_look, counted, guessed, held_for
 from foxora_addon.policy.waiting import Bounds, WaitingLines
@@ -109,12 +109,16 @@ class Accounting:
         heir = self.standings.left(payer, me) if is_configured else None
         if heir is not None:
             self._lines.part(payer, heir, now)
+            self.spending.part(payer, heir, self._wall(now))
             self._room_may_be_free(heir)
+        self.spending.reconcile(payer, body, self._wall(now))
         other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
         account = self.standings.canonical(payer)
         if other is not None:
             self._lines.unify(account, other, now)
-        self.spending.reconcile(account, body, self._wall(now))
+            if not is_nobodys(other):
+                self.spending.unify(account, other, self._wall(now))
+        self.spending.meet(account, body, self._wall(now))
         changed = {payer} | ({heir} if heir and self.payers.is_configured(heir) else set())
         self._allowances.enforce([self.payers.account_scope(each) for each in changed], now)
         self._room_may_be_free(account)
@@ -123,8 +127,9 @@ class Accounting:
     def ask(self, payer: str, path: str, now: float) -> float:
         """Count a question of our own that is sent now; 0, or the seconds that it has to wait."""
         wait = self._questions.ask(payer, path, now)
-        if not wait and path == ME:
-            self.spending.ask(self.standings.canonical(payer), self._wall(now))
+        account = self.standings.canonical(payer)
+        if not wait and path == ME and not is_nobodys(account):
+            self.spending.ask(payer, account, self._wall(now))
         return wait
 
     # One call.
@@ -186,8 +191,7 @@ class Accounting:
         if exchange.ticket is not None:  # what it asks for may have changed with the ceilings
             exchange.estimated_tokens, exchange.ticket = exchange.ticket.tokens, None
         if isinstance(answer, Refusal):
-            wall = self._wall(self._allowances.latest(-math.inf))
-            self.spending.release(exchange, exchange.scopes[0].name, wall)
+            self.spending.release(exchange)
             return error_of(answer)
         exchange.reservation = answer
         return None
@@ -247,7 +251,7 @@ class Accounting:
         Of a key that passes through and is nobody's that we know, the cap is the gateway's to keep.
         """
         name = exchange.scopes[0].name
-        if name.startswith("key "):
+        if is_nobodys(name):
             return None
         cap_usd = self._cap_of_config(exchange.payer or "", name, now)
         return self.spending.reserve(exchange, name, cap_usd, charged, self._wall(now))
@@ -264,11 +268,10 @@ class Accounting:
         """Settle the cost of a call; one that the gateway refused, or never got, costs nothing."""
         if exchange.spending is None:
             return
-        name, wall = exchange.scopes[0].name, self._wall(now)
         if not exchange.was_sent or (usage is None and exchange.estimated_tokens):
-            self.spending.release(exchange, name, wall)
+            self.spending.release(exchange)
         else:
-            self.spending.settle(exchange, name, usage, wall)
+            self.spending.settle(exchange, usage, self._wall(now))
 
     def _wall(self, now: float) -> float:
         return now + self.wall_offset

@@ -19,6 +19,7 @@ from foxora_addon.policy.limit_refusal import Denied, wait_until
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
 from foxora_addon.policy.places import Places
 from foxora_addon.policy.plans import UNLIMITED
+from foxora_addon.policy.remembered import Closing
 from foxora_addon.policy.scopes import Refusal, Scope
 
 # How much of all scopes each `forget_idle` looks at. Called once a second, it drops what is idle
@@ -61,6 +62,7 @@ class Allowances:
         self._to_sweep: deque[str] = deque()  # each name of `_limiters`
         self._sweep_size = self._sweep_left = 0  # at a time, and until all have been looked at
         self._twins: OrderedDict[str, str] = OrderedDict()  # a name, and the one it means
+        self._closed: dict[str, Closing] = {}  # by the gateway's own 429; some may be over
 
     def __len__(self) -> int:
         return len(self._limiters)
@@ -154,8 +156,24 @@ class Allowances:
     def obey(self, account: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
         now = self.latest(now)
+        self.close(account, Closing(now, now + retry_after_seconds), now)
+
+    def close(self, account: str, closing: Closing, now: float) -> None:
+        """Keep an account closed that the gateway's own 429 has closed, now or before a restart."""
+        now = self.latest(now)
         limiter = self.limiter(Scope(account, "", UNLIMITED))
-        limiter.hold_until(now + retry_after_seconds, now)
+        limiter.hold_until(closing.until, now)
+        name = self.name_of(account)
+        if name not in self._closed or self._closed[name].until < closing.until:
+            self._closed[name] = closing
+
+    def closed(self, now: float) -> dict[str, Closing]:
+        """The accounts that the gateway's own 429s keep closed, by the names they are counted."""
+        now = self.latest(now)
+        if self._closed:
+            closed = {name: each for name, each in self._closed.items() if each.until > now}
+            self._closed = closed
+        return {self.name_of(name): each for name, each in self._closed.items()}
 
     def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
         """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
@@ -197,6 +215,8 @@ class Allowances:
         for name, kept in self._twins.items():
             if kept == leaver:
                 self._twins[name] = heir
+        if leaver in self._closed:
+            self._closed[heir] = self._closed.pop(leaver)
         lost = self._limiters.pop(leaver, None)
         if lost is not None:
             self.limiter(Scope(heir, "", lost.ceilings)).absorb(lost, now)

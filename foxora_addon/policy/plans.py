@@ -56,6 +56,9 @@ class Me:
     ceilings: Ceilings
 
 
+NOTHING_TOLD = Me(None, None, UNLIMITED)
+
+
 def parse_me(body: object) -> Me | None:
     """Read a parsed answer of GET /v1/me (foxora-api.md, Routes).
 

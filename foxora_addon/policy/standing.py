@@ -13,7 +13,7 @@ from typing import Final
 
 from cachetools import LRUCache
 
-from foxora_addon.policy.plans import Ceilings, Me
+from foxora_addon.policy.plans import Me
 
 # Keys that pass through are whoever's: of so many is something kept, the longest unused go first.
 _MOST_STRANGERS: Final = 10_000
@@ -32,8 +32,14 @@ def payer_of_key(digest: str) -> str:
     return f"key {digest}"
 
 
-def _payer_of_id(account_id: str) -> str:
+def payer_of_id(account_id: str) -> str:
+    """The payer that stands for an account which is not in the configuration, by its id."""
     return f"id {account_id}"
+
+
+def is_nobodys(payer: str) -> bool:
+    """Whether it is a key that passes through, of which is not known whose it is."""
+    return payer.startswith("key ")
 
 
 class Standings:
@@ -61,17 +67,27 @@ class Standings:
         if me.account_id is None:
             return None
         owner = self._owners.get(me.account_id)
-        mine = payer if is_configured else _payer_of_id(me.account_id)
+        mine = payer if is_configured else payer_of_id(me.account_id)
         if owner is None or (is_configured and owner not in self._configured):
             self._owners[me.account_id] = mine
             other = owner if owner is not None else payer
             return None if other == mine else other
         return None if owner == payer else payer
 
-    def recall(self, payer: str, ceilings: Ceilings) -> None:
-        """A configured account had these ceilings before a restart; whose it is must be asked."""
-        self._know(payer, Known(Me(None, None, ceilings), -inf))
-        self._doubted.add(payer)
+    def recall(self, payer: str, me: Me, *, is_sure: bool) -> None:
+        """Know again what was told of a configured account before a restart.
+
+        If it is not sure that it still holds, it is to be asked anew.
+        """
+        self._know(payer, Known(me, -inf))
+        if me.account_id is not None:
+            self._owners.setdefault(me.account_id, payer)
+        if not is_sure:
+            self._doubted.add(payer)
+
+    def owner(self, account_id: str) -> str:
+        """The payer that stands for an account, by the gateway's id for it."""
+        return self._owners.get(account_id, payer_of_id(account_id))
 
     def _know(self, payer: str, known: Known) -> None:
         before = self._configured.get(payer)
@@ -108,8 +124,8 @@ class Standings:
             if name != payer and other.me.account_id == before
         )
         if self._owners.get(before) == payer:
-            self._owners[before] = next(others, _payer_of_id(before))
-        return self._owners.get(before, _payer_of_id(before))
+            self._owners[before] = next(others, payer_of_id(before))
+        return self._owners.get(before, payer_of_id(before))
 
     def known(self, payer: str) -> Known | None:
         """What was last told of a payer; None if nothing was."""
@@ -137,6 +153,6 @@ class Standings:
         canonical = self.canonical(payer)
         if canonical.startswith("id "):
             return canonical.removeprefix("id ")
-        if canonical.startswith("key "):
+        if is_nobodys(canonical):
             return None
-        return canonical if payer.startswith("key ") else payer
+        return canonical if is_nobodys(payer) else payer
