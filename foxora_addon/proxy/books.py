@@ -42,6 +42,12 @@ class AccountBooks:
                 self._say_shared(each)
         return why is None
 
+    def unanswered(self, payer: str) -> None:
+        """A call goes on that has waited for an account's ceilings; said if nothing else was."""
+        if payer not in self._said:
+            words = self._words(payer, "it has not answered GET /me yet")
+            self._say(payer, words, is_warning=True)
+
     def say_shared(self) -> None:
         """Say which accounts are one, and what they are held to, if that has changed."""
         for payer in self._pipeline.rules.limits.accounts:

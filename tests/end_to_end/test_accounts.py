@@ -126,8 +126,10 @@ def test_a_mute_gateway_holds_the_first_call_for_two_seconds_and_nothing_is_enfo
         environment = {"FOXORA_API_KEY": KEY, "FOXORA_BASE_URL": f"{origin}/v1"}
         with running_proxy(tmp_path, (), environment) as proxy:
             answers = [call(proxy) for _turn in range(2)]
+            said = proxy.output  # before the question has failed
             first, second = (r for r in proxy.records() if r["event"] == "response")
     assert [answer.status_code for answer in answers] == [200, 200]
+    assert said.count("has not answered GET /me yet; no ceiling of requests per minute and") == 1
     assert first["duration_ms"] < 4_000
     assert second["duration_ms"] < first["duration_ms"]
 
