@@ -9,7 +9,8 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.output_tokens import counted_output_tokens, output_cap
@@ -25,6 +26,7 @@ from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.payers import LimitRules, Payers
+from foxora_addon.policy.places import Caller
 from foxora_addon.policy.plans import Ceilings, parse_me
 from foxora_addon.policy.questions import ME, Questions
 from foxora_addon.policy.recollection import Recollection
@@ -34,6 +36,8 @@ from foxora_addon.policy.standing import Standings, is_nobodys
 from foxora_addon.policy.turns import Called
 from foxora_addon.policy.used import bytes_before_look, counted, guessed, held_for
 from foxora_addon.policy.waiting import Bounds, WaitingLines
+
+_KNOWN_BY_BYTES: Final = 65_536
 
 
 class Accounting:
@@ -163,9 +167,8 @@ class Accounting:
         if self.rules.is_shadow:
             self._shadow(exchange, misfit, now)
         elif self.rules.bounds is None:
-            answer = self._allowances.reserve(scopes, tokens, now)
-            if isinstance(answer, Refusal):
-                answer = self._allowances.in_turn(answer, tokens, now)
+            caller_of = partial(_caller_of, exchange)
+            answer = self._allowances.reserve_in_turn(scopes, tokens, now, caller_of)
             return self.admitted(exchange, answer)
         else:
             taken = self._lines.join(scopes, tokens, now, charged)
@@ -369,6 +372,14 @@ class Accounting:
     def _room_may_be_free(self, account: str) -> None:
         if self._lines.waiting(account):
             self.room_freed(account)
+
+
+def _caller_of(exchange: Exchange) -> Caller:
+    """What a call is known by when it comes back: of a long body, how it begins."""
+    client, body = exchange.client, exchange.sent_body
+    call = hash((client.address, client.key, len(body), body[:_KNOWN_BY_BYTES]))
+    connection = None if client.port is None else (client.address, client.port)
+    return Caller(call, connection)
 
 
 def _too_large(scopes: Sequence[Scope], tokens: int) -> Refusal:

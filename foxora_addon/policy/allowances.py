@@ -8,7 +8,7 @@ cannot fill memory; that two of them are one account is remembered for longer (s
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import inf
@@ -17,7 +17,7 @@ from typing import Any, Final
 from foxora_addon.api.ratelimit_headers import Allowance, Balance, tighter
 from foxora_addon.policy.limit_refusal import Denied, wait_until
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
-from foxora_addon.policy.places import Places
+from foxora_addon.policy.places import KEPT_SECONDS, Caller, Places
 from foxora_addon.policy.plans import UNLIMITED
 from foxora_addon.policy.remembered import Closing
 from foxora_addon.policy.scopes import Refusal, Scope
@@ -89,7 +89,46 @@ class Allowances:
             return longest
         return Refusal(longest.scope, replace(longest.denied, awaits_end=True))
 
-    def in_turn(self, refusal: Refusal, tokens: int, now: float) -> Refusal:
+    def reserve_in_turn(
+        self, scopes: Sequence[Scope], tokens: int, now: float, caller_of: Callable[[], Caller]
+    ) -> Held | Refusal:
+        """Take as `reserve` does, but no room that is kept for those who were refused before.
+
+        `caller_of` is asked only where somebody was refused lately.
+        """
+        self.enforce(scopes, now)
+        refusal = self.refusal(scopes, tokens, now)
+        for scope in () if refusal is not None else scopes:
+            limiter = self.limiter(scope)
+            if limiter.places is not None and refusal is None:
+                refusal = self._kept(scope, limiter, limiter.places, tokens, caller_of)
+        if refusal is None:
+            return self.take(scopes, tokens, now)
+        return self.in_turn(refusal, tokens, now, caller_of())
+
+    def _kept(
+        self,
+        scope: Scope,
+        limiter: AccountLimiter,
+        places: Places,
+        tokens: int,
+        caller_of: Callable[[], Caller],
+    ) -> Refusal | None:
+        """The refusal of a call for which there is room only if others do not come for it."""
+        now = self._now
+        calls, others = places.before(caller_of, now)
+        denied = limiter.refusal(others + tokens, now, calls + 1) if calls else None
+        if denied is None:
+            return None
+        opens_at = now + KEPT_SECONDS if denied.opens_at is None else denied.opens_at
+        wait = wait_until(opens_at, now)
+        return Refusal(
+            scope, Denied("kept", None, None, 1, opens_at, wait, awaits_end=denied.awaits_end)
+        )
+
+    def in_turn(
+        self, refusal: Refusal, tokens: int, now: float, caller: Caller | None = None
+    ) -> Refusal:
         """Tell a refused call that comes back by itself the moment of its own turn."""
         now, denied = self.latest(now), refusal.denied
         if denied.opens_at is None or denied.awaits_end:
@@ -97,7 +136,7 @@ class Allowances:
         limiter = self.limiter(refusal.scope)
         if limiter.places is None:
             limiter.places = Places()
-        opens_at = limiter.places.next_for(limiter, tokens, denied.opens_at, now)
+        opens_at = limiter.places.next_for(limiter, tokens, denied.opens_at, now, caller)
         wait = wait_until(opens_at, now)
         return replace(refusal, denied=replace(denied, opens_at=opens_at, wait_seconds=wait))
 
