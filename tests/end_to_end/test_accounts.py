@@ -1,5 +1,7 @@
 """Ceilings that the gateway tells of by GET /v1/me, with a real proxy and a real gateway."""
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,6 +117,42 @@ def test_two_accounts_that_are_one_are_held_to_the_tighter_figure(tmp_path: Path
     assert (first, len(seen)) == (8, 10)
     assert {"limit 8" in each for each in refused[:3]} == {True}
     assert "limit 10, used 10" in refused[-1]
+
+
+PAUSED = [{"path": "/v1/chat/completions", "status": 429, "headers": {"retry-after": "120"}}]
+
+
+def test_a_pause_and_the_spend_of_accounts_that_are_one_outlive_a_kill(tmp_path: Path) -> None:
+    with running_gateway(
+        tmp_path / "gateway", GATEWAY.replace("minute: 5", "minute: 60")
+    ) as origin:
+        (tmp_path / "foxora.yaml").write_text(ONE_ACCOUNT_TWICE.format(acme=40, lab=40))
+        environment = {"KEY": KEY, "SECOND_KEY": SECOND_KEY, "FOXORA_BASE_URL": f"{origin}/v1"}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            wait_until(lambda: "are one account at the gateway" in proxy.output)
+            wait_until(lambda: "/v1/models" in {path for path, _ in seen_by(origin)})
+            assert [call(proxy, key).status_code for key in (KEY, SECOND_KEY)] == [200] * 2
+            before = balances(proxy)
+            with direct_client() as client:
+                client.post(f"{origin}/_mock/faults", json=PAUSED).raise_for_status()
+            assert call(proxy, SECOND_KEY).headers["x-foxora-source"] == "gateway"
+            os.kill(proxy.pid, signal.SIGKILL)
+        with direct_client() as client:
+            client.post(f"{origin}/_mock/faults", json=[{"path": "/v1/me", "mute": True}] * 4)
+        with running_proxy(tmp_path, (), environment) as proxy:
+            after = balances(proxy)
+            refused = [call(proxy, key) for key in (KEY, SECOND_KEY)]
+    assert before[0] > 0
+    assert after == before == [before[0]] * 2
+    assert [answer.headers["x-foxora-source"] for answer in refused] == ["addon"] * 2
+    assert 60 < min(int(answer.headers["retry-after"]) for answer in refused) <= 120
+
+
+def balances(proxy: Proxy) -> list[float]:
+    """What each account has spent, in US dollars."""
+    with direct_client() as client:
+        accounts = client.get(f"{proxy.url}/_foxora/limits").json()["accounts"]
+    return [account["spend"]["used_usd"] for account in accounts]
 
 
 def test_a_mute_gateway_holds_the_first_call_for_two_seconds_and_nothing_is_enforced(

@@ -8,10 +8,14 @@ from itertools import count
 from math import ceil
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.payers import AccountRules, LimitRules
+from foxora_addon.policy.places import Caller, Places
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope
 from tests.builders import an_exchange
@@ -109,6 +113,58 @@ def test_the_refusal_of_a_call_says_it() -> None:
         accounting.mark_sent(exchange, moment)
     errors = [accounting.reserve(an_exchange(payer="acme"), 5.0) for _ in range(2)]
     assert [error and error.retry_after_seconds for error in errors] == [SPAN - 5, SPAN - 4]
+
+
+def test_room_that_is_kept_for_one_who_does_not_come_is_another_ones_a_moment_later() -> None:
+    accounting = Accounting(LimitRules({"acme": AccountRules(Ceilings(1), asks=False)}))
+    first, other = (an_exchange(payer="acme", sent_body=body) for body in (b"first", b"other"))
+    spent = an_exchange(payer="acme")
+    assert accounting.reserve(spent, 0.0) is None
+    accounting.mark_sent(spent, 0.0)
+    assert accounting.reserve(first, 1.0) is not None
+    error = accounting.reserve(other, SPAN + 0.01)
+    assert error is not None
+    assert error.message == (
+        "Account 'acme' has room only for calls that were refused before and are due now. Please "
+        "try again in 0.100s."
+    )
+    assert accounting.reserve(other, SPAN + 0.11) is None
+
+
+CALLERS = [Caller(call, port) for call in ("a", "b") for port in (1, 2, None)]
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from([0.0, 0.0, 0.05, 0.5, 2.0, 30.0]),  # the pause before
+        st.sampled_from(["refused", "refused", "comes"]),
+        st.sampled_from([None, *CALLERS]),
+        st.integers(0, 40),  # tokens
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_whoever_comes_in_whatever_order_no_place_is_counted_twice_or_kept_for_ever(
+    steps: list[tuple[float, str, Caller | None, int]],
+) -> None:
+    limiter, places, now = AccountLimiter(Ceilings(20, 100)), Places(), 0.0
+    for pause, what, caller, tokens in steps:
+        now += pause
+        if what == "comes" and caller is not None:
+            calls, kept = places.before(lambda caller=caller: caller, now)  # type: ignore[misc]
+            assert calls >= 0
+            assert kept >= 0
+        else:
+            first = now + tokens / 10
+            told = places.next_for(limiter, tokens, first, now, caller)
+            assert first <= told <= max(first + 10.0, now + 59.0)
+        assert places._tokens == sum(each.tokens for each in places._to_come)
+        assert places._others_tokens == sum(each.tokens for each in places._others)
+    places.before(lambda: CALLERS[0], now + 100.0)
+    assert not places._to_come
+    assert not places._due
+    assert not places._others
+    assert not places._of_call
 
 
 # A client that does not wait, among others that do.
