@@ -146,8 +146,9 @@ class Payers:
         return None in {rules.ceilings.requests_per_minute, rules.ceilings.tokens_per_minute}
 
     def may_be_another(self, payer: str) -> bool:
-        """Whether a configured account may be the same as another one, and was not asked for."""
-        return len(self.rules.accounts) > 1 and self.standings.known(payer) is None
+        """Whether a configured account may be another payer's too, and was not asked for."""
+        has_others = len(self.rules.accounts) > 1 or self.standings.has_strangers
+        return has_others and self.standings.known(payer) is None
 
     def account_scope(self, payer: str) -> Scope:
         """The account behind a payer, with its ceilings."""

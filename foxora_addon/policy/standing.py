@@ -127,6 +127,11 @@ class Standings:
             self._owners[before] = next(others, payer_of_id(before))
         return self._owners.get(before, payer_of_id(before))
 
+    @property
+    def has_strangers(self) -> bool:
+        """Whether anything was told of a key that passes through."""
+        return len(self._strangers) > 0
+
     def known(self, payer: str) -> Known | None:
         """What was last told of a payer; None if nothing was."""
         return self._configured.get(payer) or self._strangers.get(payer)

@@ -57,6 +57,15 @@ def test_the_tighter_of_each_figure_holds_in_whatever_order_they_are_told_and_ca
     assert sent(accounting, [*order] * 5) == 4
 
 
+def test_a_tiny_ceiling_is_asked_for_once_who_else_it_may_be_of() -> None:
+    accounting = an_accounting(acme=ACME)
+    assert accounting.ask("acme", ME, 0.0) > 0
+    tell(accounting, KEY, "usr_1")
+    tell(accounting, "acme", "usr_1")
+    assert accounting.ceilings(KEY) == ACME.ceilings
+    assert accounting.ask("acme", ME, 70.0) > 0
+
+
 def test_what_the_gateway_tells_one_of_them_holds_for_both() -> None:
     accounting = an_accounting(acme=AccountRules(), lab=ACME)
     tell(accounting, "acme", "usr_1")
