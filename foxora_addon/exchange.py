@@ -73,7 +73,8 @@ class IllegalStep(RuntimeError):  # noqa: N818  # reads as what it says where it
 class Client:
     """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key.
 
-    `name` is the configuration's; None where no client entry claims the call.
+    `name` is the configuration's; None where no client entry claims the call. `port` tells one of
+    its connections from another.
     """
 
     address: str | None
@@ -81,6 +82,7 @@ class Client:
     user_agent: str | None
     retry: int | None
     name: str | None = None
+    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

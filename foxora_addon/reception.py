@@ -38,6 +38,7 @@ class Arrival(NamedTuple):
     url: str
     version: str
     address: str | None
+    port: int | None = None
 
 
 @dataclass(slots=True)
@@ -119,6 +120,7 @@ class Reception:
             key=None if key is None else self._rules.redactor.fingerprint(key),
             user_agent=None if agent is None else agent.decode("utf-8", "replace"),
             retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
+            port=arrival.port,
         )
         return Received(
             client=client,
@@ -199,7 +201,8 @@ def _is_length(name: bytes) -> bool:
 
 
 def _named(client: Client, name: str | None) -> Client:
-    return Client(client.address, client.key, client.user_agent, client.retry, name)
+    address, key, agent = client.address, client.key, client.user_agent
+    return Client(address, key, agent, client.retry, name, client.port)
 
 
 def _text(value: bytes | None) -> str | None:

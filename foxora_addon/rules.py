@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config import MOCK, Account, CeilingFigures, Config
-from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.accounts import AccountBook
 from foxora_addon.policy.hosts import BaseUrl, HostPattern, parse_base_url
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import Levels
+from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.presets import PRESETS
 from foxora_addon.policy.recognise import Outside, Place, Territory, territory_of

@@ -13,8 +13,8 @@ from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline, Rewritten
-from foxora_addon.policy.accounting import AccountRules, LimitRules
 from foxora_addon.policy.levels import Levels
+from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.spending import PriceRules
 from tests.builders import (

@@ -14,7 +14,7 @@ from foxora_addon.audit.segments import lines_after, segments_of
 
 MOST_READ_BYTES: Final = 1 << 28
 _BLOCK_BYTES: Final = 1 << 18
-_DROPPED: Final = frozenset({"body", "message", "http", "error", "prev", "hash"})
+_DROPPED: Final = frozenset({"body", "message", "http", "prev", "hash"})
 
 
 def recent_records(
@@ -33,8 +33,15 @@ def recent_records(
         if record is not None and (left < 0 or is_enough(record)):
             return found[::-1]
         if record is not None:
-            found.append({k: v for k, v in record.items() if k not in _DROPPED})
+            found.append(_without_content(record))
     return found[::-1]
+
+
+def _without_content(record: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in record.items() if key not in _DROPPED}
+    if isinstance(error := record.get("error"), dict):
+        kept["error"] = {"retry_after_ms": error.get("retry_after_ms")}
+    return kept
 
 
 def recent_lines(path: Path, most_bytes: int) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ a `kill -9` at any moment forgets nothing that the trail has.
 import logging
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -30,7 +30,7 @@ from pydantic import (
 from foxora_addon.api.money import usd_of
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.reckoning import Setting
-from foxora_addon.policy.remembered import Told
+from foxora_addon.policy.remembered import Closing, Told
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
 
 VERSION: Final = 1
@@ -51,6 +51,12 @@ class Written:
     time: float
     seq: int
 
+    def with_other(self, other: "Written") -> "Written":
+        """Return what was written of two accounts that turned out to be one."""
+        time = max(self.time, other.time)
+        month = self.month.at(time).with_other(other.month.at(time))
+        return Written(month, time, max(self.seq, other.seq))
+
 
 @dataclass(frozen=True, slots=True)
 class Clock:
@@ -62,22 +68,42 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the file holds: each account's month, the clock, and what the gateway told of ceilings.
+    """What the file holds: each account's month, the clock, and what the gateway told and closed.
 
-    `clock` None: none was known. Moments in `told` are Unix seconds.
+    `clock` None: none was known. Moments in `told` and `closed` are Unix seconds.
     """
 
     accounts: Mapping[str, Written] = field(default_factory=dict)
     clock: Clock | None = None
     told: Mapping[str, Told] = field(default_factory=dict)
+    closed: Mapping[str, Closing] = field(default_factory=dict)
 
-    def with_months(self, months: Mapping[str, MonthSpend], time: float, seq: int) -> "State":
+    def with_months(
+        self,
+        months: Mapping[str, MonthSpend],
+        time: float,
+        seq: int,
+        merged: Collection[str] = (),
+    ) -> "State":
         """Return the state in which these accounts are as they are now; others stay as they were.
 
-        `seq` is the last record's, and `time` not before it was written.
+        `seq` is the last record's, and `time` not before it was written. What was spent under a
+        `merged` name is in another's month.
         """
         written = {name: Written(month, time, seq) for name, month in months.items()}
-        return replace(self, accounts={**self.accounts, **written})
+        others = {name: each for name, each in self.accounts.items() if name not in merged}
+        return replace(self, accounts={**others, **written})
+
+    def under(self, account_of: Callable[[str], str]) -> "State":
+        """Return the state with each account's month under the name that it is counted under now.
+
+        Those that come under one name turned out to be one account.
+        """
+        accounts: dict[str, Written] = {}
+        for name, written in self.accounts.items():
+            now = account_of(name)
+            accounts[now] = accounts[now].with_other(written) if now in accounts else written
+        return replace(self, accounts=accounts)
 
     def months(self, now: float) -> dict[str, MonthSpend]:
         """Return each account's month at `now`, as `Budgets` begin with."""
@@ -125,6 +151,13 @@ class _Told(_Model):
     tokens_per_minute: PositiveInt | None
     concurrent_requests: PositiveInt | None
     asked: list[FiniteFloat]
+    account_id: str | None = None
+    key: str = ""
+
+
+class _Closing(_Model):
+    at: FiniteFloat
+    until: FiniteFloat
 
 
 class _File(_Model):
@@ -132,6 +165,7 @@ class _File(_Model):
     accounts: dict[str, _Account]
     clock: _Clock | None = None
     told: dict[str, _Told] = {}
+    closed: dict[str, _Closing] = {}
 
 
 def load(path: Path) -> State:
@@ -189,21 +223,30 @@ def _sync_folder(folder: Path) -> None:
         os.close(fd)
 
 
-def rebuilt(state: State, records: Iterable[Mapping[str, Any]]) -> State:
+def rebuilt(
+    state: State,
+    records: Iterable[Mapping[str, Any]],
+    account_of: Callable[[str], str] = lambda name: name,
+) -> State:
     """Return the state with the cost of all response records added that it does not hold yet.
 
     Pure. `records` are of one trail, in their order. A record is new if its `seq` or its time is
     beyond what the state holds: a trail that was moved away and begun anew counts from 1 again.
     Usage that the gateway reported makes a cost certain. An account that the state has not is taken
-    to begin with the calendar's month of its first record.
+    to begin with the calendar's month of its first record. `account_of` says under which name an
+    account is counted that has another in records, or had before.
     """
+    state = state.under(account_of)
     accounts = dict(state.accounts)
+    # What was held under a name that the file has no more is in another's month.
+    last_held = max(accounts.values(), key=lambda written: written.seq, default=None)
     for record in records:
         name, time, seq = record.get("account"), moment_of(record.get("time")), record.get("seq")
         cost = usd_of(record.get("cost_usd")) if record.get("event") == "response" else None
         if not cost or time is None or not isinstance(name, str) or not isinstance(seq, int):
             continue
-        held = state.accounts.get(name)
+        name = account_of(name)
+        held = state.accounts.get(name, last_held)
         if held is None or seq > held.seq or time > held.time:
             last = accounts.get(name) or Written(calendar_month(time), time, seq)
             accounts[name] = _with_cost(last, cost, time, seq, is_certain=_is_reported(record))
@@ -233,12 +276,13 @@ def moment_of(value: object) -> float | None:
 def _state_of(file: _File) -> State:
     accounts = {name: _written_of(account) for name, account in file.accounts.items()}
     told = {name: _told_of(each) for name, each in file.told.items()}
-    return State(accounts, None if file.clock is None else _clock_of(file.clock), told)
+    closed = {name: Closing(each.at, each.until) for name, each in file.closed.items()}
+    return State(accounts, None if file.clock is None else _clock_of(file.clock), told, closed)
 
 
 def _told_of(told: _Told) -> Told:
     ceilings = Ceilings(told.requests_per_minute, told.tokens_per_minute, told.concurrent_requests)
-    return Told(ceilings, tuple(told.asked))
+    return Told(ceilings, tuple(told.asked), told.account_id, told.key)
 
 
 def _clock_of(clock: _Clock) -> Clock:
@@ -263,9 +307,15 @@ def _file_of(state: State) -> _File:
         accounts={name: _account_of(each) for name, each in state.accounts.items()},
         clock=None if state.clock is None else _Clock.model_validate(asdict(state.clock)),
         told={
-            name: _Told(**asdict(each.ceilings), asked=list(each.asked))
+            name: _Told(
+                **asdict(each.ceilings),
+                asked=list(each.asked),
+                account_id=each.account_id,
+                key=each.key,
+            )
             for name, each in state.told.items()
         },
+        closed={name: _Closing(**asdict(each)) for name, each in state.closed.items()},
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from cachetools import TTLCache
 
 from foxora_addon.gateway.client import GatewayClient, Told, Untold
-from foxora_addon.policy.accounting import ME, MODELS
+from foxora_addon.policy.questions import ME, MODELS
 
 _log = logging.getLogger(__name__)
 

@@ -1,19 +1,16 @@
 """Keeps the accounts: what each may still do, what a call is charged, and what it came to.
 
 Pure: time is an argument. It refuses to know how a call reached us and what its record looks like.
-Which key is whose is `standing`'s business, how ceilings are kept that of `allowances`, and who
-goes first that of `waiting`.
+What holds for whom is `payers`' business, how ceilings are kept that of `allowances`, who goes
+first that of `waiting`, and what outlives a restart that of `recollection`.
 """
 
 import json
 import math
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
-
-from cachetools import LRUCache
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.output_tokens import counted_output_tokens, output_cap
@@ -26,65 +23,21 @@ from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limit_refusal import Denied
-from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, WINDOW_SECONDS
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
 from foxora_addon.policy.line import Ticket
-from foxora_addon.policy.plans import UNLIMITED, Ceilings, parse_me
-from foxora_addon.policy.remembered import Remembered, Told
+from foxora_addon.policy.payers import LimitRules, Payers
+from foxora_addon.policy.places import Caller
+from foxora_addon.policy.plans import Ceilings, parse_me
+from foxora_addon.policy.questions import ME, Questions
+from foxora_addon.policy.recollection import Recollection
 from foxora_addon.policy.scopes import Refusal, Scope, error_of
-from foxora_addon.policy.spending import PriceRules, Spending
-from foxora_addon.policy.standing import Standings
+from foxora_addon.policy.spending import Spending
+from foxora_addon.policy.standing import Standings, is_nobodys
 from foxora_addon.policy.turns import Called
+from foxora_addon.policy.used import bytes_before_look, counted, guessed, held_for
 from foxora_addon.policy.waiting import Bounds, WaitingLines
 
-
-@dataclass(frozen=True, slots=True)
-class AccountRules:
-    """What the configuration says of an account. `asks`: ceilings it leaves open, /v1/me tells.
-
-    `models` and `clients` have further ceilings below the account's, by name. `cap_usd` is the
-    month's spend cap; None: the gateway's own. `key_digest` tells one key from another.
-    """
-
-    ceilings: Ceilings = UNLIMITED
-    asks: bool = True
-    models: Mapping[str, Ceilings] = field(default_factory=dict)
-    clients: Mapping[str, Ceilings] = field(default_factory=dict)
-    cap_usd: Decimal | None = None
-    key_digest: str = ""
-
-
-STRANGER: Final = AccountRules()
-"""What holds for a key that passes through: whatever the gateway tells of it."""
-
-ME: Final = "/me"
-MODELS: Final = "/models"
-"""What the gateway is asked for (foxora-api.md, Routes)."""
-
-# Of a ceiling of requests, what questions may take that nothing waits for.
-_OWN_SHARE: Final = 0.05
-_MOST_ASKED: Final = 100
-_LOOK_AGAIN_SECONDS: Final = 60.0
-_MOST_PAYERS: Final = 10_000
-_LONGEST_GUARD_SECONDS: Final = 31.0
-_USUAL_QUESTIONS: Final = 2  # of a proxy that has just started
-# When a stream is counted: fewer bytes are hardly a token, in any language.
-_FEWEST_BYTES_PER_TOKEN: Final = 3
-_LEAST_OUTPUT: Final = 64
-_GROWTH: Final = 1.25
-
-
-@dataclass(frozen=True, slots=True)
-class LimitRules:
-    """How ceilings are kept. `bounds` None: what does not fit is refused, and nothing waits."""
-
-    accounts: Mapping[str, AccountRules] = field(default_factory=dict)
-    bounds: Bounds | None = None
-    is_shadow: bool = False
-    prices: PriceRules = field(default_factory=PriceRules)
-
-    def of(self, payer: str) -> AccountRules:
-        """What holds for a payer."""
-        return self.accounts.get(payer, STRANGER)
+_KNOWN_BY_BYTES: Final = 65_536
 
 
 class Accounting:
@@ -104,8 +57,7 @@ class Accounting:
         counter: TextCounter | None = None,
         room_freed: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.rules = rules
-        self.standings = Standings()
+        self.payers = Payers(rules)
         self.room_freed = room_freed
         self._allowances = Allowances(guard_seconds=guard_seconds)
         self._lines = WaitingLines(self._allowances, rules.bounds or Bounds(0, 0.0))
@@ -114,40 +66,40 @@ class Accounting:
         self.learned = Learned()
         self.counter = counter
         self.wants_counter = False  # a call was estimated that counts against a ceiling of tokens
-        self._asked: LRUCache[str, deque[float]] = LRUCache(_MOST_PAYERS)
+        self._questions = Questions(self.payers, self._allowances)
+        self.recollection = Recollection(
+            self.payers, self._allowances, self._questions, self.learned
+        )
 
     def take_rules(self, rules: LimitRules, now: float) -> None:
         """Work by other rules from now on; what is counted stays counted, and who waits may go."""
-        for payer, account in rules.accounts.items():
-            before = self.rules.accounts.get(payer)
-            if before is not None and before.key_digest != account.key_digest:
-                self.standings.doubt(payer)
-        self.rules = rules
+        self.payers.take_rules(rules)
         self._lines.bounds = rules.bounds or Bounds(0, 0.0)
         self.spending.take_rules(rules.prices)
-        for payer, account in rules.accounts.items():
-            below = (*self._below(payer, "model", account.models),)
-            below += (*self._below(payer, "client", account.clients),)
-            self._allowances.enforce([self._account_scope(payer), *below], now)
+        for payer in rules.accounts:
+            scopes = [self.payers.account_scope(payer), *self.payers.scopes_below(payer)]
+            self._allowances.enforce(scopes, now)
             self._room_may_be_free(self.standings.canonical(payer))
+
+    @property
+    def rules(self) -> LimitRules:
+        """The rules in force."""
+        return self.payers.rules
+
+    @property
+    def standings(self) -> Standings:
+        """What is known of payers."""
+        return self.payers.standings
 
     # What is known of an account.
 
     def ceilings(self, payer: str) -> Ceilings:
         """The ceilings in force: the configuration's, then what the gateway told."""
-        rules = self.rules.of(payer)
-        known = self.standings.known(payer)
-        told = known.me.ceilings if known and rules.asks else UNLIMITED
-        return rules.ceilings.over(told)
+        return self.payers.ceilings(payer)
 
     def lacks(self, payer: str) -> bool:
         """Whether a ceiling could be asked for and is not known yet, or not of the key in use."""
-        rules = self.rules.of(payer)
-        if self.standings.is_doubted(payer):
-            return True
-        if not rules.asks or self.standings.known(payer):
-            return False
-        return None in {rules.ceilings.requests_per_minute, rules.ceilings.tokens_per_minute}
+        return self.payers.lacks(payer)
 
     def take_me(self, payer: str, body: bytes, asked_at: float, now: float) -> bool:
         """Take an answer of GET /v1/me; whether it is one."""
@@ -158,45 +110,31 @@ class Accounting:
         if me is None:
             return False
         is_configured = payer in self.rules.accounts
-        if is_configured and (heir := self.standings.left(payer, me)) is not None:
+        heir = self.standings.left(payer, me) if is_configured else None
+        if heir is not None:
             self._lines.part(payer, heir, now)
+            self.spending.part(payer, heir, self._wall(now))
             self._room_may_be_free(heir)
+        self.spending.reconcile(payer, body, self._wall(now))
         other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
         account = self.standings.canonical(payer)
         if other is not None:
             self._lines.unify(account, other, now)
-        self.spending.reconcile(account, body, self._wall(now))
-        self._allowances.enforce([self._account_scope(payer)], now)
+            if not is_nobodys(other):
+                self.spending.unify(account, other, self._wall(now))
+        self.spending.meet(account, body, self._wall(now))
+        changed = {payer} | ({heir} if heir and self.payers.is_configured(heir) else set())
+        self._allowances.enforce([self.payers.account_scope(each) for each in changed], now)
         self._room_may_be_free(account)
         return True
 
     def ask(self, payer: str, path: str, now: float) -> float:
-        """Count a question of our own that is sent now; 0, or the seconds that it has to wait.
-
-        It is a request of the account, as any HTTP call is (foxora-api.md, Rate limits). So what
-        can be done without takes a small share of a ceiling only, and nothing of a tiny one; but
-        ceilings that are the gateway's to tell are asked for again however small they are.
-        """
-        is_needed = path == ME and self.lacks(payer)
-        least = 1 if path == ME and self.rules.of(payer).asks else 0
-        if not is_needed and not self._may_ask(payer, least, now):
-            return _LOOK_AGAIN_SECONDS
-        taken = self._allowances.reserve([self._account_scope(payer)], 0, now)
-        if isinstance(taken, Refusal):
-            return taken.wait_seconds or _LOOK_AGAIN_SECONDS
-        self._allowances.settle(taken, 0, now)
-        self._asked.setdefault(payer, deque(maxlen=_MOST_ASKED)).append(now)
-        if path == ME:
-            self.spending.ask(self.standings.canonical(payer), self._wall(now))
-        return 0.0
-
-    def _may_ask(self, payer: str, least: int, now: float) -> bool:
-        """Whether a question fits our share of a minute; `least` is what it is in any case."""
-        ceiling = self.ceilings(payer).requests_per_minute
-        if ceiling is None:
-            return True
-        lately = sum(now - moment < WINDOW_SECONDS for moment in self._asked.get(payer, ()))
-        return lately < min(max(int(ceiling * _OWN_SHARE), least), _MOST_ASKED)
+        """Count a question of our own that is sent now; 0, or the seconds that it has to wait."""
+        wait = self._questions.ask(payer, path, now)
+        account = self.standings.canonical(payer)
+        if not wait and path == ME and not is_nobodys(account):
+            self.spending.ask(payer, account, self._wall(now))
+        return wait
 
     # One call.
 
@@ -218,7 +156,7 @@ class Accounting:
         if exchange.payer is None:
             return None
         payer, model, client = exchange.payer, exchange.model, exchange.client.name
-        scopes = exchange.scopes = tuple(self._scopes_of(payer, model, client))
+        scopes = exchange.scopes = tuple(self.payers.scopes_of(payer, model, client))
         charged = self._charge_of(exchange, scopes)
         tokens = exchange.estimated_tokens = charged.tokens
         misfit = _too_large(scopes, charged.input_tokens) if not charged.can_fit else None
@@ -229,9 +167,8 @@ class Accounting:
         if self.rules.is_shadow:
             self._shadow(exchange, misfit, now)
         elif self.rules.bounds is None:
-            answer = self._allowances.reserve(scopes, tokens, now)
-            if isinstance(answer, Refusal):
-                answer = self._allowances.in_turn(answer, tokens, now)
+            caller_of = partial(_caller_of, exchange)
+            answer = self._allowances.reserve_in_turn(scopes, tokens, now, caller_of)
             return self.admitted(exchange, answer)
         else:
             taken = self._lines.join(scopes, tokens, now, charged)
@@ -257,8 +194,7 @@ class Accounting:
         if exchange.ticket is not None:  # what it asks for may have changed with the ceilings
             exchange.estimated_tokens, exchange.ticket = exchange.ticket.tokens, None
         if isinstance(answer, Refusal):
-            wall = self._wall(self._allowances.latest(-math.inf))
-            self.spending.release(exchange, exchange.scopes[0].name, wall)
+            self.spending.release(exchange)
             return error_of(answer)
         exchange.reservation = answer
         return None
@@ -272,49 +208,27 @@ class Accounting:
         """An answer comes as a stream: what it has said can be counted before it is over."""
         if exchange.reservation is not None and exchange.output_cap != 0:
             output = exchange.reservation.tokens - exchange.input_tokens
-            exchange.counts_at = _bytes_before_look(output, 0)
+            exchange.counts_at = bytes_before_look(output, 0)
 
     def streamed_so_far(
         self, exchange: Exchange, answer: dict[str, Any], content_bytes: int, now: float
     ) -> None:
-        """Hold more for a stream that has outgrown its charge; `answer` is what it has said.
-
-        A quarter more than that, so that it is counted few times, however long it is.
-        """
+        """Hold more for a stream that has outgrown its charge; `answer` is what it has said."""
         if exchange.reservation is None:
             return
         output = counted_output_tokens(answer, exchange.model, self.counter)
         held = exchange.reservation.tokens - exchange.input_tokens
-        if output > held:
-            held = math.ceil(output * _GROWTH)
-            if exchange.output_cap is not None:
-                held = max(min(held, exchange.output_cap), output)
-            self._allowances.grow(exchange.reservation, exchange.input_tokens + held, now)
-        exchange.counts_at = content_bytes + _bytes_before_look(held - output, output)
+        held = held_for(output, held, exchange.output_cap)
+        self._allowances.grow(exchange.reservation, exchange.input_tokens + held, now)
+        exchange.counts_at = content_bytes + bytes_before_look(held - output, output)
 
     def counted(self, exchange: Exchange, answer: dict[str, Any]) -> Usage | None:
         """Count the usage of an answer that reports none; None where no model has answered."""
-        if exchange.output_cap == 0 or not exchange.scopes:
-            return None
-        output = counted_output_tokens(answer, exchange.model, self.counter)
-        return Usage(exchange.input_tokens, output, exchange.input_tokens + output, "counted")
+        return counted(exchange, answer, self.counter)
 
     def guessed(self, exchange: Exchange, status: int | None, outcome: Outcome) -> Usage | None:
-        """What a call is charged of which nothing is known; None: nothing.
-
-        A gateway that refuses a call has not had it answered (foxora-api.md, Spend); one that fails
-        may have had its prompt read. A client that left has ended the gateway's work at once. Where
-        nobody answered, all that was reserved may have been used.
-        """
-        if not exchange.was_sent or not exchange.estimated_tokens:
-            return None
-        is_error = status is not None and status >= 400
-        if is_error and status is not None and status < 500:
-            return None
-        if is_error or outcome == "client_disconnected":
-            tokens = exchange.input_tokens
-            return Usage(tokens, 0, tokens, "estimated")
-        return Usage(exchange.input_tokens, None, exchange.estimated_tokens, "estimated")
+        """What a call is charged of which nothing is known; None: nothing (see `used`)."""
+        return guessed(exchange, status, outcome)
 
     def settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
         """The exchange is over: charge what it used, nothing if `usage` is None.
@@ -339,20 +253,28 @@ class Accounting:
 
         Of a key that passes through and is nobody's that we know, the cap is the gateway's to keep.
         """
-        name, rules = exchange.scopes[0].name, self.rules.of(exchange.payer or "")
-        if name.startswith("key "):
+        name = exchange.scopes[0].name
+        if is_nobodys(name):
             return None
-        return self.spending.reserve(exchange, name, rules.cap_usd, charged, self._wall(now))
+        cap_usd = self._cap_of_config(exchange.payer or "", name, now)
+        return self.spending.reserve(exchange, name, cap_usd, charged, self._wall(now))
+
+    def _cap_of_config(self, payer: str, account: str, now: float) -> Decimal | None:
+        """The month's cap by the configuration; None: the gateway's own holds, if it has one."""
+        held_to = self.payers.in_force(payer)
+        if not held_to.is_told_cap_kept or held_to.cap_usd is None:
+            return held_to.cap_usd
+        told = self.spending.told_cap(account, self._wall(now))
+        return held_to.cap_usd if told is None else min(held_to.cap_usd, told)
 
     def _spend(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
         """Settle the cost of a call; one that the gateway refused, or never got, costs nothing."""
         if exchange.spending is None:
             return
-        name, wall = exchange.scopes[0].name, self._wall(now)
         if not exchange.was_sent or (usage is None and exchange.estimated_tokens):
-            self.spending.release(exchange, name, wall)
+            self.spending.release(exchange)
         else:
-            self.spending.settle(exchange, name, usage, wall)
+            self.spending.settle(exchange, usage, self._wall(now))
 
     def _wall(self, now: float) -> float:
         return now + self.wall_offset
@@ -377,7 +299,7 @@ class Accounting:
         if exchange.payer is not None:
             # The ceilings may have changed since the first try.
             payer, model, client = exchange.payer, exchange.model, exchange.client.name
-            exchange.scopes = tuple(self._scopes_of(payer, model, client))
+            exchange.scopes = tuple(self.payers.scopes_of(payer, model, client))
             charged = self._charge_of(exchange, exchange.scopes)
             exchange.estimated_tokens = charged.tokens
             if (over := self._budget(exchange, charged, now)) is not None:
@@ -400,7 +322,7 @@ class Accounting:
         balance = parse_balance(gateways)
         scopes = exchange.scopes
         if not scopes and exchange.payer is not None:  # refused before anything was reserved
-            scopes = (self._account_scope(exchange.payer),)
+            scopes = (self.payers.account_scope(exchange.payer),)
         if scopes:
             balance = tighter(self._allowances.balance(scopes, now), balance)
         return headers_of(balance)
@@ -418,77 +340,15 @@ class Accounting:
         return [self._balance_of(payer, now) for payer in self.rules.accounts]
 
     def _balance_of(self, payer: str, now: float) -> dict[str, Any]:
-        scope = self._account_scope(payer)
+        scope = self.payers.account_scope(payer)
         return {
             "account": payer,
             **self._allowances.standing(scope, now),
             "waiting": self._lines.waiting(scope.name),
             "spend": self.spending.balance(
-                scope.name, self.rules.of(payer).cap_usd, self._wall(now)
+                scope.name, self._cap_of_config(payer, scope.name, now), self._wall(now)
             ),
         }
-
-    def told(self, now: float) -> dict[str, Told]:
-        """What the gateway was asked and told of the configured accounts, for a restart."""
-        found: dict[str, Told] = {}
-        for payer, rules in self.rules.accounts.items():
-            known = self.standings.known(payer)
-            ceilings = known.me.ceilings if known and rules.asks else UNLIMITED
-            asked = tuple(
-                moment
-                for moment in self._asked.get(payer, ())
-                if now - moment < WINDOW_SECONDS + _LONGEST_GUARD_SECONDS
-            )
-            if asked or ceilings != UNLIMITED:
-                found[payer] = Told(ceilings, asked)
-        return found
-
-    def remember(
-        self, calls: Collection[Remembered], now: float, told: Mapping[str, Told] | None = None
-    ) -> None:
-        """Count what was sent before the proxy was started, at the moments at which it was.
-
-        To be called before anything else is counted. The last questions of the proxy before us may
-        not have been written down: as many as are usual are taken to have been sent just now.
-        Ceilings that were told hold until they are told anew.
-        """
-        events: list[tuple[float, int, Remembered]] = []
-        for payer, last in (told or {}).items():
-            if payer not in self.rules.accounts:
-                continue
-            if self.rules.of(payer).asks and last.ceilings != UNLIMITED:
-                self.standings.recall(payer, last.ceilings)
-            self._asked[payer] = deque(last.asked, maxlen=_MOST_ASKED)
-            questions = [Remembered(payer, None, None, at, at, 0, None) for at in last.asked]
-            calls = [*calls, *questions]
-        for call in calls:
-            events += [(call.sent_at, 0, call), (call.ended_at, 1, call)]
-        held: dict[int, Held] = {}
-        for moment, kind, call in sorted(events, key=lambda event: event[:2]):
-            if kind == 0:
-                scopes = tuple(self._scopes_of(self._payer_of(call), call.model, call.client))
-                taken = held[id(call)] = self._allowances.admit(scopes, call.tokens, moment)
-                self._allowances.mark_sent(taken, moment)
-            else:
-                self._allowances.settle(held[id(call)], call.tokens, moment)
-                if call.output_tokens is not None:
-                    account = self.standings.canonical(self._payer_of(call))
-                    self.learned.observe(account, call.model, call.output_tokens)
-        for payer in {
-            self._payer_of(call) for call in calls if now - call.sent_at < WINDOW_SECONDS
-        }:
-            self._remember_questions(payer, now)
-
-    def _payer_of(self, call: Remembered) -> str:
-        return call.account if call.account in self.rules.accounts else f"id {call.account}"
-
-    def _remember_questions(self, payer: str, now: float) -> None:
-        ceiling = self.ceilings(payer).requests_per_minute
-        share = _USUAL_QUESTIONS if ceiling is None else int(ceiling * _OWN_SHARE)
-        least = 1 if self.rules.of(payer).asks else 0
-        for _ in range(min(max(share, least), _USUAL_QUESTIONS)):
-            taken = self._allowances.admit([self._account_scope(payer)], 0, now)
-            self._allowances.settle(taken, 0, now)
 
     def tick(self, now: float) -> None:
         """Forget what counts no more; to be called about once a second."""
@@ -513,39 +373,13 @@ class Accounting:
         if self._lines.waiting(account):
             self.room_freed(account)
 
-    def _account_scope(self, payer: str) -> Scope:
-        account = self.standings.canonical(payer)
-        shown = self.standings.shown(payer)
-        label = "The key's account" if shown is None else f"Account '{shown}'"
-        return Scope(account, label, self.ceilings(payer))
 
-    def _scopes_of(self, payer: str, model: str | None, client: str | None) -> Iterator[Scope]:
-        """The account, and what has ceilings below it: the model asked for, and the client."""
-        account = self._account_scope(payer)
-        yield account
-        rules = self.rules.of(payer)
-        for kind, name, table in (
-            ("model", model, rules.models),
-            ("client", client, rules.clients),
-        ):
-            if name is not None and name in table:
-                yield from self._below(payer, kind, {name: table[name]})
-
-    def _below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
-        """The scopes that have ceilings below an account's."""
-        for name, ceilings in table.items():
-            if ceilings != UNLIMITED:
-                label = f"{kind.capitalize()} '{name}' of account '{payer}'"
-                yield Scope(f"{payer} {kind} {name}", label, ceilings)
-
-
-def _bytes_before_look(left: int, output: int) -> float:
-    """How many bytes more a stream says before its tokens are counted anew.
-
-    As few as those that are left of its charge may have; and never so few that it is counted often.
-    """
-    least = max(output * (_GROWTH - 1), _LEAST_OUTPUT)
-    return max(left, least) * _FEWEST_BYTES_PER_TOKEN
+def _caller_of(exchange: Exchange) -> Caller:
+    """What a call is known by when it comes back: of a long body, how it begins."""
+    client, body = exchange.client, exchange.sent_body
+    call = hash((client.address, client.key, len(body), body[:_KNOWN_BY_BYTES]))
+    connection = None if client.port is None else (client.address, client.port)
+    return Caller(call, connection)
 
 
 def _too_large(scopes: Sequence[Scope], tokens: int) -> Refusal:

@@ -8,7 +8,7 @@ cannot fill memory; that two of them are one account is remembered for longer (s
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from math import inf
@@ -17,8 +17,9 @@ from typing import Any, Final
 from foxora_addon.api.ratelimit_headers import Allowance, Balance, tighter
 from foxora_addon.policy.limit_refusal import Denied, wait_until
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
-from foxora_addon.policy.places import Places
+from foxora_addon.policy.places import KEPT_SECONDS, Caller, Places
 from foxora_addon.policy.plans import UNLIMITED
+from foxora_addon.policy.remembered import Closing
 from foxora_addon.policy.scopes import Refusal, Scope
 
 # How much of all scopes each `forget_idle` looks at. Called once a second, it drops what is idle
@@ -61,6 +62,7 @@ class Allowances:
         self._to_sweep: deque[str] = deque()  # each name of `_limiters`
         self._sweep_size = self._sweep_left = 0  # at a time, and until all have been looked at
         self._twins: OrderedDict[str, str] = OrderedDict()  # a name, and the one it means
+        self._closed: dict[str, Closing] = {}  # by the gateway's own 429; some may be over
 
     def __len__(self) -> int:
         return len(self._limiters)
@@ -87,7 +89,46 @@ class Allowances:
             return longest
         return Refusal(longest.scope, replace(longest.denied, awaits_end=True))
 
-    def in_turn(self, refusal: Refusal, tokens: int, now: float) -> Refusal:
+    def reserve_in_turn(
+        self, scopes: Sequence[Scope], tokens: int, now: float, caller_of: Callable[[], Caller]
+    ) -> Held | Refusal:
+        """Take as `reserve` does, but no room that is kept for those who were refused before.
+
+        `caller_of` is asked only where somebody was refused lately.
+        """
+        self.enforce(scopes, now)
+        refusal = self.refusal(scopes, tokens, now)
+        for scope in () if refusal is not None else scopes:
+            limiter = self.limiter(scope)
+            if limiter.places is not None and refusal is None:
+                refusal = self._kept(scope, limiter, limiter.places, tokens, caller_of)
+        if refusal is None:
+            return self.take(scopes, tokens, now)
+        return self.in_turn(refusal, tokens, now, caller_of())
+
+    def _kept(
+        self,
+        scope: Scope,
+        limiter: AccountLimiter,
+        places: Places,
+        tokens: int,
+        caller_of: Callable[[], Caller],
+    ) -> Refusal | None:
+        """The refusal of a call for which there is room only if others do not come for it."""
+        now = self._now
+        calls, others = places.before(caller_of, now)
+        denied = limiter.refusal(others + tokens, now, calls + 1) if calls else None
+        if denied is None:
+            return None
+        opens_at = now + KEPT_SECONDS if denied.opens_at is None else denied.opens_at
+        wait = wait_until(opens_at, now)
+        return Refusal(
+            scope, Denied("kept", None, None, 1, opens_at, wait, awaits_end=denied.awaits_end)
+        )
+
+    def in_turn(
+        self, refusal: Refusal, tokens: int, now: float, caller: Caller | None = None
+    ) -> Refusal:
         """Tell a refused call that comes back by itself the moment of its own turn."""
         now, denied = self.latest(now), refusal.denied
         if denied.opens_at is None or denied.awaits_end:
@@ -95,7 +136,7 @@ class Allowances:
         limiter = self.limiter(refusal.scope)
         if limiter.places is None:
             limiter.places = Places()
-        opens_at = limiter.places.next_for(limiter, tokens, denied.opens_at, now)
+        opens_at = limiter.places.next_for(limiter, tokens, denied.opens_at, now, caller)
         wait = wait_until(opens_at, now)
         return replace(refusal, denied=replace(denied, opens_at=opens_at, wait_seconds=wait))
 
@@ -154,8 +195,24 @@ class Allowances:
     def obey(self, account: str, retry_after_seconds: float, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long."""
         now = self.latest(now)
+        self.close(account, Closing(now, now + retry_after_seconds), now)
+
+    def close(self, account: str, closing: Closing, now: float) -> None:
+        """Keep an account closed that the gateway's own 429 has closed, now or before a restart."""
+        now = self.latest(now)
         limiter = self.limiter(Scope(account, "", UNLIMITED))
-        limiter.hold_until(now + retry_after_seconds, now)
+        limiter.hold_until(closing.until, now)
+        name = self.name_of(account)
+        if name not in self._closed or self._closed[name].until < closing.until:
+            self._closed[name] = closing
+
+    def closed(self, now: float) -> dict[str, Closing]:
+        """The accounts that the gateway's own 429s keep closed, by the names they are counted."""
+        now = self.latest(now)
+        if self._closed:
+            closed = {name: each for name, each in self._closed.items() if each.until > now}
+            self._closed = closed
+        return {self.name_of(name): each for name, each in self._closed.items()}
 
     def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
         """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
@@ -197,6 +254,8 @@ class Allowances:
         for name, kept in self._twins.items():
             if kept == leaver:
                 self._twins[name] = heir
+        if leaver in self._closed:
+            self._closed[heir] = self._closed.pop(leaver)
         lost = self._limiters.pop(leaver, None)
         if lost is not None:
             self.limiter(Scope(heir, "", lost.ceilings)).absorb(lost, now)

@@ -10,9 +10,8 @@ from decimal import Decimal
 
 from foxora_addon.api.errors import ApiError, invalid_request, spend_limit_reached
 from foxora_addon.api.money import dollars
-from foxora_addon.policy.spend import AccountSpend, OverCap, Question, SpendReservation
+from foxora_addon.policy.spend import AccountSpend, OverCap, SpendReservation
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
-from foxora_addon.policy.spend_report import SpendReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +37,7 @@ class Budgets:
 
     def __init__(self, months: Mapping[str, MonthSpend] | None = None) -> None:
         self._accounts = {name: AccountSpend(month) for name, month in (months or {}).items()}
+        self._twins: dict[str, str] = {}  # a name, and the one it means
 
     def reserve(
         self, account: str, rules: SpendRules, cost_usd: Decimal | None, now: float
@@ -62,7 +62,6 @@ class Budgets:
 
     def settle(
         self,
-        account: str,
         reservation: SpendReservation,
         cost_usd: Decimal | None,
         now: float,
@@ -70,20 +69,51 @@ class Budgets:
         is_certain: bool,
     ) -> Decimal | None:
         """The exchange is over: return the cost for its record (see `AccountSpend.settle`)."""
-        spend = self.spend_of(account, now)
-        return spend.settle(reservation, cost_usd, now, is_certain=is_certain)
+        return reservation.of.root.settle(reservation, cost_usd, now, is_certain=is_certain)
 
-    def release(self, account: str, reservation: SpendReservation, now: float) -> None:
+    def release(self, reservation: SpendReservation) -> None:
         """The call cost nothing: it never reached the gateway, or was refused there."""
-        self.spend_of(account, now).release(reservation)
+        reservation.of.root.release(reservation)
 
-    def question(self, account: str, now: float) -> Question:
-        """The gateway is being asked about this account now; keep it for `reconcile`."""
-        return self.spend_of(account, now).question()
+    def unify(self, kept: str, other: str, now: float) -> None:
+        """Two names turned out to be one account: what was spent under either counts for both."""
+        kept, other = self.name_of(kept), self.name_of(other)
+        if kept == other:
+            return
+        lost = self._accounts.pop(other, None)
+        if lost is not None:
+            self.spend_of(kept, now).absorb(lost, now)
+        self._twins[other] = kept
 
-    def reconcile(self, account: str, question: Question, report: SpendReport, now: float) -> None:
-        """The gateway has answered: lay its figures over ours."""
-        self.spend_of(account, now).reconcile(question, report, now)
+    def part(self, leaver: str, heir: str, now: float) -> None:
+        """A name turned out to mean another account than before: it begins anew.
+
+        What was spent under it stays with the names that meant the same, as in `Allowances.part`.
+        """
+        if self._twins.pop(leaver, None) is not None:
+            return
+        self._twins.pop(heir, None)
+        for name, kept in self._twins.items():
+            if kept == leaver:
+                self._twins[name] = heir
+        lost = self._accounts.pop(leaver, None)
+        if lost is not None:
+            self.spend_of(heir, now).absorb(lost, now)
+
+    def name_of(self, name: str) -> str:
+        """Return the name under which it is counted."""
+        while name in self._twins:
+            name = self._twins[name]
+        return name
+
+    def has_met(self, account: str) -> bool:
+        """Whether anything is kept of an account."""
+        return self.name_of(account) in self._accounts
+
+    @property
+    def merged(self) -> frozenset[str]:
+        """The names that mean another's account, of whom nothing is kept by themselves."""
+        return frozenset(self._twins)
 
     def months(self, now: float) -> dict[str, MonthSpend]:
         """Return what is known of each account's month, as it may be written down."""
@@ -92,6 +122,9 @@ class Budgets:
     def spend_of(self, account: str, now: float) -> AccountSpend:
         """Return an account's spend; one that is met for the first time has none yet."""
         spend = self._accounts.get(account)
+        if spend is None and account in self._twins:
+            account = self.name_of(account)
+            spend = self._accounts.get(account)
         if spend is None:
             spend = self._accounts[account] = AccountSpend(calendar_month(now))
         return spend

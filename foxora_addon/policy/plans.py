@@ -5,7 +5,7 @@ above it, and what the answer says of money (`spend_report` does).
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,16 @@ class Ceilings:
         )
 
 
+def tightest(ceilings: Iterable[Ceilings]) -> Ceilings:
+    """Of each figure the lowest that is known."""
+    each = list(ceilings)
+    return Ceilings(
+        _lowest(one.requests_per_minute for one in each),
+        _lowest(one.tokens_per_minute for one in each),
+        _lowest(one.concurrent_requests for one in each),
+    )
+
+
 UNLIMITED = Ceilings()
 
 PLANS: Mapping[str, Ceilings] = {
@@ -44,6 +54,9 @@ class Me:
     account_id: str | None
     plan: str | None
     ceilings: Ceilings
+
+
+NOTHING_TOLD = Me(None, None, UNLIMITED)
 
 
 def parse_me(body: object) -> Me | None:
@@ -69,6 +82,10 @@ def parse_me(body: object) -> Me | None:
             _ceiling(limits.get("concurrent_requests")),
         ),
     )
+
+
+def _lowest(figures: Iterable[int | None]) -> int | None:
+    return min((figure for figure in figures if figure is not None), default=None)
 
 
 def _first(told: int | None, usual: int | None) -> int | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.reckoning import Reckoning
 
@@ -27,6 +28,8 @@ class Remembered:
     ended_at: float
     tokens: int
     output_tokens: int | None
+    closes_for: float | None = None
+    """For how many seconds from its end the gateway's own 429 closed the account; None: no 429."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,22 @@ class Told:
     """What outlives a restart of our own questions, which are no exchanges and on no record.
 
     The ceilings that the gateway last told of an account, and when it was asked in the last minute.
+    `account_id` is the gateway's, None: not known; `key` is what tells the key that was asked with
+    from another, "" where that is not known.
     """
 
     ceilings: Ceilings
     asked: tuple[float, ...]
+    account_id: str | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The gateway's own 429 closed an account: when it was told, and until when."""
+
+    at: float
+    until: float
 
 
 def remembered_of(
@@ -80,7 +95,34 @@ def _ended(
         at,
         _count(usage.get("total_tokens")) or _count(usage.get("input_tokens")) or 0,
         _count(usage.get("output_tokens")),
+        _closes_for(record),
     )
+
+
+def _closes_for(record: Mapping[str, Any]) -> float | None:
+    """For how long the gateway's 429s close the account, from the record's own moment.
+
+    One that was tried again closed it from the end of that try.
+    """
+    duration = _seconds(record.get("duration_ms")) or 0.0
+    tries = record.get("tries")
+    ends = [
+        (_seconds(each.get("after_ms")) or 0.0) - duration + _wait_of(each)
+        for each in (map(_mapping, tries) if isinstance(tries, list) else ())
+        if _is_closing(each)
+    ]
+    if _is_closing(record):
+        ends.append(_wait_of(_mapping(record.get("error"))))
+    return max(ends, default=None)
+
+
+def _is_closing(answer: Mapping[str, Any]) -> bool:
+    return answer.get("status") == 429 and answer.get("source") == "gateway"
+
+
+def _wait_of(error: Mapping[str, Any]) -> float:
+    wait = _seconds(error.get("retry_after_ms"))
+    return UNTOLD_WAIT_SECONDS if wait is None else wait
 
 
 def _cut_off(request: Mapping[str, Any], now: float) -> Remembered | None:
@@ -117,6 +159,11 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _seconds(milliseconds: object) -> float | None:
+    is_number = isinstance(milliseconds, int | float) and not isinstance(milliseconds, bool)
+    return milliseconds / 1000 if is_number else None  # type: ignore[operator]  # just looked
 
 
 def _count(value: object) -> int | None:

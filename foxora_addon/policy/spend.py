@@ -46,13 +46,15 @@ _JUST_ENDED_SECONDS: Final = 3_600.0
 class SpendReservation:
     """What one exchange holds of its account's cap, from `admit` to `settle` or `release`.
 
-    `cost_usd` is None where the price is not known. Only the account that gave it changes it.
+    `cost_usd` is None where the price is not known. Only the account that gave it changes it,
+    or the one that has absorbed that.
     """
 
-    __slots__ = ("cost_usd", "is_open")
+    __slots__ = ("cost_usd", "is_open", "of")
 
-    def __init__(self, cost_usd: Decimal | None) -> None:
+    def __init__(self, cost_usd: Decimal | None, of: "AccountSpend") -> None:
         self.cost_usd = cost_usd
+        self.of = of
         self.is_open = True
 
 
@@ -88,8 +90,8 @@ class AccountSpend:
     """
 
     __slots__ = (
-        *("_all_usd", "_answered", "_asked", "_certain_usd", "_left", "_month", "_open_usd"),
-        "cap_of_config_usd",
+        *("_all_usd", "_answered", "_asked", "_certain_usd", "_into", "_left", "_month"),
+        *("_open_usd", "cap_of_config_usd"),
     )
 
     def __init__(self, month: MonthSpend, cap_of_config_usd: Decimal | None = None) -> None:
@@ -101,6 +103,7 @@ class AccountSpend:
         self._certain_usd = NOTHING
         self._asked = 0
         self._answered = 0
+        self._into: AccountSpend | None = None  # what has absorbed it
 
     @property
     def cap_usd(self) -> Decimal | None:
@@ -132,7 +135,7 @@ class AccountSpend:
     def admit(self, cost_usd: Decimal | None) -> SpendReservation:
         """Take so much of the cap, whether or not it fits (shadow mode)."""
         self._open_usd += cost_usd or NOTHING
-        return SpendReservation(cost_usd)
+        return SpendReservation(cost_usd, self)
 
     def settle(
         self,
@@ -190,6 +193,28 @@ class AccountSpend:
         month = replace(self.month(now), told_cap_usd=report.cap_usd)
         self._month = self._reconciled(month, question, report.spent_usd, renewal)
         self._left = None
+
+    def absorb(self, other: "AccountSpend", now: float) -> None:
+        """Count all that another counts: both turned out to be one account.
+
+        From now on this one settles the other's reservations too, and the other must be left alone;
+        an answer to a question that was asked of it is about nothing any more. Of an open question
+        of this one it is not known what of the other's the answer has: none, to be safe.
+        """
+        theirs = other.month(now)
+        self._month = self.month(now).with_other(theirs)
+        self._open_usd += other._open_usd  # noqa: SLF001  # of its own kind
+        self._all_usd += theirs.since_usd
+        self._certain_usd += theirs.certain_usd
+        other._into = self  # noqa: SLF001
+
+    @property
+    def root(self) -> "AccountSpend":
+        """What counts for it now: itself, or what has absorbed it."""
+        found = self
+        while found._into is not None:
+            found = found._into
+        return found
 
     def month(self, now: float) -> MonthSpend:
         """Return what is known of the month in which `now` is, and enter it if it is a new one."""

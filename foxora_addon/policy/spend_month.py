@@ -49,6 +49,21 @@ class MonthSpend:
             certain_usd=self.certain_usd + (cost_usd if is_certain else NOTHING),
         )
 
+    def with_other(self, other: "MonthSpend") -> "MonthSpend":
+        """Return the month of two accounts that turn out to be one, counted apart until now.
+
+        What the gateway told of either was of both, so the larger figure is the later one. The
+        renewal stays this one's.
+        """
+        told_cap_usd = other.told_cap_usd if self.told_cap_usd is None else self.told_cap_usd
+        return replace(
+            self,
+            told_usd=max(self.told_usd, other.told_usd),
+            since_usd=self.since_usd + other.since_usd,
+            certain_usd=self.certain_usd + other.certain_usd,
+            told_cap_usd=told_cap_usd,
+        )
+
     def at(self, now: float) -> "MonthSpend":
         """Return the month in which `now` is: this one, or a later one without any spend yet."""
         if now < self.renews_at:

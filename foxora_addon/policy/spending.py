@@ -19,7 +19,7 @@ from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.budgets import Budgets, SpendRules
 from foxora_addon.policy.learned import Charge
-from foxora_addon.policy.spend import Question
+from foxora_addon.policy.spend import AccountSpend, Question
 from foxora_addon.policy.spend_report import parse_spend
 
 # Gateways list some hundreds of models; a list that changes all the time must not fill memory.
@@ -44,7 +44,8 @@ class Spending:
         self._rules = rules
         self._told: dict[str, Price] = {}
         self._table = PriceTable({}, rules.prices)
-        self._questions: LRUCache[str, Question] = LRUCache(_MOST_QUESTIONS)
+        # By payer: what was asked of, which may be part of another by the time of the answer.
+        self._questions: LRUCache[str, tuple[AccountSpend, Question]] = LRUCache(_MOST_QUESTIONS)
 
     def take_rules(self, rules: PriceRules) -> None:
         """Work by other rules from now on."""
@@ -60,15 +61,32 @@ class Spending:
         self._table = PriceTable(self._told, self._rules.prices)
         return True
 
-    def ask(self, account: str, now: float) -> None:
-        """GET /v1/me is being asked for an account now."""
-        self._questions[account] = self.budgets.question(account, now)
+    def ask(self, payer: str, account: str, now: float) -> None:
+        """GET /v1/me is being asked now, with the key of a payer of that account."""
+        spend = self.budgets.spend_of(account, now)
+        self._questions[payer] = spend, spend.question()
 
-    def reconcile(self, account: str, body: bytes, now: float) -> None:
-        """Lay the gateway's figures of the month over ours."""
-        question, report = self._questions.pop(account, None), parse_spend(body)
-        if question is not None and report is not None:
-            self.budgets.reconcile(account, question, report, now)
+    def reconcile(self, payer: str, body: bytes, now: float) -> None:
+        """Lay the gateway's figures of the month over ours, as they were when it was asked."""
+        asked, report = self._questions.pop(payer, None), parse_spend(body)
+        if asked is not None and report is not None and asked[0].root is asked[0]:
+            asked[0].reconcile(asked[1], report, now)
+
+    def meet(self, account: str, body: bytes, now: float) -> None:
+        """The gateway told of an account of which we have spent nothing yet."""
+        report = parse_spend(body)
+        if report is not None and not self.budgets.has_met(account):
+            spend = self.budgets.spend_of(account, now)
+            spend.reconcile(spend.question(), report, now)
+
+    def unify(self, kept: str, other: str, now: float) -> None:
+        """Two names turned out to be one account."""
+        self.budgets.unify(kept, other, now)
+
+    def part(self, leaver: str, heir: str, now: float) -> None:
+        """A payer turned out to be another account than before; what was told is not of the old."""
+        self._questions.pop(leaver, None)
+        self.budgets.part(leaver, heir, now)
 
     def reserve(
         self, exchange: Exchange, account: str, cap_usd: Decimal | None, charged: Charge, now: float
@@ -87,13 +105,13 @@ class Spending:
         exchange.spending = taken
         return None
 
-    def release(self, exchange: Exchange, account: str, now: float) -> None:
+    def release(self, exchange: Exchange) -> None:
         """The call costs nothing: it was never sent, or refused by the gateway."""
         spending, exchange.spending = exchange.spending, None
         if spending is not None:
-            self.budgets.release(account, spending, now)
+            self.budgets.release(spending)
 
-    def settle(self, exchange: Exchange, account: str, usage: Usage | None, now: float) -> None:
+    def settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
         """Count what a call has cost, and note it on the exchange; `usage` None: no tokens."""
         spending, exchange.spending = exchange.spending, None
         if spending is None:
@@ -101,9 +119,11 @@ class Spending:
         used = usage or Usage(0, 0, 0)
         cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used))
         is_certain = used.source == "reported"
-        exchange.cost_usd = self.budgets.settle(
-            account, spending, cost_usd, now, is_certain=is_certain
-        )
+        exchange.cost_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
+
+    def told_cap(self, account: str, now: float) -> Decimal | None:
+        """The gateway's own cap of an account; None: it has none, or it is not known."""
+        return self.budgets.spend_of(account, now).month(now).told_cap_usd
 
     def balance(self, account: str, cap_usd: Decimal | None, now: float) -> dict[str, Any]:
         """What is spent and what may be, in US dollars, as JSON has it; None: not known."""

@@ -6,13 +6,14 @@ key (foxora-api.md, Routes): two payers with one id share one allowance. This mo
 how the gateway is asked, and what its figures mean for a call.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 from cachetools import LRUCache
 
-from foxora_addon.policy.plans import Ceilings, Me
+from foxora_addon.policy.plans import Me
 
 # Keys that pass through are whoever's: of so many is something kept, the longest unused go first.
 _MOST_STRANGERS: Final = 10_000
@@ -31,15 +32,23 @@ def payer_of_key(digest: str) -> str:
     return f"key {digest}"
 
 
-def _payer_of_id(account_id: str) -> str:
+def payer_of_id(account_id: str) -> str:
+    """The payer that stands for an account which is not in the configuration, by its id."""
     return f"id {account_id}"
+
+
+def is_nobodys(payer: str) -> bool:
+    """Whether it is a key that passes through, of which is not known whose it is."""
+    return payer.startswith("key ")
 
 
 class Standings:
     """What is known of payers. `configured` are the names of the accounts of the configuration."""
 
     def __init__(self) -> None:
+        self.changes = 0  # how often what is known of any payer became another
         self._configured: dict[str, Known] = {}
+        self._sharers: dict[str, dict[str, None]] = {}  # account id -> configured payers
         self._doubted: set[str] = set()
         self._strangers: LRUCache[str, Known] = LRUCache(_MOST_STRANGERS)
         self._owners: LRUCache[str, str] = LRUCache(_MOST_STRANGERS)  # account id -> payer
@@ -50,26 +59,47 @@ class Standings:
         The configured one of two is the one that stays, and `canonical` names it; so the answer is
         the payer whose counts are to be added to `canonical(payer)`'s.
         """
-        known = Known(me, asked_at)
         self._doubted.discard(payer)
         if is_configured:
-            self._configured[payer] = known
+            self._know(payer, Known(me, asked_at))
         else:
-            self._strangers[payer] = known
+            self._strangers[payer] = Known(me, asked_at)
         if me.account_id is None:
             return None
         owner = self._owners.get(me.account_id)
-        mine = payer if is_configured else _payer_of_id(me.account_id)
+        mine = payer if is_configured else payer_of_id(me.account_id)
         if owner is None or (is_configured and owner not in self._configured):
             self._owners[me.account_id] = mine
             other = owner if owner is not None else payer
             return None if other == mine else other
         return None if owner == payer else payer
 
-    def recall(self, payer: str, ceilings: Ceilings) -> None:
-        """A configured account had these ceilings before a restart; whose it is must be asked."""
-        self._configured[payer] = Known(Me(None, None, ceilings), -inf)
-        self._doubted.add(payer)
+    def recall(self, payer: str, me: Me, *, is_sure: bool) -> None:
+        """Know again what was told of a configured account before a restart.
+
+        If it is not sure that it still holds, it is to be asked anew.
+        """
+        self._know(payer, Known(me, -inf))
+        if me.account_id is not None:
+            self._owners.setdefault(me.account_id, payer)
+        if not is_sure:
+            self._doubted.add(payer)
+
+    def owner(self, account_id: str) -> str:
+        """The payer that stands for an account, by the gateway's id for it."""
+        return self._owners.get(account_id, payer_of_id(account_id))
+
+    def _know(self, payer: str, known: Known) -> None:
+        before = self._configured.get(payer)
+        if before is not None and before.me == known.me:
+            self._configured[payer] = known
+            return
+        self.changes += 1
+        if before is not None and before.me.account_id is not None:
+            self._sharers[before.me.account_id].pop(payer, None)
+        if known.me.account_id is not None:
+            self._sharers.setdefault(known.me.account_id, {})[payer] = None
+        self._configured[payer] = known
 
     def doubt(self, payer: str) -> None:
         """A configured account has another key: it may be another account, until we are told."""
@@ -94,12 +124,27 @@ class Standings:
             if name != payer and other.me.account_id == before
         )
         if self._owners.get(before) == payer:
-            self._owners[before] = next(others, _payer_of_id(before))
-        return self._owners.get(before, _payer_of_id(before))
+            self._owners[before] = next(others, payer_of_id(before))
+        return self._owners.get(before, payer_of_id(before))
+
+    @property
+    def has_strangers(self) -> bool:
+        """Whether anything was told of a key that passes through."""
+        return len(self._strangers) > 0
 
     def known(self, payer: str) -> Known | None:
         """What was last told of a payer; None if nothing was."""
         return self._configured.get(payer) or self._strangers.get(payer)
+
+    def sharers(self, payer: str) -> Collection[str]:
+        """The configured accounts that are the payer's account, itself if it is one of them.
+
+        Some may be in the configuration no longer.
+        """
+        known = self.known(payer)
+        if known is None or known.me.account_id is None:
+            return (payer,)
+        return self._sharers.get(known.me.account_id, ())
 
     def canonical(self, payer: str) -> str:
         """The payer that stands for the account which pays: itself, as long as nothing is known."""
@@ -113,4 +158,6 @@ class Standings:
         canonical = self.canonical(payer)
         if canonical.startswith("id "):
             return canonical.removeprefix("id ")
-        return None if canonical.startswith("key ") else payer
+        if is_nobodys(canonical):
+            return None
+        return canonical if is_nobodys(payer) else payer

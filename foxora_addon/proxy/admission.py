@@ -55,6 +55,7 @@ class Admission:
                 client, self._books, self._now, refresh_seconds=asking.refresh_seconds
             )
         self._inquiry.follow(rules.keys)
+        self._books.say_shared()
 
     def close(self) -> None:
         """Ask no more."""
@@ -140,6 +141,11 @@ class Admission:
                 exchange.sent_sha256 = await asyncio.to_thread(sha256_of, exchange.sent_body)
         return ahead
 
+    async def _first_answer(self, inquiry: Inquiry, payer: str) -> None:
+        await inquiry.settled(payer, _FIRST_ANSWER_SECONDS)
+        if self._pipeline.accounting.lacks(payer):
+            self._books.unanswered(payer)
+
     def _ceilings_known(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
         """What there is to wait for until the ceilings of a call are known; None: nothing."""
         payer = exchange.payer
@@ -147,7 +153,7 @@ class Admission:
             return None
         if exchange.account is not None:
             lacks = self._pipeline.accounting.lacks(payer)
-            return self._inquiry.settled(payer, _FIRST_ANSWER_SECONDS) if lacks else None
+            return self._first_answer(self._inquiry, payer) if lacks else None
         if exchange.credential is None:
             return None
         seconds = _FIRST_ANSWER_SECONDS if self._pipeline.accounting.lacks(payer) else 0.0

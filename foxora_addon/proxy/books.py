@@ -8,7 +8,8 @@ from typing import Final
 
 from foxora_addon.gateway.client import Told, Untold
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.policy.accounting import ME
+from foxora_addon.policy.questions import ME
+from foxora_addon.policy.sharing import sharing_of
 
 _log = logging.getLogger(__name__)
 
@@ -36,8 +37,21 @@ class AccountBooks:
             return self._pipeline.accounting.spending.take_models(answer.body)
         why = self._why_not(payer, answer, asked_at, now)
         if payer in self._pipeline.rules.limits.accounts:
-            self._say(payer, why)
+            self._say(payer, self._words(payer, why), is_warning=why is not None)
+            for each in {payer, *self._pipeline.accounting.payers.sharers(payer)[:1]}:
+                self._say_shared(each)
         return why is None
+
+    def unanswered(self, payer: str) -> None:
+        """A call goes on that has waited for an account's ceilings; said if nothing else was."""
+        if payer not in self._said:
+            words = self._words(payer, "it has not answered GET /me yet")
+            self._say(payer, words, is_warning=True)
+
+    def say_shared(self) -> None:
+        """Say which accounts are one, and what they are held to, if that has changed."""
+        for payer in self._pipeline.rules.limits.accounts:
+            self._say_shared(payer)
 
     def _why_not(
         self, payer: str, answer: Told | Untold, asked_at: float, now: float
@@ -52,11 +66,18 @@ class AccountBooks:
         taken = self._pipeline.accounting.take_me(payer, answer.body, asked_at, now)
         return None if taken else "its answer names no account, plan or limit"
 
-    def _say(self, payer: str, why: str | None) -> None:
-        words = self._words(payer, why)
-        if words != self._said.get(payer, ""):
-            self._said[payer] = words
-            _log.log(logging.WARNING if why else logging.INFO, "foxora: %s", words)
+    def _say(self, about: str, words: str, *, is_warning: bool) -> None:
+        if words != self._said.get(about, ""):
+            self._said[about] = words
+            _log.log(logging.WARNING if is_warning else logging.INFO, "foxora: %s", words)
+
+    def _say_shared(self, payer: str) -> None:
+        """Say it of accounts that are one; a warning if they were given different figures."""
+        sharing, about = sharing_of(self._pipeline.accounting.payers, payer), f"{payer} shares"
+        if sharing is None:
+            self._said.pop(about, None)
+        else:
+            self._say(about, sharing.words, is_warning=sharing.differs)
 
     def _words(self, payer: str, why: str | None) -> str:
         ceilings = self._pipeline.accounting.ceilings(payer)

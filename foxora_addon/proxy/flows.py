@@ -55,6 +55,7 @@ def arrival_of(
         url=f"{request.scheme or 'http'}://{_authority(flow, told)}{request.path}",
         version=request.http_version,
         address=peer[0] if peer else None,
+        port=peer[1] if peer else None,
     )
 
 

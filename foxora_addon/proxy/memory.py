@@ -18,7 +18,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.budgets import Budgets
 from foxora_addon.policy.limits import WINDOW_SECONDS
 from foxora_addon.policy.reckoning import Reckoning, Setting, settings_now
-from foxora_addon.policy.remembered import Told, remembered_of
+from foxora_addon.policy.remembered import Closing, Told, remembered_of
 from foxora_addon.policy.spend_month import MonthSpend
 from foxora_addon.proxy.clocks import Clocks, clocks
 
@@ -41,6 +41,8 @@ class Memory:
         self._clock_written: states.Clock | None = None
         self._told: Mapping[str, Told] = {}  # in the accounting's moments
         self._told_written: Mapping[str, Told] = {}
+        self._closed: Mapping[str, Closing] = {}  # in the accounting's moments
+        self._closed_written: Mapping[str, Closing] = {}
         self._months: Mapping[str, MonthSpend] = {}
         self._journal = journal
         self._accounting = accounting
@@ -64,20 +66,25 @@ class Memory:
         except OSError as error:
             _log.warning("foxora: the trail can't be read again: %s", error.strerror)
             records = []
-        self._state = states.rebuilt(state, records)
+        recollection = self._accounting.recollection
+        recollection.know(state.told, state.accounts)
+        self._state = states.rebuilt(state, records, recollection.account_of)
         self._accounting.spending.budgets = Budgets(self._state.months(wall_now))
         calls = remembered_of(records, now, Reckoning(settings, told.boot))
-        reckoning = Reckoning(settings, told.boot)
-        self._accounting.remember(calls, now, _told_at(state.told, now, reckoning))
+        asked = _told_at(state.told, now, Reckoning(settings, told.boot))
+        closed = _closed_at(state.closed, now, Reckoning(settings, told.boot))
+        recollection.count(calls, asked, closed, now)
 
     def tend(self, now: float) -> None:
         """Follow the wall clock, and write the state if it has changed; cheap if not."""
         told = self._read_clocks()
         self._accounting.wall_offset = told.wall - now
         self._follow_clock(told)
-        self._told = self._accounting.told(now)
+        self._told = self._accounting.recollection.told(now)
+        self._closed = self._accounting.recollection.closed(now)
         is_time = (
             self._told != self._told_written
+            or self._closed != self._closed_written
             or self._clock_written != self._state.clock
             or now - self._saved_at >= _SAVE_SECONDS
         )
@@ -103,19 +110,24 @@ class Memory:
     def _save_of_changes(self) -> Callable[[], None] | None:
         """What writes the state as it is at this moment; None where it is written already."""
         wall_now = self._read_clocks().wall
-        months = self._accounting.spending.budgets.months(wall_now)
-        is_written = self._clock_written == self._state.clock and self._told_written == self._told
-        if months == self._months and is_written:
+        budgets = self._accounting.spending.budgets
+        months = budgets.months(wall_now)
+        held = (months, self._state.clock, self._told, self._closed)
+        if held == (self._months, self._clock_written, self._told_written, self._closed_written):
             return None
-        self._months, self._clock_written = months, self._state.clock
-        self._told_written = self._told
+        self._months, self._clock_written, self._told_written, self._closed_written = held
         offset = self._accounting.wall_offset
         told = {
             name: replace(each, asked=tuple(moment + offset for moment in each.asked))
             for name, each in self._told.items()
         }
-        self._state = replace(self._state, told={**self._state.told, **told})
-        self._state = self._state.with_months(months, wall_now, self._journal.seq)
+        closed = {
+            name: Closing(each.at + offset, each.until + offset)
+            for name, each in self._closed.items()
+        }
+        self._state = replace(self._state, told={**self._state.told, **told}, closed=closed)
+        seq = self._journal.seq
+        self._state = self._state.with_months(months, wall_now, seq, budgets.merged)
         return lambda state=self._state: _save(self._file, state)  # type: ignore[misc]
 
 
@@ -137,6 +149,17 @@ def _told_at(told: Mapping[str, Told], now: float, reckoning: Reckoning) -> dict
     return {
         name: replace(each, asked=tuple(sorted(moments[moment] for moment in each.asked)))
         for name, each in told.items()
+    }
+
+
+def _closed_at(
+    closed: Mapping[str, Closing], now: float, reckoning: Reckoning
+) -> dict[str, Closing]:
+    """What the gateway's 429s closed before the restart, in the accounting's moments."""
+    newest_first = sorted(closed.items(), key=lambda item: item[1].at, reverse=True)
+    at = {name: now - reckoning.age(each.at) for name, each in newest_first}
+    return {
+        name: Closing(at[name], at[name] + each.until - each.at) for name, each in closed.items()
     }
 
 

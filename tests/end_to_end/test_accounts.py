@@ -1,5 +1,7 @@
 """Ceilings that the gateway tells of by GET /v1/me, with a real proxy and a real gateway."""
 
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,6 +88,73 @@ def test_two_keys_of_one_account_that_pass_share_its_ceiling(tmp_path: Path) -> 
     assert str(names.pop()).startswith("usr_")
 
 
+ONE_ACCOUNT_TWICE = """
+intercept: {{unclaimed_keys: pass}}
+accounts:
+  - {{name: acme, default: true, key: {{env: KEY}}, limits: {{requests_per_minute: {acme}}}}}
+  - {{name: lab, key: {{env: SECOND_KEY}}, limits: {{requests_per_minute: {lab}}}}}
+"""
+
+
+def test_two_accounts_that_are_one_are_held_to_the_tighter_figure(tmp_path: Path) -> None:
+    gateway = GATEWAY.replace("requests_per_minute: 5", "requests_per_minute: 60")
+    with running_gateway(tmp_path / "gateway", gateway) as origin:
+        settings = tmp_path / "foxora.yaml"
+        settings.write_text(ONE_ACCOUNT_TWICE.format(acme=40, lab=8))
+        environment = {"KEY": KEY, "SECOND_KEY": SECOND_KEY, "FOXORA_BASE_URL": f"{origin}/v1"}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            wait_until(lambda: "tighter holds: 8 requests per minute" in proxy.output)
+            answers = [call(proxy, (KEY, SECOND_KEY)[turn % 2]) for turn in range(9)]
+            first = len(seen_by(origin))  # calls, and questions of the proxy's
+            settings.write_text(ONE_ACCOUNT_TWICE.format(acme=10, lab=50))
+            wait_until(lambda: "tighter holds: 10 requests per minute" in proxy.output)
+            answers += [call(proxy, (SECOND_KEY, KEY)[turn % 2]) for turn in range(3)]
+            said = proxy.output.count("are one account at the gateway")
+        seen = seen_by(origin)
+    refused = [answer.json()["error"]["message"] for answer in answers if answer.is_error]
+    assert "'acme' and 'lab' are one account" in proxy.output
+    assert said == 2
+    assert (first, len(seen)) == (8, 10)
+    assert {"limit 8" in each for each in refused[:3]} == {True}
+    assert "limit 10, used 10" in refused[-1]
+
+
+PAUSED = [{"path": "/v1/chat/completions", "status": 429, "headers": {"retry-after": "120"}}]
+
+
+def test_a_pause_and_the_spend_of_accounts_that_are_one_outlive_a_kill(tmp_path: Path) -> None:
+    with running_gateway(
+        tmp_path / "gateway", GATEWAY.replace("minute: 5", "minute: 60")
+    ) as origin:
+        (tmp_path / "foxora.yaml").write_text(ONE_ACCOUNT_TWICE.format(acme=40, lab=40))
+        environment = {"KEY": KEY, "SECOND_KEY": SECOND_KEY, "FOXORA_BASE_URL": f"{origin}/v1"}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            wait_until(lambda: "are one account at the gateway" in proxy.output)
+            wait_until(lambda: "/v1/models" in {path for path, _ in seen_by(origin)})
+            assert [call(proxy, key).status_code for key in (KEY, SECOND_KEY)] == [200] * 2
+            before = balances(proxy)
+            with direct_client() as client:
+                client.post(f"{origin}/_mock/faults", json=PAUSED).raise_for_status()
+            assert call(proxy, SECOND_KEY).headers["x-foxora-source"] == "gateway"
+            os.kill(proxy.pid, signal.SIGKILL)
+        with direct_client() as client:
+            client.post(f"{origin}/_mock/faults", json=[{"path": "/v1/me", "mute": True}] * 4)
+        with running_proxy(tmp_path, (), environment) as proxy:
+            after = balances(proxy)
+            refused = [call(proxy, key) for key in (KEY, SECOND_KEY)]
+    assert before[0] > 0
+    assert after == before == [before[0]] * 2
+    assert [answer.headers["x-foxora-source"] for answer in refused] == ["addon"] * 2
+    assert 60 < min(int(answer.headers["retry-after"]) for answer in refused) <= 120
+
+
+def balances(proxy: Proxy) -> list[float]:
+    """What each account has spent, in US dollars."""
+    with direct_client() as client:
+        accounts = client.get(f"{proxy.url}/_foxora/limits").json()["accounts"]
+    return [account["spend"]["used_usd"] for account in accounts]
+
+
 def test_a_mute_gateway_holds_the_first_call_for_two_seconds_and_nothing_is_enforced(
     tmp_path: Path,
 ) -> None:
@@ -95,8 +164,10 @@ def test_a_mute_gateway_holds_the_first_call_for_two_seconds_and_nothing_is_enfo
         environment = {"FOXORA_API_KEY": KEY, "FOXORA_BASE_URL": f"{origin}/v1"}
         with running_proxy(tmp_path, (), environment) as proxy:
             answers = [call(proxy) for _turn in range(2)]
+            said = proxy.output  # before the question has failed
             first, second = (r for r in proxy.records() if r["event"] == "response")
     assert [answer.status_code for answer in answers] == [200, 200]
+    assert said.count("has not answered GET /me yet; no ceiling of requests per minute and") == 1
     assert first["duration_ms"] < 4_000
     assert second["duration_ms"] < first["duration_ms"]
 

@@ -9,7 +9,7 @@ import pytest
 from foxora_addon.gateway.client import GatewayClient, Told, Untold
 from foxora_addon.gateway.inquiry import Inquiry
 from foxora_addon.mock.faults import parse_fault
-from foxora_addon.policy.accounting import ME, MODELS
+from foxora_addon.policy.questions import ME, MODELS
 from tests.mock.builders import KEY, an_account, run, running, settings_of, until
 
 

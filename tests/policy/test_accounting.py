@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from foxora_addon.exchange import Exchange
-from foxora_addon.policy.accounting import ME, MODELS, Accounting, AccountRules, LimitRules
+from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.questions import ME, MODELS
 from foxora_addon.policy.waiting import Bounds
 from tests.builders import an_exchange
 

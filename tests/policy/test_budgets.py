@@ -37,7 +37,7 @@ def test_accounts_are_apart() -> None:
     call = taken(budgets.reserve("acme", CAPPED, usd("10"), NOON))
     taken(budgets.reserve("other", CAPPED, usd("10"), NOON))
     refused(budgets.reserve("acme", CAPPED, usd("1"), NOON))
-    budgets.release("acme", call, NOON)
+    budgets.release(call)
     taken(budgets.reserve("acme", CAPPED, usd("1"), NOON))
 
 
@@ -46,7 +46,7 @@ def test_in_shadow_mode_all_is_counted_and_nothing_refused() -> None:
     shadow = SpendRules(Decimal(1), is_shadow=True, refuses_unknown=True)
     call = taken(budgets.reserve("acme", shadow, usd("5"), NOON))
     taken(budgets.reserve("acme", shadow, None, NOON))
-    assert budgets.settle("acme", call, usd("4"), NOON, is_certain=True) == 4
+    assert budgets.settle(call, usd("4"), NOON, is_certain=True) == 4
     assert budgets.months(NOON)["acme"].spent_usd == 4
 
 
@@ -62,10 +62,9 @@ def test_an_unknown_price_is_refused_only_where_that_is_asked_for() -> None:
 def test_what_is_written_down_is_where_the_next_start_goes_on() -> None:
     budgets = Budgets()
     call = taken(budgets.reserve("acme", CAPPED, usd("5"), NOON))
-    budgets.settle("acme", call, usd("6"), NOON, is_certain=False)
-    question = budgets.question("acme", NOON)
-    report = SpendReport(usd("7"), None, RENEWAL)
-    budgets.reconcile("acme", question, report, NOON)
+    budgets.settle(call, usd("6"), NOON, is_certain=False)
+    spend = budgets.spend_of("acme", NOON)
+    spend.reconcile(spend.question(), SpendReport(usd("7"), None, RENEWAL), NOON)
     assert budgets.months(NOON) == {"acme": MonthSpend(RENEWAL, told_usd=usd("7"))}
 
     later = Budgets(budgets.months(NOON))

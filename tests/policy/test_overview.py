@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from foxora_addon.policy.accounting import Accounting, AccountRules, LimitRules
+from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from tests.builders import an_exchange
 

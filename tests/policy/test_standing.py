@@ -30,6 +30,7 @@ def test_a_key_that_passes_joins_the_configured_account_with_its_id() -> None:
     assert standings.take("acme", told("usr_1"), 1.0, is_configured=True) is None
     assert standings.take(KEY, told("usr_1"), 2.0, is_configured=False) == KEY
     assert standings.canonical(KEY) == "acme"
+    assert standings.shown(KEY) == "acme"  # and not a digest of a key
 
 
 def test_a_configured_account_takes_over_what_a_key_began() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.audit.journal import Journal
-from foxora_addon.policy.accounting import ME, Accounting, AccountRules, LimitRules
+from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.questions import ME
 from foxora_addon.proxy.clocks import Clocks, clocks
 from foxora_addon.proxy.memory import Memory
 

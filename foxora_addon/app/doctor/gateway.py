@@ -18,7 +18,10 @@ from tornado.httpclient import HTTPClient, HTTPClientError
 from foxora_addon.app.ceilings import ceilings_of, unknown_in, words_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
 from foxora_addon.config import Account, Config
+from foxora_addon.policy.payers import LimitRules, Payers
 from foxora_addon.policy.plans import Me, parse_me
+from foxora_addon.policy.sharing import sharing_of
+from foxora_addon.rules import account_rules_of
 
 _TIMEOUT_SECONDS = 10.0
 _WORST_SKEW_SECONDS = 30.0
@@ -64,7 +67,9 @@ def look(config: Config) -> Iterator[Finding]:
     for account in config.accounts:
         if account.name in answers:
             yield about_key(account, answers[account.name])
-    yield from _ceilings(config, {name: _me_of(told) for name, told in answers.items()})
+    mes = {name: _me_of(told) for name, told in answers.items()}
+    yield from _ceilings(config, mes)
+    yield from about_sharing(config, mes)
 
 
 def ask_me(base_url: str, key: str, *, validates: bool = True) -> Told:
@@ -169,6 +174,22 @@ def about_ceilings(account: Account, me: Me | None) -> Iterator[Finding]:
     if account.plan != "auto" and me is not None and me.plan not in {None, account.plan}:
         text = f"the configuration says plan {account.plan}, the gateway says {me.plan}"
         yield warn(check, text, "leave plan out (auto), or correct it")
+
+
+def about_sharing(config: Config, told: Mapping[str, Me | None]) -> Iterator[Finding]:
+    """Which accounts are one account at the gateway, and what they are held to together."""
+    payers = Payers(LimitRules({each.name: account_rules_of(each) for each in config.accounts}))
+    for name, me in told.items():
+        if me is not None:
+            payers.standings.take(name, me, 0.0, is_configured=True)
+    for account in config.accounts:
+        if (sharing := sharing_of(payers, account.name)) is None:
+            continue
+        if sharing.differs:
+            remedy = "give them the same figures, or make them clients of one account"
+            yield warn("limits", sharing.words, remedy)
+        else:
+            yield ok("limits", sharing.words)
 
 
 def _plan_of(account: Account, me: Me | None) -> str:

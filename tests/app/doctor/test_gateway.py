@@ -45,6 +45,24 @@ def told_me(body: Any = ME) -> Any:
     return parse_me(body)
 
 
+@pytest.mark.parametrize(("figure", "verdicts"), [(9, ["warn"]), (7, ["ok"])])
+def test_accounts_that_are_one_are_told_of(
+    tmp_path: Path, figure: int, verdicts: list[str]
+) -> None:
+    accounts = [
+        {"name": name, "key": {"env": name.upper()}, "limits": {"requests_per_minute": count}}
+        for name, count in (("acme", 7), ("lab", figure), ("other", 5))
+    ]
+    (tmp_path / "foxora.yaml").write_text(json.dumps({"accounts": accounts}))
+    keys = {name: f"{KEY}-{name}" for name in ("ACME", "LAB", "OTHER")}
+    config = load({}, {**keys, "FOXORA_BASE_URL": "mock"}, tmp_path)
+    mes = {"acme": told_me(), "lab": told_me(), "other": told_me({**ME, "id": "usr_2"})}
+    findings = [*gateway.about_sharing(config, mes)]
+    assert [finding.verdict for finding in findings] == verdicts
+    assert "'acme' and 'lab' are one account" in findings[0].text
+    assert [*gateway.about_sharing(config, {**mes, "lab": None})] == []
+
+
 @pytest.mark.parametrize(
     ("answer", "verdict"),
     [

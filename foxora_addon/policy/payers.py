@@ -1,0 +1,183 @@
+"""Says what holds for whoever pays: the configuration's rules, and what the gateway told.
+
+It refuses to know what is counted, and which of an account's payers calls.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from foxora_addon.policy.plans import UNLIMITED, Ceilings, tightest
+from foxora_addon.policy.scopes import Scope
+from foxora_addon.policy.spending import PriceRules
+from foxora_addon.policy.standing import Standings
+from foxora_addon.policy.waiting import Bounds
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRules:
+    """What the configuration says of an account. `asks`: ceilings it leaves open, /v1/me tells.
+
+    `models` and `clients` have further ceilings below the account's, by name. `cap_usd` is the
+    month's spend cap; None: the gateway's own. `key_digest` tells one key from another.
+    """
+
+    ceilings: Ceilings = UNLIMITED
+    asks: bool = True
+    models: Mapping[str, Ceilings] = field(default_factory=dict)
+    clients: Mapping[str, Ceilings] = field(default_factory=dict)
+    cap_usd: Decimal | None = None
+    key_digest: str = ""
+
+
+STRANGER: Final = AccountRules()
+"""What holds for a key that passes through: whatever the gateway tells of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRules:
+    """How ceilings are kept. `bounds` None: what does not fit is refused, and nothing waits."""
+
+    accounts: Mapping[str, AccountRules] = field(default_factory=dict)
+    bounds: Bounds | None = None
+    is_shadow: bool = False
+    prices: PriceRules = field(default_factory=PriceRules)
+
+    def of(self, payer: str) -> AccountRules:
+        """What holds for a payer."""
+        return self.accounts.get(payer, STRANGER)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What an account is held to.
+
+    Where several accounts of the configuration turned out to be one, the tighter of each figure
+    holds: whoever wrote the lower one meant not to pass it. `cap_usd` is the month's cap, None: the
+    gateway's own; `is_told_cap_kept`: that one holds beside it, where it is known.
+    """
+
+    ceilings: Ceilings
+    cap_usd: Decimal | None
+    is_told_cap_kept: bool = False
+
+
+class Payers:
+    """The rules of all payers, and their standing with the gateway."""
+
+    def __init__(self, rules: LimitRules) -> None:
+        self.rules = rules
+        self.standings = Standings()
+        self._in_force: dict[str, InForce] = {}  # of configured payers
+        self._known_changes = 0  # of the standings, when that was worked out
+
+    def take_rules(self, rules: LimitRules) -> None:
+        """Go by other rules from now on; whose another key is, is to be asked anew."""
+        for payer, account in rules.accounts.items():
+            before = self.rules.accounts.get(payer)
+            if before is not None and before.key_digest != account.key_digest:
+                self.standings.doubt(payer)
+        self.rules = rules
+        self._in_force.clear()
+
+    def rules_of(self, payer: str) -> AccountRules:
+        """What the configuration says of a payer."""
+        return self.rules.of(payer)
+
+    def is_configured(self, payer: str) -> bool:
+        """Whether it is an account of the configuration."""
+        return payer in self.rules.accounts
+
+    def ceilings(self, payer: str) -> Ceilings:
+        """The ceilings in force: the configuration's, then what the gateway told."""
+        return self.in_force(payer).ceilings
+
+    def in_force(self, payer: str) -> InForce:
+        """What is held to, of the account behind a payer: by whichever payer it is called for."""
+        if self._known_changes != self.standings.changes:
+            self._known_changes = self.standings.changes
+            self._in_force.clear()
+        found = self._in_force.get(payer)
+        if found is not None:
+            return found
+        sharers = self.sharers(payer)
+        if payer in sharers:
+            found = self._in_force[payer] = self._shared(sharers)
+            return found
+        return self.in_force(sharers[0]) if sharers else InForce(self._own(payer), None)
+
+    def sharers(self, payer: str) -> list[str]:
+        """The accounts of the configuration that are the payer's account, in its order."""
+        found = self.standings.sharers(payer)
+        names = [name for name in found if name in self.rules.accounts]
+        if len(names) < 2:
+            return names
+        order = {name: place for place, name in enumerate(self.rules.accounts)}
+        return sorted(names, key=order.__getitem__)
+
+    def differs(self, sharers: Sequence[str]) -> bool:
+        """Whether accounts that are one would be held to other figures, were each alone."""
+        return len({(self._own(name), self.rules.of(name).cap_usd) for name in sharers}) > 1
+
+    def _shared(self, sharers: Sequence[str]) -> InForce:
+        caps = [self.rules.of(name).cap_usd for name in sharers]
+        known = [cap for cap in caps if cap is not None]
+        return InForce(
+            tightest(self._own(name) for name in sharers),
+            min(known, default=None),
+            is_told_cap_kept=0 < len(known) < len(caps),
+        )
+
+    def _own(self, payer: str) -> Ceilings:
+        """What would hold for a payer that shares its account with nobody."""
+        rules = self.rules.of(payer)
+        known = self.standings.known(payer)
+        told = known.me.ceilings if known and rules.asks else UNLIMITED
+        return rules.ceilings.over(told)
+
+    def lacks(self, payer: str) -> bool:
+        """Whether a ceiling could be asked for and is not known yet, or not of the key in use."""
+        rules = self.rules.of(payer)
+        if self.standings.is_doubted(payer):
+            return True
+        if not rules.asks or self.standings.known(payer):
+            return False
+        return None in {rules.ceilings.requests_per_minute, rules.ceilings.tokens_per_minute}
+
+    def may_be_another(self, payer: str) -> bool:
+        """Whether a configured account may be another payer's too, and was not asked for."""
+        has_others = len(self.rules.accounts) > 1 or self.standings.has_strangers
+        return has_others and self.standings.known(payer) is None
+
+    def account_scope(self, payer: str) -> Scope:
+        """The account behind a payer, with its ceilings."""
+        account = self.standings.canonical(payer)
+        shown = self.standings.shown(payer)
+        label = "The key's account" if shown is None else f"Account '{shown}'"
+        return Scope(account, label, self.ceilings(payer))
+
+    def scopes_of(self, payer: str, model: str | None, client: str | None) -> Iterator[Scope]:
+        """The account, and what has ceilings below it: the model asked for, and the client."""
+        account = self.account_scope(payer)
+        yield account
+        rules = self.rules.of(payer)
+        for kind, name, table in (
+            ("model", model, rules.models),
+            ("client", client, rules.clients),
+        ):
+            if name is not None and name in table:
+                yield from self.below(payer, kind, {name: table[name]})
+
+    def below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
+        """The scopes that have ceilings below an account's."""
+        for name, ceilings in table.items():
+            if ceilings != UNLIMITED:
+                label = f"{kind.capitalize()} '{name}' of account '{payer}'"
+                yield Scope(f"{payer} {kind} {name}", label, ceilings)
+
+    def scopes_below(self, payer: str) -> Iterator[Scope]:
+        """All that has ceilings below a configured account."""
+        rules = self.rules.of(payer)
+        yield from self.below(payer, "model", rules.models)
+        yield from self.below(payer, "client", rules.clients)

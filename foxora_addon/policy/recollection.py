@@ -1,0 +1,137 @@
+"""Counts after a restart what was sent before it, and says what else must outlive one.
+
+It refuses to know where any of it is kept (`remembered` reads it off the trail).
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.learned import Learned
+from foxora_addon.policy.limits import WINDOW_SECONDS
+from foxora_addon.policy.payers import AccountRules, Payers
+from foxora_addon.policy.plans import NOTHING_TOLD, UNLIMITED, Me
+from foxora_addon.policy.questions import Questions
+from foxora_addon.policy.remembered import Closing, Remembered, Told
+
+# Of a key's SHA-256: a guess that agrees is one of 2^32 that do.
+_MARK_CHARACTERS: Final = 8
+
+
+class Recollection:
+    """The memory of the books that it is given. Times are seconds of their clock."""
+
+    def __init__(
+        self, payers: Payers, allowances: Allowances, questions: Questions, learned: Learned
+    ) -> None:
+        self._payers = payers
+        self._allowances = allowances
+        self._questions = questions
+        self._learned = learned
+        self._kept: Collection[str] = ()
+        self._ids: Mapping[str, str] = {}  # the gateway's ids of accounts by name, as it was told
+
+    # For a restart.
+
+    def told(self, now: float) -> dict[str, Told]:
+        """What the gateway was asked and told of the configured accounts."""
+        found: dict[str, Told] = {}
+        for payer, rules in self._payers.rules.accounts.items():
+            known = self._payers.standings.known(payer)
+            me = known.me if known else NOTHING_TOLD
+            ceilings = me.ceilings if rules.asks else UNLIMITED
+            told = Told(
+                ceilings, self._questions.lately(payer, now), me.account_id, _mark_of(rules)
+            )
+            if told.asked or told.account_id or ceilings != UNLIMITED:
+                found[payer] = told
+        return found
+
+    def closed(self, now: float) -> dict[str, Closing]:
+        """The accounts that the gateway's own 429s keep closed."""
+        return self._allowances.closed(now)
+
+    # After it. In this order, and before anything else is counted.
+
+    def know(self, told: Mapping[str, Told], accounts: Collection[str] = ()) -> None:
+        """Know again who the accounts are, and their ceilings, which hold until told anew.
+
+        A key that was changed meanwhile is mostly the same account's: until it is told, all that is
+        known counts for it. `accounts` are the names under which anything was kept.
+        """
+        self._kept = frozenset(accounts)
+        self._ids = {name: each.account_id for name, each in told.items() if each.account_id}
+        for payer in self._payers.rules.accounts:
+            last, rules = told.get(payer), self._payers.rules_of(payer)
+            if last is None:
+                continue
+            is_same_key = last.key != "" and last.key == _mark_of(rules)
+            ceilings = last.ceilings if rules.asks else UNLIMITED
+            if last.account_id is not None or ceilings != UNLIMITED:
+                is_sure = is_same_key and not rules.asks
+                me = Me(last.account_id, None, ceilings)
+                self._payers.standings.recall(payer, me, is_sure=is_sure)
+
+    def account_of(self, name: str) -> str:
+        """The name under which is counted what stands under another in records or the state."""
+        if self._payers.is_configured(name):
+            return self._payers.standings.canonical(name)
+        account_id = self._ids.get(name)
+        if account_id is None and name in self._kept and not name.startswith("id "):
+            return name  # it is in the configuration no longer, and may come back
+        return self._payers.standings.owner(account_id or name.removeprefix("id "))
+
+    def count(
+        self,
+        calls: Collection[Remembered],
+        told: Mapping[str, Told],
+        closed: Mapping[str, Closing],
+        now: float,
+    ) -> None:
+        """Count what was sent before the proxy was started, at the moments at which it was.
+
+        The last questions of the proxy before us may not have been written down: as many as are
+        usual are taken to have been sent just now.
+        """
+        for payer, last in told.items():
+            if self._payers.is_configured(payer):
+                self._questions.recall(payer, last.asked)
+                questions = [Remembered(payer, None, None, at, at, 0, None) for at in last.asked]
+                calls = [*calls, *questions]
+        self._count_calls(calls)
+        for payer in {
+            self._payer_of(call) for call in calls if now - call.sent_at < WINDOW_SECONDS
+        }:
+            self._questions.remember_usual(payer, now)
+        for account, closing in closed.items():
+            self._allowances.close(self.account_of(account), closing, now)
+        for call in calls:
+            if call.closes_for is not None:
+                closing = Closing(call.ended_at, call.ended_at + call.closes_for)
+                self._allowances.close(self.account_of(call.account), closing, now)
+
+    def _count_calls(self, calls: Collection[Remembered]) -> None:
+        events: list[tuple[float, int, Remembered]] = []
+        for call in calls:
+            events += [(call.sent_at, 0, call), (call.ended_at, 1, call)]
+        held: dict[int, Held] = {}
+        for moment, kind, call in sorted(events, key=lambda event: event[:2]):
+            if kind == 0:
+                payer = self._payer_of(call)
+                scopes = tuple(self._payers.scopes_of(payer, call.model, call.client))
+                taken = held[id(call)] = self._allowances.admit(scopes, call.tokens, moment)
+                self._allowances.mark_sent(taken, moment)
+            else:
+                self._allowances.settle(held[id(call)], call.tokens, moment)
+                if call.output_tokens is not None:
+                    account = self.account_of(call.account)
+                    self._learned.observe(account, call.model, call.output_tokens)
+
+    def _payer_of(self, call: Remembered) -> str:
+        is_configured = self._payers.is_configured(call.account)
+        return call.account if is_configured else self.account_of(call.account)
+
+
+def _mark_of(rules: AccountRules) -> str:
+    """What tells an account's key from another, and is no use to whoever guesses at keys."""
+    return rules.key_digest[:_MARK_CHARACTERS]

@@ -1,0 +1,65 @@
+"""Says what a call has used, where the gateway does not: of a stream so far, or of all of it.
+
+It refuses to know what is done with a figure.
+"""
+
+import math
+from typing import Any, Final
+
+from foxora_addon.api.output_tokens import counted_output_tokens
+from foxora_addon.api.token_text import TextCounter
+from foxora_addon.api.usage import Usage
+from foxora_addon.exchange import Exchange, Outcome
+
+# When a stream is counted: fewer bytes are hardly a token, in any language.
+_FEWEST_BYTES_PER_TOKEN: Final = 3
+_LEAST_OUTPUT: Final = 64
+_GROWTH: Final = 1.25
+
+
+def counted(
+    exchange: Exchange, answer: dict[str, Any], counter: TextCounter | None
+) -> Usage | None:
+    """Count the usage of an answer that reports none; None where no model has answered."""
+    if exchange.output_cap == 0 or not exchange.scopes:
+        return None
+    output = counted_output_tokens(answer, exchange.model, counter)
+    return Usage(exchange.input_tokens, output, exchange.input_tokens + output, "counted")
+
+
+def guessed(exchange: Exchange, status: int | None, outcome: Outcome) -> Usage | None:
+    """What a call is charged of which nothing is known; None: nothing.
+
+    A gateway that refuses a call has not had it answered (foxora-api.md, Spend); one that fails
+    may have had its prompt read. A client that left has ended the gateway's work at once. Where
+    nobody answered, all that was reserved may have been used.
+    """
+    if not exchange.was_sent or not exchange.estimated_tokens:
+        return None
+    is_error = status is not None and status >= 400
+    if is_error and status is not None and status < 500:
+        return None
+    if is_error or outcome == "client_disconnected":
+        tokens = exchange.input_tokens
+        return Usage(tokens, 0, tokens, "estimated")
+    return Usage(exchange.input_tokens, None, exchange.estimated_tokens, "estimated")
+
+
+def held_for(output: int, held: int, output_cap: int | None) -> int:
+    """How much output to hold for a stream that holds so much and has put out more, or less.
+
+    A quarter more than what it has, so that it is counted few times, however long it is.
+    """
+    if output <= held:
+        return held
+    more = math.ceil(output * _GROWTH)
+    return more if output_cap is None else max(min(more, output_cap), output)
+
+
+def bytes_before_look(left: int, output: int) -> float:
+    """How many bytes more a stream says before its tokens are counted anew.
+
+    As few as those that are left of its charge may have; and never so few that it is counted often.
+    """
+    least = max(output * (_GROWTH - 1), _LEAST_OUTPUT)
+    return max(left, least) * _FEWEST_BYTES_PER_TOKEN
