@@ -36,6 +36,7 @@ from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, handler_of
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
+from foxora_addon.proxy.shown_answers import OpenStream
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
@@ -133,6 +134,14 @@ class FlowDesk:
     def takes_calls(self) -> bool:
         """Whether calls are taken: not while it starts or shuts down."""
         return self._closed is None
+
+    def open_streams(self) -> Iterator[OpenStream]:
+        """The event streams that are passing, the newest first."""
+        pipeline = self._pipeline
+        for flow_id, exchange in reversed(self._open.items()) if pipeline else ():
+            flow, seen = self._flows.get(flow_id), exchange.observation
+            if flow is not None and seen is not None and seen.transcript is not None and pipeline:
+                yield OpenStream(flow, seen.size, partial(pipeline.shown_so_far, exchange))
 
     def standings(self) -> list[dict[str, Any]]:
         """How each account stands with its ceilings, as JSON has it."""

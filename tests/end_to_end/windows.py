@@ -57,6 +57,12 @@ class Web:
         shown: dict[str, Any] = answer.json()
         return shown
 
+    def text_of_open(self, exchange: str) -> str:
+        """What can be read of an answer that is still coming."""
+        flow = next(flow for flow in self.flows() if exchange in str(flow.get("response")))
+        shown = self.get(f"/flows/{flow['id']}/response/content/auto.json").json()
+        return str(shown["text"])
+
     def command(self, name: str, *arguments: str) -> dict[str, Any]:
         """What mitmweb's command line answers."""
         headers = {"Authorization": f"Bearer {PASSWORD}", "X-XSRFToken": "token"}
