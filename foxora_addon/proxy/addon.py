@@ -436,6 +436,9 @@ class Foxora:
 
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
+        if client.tls_established and not self.desk.has_heard_of(client):
+            # As wget does: some look at a certificate only once the handshake is over.
+            self._tally.distrusted(client.sni or "unknown")
         self.desk.client_left(client)
 
 

@@ -177,6 +177,10 @@ class FlowDesk:
         for flow_id in list(self._open):
             self._lose(flow_id, "aborted")
 
+    def has_heard_of(self, client: Client) -> bool:
+        """Whether a client has made a request on its connection."""
+        return client.id in self._seen
+
     def client_left(self, client: Client) -> None:
         """End what is still open on a client's connection, by whomever it was closed."""
         outcome: Outcome = "aborted" if self._is_ending else "client_disconnected"
