@@ -45,6 +45,7 @@ def look(port: int, file: Path | None) -> Iterator[Finding]:
     yield from machine.about_environment(os.environ, status)
     if config is not None:
         yield machine.about_trail(config, status)
+        yield from machine.about_room(config)
         yield from checkpoints.look(config.audit)
         yield from gateway.look(config)
     yield from trust.look(ca, os.environ)

@@ -51,6 +51,7 @@ def told_me(body: Any = ME) -> Any:
         (told(), "ok"),
         (told({"error": {"code": "invalid_api_key"}}, 401), "fail"),
         (told({}, 403), "fail"),
+        (told({}, 404), "fail"),
         (told({}, 429), "warn"),
         (told({"hello": "world"}), "fail"),
         (told([]), "fail"),
