@@ -67,13 +67,15 @@ def wait_for_notice(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def started(line: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+def started(
+    line: Sequence[str], folder: Path, stdin: int = subprocess.DEVNULL
+) -> Iterator[subprocess.Popen[str]]:
     """A process with pipes, which has ended when this does."""
     process = subprocess.Popen(
         line,
         cwd=folder,
         env=clean_environment(),
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -83,7 +85,10 @@ def started(line: Sequence[str], folder: Path) -> Iterator[subprocess.Popen[str]
     finally:
         if process.poll() is None:
             process.kill()
-        process.communicate(timeout=SECONDS)
+        process.wait(SECONDS)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
 
 
 def is_open(port: int) -> bool:

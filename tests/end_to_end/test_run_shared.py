@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from foxora_addon.audit.journal import Journal
 from tests.end_to_end.proxies import free_port, running_proxy, wait_until
 from tests.end_to_end.runs import (
     PYTHON_APP,
@@ -100,9 +101,51 @@ def test_a_second_run_with_another_key_does_not_spend_the_firsts(tmp_path: Path)
         assert told_by(first) == "answered"
         assert first.wait(SECONDS) == 0
     assert (other.stdout, other.returncode) == ("", 1)
-    assert "runs with another configuration or key: http://127.0.0.1:" in other.stderr
+    assert "has another configuration or key: http://127.0.0.1:" in other.stderr
     assert (asked.stdout, asked.returncode) == ("", 1)
-    assert "runs without -p " in asked.stderr
+    assert "can't be given -p " in asked.stderr
+
+
+WEB = ("--web", "--no-web-open-browser")
+
+
+def test_two_with_mitmweb_have_one_page(tmp_path: Path) -> None:
+    with started(waiting_app(tmp_path, "go", *WEB), tmp_path) as first:
+        told_by(first)
+        wait_for_notice(tmp_path)
+        second = run(tmp_path, *WEB, command=["echo", "ran"])
+        (tmp_path / "go").touch()
+        assert told_by(first) == "answered"
+        assert first.wait(SECONDS) == 0
+        assert first.stderr is not None
+        page = first.stderr.readline()
+    assert (second.stdout, second.returncode) == ("ran\n", 0)
+    assert page.startswith("foxora-proxy: mitmweb: http://127.0.0.1:")
+    assert page in second.stderr
+
+
+def test_one_without_mitmweb_is_no_page_for_another(tmp_path: Path) -> None:
+    with started(waiting_app(tmp_path, "go"), tmp_path) as first:
+        told_by(first)
+        wait_for_notice(tmp_path)
+        second = run(tmp_path, *WEB, command=["echo", "ran"])
+        (tmp_path / "go").touch()
+        assert told_by(first) == "answered"
+        assert first.wait(SECONDS) == 0
+    assert (second.stdout, second.returncode) == ("", 1)
+    assert "can't be given --web" in second.stderr
+
+
+def test_a_trail_whose_writer_lets_nobody_in_is_told_in_a_line(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "trail.jsonl", wall_clock=lambda: 0.0)
+    try:
+        done = run(tmp_path, command=["echo", "ran"])
+    finally:
+        journal.close()
+    assert (done.stdout, done.returncode) == ("", 1)
+    waiting, why = done.stderr.splitlines()
+    assert "waiting for it to end" in waiting
+    assert f"the trail {tmp_path / 'trail.jsonl'} is written by another program" in why
 
 
 def test_a_proxy_that_runs_in_the_folder_is_used_without_being_named(tmp_path: Path) -> None:

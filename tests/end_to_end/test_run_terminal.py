@@ -13,7 +13,15 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.proxies import clean_environment, stop, wait_until
-from tests.end_to_end.runs import SECONDS, program, run_line
+from tests.end_to_end.runs import (
+    PYTHON_APP,
+    SECONDS,
+    program,
+    run,
+    run_line,
+    started,
+    wait_for_notice,
+)
 
 pytestmark = pytest.mark.real_server
 
@@ -135,3 +143,40 @@ def test_the_console_has_the_terminal_where_the_command_does_not_need_it(tmp_pat
         terminal.press("Q")
         terminal.wait_for("ended 0")
         assert process.wait(SECONDS) == 0
+
+
+def test_a_second_run_is_seen_in_the_console_of_the_first(tmp_path: Path) -> None:
+    inner = " ".join(run_line(tmp_path, "--console", command=["true"]))
+    script = f"{inner} </dev/null >out.log 2>err.log; echo ended $?"
+    with on_terminal(["/bin/sh", "-c", script], tmp_path) as (process, terminal):
+        terminal.wait_for("Flows")
+        wait_for_notice(tmp_path)
+        other = run(tmp_path, command=[sys.executable, "-c", PYTHON_APP])
+        assert f"using the proxy that writes {tmp_path / 'trail.jsonl'}: " in other.stderr
+        assert "2 calls, " in other.stderr
+        assert other.returncode == 0
+        terminal.wait_for("chat/completions")
+        terminal.press("Q")
+        terminal.wait_for("ended 0")
+        assert process.wait(SECONDS) == 0
+
+
+def test_a_console_ends_with_its_user_even_where_others_use_its_proxy(tmp_path: Path) -> None:
+    inner = " ".join(run_line(tmp_path, "--console", command=["true"]))
+    script = f"{inner} </dev/null >out.log 2>err.log; echo ended $?"
+    with on_terminal(["/bin/sh", "-c", script], tmp_path) as (process, terminal):
+        terminal.wait_for("Flows")
+        wait_for_notice(tmp_path)
+        line = run_line(tmp_path, command=["sh", "-c", "echo ready; read line"])
+        with started(line, tmp_path, stdin=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stderr is not None
+            assert other.stdin is not None
+            assert other.stdout.readline() == "ready\n"
+            terminal.press("Q")
+            terminal.wait_for("ended 0")
+            assert process.wait(SECONDS) == 0
+            other.stdin.write("go on\n")
+            other.stdin.close()
+            assert other.wait(SECONDS) == 1
+            assert "the proxy has ended" in other.stderr.read()
