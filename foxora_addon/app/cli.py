@@ -59,15 +59,20 @@ def command_line(*, is_rich: bool) -> typer.Typer:
         text = cleandoc(command.__doc__ or "")
         return text.replace("\b\n", "") if is_rich else text
 
+    def helps_of(command: Callable[..., Any]) -> dict[str, Any]:
+        # Without a short one, the list of commands would cut each after a few words.
+        text = help_of(command)
+        return {"help": text, "short_help": text.partition("\n")[0]}
+
     app = typer.Typer(**look)
     app.callback(help=help_of(foxora_proxy))(foxora_proxy)
-    app.command(help=help_of(run), cls=PassedOn, options_metavar="[OPTIONS] [-- CMD ...]")(run)
+    app.command(**helps_of(run), cls=PassedOn, options_metavar="[OPTIONS] [-- CMD ...]")(run)
     for command in (env, limits, doctor, mock, check, script):
-        app.command(help=help_of(command))(command)
+        app.command(**helps_of(command))(command)
     audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")
     audit.callback()(lambda: None)  # without one, typer would take the only command for the group
     for command in audit_cli.COMMANDS:
-        audit.command(help=help_of(command))(command)
+        audit.command(**helps_of(command))(command)
     app.add_typer(audit, name="audit")
     return app
 
@@ -92,13 +97,14 @@ def foxora_proxy(
     \b
     Examples:
       export FOXORA_API_KEY=foxora_sk_...
-      foxora-proxy run                             the proxy, on port 8080
+      foxora-proxy run -- python app.py            any OpenAI app, as it is
+      foxora-proxy run                             just the proxy, on port 8080
       OPENAI_BASE_URL=http://127.0.0.1:8080/v1 python app.py
-                                                   any OpenAI app, as it is
+                                                   from another terminal
 
     \b
     Without an account or a network, on a mock gateway:
-      foxora-proxy run --set foxora_base_url=mock
+      foxora-proxy run --mock -- python app.py
     """
 
 

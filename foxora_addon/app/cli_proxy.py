@@ -87,7 +87,7 @@ class Shell(StrEnum):
 
 def env(
     port: _Port = None,
-    shell: Annotated[Shell | None, typer.Option(help="By default, the one you use.")] = None,
+    shell: Annotated[Shell | None, typer.Option(help="By default, what $SHELL names.")] = None,
 ) -> int:
     """Print the variables that turn a shell's programs to a running proxy.
 

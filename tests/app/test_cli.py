@@ -36,6 +36,12 @@ def test_alone_it_shows_its_help(arguments: list[str], capsys: Output) -> None:
     assert shown.err == ""
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["audit", "--help"]])
+def test_the_list_of_commands_cuts_none_off(arguments: list[str], capsys: Output) -> None:
+    assert cli.main(arguments) == 0
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize(
     "command",
     [["run"], ["mock"], ["check"], ["script"], ["audit"]]
