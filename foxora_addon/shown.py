@@ -48,7 +48,9 @@ def shown_so_far(exchange: Exchange, scrub: Callable[[str], str]) -> Shown:
     chunks = seen.transcript.chunks if seen and seen.transcript else None
     facts = {"request": _facts_of_request(exchange), "response": {"outcome": "open"}}
     facts["response"]["chunks"] = chunks
-    return Shown(scrub(json.dumps(facts)), _answer_of(exchange, scrub, _in_whole_words))
+    answer = _answer_of(exchange, scrub, _in_whole_words)
+    # Never what the end will be: windows draw a body anew only when it has changed.
+    return Shown(scrub(json.dumps(facts)), None if answer is None else answer + b"\n")
 
 
 def _facts_of_request(exchange: Exchange) -> dict[str, Any]:

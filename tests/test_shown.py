@@ -101,5 +101,12 @@ def test_an_open_stream_says_that_it_is_open_and_what_was_decided() -> None:
     assert facts["response"] == {"outcome": "open", "chunks": 2}
 
 
+def test_what_was_so_far_is_never_the_end_so_that_windows_draw_that() -> None:
+    exchange = an_exchange(a_stream("Good day. "))
+    so_far, end = shown_so_far(exchange, scrub), shown_of(exchange, a_record(exchange), scrub)
+    assert json.loads(so_far.answer or b"") == json.loads(end.answer or b"")
+    assert so_far.answer != end.answer
+
+
 def test_an_open_stream_that_is_not_on_record_is_not_shown() -> None:
     assert shown_so_far(an_exchange(a_stream("Good day."), "metadata"), scrub).answer is None

@@ -61,7 +61,7 @@ class FlowList:
             return
         self._ended += 1
         tell_in(flow, ending)
-        if ctx.options.save_stream_file:
+        if ctx.options.save_stream_file or _is_drawn_once(flow):
             self._answers.show(flow, ending)
         elif _view() is not None or ctx.options.hardump:
             self._answers.show_soon(flow, ending)
@@ -158,6 +158,12 @@ def _mark_of(ending: Ending) -> str:
     if ending.outcome == "completed":
         return _WAITED if ending.waited_ms else ""
     return _REFUSED if ending.outcome == "refused" else _FAILED
+
+
+def _is_drawn_once(flow: http.HTTPFlow) -> bool:
+    """Whether an answer is drawn as soon as it is whole, and then kept: by the console."""
+    is_whole = flow.response is not None and not flow.response.stream
+    return is_whole and "console_flowlist_layout" in ctx.options
 
 
 def _view() -> Any:
