@@ -41,7 +41,7 @@ from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.commands import Commands
 from foxora_addon.proxy.deadlines import handler_of
 from foxora_addon.proxy.desk import FlowDesk
-from foxora_addon.proxy.flow_list import FlowList
+from foxora_addon.proxy.flow_list import KEEP_OPTIONS, FlowList
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
@@ -65,7 +65,10 @@ _FAST_TEXT: Final = "Speed mitmproxy itself up: true or false; false unless it i
 _CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
 _TEND_SECONDS: Final = 1.0
-_WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
+_WATCHED: Final = {
+    *(*OPTIONS, *KEEP_OPTIONS),
+    *("stream_large_bodies", "ssl_insecure", "listen_host", "mode"),
+}
 
 _MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening.Unusable)
 

@@ -22,6 +22,9 @@ _BYTES_OF_A_FLOW: Final = 4_000
 """What mitmproxy needs for a flow besides its bodies (row 23)."""
 
 
+KEEP_OPTIONS: Final = ("foxora_keep_flows", "foxora_keep_bytes")
+
+
 class FlowList:
     """What is done to the lists; in mitmdump, which has none, little."""
 
