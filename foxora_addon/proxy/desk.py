@@ -368,6 +368,10 @@ class FlowDesk:
             raise hold.Refused("refused by foxora-addon")
         try:
             copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
+        except requests.Changed as error:
+            _log.error("foxora: nothing was sent: %s", error)
+            self._failures[flow.id] = failures.CHANGED
+            raise hold.Refused("refused by foxora-addon") from error
         except Exception as error:
             self._report(error)
             self._failures[flow.id] = failures.internal()
