@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = int(command(given, prog_name="foxora-proxy", standalone_mode=False) or 0)
         sys.stdout.flush()
     except typer.TyperException as error:
-        say(" ".join(error.format_message().split()))
+        say(" ".join(error.format_message().replace("Value error, ", "").split()))
         return WRONG_USAGE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED

@@ -78,9 +78,11 @@ _Port = Annotated[
 
 
 class Shell(StrEnum):
-    """The shells that `env` can write for; bash stands for zsh and other POSIX shells too."""
+    """The shells that `env` can write for; sh stands for every POSIX shell."""
 
     BASH = "bash"
+    ZSH = "zsh"
+    SH = "sh"
     FISH = "fish"
     POWERSHELL = "powershell"
 

@@ -66,6 +66,7 @@ def test_a_terminal_gets_the_help_drawn(capsys: Output) -> None:
         (["mock", "--prot", "1"], "--port"),
         (["mock", "--port", "x"], "--port"),
         (["mock", "--port", "65536"], "--port"),
+        (["env", "--shell", "tcsh"], "'--shell': 'tcsh' is not one of 'bash', 'zsh', "),
         (["mock", "--port"], "--port"),
         (["check", "one", "two"], "two"),
         (["audit", "verfy"], "verify"),
