@@ -39,6 +39,7 @@ from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.validation import CallBody, read_call
 from foxora_addon.reception import Arrival, Reception, fields_of
 from foxora_addon.rules import Rules
+from foxora_addon.shown import Shown, shown_so_far
 
 _MOST_REFUSERS: Final = 1_000
 _WITH_CONTENT: Final = frozenset({200, 201, 203})
@@ -482,6 +483,10 @@ class Pipeline:
         if exchange.is_recorded:
             self._write(exchange, fields)
         self.ended(ending_of(exchange, fields, lambda text: self._scrub(exchange, text)))
+
+    def shown_so_far(self, exchange: Exchange) -> Shown:
+        """What may be seen of an open stream."""
+        return shown_so_far(exchange, lambda text: self._scrub(exchange, text))
 
     def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body

@@ -1,9 +1,10 @@
-"""What mitmproxy's windows show of a closed exchange besides its flow, redacted as in the trail.
+"""What mitmproxy's windows show of an exchange besides its flow, redacted as in the trail.
 
 A flow may be saved to a file, so nothing is told here that the exchange's level keeps off record.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -27,19 +28,57 @@ class Shown(NamedTuple):
 
 
 NOTHING: Final = Shown("{}", None)
+_UNFINISHED: Final = re.compile(r"[!-~]+\Z")
+"""The end of a text that a secret may have begun in: none has a space, or other than ASCII."""
+_COME_WHOLE: Final = frozenset({"id", "object", "type", "role", "name", "model", "status"})
 
 
 def shown_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str], str]) -> Shown:
     """Make it of a closed exchange and the members of its response record."""
-    request = request_fields(exchange, {})
     facts = {
-        "request": {name: request[name] for name in _OF_REQUEST},
+        "request": _facts_of_request(exchange),
         "response": {name: value for name, value in record.items() if name not in _CONTENT},
     }
     return Shown(scrub(json.dumps(facts)), _answer_of(exchange, scrub))
 
 
-def _answer_of(exchange: Exchange, scrub: Callable[[str], str]) -> bytes | None:
+def shown_so_far(exchange: Exchange, scrub: Callable[[str], str]) -> Shown:
+    """Make it of a stream that is open, of whole words: half a secret can't be known for one."""
+    seen = exchange.observation
+    chunks = seen.transcript.chunks if seen and seen.transcript else None
+    facts = {"request": _facts_of_request(exchange), "response": {"outcome": "open"}}
+    facts["response"]["chunks"] = chunks
+    answer = _answer_of(exchange, scrub, _in_whole_words)
+    # Never what the end will be: windows draw a body anew only when it has changed.
+    return Shown(scrub(json.dumps(facts)), None if answer is None else answer + b"\n")
+
+
+def _facts_of_request(exchange: Exchange) -> dict[str, Any]:
+    request = request_fields(exchange, {})
+    return {name: request[name] for name in _OF_REQUEST}
+
+
+def _in_whole_words(value: Any) -> Any:
+    """A JSON value whose texts end where a word does."""
+    match value:
+        case str():
+            return _UNFINISHED.sub("", value)
+        case list():
+            return [_in_whole_words(each) for each in value]
+        case dict():
+            return {
+                name: each if name in _COME_WHOLE else _in_whole_words(each)
+                for name, each in value.items()
+            }
+        case _:
+            return value
+
+
+def _answer_of(
+    exchange: Exchange,
+    scrub: Callable[[str], str],
+    clipped: Callable[[Any], Any] = lambda value: value,
+) -> bytes | None:
     """The stream as one answer: a secret that came in pieces is whole here, and found."""
     seen = exchange.observation
     if seen is None or seen.transcript is None or exchange.level != "full":
@@ -47,5 +86,5 @@ def _answer_of(exchange: Exchange, scrub: Callable[[str], str]) -> bytes | None:
     value = {**(seen.transcript.completion() or {}), **(seen.transcript.error or {})}
     if not value:
         return None
-    text = scrub(json.dumps(value, ensure_ascii=False))
+    text = scrub(json.dumps(clipped(value), ensure_ascii=False))
     return text.encode("utf-8", "backslashreplace")  # a lone surrogate becomes JSON's escape

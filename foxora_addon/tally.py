@@ -43,7 +43,7 @@ class Tally:
         _count(self._tunnels, host)
 
     def distrusted(self, host: str) -> None:
-        """A client broke off TLS with us: it does not trust mitmproxy's certificate authority."""
+        """A client broke off TLS, or asked nothing after it: it does not trust mitmproxy's CA."""
         _count(self._distrusted, host)
 
     def totals(self, open_exchanges: int) -> dict[str, Any]:

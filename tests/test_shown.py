@@ -9,7 +9,7 @@ from foxora_addon.audit.record import body_fields, response_fields
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, Exchange, RequestLine
 from foxora_addon.observation import Observation
-from foxora_addon.shown import shown_of
+from foxora_addon.shown import shown_of, shown_so_far
 
 KEY = "foxora_sk_live_fake7Hq2Zr9Lm4Xw"
 
@@ -77,3 +77,36 @@ def test_facts_are_the_records_without_contents_and_secrets() -> None:
     assert facts["response"]["finish_reasons"] == ["stop"]
     assert "body" not in facts["response"]
     assert "client" not in facts["request"]
+
+
+def said_so_far(*texts: str) -> str:
+    answer = shown_so_far(an_exchange(a_stream(*texts)), scrub).answer or b"{}"
+    content: str = json.loads(answer)["choices"][0]["message"]["content"]
+    return content
+
+
+def test_an_open_stream_is_shown_in_whole_words() -> None:
+    assert said_so_far("Good ", "day, wor") == "Good day, "
+    assert said_so_far("日本", "語") == "日本語"
+
+
+@pytest.mark.parametrize("size", range(1, len(KEY) + 1))
+def test_no_part_of_a_secret_is_shown_while_it_comes(size: int) -> None:
+    assert said_so_far("It is ", KEY[:size]) == "It is "
+
+
+def test_an_open_stream_says_that_it_is_open_and_what_was_decided() -> None:
+    facts = json.loads(shown_so_far(an_exchange(a_stream("Good ", "day.")), scrub).facts)
+    assert facts["request"]["account"] == "acme"
+    assert facts["response"] == {"outcome": "open", "chunks": 2}
+
+
+def test_what_was_so_far_is_never_the_end_so_that_windows_draw_that() -> None:
+    exchange = an_exchange(a_stream("Good day. "))
+    so_far, end = shown_so_far(exchange, scrub), shown_of(exchange, a_record(exchange), scrub)
+    assert json.loads(so_far.answer or b"") == json.loads(end.answer or b"")
+    assert so_far.answer != end.answer
+
+
+def test_an_open_stream_that_is_not_on_record_is_not_shown() -> None:
+    assert shown_so_far(an_exchange(a_stream("Good day."), "metadata"), scrub).answer is None

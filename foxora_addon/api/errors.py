@@ -156,6 +156,15 @@ def internal_error() -> ApiError:
     return _own("internal_error", "The proxy failed on this call. Its log says why.")
 
 
+def changed_after_record() -> ApiError:
+    """Return 500 for a call that is not sent, for it is no longer the one that is on record."""
+    message = (
+        "The call was changed inside the proxy after it was recorded, so it was not sent. Load the "
+        "addon that does so before foxora_addon; by hand, let the call go, then edit and replay it."
+    )
+    return _own("internal_error", message, should_retry=False)
+
+
 def gateway_unreachable(message: str, *, should_retry: bool | None = None) -> ApiError:
     """Return 502 for a connection that failed; `should_retry` False where it always will."""
     return _own("gateway_unreachable", message, should_retry=should_retry, source="network")

@@ -15,20 +15,35 @@ import typer
 
 from foxora_addon.app import audit_cli
 from foxora_addon.app.cli_proxy import PassedOn, doctor, env, limits, run
-from foxora_addon.app.say import FINDING, INTERRUPTED, WRONG_USAGE, say
+from foxora_addon.app.say import (
+    FINDING,
+    INTERRUPTED,
+    WRONG_USAGE,
+    have_streams,
+    is_of_output,
+    say,
+    say_no_output,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the process's exit status; without arguments it is the help."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    have_streams()
     command = command_line(is_rich=sys.stdout.isatty())
     try:
-        return int(command(given, prog_name="foxora-proxy", standalone_mode=False) or 0)
+        status = int(command(given, prog_name="foxora-proxy", standalone_mode=False) or 0)
+        sys.stdout.flush()
     except typer.TyperException as error:
-        say(" ".join(error.format_message().split()))
+        say(" ".join(error.format_message().replace("Value error, ", "").split()))
         return WRONG_USAGE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
+    except OSError as error:
+        if not is_of_output(error):
+            raise
+        return say_no_output(error)
+    return status
 
 
 def command_line(*, is_rich: bool) -> typer.Typer:
@@ -44,15 +59,20 @@ def command_line(*, is_rich: bool) -> typer.Typer:
         text = cleandoc(command.__doc__ or "")
         return text.replace("\b\n", "") if is_rich else text
 
+    def helps_of(command: Callable[..., Any]) -> dict[str, Any]:
+        # Without a short one, the list of commands would cut each after a few words.
+        text = help_of(command)
+        return {"help": text, "short_help": text.partition("\n")[0]}
+
     app = typer.Typer(**look)
     app.callback(help=help_of(foxora_proxy))(foxora_proxy)
-    app.command(help=help_of(run), cls=PassedOn, options_metavar="[OPTIONS] [-- CMD ...]")(run)
+    app.command(**helps_of(run), cls=PassedOn, options_metavar="[OPTIONS] [-- CMD ...]")(run)
     for command in (env, limits, doctor, mock, check, script):
-        app.command(help=help_of(command))(command)
+        app.command(**helps_of(command))(command)
     audit = typer.Typer(**look, help="Read the trail, the file with the records of all exchanges.")
     audit.callback()(lambda: None)  # without one, typer would take the only command for the group
     for command in audit_cli.COMMANDS:
-        audit.command(help=help_of(command))(command)
+        audit.command(**helps_of(command))(command)
     app.add_typer(audit, name="audit")
     return app
 
@@ -77,13 +97,14 @@ def foxora_proxy(
     \b
     Examples:
       export FOXORA_API_KEY=foxora_sk_...
-      foxora-proxy run                             the proxy, on port 8080
+      foxora-proxy run -- python app.py            any OpenAI app, as it is
+      foxora-proxy run                             just the proxy, on port 8080
       OPENAI_BASE_URL=http://127.0.0.1:8080/v1 python app.py
-                                                   any OpenAI app, as it is
+                                                   from another terminal
 
     \b
     Without an account or a network, on a mock gateway:
-      foxora-proxy run --set foxora_base_url=mock
+      foxora-proxy run --mock -- python app.py
     """
 
 

@@ -78,16 +78,18 @@ _Port = Annotated[
 
 
 class Shell(StrEnum):
-    """The shells that `env` can write for; bash stands for zsh and other POSIX shells too."""
+    """The shells that `env` can write for; sh stands for every POSIX shell."""
 
     BASH = "bash"
+    ZSH = "zsh"
+    SH = "sh"
     FISH = "fish"
     POWERSHELL = "powershell"
 
 
 def env(
     port: _Port = None,
-    shell: Annotated[Shell | None, typer.Option(help="By default, the one you use.")] = None,
+    shell: Annotated[Shell | None, typer.Option(help="By default, what $SHELL names.")] = None,
 ) -> int:
     """Print the variables that turn a shell's programs to a running proxy.
 

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from foxora_addon.app.limits_view import notes_of, table_of
+from foxora_addon.app.limits_view import notes_of, view_of
 from foxora_addon.app.local_proxy import NoProxy, ask
 
 _WATCH_SECONDS = 1.0
@@ -56,11 +56,11 @@ def _shower(*, is_json: bool, watches: bool) -> Iterator[Callable[[Accounts], No
         yield lambda accounts: print(json.dumps({"accounts": accounts}), flush=True)  # noqa: T201  # the result
     elif watches and console.is_terminal:
         with Live(console=console, auto_refresh=False) as live:
-            yield lambda accounts: live.update(_drawn(accounts), refresh=True)
+            yield lambda accounts: live.update(_drawn(accounts, console), refresh=True)
     else:
-        yield lambda accounts: console.print(_drawn(accounts))
+        yield lambda accounts: console.print(_drawn(accounts, console))
 
 
-def _drawn(accounts: Accounts) -> Group:
+def _drawn(accounts: Accounts, console: Console) -> Group:
     notes = (Text(note, style="dim") for note in notes_of(accounts))
-    return Group(table_of(accounts), *notes)
+    return Group(view_of(accounts, console), *notes)

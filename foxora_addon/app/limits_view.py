@@ -3,37 +3,59 @@
 Pure: the figures are an argument, as `/_foxora/limits` gives them.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
 
+from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from foxora_addon.api.money import dollars, usd_of
 
-_BAR_CELLS = 10
+_BAR_CELLS: Final = 10
+_NAMES: Final = ("requests a minute", "tokens a minute", "at once", "waiting", "spent")
+
+type Account = Mapping[str, Any]
 
 
-def table_of(accounts: Sequence[Mapping[str, Any]]) -> Table:
+def view_of(accounts: Sequence[Account], console: Console) -> Table | Group:
+    """A row for each account; where that is wider than the console, a line for each figure."""
+    table = table_of(accounts)
+    if console.measure(table, options=console.options.update(max_width=10_000)).maximum <= (
+        console.width
+    ):
+        return table
+    return Group(*(_block_of(account) for account in accounts))
+
+
+def table_of(accounts: Sequence[Account]) -> Table:
     """A row for each account."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("account")
-    for name in ("requests a minute", "tokens a minute", "at once", "waiting", "spent"):
-        table.add_column(name, justify="left")
+    table = Table("account", *_NAMES, box=None, pad_edge=False, header_style="bold")
     for account in accounts:
-        spend = account["spend"]
-        table.add_row(
-            Text(str(account["account"])),
-            _minute(account["requests"]),
-            _minute(account["tokens"]),
-            _of(account["concurrent"]["used"], account["concurrent"]["ceiling"]),
-            Text(str(account["waiting"])),
-            _money(spend["used_usd"], spend["ceiling_usd"]),
-        )
+        table.add_row(Text(str(account["account"])), *_figures_of(account))
     return table
 
 
-def notes_of(accounts: Sequence[Mapping[str, Any]]) -> list[str]:
+def _block_of(account: Account) -> Group:
+    block = Table.grid(padding=(0, 2), pad_edge=True)
+    block.add_column(no_wrap=True)
+    block.add_column(overflow="fold")
+    for name, text in zip(_NAMES, _figures_of(account), strict=True):
+        block.add_row(name, text)
+    return Group(Text(str(account["account"]), style="bold"), block)
+
+
+def _figures_of(account: Account) -> Iterator[Text]:
+    """What stands under each of `_NAMES`."""
+    spend = account["spend"]
+    yield _minute(account["requests"])
+    yield _minute(account["tokens"])
+    yield _of(account["concurrent"]["used"], account["concurrent"]["ceiling"])
+    yield Text(str(account["waiting"]))
+    yield _money(spend["used_usd"], spend["ceiling_usd"])
+
+
+def notes_of(accounts: Sequence[Account]) -> list[str]:
     """What a reader must know besides: accounts without a ceiling are not held to any."""
     free = [
         str(account["account"])

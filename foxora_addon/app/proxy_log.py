@@ -1,6 +1,7 @@
 """Where the proxy's words go while a command has the terminal, and what is told of them after."""
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 _LAST_LINES = 5
 _LAST_BYTES = 16_384
+_HOST_GIVES_UP = "Error logged during startup"
+_OURS = re.compile(r"\[[\d:.]+\] foxora: (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +23,24 @@ class ProxyLog:
 
     def last_words(self) -> str:
         """The end of it, for a message; "" where it was shown anyway."""
+        last = "".join(f"\n  {line}" for line in self._lines()[-_LAST_LINES:])
+        return f"; it said:{last}" if last else ""
+
+    def why_not_started(self) -> str:
+        """The addon's own reason alone, if that is why it has ended; else the last words."""
+        match self._lines():
+            case [*_, said, end] if end.startswith(_HOST_GIVES_UP) and (ours := _OURS.match(said)):
+                return f": {ours[1]}"
+            case _:
+                return self.last_words()
+
+    def _lines(self) -> list[str]:
         if not self.is_kept:
-            return ""
+            return []
         size = os.fstat(self.output).st_size
         # By position: the proxy shares the descriptor's offset.
         data = os.pread(self.output, _LAST_BYTES, max(size - _LAST_BYTES, 0))
-        lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
-        last = "".join(f"\n  {line}" for line in lines[-_LAST_LINES:])
-        return f"; it said:{last}" if last else ""
+        return [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from foxora_addon.app.say import FINDING, say
+from foxora_addon.app.say import FINDING, is_of_output, say, say_no_output
 
 if TYPE_CHECKING:
     from foxora_addon.policy.plans import Ceilings
@@ -115,6 +115,8 @@ def _mannered(command: Command, **given: Any) -> int:
         say(str(error))
         return FINDING
     except OSError as error:
+        if is_of_output(error):
+            return say_no_output(error)
         say(f"{error.filename or trail}: can't be read: {error.strerror or error}")
         return FINDING
     return status

@@ -8,7 +8,7 @@ one writer: where a proxy has it already that does what ours would do, we join t
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,10 @@ _CLOSING_SECONDS: Final = 1.0
 _CLOSING_PAUSE_SECONDS: Final = 0.05
 _JOINING_SECONDS: Final = 10.0
 _JOINING_PAUSE_SECONDS: Final = 0.2
+_LOCKED: Final = (
+    "written by another program, which lets nobody in. Stop that one, or give this one its own "
+    "trail with --set foxora_audit=PATH"
+)
 
 type Say = Callable[[str], None]
 
@@ -74,21 +78,29 @@ def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
                 return FINDING
             joined = _joined(taken.told)
             if joined is None and time.monotonic() > deadline:
-                return _refused(taken, proxy, log, say)
+                say(f"the trail {taken.told['trail']} is {_LOCKED}")
+                return FINDING
         except NotServing as error:
             return _refused(error, proxy, log, say)
         finally:
             proxy.stop()
         if joined is not None:
-            say(f"using the proxy that writes {joined.status['trail']}: {joined.status['url']}")
             try:
-                return _run_behind(joined, options, log, say)
+                return _run_joined(joined, options, log, say)
             finally:
                 joined.stop()
         if not told and time.monotonic() > deadline - _JOINING_SECONDS / 2:
             told = True
             say("another proxy has the trail: waiting for it to end, or to let others in")
         time.sleep(_JOINING_PAUSE_SECONDS)
+
+
+def _run_joined(joined: JoinedProxy, options: RunOptions, log: ProxyLog, say: Say) -> int:
+    if options.tool == "mitmweb" and joined.status["web_url"] is None:
+        say(_cannot_join(joined.status, ["--web"]))
+        return FINDING
+    say(f"using the proxy that writes {joined.status['trail']}: {joined.status['url']}")
+    return _run_behind(joined, options, log, say)
 
 
 def _why_not_joined(options: RunOptions, told: Mapping[str, Any]) -> str | None:
@@ -99,14 +111,20 @@ def _why_not_joined(options: RunOptions, told: Mapping[str, Any]) -> str | None:
     with suppress(NoProxy):
         status = ask(notice["port"], "status")
         if status["trail"] == notice["trail"]:
-            asked = " ".join(options.asked_of_own)
-            why = f"without {asked}" if told["is_like"] else "with another configuration or key"
-            return (
-                f"the trail {status['trail']} is written by a proxy that runs {why}: "
-                f"{status['url']}. Stop that one, or give this one its own trail with "
-                "--set foxora_audit=PATH" + (f", or leave {asked} out" if told["is_like"] else "")
-            )
+            asked = options.asked_of_own if told["is_like"] else ()
+            return _cannot_join(status, asked)
     return None
+
+
+def _cannot_join(status: Mapping[str, Any], asked: Sequence[str]) -> str:
+    """Words for a proxy that lacks what is asked for; without any, its configuration differs."""
+    options = " ".join(asked)
+    why = f"can't be given {options}" if asked else "has another configuration or key"
+    return (
+        f"the trail {status['trail']} is written by a proxy that runs already, and {why}: "
+        f"{status['url']}. Stop that one, or give this one its own trail with "
+        "--set foxora_audit=PATH" + (f", or leave {options} out" if asked else "")
+    )
 
 
 def _joined(told: Mapping[str, Any]) -> JoinedProxy | None:
@@ -119,7 +137,7 @@ def _joined(told: Mapping[str, Any]) -> JoinedProxy | None:
 
 def _refused(error: NotServing, proxy: ProxyProcess, log: ProxyLog, say: Say) -> int:
     """Say why there is no proxy: options that mitmdump does not know are wrong usage."""
-    said = log.last_words()
+    said = log.why_not_started()
     say(f"{error}{said}")
     if "address already in use" in said:
         say("if a proxy of ours runs there, use it: foxora-proxy run --use PORT -- CMD")

@@ -9,6 +9,7 @@ from foxora_addon.app.local_proxy import port_of
 type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
 
 _TOOLS: Final[Mapping[str, Tool]] = {"--web": "mitmweb", "--console": "mitmproxy"}
+_OF_WINDOWS_AND_LOG: Final = {"-v", "--verbose", "-q", "--quiet", "--no-web-open-browser"}
 _COMPARED: Final = ("foxora_", "confdir=")
 _ON_MOCK = ("--set", "foxora_base_url=mock")
 
@@ -33,9 +34,12 @@ class RunOptions:
 
     @property
     def asked_of_own(self) -> tuple[str, ...]:
-        """What is asked for that a proxy that runs may not do; () if that one is as good."""
-        windows = (window for window, tool in _TOOLS.items() if tool == self.tool)
-        return (*windows, *_others_in(self.passed))
+        """What is asked for that a proxy that runs may not do; () if that one is as good.
+
+        Whether it has a page for --web is only known once it has been joined.
+        """
+        console = ("--console",) if self.tool == "mitmproxy" else ()
+        return (*console, *_others_in(self.passed))
 
 
 def parse_run(arguments: Sequence[str]) -> RunOptions:
@@ -63,7 +67,8 @@ def parse_run(arguments: Sequence[str]) -> RunOptions:
 def _others_in(passed: Sequence[str]) -> Iterator[str]:
     """The arguments that another proxy may not have been started with.
 
-    Our own options are part of its configuration, which is compared; its log is elsewhere.
+    Our own options are part of its configuration, which is compared; its log and its page are
+    where they are.
     """
     remaining = iter(passed)
     for word in remaining:
@@ -72,7 +77,7 @@ def _others_in(passed: Sequence[str]) -> Iterator[str]:
             value = value if equals else next(remaining, "")
             if not value.startswith(_COMPARED):
                 yield f"--set {value}"
-        elif word not in {"-v", "--verbose", "-q", "--quiet"}:
+        elif word not in _OF_WINDOWS_AND_LOG:
             yield word
 
 

@@ -42,8 +42,9 @@ def _nothing_seen(totals: Mapping[str, Any], url: str) -> Iterator[str]:
     if totals["distrusted"]:
         yield (
             f"0 calls seen: CMD broke off TLS with {_listed(totals['distrusted'])}. It does not "
-            "trust mitmproxy's certificate authority by SSL_CERT_FILE and its like (Java, Electron "
-            f"and Go on macOS have stores of their own); by base URL it needs none: {url}/v1"
+            "trust mitmproxy's certificate authority by SSL_CERT_FILE and its like (wget, Java, "
+            "Electron and Go on macOS have stores of their own); by base URL it needs none: "
+            f"{url}/v1"
         )
     elif totals["tunnels"]:
         yield (

@@ -1,5 +1,8 @@
 """Our own words, and the exit statuses that all commands share."""
 
+import errno
+import os
+import sys
 from typing import Final
 
 import typer
@@ -7,8 +10,28 @@ import typer
 FINDING: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130  # as a shell says it of SIGINT
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def say(words: str) -> None:
     """One line of ours, on standard error."""
     typer.echo(f"foxora-proxy: {words}", err=True)
+
+
+def have_streams() -> None:
+    """Let what a caller has closed lead nowhere: Python has None there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # until the end
+
+
+def is_of_output(error: OSError) -> bool:
+    """Whether it is what is printed that could not be written."""
+    return error.filename is None and error.errno in _NO_ROOM
+
+
+def say_no_output(error: OSError) -> int:
+    """Say that the output could not be written; the exit status."""
+    say(f"the output can't be written: {error.strerror}")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+    return FINDING

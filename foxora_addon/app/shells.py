@@ -24,22 +24,24 @@ def _powershell(name: str, value: str) -> str:
 
 SHELLS: Final[Mapping[str, Callable[[str, str], str]]] = {
     "bash": _bash,
+    "zsh": _bash,
+    "sh": _bash,
     "fish": _fish,
     "powershell": _powershell,
 }
-"""By name; bash stands for every shell of POSIX's kind (zsh, dash, ksh)."""
+"""By name; sh stands for every shell of POSIX's kind (dash, ksh)."""
 
 _HOW: Final[Mapping[str, str]] = {
-    "bash": 'eval "$({command})"',
+    **dict.fromkeys(("bash", "zsh", "sh"), 'eval "$({command})"'),
     "fish": "{command} | source",
     "powershell": "{command} | Out-String | Invoke-Expression",
 }
 
 
 def shell_of(environ: Mapping[str, str] = os.environ) -> str:
-    """The user's shell, as one of `SHELLS`; bash where it can't be told."""
+    """The user's shell, as one of `SHELLS`; sh where it is another, or can't be told."""
     name = PurePath(environ.get("SHELL", "")).name
-    return {"fish": "fish", "pwsh": "powershell"}.get(name, "bash")
+    return name if name in SHELLS else {"pwsh": "powershell"}.get(name, "sh")
 
 
 def lines_for(shell: str, variables: Mapping[str, str]) -> Iterator[str]:

@@ -60,6 +60,8 @@ def _compose(text: str, name: str) -> Node | None:
         line = mark.line + 1 if mark else 1
         problem = (error.problem or "broken").removesuffix(_ADVICE)
         problem = _QUOTED.sub(lambda m: described(m[1] or m[2] or ""), problem)
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            problem = "a tab stands where only spaces may: indent with those"
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = "a control character stands in the text"

@@ -42,7 +42,7 @@ from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.commands import Commands
 from foxora_addon.proxy.deadlines import handler_of
 from foxora_addon.proxy.desk import FlowDesk
-from foxora_addon.proxy.flow_list import FlowList
+from foxora_addon.proxy.flow_list import KEEP_OPTIONS, FlowList
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
@@ -66,7 +66,10 @@ _FAST_TEXT: Final = "Speed mitmproxy itself up: true or false; false unless it i
 _CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
 _TEND_SECONDS: Final = 1.0
-_WATCHED: Final = {*OPTIONS, "stream_large_bodies", "ssl_insecure", "listen_host", "mode"}
+_WATCHED: Final = {
+    *(*OPTIONS, *KEEP_OPTIONS),
+    *("stream_large_bodies", "ssl_insecure", "listen_host", "mode"),
+}
 
 _MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening.Unusable)
 
@@ -301,6 +304,7 @@ class Foxora:
         if now - self._tended_at >= _TEND_SECONDS:
             self._tended_at = now
             self.desk.tend()
+            self._flow_list.show_open(self.desk.open_streams())
             self._flow_list.tidy()
             if self.desk.wants_counter and self._loading is None:
                 self._loading = asyncio.get_running_loop().create_task(self._load_counter())
@@ -439,6 +443,9 @@ class Foxora:
 
     def client_disconnected(self, client: Client) -> None:
         """Nothing of a client's outlives its connection."""
+        if client.tls_established and not self.desk.has_heard_of(client):
+            # As wget does: some look at a certificate only once the handshake is over.
+            self._tally.distrusted(client.sni or "unknown")
         self.desk.client_left(client)
 
 

@@ -1,7 +1,7 @@
 """Has the list of mitmproxy's console show comments, for which it has no column.
 
-A row gets its comment at the right where the terminal is wide enough; narrow ones, and rows without
-a comment, stay as they are.
+A row has its comment at the right where the terminal is wide enough, or room for it: so the rows of
+calls that are still open stand in line with the others. Narrow ones stay as they are.
 """
 
 import logging
@@ -32,7 +32,7 @@ def show_comments() -> None:
         drawn = original(row)
         columns, _ = row.master.ui.get_cols_rows()
         width = min(columns - _ROW, _LONGEST)
-        if not row.flow.comment or width < _SHORTEST:
+        if width < _SHORTEST:
             return drawn
         text = row.flow.comment
         comment = common.TruncatedText(text, [("text", len(text.encode()))], "left")

@@ -34,6 +34,7 @@ from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, handler_of
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
+from foxora_addon.proxy.shown_answers import OpenStream
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
 
@@ -149,6 +150,14 @@ class FlowDesk:
         """Whether calls are taken: not while it starts or shuts down."""
         return self._closed is None
 
+    def open_streams(self) -> Iterator[OpenStream]:
+        """The event streams that are passing, the newest first."""
+        pipeline = self._pipeline
+        for flow_id, exchange in reversed(self._open.items()) if pipeline else ():
+            flow, seen = self._flows.get(flow_id), exchange.observation
+            if flow is not None and seen is not None and seen.transcript is not None and pipeline:
+                yield OpenStream(flow, seen.size, partial(pipeline.shown_so_far, exchange))
+
     def standings(self) -> list[dict[str, Any]]:
         """How each account stands with its ceilings, as JSON has it."""
         return [] if self._pipeline is None else self._pipeline.accounting.balances(_now())
@@ -182,6 +191,10 @@ class FlowDesk:
         """End whatever is open: the program does."""
         for flow_id in list(self._open):
             self._lose(flow_id, "aborted")
+
+    def has_heard_of(self, client: Client) -> bool:
+        """Whether a client has made a request on its connection."""
+        return client.id in self._seen
 
     def client_left(self, client: Client) -> None:
         """End what is still open on a client's connection, by whomever it was closed."""
@@ -370,6 +383,10 @@ class FlowDesk:
             raise hold.Refused("refused by foxora-addon")
         try:
             copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
+        except requests.Changed as error:
+            _log.error("foxora: nothing was sent: %s", error)
+            self._failures[flow.id] = failures.CHANGED
+            raise hold.Refused("refused by foxora-addon") from error
         except Exception as error:
             self._report(error)
             self._failures[flow.id] = failures.internal()

@@ -11,6 +11,7 @@ from typing import Final
 from foxora_addon.api.errors import (
     ApiError,
     bad_gateway_answer,
+    changed_after_record,
     client_disconnected,
     gateway_timeout,
     gateway_unreachable,
@@ -50,6 +51,9 @@ class Worded:
 
 ABORTED: Final = Worded("aborted", unavailable(_SHUT_DOWN))
 """It is us who end the exchange."""
+
+CHANGED: Final = Worded("internal_error", changed_after_record())
+"""An addon of the host, or its user, has changed a call that was on record by then."""
 
 SLOW_READER: Final = Worded(
     "client_disconnected",

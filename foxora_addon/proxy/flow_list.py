@@ -4,16 +4,15 @@ A comment says what became of an exchange, a mark that it did not go as usual. F
 are bounded in number and size, for both programs keep all of them (mitmproxy-facts.md row 23).
 """
 
-import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from mitmproxy import ctx, flow, hooks, http
+from mitmproxy import ctx, flow, http
 from mitmproxy.addonmanager import Loader
-from mitmproxy.net import encoding
 
 from foxora_addon.ending import Ending
-from foxora_addon.proxy import console_list, flows
+from foxora_addon.proxy import console_list
+from foxora_addon.proxy.shown_answers import OpenStream, ShownAnswers
 from foxora_addon.reading.texts import brief_cost, brief_count, duration_text, one_line
 
 _FAILED, _REFUSED, _WAITED = ":heavy_multiplication_x:", ":warning:", ":hourglass:"
@@ -23,12 +22,16 @@ _BYTES_OF_A_FLOW: Final = 4_000
 """What mitmproxy needs for a flow besides its bodies (row 23)."""
 
 
+KEEP_OPTIONS: Final = ("foxora_keep_flows", "foxora_keep_bytes")
+
+
 class FlowList:
     """What is done to the lists; in mitmdump, which has none, little."""
 
     def __init__(self) -> None:
         self._looked_at = (0, 0)
         self._ended = 0
+        self._answers = ShownAnswers()
 
     def load(self, loader: Loader) -> None:
         """Add the options that bound what is kept."""
@@ -61,10 +64,15 @@ class FlowList:
             return
         self._ended += 1
         tell_in(flow, ending)
-        if ctx.options.save_stream_file:
-            _show(flow, ending)
+        if ctx.options.save_stream_file or _is_drawn_once(flow):
+            self._answers.show(flow, ending)
         elif _view() is not None or ctx.options.hardump:
-            _soon(flow, ending)
+            self._answers.show_soon(flow, ending)
+
+    def show_open(self, streams: Iterable[OpenStream]) -> None:
+        """Show what open streams have said by now, where there is somebody to look."""
+        if _view() is not None:
+            self._answers.show_open(streams)
 
     # The bound.
 
@@ -155,43 +163,15 @@ def _mark_of(ending: Ending) -> str:
     return _REFUSED if ending.outcome == "refused" else _FAILED
 
 
+def _is_drawn_once(flow: http.HTTPFlow) -> bool:
+    """Whether an answer is drawn as soon as it is whole, and then kept: by the console."""
+    is_whole = flow.response is not None and not flow.response.stream
+    return is_whole and "console_flowlist_layout" in ctx.options
+
+
 def _view() -> Any:
     """The flow list of mitmweb or mitmproxy; None in mitmdump."""
     return ctx.master.addons.get("view")
-
-
-def _soon(flow: http.HTTPFlow, ending: Ending) -> None:
-    """Show it once the client has its last byte, for which nothing here may be waited."""
-    try:
-        asyncio.get_running_loop().call_soon(_show_and_tell, flow, ending)
-    except RuntimeError:  # the loop has ended: nobody waits any more
-        _show(flow, ending)
-
-
-def _show_and_tell(flow: http.HTTPFlow, ending: Ending) -> None:
-    _show(flow, ending)
-    ctx.master.addons.trigger(hooks.UpdateHook([flow]))
-
-
-def _show(flow: http.HTTPFlow, ending: Ending) -> None:
-    """Put into a flow what can be seen of it besides.
-
-    A streamed answer has no body in mitmproxy; what is put there now is for display only (row 18).
-    """
-    shown = ending.shown()
-    flow.metadata[flows.FACTS] = shown.facts
-    response = flow.response
-    if shown.answer is None or response is None or response.raw_content is not None:
-        return
-    response.raw_content = _encoded(shown.answer, response.headers.get("content-encoding"))
-
-
-def _encoded(body: bytes, name: str | None) -> bytes:
-    """A body as the headers say that it is encoded; as it is, where they name what is unknown."""
-    try:
-        return encoding.encode(body, name or "identity")
-    except ValueError:
-        return body
 
 
 def _size_of(each: flow.Flow) -> int:

@@ -13,6 +13,7 @@ from mitmproxy.proxy import mode_specs
 
 from foxora_addon.config import Config
 from foxora_addon.policy.hosts import canonical_host, is_loopback
+from foxora_addon.proxy.flow_list import KEEP_OPTIONS
 
 
 class Unusable(Exception):  # noqa: N818  # reads as what it says where it is raised
@@ -23,6 +24,9 @@ def check(options: Options, config: Config) -> None:
     """Refuse options that would break a promise, or do nothing; raises `Unusable`."""
     if unknown := sorted(name for name in options.deferred if name.startswith("foxora")):
         raise Unusable(_why_unknown(unknown[0], options.keys()))
+    for name in KEEP_OPTIONS:
+        if getattr(options, name) < 0:
+            raise Unusable(f"option {name}: must be 0, which keeps all, or more")
     if getattr(options, "stream_large_bodies", None):
         raise Unusable(
             "the option stream_large_bodies would send requests before they are checked and "

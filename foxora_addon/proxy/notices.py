@@ -49,11 +49,16 @@ class Notices:
 def told_of(config: Config, confdir: Path) -> dict[str, Any]:
     """What is known of the proxy that writes the trail of a configuration, for who wants to join.
 
-    `notice` is None if it has none (yet), `is_like` says whether it does what ours would do.
+    `trail` is its path. `notice` is None if it has none (yet), `is_like` says whether it does what
+    ours would do.
     """
     trail = config.audit.path.absolute()
     notice: Notice | None = read_notice(place_of(confdir, trail))
     if notice is None or notice.trail != str(trail):
-        return {"notice": None, "is_like": False}
+        return {"trail": str(trail), "notice": None, "is_like": False}
     where = {"trail": notice.trail, "port": notice.port, "tie_port": notice.tie_port}
-    return {"notice": {**where, "token": notice.token}, "is_like": notice.is_like(config)}
+    return {
+        "trail": str(trail),
+        "notice": {**where, "token": notice.token},
+        "is_like": notice.is_like(config),
+    }

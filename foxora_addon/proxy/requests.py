@@ -45,26 +45,32 @@ def put_body(request: http.Request, body: bytes) -> None:
         request.headers["content-length"] = str(len(body))
 
 
+class Changed(Exception):  # noqa: N818  # reads as what it says where it is raised
+    """A call is no longer what was recorded; `str` is one line for the log."""
+
+
 def with_key(
     flow: http.HTTPFlow, exchange: Exchange, request: http.Request, pipeline: Pipeline, now: float
 ) -> http.Request:
     """The copy that is sent, with the key on.
 
-    Raises RuntimeError where it must not be: whatever other addons did to the flow, it must still
-    be the request that was decided on and recorded.
+    Raises `Changed` where it must not be: whatever other addons and their user did to the flow, it
+    must still be the request that was decided on and recorded; RuntimeError if the way is not safe.
     """
     gateway = pipeline.rules.gateway
     host = request.host
     if host != gateway.host and canonical_host(host) == gateway.host:
         host = gateway.host
     if (request.scheme, host, request.port) != (gateway.scheme, gateway.host, gateway.port):
-        url = f"{gateway.scheme}://{request.host}:{request.port}{request.path}"
-        raise RuntimeError(f"another addon turned exchange {exchange.id} to {url}")
+        where = f"{request.scheme}://{request.host}:{request.port}"
+        raise Changed(f"exchange {exchange.id} was turned to {where} after it was recorded")
+    recorded = exchange.gateway_url or ""
+    if request.path != recorded[recorded.find("/", len("https://")) :]:
+        raise Changed(f"the path of exchange {exchange.id} was changed after it was recorded")
+    if request.method != exchange.line.method:
+        raise Changed(f"the method of exchange {exchange.id} was changed after it was recorded")
     if (request.raw_content or b"") != exchange.sent_body:
-        raise RuntimeError(
-            f"another addon changed the body of exchange {exchange.id} after it was recorded; "
-            "load that addon before foxora_addon"
-        )
+        raise Changed(f"the body of exchange {exchange.id} was changed after it was recorded")
     if gateway.scheme == "http" and flow.server_conn.via:
         raise RuntimeError("an upstream proxy would see the key of an http:// gateway")
     key = pipeline.send(exchange, now)

@@ -6,7 +6,7 @@ trail. When the other end is closed, however that program came to its end, the p
 nothing is left running. Without a port in its arguments it takes a free one.
 
 Others may hold it as well, through a door of its own: they are told to the owner by JOINED, and if
-the owner leaves before them, STAYS is said in place of an end.
+the owner leaves before them, STAYS is said in place of an end, but by a console.
 """
 
 import asyncio
@@ -34,13 +34,13 @@ _TOKEN_SECONDS: Final = 5.0
 class Tie:
     """An addon that says when calls are taken, and ends the proxy when nobody holds the tie.
 
-    A console, which has its owner's terminal, has no door.
+    A console, which has its owner's terminal, ends with its owner whoever else holds it.
     """
 
-    def __init__(self, line: socket.socket, master: Master, *, has_door: bool) -> None:
+    def __init__(self, line: socket.socket, master: Master, *, can_stay: bool) -> None:
         self._line = line
         self._master = master
-        self._has_door = has_door
+        self._can_stay = can_stay
         self._is_owned = True
         self._joined: set[asyncio.StreamWriter] = set()
         self._telling: asyncio.Task[None] | None = None
@@ -61,13 +61,13 @@ class Tie:
         """Nothing is ever sent to us: what can be read is the end."""
         asyncio.get_running_loop().remove_reader(self._line)
         self._is_owned = False
-        if self._joined:
+        if self._joined and self._can_stay:
             _be_silent()  # what we write on is the owner's
             self._say(STAYS)
         self._end_unless_held()
 
     def _end_unless_held(self) -> None:
-        if not self._is_owned and not self._joined:
+        if not self._is_owned and not (self._joined and self._can_stay):
             if self._door is not None:
                 self._door.close()
             self._master.shutdown()
@@ -81,10 +81,9 @@ class Tie:
             await asyncio.sleep(_PAUSE_SECONDS)
         line = json.dumps(status).encode() + b"\n"
         await asyncio.get_running_loop().sock_sendall(self._line, line)
-        if self._has_door:
-            self._door = await asyncio.start_server(self._let_in, "127.0.0.1", 0)
-            the_addon().door = Door(self._door.sockets[0].getsockname()[1], self._token)
-            the_addon().be_found()
+        self._door = await asyncio.start_server(self._let_in, "127.0.0.1", 0)
+        the_addon().door = Door(self._door.sockets[0].getsockname()[1], self._token)
+        the_addon().be_found()
 
     def _status(self) -> dict[str, Any] | None:
         """What is told; None until calls are taken."""
@@ -128,7 +127,7 @@ def run_tied(line: socket.socket, tool: Tool, arguments: list[str]) -> int:
         if tool == "mitmweb":
             master.options.update(web_port=_free_port())
         the_addon().is_tied = True
-        master.addons.add(Tie(line, master, has_door=tool != "mitmproxy"))
+        master.addons.add(Tie(line, master, can_stay=tool != "mitmproxy"))
 
     return run_tool(tool, arguments, prepare)
 

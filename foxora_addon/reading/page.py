@@ -65,7 +65,8 @@ def request_lines(recorded: Recorded) -> Iterator[Line]:
 
 def answer_lines(recorded: Recorded) -> Iterator[Line]:
     """What came of it: the figures first, once there are any, then the answer."""
-    for label, text in _facts_of(recorded) if recorded.outcome != "open" else ():
+    is_told = recorded.response is not None and recorded.response.get("outcome")
+    for label, text in _facts_of(recorded) if is_told else ():
         if text and label in _OF_ANSWER:
             yield Line("fact", one_line(text), label)
     yield from _error_lines(recorded)
@@ -179,13 +180,16 @@ def _model_fact(recorded: Recorded) -> str:
 def _stream_fact(recorded: Recorded) -> str:
     chunks = count_of((recorded.response or {}).get("chunks"))
     if chunks is not None:
-        return f"{count_text(chunks)} events, folded into one message"
+        so_far = " so far" if recorded.outcome == "open" else ""
+        return f"{count_text(chunks)} events{so_far}, folded into one message"
     return "asked for" if (recorded.request or {}).get("stream") else ""
 
 
 def _outcome_fact(recorded: Recorded) -> str:
     if recorded.response is None:
         return "open: the trail has no end of it"
+    if recorded.outcome == "open":
+        return "open: the answer is still coming"
     source = text_of(recorded.response.get("source"))
     status = "no status" if recorded.status is None else f"status {recorded.status}"
     return f"{recorded.outcome}, {status}" + (f", from {source}" if source else "")

@@ -1,5 +1,6 @@
 """The command line: what stands on which stream, and with which exit status."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -35,6 +36,12 @@ def test_alone_it_shows_its_help(arguments: list[str], capsys: Output) -> None:
     assert shown.err == ""
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["audit", "--help"]])
+def test_the_list_of_commands_cuts_none_off(arguments: list[str], capsys: Output) -> None:
+    assert cli.main(arguments) == 0
+    assert "..." not in capsys.readouterr().out.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize(
     "command",
     [["run"], ["mock"], ["check"], ["script"], ["audit"]]
@@ -59,6 +66,7 @@ def test_a_terminal_gets_the_help_drawn(capsys: Output) -> None:
         (["mock", "--prot", "1"], "--port"),
         (["mock", "--port", "x"], "--port"),
         (["mock", "--port", "65536"], "--port"),
+        (["env", "--shell", "tcsh"], "'--shell': 'tcsh' is not one of 'bash', 'zsh', "),
         (["mock", "--port"], "--port"),
         (["check", "one", "two"], "two"),
         (["audit", "verfy"], "verify"),
@@ -292,3 +300,28 @@ def test_ctrl_c_ends_a_command_without_a_traceback(
     monkeypatch.setitem(sys.modules, env.__name__, env)
     assert cli.main(["env"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+_COMMANDS = ("--version", "script", "check", "audit tail", "audit stats", "audit verify")
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize(("output", "status"), [(">&-", 0), (">/dev/full", 1)])
+def test_an_output_that_is_closed_or_full_is_no_crash(
+    command: str, output: str, status: int, tmp_path: Path
+) -> None:
+    if output == ">/dev/full" and not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full here")
+    a_trail(tmp_path / "foxora-audit.jsonl")
+    program = Path(sys.executable).with_name("foxora-proxy")
+    done = subprocess.run(
+        ["sh", "-c", f"{program} {command} {output}"],
+        cwd=tmp_path,
+        env={**os.environ, "FOXORA_API_KEY": FAKE_KEY},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    words = "foxora-proxy: the output can't be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (status, words if status else "")

@@ -5,15 +5,16 @@ from typing import Any
 
 from rich.console import Console
 
-from foxora_addon.app.limits_view import notes_of, table_of
+from foxora_addon.app.limits_view import notes_of, view_of
 from foxora_addon.policy.allowances import Allowances
 from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
 from foxora_addon.policy.scopes import Scope
 
 
-def shown(*accounts: dict[str, Any]) -> str:
+def shown(*accounts: dict[str, Any], width: int = 200) -> str:
     out = io.StringIO()
-    Console(file=out, width=200).print(table_of(accounts))
+    console = Console(file=out, width=width)
+    console.print(view_of(accounts, console))
     return out.getvalue()
 
 
@@ -65,3 +66,23 @@ def test_spend_is_money_where_it_is_known() -> None:
 def test_a_small_sum_is_not_rounded_to_nothing() -> None:
     standing = a_standing() | {"spend": {"used_usd": 1.98e-05, "ceiling_usd": 0.001}}
     assert "$0.00002 of $0.001" in shown(standing)
+
+
+def test_a_narrow_terminal_has_a_line_for_each_figure() -> None:
+    standing = a_standing(calls=150, tokens=1_000)
+    standing |= {"spend": {"used_usd": 12.345678, "ceiling_usd": 100}}
+    lines = [line.rstrip() for line in shown(standing, width=80).splitlines()]
+    assert lines == [
+        "acme",
+        "  requests a minute  █████░░░░░ 150 of 300, all back in 60 s",
+        "  tokens a minute    ████░░░░░░ 150,000 of 400,000, all back in 60 s",
+        "  at once            150",
+        "  waiting            0",
+        "  spent              $12.345678 of $100.00",
+    ]
+
+
+def test_no_figure_is_cut_however_narrow_it_is() -> None:
+    words = "".join(shown(a_standing(calls=150, tokens=1_000), width=30).split())
+    assert "150,000of400,000,allbackin60s" in words
+    assert "…" not in words

@@ -68,7 +68,8 @@ def test_another_machines_proxy_can_not_be_used(text: str) -> None:
         ([], ()),
         (["--mock", "-v"], ()),
         (["--set", "foxora_config=team.yaml", "--set=confdir=here"], ()),
-        (["--web"], ("--web",)),
+        (["--web", "--no-web-open-browser"], ()),
+        (["--console"], ("--console",)),
         (["-p", "9000", "--set", "web_port=1"], ("-p", "9000", "--set web_port=1")),
     ],
 )

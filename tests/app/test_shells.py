@@ -12,12 +12,15 @@ from foxora_addon.app.shells import SHELLS, how_to_evaluate, lines_for, shell_of
 NASTY = 'it\'s $HOME `id` "quoted" \\ back; \u2018typographic\u2019 \n second line'
 
 
+@pytest.mark.parametrize("shell", ["bash", "sh", "zsh"])
 @settings(max_examples=20)
 @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_bash_has_any_value_as_it_was(value: str) -> None:
-    (line,) = lines_for("bash", {"VALUE": value})
+def test_a_posix_shell_has_any_value_as_it_was(shell: str, value: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not here")
+    (line,) = lines_for(shell, {"VALUE": value})
     script = f'{line}\nprintf %s "$VALUE"'.encode()
-    shown = subprocess.run(["bash", "-c", script], capture_output=True, check=True, timeout=10)
+    shown = subprocess.run([shell, "-c", script], capture_output=True, check=True, timeout=10)
     assert shown.stdout == value.encode()
 
 
@@ -50,7 +53,10 @@ def test_quotes_are_doubled_or_escaped_as_each_shell_wants_it() -> None:
 
 @pytest.mark.parametrize(
     ("path", "shell"),
-    [("/usr/bin/fish", "fish"), ("/bin/zsh", "bash"), ("/opt/pwsh", "powershell"), ("", "bash")],
+    [
+        *(("/usr/bin/fish", "fish"), ("/bin/zsh", "zsh"), ("/bin/bash", "bash")),
+        *(("/bin/dash", "sh"), ("/opt/pwsh", "powershell"), ("", "sh")),
+    ],
 )
 def test_the_users_shell_is_told_by_its_name(path: str, shell: str) -> None:
     assert shell_of({"SHELL": path}) == shell

@@ -108,6 +108,10 @@ MISTAKES = [
     # YAML
     ("a: [", "1: not valid YAML: expected the node content, but found '<stream end>'"),
     ("a: b: c", "1: not valid YAML: mapping values are not allowed here"),
+    (
+        "accounts:\n\t- name: a",
+        "2: not valid YAML: a tab stands where only spaces may: indent with those",
+    ),
     ("a: 1\nb: *nobody", "2: not valid YAML: found undefined alias 'nobody'"),
     ("a: 1\nb: \x01", "2: not valid YAML: a control character stands in the text"),
     ("a: &a [*a]", "1: a: unfolds into too many values"),

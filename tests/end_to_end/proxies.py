@@ -215,14 +215,17 @@ def running_gateway(folder: Path, settings: str = "") -> Iterator[str]:
 
 
 def run_to_its_end(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+    command: Sequence[str],
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    stdin: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """A process that ends by itself, with what it wrote."""
     return subprocess.run(
         command,
         cwd=folder,
         env=clean_environment(**(environment or {})),
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         capture_output=True,
         text=True,
         timeout=READY_SECONDS,

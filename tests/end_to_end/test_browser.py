@@ -1,12 +1,13 @@
 """What a person sees of exchanges in mitmweb, looked at with a browser."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.browser import Browser, find_chromium, running_browser
-from tests.end_to_end.calls import make_calls
+from tests.end_to_end.calls import SEA, app_of, make_calls
 from tests.end_to_end.test_leaks import FOXORA_KEY, found_in
 from tests.end_to_end.windows import Web, running_web
 
@@ -43,6 +44,22 @@ def test_calls_come_into_the_list_with_comments_and_marks(web: Web, page: Browse
     assert "Comment" in page.text
     assert "⚠" in page.text
     assert "✖" in page.text
+
+
+def test_an_open_stream_is_read_as_it_goes_and_so_is_its_end(web: Web, page: Browser) -> None:
+    rows = "document.querySelectorAll('.flow-table td.col-path')"
+    count = len(web.flows())
+    slow = {"x-mock-fault": "chunk-delay=0.15"}
+    with app_of(web.proxy, **slow) as app, ThreadPoolExecutor() as pool:
+        answer = pool.submit(app.post, "/chat/completions", json={**SEA, "stream": True})
+        page.wait_for(f"{rows}.length > {count}")
+        page.run(f"{rows}[{count}].click()")
+        page.click(".nav-tabs a", "Response")
+        page.wait_for_text("open: the answer is still coming")
+        page.wait_for_text("You asked:")
+        assert answer.result(30).is_success
+    page.wait_for_text("ended by        stop")  # nothing was clicked
+    assert "still coming" not in page.text
 
 
 def test_a_stream_is_read_as_a_conversation_and_its_json_is_one_choice_away(

@@ -1,10 +1,11 @@
 """What mitmproxy's console shows of exchanges, in a terminal as a person has it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.end_to_end.calls import make_calls
+from tests.end_to_end.calls import app_of, make_calls
 from tests.end_to_end.console import Console, has_tmux, running_console
 from tests.end_to_end.test_leaks import FOXORA_KEY, found_in
 
@@ -33,6 +34,46 @@ def test_the_comments_stand_in_the_list(console: Console) -> None:
     assert [line for line in lines if " 200 " in line and " tok · gpt-4o-mini" in line]
 
 
+def test_an_open_call_stands_in_line_with_the_others_and_is_read(console: Console) -> None:
+    slow = {"x-mock-fault": "mute-after=9"}
+    asked = [{"role": "user", "content": "Still open?"}]
+    call = {"model": "gpt-4o-mini", "messages": asked, "stream": True}
+    with (
+        app_of(console.proxy) as app,
+        app.stream("POST", "/chat/completions", json=call, headers=slow) as said,
+    ):
+        pieces = said.iter_bytes()  # kept, since its end would close the connection
+        next(pieces)
+        lines = console.wait_for(r"\[1/11\]").split("\n")
+        rows = [line for line in lines if " 200 " in line]
+        assert [line for line in rows if " tok · " in line] != rows
+        assert len({line.index(" 200 ") for line in rows}) == 1
+        console.command("view.filter.set '~bq Still.open'", r"\[1/1\]")
+        console.press("Enter", "Tab")
+        console.wait_for("open: the answer is still coming")
+        console.wait_for("You asked: ")
+    console.wait_for("client_disconnected, status 200")
+    console.press("Tab", "Tab", "q")  # the next flow is shown by the same tab
+    console.wait_for(r"^Flows")
+    console.command("view.filter.set ''", r"\[\d+/11\]")
+
+
+def test_an_answer_that_is_waited_for_comes_with_its_figures(console: Console) -> None:
+    asked = [{"role": "user", "content": "Who is awaited?"}]
+    call = {"model": "gpt-4o-mini", "messages": asked}
+    console.command("view.filter.set '~bq awaited'", r"\[0/0\]")
+    with app_of(console.proxy, **{"x-mock-fault": "delay=3"}) as app, ThreadPoolExecutor() as pool:
+        answer = pool.submit(app.post, "/chat/completions", json=call)
+        console.wait_for(r"\[1/1\]")
+        console.press("Enter", "Tab")
+        console.wait_for("No response")
+        assert answer.result().is_success
+    console.wait_for("ended by +stop")
+    console.press("Tab", "Tab", "q")
+    console.wait_for(r"^Flows")
+    console.command("view.filter.set ''", r"\[\d+/12\]")
+
+
 def test_a_stream_is_read_as_a_conversation(console: Console) -> None:
     console.command("view.filter.set '~bq stream.*the.sea'", r"\[1/1\]")
     console.press("Enter")
@@ -47,7 +88,7 @@ def test_a_stream_is_read_as_a_conversation(console: Console) -> None:
     assert found_in((request + answer + details).encode()) == []
     console.press("q")
     console.wait_for(r"^Flows")
-    console.command("view.filter.set ''", r"\[\d+/10\]")
+    console.command("view.filter.set ''", r"\[\d+/12\]")
 
 
 def test_commands_are_completed_and_answer(console: Console) -> None:

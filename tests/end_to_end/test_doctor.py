@@ -1,13 +1,15 @@
 """`foxora-proxy doctor` on a real proxy, its real authority, and the runtimes of this machine."""
 
 import json
+import ssl
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.proxies import BIN, Proxy, clean_environment
+from tests.end_to_end.proxies import BIN, Proxy, clean_environment, running_decoy
+from tests.end_to_end.test_modes import self_signed
 
 pytestmark = pytest.mark.real_server
 
@@ -63,3 +65,13 @@ def test_a_gateway_out_of_reach_fails_without_showing_the_key(tmp_path: Path) ->
     assert status == 1
     assert "fail  gateway" in shown
     assert FOXORA_KEY not in shown
+
+
+def test_a_gateway_whose_certificate_is_no_good_fails_in_its_line_alone(tmp_path: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*self_signed(tmp_path))
+    with running_decoy(tls) as decoy:
+        address = f"https://127.0.0.1:{decoy.port}/v1"
+        status, shown = doctor(tmp_path, FOXORA_BASE_URL=address, FOXORA_API_KEY=FOXORA_KEY)
+    assert status == 1
+    assert f"{address} can't be reached: TLS: CERTIFICATE_VERIFY_FAILED" in shown

@@ -50,6 +50,12 @@ MISTAKES = {
         {},
         "did you mean foxora_store?",
     ),
+    "a bound that is none": (
+        "",
+        (*ON_MOCK, "--set", "foxora_keep_flows=-3"),
+        {},
+        "foxora_keep_flows: must be 0, which keeps all, or more",
+    ),
     "a port for everybody": ("", (*ON_MOCK, "--listen-host", "0.0.0.0"), {}, "0.0.0.0"),
     "a gateway in clear": (
         "gateway:\n  base_url: http://gateway.example/v1\n",

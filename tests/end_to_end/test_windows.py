@@ -75,6 +75,23 @@ def test_a_streams_answer_is_one_choice_away_as_json(web: Web, made: dict[str, s
     assert answer["choices"][0]["finish_reason"] == "stop"
 
 
+def test_an_open_streams_answer_is_read_as_far_as_it_has_come(web: Web) -> None:
+    slow = {"x-mock-fault": "mute-after=9"}
+    with (
+        app_of(web.proxy) as app,
+        app.stream("POST", "/chat/completions", json={**SEA, "stream": True}, headers=slow) as said,
+    ):
+        exchange = said.headers["x-foxora-exchange"]
+        pieces = said.iter_bytes()  # kept, since its end would close the connection
+        next(pieces)
+        wait_until(lambda: "assistant" in web.text_of_open(exchange))
+        text = words_of(web.text_of_open(exchange))
+        assert "9 events so far" in text
+        assert "open: the answer is still coming" in text
+    assert "client_disconnected" in web.flow_of(exchange)["comment"]
+    assert "so far" not in text_of(web, exchange, "response")
+
+
 def test_models_are_a_table_and_embeddings_are_counted(web: Web, made: dict[str, str]) -> None:
     assert "gpt-4o-mini" in text_of(web, made["models"], "response")
     assert "chat, tools, vision" in text_of(web, made["models"], "response")

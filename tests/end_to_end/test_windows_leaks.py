@@ -6,6 +6,7 @@ The calls are those of test_leaks.py, and one that goes on until all was looked 
 import asyncio
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Thread
 
 import pytest
@@ -56,7 +57,8 @@ def sights(tmp_path_factory: pytest.TempPathFactory) -> Sights:
                 with slow.stream("POST", url, json={**CALL, "stream": True}, headers=HEADERS):
                     wait_until(lambda: len(web.flows()) >= 12 + len(FAULTS) - 3)
                     flows = web.flows()
-                    seen = seen_of(web)
+                    replay_edited(web, flows[0]["id"])
+                    seen = seen_of(web, folder)
                     web.command("save.har", "@all", str(folder / "open.har"))
                     web.command("save.file", "@all", str(folder / "open.mitm"))
         listener.join(20)
@@ -71,8 +73,22 @@ def sights(tmp_path_factory: pytest.TempPathFactory) -> Sights:
     return Sights(seen, len(flows), len(failed), len(still_open))
 
 
-def seen_of(web: Web) -> dict[str, bytes]:
-    """All that mitmweb tells its page, each flow by each view that could have it."""
+def replay_edited(web: Web, flow: str) -> None:
+    """Change a call as a person does in mitmweb, send it again, and wait for its new end."""
+    body = json.dumps({**CALL, "messages": [{"role": "user", "content": "And who now?"}]})
+    web.send("PUT", f"/flows/{flow}", {"request": {"content": body}}).raise_for_status()
+    before = web.get("/flows").json()[0]["response"]["headers"]
+    web.send("POST", f"/flows/{flow}/replay").raise_for_status()
+
+    def has_ended_anew() -> bool:
+        answer = web.get("/flows").json()[0].get("response") or {}
+        return answer.get("timestamp_end") is not None and answer["headers"] != before
+
+    wait_until(has_ended_anew)
+
+
+def seen_of(web: Web, folder: Path) -> dict[str, bytes]:
+    """All that mitmweb tells its page, each flow by each view and export that could have it."""
     pages = {path: web.get(path).content for path in ("/flows", "/events", "/options", "/state")}
     pages["download"] = web.get("/flows/dump").content
     for flow in web.flows():
@@ -81,6 +97,14 @@ def seen_of(web: Web) -> dict[str, bytes]:
                 for view in ("auto", "raw", "json"):
                     path = f"/flows/{flow['id']}/{part}/content/{view}.json"
                     pages[path] = web.get(path).content
+                path = f"/flows/{flow['id']}/{part}/content.data"
+                pages[path] = web.get(path).content
+        for form in ("curl", "httpie", "raw_request", "raw_response"):
+            file = folder / "export"
+            web.command("export.file", form, f"@{flow['id']}", str(file))
+            if file.exists():  # there is none of a call that has no answer
+                pages[f"{form} of {flow['id']}"] = file.read_bytes()
+                file.unlink()
     return pages
 
 
@@ -122,6 +146,16 @@ def test_each_place_shows_calls_and_no_secret(sights: Sights, place: str) -> Non
 def test_no_view_of_any_flow_shows_a_secret(sights: Sights) -> None:
     found = {place: found_in(content) for place, content in sights.seen.items()}
     assert {place: secrets for place, secrets in found.items() if secrets} == {}
+
+
+@pytest.mark.parametrize("form", ["curl", "httpie", "raw_request", "raw_response"])
+def test_calls_are_exported(sights: Sights, form: str) -> None:
+    exported = [text for place, text in sights.seen.items() if place.startswith(f"{form} of ")]
+    assert len(exported) > len(FAULTS) / 2
+
+
+def test_a_call_that_was_edited_and_sent_again_is_seen(sights: Sights) -> None:
+    assert any(b"And who now?" in text for text in sights.seen.values())
 
 
 def test_the_answer_of_a_stream_is_in_the_file_and_in_the_archive(sights: Sights) -> None:

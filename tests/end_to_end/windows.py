@@ -57,18 +57,29 @@ class Web:
         shown: dict[str, Any] = answer.json()
         return shown
 
+    def text_of_open(self, exchange: str) -> str:
+        """What can be read of an answer that is still coming."""
+        flow = next(flow for flow in self.flows() if exchange in str(flow.get("response")))
+        shown = self.get(f"/flows/{flow['id']}/response/content/auto.json").json()
+        return str(shown["text"])
+
     def command(self, name: str, *arguments: str) -> dict[str, Any]:
         """What mitmweb's command line answers."""
+        answer = self.send("POST", f"/commands/{name}", {"arguments": arguments})
+        told: dict[str, Any] = answer.json()
+        return told
+
+    def send(self, method: str, path: str, value: object = None) -> httpx.Response:
+        """Have mitmweb do what its page's buttons have it do."""
         headers = {"Authorization": f"Bearer {PASSWORD}", "X-XSRFToken": "token"}
-        answer = httpx.post(
-            f"http://127.0.0.1:{self.port}/commands/{name}",
-            json={"arguments": arguments},
+        return httpx.request(
+            method,
+            f"http://127.0.0.1:{self.port}{path}",
+            json=value,
             headers={**headers, "Cookie": "_mitmproxy_xsrf=token"},
             trust_env=False,
             timeout=20,
         )
-        told: dict[str, Any] = answer.json()
-        return told
 
 
 @contextlib.contextmanager

@@ -160,3 +160,13 @@ def test_long_lines_fit_into_half_a_window_and_rows_of_a_table_stay_whole() -> N
     table = answer_page(json.dumps({"data": [model]}).encode(), "{}")
     assert table is not None
     assert ", ".join(["chat"] * 9) in table
+
+
+def test_an_answer_that_is_still_coming_says_so() -> None:
+    answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Good day"}}]}
+    facts = {"request": {"account": "acme"}, "response": {"outcome": "open", "chunks": 3}}
+    page = answer_page(json.dumps(answer).encode(), json.dumps(facts))
+    assert page is not None
+    assert "open: the answer is still coming" in page
+    assert "3 events so far" in page
+    assert page.endswith("Good day")

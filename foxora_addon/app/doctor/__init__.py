@@ -1,6 +1,7 @@
 """`foxora-proxy doctor`: what would keep the proxy, or apps behind it, from working."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ _CONFDIR = Path("~/.mitmproxy")
 
 def run_doctor(port: int, file: Path | None, *, is_json: bool) -> int:
     """Look at everything and say what was found; 1 if one finding is `fail`."""
+    logging.getLogger("tornado").addHandler(logging.NullHandler())  # it is in the findings
     out = sys.stdout
     is_coloured = out.isatty() and not os.environ.get("NO_COLOR")
     findings = []
@@ -45,6 +47,7 @@ def look(port: int, file: Path | None) -> Iterator[Finding]:
     yield from machine.about_environment(os.environ, status)
     if config is not None:
         yield machine.about_trail(config, status)
+        yield from machine.about_room(config)
         yield from checkpoints.look(config.audit)
         yield from gateway.look(config)
     yield from trust.look(ca, os.environ)

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from foxora_addon.reading.texts import one_line
+
 type Verdict = Literal["ok", "warn", "fail"]
 
 
@@ -41,9 +43,9 @@ def lines_of(findings: Iterable[Finding], *, is_coloured: bool) -> Iterator[str]
         verdict = f"{finding.verdict:4}"
         if is_coloured:
             verdict = f"\x1b[{_COLOURS[finding.verdict]}m{verdict}\x1b[0m"
-        yield f"{verdict}  {finding.check:14}  {finding.text}"
+        yield f"{verdict}  {finding.check:14}  {one_line(finding.text)}"
         if finding.remedy is not None:
-            yield f"{'':22}-> {finding.remedy}"
+            yield f"{'':22}-> {one_line(finding.remedy)}"
 
 
 def as_json(findings: Iterable[Finding]) -> dict[str, Any]:

@@ -144,6 +144,9 @@ def about_key(account: Account, told: Told) -> Finding:
         return fail(
             check, text, "make a new one at the gateway, and put it where accounts[].key is"
         )
+    if told.status in {404, 405, 410}:
+        remedy = "check gateway.base_url: as a rule it ends in /v1, and something else may be there"
+        return fail(check, f"/me answers {told.status}, so this is not Foxora's API", remedy)
     if told.status != 200:
         return warn(check, f"/me answers {told.status}, so it is not known", "try again later")
     if _me_of(told) is None:

@@ -4,8 +4,9 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
@@ -17,9 +18,13 @@ from foxora_addon.app.client_environment import warnings_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
 from foxora_addon.app.local_proxy import NoProxy, ask
 from foxora_addon.config import Config
+from foxora_addon.reading.texts import size_text
 
 SUPPORTED: Final = ((12, 2), (13,))
 """mitmproxy's versions that are supported: from the first on, and below the second."""
+
+_NO_ROOM_BYTES: Final = 1_000_000
+_LITTLE_ROOM_BYTES: Final = 100_000_000
 
 type Status = Mapping[str, Any]
 
@@ -37,8 +42,12 @@ def about_mitmproxy() -> Finding:
 
 def about_port(port: int) -> tuple[Finding, Status | None]:
     """Whether the port is free or ours; and how our proxy there stands, if one runs."""
-    if _is_free(port):
-        return ok("port", f"{port} is free; no proxy runs there"), None
+    try:
+        if _is_free(port):
+            return ok("port", f"{port} is free; no proxy runs there"), None
+    except OSError as error:
+        text = f"{port} can't be listened on: {error.strerror}"
+        return fail("port", text, "give the proxy another, above 1023: foxora-proxy run"), None
     try:
         status = ask(port, "status")
     except NoProxy:
@@ -70,7 +79,7 @@ def about_options(confdir: Path) -> Iterator[Finding]:
     file = next((f for f in (confdir / "config.yaml", confdir / "config.yml") if f.is_file()), None)
     options = {} if file is None else _options_in(file)
     if options is None:
-        yield warn("options", f"{file} can't be read", "correct it: mitmproxy will not start")
+        yield fail("options", f"{file} can't be read", "correct it: mitmproxy will not start")
         return
     found = [name for name in _CONFLICTS if options.get(name)]
     for name in found:
@@ -98,6 +107,23 @@ def about_environment(environ: Mapping[str, str], status: Status | None) -> Iter
         yield warn("environment", text, "unset it, unless it is meant")
     if not warnings:
         yield ok("environment", "no variable leads calls past the proxy")
+
+
+def about_room(
+    config: Config, usage_of: Callable[[Path], Any] = shutil.disk_usage
+) -> Iterator[Finding]:
+    """Whether there is room for the trail; nothing where there is, or where it can't be told."""
+    path = config.audit.path
+    try:
+        free = int(usage_of(path if path.exists() else path.parent).free)
+    except OSError:
+        return
+    text = f"{size_text(free)} are left on the disk of {path}"
+    remedy = "make room, or name another with foxora_audit=PATH; audit.rotate_bytes bounds a file"
+    if free < _NO_ROOM_BYTES:
+        yield fail("room", text, remedy)
+    elif free < _LITTLE_ROOM_BYTES:
+        yield warn("room", text, remedy)
 
 
 def about_trail(config: Config, status: Status | None) -> Finding:

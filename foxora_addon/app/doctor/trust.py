@@ -23,7 +23,7 @@ from typing import Final
 
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
 from foxora_addon.app.client_environment import variables_of
-from foxora_addon.app.doctor.finding import Finding, ok, warn
+from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
 
 _TIMEOUT_SECONDS: Final = 20.0
 _NOT_HERE: Final = 77
@@ -80,7 +80,8 @@ def look(ca: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
             with _server(ca.parent) as url:
                 yield from _tried(url, _directly(environ), str(bundle))
     except NoBundle as error:
-        yield warn("CA", str(error), "correct that; calls by base URL need no authority")
+        remedy = "correct that: `run` and `env` need it, calls by base URL alone do not"
+        yield fail("CA", str(error), remedy)
     except (OSError, ValueError) as error:
         yield warn("CA", f"it could not be tried out: {error}", "look at that folder's files")
     yield from about_node(_version_of_node())

@@ -28,3 +28,8 @@ def test_json_has_all_of_it_and_the_counts() -> None:
         "text": "off by 90 s",
         "remedy": "set it",
     }
+
+
+def test_a_path_with_a_line_break_is_one_line_all_the_same() -> None:
+    (line,) = lines_of([ok("CA", "/home/a\nb/ca.pem")], is_coloured=False)
+    assert line.endswith("/home/a b/ca.pem")

@@ -69,6 +69,7 @@ def test_accounts_that_are_one_are_told_of(
         (told(), "ok"),
         (told({"error": {"code": "invalid_api_key"}}, 401), "fail"),
         (told({}, 403), "fail"),
+        (told({}, 404), "fail"),
         (told({}, 429), "warn"),
         (told({"hello": "world"}), "fail"),
         (told([]), "fail"),

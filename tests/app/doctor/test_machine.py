@@ -1,9 +1,11 @@
 """Findings about this machine: each reason to fail is made, and found."""
 
+import errno
 import socket
 import tomllib
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,6 +46,16 @@ def test_a_free_port_is_fine_and_a_taken_one_is_not() -> None:
     assert f"-p {port + 1}" in finding.remedy
 
 
+def test_a_port_that_may_not_be_taken_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket, "create_server", forbidden)
+    finding, status = machine.about_port(80)
+    assert (finding.verdict, status) == ("fail", None)
+    assert "Permission denied" in finding.text
+
+
 def test_a_port_with_our_proxy_is_fine_and_tells_of_it() -> None:
     told = {"version": "0.1.0", "gateway": "https://api.foxora.ai/v1"}
     with answering({"status": told}) as port:
@@ -60,8 +72,8 @@ def test_a_port_with_our_proxy_is_fine_and_tells_of_it() -> None:
         ("stream_large_bodies: 1m\nssl_insecure: true\n", ["fail", "fail"]),
         ("listen_host: 0.0.0.0\n", ["fail"]),
         ("connection_strategy: eager\n", ["warn"]),
-        ("a: [", ["warn"]),
-        ("just a text", ["warn"]),
+        ("a: [", ["fail"]),
+        ("just a text", ["fail"]),
     ],
 )
 def test_options_of_mitmproxys_own_file_are_looked_through(
@@ -112,3 +124,23 @@ def test_a_trail_that_another_proxy_writes_fails_and_the_running_ones_is_fine(
     finally:
         journal.close()
     assert machine.about_trail(config, None).verdict == "ok"
+
+
+@pytest.mark.parametrize(
+    ("free", "verdicts"),
+    [(0, ["fail"]), (999_999, ["fail"]), (50_000_000, ["warn"]), (10**12, [])],
+)
+def test_a_full_disk_fails(tmp_path: Path, free: int, verdicts: list[str]) -> None:
+    looked_at: list[Path] = []
+
+    def usage_of(path: Path) -> SimpleNamespace:
+        looked_at.append(path)
+        return SimpleNamespace(free=free)
+
+    findings = machine.about_room(a_config(tmp_path), usage_of)
+    assert [finding.verdict for finding in findings] == verdicts
+    assert looked_at == [tmp_path]
+
+
+def test_room_that_can_not_be_told_is_not_told(tmp_path: Path) -> None:
+    assert list(machine.about_room(a_config(tmp_path / "nowhere"))) == []

@@ -13,6 +13,15 @@ def test_without_an_authority_the_first_start_is_advised(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_bundle_that_run_could_not_make_fails(tmp_path: Path) -> None:
+    ca = tmp_path / "mitmproxy-ca-cert.pem"
+    ca.write_text("")
+    findings = list(trust.look(ca, {"SSL_CERT_FILE": str(tmp_path / "gone.pem")}))
+    (told,) = [finding for finding in findings if "gone.pem" in finding.text]
+    assert told.verdict == "fail"
+    assert told.remedy is not None
+
+
 @pytest.mark.parametrize(
     ("version", "verdict"),
     [((22, 20, 0), "warn"), ((22, 21, 0), "ok"), ((23, 9, 0), "warn"), ((24, 0, 0), "ok")],

@@ -1,0 +1,182 @@
+"""`foxora-proxy run -- CMD` in a terminal of its own, as a person has one."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.proxies import clean_environment, stop, wait_until
+from tests.end_to_end.runs import (
+    PYTHON_APP,
+    SECONDS,
+    program,
+    run,
+    run_line,
+    started,
+    wait_for_notice,
+)
+
+pytestmark = pytest.mark.real_server
+
+ON_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+COUNTS_INTERRUPTS = """
+import signal, sys, time
+seen = []
+signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+print("ready", sys.stdin.isatty(), flush=True)
+while not seen:
+    time.sleep(0.02)
+time.sleep(0.5)
+print("interrupts:", len(seen), flush=True)
+sys.exit(3)
+"""
+
+
+class Terminal:
+    """The other end of a process's terminal: what it shows, and the keys."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.shown = ""
+
+    def wait_for(self, text: str) -> None:
+        wait_until(lambda: text in self._look(), lambda: f"no {text!r} in {self.shown!r}")
+
+    def press(self, keys: str) -> None:
+        os.write(self._descriptor, keys.encode())
+
+    def _look(self) -> str:
+        with contextlib.suppress(BlockingIOError, OSError):  # nothing new, or nobody there
+            self.shown += os.read(self._descriptor, 65_536).decode("utf-8", "replace")
+        return self.shown
+
+
+@contextlib.contextmanager
+def on_terminal(
+    line: Sequence[str], folder: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
+    ours, theirs = pty.openpty()
+    fcntl.fcntl(ours, fcntl.F_SETFL, os.O_NONBLOCK)
+    termios.tcsetwinsize(ours, (24, 80))
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", ON_TERMINAL, *line],
+            cwd=folder,
+            env=clean_environment(),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        try:
+            yield process, Terminal(ours)
+        finally:
+            stop(process)
+    finally:
+        os.close(ours)
+
+
+def test_ctrl_c_reaches_the_command_once_and_from_the_terminal(tmp_path: Path) -> None:
+    line = run_line(tmp_path, command=[sys.executable, "-c", COUNTS_INTERRUPTS])
+    with on_terminal(line, tmp_path) as (process, terminal):
+        terminal.wait_for("ready True")
+        terminal.press("\x03")
+        terminal.wait_for("interrupts: 1")
+        terminal.wait_for("0 calls seen")
+        assert process.wait(SECONDS) == 3
+
+
+def test_ctrl_z_stops_the_command_and_fg_goes_on_with_it(tmp_path: Path) -> None:
+    bash = program("bash")
+    with on_terminal([bash, "--norc", "--noprofile", "-i"], tmp_path) as (process, terminal):
+        terminal.press(" ".join(run_line(tmp_path, command=["cat"])) + "\n")
+        wait_until((tmp_path / "trail.jsonl").exists)
+        terminal.press("one\n")
+        terminal.wait_for("one\r\none\r\n")
+        terminal.press("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.press("fg\n")
+        terminal.press("two\n")
+        terminal.wait_for("two\r\n")
+        terminal.press("\x04")
+        terminal.wait_for("0 calls seen")
+        terminal.press("exit 0\n")
+        assert process.wait(SECONDS) == 0
+
+
+def test_mitmweb_stays_for_a_person_until_ctrl_c(tmp_path: Path) -> None:
+    line = run_line(tmp_path, "--web", "--no-web-open-browser", command=["sh", "-c", "exit 4"])
+    with on_terminal(line, tmp_path) as (process, terminal):
+        terminal.wait_for("mitmweb stays until Ctrl-C")
+        terminal.press("\x03")
+        assert process.wait(SECONDS) == 4
+
+
+def test_the_console_is_refused_where_the_command_needs_its_terminal(tmp_path: Path) -> None:
+    with on_terminal(run_line(tmp_path, "--console", command=["true"]), tmp_path) as (
+        process,
+        terminal,
+    ):
+        terminal.wait_for("--console needs the terminal, which CMD has")
+        assert process.wait(SECONDS) == 2
+
+
+def test_the_console_has_the_terminal_where_the_command_does_not_need_it(tmp_path: Path) -> None:
+    inner = " ".join(run_line(tmp_path, "--console", command=["echo", "from-cmd"]))
+    script = f"{inner} </dev/null >out.log 2>err.log; echo ended $?"
+    with on_terminal(["/bin/sh", "-c", script], tmp_path) as (process, terminal):
+        terminal.wait_for("Flows")
+        wait_until(lambda: "calls seen" in (tmp_path / "err.log").read_text())
+        assert (tmp_path / "out.log").read_text() == "from-cmd\n"
+        terminal.press("Q")
+        terminal.wait_for("ended 0")
+        assert process.wait(SECONDS) == 0
+
+
+def test_a_second_run_is_seen_in_the_console_of_the_first(tmp_path: Path) -> None:
+    inner = " ".join(run_line(tmp_path, "--console", command=["true"]))
+    script = f"{inner} </dev/null >out.log 2>err.log; echo ended $?"
+    with on_terminal(["/bin/sh", "-c", script], tmp_path) as (process, terminal):
+        terminal.wait_for("Flows")
+        wait_for_notice(tmp_path)
+        other = run(tmp_path, command=[sys.executable, "-c", PYTHON_APP])
+        assert f"using the proxy that writes {tmp_path / 'trail.jsonl'}: " in other.stderr
+        assert "2 calls, " in other.stderr
+        assert other.returncode == 0
+        terminal.wait_for("chat/completions")
+        terminal.press("Q")
+        terminal.wait_for("ended 0")
+        assert process.wait(SECONDS) == 0
+
+
+def test_a_console_ends_with_its_user_even_where_others_use_its_proxy(tmp_path: Path) -> None:
+    inner = " ".join(run_line(tmp_path, "--console", command=["true"]))
+    script = f"{inner} </dev/null >out.log 2>err.log; echo ended $?"
+    with on_terminal(["/bin/sh", "-c", script], tmp_path) as (process, terminal):
+        terminal.wait_for("Flows")
+        wait_for_notice(tmp_path)
+        line = run_line(tmp_path, command=["sh", "-c", "echo ready; read line"])
+        with started(line, tmp_path, stdin=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stderr is not None
+            assert other.stdin is not None
+            assert other.stdout.readline() == "ready\n"
+            terminal.press("Q")
+            terminal.wait_for("ended 0")
+            assert process.wait(SECONDS) == 0
+            other.stdin.write("go on\n")
+            other.stdin.close()
+            assert other.wait(SECONDS) == 1
+            assert "the proxy has ended" in other.stderr.read()
