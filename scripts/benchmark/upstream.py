@@ -36,15 +36,15 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
     len(_BODY),
     _BODY,
 )
-_STREAM_HEAD = (
+STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 )
-_EVENT = (
+EVENT = (
     b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1,'
     b'"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"t%d "},'
     b'"finish_reason":null}]}\n\n'
 )
-_LAST = (
+LAST = (
     b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1,'
     b'"model":"gpt-4o-mini","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     b"data: [DONE]\n\n"
@@ -82,11 +82,11 @@ class Upstream(asyncio.Protocol):
             self._transport.write(ANSWER)
 
     async def _stream(self) -> None:
-        self._transport.write(_STREAM_HEAD)
+        self._transport.write(STREAM_HEAD)
         for _ in range(CHUNKS):
-            self._send(_EVENT % time.monotonic_ns())
+            self._send(EVENT % time.monotonic_ns())
             await asyncio.sleep(PACE_SECONDS)
-        self._send(_LAST)
+        self._send(LAST)
         self._transport.write(b"0\r\n\r\n")
 
     def _send(self, event: bytes) -> None:
