@@ -12,7 +12,7 @@ from typing import Any, Final
 from mitmproxy import ctx
 
 from foxora_addon.proxy import hold
-from foxora_addon.proxy.fast import hooks, layers, messages, server
+from foxora_addon.proxy.fast import hooks, layers, messages, server, streams
 from foxora_addon.proxy.fast.originals import before
 
 _log = logging.getLogger(__name__)
@@ -69,6 +69,7 @@ _ASKING: Final = (
     *(f"mitmproxy.addonmanager:{name}" for name in ("traverse", "safecall")),
 )
 _LAYER: Final = "mitmproxy.proxy.layers.http:HttpLayer"
+_HTTP1: Final = "mitmproxy.proxy.layers.http._http1"
 _HANDLER: Final = "mitmproxy.proxy.server:ConnectionHandler"
 SPEED_UPS: Final = (
     SpeedUp(
@@ -145,6 +146,18 @@ SPEED_UPS: Final = (
         layers.event_to_child,
         (f"{_LAYER}.event_to_child", f"{_LAYER}.make_stream"),
         "797fc86dd1b6ba5b",
+    ),
+    SpeedUp(
+        f"{_HTTP1}:Http1Connection.read_body",
+        streams.read_body,
+        (
+            *(f"{_HTTP1}:Http1Connection.{name}" for name in ("_handle_event", "read_body")),
+            f"{_HTTP1}:Http1Server.send",
+            "mitmproxy.proxy.layers.http:HttpStream.state_stream_response_body",
+            "h11._readers:ChunkedReader",
+            "h11._receivebuffer:ReceiveBuffer",
+        ),
+        "5f10f403438d08de",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",
