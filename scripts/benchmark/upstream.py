@@ -52,9 +52,13 @@ LAST = (
 
 
 class Upstream(asyncio.Protocol):
-    """One connection of a proxy's; requests come one after the other."""
+    """One connection of a proxy's; requests come one after the other.
 
-    def __init__(self) -> None:
+    `pace` is how many seconds apart the events of a stream are.
+    """
+
+    def __init__(self, pace: float = PACE_SECONDS) -> None:
+        self._pace = pace
         self._data = b""
         self._streaming: asyncio.Task[None] | None = None
 
@@ -85,7 +89,7 @@ class Upstream(asyncio.Protocol):
         self._transport.write(STREAM_HEAD)
         for _ in range(CHUNKS):
             self._send(EVENT % time.monotonic_ns())
-            await asyncio.sleep(PACE_SECONDS)
+            await asyncio.sleep(self._pace)
         self._send(LAST)
         self._transport.write(b"0\r\n\r\n")
 
@@ -93,10 +97,11 @@ class Upstream(asyncio.Protocol):
         self._transport.write(b"%x\r\n%s\r\n" % (len(event), event))
 
 
-async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
+async def main(port: int, pace: float) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Upstream(pace), "127.0.0.1", port, backlog=2_048)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2]) if sys.argv[2:] else PACE_SECONDS))
