@@ -1,8 +1,7 @@
 """Our own words, and the exit statuses that all commands share."""
 
+import sys
 from typing import Final
-
-import typer
 
 FINDING: Final = 1
 WRONG_USAGE: Final = 2
@@ -11,4 +10,5 @@ INTERRUPTED: Final = 130  # as a shell says it of SIGINT
 
 def say(words: str) -> None:
     """One line of ours, on standard error."""
-    typer.echo(f"foxora-proxy: {words}", err=True)
+    sys.stderr.write(f"foxora-proxy: {words}\n")
+    sys.stderr.flush()
