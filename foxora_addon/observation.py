@@ -5,8 +5,10 @@ and whatever it cannot understand it counts or leaves out.
 """
 
 import hashlib
+from typing import Any
 
 from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
+from foxora_addon.api.repeats import Frame, Patience, frame_of
 from foxora_addon.api.sse import Decoder as SseDecoder
 from foxora_addon.api.transcript import Transcript
 
@@ -36,6 +38,9 @@ class Observation:
         self.is_json = is_json
         self.transcript = Transcript(max_bytes=max_head_bytes) if is_event_stream else None
         self._sse = SseDecoder()
+        self._frame: Frame | None = None  # of the last event, if that only said a text
+        self._speaker: dict[str, Any] | None = None
+        self._patience = Patience()
         self._max_head_bytes = max_head_bytes
         self._sha256 = hashlib.sha256()
         self._decode: Decoder | None = None
@@ -77,10 +82,31 @@ class Observation:
     def _read(self, data: bytes) -> None:
         self.body_size += len(data)
         if self.transcript is not None:
-            for event in self._sse.feed(data):
-                self.transcript.add(event)
+            self._hear(data, self.transcript)
         if (room := self._max_head_bytes - len(self.head)) > 0:
             self.head += data[:room]
+
+    def _hear(self, data: bytes, transcript: Transcript) -> None:
+        frame, speaker = self._frame, self._speaker
+        texts = None if frame is None else frame.texts_in(data)
+        if frame is None or speaker is None or texts is None:
+            self._hear_new(data, transcript)
+            return
+        self._patience.paid()
+        for text in texts:
+            transcript.say(speaker, text, frame.size + len(text))
+
+    def _hear_new(self, data: bytes, transcript: Transcript) -> None:
+        """Take what is not the same again, and remember it if more of the same may follow."""
+        may_repeat = self._patience.asks() and self._sse.is_between_events
+        events = self._sse.feed(data)
+        for event in events:
+            transcript.add(event)
+        self._frame = self._speaker = None
+        if may_repeat and len(events) == 1 and self._sse.is_between_events:
+            self._patience.looked()
+            self._speaker = transcript.speaker()
+            self._frame = None if self._speaker is None else frame_of(data)
 
     @property
     def content_bytes(self) -> int:

@@ -5,8 +5,9 @@ the gateway's to say: a path that has no row is the operation `other`, and is fo
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 
@@ -95,7 +96,8 @@ def find_operation(method: str, path: str) -> Operation:
     Percent escapes are not decoded: an API path needs none.
     """
     path = path.rstrip("/")
-    rows = _ROWS_OF_ROOTS.get(_root_of(path), ())
+    root = _root_of(path)
+    rows = _rows_of(root) if root in API_ROOTS else ()
     return next((row for row, pattern in rows if method in row.methods and pattern(path)), OTHER)
 
 
@@ -109,13 +111,12 @@ def _pattern_of(path: str) -> re.Pattern[str]:
     return re.compile("/".join(steps) + (r"(?:/.*)?" if below else ""), re.DOTALL)
 
 
-def _rows_of(root: str) -> Iterator[tuple[Operation, re.Pattern[str]]]:
-    return ((row, _pattern_of(row.path)) for row in OPERATIONS if _root_of(row.path) == root)
-
-
 API_ROOTS: Final = frozenset(_root_of(row.path) for row in OPERATIONS)
 """First segments of the API's paths, which tell one without `/v1` from something else."""
 
-_ROWS_OF_ROOTS: Final = {
-    root: tuple((row, pattern.fullmatch) for row, pattern in _rows_of(root)) for root in API_ROOTS
-}
+
+@cache
+def _rows_of(root: str) -> Sequence[tuple[Operation, Callable[[str], object]]]:
+    """The rows below one of `API_ROOTS`; their patterns are compiled when a first call is there."""
+    rows = (row for row in OPERATIONS if _root_of(row.path) == root)
+    return tuple((row, _pattern_of(row.path).fullmatch) for row in rows)

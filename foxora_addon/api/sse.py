@@ -47,6 +47,12 @@ class Decoder:
         self._type = b""
         self._id = ""
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether what was fed so far ends with the blank line of an event."""
+        is_within = self._line or self._event_bytes or self._after_cr or self._skipping
+        return self._start is None and not is_within
+
     def feed(self, chunk: bytes) -> list[Event]:
         """Take the next bytes, cut anywhere; return the events that they complete, mostly none."""
         if self._start is not None:

@@ -24,6 +24,7 @@ _SETTLED_FIRST: Final = frozenset({"id", "created", "model"})
 _NOT_KEPT: Final = frozenset({"choices", "error", "object", "obfuscation", "usage"})
 # Of a choice: what is joined, and what else is not simply kept.
 _JOINED: Final = ("logprobs", "text")
+_SPOKEN: Final = frozenset({"content", "role"})
 _CHOICE_PARTS: Final = frozenset({"delta", "finish_reason", "index", "message", *_JOINED})
 
 
@@ -51,6 +52,7 @@ class Transcript:
         self._fields: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
         self._responses: ResponsesTranscript | None = None
+        self._last: dict[str, Any] = {}
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -82,6 +84,7 @@ class Transcript:
             return
         self.chunks += 1
         value = _object_of(event.data)
+        self._last = value or {}
         if value is None:
             self.malformed += 1
             return
@@ -92,6 +95,29 @@ class Transcript:
         elif isinstance(value.get("choices"), list):
             self.truncated = self.truncated or self._bytes + len(event.data) > self._max_bytes
             self._add_chunk(value)
+
+    def speaker(self) -> dict[str, Any] | None:
+        """What `say` takes if the last event did nothing but add to one choice's text.
+
+        None if it did anything else: such an event, come again, is more than its text.
+        """
+        if self.done or not _only_says(self._last):
+            return None
+        choice = self._last["choices"][0]
+        index = choice.get("index")
+        so_far = self._choices.get(index if type(index) is int else 0)
+        role = choice["delta"].get("role")
+        if so_far is None or role not in (None, so_far["message"].get("role")):
+            return None
+        message: dict[str, Any] = so_far["message"]
+        return message
+
+    def say(self, speaker: dict[str, Any], text: str, size: int) -> None:
+        """Take the last event once more, with another text and so many characters of data."""
+        self.chunks += 1
+        self.truncated = self.truncated or self._bytes + size > self._max_bytes
+        if not self.truncated:
+            self._bytes += fold_field(speaker, "content", text)
 
     def completion(self) -> dict[str, Any] | None:
         """Return the completion as an answer that is not streamed would hold it.
@@ -197,6 +223,20 @@ def _object_of(data: str) -> dict[str, Any] | None:
     return None if data.count("{") + data.count("[") > _DEEPEST and _is_deep(value) else value
 
 
+def _only_says(chunk: dict[str, Any]) -> bool:
+    """Tell whether a chunk, if it came twice, would change nothing the second time but a text."""
+    choices = chunk.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+        return False
+    delta = choices[0].get("delta")
+    if not isinstance(delta, dict) or not isinstance(delta.get("content"), str):
+        return False
+    if any(value is not None and name not in _SPOKEN for name, value in delta.items()):
+        return False
+    is_more = any(choices[0].get(name) for name in ("finish_reason", *_JOINED))
+    return not (is_more or any(chunk.get(name) for name in ("error", "type", "usage")))
+
+
 def _is_deep(value: Any) -> bool:
     level = [value]
     for _ in range(_DEEPEST):
@@ -219,7 +259,8 @@ def _children_of(value: Any) -> list[Any]:
 def _choice_of(index: int, folded: dict[str, Any]) -> dict[str, Any]:
     choice: dict[str, Any] = {"index": index} | whole(folded)
     message = choice.pop("message")
-    for call in message.get("tool_calls") or ():
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
         if isinstance(call, dict):
             call.pop("index", None)  # is the delta's only, not the message's
     if message or "text" not in choice:

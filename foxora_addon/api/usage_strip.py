@@ -7,6 +7,7 @@ client did not, is for the caller to know.
 
 from typing import Final, Literal
 
+from foxora_addon.api.repeats import Change, Patience, change_of
 from foxora_addon.api.usage_chunks import USAGE, UsageChunks
 
 DEFAULT_MAX_EVENT_BYTES: Final = 256 * 1_024
@@ -46,12 +47,28 @@ class UsageStrip:
         self._after_cr = False  # a LF at the start of the next chunk belongs to that CR
         self._after_added = False  # which has been taken out
         self._at_rest = False
+        self._change: Change | None = None  # the one that the last event had
+        self._patience = Patience()
 
     def feed(self, chunk: bytes) -> bytes:
         """Take the next bytes, cut anywhere; return those that are decided to stay."""
-        # The way of nearly every chunk of a stream that has no usage in it.
-        if self._at_rest and USAGE not in chunk and chunk.endswith(_WHOLE):
+        if not (self._at_rest and chunk.endswith(_WHOLE)):
+            return self._taken(chunk)
+        # The two ways of nearly every chunk: no usage in it, or once more that null.
+        if USAGE not in chunk:
             return chunk
+        if self._change is not None and (kept := self._change.made(chunk)) is not None:
+            self._patience.paid()
+            return kept
+        kept = self._taken(chunk)
+        self._change = None
+        if self._is_between_events() and self._patience.asks():
+            self._patience.looked()
+            self._change = change_of(chunk, kept)
+        return kept
+
+    def _taken(self, chunk: bytes) -> bytes:
+        """Take the next bytes line by line."""
         out: list[bytes] = []
         if self._start is not None:
             chunk = self._past_bom(chunk, out)

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from foxora_addon.app.say import WRONG_USAGE, say
+from foxora_addon.app.entry import run_given
+from foxora_addon.app.say import say
 
 
 class PassedOn(TyperCommand):
@@ -47,20 +48,7 @@ def run(context: typer.Context) -> int:
       foxora-proxy run --mock --web -- npm test
       foxora-proxy run -p 9000 --set foxora_config=team.yaml
     """
-    from foxora_addon.app.run_options import WrongUsage, parse_run
-
-    try:
-        options = parse_run(context.args)
-    except WrongUsage as error:
-        say(f"run: {error}")
-        return WRONG_USAGE
-    if options.command is None:
-        from foxora_addon.proxy.master import run_tool
-
-        return run_tool(options.tool, options.passed)
-    from foxora_addon.app.run import run_with_command
-
-    return run_with_command(options, say)
+    return run_given(context.args)
 
 
 _Port = Annotated[

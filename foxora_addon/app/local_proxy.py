@@ -1,9 +1,9 @@
 """Asks a proxy that runs on this machine how it stands, by its `/_foxora/` routes."""
 
 import json
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from typing import Any
-
-from tornado.httpclient import HTTPClient
 
 DEFAULT_PORT = 8080
 _TIMEOUT_SECONDS = 5.0
@@ -15,24 +15,18 @@ class NoProxy(Exception):  # noqa: N818  # reads as what it says where it is rai
 
 def ask(port: int, route: str) -> dict[str, Any]:
     """The JSON object at a route of the proxy on a loopback port; raises `NoProxy`."""
-    url = f"http://127.0.0.1:{port}/_foxora/{route}"
-    client = HTTPClient()
-    try:
-        answer = client.fetch(
-            url,
-            raise_error=False,
-            connect_timeout=_TIMEOUT_SECONDS,
-            request_timeout=_TIMEOUT_SECONDS,
-        )
-    except Exception as error:  # tornado's, the socket's and the resolver's have no common base
-        words = f"nothing answers at 127.0.0.1:{port}; start it: foxora-proxy run -p {port}"
-        raise NoProxy(words) from error
-    finally:
-        client.close()
-    value = _object_in(answer.body)
+    with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)) as connection:
+        try:
+            connection.request("GET", f"/_foxora/{route}", headers={"Connection": "close"})
+            answer = connection.getresponse()
+            body = answer.read()
+        except (OSError, HTTPException) as error:
+            words = f"nothing answers at 127.0.0.1:{port}; start it: foxora-proxy run -p {port}"
+            raise NoProxy(words) from error
+    value = _object_in(body)
     if "x-foxora-source" not in answer.headers or value is None:
         raise NoProxy(f"what answers at 127.0.0.1:{port} is not foxora-addon; give another port")
-    if answer.code != 200:
+    if answer.status != 200:
         message = value.get("error", {}).get("message", "")
         raise NoProxy(f"the proxy at 127.0.0.1:{port} does not tell: {message}")
     return value

@@ -5,8 +5,6 @@ import os
 import sys
 from typing import Final
 
-import typer
-
 FINDING: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130  # as a shell says it of SIGINT
@@ -15,7 +13,8 @@ _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 def say(words: str) -> None:
     """One line of ours, on standard error."""
-    typer.echo(f"foxora-proxy: {words}", err=True)
+    sys.stderr.write(f"foxora-proxy: {words}\n")
+    sys.stderr.flush()
 
 
 def have_streams() -> None:

@@ -22,10 +22,20 @@ _FLAG_AND_SCRIPT = re.compile(r"(-[nqv]*s=?|--sc[ripts]*=|--set=scripts=)(.+)", 
 
 
 def rewrite_argv() -> None:
-    """Changes `sys.argv` in place if the program is one of mitmproxy's; safe to repeat."""
+    """Changes `sys.argv` in place if the program is one of mitmproxy's; safe to repeat.
+
+    If it is to load us, it is made to start sooner, too.
+    """
     program, *arguments = getattr(sys, "argv", None) or [""]
-    if PurePath(program).name.removesuffix(".exe") in PROGRAMS:
-        sys.argv[1:] = rewritten(arguments)
+    if PurePath(program).name.removesuffix(".exe") not in PROGRAMS:
+        return
+    changed = rewritten(arguments)
+    if changed != arguments:
+        sys.argv[1:] = changed
+        # Only now, for whoever runs mitmproxy without us pays for nothing of ours.
+        from foxora_addon.app.late_imports import promise  # noqa: PLC0415
+
+        promise()
 
 
 def rewritten(arguments: Sequence[str]) -> list[str]:

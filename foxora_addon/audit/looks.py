@@ -10,6 +10,7 @@ the n belongs to the line break, not to the key.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final, NamedTuple
 
 from foxora_addon.audit.pattern import Linear
@@ -20,7 +21,8 @@ REDACTED: Final = "[redacted]"
 class Rule(NamedTuple):
     """Replaces what `pattern` finds, in texts that have one of `needles`, or in all without any.
 
-    Where it `folds`, needles are in lower case and looked for in any.
+    Where it `folds`, needles are in lower case and looked for in any. A pattern that is a text is
+    compiled when it is first run.
     """
 
     needles: tuple[str, ...]
@@ -30,8 +32,12 @@ class Rule(NamedTuple):
 
     def applied(self, text: str) -> str:
         """The text without what the rule finds."""
-        found: str = self.pattern.sub(self.replacement, text)
+        pattern = _regex(self.pattern) if isinstance(self.pattern, str) else self.pattern
+        found: str = pattern.sub(self.replacement, text)
         return found
+
+
+_regex: Final = cache(re.compile)
 
 
 def _begins_a_word(literal: str, more: str = "") -> str:
@@ -42,8 +48,7 @@ def _begins_a_word(literal: str, more: str = "") -> str:
 
 
 def _credential(literal: str, rest: str) -> Rule:
-    pattern = re.compile(_begins_a_word(re.escape(literal)) + rest)
-    return Rule((literal,), pattern, REDACTED)
+    return Rule((literal,), _begins_a_word(re.escape(literal)) + rest, REDACTED)
 
 
 _KEY: Final = r"[A-Za-z0-9_-]{16,512}"
@@ -63,7 +68,7 @@ _SECRETS: Final = (
     _credential("hf_", r"[A-Za-z0-9]{20,255}"),
     Rule(
         ("PRIVATE KEY-----",),
-        re.compile(
+        (
             r'-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----(?:[^"\\-]|-(?!----)|\\{1,8}[nrt]){0,16384}'
             r"(?:-----END [A-Z ]{0,40}PRIVATE KEY-----)?"
         ),
@@ -71,7 +76,7 @@ _SECRETS: Final = (
     ),
     Rule(
         ("bearer ", "basic ", "key=", "access_token=", "api-key", "authorization"),
-        re.compile(
+        (
             r"""(?xi)
             ( (?:(?<=\\[nrt])|(?<=\\u[0-9a-f]{4})|(?<![a-z0-9_]))
               (?: (?:bearer|basic)\ {1,4}
@@ -115,25 +120,23 @@ _START: Final = r"(?:(?<=\\[nrt])|(?<![A-Za-z0-9._%+\\-]))"
 _PII: Final = (
     Rule(
         ("@",),
-        re.compile(
-            _START + r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
-        ),
+        _START + r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}",
         "[redacted:email]",
     ),
     Rule(
         (),
-        re.compile(_START + r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"),
+        _START + r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])",
         _checked("iban", is_iban),
     ),
     Rule(
         (),
-        re.compile(r"(?<![0-9.])[2-6](?:[ -]?\d){12,18}(?![0-9])"),
+        r"(?<![0-9.])[2-6](?:[ -]?\d){12,18}(?![0-9])",
         _checked("card", is_card_number),
     ),
-    Rule(("+",), re.compile(r"\+[1-9](?:[ ./-]{0,2}\(?\d\)?){7,14}(?!\d)"), "[redacted:phone]"),
+    Rule(("+",), r"\+[1-9](?:[ ./-]{0,2}\(?\d\)?){7,14}(?!\d)", "[redacted:phone]"),
     Rule(
         ("-", ".", " "),
-        re.compile(r"(?<![\d.-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d.-])"),
+        r"(?<![\d.-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d.-])",
         "[redacted:phone]",
     ),
 )

@@ -4,18 +4,23 @@ It refuses to know what the answers mean. No exception of the network leaves it,
 holds a key or a byte of the answer.
 """
 
+import asyncio
+import os
+import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import urlsplit
 
 import certifi
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-from tornado.simple_httpclient import HTTPTimeoutError, SimpleAsyncHTTPClient
+import h11
 
 from foxora_addon import __version__
+from foxora_addon.api.content_encoding import decoded
 
 _LARGEST_ANSWER_BYTES: Final = 16 * 1_048_576
+_PIECE_BYTES: Final = 65_536
 _MOST_AT_ONCE: Final = 10
 
 
@@ -64,38 +69,93 @@ class GatewayClient:
         self._trust = trust or Trust()
         self._timeout_seconds = timeout_seconds
         self._tls: ssl.SSLContext | None = None
-        self._http: AsyncHTTPClient = SimpleAsyncHTTPClient(
-            force_instance=True,
-            max_clients=_MOST_AT_ONCE,
-            max_body_size=_LARGEST_ANSWER_BYTES,
-            max_buffer_size=_LARGEST_ANSWER_BYTES,
-        )
+        self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
+        self._open: set[asyncio.StreamWriter] = set()
 
     async def get(self, path: str, key: str) -> Told | Untold:
         """Ask for a path below the base URL, such as "/me"; cancelling it closes the connection."""
         try:
-            answer = await self._http.fetch(self._request(path, key), raise_error=False)
-        except (OSError, HTTPClientError, ValueError) as error:
+            async with asyncio.timeout(self._timeout_seconds), self._turns:
+                return await self._asked(path, key)
+        except (OSError, h11.ProtocolError, ValueError) as error:
             return Untold(_words_for(error))
-        return Told(answer.code, tuple(answer.headers.get_all()), answer.body)
 
     def close(self) -> None:
-        """Close what is open; no more may be asked."""
-        self._http.close()
+        """Close what is open."""
+        for writer in self._open:
+            writer.close()
 
-    def _request(self, path: str, key: str) -> HTTPRequest:
-        url = self.base_url + path
-        if url.startswith("https:") and self._tls is None:
+    async def _asked(self, path: str, key: str) -> Told:
+        url = urlsplit(self.base_url + path)
+        reader, writer = await self._connected(url.hostname or "", url.port, url.scheme == "https")
+        self._open.add(writer)
+        try:
+            target = f"{url.path}?{url.query}" if url.query else url.path
+            return await _answer(reader, writer, target, _headers(url.netloc, key))
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    async def _connected(
+        self,
+        host: str,
+        port: int | None,
+        is_tls: bool,  # noqa: FBT001
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if is_tls and self._tls is None:
             self._tls = self._trust.context()
-        return HTTPRequest(
-            url,
-            headers={"Authorization": f"Bearer {key}", "Accept": "application/json"},
-            user_agent=f"foxora-addon/{__version__}",
-            connect_timeout=self._timeout_seconds,
-            request_timeout=self._timeout_seconds,
-            follow_redirects=False,
-            ssl_options=self._tls,
-        )
+        tls = self._tls if is_tls else None
+        try:
+            return await asyncio.open_connection(
+                host, port or (443 if is_tls else 80), ssl=tls, all_errors=True
+            )
+        except ExceptionGroup as errors:  # one for each address that the name has
+            raise errors.exceptions[0] from None
+
+
+def _headers(host: str, key: str) -> list[tuple[str, str]]:
+    return [
+        ("Host", host.rpartition("@")[2]),
+        ("Authorization", f"Bearer {key}"),
+        ("Accept", "application/json"),
+        ("Accept-Encoding", "identity"),
+        ("User-Agent", f"foxora-addon/{__version__}"),
+        ("Connection", "close"),
+    ]
+
+
+async def _answer(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    target: str,
+    headers: list[tuple[str, str]],
+) -> Told:
+    """Ask, and read the answer to its end; raises ValueError where it is too large."""
+    http = h11.Connection(h11.CLIENT)
+    request = http.send(h11.Request(method="GET", target=target, headers=headers))
+    writer.write((request or b"") + (http.send(h11.EndOfMessage()) or b""))
+    told: h11.Response | None = None
+    body = bytearray()
+    while True:
+        event = http.next_event()
+        if event is h11.NEED_DATA:
+            http.receive_data(await reader.read(_PIECE_BYTES))
+        elif isinstance(event, h11.Response):
+            told = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+            if len(body) > _LARGEST_ANSWER_BYTES:
+                raise ValueError("the answer is too large")
+        elif told is not None and isinstance(event, h11.EndOfMessage):
+            return _told(told, bytes(body))
+        elif not isinstance(event, h11.InformationalResponse):
+            raise ValueError("the answer broke off")
+
+
+def _told(told: h11.Response, body: bytes) -> Told:
+    named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in told.headers]
+    encoding = dict(named).get("content-encoding")
+    return Told(told.status_code, tuple(named), decoded(body, encoding, _LARGEST_ANSWER_BYTES))
 
 
 def _words_for(error: Exception) -> str:
@@ -107,9 +167,10 @@ def _words_for(error: Exception) -> str:
             return "the TLS handshake failed"
         case ConnectionRefusedError():
             return "the connection was refused"
-        case HTTPTimeoutError():
+        case TimeoutError():
             return "it did not answer in time"
-        case OSError() if error.strerror:
-            return error.strerror.lower()
+        case OSError() if error.errno:
+            is_name = isinstance(error, socket.gaierror)
+            return str(error.strerror if is_name else os.strerror(error.errno)).lower()
         case _:
             return "the connection was closed, or its answer is not valid HTTP"

@@ -53,6 +53,7 @@ class Held(layer.Layer):
     state_errored: Any
     state_wait_for_response_headers: Any
     state_consume_response_body: Any
+    state_stream_response_body: Any
     start_response_stream: Any
     response_body_buf: Any
     make_server_connection: Any

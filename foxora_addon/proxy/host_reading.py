@@ -30,10 +30,11 @@ _read_head: Callable[..., Generator[Any, Any, None]] = _http1.Http1Server.read_h
 _read_headers: Callable[..., Generator[Any, Any, None]] = _http1.Http1Client.read_headers
 
 
-class _WithoutTrailers(_Reader):  # type: ignore[misc]  # h11's is not typed
+class WithoutTrailers(_Reader):  # type: ignore[misc]  # h11's is not typed
     """Reads a chunked body, and says nothing of what follows it."""
 
     def __call__(self, buffer: Any) -> Any:
+        """Read what there is of it, as h11 does."""
         event = super().__call__(buffer)
         return type(event)() if getattr(event, "headers", None) else event
 
@@ -77,6 +78,6 @@ def _flaw_of(self: Any) -> str | None:
 
 def widen() -> None:
     """Read them from now on, in all traffic."""
-    _private.ChunkedReader = _WithoutTrailers
+    _private.ChunkedReader = WithoutTrailers
     _private.Http1Client.read_headers = _read_final_headers
     _private.Http1Server.read_headers = _read_request_headers

@@ -4,6 +4,13 @@ mitmproxy runs this file anew when it changes (mitmproxy-facts.md row 1); what h
 the package, so that a reload drops no exchange.
 """
 
-from foxora_addon.proxy.addon import the_addon
+import gc
+
+# What is imported stays for good: there is no garbage to be looked for meanwhile.
+gc.disable()
+try:
+    from foxora_addon.proxy.addon import the_addon
+finally:
+    gc.enable()
 
 addons = [the_addon()]

@@ -67,7 +67,7 @@ class Tee:
         self._observation = observation
         self._arrived = arrived
         self._failed = failed
-        self._filters = list(filters)
+        self._filters = tuple(filters)
         self._undo = undo
         self._looking = True
 
@@ -80,14 +80,14 @@ class Tee:
             return list(self._undone(chunk, self._undo))
         if chunk and self._looking:
             self._look(chunk)
-        passed = self._through(chunk, 0) if chunk else self._rest()
+        passed = self._through(chunk) if chunk else self._rest()
         return [passed] if passed else []
 
     def _undone(self, chunk: bytes, undo: Undo) -> Iterator[bytes]:
         for piece in undo(chunk):
             if self._looking:
                 self._look(piece)
-            if passed := self._through(piece, 0):
+            if passed := self._through(piece):
                 yield passed
         if chunk:
             return
@@ -112,8 +112,8 @@ class Tee:
             self._looking = False
             self._failed(error)
 
-    def _through(self, data: bytes, start: int) -> bytes:
-        for step in self._filters[start:]:
+    def _through(self, data: bytes) -> bytes:
+        for step in self._filters:
             data = self._filtered(step, data)
         return data
 
@@ -127,14 +127,13 @@ class Tee:
     def _rest(self) -> bytes:
         """What the filters still hold, each part through those that come after its own."""
         rest = b""
-        for step in list(self._filters):
+        for step in self._filters:
             rest = self._filtered(step, rest) + self._end_of(step)
         return rest
 
     def _end_of(self, step: Filter) -> bytes:
         """What a filter holds in the end; it is asked nothing more."""
-        if step in self._filters:
-            self._filters.remove(step)
+        self._filters = tuple(other for other in self._filters if other is not step)
         with suppress(Exception):  # it has failed before, and the log has it
             return step.end()
         return b""

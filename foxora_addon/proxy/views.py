@@ -7,13 +7,6 @@ read falls to mitmproxy's own, and its JSON view stays one choice away (mitmprox
 from mitmproxy import contentviews, http
 
 from foxora_addon.proxy import flows
-from foxora_addon.reading.flow_page import (
-    answer_page,
-    can_read,
-    can_read_event,
-    event_page,
-    request_page,
-)
 
 _ABOVE_ALL: float = 10.0
 
@@ -29,12 +22,14 @@ class Conversation(contentviews.Contentview):
 
         Raises ValueError if it is no JSON object.
         """
+        from foxora_addon.reading import flow_page  # noqa: PLC0415  # a proxy starts sooner without
+
         if metadata.websocket_message is not None:
-            page = event_page(data)
+            page = flow_page.event_page(data)
         elif isinstance(metadata.http_message, http.Request):
-            page = request_page(data)
+            page = flow_page.request_page(data)
         else:
-            page = answer_page(data, _told(metadata, flows.FACTS))
+            page = flow_page.answer_page(data, _told(metadata, flows.FACTS))
         if page is None:
             raise ValueError("no JSON object, so no conversation: choose another view")
         return page
@@ -43,13 +38,15 @@ class Conversation(contentviews.Contentview):
         """Above mitmproxy's own views for what is ours and can be read, below all of them else."""
         if not flows.is_ours(metadata.flow):
             return -1.0
+        from foxora_addon.reading import flow_page  # noqa: PLC0415  # as above
+
         if metadata.websocket_message is not None:
-            return _ABOVE_ALL if can_read_event(data) else -1.0
+            return _ABOVE_ALL if flow_page.can_read_event(data) else -1.0
         if metadata.http_message is None:
             return -1.0
         is_answer = isinstance(metadata.http_message, http.Response)
         operation = _told(metadata, flows.OPERATION)
-        return _ABOVE_ALL if can_read(data, operation, is_answer=is_answer) else -1.0
+        return _ABOVE_ALL if flow_page.can_read(data, operation, is_answer=is_answer) else -1.0
 
 
 def _told(metadata: contentviews.Metadata, name: str) -> str:

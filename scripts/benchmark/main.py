@@ -38,7 +38,8 @@ STREAM_COUNTS = (1, 8)
 READY_SECONDS = 60.0
 REST_SECONDS = 20.0
 MEMORY_REQUESTS = 100_000
-OPEN_STREAMS = 200
+OPEN_STREAMS = (500, 1_000)
+OPEN_PACE_SECONDS = 5.0
 QUICK_PEERS = ("bare", "run", "script", "naive")
 
 
@@ -79,7 +80,7 @@ def main() -> int:
         if arguments.flame:
             return asyncio.run(_flame(bench, chosen[-1], arguments.flame))
         if arguments.memory:
-            return asyncio.run(_memory(bench, chosen))
+            return asyncio.run(_memory(bench, chosen, arguments.requests))
         return asyncio.run(_rounds(bench, chosen))
 
 
@@ -92,6 +93,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--flame", metavar="FILE", help="a flame graph of `run` (or the last of "
                         "--only) under load, by py-spy")  # fmt: skip
     parser.add_argument("--memory", action="store_true", help="memory over many requests instead")
+    parser.add_argument("--requests", type=int, default=MEMORY_REQUESTS, help="so many, for that")
     return parser.parse_args()
 
 
@@ -119,9 +121,9 @@ def _say(words: str) -> None:
 
 
 @contextlib.contextmanager
-def _upstream(folder: str) -> Iterator[int]:
+def _upstream(folder: str, pace: float = upstream.PACE_SECONDS) -> Iterator[int]:
     port, choice = free_port(), cores()
-    command = [sys.executable, str(Path(upstream.__file__)), str(port)]
+    command = [sys.executable, str(Path(upstream.__file__)), str(port), str(pace)]
     with process_of(pinned(command, choice[1] if choice else None), Path(folder), {}):
         yield port
 
@@ -294,26 +296,61 @@ async def _flame(bench: Bench, peer: Peer, file: str) -> int:
     return spying.wait()
 
 
-async def _memory(bench: Bench, peers: Sequence[Peer]) -> int:
+async def _memory(bench: Bench, peers: Sequence[Peer], requests: int) -> int:
     """How much a proxy grows over many requests, and what each open stream holds of it."""
-    rows = []
-    for peer in peers:
-        with running(peer, bench.folder / f"memory-{peer.name}", bench.upstream, None) as proxy:
-            plain, stream = _requests(bench, peer)
-            await _first_answer(proxy.port, plain)
-            opened = await load.connections(proxy.port, 16)
-            await _so_many(opened, plain, 5_000)  # until caches are full
-            await _at_rest(proxy)
-            before = proxy.resident_kib()
-            await _so_many(opened, plain, MEMORY_REQUESTS)
-            after = proxy.resident_kib()
-            load.close(opened)
-            each = await _of_an_open_stream(proxy, stream)
-            rows.append([peer.what, str(before), str(after), str(after - before), f"{each:.0f}"])
-            _say(" | ".join(rows[-1]))
-    head = ["KiB", "before", f"after {MEMORY_REQUESTS:,} requests", "growth", "an open stream"]
-    print(report.table(head, rows))
+    growth, held = [], []
+    with _upstream(str(bench.folder), OPEN_PACE_SECONDS) as slow:
+        for peer in peers:
+            growth.append([peer.what, *await _growth(bench, peer, requests)])
+            _say(" | ".join(growth[-1]))
+            held.append([peer.what, *await _held(bench, peer, slow)])
+            _say(" | ".join(held[-1]))
+    print(report.table(["KiB", "before", f"after {requests:,} requests", "growth"], growth))
+    heads = [f"with {count:,} streams" for count in OPEN_STREAMS]
+    print()
+    print(report.table(["KiB", "before", *heads, "a stream and its connection, more"], held))
     return 0
+
+
+async def _growth(bench: Bench, peer: Peer, requests: int) -> list[str]:
+    """What is resident once caches are full, and after so many requests more."""
+    with running(peer, bench.folder / f"growth-{peer.name}", bench.upstream, bench.core) as proxy:
+        plain, _ = _requests(bench, peer)
+        await _first_answer(proxy.port, plain)
+        opened = await load.connections(proxy.port, 16)
+        await _so_many(opened, plain, min(5_000, requests))
+        await _at_rest(proxy)
+        before = proxy.resident_kib()
+        await _so_many(opened, plain, requests)
+        await _at_rest(proxy)
+        after = proxy.resident_kib()
+        load.close(opened)
+        return [str(before), str(after), f"{after - before} ({(after / before - 1) * 100:.1f} %)"]
+
+
+async def _held(bench: Bench, peer: Peer, slow: int) -> list[str]:
+    """What is resident with more and more open streams, each of one event, and what one adds."""
+    with running(peer, bench.folder / f"held-{peer.name}", slow, bench.core) as proxy:
+        plain, stream = _requests(bench, peer)
+        await _first_answer(proxy.port, plain)
+        load.close(await _fresh(proxy.port, 16, plain, bench))
+        await _at_rest(proxy)
+        sizes = [proxy.resident_kib()]
+        opened: list[load.Connection] = []
+        for count in OPEN_STREAMS:
+            more = await load.connections(proxy.port, count - len(opened))
+            opened += more
+            asked = [connection.ask(stream, stream=True) for connection in more]
+            for answer in asked:
+                answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.sleep(OPEN_PACE_SECONDS)
+            await _at_rest(proxy)
+            if over := sum(answer.done() for answer in asked):
+                raise load.Failed(f"{over} streams are over already")
+            sizes.append(proxy.resident_kib())
+        load.close(opened)
+        each = (sizes[-1] - sizes[-2]) / (OPEN_STREAMS[-1] - OPEN_STREAMS[-2])
+        return [*map(str, sizes), f"{each:.0f}"]
 
 
 async def _so_many(opened: Sequence[load.Connection], request: bytes, count: int) -> None:
@@ -326,18 +363,6 @@ async def _so_many(opened: Sequence[load.Connection], request: bytes, count: int
             await load.answer_of(connection, request)
 
     await asyncio.gather(*(work(connection) for connection in opened))
-
-
-async def _of_an_open_stream(proxy: Running, stream: bytes) -> float:
-    """What one more open stream adds, beyond its connection, in KiB."""
-    opened = await load.connections(proxy.port, OPEN_STREAMS)
-    plain_before = proxy.resident_kib()
-    asked = [connection.ask(stream, stream=True) for connection in opened]
-    await asyncio.sleep(upstream.CHUNKS * upstream.PACE_SECONDS / 2)
-    most = proxy.resident_kib()
-    await asyncio.gather(*asked)
-    load.close(opened)
-    return (most - plain_before) / OPEN_STREAMS
 
 
 if __name__ == "__main__":

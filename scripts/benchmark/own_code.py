@@ -74,9 +74,22 @@ class Wire:
 
     def exchange(self, request: bytes, answer: bytes) -> None:
         """One request and its answer, each in one piece."""
+        self.ask(request)
+        self.say(answer)
+
+    def ask(self, request: bytes) -> None:
+        """What the client sends."""
         self._feed(events.DataReceived(self.client, request))
+
+    def say(self, answer: bytes) -> None:
+        """What the gateway sends, or a piece of it."""
         assert self._server is not None
         self._feed(events.DataReceived(self._server, answer))
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether there is a desk on the line."""
+        return self._desk is not None
 
     def _feed(self, event: events.Event) -> None:
         waiting = [event]

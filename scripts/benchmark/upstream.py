@@ -36,15 +36,15 @@ ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 
     len(_BODY),
     _BODY,
 )
-_STREAM_HEAD = (
+STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 )
-_EVENT = (
+EVENT = (
     b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1,'
     b'"model":"gpt-4o-mini","choices":[{"index":0,"delta":{"content":"t%d "},'
     b'"finish_reason":null}]}\n\n'
 )
-_LAST = (
+LAST = (
     b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1,'
     b'"model":"gpt-4o-mini","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     b"data: [DONE]\n\n"
@@ -52,9 +52,13 @@ _LAST = (
 
 
 class Upstream(asyncio.Protocol):
-    """One connection of a proxy's; requests come one after the other."""
+    """One connection of a proxy's; requests come one after the other.
 
-    def __init__(self) -> None:
+    `pace` is how many seconds apart the events of a stream are.
+    """
+
+    def __init__(self, pace: float = PACE_SECONDS) -> None:
+        self._pace = pace
         self._data = b""
         self._streaming: asyncio.Task[None] | None = None
 
@@ -82,21 +86,22 @@ class Upstream(asyncio.Protocol):
             self._transport.write(ANSWER)
 
     async def _stream(self) -> None:
-        self._transport.write(_STREAM_HEAD)
+        self._transport.write(STREAM_HEAD)
         for _ in range(CHUNKS):
-            self._send(_EVENT % time.monotonic_ns())
-            await asyncio.sleep(PACE_SECONDS)
-        self._send(_LAST)
+            self._send(EVENT % time.monotonic_ns())
+            await asyncio.sleep(self._pace)
+        self._send(LAST)
         self._transport.write(b"0\r\n\r\n")
 
     def _send(self, event: bytes) -> None:
         self._transport.write(b"%x\r\n%s\r\n" % (len(event), event))
 
 
-async def main(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
+async def main(port: int, pace: float) -> None:
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Upstream(pace), "127.0.0.1", port, backlog=2_048)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1])))
+    asyncio.run(main(int(sys.argv[1]), float(sys.argv[2]) if sys.argv[2:] else PACE_SECONDS))

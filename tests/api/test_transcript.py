@@ -479,3 +479,9 @@ def test_no_event_raises_and_what_is_folded_can_be_written(
         *(transcript.usage, transcript.error, transcript.id, transcript.model),
     )
     json.dumps(known, allow_nan=False, ensure_ascii=False).encode("utf-8")
+
+
+def test_tool_calls_that_are_no_list_are_folded_like_anything_else() -> None:
+    transcript = transcript_of([a_chunk({"tool_calls": 1})])
+
+    assert transcript.message() == {"role": "assistant", "content": None, "tool_calls": 1}

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
 from foxora_addon.api.sse import Decoder
+from foxora_addon.api.usage_chunks import UsageChunks
 from foxora_addon.api.usage_strip import DEFAULT_MAX_EVENT_BYTES, UsageStrip
 from foxora_addon.mock.chat import complete
 from foxora_addon.mock.chat_json import completion_events, usage_json
@@ -572,3 +573,47 @@ def test_a_recorded_stream_that_is_asked_for_usage_is_what_it_was(recorded: Path
     assert with_usage.count(b'"usage"') > 2
     for size in (1, 7, 1_000, len(with_usage)):
         assert stripped(bytewise(with_usage, size)) == stream
+
+
+NULLS = st.sampled_from(
+    [
+        lambda text: {**HEAD, "choices": [a_choice(text)], "usage": None},
+        lambda text: {"usage": None, **HEAD, "choices": [a_choice(text)]},
+        lambda text: {**HEAD, "usage": None, "choices": [a_choice(text)]},
+        lambda text: {**HEAD, "choices": [a_choice(text)], "usage": USAGE},
+        lambda text: {**HEAD, "choices": [], "content": text, "usage": USAGE},
+        lambda text: {**HEAD, "choices": [], "content": text, "usage": None},
+        lambda text: {**HEAD, "choices": [{"usage": None, **a_choice(text)}], "us": None},
+        lambda text: {**HEAD, "choices": [a_choice(text)]},
+    ]
+)
+TEXTS = st.sampled_from(["a", "b c", "", "é", '"', "\\", "\n", '"usage":null,', "\u2028"])
+RUNS = st.builds(
+    lambda make, texts: [compact(make(text)) for text in texts], NULLS, st.lists(TEXTS, max_size=4)
+)
+
+
+@given(st.lists(RUNS, max_size=5), st.integers(1, 3))
+def test_what_comes_again_is_changed_as_the_first_was(runs: list[list[bytes]], most: int) -> None:
+    events = [TOKEN, *(event for run in runs for event in run), DONE]
+    several = [b"".join(events[at : at + most]) for at in range(0, len(events), most)]
+
+    assert stripped(several) == stripped(bytewise(b"".join(events)))
+
+
+def test_what_comes_again_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[bytes] = []
+    judge = UsageChunks.without_usage
+
+    def noted(self: UsageChunks, event: bytes) -> bytes | None:
+        judged.append(event)
+        return judge(self, event)
+
+    monkeypatch.setattr(UsageChunks, "without_usage", noted)
+    texts = [f"{number} " for number in range(100)]
+    asked = [compact({**HEAD, "choices": [a_choice(t)], "usage": None}) for t in texts]
+
+    assert stripped(asked) == b"".join(
+        compact({**HEAD, "choices": [a_choice(text)]}) for text in texts
+    )
+    assert len(judged) == 2

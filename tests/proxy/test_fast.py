@@ -1,10 +1,13 @@
 """Whatever is sped up does what mitmproxy does: each case runs without and with the speed-ups."""
 
 import asyncio
+import dataclasses
+import inspect
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any, cast
 
@@ -21,6 +24,7 @@ from mitmproxy.proxy.server import ConnectionIO, TimeoutWatchdog
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import hooks as hooks_of_streams
+from foxora_addon.proxy.fast.switching import source_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
@@ -550,3 +554,13 @@ def test_a_word_that_is_neither_true_nor_false_is_named() -> None:
         fast.wanted("maybe", "1", default=True)
     with pytest.raises(ValueError, match="FOXORA_FAST: 'fast' is neither true nor false"):
         fast.wanted("", "fast", default=True)
+
+
+def test_a_source_is_what_inspect_takes_for_it() -> None:
+    fast.switch(on=False)
+    for each in fast.SPEED_UPS:
+        for name in each.relies_on:
+            found = resolve_name(name)
+            if not dataclasses.is_dataclass(found):
+                expected = inspect.getsource(getattr(found, "fget", found))
+                assert source_of(found) == expected, name

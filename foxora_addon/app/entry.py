@@ -1,0 +1,56 @@
+"""What `foxora-proxy` begins with: it starts a proxy at once, and leaves all else to the grammar.
+
+The grammar of the command line is typer's, whose import alone takes a twentieth of the time in
+which a proxy starts.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from foxora_addon.app.say import (
+    INTERRUPTED,
+    WRONG_USAGE,
+    have_streams,
+    is_of_output,
+    say,
+    say_no_output,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns the process's exit status; without arguments it is the help."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] != ["run"] or "--help" in given:
+        from foxora_addon.app import cli
+
+        return cli.main(given)
+    have_streams()
+    try:
+        return run_given(given[1:])
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        if not is_of_output(error):
+            raise
+        return say_no_output(error)
+
+
+def run_given(arguments: Sequence[str]) -> int:
+    """`foxora-proxy run` with these arguments; its exit status.
+
+    Each of the two ways of it imports what it needs, and not what the other does.
+    """
+    from foxora_addon.app.run_options import WrongUsage, parse_run
+
+    try:
+        options = parse_run(arguments)
+    except WrongUsage as error:
+        say(f"run: {error}")
+        return WRONG_USAGE
+    if options.command is None:
+        from foxora_addon.app.start import start_proxy
+
+        return start_proxy(options.tool, options.passed)
+    from foxora_addon.app.run import run_with_command
+
+    return run_with_command(options, say)

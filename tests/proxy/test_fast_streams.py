@@ -1,0 +1,212 @@
+"""A stream that goes straight from one connection to the other is what it would have been."""
+
+import asyncio
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import ctx
+from mitmproxy.proxy import commands, events
+
+from foxora_addon.proxy import fast, hold, host_reading
+from foxora_addon.proxy.fast.streams import content_of
+from foxora_addon.proxy.tee import Tee
+from scripts.benchmark.load import request_of
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
+    from mitmproxy.addons.proxyserver import Proxyserver
+    from mitmproxy.test import taddons
+
+    from scripts.benchmark.own_code import Hooks, Wire, a_desk
+
+REQUEST = request_of("/v1/chat/completions", stream=True)
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%s\r\n\r\n"
+CHUNKED = HEAD % b"transfer-encoding: chunked"
+LAST = b"0\r\n\r\n"
+TEXTS = st.sampled_from(["Hi ", "é", '"', "\n", ""])
+CHUNK = {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+
+
+def event_of(text: str) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+    return b"data: " + json.dumps({**CHUNK, "choices": [choice], "usage": None}).encode() + b"\n\n"
+
+
+EVENT = event_of("Hi ").replace(b', "usage": null', b"")
+
+
+def chunk_of(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+
+
+def unchunked(data: bytes) -> bytes:
+    found = b""
+    while True:
+        size, _, data = data.partition(b"\r\n")
+        if int(size, 16) == 0:
+            assert data == b"\r\n"
+            return found
+        found, data = found + data[: int(size, 16)], data[int(size, 16) + 2 :]
+
+
+class Client(Wire):
+    """A wire that keeps what its client was sent."""
+
+    def __init__(self, *arguments: Any) -> None:
+        self.received = b""
+        super().__init__(*arguments)
+
+    def _reaction_to(self, command: commands.Command) -> Iterator[events.Event]:
+        if isinstance(command, commands.SendData) and command.connection is self.client:
+            self.received += command.data
+        yield from super()._reaction_to(command)
+
+
+type NewClient = Callable[[], Client]
+type OnALine = Callable[[Callable[[NewClient], None]], None]
+
+
+def on_a_line(check: Callable[[NewClient], None], *, sped_up: bool) -> None:
+    """Check something with clients of a desk, where a loop runs."""
+
+    async def checked() -> None:
+        with taddons.context(Proxyserver()), a_desk() as desk:
+            fast.switch(on=sped_up)
+            assert hold.install(desk) is None
+            ctx.master.addons.add(Hooks(desk))
+            try:
+                check(lambda: Client(desk))
+            finally:
+                fast.switch(on=False)
+
+    host_reading.widen()
+    asyncio.run(checked())
+
+
+@pytest.fixture(params=[False, True], ids=["as it is", "sped up"])
+def line(request: pytest.FixtureRequest) -> OnALine:
+    return lambda check: on_a_line(check, sped_up=request.param)
+
+
+def streamed(client: Client, head: bytes, pieces: list[bytes]) -> bytes:
+    """The body of an answer as the client has it."""
+    client.ask(REQUEST)
+    client.received = b""
+    for piece in (head, *pieces):
+        client.say(piece)
+    body = client.received.partition(b"\r\n\r\n")[2]
+    return unchunked(body) if b"transfer-encoding: chunked" in client.received else body
+
+
+def test_what_the_gateway_sends_arrives_however_it_is_cut(line: OnALine) -> None:
+    def check(new_client: NewClient) -> None:
+        @given(st.lists(TEXTS, max_size=6), st.data())
+        def cut(texts: list[str], data: st.DataObject) -> None:
+            body = b"".join(map(event_of, texts)) + b"data: [DONE]\n\n"
+            chunks = pieces_of(body, data.draw(st.lists(st.integers(0, len(body)), max_size=4)))
+            sent = b"".join(map(chunk_of, chunks)) + LAST
+            pieces = pieces_of(sent, data.draw(st.lists(st.integers(0, len(sent)), max_size=6)))
+
+            expected = body.replace(b', "usage": null', b"")
+            assert streamed(new_client(), CHUNKED, pieces) == expected
+            assert streamed(new_client(), CHUNKED, [*map(chunk_of, chunks), LAST]) == expected
+
+        cut()
+
+    line(check)
+
+
+def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
+    at = [0, *sorted(cuts), len(data)]
+    return [data[start:end] for start, end in pairwise(at) if start < end]
+
+
+def test_a_connection_is_ready_for_the_next_call_after_a_stream(line: OnALine) -> None:
+    def check(new_client: NewClient) -> None:
+        client = new_client()
+        for _ in range(3):
+            pieces = [chunk_of(EVENT), chunk_of(b"data: [DONE]\n\n") + LAST]
+            assert streamed(client, CHUNKED, pieces) == EVENT + b"data: [DONE]\n\n"
+
+    line(check)
+
+
+def test_rare_chunks_are_read_as_well(line: OnALine) -> None:
+    def check(new_client: NewClient) -> None:
+        odd = b"%X;a=b\r\n%s\r\n" % (len(EVENT), EVENT)
+        pieces = [odd, chunk_of(EVENT), b"0\r\nx-trailer: 1\r\n\r\n"]
+        assert streamed(new_client(), CHUNKED, pieces) == EVENT * 2
+
+    line(check)
+
+
+def test_a_body_without_chunks_passes_as_ever(line: OnALine) -> None:
+    def check(new_client: NewClient) -> None:
+        head = HEAD % (b"content-length: %d" % (2 * len(EVENT)))
+        assert streamed(new_client(), head, [EVENT, EVENT]) == EVENT * 2
+
+    line(check)
+
+
+@pytest.mark.parametrize("bad", [b"zz\r\nab\r\n", b"2\r\nabXX", b"-2\r\nab\r\n"])
+def test_bytes_that_are_no_chunks_break_the_stream(line: OnALine, bad: bytes) -> None:
+    def check(new_client: NewClient) -> None:
+        client = new_client()
+        client.ask(REQUEST)
+        for piece in (CHUNKED, chunk_of(EVENT), bad):
+            client.say(piece)
+        assert client.received.count(EVENT) == 1
+        assert b'"error"' in client.received
+
+    line(check)
+
+
+@pytest.mark.parametrize(("sped_up", "at_once"), [(False, False), (True, True)])
+def test_what_is_plain_goes_past_the_layers(
+    monkeypatch: pytest.MonkeyPatch, sped_up: bool, at_once: bool
+) -> None:
+    taken: list[bytes] = []
+    call = Tee.__call__
+
+    def called(self: Tee, chunk: bytes) -> list[bytes]:
+        taken.append(chunk)
+        return call(self, chunk)
+
+    def check(new_client: NewClient) -> None:
+        two = chunk_of(EVENT) * 2
+        streamed(new_client(), CHUNKED, [two, two + LAST])
+
+    monkeypatch.setattr(Tee, "__call__", called)
+    on_a_line(check, sped_up=sped_up)
+    assert taken == [*([EVENT * 2] if at_once else [EVENT] * 2), EVENT, EVENT, b""]
+
+
+@pytest.mark.parametrize(
+    ("data", "content"),
+    [
+        (b"2\r\nab\r\n", b"ab"),
+        (b"2\r\nab\r\n1\r\nc\r\n", b"abc"),
+        (b"00A\r\n0123456789\r\n", b"0123456789"),
+        (b"2\r\nab\r\n0\r\n\r\n", None),
+        (b"2\r\nab", None),
+        (b"2\r\nab\r", None),
+        (b"2\r\nabc\r\n", None),
+        (b"0x2\r\nab\r\n", None),
+        (b" 2\r\nab\r\n", None),
+        (b"2 \r\nab\r\n", None),
+        (b"+2\r\nab\r\n", None),
+        (b"1_0\r\n0123456789abcdef\r\n", None),
+        (b"2;x\r\nab\r\n", None),
+        (b"2\nab\n", None),
+        (b"000000002\r\nab\r\n", None),
+        (b"", b""),
+    ],
+)
+def test_only_whole_chunks_are_taken_at_once(data: bytes, content: bytes | None) -> None:
+    assert content_of(data) == content
