@@ -38,6 +38,13 @@ class NaiveLine:
             self.end(ticket, "refused", now)
         self.step(now)
 
+    def enforce(self, scopes: Sequence[Scope], now: float) -> None:
+        """Ceilings are others: whoever can never fit is told, wherever he stands."""
+        self.limits.enforce(scopes)
+        for ticket in list(self.tickets):
+            if self.limits.soonest_at(ticket.scopes, ticket.tokens, now) == math.inf:
+                self.end(ticket, "refused", now)
+
     def run_to(self, start: float, end: float) -> None:
         """Let each moment in between come, the end's too."""
         now = start

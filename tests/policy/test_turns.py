@@ -79,7 +79,7 @@ class Both:
             self.join(self.scopes(which), tokens)
         elif name == "enforce":
             scope = Scope(self.scopes(which)[-1].name, "", ceilings)
-            self.naive.limits.enforce([scope])
+            self.naive.enforce([scope], self.now)
             self.allowances.enforce([scope], self.now)
         elif name == "obey":
             self.naive.limits.obey("acme", float(tokens), self.now)
