@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from foxora_addon.audit.state import path_beside
 from tests.end_to_end.proxies import (
     APP_KEY,
     Proxy,
@@ -131,6 +132,7 @@ def test_a_pause_and_the_spend_of_accounts_that_are_one_outlive_a_kill(tmp_path:
         with running_proxy(tmp_path, (), environment) as proxy:
             wait_until(lambda: "are one account at the gateway" in proxy.output)
             wait_until(lambda: "/v1/models" in {path for path, _ in seen_by(origin)})
+            wait_until(lambda: kept_beside(proxy.trail).count('"usr_') == 2)  # within a second
             assert [call(proxy, key).status_code for key in (KEY, SECOND_KEY)] == [200] * 2
             before = balances(proxy)
             with direct_client() as client:
@@ -146,6 +148,12 @@ def test_a_pause_and_the_spend_of_accounts_that_are_one_outlive_a_kill(tmp_path:
     assert after == before == [before[0]] * 2
     assert [answer.headers["x-foxora-source"] for answer in refused] == ["addon"] * 2
     assert 60 < min(int(answer.headers["retry-after"]) for answer in refused) <= 120
+
+
+def kept_beside(trail: Path) -> str:
+    """The text of the state file."""
+    state = path_beside(trail)
+    return state.read_text() if state.exists() else ""
 
 
 def balances(proxy: Proxy) -> list[float]:

@@ -217,10 +217,12 @@ class Mix:
 
         self._at(60.0, come)
 
-    def poller(self, pause: float, *, reconnects: bool, body: bytes = b"poll") -> None:
-        port = next(self._ports)
+    def poller(self, pause: float, *, reconnects: bool, varies: bool = False) -> None:
+        """`varies`: each of its calls has a body of its own."""
+        port, numbers = next(self._ports), count()
 
         def poll(now: float) -> None:
+            body = b"poll %d" % (next(numbers) if varies else 0)
             self.ask("poller", body, next(self._ports) if reconnects else port, now)
             self._at(now + pause, poll)
 
@@ -275,6 +277,21 @@ def test_one_that_polls_on_a_new_connection_each_time_leaves_the_others_their_tu
     fair = sum(mix.came.values()) / 7
     assert min(mix.came[f"obedient {number}"] for number in range(6)) > 0.3 * fair
     assert mix.use(90.0, 240.0) >= 0.99
+
+
+def test_one_that_polls_with_another_call_each_time_shuts_nobody_out_and_fills_no_memory() -> None:
+    mix = Mix()
+    for number in range(6):
+        mix.obedient(f"obedient {number}", body=b"%d" % number)
+    mix.poller(0.01, reconnects=True, varies=True)
+    mix.run(90.0)
+    mix.came.clear()
+    mix.run(210.0)
+    fair = sum(mix.came.values()) / 7
+    assert min(mix.came[f"obedient {number}"] for number in range(6)) > 0.2 * fair
+    places = mix.accounting._allowances._limiters["acme"].places
+    assert places is not None
+    assert len(places._of_call) <= 1_100
 
 
 def test_a_client_that_goes_by_whole_seconds_is_not_starved_by_one_that_polls() -> None:
