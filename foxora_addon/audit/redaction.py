@@ -122,8 +122,11 @@ class Redactor:
     def knows_nothing_in(self, text: bytes, also: Sequence[str] = ()) -> bool:
         """Whether surely no known secret stands in a text, given as UTF-8. No means maybe."""
         for signs in (self._encoded_signs, _encoded_signs_of(tuple(also)) if also else ()):
-            if signs is None or any(sign in text for sign in signs):
+            if signs is None:
                 return False
+            for sign in signs:  # as fast as it gets: this is looked at with each answer
+                if sign in text:
+                    return False
         return b"\\u00" not in text
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
