@@ -81,7 +81,9 @@ def decoder_of(content_encoding: str | None) -> Decoder | None:
     one, and for more than two: nobody sends those but to have them grow. The decoder raises it,
     too, where what comes out is over 16 MiB and over a hundred times what went in: a bomb.
     """
-    steps = _steps_of(content_encoding) if content_encoding else None
+    if not content_encoding:
+        return None
+    steps = _steps_of(content_encoding)
     return _Bounded(steps) if steps else None
 
 

@@ -33,9 +33,11 @@ def rewrite_argv() -> None:
     if changed != arguments:
         sys.argv[1:] = changed
         # Only now, for whoever runs mitmproxy without us pays for nothing of ours.
-        from foxora_addon.app.late_imports import promise  # noqa: PLC0415
+        from foxora_addon import starting  # noqa: PLC0415
+        from foxora_addon.app import late_imports  # noqa: PLC0415
 
-        promise()
+        starting.begins()
+        late_imports.promise()
 
 
 def rewritten(arguments: Sequence[str]) -> list[str]:

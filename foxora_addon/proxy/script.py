@@ -4,13 +4,12 @@ mitmproxy runs this file anew when it changes (mitmproxy-facts.md row 1); what h
 the package, so that a reload drops no exchange.
 """
 
-import gc
+from foxora_addon import starting
 
-# What is imported stays for good: there is no garbage to be looked for meanwhile.
-gc.disable()
+starting.begins()
 try:
     from foxora_addon.proxy.addon import the_addon
 finally:
-    gc.enable()
+    starting.is_over()
 
 addons = [the_addon()]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from foxora_addon import starting
 from foxora_addon.app import late_imports, script_argv
 from foxora_addon.app.script_argv import PACKAGE, SCRIPT, rewrite_argv, rewritten
 
@@ -15,6 +16,7 @@ PTH = Path(script_argv.__file__).with_name("foxora_addon_script.pth")
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(late_imports, "promise", lambda: None)  # this process is no proxy
+    monkeypatch.setattr(starting, "begins", lambda: None)
 
 
 @pytest.mark.parametrize(

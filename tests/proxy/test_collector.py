@@ -6,6 +6,8 @@ from foxora_addon.proxy import collector
 
 
 def test_it_looks_as_before_once_it_is_restored() -> None:
+    collector.restore()
+    gc.unfreeze()  # what other tests have left
     before = gc.get_threshold(), gc.get_freeze_count()
     for _ in range(2):
         collector.relax()
