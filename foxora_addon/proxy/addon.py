@@ -156,7 +156,6 @@ class Foxora:
             return
         listening.bind_to_loopback(ctx.options)
         capacity.widen_files()
-        collector.relax()
         self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
@@ -223,6 +222,7 @@ class Foxora:
         except ValueError as error:
             raise ConfigError(str(error)) from None
         fast.switch(on=on)
+        collector.relax(rarely=on)
 
     def _loaded(self) -> Config:
         options = {name: getattr(ctx.options, name) for name in OPTIONS}

@@ -37,6 +37,7 @@ from foxora_addon.proxy.hold_stream import (
     complete_host,
     failure_of,
     layer_of,
+    let_go,
     live_connection,
     newest_with,
     parts_of,
@@ -158,7 +159,11 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
     desk = _desk
     if desk is None or not isinstance(event, _OF_A_STREAM):
         yield from _original(self, event)
-    elif isinstance(event, events.Wakeup):
+        return
+    progress: Progress | None = vars(self).get("foxora")
+    if progress is not None and progress.is_over:
+        return
+    if isinstance(event, events.Wakeup):
         if event.command is self.foxora.pause:
             yield from _treated_all(self, _sent_again(self), event)
         elif isinstance(event.command, _GiveUp):
@@ -171,6 +176,8 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
             yield from _treated_all(self, _original(self, event), event)
     else:
         yield from _of_the_client(self, event, desk)
+    if self.foxora.is_over and self.child_layer is None:
+        let_go(self)
 
 
 def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
@@ -195,7 +202,7 @@ def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk)
         yield from _treated_all(self, self.start_response_stream(), event)
 
 
-def _of_the_client(self: Held, event: HttpEvent, desk: Desk) -> Commands:
+def _of_the_client(self: Held, event: Any, desk: Desk) -> Commands:
     if isinstance(event, http_events.RequestHeaders):
         arrival = Arrival(bool(event.request.data.host), event.request.host_header)
         complete_host(self, event.request)
@@ -253,6 +260,7 @@ def _treated(self: Held, command: commands.Command, event: events.Event) -> Comm
             return connection, error
         case http_layers.DropStream():
             layer_of(self).streams.pop(self.foxora.gateway_id, None)
+            self.foxora.is_over = True
         case commands.StartHook():
             _tell(self, command, event, desk)
             if desk.is_private(self.flow):

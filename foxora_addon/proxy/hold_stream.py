@@ -26,7 +26,7 @@ class Progress:
 
     `gateway_id` names the stream towards the gateway, and is another one at each try: an event of
     an earlier try, which may still come, is told by its id. `pause`: what is waited for before the
-    next try. `is_answered`: the client has the head of an answer.
+    next try. `is_answered`: the client has the head of an answer. `is_over`: no event is left.
     """
 
     arrival: Arrival
@@ -38,6 +38,7 @@ class Progress:
     unasked_size: int = 0
     is_unreachable: bool = False
     is_refused: bool = False
+    is_over: bool = False
     failed_connection: Connection | None = None
 
 
@@ -57,6 +58,7 @@ class Held(layer.Layer):
     start_response_stream: Any
     response_body_buf: Any
     make_server_connection: Any
+    child_layer: Any
     foxora: Progress
 
 
@@ -146,6 +148,19 @@ def _is_over(connection: Connection) -> bool:
         return False
     never_was = connection.error is not None and connection.timestamp_tcp_setup is None
     return never_was or connection.timestamp_end is not None
+
+
+def let_go(self: Held) -> None:
+    """A stream is over: have it freed at once with all that its flow holds, not by the collector.
+
+    It stands in its own context, and its states are methods of its own.
+    """
+    self.client_state = self.server_state = _over
+    self.context.layers.remove(self)
+
+
+def _over(_: events.Event) -> Iterator[commands.Command]:
+    return iter(())
 
 
 def layer_of(self: Held) -> Any:

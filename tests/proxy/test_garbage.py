@@ -1,0 +1,64 @@
+"""An exchange that is over is freed at once, with its bodies, not when garbage is looked for."""
+
+import asyncio
+import gc
+import warnings
+from collections.abc import Callable
+
+import pytest
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.layers.http import HttpStream
+
+from foxora_addon.proxy import fast
+
+with warnings.catch_warnings():
+    warnings.simplefilter(
+        "ignore", DeprecationWarning
+    )  # what mitmproxy's own addons import is older
+    from mitmproxy.addons.proxyserver import Proxyserver
+    from mitmproxy.test import taddons
+
+    from scripts.benchmark import own_code, own_streams, upstream
+
+
+def a_plain_call(wire: own_code.Wire) -> None:
+    wire.exchange(own_code.request_to("/v1/chat/completions", 2_000), upstream.ANSWER)
+
+
+def a_refused_call(wire: own_code.Wire) -> None:
+    wire.ask(own_code.request_to("/v1/chat/completions", 2_000).replace(b"{", b"[", 1))
+
+
+def a_stream(wire: own_code.Wire) -> None:
+    own_streams.stream(wire, own_streams.pieces_of(3))
+
+
+def streams() -> int:
+    return sum(isinstance(each, HttpStream) for each in gc.get_objects())
+
+
+@pytest.mark.parametrize("call", [a_plain_call, a_refused_call, a_stream])
+def test_nothing_of_it_is_left_to_the_collector(call: Callable[[own_code.Wire], None]) -> None:
+    async def drive() -> list[object]:
+        with taddons.context(Proxyserver()), own_streams.observed() as way:
+            fast.switch(on=True)
+            wire = way()
+            for _ in range(3):
+                call(wire)
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                before = streams()
+                for _ in range(3):
+                    call(wire)
+                assert streams() == before
+                gc.collect()
+                return list(gc.garbage)
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+                fast.switch(on=False)
+
+    assert not [each for each in asyncio.run(drive()) if isinstance(each, HttpStream | HTTPFlow)]
