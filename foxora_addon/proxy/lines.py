@@ -55,6 +55,8 @@ class Lines:
         self._wall_clock = wall_clock
         self._dumper: Any = None
         self._waiting: list[str] = []
+        self._asked: IO[str] | None = None
+        self._is_terminal = False
 
     def take_over(self, dumper: Any, log: Any) -> None:
         """Keep mitmdump's dumper silent about our flows, and its log about mere steps of a call.
@@ -81,7 +83,7 @@ class Lines:
         if dumper.filter and (flow is None or not dumper.filter(flow)):
             return
         out = self._out or sys.stdout
-        is_watched = out.isatty()
+        is_watched = self._is_watched(out)
         coloured = is_watched and is_coloured(out)
         room = _room_of(out) if is_watched else None
         self._waiting.append(line_of(ending, self._wall_clock(), is_coloured=coloured, room=room))
@@ -89,6 +91,12 @@ class Lines:
             self.flush()
         elif len(self._waiting) == 1:
             _soon(self.flush)
+
+    def _is_watched(self, out: IO[str]) -> bool:
+        """Whether it is a terminal: the system is asked once."""
+        if self._asked is not out:
+            self._asked, self._is_terminal = out, out.isatty()
+        return self._is_terminal
 
     def flush(self) -> None:
         """Print what waits."""

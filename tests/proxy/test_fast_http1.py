@@ -111,6 +111,11 @@ def test_headers_are_made(fields: Any, more: dict[str, str]) -> None:
     assert outcome_of(made_by, Headers.__init__) == expected
 
 
+@given(FIELDS)
+def test_headers_are_written(fields: list[tuple[bytes, bytes]]) -> None:
+    assert bytes(Headers(fields)) == before[quick.headers_bytes](Headers(fields))
+
+
 def test_a_flow_is_made_with_an_id_that_no_other_has() -> None:
     client, server = tflow.tclient_conn(), tflow.tserver_conn()
     flows = [HTTPFlow(client, server, live=True) for _ in range(200)]

@@ -85,3 +85,11 @@ def headers_init(self: Headers, fields: Iterable[tuple[bytes, bytes]] = (), **mo
             self.fields = found
             return
     before[headers_init](self, fields, **more)
+
+
+def headers_bytes(self: Headers) -> bytes:
+    """`Headers.__bytes__`, without a generator."""
+    if type(self) is not Headers:
+        written: bytes = before[headers_bytes](self)
+        return written
+    return b"".join([b"%b: %b\r\n" % (name, value) for name, value in self.fields])

@@ -137,6 +137,9 @@ SPEED_UPS: Final = (
         "f1d16eb686af3fbe",
     ),
     SpeedUp(
+        f"{_HEADERS}.__bytes__", http1.headers_bytes, (f"{_HEADERS}.__bytes__",), "afea97a00d3d61dd"
+    ),
+    SpeedUp(
         "mitmproxy.net.http.http1.expected_http_body_size",
         http1.expected_http_body_size,
         (
