@@ -10,7 +10,6 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, MutableMapping
 from functools import partial
-from secrets import token_hex
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -32,6 +31,8 @@ from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import event_of, last_event, observation_of_bytes
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, handler_of
+from foxora_addon.proxy.guard import Guard
+from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
 from foxora_addon.proxy.shown_answers import OpenStream
@@ -40,32 +41,10 @@ from foxora_addon.rules import Rules
 
 _log = logging.getLogger(__name__)
 
-_MOST_FAILURES = 1_000
-_IDS_AT_ONCE = 64
 _MOST_WHOLE_BYTES = 32 * 1_048_576
 
 type _Failed = tuple[str, list[tuple[str, str]]]
 """The id of an exchange that failed, and the headers that its answer has besides."""
-
-
-class _Unfetched[Value](dict[str, Value]):
-    """What may never be fetched, by flow id: where there are too many the oldest goes."""
-
-    def __setitem__(self, flow_id: str, value: Value) -> None:
-        if len(self) >= _MOST_FAILURES:
-            del self[next(iter(self))]
-        super().__setitem__(flow_id, value)
-
-
-_random: list[str] = []
-
-
-def _new_id() -> str:
-    """An id that nobody can guess; the system is asked for many at once."""
-    if not _random:
-        digits = token_hex(16 * _IDS_AT_ONCE)
-        _random.extend(digits[at : at + 32] for at in range(0, len(digits), 32))
-    return f"ex_{_random.pop()}"
 
 
 class FlowDesk:
@@ -79,8 +58,8 @@ class FlowDesk:
         self._open: dict[str, Exchange] = {}
         self._flows: dict[str, http.HTTPFlow] = {}
         # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
-        self._failures = _Unfetched[failures.Worded]()
-        self._failed_ids = _Unfetched[_Failed]()
+        self._failures = failures.Unfetched[failures.Worded]()
+        self._failed_ids = failures.Unfetched[_Failed]()
         self._idle: asyncio.Event | None = None
         self._is_ending = False
         self._deadlines = Deadlines(_now, self._late)
@@ -105,7 +84,7 @@ class FlowDesk:
     ) -> None:
         """Work by these rules from now on; open exchanges keep what they have."""
         if self._pipeline is None:
-            self._pipeline = Pipeline(rules, trail, _new_id)
+            self._pipeline = Pipeline(rules, trail, new_exchange_id)
             self._pipeline.ended = self._tell
             self.memory = Memory(trail.journal, self._pipeline.accounting)
             self.memory.recall(_now())
@@ -273,7 +252,7 @@ class FlowDesk:
     def _arrive(self, flow: http.HTTPFlow, told: hold.Arrival) -> None:
         if self._pipeline is None:
             flow.request.headers.clear()
-            flow.response = flows.response_of(self._unavailable(), _new_id())
+            flow.response = flows.response_of(self._unavailable(), new_exchange_id())
             return
         arrival = flows.arrival_of(flow, told, self._listeners)
         territory = self._pipeline.rules.territory
@@ -308,7 +287,7 @@ class FlowDesk:
         """Refuse a flow that did not come past `arrived`: nothing is known of it."""
         if flow.client_conn.id not in self._seen:
             flow.request.headers.clear()
-            flow.response = flows.response_of(self._unavailable(), _new_id())
+            flow.response = flows.response_of(self._unavailable(), new_exchange_id())
 
     def body_grew(self, flow: http.HTTPFlow, size: int) -> http.Response | None:
         """Stop an upload that is over the configured size."""
@@ -524,7 +503,7 @@ class FlowDesk:
         worded = self._failures.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
-        exchange_id, more = self._failed_ids.get(flow.id) or (_new_id(), [])
+        exchange_id, more = self._failed_ids.get(flow.id) or (new_exchange_id(), [])
         return flows.response_of(worded.error, exchange_id, more)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
@@ -536,9 +515,9 @@ class FlowDesk:
 
     # What all of it shares.
 
-    def _guard(self, flow: http.HTTPFlow) -> "_Guard":
-        """Turn an exception into our own answer and a record; the flow goes nowhere."""
-        return _Guard(self._fail_closed, flow)
+    def _guard(self, flow: http.HTTPFlow) -> Guard:
+        """Turn an exception into our own answer and a record; the flow goes nowhere (promise 2)."""
+        return Guard(self._fail_closed, flow)
 
     def _fail_closed(self, flow: http.HTTPFlow, error: Exception) -> None:
         self._report(error)
@@ -547,7 +526,9 @@ class FlowDesk:
         self._failures[flow.id] = failures.internal()
         flow.request.headers.clear()
         flow.request.host, flow.request.port = "foxora-addon.invalid", 9
-        flow.response = flows.response_of(failures.INTERNAL, exchange.id if exchange else _new_id())
+        flow.response = flows.response_of(
+            failures.INTERNAL, exchange.id if exchange else new_exchange_id()
+        )
         if exchange is not None:
             self._record_failure(exchange, failures.INTERNAL)
 
@@ -614,29 +595,6 @@ class FlowDesk:
     def _unavailable(self) -> ApiError:
         why = self._closed or "it has stopped"
         return unavailable(f"The proxy takes no calls: {why}. Try again later.")
-
-
-class _Guard:
-    """Has a flow fail closed where anything raises. A class: a generator takes twice as long."""
-
-    __slots__ = ("_fail_closed", "_flow")
-
-    def __init__(
-        self, fail_closed: Callable[[http.HTTPFlow, Exception], None], flow: http.HTTPFlow
-    ) -> None:
-        self._fail_closed = fail_closed
-        self._flow = flow
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: object
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._fail_closed(self._flow, error)  # promise 2: it must hold when our own code raises
-        return True
 
 
 def _go_on_waiting(exchange: Exchange) -> None:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import lru_cache
-from secrets import token_hex
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
@@ -16,6 +15,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.utils.strutils import always_bytes
 
 from foxora_addon.proxy.fast.originals import before
+from foxora_addon.proxy.ids import Drawn
 
 _BYTES_OR_NONE: Final = frozenset({bytes, NoneType})
 _HEADERS_OR_NONE: Final = frozenset({Headers, NoneType})
@@ -23,7 +23,6 @@ _FLOAT_OR_NONE: Final = frozenset({float, NoneType})
 _MOST_NAMES: Final = 1_000
 _LONGEST_NAME: Final = 64
 _LONGEST_AUTHORITY: Final = 256
-_UUIDS_AT_ONCE: Final = 64
 _NEVER_CHANGED: Final = frozenset({str, int, bool, float, NoneType})
 
 
@@ -127,6 +126,9 @@ def fork(self: Context) -> Context:
     return made
 
 
+_new_flow_id: Final = Drawn(lambda digits: str(UUID(digits, version=4)))
+
+
 def flow_init(
     self: flow.Flow,
     client_conn: Client,
@@ -134,23 +136,10 @@ def flow_init(
     live: bool = False,  # noqa: FBT001, FBT002  # as it is called
 ) -> None:
     """`Flow.__init__`, which asks the system for many random ids at once."""
-    self.id = _new_uuid()
+    self.id = _new_flow_id()
     self.client_conn, self.server_conn, self.live = client_conn, server_conn, live
     self.timestamp_created = time.time()
     self.intercepted = False
     self._resume_event = self._backup = self.is_replay = None
     self.marked = self.comment = ""
     self.metadata = {}
-
-
-_uuids: list[str] = []
-
-
-def _new_uuid() -> str:
-    """A random UUID (RFC 9562, 5.4)."""
-    if not _uuids:
-        digits = token_hex(16 * _UUIDS_AT_ONCE)
-        _uuids.extend(
-            str(UUID(digits[at : at + 32], version=4)) for at in range(0, len(digits), 32)
-        )
-    return _uuids.pop()
