@@ -60,8 +60,9 @@ def outcome_of(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def a_request(method: bytes, fields: list[tuple[bytes, bytes]]) -> Request:
-    made = Request.make("GET", "http://127.0.0.1/", b"", Headers(fields))
+    made = Request.make("GET", "http://127.0.0.1/")
     made.data.method = method
+    made.headers.fields = tuple(fields)
     return made
 
 
@@ -73,7 +74,7 @@ def test_the_size_of_a_body(
 ) -> None:
     request, response = a_request(method, fields), None
     if answer is not None:
-        response = Response.make(answer[0], b"", Headers(answer[1]))
+        response = Response.make(answer[0])
         response.headers.fields = tuple(answer[1])
     expected = outcome_of(before[quick.expected_http_body_size], request, response)
     assert outcome_of(http1.expected_http_body_size, request, response) == expected
@@ -129,3 +130,11 @@ def test_a_flow_is_made_with_an_id_that_no_other_has() -> None:
         del made["id"], made["timestamp_created"]
     assert {name: first[name] for name in vars(plain)} == vars(plain)
     assert Flow.__init__ is flow_init
+
+
+def test_what_is_in_use_works_on_once_it_is_switched_off() -> None:
+    in_use = http1.expected_http_body_size
+    assert in_use is quick.expected_http_body_size
+    fast.switch(on=False)
+    assert http1.expected_http_body_size is not in_use
+    assert in_use(a_request(b"HEAD", [(b"content-length", b"5")])) == 5

@@ -1,4 +1,8 @@
-"""What stood in the place of each speed-up that is in place; None if it was inherited."""
+"""What stood in the place of each speed-up; None if it was inherited.
+
+It stays known when a speed-up is taken out of its place: what works by it then goes on by it, as
+the reader of a connection does in the middle of a body.
+"""
 
 from collections.abc import Callable
 from typing import Any

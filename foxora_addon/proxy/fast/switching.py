@@ -208,6 +208,9 @@ SPEED_UPS: Final = (
 )
 
 
+_in_place: Final[list[SpeedUp]] = []
+
+
 def switch(*, on: bool) -> None:
     """Put all speed-ups in place that fit this mitmproxy, or put back what was there before.
 
@@ -215,7 +218,7 @@ def switch(*, on: bool) -> None:
     """
     if not on:
         _put_back()
-    elif not before:
+    elif not _in_place:
         fitting = [each for each in SPEED_UPS if _fits(each)]  # all, before any source is another
         for each in fitting:
             _put(each)
@@ -285,6 +288,7 @@ def _fits(each: SpeedUp) -> bool:
 def _put(each: SpeedUp) -> None:
     if each.attribute == "__post_init__" and not __debug__:
         return
+    _in_place.append(each)
     before[each.quick] = vars(each.owner).get(each.attribute)
     setattr(each.owner, each.attribute, each.quick)
     if each.quick is hooks.trigger_event:
@@ -294,10 +298,9 @@ def _put(each: SpeedUp) -> None:
 
 
 def _put_back() -> None:
-    for each in SPEED_UPS:
-        if each.quick not in before:
-            continue
-        original = before.pop(each.quick)
+    while _in_place:
+        each = _in_place.pop()
+        original = before[each.quick]
         if original is None:
             delattr(each.owner, each.attribute)
         else:
