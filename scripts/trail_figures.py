@@ -11,10 +11,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from foxora_addon.audit.disk import Disk
-from foxora_addon.audit.journal import Journal, Sync
+from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal, Sync
 from foxora_addon.audit.keeping import FOREVER, Keeping, tidy
 from foxora_addon.audit.record import body_fields
-from foxora_addon.audit.redaction import Redactor
+from foxora_addon.audit.redaction import Redactor, Scrub
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.audit.verification import verify
 from foxora_addon.proxy.trail import JournalTrail
@@ -22,18 +22,20 @@ from tests.builders import ACCOUNT_KEY, APP_KEY, a_request_of, a_response_of, en
 
 TEXT = "The quick brown fox jumps over the lazy dog, and asks what a hash chain is good for. "
 BODY = encoded({"model": "gpt-4o", "messages": [{"role": "user", "content": TEXT * 24}]})[:2048]
-REDACTOR = Redactor([ACCOUNT_KEY])
-
-
-def scrub(text: str) -> str:
-    return REDACTOR.scrub(text, (APP_KEY,))
+SCRUB = Scrub(Redactor([ACCOUNT_KEY]), (APP_KEY,))
 
 
 @contextmanager
 def a_journal(sync: Sync, keeping: Keeping = FOREVER) -> Iterator[Journal]:
     with tempfile.TemporaryDirectory(dir=".") as folder:
         path = Path(folder) / "trail.jsonl"
-        journal = Journal.open(path, sync=sync, wall_clock=time.time, keeping=keeping)
+        journal = Journal.open(
+            path,
+            sync=sync,
+            wall_clock=time.time,
+            keeping=keeping,
+            follow_seconds=FOLLOW_SECONDS,
+        )
         yield journal
         journal.close()
 
@@ -41,8 +43,8 @@ def a_journal(sync: Sync, keeping: Keeping = FOREVER) -> Iterator[Journal]:
 def fill(journal: Journal, exchanges: int) -> None:
     body = body_fields(BODY, 1 << 20)
     for number in range(exchanges):
-        journal.append({**a_request_of(f"ex_{number:032x}"), **body}, scrub)
-        journal.append({**a_response_of(f"ex_{number:032x}"), **body}, scrub)
+        journal.append({**a_request_of(f"ex_{number:032x}"), **body}, SCRUB)
+        journal.append({**a_response_of(f"ex_{number:032x}"), **body}, SCRUB)
         if number % 100 == 0:
             journal.tend(time.monotonic())
 
@@ -79,7 +81,7 @@ async def waited(callers: int, calls: int) -> None:
 
         async def call(name: int) -> None:
             for number in range(calls):
-                trail.write(a_request_of(f"{name}-{number}", BODY), scrub)
+                trail.write(a_request_of(f"{name}-{number}", BODY), SCRUB)
                 started = time.perf_counter()
                 assert await trail.safely_kept()
                 waits.append(time.perf_counter() - started)
