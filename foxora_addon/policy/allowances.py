@@ -7,7 +7,7 @@ forgotten, and one that comes back later begins as if it had never been away. So
 cannot fill memory; that two of them are one account is remembered for longer (see `unify`).
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -21,6 +21,7 @@ from foxora_addon.policy.places import KEPT_SECONDS, Caller, Places
 from foxora_addon.policy.plans import UNLIMITED
 from foxora_addon.policy.remembered import Closing
 from foxora_addon.policy.scopes import Refusal, Scope
+from foxora_addon.policy.twins import Twins
 
 # How much of all scopes each `forget_idle` looks at. Called once a second, it drops what is idle
 # half a minute later at most, for some 3 ms a second with 10^5 scopes.
@@ -61,7 +62,7 @@ class Allowances:
         self._limiters: dict[str, AccountLimiter] = {}
         self._to_sweep: deque[str] = deque()  # each name of `_limiters`
         self._sweep_size = self._sweep_left = 0  # at a time, and until all have been looked at
-        self._twins: OrderedDict[str, str] = OrderedDict()  # a name, and the one it means
+        self._twins = Twins()
         self._closed: dict[str, Closing] = {}  # by the gateway's own 429; some may be over
 
     def __len__(self) -> int:
@@ -232,14 +233,14 @@ class Allowances:
         unified one by one, by the same call.
         """
         now = self.latest(now)
-        kept, other = self.name_of(kept), self.name_of(other)
-        if kept == other:
+        joined = self._twins.join(kept, other)
+        if joined is None:
             return
+        kept, other = joined
         lost = self._limiters.pop(other, None)
         if lost is not None:
             self.limiter(Scope(kept, "", lost.ceilings)).absorb(lost, now)
-        self._twins[other] = kept
-        self._forget_a_twin(now)
+        self._twins.bound(_MOST_TWINS, lambda name: self._is_in_use(name, now))
 
     def part(self, leaver: str, heir: str, now: float) -> None:
         """A name turned out to mean another account than before: it begins anew.
@@ -248,12 +249,8 @@ class Allowances:
         the name that they have in common, which is the heir's where it was the leaver's.
         """
         now = self.latest(now)
-        if self._twins.pop(leaver, None) is not None:
+        if not self._twins.part(leaver, heir):
             return
-        self._twins.pop(heir, None)
-        for name, kept in self._twins.items():
-            if kept == leaver:
-                self._twins[name] = heir
         if leaver in self._closed:
             self._closed[heir] = self._closed.pop(leaver)
         lost = self._limiters.pop(leaver, None)
@@ -262,9 +259,7 @@ class Allowances:
 
     def name_of(self, name: str) -> str:
         """Return the name under which it is counted."""
-        while name in self._twins:
-            name = self._twins[name]
-        return name
+        return self._twins.name_of(name)
 
     def limiter(self, scope: Scope) -> AccountLimiter:
         """Return what counts for a scope; a new one has the scope's ceilings."""
@@ -304,15 +299,9 @@ class Allowances:
         self._now = max(self._now, now)
         return self._now
 
-    def _forget_a_twin(self, now: float) -> None:
-        """Keep the number of twins bounded; two looked at for each one that comes is enough."""
-        for _ in range(2):
-            if len(self._twins) <= _MOST_TWINS:
-                return
-            name, kept = self._twins.popitem(last=False)
-            limiter = self._find(kept)
-            if limiter is not None and not limiter.is_idle(now):
-                self._twins[name] = kept
+    def _is_in_use(self, name: str, now: float) -> bool:
+        limiter = self._find(name)
+        return limiter is not None and not limiter.is_idle(now)
 
     def standing(self, scope: Scope, now: float) -> dict[str, Any]:
         """How a scope stands with its ceilings: JSON values, for whoever shows them."""

@@ -12,6 +12,7 @@ from foxora_addon.api.errors import ApiError, invalid_request, spend_limit_reach
 from foxora_addon.api.money import dollars
 from foxora_addon.policy.spend import AccountSpend, OverCap, SpendReservation
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
+from foxora_addon.policy.twins import Twins
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Budgets:
 
     def __init__(self, months: Mapping[str, MonthSpend] | None = None) -> None:
         self._accounts = {name: AccountSpend(month) for name, month in (months or {}).items()}
-        self._twins: dict[str, str] = {}  # a name, and the one it means
+        self._twins = Twins()
 
     def reserve(
         self, account: str, rules: SpendRules, cost_usd: Decimal | None, now: float
@@ -77,34 +78,28 @@ class Budgets:
 
     def unify(self, kept: str, other: str, now: float) -> None:
         """Two names turned out to be one account: what was spent under either counts for both."""
-        kept, other = self.name_of(kept), self.name_of(other)
-        if kept == other:
+        joined = self._twins.join(kept, other)
+        if joined is None:
             return
+        kept, other = joined
         lost = self._accounts.pop(other, None)
         if lost is not None:
             self.spend_of(kept, now).absorb(lost, now)
-        self._twins[other] = kept
 
     def part(self, leaver: str, heir: str, now: float) -> None:
         """A name turned out to mean another account than before: it begins anew.
 
         What was spent under it stays with the names that meant the same, as in `Allowances.part`.
         """
-        if self._twins.pop(leaver, None) is not None:
+        if not self._twins.part(leaver, heir):
             return
-        self._twins.pop(heir, None)
-        for name, kept in self._twins.items():
-            if kept == leaver:
-                self._twins[name] = heir
         lost = self._accounts.pop(leaver, None)
         if lost is not None:
             self.spend_of(heir, now).absorb(lost, now)
 
     def name_of(self, name: str) -> str:
         """Return the name under which it is counted."""
-        while name in self._twins:
-            name = self._twins[name]
-        return name
+        return self._twins.name_of(name)
 
     def has_met(self, account: str) -> bool:
         """Whether anything is kept of an account."""
