@@ -15,21 +15,16 @@ import typer
 
 from foxora_addon.app import audit_cli
 from foxora_addon.app.cli_proxy import PassedOn, doctor, env, limits, run
-from foxora_addon.app.say import (
-    FINDING,
-    INTERRUPTED,
-    WRONG_USAGE,
-    have_streams,
-    is_of_output,
-    say,
-    say_no_output,
-)
+from foxora_addon.app.say import FINDING, INTERRUPTED, WRONG_USAGE, say, status_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the process's exit status; without arguments it is the help."""
     given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    have_streams()
+    return status_of(lambda: _run(given))
+
+
+def _run(given: Sequence[str]) -> int:
     command = command_line(is_rich=sys.stdout.isatty())
     try:
         status = int(command(given, prog_name="foxora-proxy", standalone_mode=False) or 0)
@@ -37,12 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         say(" ".join(error.format_message().replace("Value error, ", "").split()))
         return WRONG_USAGE
-    except (KeyboardInterrupt, typer.Abort):
+    except typer.Abort:
         return INTERRUPTED
-    except OSError as error:
-        if not is_of_output(error):
-            raise
-        return say_no_output(error)
     return status
 
 

@@ -7,14 +7,7 @@ which a proxy starts.
 import sys
 from collections.abc import Sequence
 
-from foxora_addon.app.say import (
-    INTERRUPTED,
-    WRONG_USAGE,
-    have_streams,
-    is_of_output,
-    say,
-    say_no_output,
-)
+from foxora_addon.app.say import WRONG_USAGE, say, status_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,15 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from foxora_addon.app import cli
 
         return cli.main(given)
-    have_streams()
-    try:
-        return run_given(given[1:])
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    except OSError as error:
-        if not is_of_output(error):
-            raise
-        return say_no_output(error)
+    return status_of(lambda: run_given(given[1:]))
 
 
 def run_given(arguments: Sequence[str]) -> int:

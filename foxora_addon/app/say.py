@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+from collections.abc import Callable
 from typing import Final
 
 FINDING: Final = 1
@@ -17,7 +18,20 @@ def say(words: str) -> None:
     sys.stderr.flush()
 
 
-def have_streams() -> None:
+def status_of(command: Callable[[], int]) -> int:
+    """Run a command to its end, which may be Ctrl-C or an output that takes no more."""
+    _have_streams()
+    try:
+        return command()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        if not is_of_output(error):
+            raise
+        return say_no_output(error)
+
+
+def _have_streams() -> None:
     """Let what a caller has closed lead nowhere: Python has None there."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
