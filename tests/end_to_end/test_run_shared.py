@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,18 @@ def told_by(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
+@contextmanager
+def one_that_waits(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A first run, whose app makes its call in the end, and gets its answer."""
+    with started(waiting_app(folder, "go", *options), folder) as first:
+        told_by(first)
+        wait_for_notice(folder)
+        yield first
+        (folder / "go").touch()
+        assert told_by(first) == "answered"
+        assert first.wait(SECONDS) == 0
+
+
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_a_second_run_joins_the_firsts_proxy_which_stays_until_both_are_done(
     tmp_path: Path, *, is_killed: bool
@@ -92,14 +106,9 @@ def test_two_that_start_at_once_have_one_proxy(tmp_path: Path) -> None:
 
 
 def test_a_second_run_with_another_key_does_not_spend_the_firsts(tmp_path: Path) -> None:
-    with started(waiting_app(tmp_path, "go"), tmp_path) as first:
-        told_by(first)
-        wait_for_notice(tmp_path)
+    with one_that_waits(tmp_path):
         other = run(tmp_path, command=["echo", "ran"], FOXORA_API_KEY=FOXORA_KEY)
         asked = run(tmp_path, "-p", str(free_port()), command=["echo", "ran"])
-        (tmp_path / "go").touch()
-        assert told_by(first) == "answered"
-        assert first.wait(SECONDS) == 0
     assert (other.stdout, other.returncode) == ("", 1)
     assert "has another configuration or key: http://127.0.0.1:" in other.stderr
     assert (asked.stdout, asked.returncode) == ("", 1)
@@ -110,13 +119,8 @@ WEB = ("--web", "--no-web-open-browser")
 
 
 def test_two_with_mitmweb_have_one_page(tmp_path: Path) -> None:
-    with started(waiting_app(tmp_path, "go", *WEB), tmp_path) as first:
-        told_by(first)
-        wait_for_notice(tmp_path)
+    with one_that_waits(tmp_path, *WEB) as first:
         second = run(tmp_path, *WEB, command=["echo", "ran"])
-        (tmp_path / "go").touch()
-        assert told_by(first) == "answered"
-        assert first.wait(SECONDS) == 0
         assert first.stderr is not None
         page = first.stderr.readline()
     assert (second.stdout, second.returncode) == ("ran\n", 0)
@@ -125,13 +129,8 @@ def test_two_with_mitmweb_have_one_page(tmp_path: Path) -> None:
 
 
 def test_one_without_mitmweb_is_no_page_for_another(tmp_path: Path) -> None:
-    with started(waiting_app(tmp_path, "go"), tmp_path) as first:
-        told_by(first)
-        wait_for_notice(tmp_path)
+    with one_that_waits(tmp_path):
         second = run(tmp_path, *WEB, command=["echo", "ran"])
-        (tmp_path / "go").touch()
-        assert told_by(first) == "answered"
-        assert first.wait(SECONDS) == 0
     assert (second.stdout, second.returncode) == ("", 1)
     assert "can't be given --web" in second.stderr
 

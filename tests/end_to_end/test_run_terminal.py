@@ -133,39 +133,42 @@ def test_the_console_is_refused_where_the_command_needs_its_terminal(tmp_path: P
         assert process.wait(SECONDS) == 2
 
 
-def test_the_console_has_the_terminal_where_the_command_does_not_need_it(tmp_path: Path) -> None:
-    inner = " ".join(run_line(tmp_path, "--console", command=["echo", "from-cmd"]))
+@contextlib.contextmanager
+def a_console(folder: Path, *command: str) -> Iterator[tuple[subprocess.Popen[bytes], Terminal]]:
+    """A run with the console, which has the terminal, and a command that has none."""
+    inner = " ".join(run_line(folder, "--console", command=list(command)))
     script = f"{inner} </dev/null >out.log 2>err.log; echo ended $?"
-    with on_terminal(["/bin/sh", "-c", script], tmp_path) as (process, terminal):
+    with on_terminal(["/bin/sh", "-c", script], folder) as (process, terminal):
         terminal.wait_for("Flows")
+        yield process, terminal
+
+
+def leave(process: subprocess.Popen[bytes], terminal: Terminal) -> None:
+    terminal.press("Q")
+    terminal.wait_for("ended 0")
+    assert process.wait(SECONDS) == 0
+
+
+def test_the_console_has_the_terminal_where_the_command_does_not_need_it(tmp_path: Path) -> None:
+    with a_console(tmp_path, "echo", "from-cmd") as (process, terminal):
         wait_until(lambda: "calls seen" in (tmp_path / "err.log").read_text())
         assert (tmp_path / "out.log").read_text() == "from-cmd\n"
-        terminal.press("Q")
-        terminal.wait_for("ended 0")
-        assert process.wait(SECONDS) == 0
+        leave(process, terminal)
 
 
 def test_a_second_run_is_seen_in_the_console_of_the_first(tmp_path: Path) -> None:
-    inner = " ".join(run_line(tmp_path, "--console", command=["true"]))
-    script = f"{inner} </dev/null >out.log 2>err.log; echo ended $?"
-    with on_terminal(["/bin/sh", "-c", script], tmp_path) as (process, terminal):
-        terminal.wait_for("Flows")
+    with a_console(tmp_path, "true") as (process, terminal):
         wait_for_notice(tmp_path)
         other = run(tmp_path, command=[sys.executable, "-c", PYTHON_APP])
         assert f"using the proxy that writes {tmp_path / 'trail.jsonl'}: " in other.stderr
         assert "2 calls, " in other.stderr
         assert other.returncode == 0
         terminal.wait_for("chat/completions")
-        terminal.press("Q")
-        terminal.wait_for("ended 0")
-        assert process.wait(SECONDS) == 0
+        leave(process, terminal)
 
 
 def test_a_console_ends_with_its_user_even_where_others_use_its_proxy(tmp_path: Path) -> None:
-    inner = " ".join(run_line(tmp_path, "--console", command=["true"]))
-    script = f"{inner} </dev/null >out.log 2>err.log; echo ended $?"
-    with on_terminal(["/bin/sh", "-c", script], tmp_path) as (process, terminal):
-        terminal.wait_for("Flows")
+    with a_console(tmp_path, "true") as (process, terminal):
         wait_for_notice(tmp_path)
         line = run_line(tmp_path, command=["sh", "-c", "echo ready; read line"])
         with started(line, tmp_path, stdin=subprocess.PIPE) as other:
@@ -173,9 +176,7 @@ def test_a_console_ends_with_its_user_even_where_others_use_its_proxy(tmp_path: 
             assert other.stderr is not None
             assert other.stdin is not None
             assert other.stdout.readline() == "ready\n"
-            terminal.press("Q")
-            terminal.wait_for("ended 0")
-            assert process.wait(SECONDS) == 0
+            leave(process, terminal)
             other.stdin.write("go on\n")
             other.stdin.close()
             assert other.wait(SECONDS) == 1

@@ -236,6 +236,17 @@ class Mix:
     def _at(self, moment: float, come: Callable[[float], None]) -> None:
         heappush(self._events, (moment, next(self._ports), come))
 
+    def least_share(self, clients: int, *, of: int, until: float) -> float:
+        """What that of `clients` obedient ones got who got least, beside an even share `of` all.
+
+        Counted from 90 seconds on, when the beginning is over.
+        """
+        self.run(90.0)
+        self.came.clear()
+        self.run(until)
+        least = min(self.came[f"obedient {number}"] for number in range(clients))
+        return least / (sum(self.came.values()) / of)
+
     def use(self, begins: float, ends: float) -> float:
         return sum(begins <= moment < ends for moment in self.sent) / (
             self.ceiling / 60 * (ends - begins)
@@ -255,11 +266,7 @@ def test_a_client_that_polls_takes_no_more_than_those_that_wait(pause: float, la
     for number in range(6):
         mix.obedient(f"obedient {number}")
     mix.poller(pause, reconnects=False)
-    mix.run(90.0)
-    mix.came.clear()
-    mix.run(240.0)
-    fair = sum(mix.came.values()) / 7
-    assert min(mix.came[f"obedient {number}"] for number in range(6)) > 0.8 * fair
+    assert mix.least_share(6, of=7, until=240.0) > 0.8
     assert mix.use(90.0, 240.0) >= 0.99
 
 
@@ -271,11 +278,7 @@ def test_one_that_polls_on_a_new_connection_each_time_leaves_the_others_their_tu
     for number in range(6):
         mix.obedient(f"obedient {number}", body=b"%d" % number)
     mix.poller(0.01, reconnects=True)
-    mix.run(90.0)
-    mix.came.clear()
-    mix.run(240.0)
-    fair = sum(mix.came.values()) / 7
-    assert min(mix.came[f"obedient {number}"] for number in range(6)) > 0.3 * fair
+    assert mix.least_share(6, of=7, until=240.0) > 0.3
     assert mix.use(90.0, 240.0) >= 0.99
 
 
@@ -284,11 +287,7 @@ def test_one_that_polls_with_another_call_each_time_shuts_nobody_out_and_fills_n
     for number in range(6):
         mix.obedient(f"obedient {number}", body=b"%d" % number)
     mix.poller(0.01, reconnects=True, varies=True)
-    mix.run(90.0)
-    mix.came.clear()
-    mix.run(210.0)
-    fair = sum(mix.came.values()) / 7
-    assert min(mix.came[f"obedient {number}"] for number in range(6)) > 0.2 * fair
+    assert mix.least_share(6, of=7, until=210.0) > 0.2
     places = mix.accounting._allowances._limiters["acme"].places
     assert places is not None
     assert len(places._of_call) <= 1_100
@@ -299,11 +298,7 @@ def test_a_client_that_goes_by_whole_seconds_is_not_starved_by_one_that_polls() 
     for number in range(6):
         mix.obedient(f"obedient {number}")
     mix.poller(0.005, reconnects=False)
-    mix.run(90.0)
-    mix.came.clear()
-    mix.run(240.0)
-    fair = sum(mix.came.values()) / 7
-    assert min(mix.came[f"obedient {number}"] for number in range(6)) > 0.6 * fair
+    assert mix.least_share(6, of=7, until=240.0) > 0.6
 
 
 @pytest.mark.parametrize("reconnects", [True, False])
@@ -320,11 +315,7 @@ def test_more_clients_than_have_room_soon_each_get_their_share() -> None:
     mix = Mix()
     for number in range(24):
         mix.obedient(f"obedient {number}", body=b"%d" % number)
-    mix.run(90.0)
-    mix.came.clear()
-    mix.run(330.0)
-    fair = sum(mix.came.values()) / 24
-    assert min(mix.came[f"obedient {number}"] for number in range(24)) > 0.5 * fair
+    assert mix.least_share(24, of=24, until=330.0) > 0.5
     assert mix.use(90.0, 330.0) >= 0.99
 
 
