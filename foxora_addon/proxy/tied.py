@@ -88,7 +88,8 @@ class Tie:
     def _status(self) -> dict[str, Any] | None:
         """What is told; None until calls are taken."""
         status = the_addon().status()
-        if not status["takes_calls"] or status["url"] is None:
+        is_ending = bool(self._master.addons.get("errorcheck").logger.has_errored)
+        if is_ending or not status["takes_calls"] or status["url"] is None:
             return None
         return {**status, "web_url": getattr(self._master, "web_url", None)}
 

@@ -141,6 +141,27 @@ def test_a_proxy_that_can_not_start_says_why_and_the_command_is_not_run(tmp_path
     )
 
 
+@pytest.mark.parametrize("window", [(), ("--web",)])
+def test_a_home_that_can_not_have_the_authority_is_said_and_what_to_do(
+    tmp_path: Path, window: tuple[str, ...]
+) -> None:
+    (tmp_path / "no-folder").write_text("")
+    confdir = f"confdir={tmp_path / 'no-folder' / 'confdir'}"
+    done = run(tmp_path, *window, "--set", confdir, command=["echo", "ran"])
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert "can't be made: Not a directory; set HOME to a folder of yours, or" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_authority_that_is_broken_is_told_and_the_command_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "confdir").mkdir()
+    (tmp_path / "confdir" / "mitmproxy-ca.pem").write_text("no certificate")
+    done = run(tmp_path, command=["echo", "ran"])
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert "foxora-proxy: the proxy could not start; it said:" in done.stderr
+    assert "Unable to load PEM file" in done.stderr
+
+
 def test_a_port_that_is_taken_is_said_in_the_words_of_mitmproxy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
