@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,7 +65,7 @@ def run_with_command(options: RunOptions, say: Say) -> int:
 
 def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
     """Run it behind a proxy of its own, or behind the one that has the trail already."""
-    deadline = time.monotonic() + _JOINING_SECONDS
+    deadline = inf
     told = False
     while True:
         proxy = ProxyProcess.start(options.tool, _arguments_of(options), log.output)
@@ -77,6 +78,7 @@ def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
                 say(why)
                 return FINDING
             joined = _joined(taken.told)
+            deadline = min(deadline, time.monotonic() + _JOINING_SECONDS)
             if joined is None and time.monotonic() > deadline:
                 say(f"the trail {taken.told['trail']} is {_LOCKED}")
                 return FINDING

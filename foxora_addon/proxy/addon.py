@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -77,8 +78,8 @@ _MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening
 class Foxora:
     """The addon. One lives in a process, however often its script is loaded.
 
-    `is_tied`: a command owns the proxy, and only through `door` it is held for others. `taken` is
-    what is known of the proxy that has the trail, if one has.
+    `is_tied`: a command owns the proxy, and only through `door` it is held for others. `taken`
+    tells what is known by now of the proxy that has the trail, if one has.
     """
 
     name = "foxora"
@@ -90,7 +91,7 @@ class Foxora:
         self._notices = Notices()
         self.is_tied = False
         self.door: Door | None = None
-        self.taken: dict[str, Any] | None = None
+        self.taken: Callable[[], dict[str, Any]] | None = None
         self._flow_list = FlowList()
         self.desk.ended += [
             lambda ending, _: self._tally.take(ending),
@@ -236,7 +237,7 @@ class Foxora:
         try:
             self._take(config)
         except TrailTaken:
-            self.taken = told_of(config, _confdir())
+            self.taken = partial(told_of, config, _confdir())
             raise
 
     def _take(self, config: Config) -> None:

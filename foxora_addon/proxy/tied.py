@@ -24,7 +24,7 @@ from mitmproxy.master import Master
 
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.master import Tool, run_tool
-from foxora_addon.proxy.notices import Door
+from foxora_addon.proxy.notices import Door, told_once_found
 from foxora_addon.tie import JOINED, STAYS, TAKEN
 
 _PAUSE_SECONDS: Final = 0.02
@@ -52,7 +52,7 @@ class Tie:
         loop = asyncio.get_running_loop()
         self._line.settimeout(0)
         if (taken := the_addon().taken) is not None:
-            self._say(TAKEN + json.dumps(taken).encode() + b"\n")
+            self._say(TAKEN + json.dumps(told_once_found(taken, self._line)).encode() + b"\n")
             return
         loop.add_reader(self._line, self._owner_left)
         self._telling = loop.create_task(self._tell())
