@@ -305,6 +305,7 @@ class Foxora:
         if now - self._tended_at >= _TEND_SECONDS:
             self._tended_at = now
             self.desk.tend()
+            self._flow_list.tell_open(self.desk.open_calls())
             self._flow_list.show_open(self.desk.open_streams())
             self._flow_list.tidy()
             if self.desk.wants_counter and self._loading is None:
