@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from foxora_addon import __version__
-from foxora_addon.app import cli
+from foxora_addon.app import cli, entry
 from foxora_addon.app.script_argv import SCRIPT
 from tests.builders import a_trail
 
@@ -287,6 +287,21 @@ def test_a_mock_that_cannot_be_configured_says_why_in_one_line(capsys: Output) -
     assert cli.main(["mock", "--config", "mock.yaml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'window'?" in line
+
+
+@pytest.mark.parametrize("command", [["check"], ["run", "--mock", "--", "true"], ["audit", "tail"]])
+def test_a_folder_that_was_removed_under_the_shell_is_said_in_one_line(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert entry.main(command) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "foxora-proxy: the working directory is no more: change to one that is there\n"
+    )
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(
