@@ -226,8 +226,8 @@ def _tokens_fact(recorded: Recorded) -> str:
 
 def _sizes_fact(recorded: Recorded) -> str:
     pairs = (("request", recorded.request), ("answer", recorded.response))
-    sizes = ((name, (record or {}).get("body_bytes")) for name, record in pairs)
-    return ", ".join(f"{name} {size_text(size)}" for name, size in sizes if isinstance(size, int))
+    sizes = ((name, count_of((record or {}).get("body_bytes"))) for name, record in pairs)
+    return ", ".join(f"{name} {size_text(size)}" for name, size in sizes if size is not None)
 
 
 def _tries_of(response: Record) -> Iterator[str]:
