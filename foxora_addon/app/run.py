@@ -16,7 +16,14 @@ from typing import Any, Final
 
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
 from foxora_addon.app.client_environment import variables_of, warnings_of
-from foxora_addon.app.command import CannotRun, found, held_signals, pending_end, run_command
+from foxora_addon.app.command import (
+    ENDING,
+    CannotRun,
+    found,
+    held_signals,
+    pending_end,
+    run_command,
+)
 from foxora_addon.app.joined_proxy import JoinedProxy
 from foxora_addon.app.local_proxy import NoProxy, ask, port_of
 from foxora_addon.app.proxy_log import ProxyLog, kept_log, shown_log, terminal_log
@@ -179,7 +186,10 @@ def _stay(proxy: Proxy, options: RunOptions, say: Say) -> None:
         proxy.wait()
     elif options.tool == "mitmweb" and _is_terminal(0) and _is_terminal(2):
         say("CMD has ended; mitmweb stays until Ctrl-C")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+        while signal.sigwait(ENDING | {signal.SIGCHLD}) == signal.SIGCHLD:
+            if (ended := proxy.how_it_ended()) is not None:
+                say(ended)
+                return
 
 
 def _settled_totals(port: int, proxy: Proxy) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from foxora_addon.app.local_proxy import ask
 from tests.end_to_end.proxies import clean_environment, stop, wait_until
 from tests.end_to_end.runs import (
     PYTHON_APP,
@@ -121,6 +124,16 @@ def test_mitmweb_stays_for_a_person_until_ctrl_c(tmp_path: Path) -> None:
     with on_terminal(line, tmp_path) as (process, terminal):
         terminal.wait_for("mitmweb stays until Ctrl-C")
         terminal.press("\x03")
+        assert process.wait(SECONDS) == 4
+
+
+def test_nobody_waits_for_a_mitmweb_that_has_died(tmp_path: Path) -> None:
+    line = run_line(tmp_path, "--web", "--no-web-open-browser", command=["sh", "-c", "exit 4"])
+    with on_terminal(line, tmp_path) as (process, terminal):
+        terminal.wait_for("mitmweb stays until Ctrl-C")
+        notice = json.loads(wait_for_notice(tmp_path).read_text())
+        os.kill(ask(notice["port"], "status")["pid"], signal.SIGKILL)
+        terminal.wait_for("the proxy has ended (status -9)")
         assert process.wait(SECONDS) == 4
 
 
