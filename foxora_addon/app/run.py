@@ -41,6 +41,10 @@ _LOCKED: Final = (
     "written by another program, which lets nobody in. Stop that one, or give this one its own "
     "trail with --set foxora_audit=PATH"
 )
+_NOT_HTTP: Final = (
+    "where CMD would send them: run needs --mode regular, upstream or reverse, and 127.0.0.1 as "
+    "listen_host"
+)
 
 type Say = Callable[[str], None]
 
@@ -79,6 +83,7 @@ def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
         try:
             if not proxy.wait_until_it_serves(lambda: pending_end() is not None):
                 return 128 + (pending_end() or signal.SIGINT)
+            _require_http(proxy.status["url"])
             return _run_behind(proxy, options, log, say)
         except TrailTaken as taken:
             if why := _why_not_joined(options, taken.told):
@@ -102,6 +107,14 @@ def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
             told = True
             say("another proxy has the trail: waiting for it to end, or to let others in")
         time.sleep(_JOINING_PAUSE_SECONDS)
+
+
+def _require_http(url: str) -> None:
+    """Raise `NoProxy` unless CMD's calls would come in where its variables lead them."""
+    try:
+        ask(port_of(url), "status")
+    except NoProxy:
+        raise NoProxy(f"the proxy takes no calls at {url}, {_NOT_HTTP}") from None
 
 
 def _run_joined(joined: JoinedProxy, options: RunOptions, log: ProxyLog, say: Say) -> int:

@@ -328,17 +328,17 @@ class Foxora:
 
     def be_found(self) -> None:
         """Let other runs in this folder find this proxy, if they may."""
-        ports = sorted({port for _, port in self._listeners()})
-        if self._config is None or self._trail is None or not ports:
+        port = listening.http_port(ctx.master)
+        if self._config is None or self._trail is None or port is None:
             return
         if self.door is not None or not self.is_tied:
             trail = self._trail.journal.path.absolute()
-            self._notices.keep(self._config, trail, _confdir(), ports[0], self.door)
+            self._notices.keep(self._config, trail, _confdir(), port, self.door)
 
     def _banner(self) -> str:
         config = self._config
-        ports = sorted({port for _, port in self._listeners()})
-        url = f"http://127.0.0.1:{ports[0] if ports else ctx.options.listen_port or 8080}"
+        port = listening.http_port(ctx.master) or ctx.options.listen_port or 8080
+        url = f"http://127.0.0.1:{port}"
         if config is None or self._trail is None:
             return "not configured"
         gateway = (
@@ -359,12 +359,12 @@ class Foxora:
         `url` is None until it listens. `heeds_client_keys`: which key a client brings matters.
         """
         config = self._config
-        ports = sorted({port for _, port in self._listeners()})
+        port = listening.http_port(ctx.master)
         return {
             "version": __version__,
             "pid": os.getpid(),
             "takes_calls": self.desk.takes_calls,
-            "url": f"http://127.0.0.1:{ports[0]}" if ports else None,
+            "url": None if port is None else f"http://127.0.0.1:{port}",
             "gateway": self._mock_url or (config.gateway.base_url if config else None),
             "is_mock": config is not None and config.gateway.is_mock,
             "trail": str(self._trail.journal.path.absolute()) if self._trail else None,

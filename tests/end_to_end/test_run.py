@@ -171,6 +171,22 @@ def test_a_port_that_is_taken_is_said_in_the_words_of_mitmproxy(tmp_path: Path) 
     assert "foxora-proxy run --use PORT -- CMD" in done.stderr
 
 
+def test_a_proxy_that_takes_no_http_is_said_and_the_command_is_not_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "--mode", f"socks5@{free_port()}", command=["echo", "ran"])
+    assert (done.stdout, done.returncode) == ("", 1)
+    (line,) = done.stderr.splitlines()
+    assert "run needs --mode regular" in line
+
+
+def test_of_several_modes_the_command_is_led_to_one_that_takes_http(tmp_path: Path) -> None:
+    low, high = sorted((free_port(), free_port()))
+    modes = ("--mode", f"socks5@{low}", "--mode", f"regular@{high}")
+    script = "echo $OPENAI_BASE_URL; curl -s $OPENAI_BASE_URL/models -H 'Authorization: Bearer x'"
+    done = run(tmp_path, *modes, command=["sh", "-c", script])
+    assert done.stdout.startswith(f"http://127.0.0.1:{high}/v1\n")
+    assert "1 call" in done.stderr
+
+
 def test_options_that_mitmdump_does_not_know_are_wrong_usage(tmp_path: Path) -> None:
     done = run(tmp_path, "--nonsense", command=["echo", "ran"])
     assert (done.stdout, done.returncode) == ("", 2)
