@@ -27,6 +27,7 @@ WEATHER = {
             {"type": "function", "name": "weather", "description": "Of\na city."},
             "weather  Of a city.",
         ),
+        ({"name": "now", "parameters": {"type": "object", "properties": {}}}, "now()"),
         ({"type": "web_search"}, "web_search"),
         ({"type": "custom", "custom": {"name": "sql"}}, "sql"),
         (None, "null"),
@@ -34,6 +35,14 @@ WEATHER = {
 )
 def test_a_tool_is_told_in_a_line(tool: Any, line: str) -> None:
     assert list(tools_of({"tools": [tool]})) == [line]
+
+
+def test_very_many_arguments_are_cut() -> None:
+    properties: dict[str, Any] = {f"argument{number}": {} for number in range(1_000)}
+    (line,) = tools_of({"tools": [{"name": "f", "parameters": {"properties": properties}}]})
+    assert line.startswith("f(argument0?: any, ")
+    assert line.endswith("…)")
+    assert len(line) < 500
 
 
 def test_the_older_functions_are_tools_too_and_very_many_are_counted() -> None:
