@@ -145,6 +145,7 @@ class Pipeline:
             traceparent=received.traceparent,
             refusal=received.refusal,
             gateway_url=received.gateway_url,
+            client_port=arrival.port,
         )
         return Rewritten(exchange, fields_of(received, arrival), received.target)
 

@@ -31,7 +31,10 @@ _LENGTH: Final = b"content-length"
 
 
 class Arrival(NamedTuple):
-    """The head of a request, as the client sent it. `url` is whole, with its query."""
+    """The head of a request, as the client sent it. `url` is whole, with its query.
+
+    `port` is the connection's and no part of what the head comes to.
+    """
 
     head: Head
     fields: Fields
@@ -120,7 +123,6 @@ class Reception:
             key=None if key is None else self._rules.redactor.fingerprint(key),
             user_agent=None if agent is None else agent.decode("utf-8", "replace"),
             retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
-            port=arrival.port,
         )
         return Received(
             client=client,
@@ -201,8 +203,7 @@ def _is_length(name: bytes) -> bool:
 
 
 def _named(client: Client, name: str | None) -> Client:
-    address, key, agent = client.address, client.key, client.user_agent
-    return Client(address, key, agent, client.retry, name, client.port)
+    return Client(client.address, client.key, client.user_agent, client.retry, name)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -186,6 +186,27 @@ def test_over_the_ceiling_a_call_is_refused_with_429_and_when_to_try_again() -> 
     assert desk.admitted(now=160.25).refusal is None
 
 
+def test_clients_that_send_the_same_head_are_told_by_their_connections() -> None:
+    desk = a_desk(limits=limited(2))
+    desk.sent(now=100.0)
+    desk.sent(now=110.0)
+
+    assert [told_to(desk, port, 120.0) for port in (40_001, 40_002, 40_001)] == [
+        pytest.approx(40.25),
+        pytest.approx(50.25),
+        pytest.approx(40.25),
+    ]
+
+
+def told_to(desk: Desk, port: int, now: float) -> float | None:
+    """How many seconds a call that comes on a connection is told to wait."""
+    rewritten = desk.pipeline.arrive(an_arrival()._replace(port=port), now)
+    assert rewritten is not None
+    desk.pipeline.admit(rewritten.exchange, encoded(CHAT), None, now)
+    refusal = rewritten.exchange.refusal
+    return None if refusal is None else refusal.retry_after_seconds
+
+
 def test_in_shadow_mode_nothing_is_refused() -> None:
     desk = a_desk(limits=limited(1, is_shadow=True))
 
