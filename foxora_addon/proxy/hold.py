@@ -374,6 +374,7 @@ def _end_upload(self: Held, response: Response) -> Commands:
 # Ending a flow from outside.
 
 _streams: WeakValueDictionary[str, Held] = WeakValueDictionary()
+"""By flow. Some are over: one that was left before its next try is kept until its wake-up."""
 
 
 class _GiveUp(commands.RequestWakeup):
@@ -388,7 +389,7 @@ async def give_up(flow: HTTPFlow, handler: ConnectionHandler) -> None:
     that it passes, as if the stream had asked for it.
     """
     stream = _streams.get(flow.id)
-    if stream is None:
+    if stream is None or stream.foxora.is_over:
         return
     command = _GiveUp(0.0)
     layers = stream.context.layers
@@ -401,10 +402,9 @@ async def give_up(flow: HTTPFlow, handler: ConnectionHandler) -> None:
 async def lose_connection(server: Server, handler: ConnectionHandler) -> None:
     """Tell those who wait for a connection that it failed, where mitmproxy has forgotten to."""
     for stream in list(_streams.values()):
-        sources = (
-            layer_of(stream).command_sources if stream.context.client is handler.client else ()
-        )
-        for command in list(sources):
+        if stream.foxora.is_over or stream.context.client is not handler.client:
+            continue
+        for command in list(layer_of(stream).command_sources):
             if isinstance(command, commands.OpenConnection) and command.connection is server:
                 server.error = "connection reset by peer"
                 server.state = ConnectionState.CLOSED

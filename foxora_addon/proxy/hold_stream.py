@@ -96,7 +96,12 @@ def failure_of(self: Held, event: events.Event, message: str) -> Failure:
 
 
 def unread(self: Held) -> int:
-    """The bytes that an HTTP/2 client has not made room for; on HTTP/1 its socket is full then."""
+    """The bytes that an HTTP/2 client has not made room for; on HTTP/1 its socket is full then.
+
+    0 once the stream is over: then nobody waits for them.
+    """
+    if self.foxora.is_over:
+        return 0
     client = layer_of(self).connections.get(self.context.client)
     if not isinstance(client, Http2Server):
         return 0
@@ -164,5 +169,5 @@ def _over(_: events.Event) -> Iterator[commands.Command]:
 
 
 def layer_of(self: Held) -> Any:
-    """The HttpLayer that the stream belongs to."""
+    """The HttpLayer that the stream belongs to; raises ValueError where it was let go."""
     return self.context.layers[self.context.layers.index(self) - 1]
