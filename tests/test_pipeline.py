@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.errors import gateway_unreachable
 from foxora_addon.api.prices import Price
+from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
@@ -594,3 +595,24 @@ def test_any_steps_leave_one_record_of_each_kind_and_no_key(
     text = json.dumps(desk.trail.records)
     assert APP_KEY not in text
     assert ACCOUNT_KEY not in text
+
+
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.mark.parametrize(
+    "redactor",
+    [Redactor([], presets=["secrets", "pii"]), Redactor([], patterns=[("card", "4[ 0-9]{18}")])],
+    ids=["pii", "own pattern"],
+)
+def test_no_part_is_seen_of_what_has_spaces_while_its_stream_is_open(redactor: Redactor) -> None:
+    for size in range(1, len(CARD)):
+        desk = a_desk(redactor=redactor)
+        exchange = desk.streaming(a_chunk("Card "), a_chunk(CARD[:size]))
+        assert b"4" not in (desk.pipeline.shown_so_far(exchange).answer or b"4")
+
+
+def test_words_are_seen_while_their_stream_is_open_where_only_credentials_are_redacted() -> None:
+    desk = a_desk()
+    exchange = desk.streaming(a_chunk("Good day"))
+    assert b'"Good "' in (desk.pipeline.shown_so_far(exchange).answer or b"")
