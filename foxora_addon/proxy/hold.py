@@ -41,8 +41,10 @@ from foxora_addon.proxy.hold_stream import (
     live_connection,
     newest_with,
     parts_of,
+    ready_connection,
     unread,
 )
+from foxora_addon.proxy.hold_whole import WholeAnswer, WholeBody, WholeRequest, keeps, rest_of
 
 # What others call these by.
 __all__ = [
@@ -54,7 +56,9 @@ __all__ = [
     "give_up",
     "in_place",
     "install",
+    "is_installed",
     "lose_connection",
+    "send_at_once",
     "tell_at_once",
 ]
 
@@ -65,6 +69,7 @@ _desk: Desk | None = None
 _original: Any = None
 _entry: Any = None
 _at_once: Any = None
+_gathered: Any = None
 _is_ending = False
 _PASSED_ON: Final = {ErrorCode.KILL, ErrorCode.PASSTHROUGH_CLOSE, ErrorCode.CLIENT_DISCONNECTED}
 _OF_THE_GATEWAY: Final = (
@@ -74,6 +79,20 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseEndOfMessage,
     http_events.ResponseProtocolError,
 )
+_ENDS: Final = frozenset(
+    {
+        WholeRequest,
+        WholeAnswer,
+        http_events.RequestEndOfMessage,
+        http_events.ResponseEndOfMessage,
+    }
+)
+_STATES: Final = {
+    WholeRequest: "client_state",
+    WholeAnswer: "server_state",
+    http_events.RequestEndOfMessage: "client_state",
+    http_events.ResponseEndOfMessage: "server_state",
+}
 # A tuple, for a union would be made anew at each event.
 _OF_A_STREAM: Final = (HttpEvent, events.Wakeup)
 _ASKED_AT_BYTES: Final = 65_536
@@ -113,6 +132,17 @@ def tell_at_once(how: Callable[[commands.StartHook, HTTPFlow], bool] | None) -> 
     """
     global _at_once  # noqa: PLW0603  # as above
     _at_once = how
+
+
+def is_installed() -> bool:
+    """Whether there is a desk on the line: streams understand whole messages then."""
+    return _desk is not None
+
+
+def send_at_once(how: Callable[[Held, Commands], Commands] | None) -> None:
+    """Have what a stream sends at the end of a message go through `how`; None: as it is."""
+    global _gathered  # noqa: PLW0603  # as above
+    _gathered = how
 
 
 def _unfit() -> str | None:
@@ -168,16 +198,33 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
             yield from _treated_all(self, _sent_again(self), event)
         elif isinstance(event.command, _GiveUp):
             yield from _given_up(self)
-    elif isinstance(event, _OF_THE_GATEWAY):
-        if event.stream_id == self.foxora.gateway_id:
-            event.stream_id = self.stream_id
-            if isinstance(event, http_events.ResponseData):
-                yield from _passed_if_too_long(self, event, desk)
-            yield from _treated_all(self, _original(self, event), event)
+    elif _gathered is not None and type(event) in _ENDS:
+        yield from _gathered(self, _steps_of(self, event, desk))
     else:
-        yield from _of_the_client(self, event, desk)
+        yield from _steps_of(self, event, desk)
     if self.foxora.is_over and self.child_layer is None:
         let_go(self)
+
+
+def _steps_of(self: Held, event: Any, desk: Desk) -> Commands:
+    """What a stream does at an event of one of its two sides."""
+    if isinstance(event, _OF_THE_GATEWAY):
+        if event.stream_id != self.foxora.gateway_id:
+            return
+        gateway_id, event.stream_id = event.stream_id, self.stream_id
+        if isinstance(event, http_events.ResponseData):
+            yield from _passed_if_too_long(self, event, desk)
+        yield from _treated_all(self, _step_of(self, event), event)
+        if type(event) is WholeAnswer:
+            for part in rest_of(self, event, gateway_id):
+                if not self.foxora.is_over:
+                    yield from _steps_of(self, part, desk)
+    else:
+        yield from _of_the_client(self, event, desk)
+        if type(event) is WholeRequest:
+            for part in rest_of(self, event, event.stream_id):
+                if not self.foxora.is_over:
+                    yield from _of_the_client(self, part, desk)
 
 
 def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
@@ -189,6 +236,13 @@ def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
         _desk.client_gone(self.flow)
     entered: Commands = _entry(self, event)
     return entered
+
+
+def _step_of(self: Held, event: Any) -> Commands:
+    """What mitmproxy's `_handle_event` does, without asking what an event is that is known."""
+    state = _STATES.get(type(event))
+    step: Commands = _original(self, event) if state is None else getattr(self, state)(event)
+    return step
 
 
 def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk) -> Commands:
@@ -207,16 +261,19 @@ def _of_the_client(self: Held, event: Any, desk: Desk) -> Commands:
         arrival = Arrival(bool(event.request.data.host), event.request.host_header)
         complete_host(self, event.request)
         self.foxora = Progress(arrival, self.stream_id)
-    elif isinstance(event, http_events.RequestData) and not self.foxora.is_answered:
-        self.foxora.size += len(event.data)
-        response = desk.body_grew(self.flow, self.foxora.size)
-        if response is not None:
-            yield from _end_upload(self, response)
+    elif isinstance(event, http_events.RequestData):
+        if not self.foxora.is_answered:
+            self.foxora.size += len(event.data)
+            response = desk.body_grew(self.flow, self.foxora.size)
+            if response is not None:
+                yield from _end_upload(self, response)
+                return
+        if type(event) is WholeBody and keeps(self, event):
             return
     elif isinstance(event, http_events.RequestProtocolError) and self.foxora.pause is not None:
         yield from _treated_all(self, _left(self, event), event)
         return
-    yield from _treated_all(self, _original(self, event), event)
+    yield from _treated_all(self, _step_of(self, event), event)
 
 
 def _treated_all(self: Held, generator: Commands, event: events.Event) -> Commands:
@@ -228,7 +285,12 @@ def _treated_all(self: Held, generator: Commands, event: events.Event) -> Comman
         except StopIteration:
             return
         try:
-            reply = yield from _treated(self, command, event)
+            if isinstance(command, http_layers.SendHttp):
+                reply = yield from _treated_send(self, command)
+            elif isinstance(command, commands.StartHook) and _is_told(self, command, event):
+                reply = None
+            else:
+                reply = yield from _treated(self, command)
         except Refused as refusal:
             generator.close()
             self.foxora.is_refused = True
@@ -241,19 +303,28 @@ def _treated_all(self: Held, generator: Commands, event: events.Event) -> Comman
             return
 
 
+def _is_told(self: Held, hook: commands.StartHook, event: events.Event) -> bool:
+    """Tell the desk of a hook, and the addons where that can be done at once; whether it was."""
+    desk = _desk
+    if desk is None:
+        return False
+    _tell(self, hook, event, desk)
+    if desk.is_private(self.flow):
+        return True
+    return _can_be_told_at_once(hook) and _at_once(hook, self.flow)
+
+
 def _refusal(stream_id: int, message: str) -> events.Event:
     return http_events.ResponseProtocolError(stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
 
 
-def _treated(self: Held, command: commands.Command, event: events.Event) -> Commands:
-    """Show a command of the stream to the desk, then yield it or what takes its place."""
-    desk = _desk
-    if desk is None:
-        return (yield command)
+def _treated(self: Held, command: commands.Command) -> Commands:
+    """Yield a command of the stream, or what takes its place."""
     match command:
-        case http_layers.SendHttp():
-            return (yield from _treated_send(self, command, desk))
         case http_layers.GetHttpConnection():
+            ready = ready_connection(self, command)
+            if ready is not None:
+                return ready, None
             connection, error = yield live_connection(self, command)
             self.foxora.is_unreachable = error is not None
             self.foxora.failed_connection = newest_with(self, error)
@@ -261,12 +332,6 @@ def _treated(self: Held, command: commands.Command, event: events.Event) -> Comm
         case http_layers.DropStream():
             layer_of(self).streams.pop(self.foxora.gateway_id, None)
             self.foxora.is_over = True
-        case commands.StartHook():
-            _tell(self, command, event, desk)
-            if desk.is_private(self.flow):
-                return None
-            if _can_be_told_at_once(command) and _at_once(command, self.flow):
-                return None
     return (yield command)
 
 
@@ -294,33 +359,43 @@ def _tell(self: Held, hook: commands.StartHook, event: events.Event, desk: Desk)
             desk.failed(hook.flow, failure)
 
 
-def _treated_send(self: Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
+def _treated_send(self: Held, command: http_layers.SendHttp) -> Commands:
+    """Show the desk what the stream sends, then yield that or what takes its place."""
+    desk = _desk
+    if desk is None:
+        return (yield command)
+    if command.connection is self.context.client:
+        return (yield from _treated_answer(self, command, desk))
     sent = command.event
-    if command.connection is not self.context.client:
-        if isinstance(sent, http_events.RequestHeaders):
-            request = desk.outgoing(self.flow, sent.request)
-            sent = http_events.RequestHeaders(sent.stream_id, request, sent.end_stream)
-        sent.stream_id = self.foxora.gateway_id
-        return (yield http_layers.SendHttp(sent, command.connection))
-    if isinstance(sent, http_events.ResponseTrailers) and self.context.client.alpn != b"h2":
-        return None  # mitmproxy crashes on what it can't say on HTTP/1
-    if isinstance(sent, http_events.ResponseHeaders):
-        self.foxora.is_answered = sent.response.status_code >= 200
-    elif isinstance(sent, http_events.ResponseProtocolError):
-        replaced = list(_instead_of_error(self, sent, desk))
-        if replaced:
-            self.foxora.is_answered = True
+    if isinstance(sent, http_events.RequestHeaders):
+        request = desk.outgoing(self.flow, sent.request)
+        sent = http_events.RequestHeaders(sent.stream_id, request, sent.end_stream)
+    sent.stream_id = self.foxora.gateway_id
+    return (yield http_layers.SendHttp(sent, command.connection))
+
+
+def _treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
+    match command.event:
+        case http_events.ResponseHeaders(response=response):
+            self.foxora.is_answered = response.status_code >= 200
+            yield command
+        case http_events.ResponseData(data=data):
+            # An empty piece would be taken for the end on HTTP/1, and any piece for the head of
+            # the next answer where the request was a HEAD (RFC 9110, 9.3.2).
+            if data and self.flow.request.method != "HEAD":
+                yield command
+                _tell_of_passed(self, len(data), desk)
+        case http_events.ResponseTrailers() if self.context.client.alpn != b"h2":
+            pass  # mitmproxy crashes on what it can't say on HTTP/1
+        case http_events.ResponseProtocolError() as error:
+            replaced = list(_instead_of_error(self, error, desk))
+            self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
+            if not replaced:
+                yield command
             for part in replaced:
                 yield from _sent(http_layers.SendHttp(part, self.context.client))
-            return None
-    elif isinstance(sent, http_events.ResponseData):
-        # An empty piece would be taken for the end on HTTP/1, and any piece for the head of the
-        # next answer where the request was a HEAD (RFC 9110, 9.3.2).
-        if sent.data and self.flow.request.method != "HEAD":
-            yield command
-            _tell_of_passed(self, len(sent.data), desk)
-        return None
-    return (yield from _sent(command))
+        case _:
+            yield from _sent(command)
 
 
 def _sent(command: http_layers.SendHttp) -> Commands:
@@ -332,7 +407,7 @@ def _sent(command: http_layers.SendHttp) -> Commands:
     global _is_ending  # noqa: PLW0603  # all of it happens before anything else does
     before, _is_ending = _is_ending, isinstance(command.event, http_events.ResponseEndOfMessage)
     try:
-        return (yield command)
+        yield command
     finally:
         _is_ending = before
 

@@ -53,9 +53,11 @@ class Held(layer.Layer):
     state_done: Any
     state_errored: Any
     state_wait_for_response_headers: Any
+    state_consume_request_body: Any
     state_consume_response_body: Any
     state_stream_response_body: Any
     start_response_stream: Any
+    request_body_buf: Any
     response_body_buf: Any
     make_server_connection: Any
     child_layer: Any
@@ -139,6 +141,20 @@ def live_connection(self: Held, wanted: http_layers.GetHttpConnection) -> _LiveC
         if connection not in its.waiting_for_establishment:
             del its.connections[connection]
     return _LiveConnection(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
+
+
+def ready_connection(self: Held, wanted: http_layers.GetHttpConnection) -> Connection | None:
+    """The connection that mitmproxy would give for this at once; None where it would not."""
+    its = layer_of(self)
+    is_multiplexed = self.context.client.alpn == b"h2"
+    for connection in its.connections:
+        if not connection.error and wanted.connection_spec_matches(connection):
+            if connection in its.waiting_for_establishment:
+                return None
+            if connection.connected and not (is_multiplexed and connection.alpn != b"h2"):
+                found: Connection = connection
+                return found
+    return None
 
 
 def newest_with(self: Held, error: str | None) -> Connection | None:
