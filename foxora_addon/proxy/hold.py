@@ -12,26 +12,31 @@ don't, nothing can be sent, since only the wrap can put a key on: the addon then
 """
 
 import inspect
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import count, pairwise
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
-from mitmproxy.connection import ConnectionState, Server
-from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
-from mitmproxy.proxy.server import ConnectionHandler
 
 from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refused
+from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, give_up, lose_connection
+from foxora_addon.proxy.hold_retry import (
+    PASSED_ON,
+    SendAgain,
+    ask_for_another_try,
+    called_off,
+    left,
+    paused,
+    sent_again,
+)
 from foxora_addon.proxy.hold_stream import (
+    Commands,
     Held,
     Progress,
     complete_host,
@@ -62,8 +67,6 @@ __all__ = [
     "tell_at_once",
 ]
 
-Commands = Generator[commands.Command, Any, Any]
-
 
 _desk: Desk | None = None
 _original: Any = None
@@ -71,7 +74,6 @@ _entry: Any = None
 _at_once: Any = None
 _gathered: Any = None
 _is_ending = False
-_PASSED_ON: Final = {ErrorCode.KILL, ErrorCode.PASSTHROUGH_CLOSE, ErrorCode.CLIENT_DISCONNECTED}
 _OF_THE_GATEWAY: Final = (
     http_events.ResponseHeaders,
     http_events.ResponseData,
@@ -79,15 +81,8 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseEndOfMessage,
     http_events.ResponseProtocolError,
 )
-_ENDS: Final = frozenset(
-    {
-        WholeRequest,
-        WholeAnswer,
-        http_events.RequestEndOfMessage,
-        http_events.ResponseEndOfMessage,
-    }
-)
-_STATES: Final = {
+# Where a message ends, and which of the stream's states is told so.
+_AT_THE_END: Final = {
     WholeRequest: "client_state",
     WholeAnswer: "server_state",
     http_events.RequestEndOfMessage: "client_state",
@@ -96,8 +91,6 @@ _STATES: Final = {
 # A tuple, for a union would be made anew at each event.
 _OF_A_STREAM: Final = (HttpEvent, events.Wakeup)
 _ASKED_AT_BYTES: Final = 65_536
-# Below zero, for the ids of clients are above it.
-_NEW_IDS: Final = count(-1, -1)
 
 
 def install(desk: Desk) -> str | None:
@@ -176,14 +169,6 @@ def _unfit() -> str | None:
     return None
 
 
-class _SendAgain(Exception):  # noqa: N818  # a signal within the wrap
-    """The desk wants the request sent once more, after so many seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-
 def _handle_event(self: Held, event: events.Event) -> Commands:
     """`HttpStream._handle_event`, with a desk between it and both sides."""
     desk = _desk
@@ -195,10 +180,10 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
         return
     if isinstance(event, events.Wakeup):
         if event.command is self.foxora.pause:
-            yield from _treated_all(self, _sent_again(self), event)
-        elif isinstance(event.command, _GiveUp):
+            yield from _treated_all(self, sent_again(self), event)
+        elif isinstance(event.command, GiveUp):
             yield from _given_up(self)
-    elif _gathered is not None and type(event) in _ENDS:
+    elif _gathered is not None and type(event) in _AT_THE_END:
         yield from _gathered(self, _steps_of(self, event, desk))
     else:
         yield from _steps_of(self, event, desk)
@@ -240,7 +225,7 @@ def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
 
 def _step_of(self: Held, event: Any) -> Commands:
     """What mitmproxy's `_handle_event` does, without asking what an event is that is known."""
-    state = _STATES.get(type(event))
+    state = _AT_THE_END.get(type(event))
     step: Commands = _original(self, event) if state is None else getattr(self, state)(event)
     return step
 
@@ -271,7 +256,7 @@ def _of_the_client(self: Held, event: Any, desk: Desk) -> Commands:
         if type(event) is WholeBody and keeps(self, event):
             return
     elif isinstance(event, http_events.RequestProtocolError) and self.foxora.pause is not None:
-        yield from _treated_all(self, _left(self, event), event)
+        yield from _treated_all(self, left(self, event), event)
         return
     yield from _treated_all(self, _step_of(self, event), event)
 
@@ -297,9 +282,9 @@ def _treated_all(self: Held, generator: Commands, event: events.Event) -> Comman
             refused = _refusal(self.stream_id, str(refusal))
             yield from _treated_all(self, _original(self, refused), refused)
             return
-        except _SendAgain as wanted:
+        except SendAgain as wanted:
             generator.close()
-            yield from _paused(self, wanted.seconds)
+            yield from paused(self, wanted.seconds)
             return
 
 
@@ -345,17 +330,17 @@ def _tell(self: Held, hook: commands.StartHook, event: events.Event, desk: Desk)
     """Tell the desk of what the addons are about to hear."""
     match hook:
         case http_hooks.HttpRequestHeadersHook():
-            _streams[self.flow.id] = self
+            STREAMS[self.flow.id] = self
             desk.arrived(hook.flow, self.foxora.arrival)
         case http_hooks.HttpResponseHeadersHook():
             desk.answering(hook.flow)
         case http_hooks.HttpResponseHook():
             if isinstance(event, http_events.ResponseEndOfMessage):
-                _ask_for_another_try(self, desk, None)
+                ask_for_another_try(self, desk, None)
             desk.answered(hook.flow)
         case http_hooks.HttpErrorHook():
             failure = failure_of(self, event, str(hook.flow.error))
-            _ask_for_another_try(self, desk, failure)
+            ask_for_another_try(self, desk, failure)
             desk.failed(hook.flow, failure)
 
 
@@ -421,7 +406,7 @@ def _tell_of_passed(self: Held, size: int, desk: Desk) -> None:
 
 def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]:
     """What the client gets in place of the host's own page or of a torn stream; nothing: that."""
-    if error.code in _PASSED_ON:
+    if error.code in PASSED_ON:
         return
     if not self.foxora.is_answered:
         response = desk.answer_for(self.flow)
@@ -446,126 +431,12 @@ def _end_upload(self: Held, response: Response) -> Commands:
     self.client_state = self.server_state = self.state_errored
 
 
-# Ending a flow from outside.
-
-_streams: WeakValueDictionary[str, Held] = WeakValueDictionary()
-"""By flow. Some are over: one that was left before its next try is kept until its wake-up."""
-
-
-class _GiveUp(commands.RequestWakeup):
-    """Wakes a stream that is to end."""
-
-
-async def give_up(flow: HTTPFlow, handler: ConnectionHandler) -> None:
-    """End a flow that waits for the gateway, as if that had failed; its stream, and no other.
-
-    `handler` is that of the client's connection. What goes through it ends the flow, for only there
-    is the state of all its streams: a wake-up, which reaches a stream by being known to each layer
-    that it passes, as if the stream had asked for it.
-    """
-    stream = _streams.get(flow.id)
-    if stream is None or stream.foxora.is_over:
-        return
-    command = _GiveUp(0.0)
-    layers = stream.context.layers
-    for parent, child in pairwise(layers):
-        if isinstance(parent, http_layers.HttpLayer):
-            parent.command_sources[command] = child
-    await handler.server_event(events.Wakeup(command))
-
-
-async def lose_connection(server: Server, handler: ConnectionHandler) -> None:
-    """Tell those who wait for a connection that it failed, where mitmproxy has forgotten to."""
-    for stream in list(_streams.values()):
-        if stream.foxora.is_over or stream.context.client is not handler.client:
-            continue
-        for command in list(layer_of(stream).command_sources):
-            if isinstance(command, commands.OpenConnection) and command.connection is server:
-                server.error = "connection reset by peer"
-                server.state = ConnectionState.CLOSED
-                server.timestamp_end = time.time()
-                await handler.server_event(events.OpenConnectionCompleted(command, server.error))
-                return
-
-
 def _given_up(self: Held) -> Commands:
     if self.foxora.pause is None and self.server_state in (self.state_done, self.state_errored):
         return
     if self.foxora.pause is None:
-        yield from _called_off(self)
+        yield from called_off(self)
     self.foxora.pause = None
     self.server_state = self.state_wait_for_response_headers
     lost = _refusal(self.stream_id, "given up")
     yield from _treated_all(self, _original(self, lost), lost)
-
-
-def _called_off(self: Held) -> Commands:
-    """Tell the gateway that this try is over: on HTTP/2 its stream, on HTTP/1 its connection."""
-    connection = self.context.server
-    if connection in layer_of(self).connections:
-        reset = http_events.RequestProtocolError(self.foxora.gateway_id, "", ErrorCode.CANCEL)
-        yield http_layers.SendHttp(reset, connection)
-
-
-# Sending a request again.
-
-
-def _ask_for_another_try(self: Held, desk: Desk, failure: Failure | None) -> None:
-    """Raise `_SendAgain` if the desk wants it, and it can still be done unseen by the client."""
-    is_over = self.foxora.is_answered or self.foxora.is_refused
-    is_whole = self.client_state == self.state_done
-    if is_over or not is_whole or (failure and (failure.by_client or failure.code in _PASSED_ON)):
-        return
-    seconds = desk.again(self.flow, failure)
-    if seconds is not None:
-        raise _SendAgain(seconds)
-
-
-def _paused(self: Held, seconds: float) -> Commands:
-    """Forget this try, and wait for the next one.
-
-    The wait is needed even if it is none: only after the current event is done with is its
-    connection ready for another request.
-    """
-    streams = layer_of(self).streams
-    if self.context.server.alpn == b"h2":
-        # An answer may come before all of the request is out: what is left of it must not follow.
-        yield from _called_off(self)
-    if self.foxora.gateway_id != self.stream_id:
-        del streams[self.foxora.gateway_id]
-    self.foxora.gateway_id = next(_NEW_IDS)
-    streams[self.foxora.gateway_id] = self
-    self.foxora.is_unreachable = False
-    self.flow.response = self.flow.error = None
-    self.response_body_buf.clear()
-    self.foxora.answer_size = 0
-    self.foxora.pause = commands.RequestWakeup(seconds)
-    yield self.foxora.pause
-
-
-def _sent_again(self: Held) -> Commands:
-    """Send the flow's request, as the stream does once a request is whole."""
-    self.foxora.pause = None
-    self.server_state = self.state_wait_for_response_headers
-    if not (yield from self.make_server_connection()):
-        return
-    request, connection, name = self.flow.request, self.context.server, self.stream_id
-    content = request.raw_content or b""
-    head = http_events.RequestHeaders(name, request, not (content or request.trailers))
-    yield http_layers.SendHttp(head, connection)
-    if content:
-        yield http_layers.SendHttp(http_events.RequestData(name, content), connection)
-    if request.trailers:
-        trailers = http_events.RequestTrailers(name, request.trailers)
-        yield http_layers.SendHttp(trailers, connection)
-    yield http_layers.SendHttp(http_events.RequestEndOfMessage(name), connection)
-
-
-def _left(self: Held, event: http_events.RequestProtocolError) -> Commands:
-    """The client goes while the next try is waited for."""
-    self.foxora.pause = None
-    self.flow.error = Error(event.message)
-    yield http_hooks.HttpErrorHook(self.flow)
-    self.flow.live = False
-    self.client_state = self.server_state = self.state_errored
-    yield http_layers.DropStream(self.stream_id)

@@ -3,7 +3,7 @@
 The names and the shapes that are relied on stand here; what is done with them is `hold`'s business.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from foxora_addon.proxy.hold_desk import Arrival, ErrorCode, Failure
+
+type Commands = Generator[commands.Command, Any, Any]
+"""What a step of a stream yields; replies go back into it."""
 
 
 @dataclass(slots=True)

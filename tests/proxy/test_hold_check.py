@@ -28,7 +28,7 @@ def test_a_stream_that_does_not_come_past_the_desk_is_noticed(
 def test_a_request_that_can_be_sent_but_once_is_noticed(
     options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold, "_ask_for_another_try", lambda *_: None)
+    monkeypatch.setattr(hold, "ask_for_another_try", lambda *_: None)
     assert flaw_of_hold(options) == "a request can't be sent again"
 
 

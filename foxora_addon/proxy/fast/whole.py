@@ -7,7 +7,6 @@ sends is one for its connection. Whatever is not plainly that goes the usual way
 """
 
 import re
-from collections.abc import Generator
 from typing import Any, Final
 
 from mitmproxy.http import Request
@@ -21,10 +20,8 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Htt
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import content_of
-from foxora_addon.proxy.hold_stream import Held, layer_of
+from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
-
-type Commands = Generator[commands.Command, Any, Any]
 
 _LONGEST_HEAD: Final = 65_536
 _MOST_JOINED: Final = 65_536
