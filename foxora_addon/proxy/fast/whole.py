@@ -61,25 +61,26 @@ def _read(self: Http1Connection, data: bytes) -> Commands | None:
     """What to do with these bytes if they are a whole message, and one is waited for."""
     if self.state != self.read_headers or not hold.is_installed():
         return None
-    found = _lines_and_body(data)
-    if found is None:
-        return None
-    lines, rest = found
     if type(self) is Http1Server:
-        return _read_request(self, lines, rest)
+        found = _lines_and_body(data, is_answer=False)
+        return None if found is None else _read_request(self, *found)
     if type(self) is Http1Client and self.request and self.stream_id is not None:
-        return _read_answer(self, self.stream_id, lines, rest)
+        found = _lines_and_body(data, is_answer=True)
+        return None if found is None else _read_answer(self, self.stream_id, *found)
     return None
 
 
-def _lines_and_body(data: bytes) -> tuple[list[bytes], bytes] | None:
+def _lines_and_body(data: bytes, *, is_answer: bool) -> tuple[list[bytes], bytes] | None:
     """The lines of a head and what follows it; None if that is not plainly all of one message."""
     end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD)
     if end < 0:
         return None
-    said = _LENGTH.search(data, 0, end + 2)
     rest = data[end + 4 :]
-    if int(said[1]) != len(rest) if said else rest and not rest.endswith(_LAST_CHUNK):
+    if said := _LENGTH.search(data, 0, end + 2):
+        is_all = int(said[1]) == len(rest)
+    else:
+        is_all = rest.endswith(_LAST_CHUNK) if is_answer else not rest
+    if not is_all:
         return None
     head = data[:end]
     lines = head.split(b"\r\n")
