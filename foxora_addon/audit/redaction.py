@@ -63,7 +63,8 @@ class Redactor:
     """Redaction for one configuration.
 
     `secrets` are the accounts' keys, which always go. `presets` and `patterns` take out what only
-    looks like something that should: see `looks.rules_of`.
+    looks like something that should: see `looks.rules_of`. `finds_words_alone`: no secret that it
+    takes out has a space in it.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Redactor:
         self._encoded_signs = _encoded_signs_of(known)
         # What is escaped may be a secret.
         self._screen = Screen(rules_of(presets, patterns), ("\\u00", *(self._signs or ())))
+        self.finds_words_alone = set(presets) <= {"secrets"} and not patterns
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
 
     def __repr__(self) -> str:

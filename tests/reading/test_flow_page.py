@@ -177,3 +177,12 @@ def test_of_a_text_that_is_too_long_there_is_the_beginning(text: str) -> None:
     page = page_of_request(model="m", messages=[{"role": "user", "content": text}])
     assert 400_000 < len(page) < 800_000
     assert page.endswith("… cut here: the JSON view has all of it")
+
+
+def test_an_answer_whose_text_is_withheld_says_so() -> None:
+    answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}}]}
+    facts = {"response": {"outcome": "open", "chunks": 3, "is_withheld": True}}
+    page = answer_page(json.dumps(answer).encode(), json.dumps(facts))
+    assert "its text is shown once all is there that may have to be redacted" in " ".join(
+        (page or "").split()
+    )
