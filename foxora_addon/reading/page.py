@@ -256,6 +256,7 @@ def _error_lines(recorded: Recorded) -> Iterator[Line]:
         if message := text_of(error.get("message")):
             words += f": {message}"
         yield Line("error", one_line(words), "error")
-    code, outcome = text_of(error.get("code")), text_of((recorded.response or {}).get("outcome"))
-    if remedy := remedy_of(code, recorded.status, outcome):
+    response = recorded.response or {}
+    outcome, source = text_of(response.get("outcome")), text_of(response.get("source"))
+    if remedy := remedy_of(text_of(error.get("code")), recorded.status, outcome, source):
         yield Line("error", remedy, "to do")

@@ -78,3 +78,21 @@ def test_a_gateways_own_code_is_told_by_its_status() -> None:
     assert remedy_of("odd", 599, "gateway_error") == remedy_of("gateway_error", 500, None)
     assert remedy_of(None, 200, "completed") is None
     assert remedy_of(None, None, "open") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        ("internal_error", 500, "the provider behind it"),
+        ("unavailable", 503, "the provider behind it"),
+        ("spend_limit_reached", 402, "at the gateway"),
+        ("request_too_large", 413, "the gateway does not take it"),
+    ],
+)
+def test_what_the_gateway_calls_as_we_do_is_its_own_affair(
+    code: str, status: int, words: str
+) -> None:
+    ours = remedy_of(code, status, "refused", "addon")
+    theirs = remedy_of(code, status, "gateway_error", "gateway")
+    assert words in (theirs or "")
+    assert words not in (ours or "")
