@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foxora_addon.app.client_environment import PLACEHOLDER_KEY
+from foxora_addon.placeholder import PLACEHOLDER_KEY
 from tests.end_to_end.proxies import APP_KEY, BIN, Proxy, free_port, run_to_its_end, wait_until
 from tests.end_to_end.runs import (
     PYTHON_APP,
