@@ -249,6 +249,8 @@ def test_a_call_that_waits_for_its_limit_says_so_until_it_is_over(tmp_path: Path
             wait_until(is_told, lambda: f"{comments}")
             assert re.fullmatch(r"waiting [\d.]+m?s · gpt-4o-mini · acme", comments[-1])
             assert web.flows()[-1]["marked"] == "⌛"
+            told = web.command("foxora.why", "~comment waiting")
+            assert "a call that waits is there once its wait is over" in str(told)
         assert waiter.result(30).is_success
         wait_until(lambda: all(is_over(flow) for flow in web.flows()))
         assert web.flows()[-1]["comment"].startswith("waited ")
