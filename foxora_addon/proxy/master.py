@@ -88,6 +88,9 @@ def _parser_of(tool: Tool, options: Options, failed: list[int]) -> argparse.Argu
             if words and shutil.which(words[0]):
                 chosen = " ".join(words)
                 parser.error(f"{chosen} is no filter; for a command: foxora-proxy run -- {chosen}")
+            if tool == "mitmproxy" and not _only_tells(args) and not sys.stdout.isatty():
+                words = "--console needs a terminal, and there is none; use --web"
+                parser.exit(2, f"{sys.argv[0]}: {words}\n")
             if why := _why_no_confdir(args):
                 parser.exit(1, f"{sys.argv[0]}: {why}\n")
         except SystemExit as ended:
@@ -107,11 +110,16 @@ def _why_no_confdir(args: argparse.Namespace) -> str | None:
     named = [text for text in args.setoptions if text.startswith("confdir=")]
     try:
         folder = confdir_of(named[-1].removeprefix("confdir=") if named else USUAL)
-        if not (args.version or args.options or args.commands):
+        if not _only_tells(args):
             require(folder)
     except NoConfdir as error:
         return f"{error}; {REMEDY}"
     return None
+
+
+def _only_tells(args: argparse.Namespace) -> bool:
+    """Whether it prints what is asked for, and starts nothing."""
+    return bool(args.version or args.options or args.commands)
 
 
 def _filters(args: argparse.Namespace) -> dict[str, str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.app.local_proxy import ask
-from tests.end_to_end.proxies import clean_environment, stop, wait_until
+from tests.end_to_end.proxies import BIN, clean_environment, run_to_its_end, stop, wait_until
 from tests.end_to_end.runs import (
     PYTHON_APP,
     SECONDS,
@@ -160,6 +160,16 @@ def leave(process: subprocess.Popen[bytes], terminal: Terminal) -> None:
     terminal.press("Q")
     terminal.wait_for("ended 0")
     assert process.wait(SECONDS) == 0
+
+
+def test_a_console_without_a_terminal_is_refused_in_a_line(tmp_path: Path) -> None:
+    line = [str(BIN / "foxora-proxy"), "run", "--console", "--mock"]
+    done = run_to_its_end(line, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "foxora-proxy run: --console needs a terminal, and there is none; use --web\n"
+    )
+    assert run_to_its_end([*line, "--version"], tmp_path).returncode == 0
 
 
 def test_the_console_has_the_terminal_where_the_command_does_not_need_it(tmp_path: Path) -> None:
