@@ -78,7 +78,7 @@ class Redactor:
         self._known = _forms_of(known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         self._signs = _signs_of(known)
-        self._encoded_signs = _encoded_signs_of(known)
+        self._encoded_signs = _encoded(self._signs)
         # What is escaped may be a secret.
         self._screen = Screen(rules_of(presets, patterns), ("\\u00", *(self._signs or ())))
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
@@ -153,14 +153,18 @@ class Redactor:
 def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
     """Without which none of the secrets can stand in a JSON text, in any form; None: can't be said.
 
-    Forms in which another stands are not looked for, nor any that JSON has to escape.
+    Forms in which another of the same secret stands are not looked for, nor any that JSON has to
+    escape.
     """
-    forms = _forms_of(secrets)
-    if any(_MUST_BE_ESCAPED.search(form) or not _is_utf8(form) for form in forms):
-        return None
-    return tuple(
-        form for form in forms if not any(other in form for other in forms if other != form)
-    )
+    signs: dict[str, None] = {}
+    for secret in secrets:
+        forms = _forms_of_one(secret)
+        if any(_MUST_BE_ESCAPED.search(form) or not _is_utf8(form) for form in forms):
+            return None
+        signs |= dict.fromkeys(
+            form for form in forms if not any(other in form for other in forms if other != form)
+        )
+    return tuple(signs)
 
 
 def _is_utf8(text: str) -> bool:
@@ -173,30 +177,35 @@ def _is_utf8(text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _encoded_signs_of(secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
-    signs = _signs_of(secrets)
+    return _encoded(_signs_of(secrets))
+
+
+def _encoded(signs: tuple[str, ...] | None) -> tuple[bytes, ...] | None:
     return None if signs is None else tuple(sign.encode("utf-8") for sign in signs)
 
 
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys
 def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """The ways in which secrets may be written, the longest first."""
-    forms: set[str] = set()
-    for secret in secrets:
-        if len(secret) < _SHORTEST:
-            continue
-        data = secret.encode("utf-8", "surrogateescape")
-        forms |= {
-            secret,
-            json.dumps(secret)[1:-1],
-            json.dumps(secret, ensure_ascii=False)[1:-1],
-            json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
-            quote(data, safe=""),
-            base64.b64encode(data).decode("ascii"),
-            base64.b64encode(b":" + data).decode("ascii"),
-            base64.b64encode(data + b":").decode("ascii"),
-            *_inside_base64(data),
-        }
+    forms = {form for secret in secrets for form in _forms_of_one(secret)}
     return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _forms_of_one(secret: str) -> set[str]:
+    if len(secret) < _SHORTEST:
+        return set()
+    data = secret.encode("utf-8", "surrogateescape")
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
+        quote(data, safe=""),
+        base64.b64encode(data).decode("ascii"),
+        base64.b64encode(b":" + data).decode("ascii"),
+        base64.b64encode(data + b":").decode("ascii"),
+        *_inside_base64(data),
+    }
 
 
 def _inside_base64(data: bytes) -> Iterable[str]:

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 import re
 from urllib.parse import quote
@@ -55,6 +56,27 @@ def test_a_known_secret_survives_in_no_form(
 
     assert not [form for form in forms_of(secret) if form in scrubbed]
     assert REDACTED in scrubbed
+
+
+def many_keys(prefix: str) -> list[str]:
+    return [prefix + hashlib.sha256(b"%d" % number).hexdigest() for number in range(300)]
+
+
+class CountedKey(str):
+    """Counts what is looked for in it."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __contains__(self, text: object, /) -> bool:
+        CountedKey.looks += 1
+        return str(text) in str(self)
+
+
+def test_what_a_start_costs_grows_no_faster_than_the_number_of_accounts() -> None:
+    keys = [CountedKey(key) for key in many_keys("foxora_sk_fake_")]
+    Redactor(keys)
+    assert 0 < CountedKey.looks <= 12 * len(keys)
 
 
 @given(SECRETS, st.binary(max_size=12), st.binary(max_size=12))
