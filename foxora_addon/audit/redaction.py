@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from foxora_addon.audit.looks import REDACTED, rules_of
-from foxora_addon.audit.screen import Screen
+from foxora_addon.audit.screen import Heads, Screen
 
 _SHORTEST: Final = 8
 """Shorter secrets are not looked for: 'test' as a key would black out half a conversation."""
@@ -77,10 +77,11 @@ class Redactor:
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
-        self._signs = _signs_of(known)
-        self._encoded_signs = _encoded(self._signs)
+        signs = _signs_of(known)
+        self._heads = None if signs is None else Heads(signs)
         # What is escaped may be a secret.
-        self._screen = Screen(rules_of(presets, patterns), ("\\u00", *(self._signs or ())))
+        looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
+        self._screen = Screen(rules_of(presets, patterns), looked_for)
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
 
     def __repr__(self) -> str:
@@ -112,7 +113,7 @@ class Redactor:
         maybe.
         """
         signs = _encoded_signs_of(tuple(also)) if also else ()
-        if self._signs is None or signs is None:
+        if self._heads is None or signs is None:
             return False
         for sign in signs:
             if sign in line:
@@ -121,12 +122,12 @@ class Redactor:
 
     def knows_nothing_in(self, text: bytes, also: Sequence[str] = ()) -> bool:
         """Whether surely no known secret stands in a text, given as UTF-8. No means maybe."""
-        for signs in (self._encoded_signs, _encoded_signs_of(tuple(also)) if also else ()):
-            if signs is None:
+        signs = _encoded_signs_of(tuple(also)) if also else ()
+        if self._heads is None or signs is None or self._heads.may_be_in(text):
+            return False
+        for sign in signs:
+            if sign in text:
                 return False
-            for sign in signs:  # as fast as it gets: this is looked at with each answer
-                if sign in text:
-                    return False
         return b"\\u00" not in text
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
@@ -135,7 +136,7 @@ class Redactor:
             return text
         if "\\u00" in text:
             text = self._unescaped(text, also)
-        for secret in self._known:
+        for secret in self._known_to_look_for(text):
             if secret in text:
                 text = text.replace(secret, REDACTED)
         for secret in _forms_of(tuple(also)) if also else ():
@@ -146,8 +147,14 @@ class Redactor:
     def _unescaped(self, text: str, also: Sequence[str]) -> str:
         """The text without JSON's needless escapes, if they hide a secret in it."""
         plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
-        secrets = (*self._known, *_forms_of(tuple(also)))
+        secrets = (*self._known_to_look_for(plain), *_forms_of(tuple(also)))
         return plain if any(s in plain and s not in text for s in secrets) else text
+
+    def _known_to_look_for(self, text: str) -> tuple[str, ...]:
+        """The forms of the accounts' keys; none where surely none is in the text."""
+        if self._heads is None or self._heads.may_be_in(text.encode("utf-8", "surrogatepass")):
+            return self._known
+        return ()
 
 
 def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
@@ -177,10 +184,7 @@ def _is_utf8(text: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _encoded_signs_of(secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
-    return _encoded(_signs_of(secrets))
-
-
-def _encoded(signs: tuple[str, ...] | None) -> tuple[bytes, ...] | None:
+    signs = _signs_of(secrets)
     return None if signs is None else tuple(sign.encode("utf-8") for sign in signs)
 
 
