@@ -134,8 +134,16 @@ class Redactor:
         """The text without the secrets that are known, whatever else looks like one."""
         if len(text) < _SHORTEST:
             return text
-        if "\\u00" in text:
-            text = self._unescaped(text, also)
+        text = self._replaced(text, also)
+        return self._unescaped(text, also) if "\\u00" in text else text
+
+    def _unescaped(self, text: str, also: Sequence[str]) -> str:
+        """The text without JSON's needless escapes, if they hide a secret in it."""
+        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+        replaced = self._replaced(plain, also)
+        return text if replaced == plain else replaced
+
+    def _replaced(self, text: str, also: Sequence[str]) -> str:
         for secret in self._known_to_look_for(text):
             if secret in text:
                 text = text.replace(secret, REDACTED)
@@ -143,12 +151,6 @@ class Redactor:
             if secret in text:
                 text = text.replace(secret, REDACTED)
         return text
-
-    def _unescaped(self, text: str, also: Sequence[str]) -> str:
-        """The text without JSON's needless escapes, if they hide a secret in it."""
-        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
-        secrets = (*self._known_to_look_for(plain), *_forms_of(tuple(also)))
-        return plain if any(s in plain and s not in text for s in secrets) else text
 
     def _known_to_look_for(self, text: str) -> tuple[str, ...]:
         """The forms of the accounts' keys; none where surely none is in the text."""

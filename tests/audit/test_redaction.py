@@ -41,6 +41,14 @@ def test_an_escape_of_json_that_is_not_needed_hides_no_secret(place: int) -> Non
     assert REDACTOR.scrub(untouched, (APP_KEY,)) == untouched
 
 
+@pytest.mark.parametrize("secret", [ACCOUNT_KEY, APP_KEY])
+def test_a_secret_that_stands_there_plainly_hides_no_other_that_is_escaped(secret: str) -> None:
+    written = f"{secret[:3]}\\u{ord(secret[3]):04x}{secret[4:]}"
+    redactor = Redactor([ACCOUNT_KEY], presets=())
+    for text in (f"{secret} {written}", f"{written} {secret}"):
+        assert redactor.scrub(text, (APP_KEY,)) == f"{REDACTED} {REDACTED}"
+
+
 def test_a_slash_that_is_escaped_hides_no_secret() -> None:
     text = "my fake\\/app\\/key"
     assert REDACTOR.scrub(text, ("fake/app/key",)) == f"my {REDACTED}"
