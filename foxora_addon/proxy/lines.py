@@ -106,8 +106,10 @@ class Lines:
         out = self._out or sys.stdout
         try:
             print("\n".join(lines), file=out, flush=True)
-        except BrokenPipeError:  # nobody reads any more; the trail has it all the same
+        except (BrokenPipeError, ValueError):  # nobody reads any more, or it was closed
             self._dumper = None
+        except OSError:
+            pass  # a full disk may have room again; the trail has it all the same
 
 
 def _soon(flush: Callable[[], None]) -> None:
