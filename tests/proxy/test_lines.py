@@ -161,6 +161,26 @@ def test_an_output_that_nobody_reads_any_more_gets_no_further_line(error: Except
     assert ids_printed(pipe, "ex_1", "ex_2") == []
 
 
+def test_what_the_outputs_encoding_cannot_say_costs_no_other_line() -> None:
+    raw = io.BytesIO()
+    lines = Lines(io.TextIOWrapper(raw, "ascii"), lambda: NOON)
+    with taddons.context() as context:
+        context.options.add_option("flow_detail", int, 1, "as mitmdump has it")
+        lines.take_over(FakeDumper(), None)
+
+        async def several() -> None:
+            for model in ("one", "módèl", "three"):
+                lines.ended(an_ending(model=model), None)
+            lines.flush()
+
+        asyncio.run(several())
+    assert [line.split()[2] for line in raw.getvalue().decode().splitlines()] == [
+        "one",
+        "m?d?l",
+        "three",
+    ]
+
+
 def test_at_a_pipe_lines_of_one_moment_leave_together_and_in_order() -> None:
     pipe = CountingPipe()
     lines = Lines(pipe, lambda: NOON)
