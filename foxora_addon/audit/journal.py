@@ -259,6 +259,12 @@ class Journal:
             fd = self._disk.open(self._name)
         except OSError as error:
             raise self._unavailable("can't be opened", error) from error
+        if not stat.S_ISREG(os.fstat(fd).st_mode):  # /dev/null keeps nothing, a FIFO blocks us
+            os.close(fd)
+            raise TrailUnavailable(
+                f"{self.path} is no regular file; give the trail another path with "
+                "foxora_audit=PATH"
+            )
         try:
             self._disk.lock(fd)
         except OSError as error:
@@ -278,11 +284,6 @@ class Journal:
 
     def _continue(self, known: tuple[int, str]) -> None:
         """Go on where the trail ends, or where it is known that it had come to."""
-        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
-            raise TrailUnavailable(
-                f"{self.path} is no regular file; give the trail another path with "
-                "foxora_audit=PATH"
-            )
         try:
             for segment in closed_segments_of(self.path):
                 if segment.stat().st_ino == self._file[1]:  # a rotation that was cut short

@@ -244,19 +244,24 @@ def test_nothing_is_written_where_nobody_can_read_it(path: Path, *, is_moved: bo
     assert [record["seq"] for record in records_of(path)] == [2]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_a_full_disk_is_told_and_the_next_record_takes_the_place(
-    journal: Journal, path: Path
+@pytest.mark.parametrize("what", ["/dev/null", "/dev/full", "a FIFO", "a folder"])
+def test_what_takes_its_place_and_is_no_file_is_told_and_gets_no_record(
+    journal: Journal, path: Path, what: str
 ) -> None:
     journal.append(a_request_of("x1"), as_it_is)
     kept = path.rename(path.with_suffix(".1"))
-    path.symlink_to("/dev/full")
-    with pytest.raises(TrailUnavailable, match="No space left"):
-        journal.append(a_response_of("x1"), as_it_is)
+    if what == "a FIFO":
+        os.mkfifo(path)
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(what)
+    for _ in range(2):
+        with pytest.raises(TrailUnavailable, match=r"is no regular file|Is a directory"):
+            journal.append(a_response_of("x1"), as_it_is)
 
-    path.unlink()
-    with kept.open("rb") as stream:
-        before = stream.read()
+    path.rmdir() if what == "a folder" else path.unlink()
+    before = kept.read_bytes()
     assert journal.append(a_response_of("x1"), as_it_is) == 2
     path.write_bytes(before + path.read_bytes())
     assert verify(path).problem is None
