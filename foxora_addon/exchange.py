@@ -73,8 +73,7 @@ class IllegalStep(RuntimeError):  # noqa: N818  # reads as what it says where it
 class Client:
     """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key.
 
-    `name` is the configuration's; None where no client entry claims the call. `port` tells one of
-    its connections from another.
+    `name` is the configuration's; None where no client entry claims the call.
     """
 
     address: str | None
@@ -82,7 +81,6 @@ class Client:
     user_agent: str | None
     retry: int | None
     name: str | None = None
-    port: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,8 @@ class Exchange:
     """From request to record. Times are seconds of the monotonic clock.
 
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
-    must know; neither is shown. `level` is how much of it is kept on record. `refusal` is set as
+    must know; neither is shown. `client_port` tells one of the client's connections from another;
+    None where it is not known. `level` is how much of it is kept on record. `refusal` is set as
     soon as the call is refused; `shadow` is what the limits would have said, where they only watch.
     `is_recorded`: its request record is in the trail, so a response record must follow. `was_sent`:
     the gateway may have it, of the try that goes on. `waiting_since`: when what is waited for now
@@ -142,6 +141,7 @@ class Exchange:
     refusal: ApiError | None = None
     shadow: ApiError | None = None
     gateway_url: str | None = None
+    client_port: int | None = None
     model: str | None = None
     stream: bool = False
     scopes: "Sequence[Scope]" = ()

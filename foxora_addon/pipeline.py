@@ -145,6 +145,7 @@ class Pipeline:
             traceparent=received.traceparent,
             refusal=received.refusal,
             gateway_url=received.gateway_url,
+            client_port=arrival.port,
         )
         return Rewritten(exchange, fields_of(received, arrival), received.target)
 
@@ -486,7 +487,11 @@ class Pipeline:
 
     def shown_so_far(self, exchange: Exchange) -> Shown:
         """What may be seen of an open stream."""
-        return shown_so_far(exchange, lambda text: self._scrub(exchange, text))
+        return shown_so_far(
+            exchange,
+            lambda text: self._scrub(exchange, text),
+            has_whole_words=self.rules.redactor.finds_words_alone,
+        )
 
     def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
         plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body

@@ -24,14 +24,18 @@ from foxora_addon.policy.standing import payer_of_key
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
 _MOST_HEADS: Final = 256
-_LONGEST_HEAD: Final = 16_384
+LONGEST_HEAD: Final = 16_384
 """Bytes. A longer head is looked at each time that it comes."""
 
 _LENGTH: Final = b"content-length"
 
 
 class Arrival(NamedTuple):
-    """The head of a request, as the client sent it. `url` is whole, with its query."""
+    """The head of a request, as the client sent it. `url` is whole, with its query.
+
+    `port` is the connection's and no part of what the head comes to. `alike` is the same object for
+    arrivals that differ in the port and the body's length alone, where that is known.
+    """
 
     head: Head
     fields: Fields
@@ -39,6 +43,7 @@ class Arrival(NamedTuple):
     version: str
     address: str | None
     port: int | None = None
+    alike: object = None
 
 
 @dataclass(slots=True)
@@ -79,14 +84,17 @@ class Reception:
 
         The fields are those of the head: see `fields_of`.
         """
-        fields = _without_length(arrival.fields)
-        key = arrival.head, fields, arrival.url, arrival.version, arrival.address
+        alike = arrival.alike
+        if alike is not None and alike in self._known:
+            return self._known[alike]
+        fields = without_length(arrival.fields)
+        key = alike or (arrival.head, fields, arrival.url, arrival.version, arrival.address)
         try:
             return self._known[key]
         except KeyError:
             pass
         received = self._received(arrival, fields)
-        if sum(len(name) + len(value) for name, value in fields) < _LONGEST_HEAD:
+        if sum(len(name) + len(value) for name, value in fields) < LONGEST_HEAD:
             if len(self._known) >= _MOST_HEADS:
                 self._known.clear()  # it costs less than to know which came last
             self._known[key] = received
@@ -120,7 +128,6 @@ class Reception:
             key=None if key is None else self._rules.redactor.fingerprint(key),
             user_agent=None if agent is None else agent.decode("utf-8", "replace"),
             retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
-            port=arrival.port,
         )
         return Received(
             client=client,
@@ -130,9 +137,7 @@ class Reception:
             secrets=cleaned.secrets,
             tags=tags_of(_text(values.get(b"x-foxora-tag"))),
             traceparent=traceparent_of(_text(values.get(b"traceparent"))),
-            length_at=next(
-                (at for at, (n, v) in enumerate(fields) if _is_length(n) and not v), None
-            ),
+            length_at=next((at for at in _lengths_in(fields) if not fields[at][1]), None),
         )
 
     def _choose_level(self, received: Received, arrival: Arrival, cleaned: Cleaned) -> None:
@@ -180,15 +185,15 @@ def fields_of(received: Received, arrival: Arrival) -> tuple[tuple[bytes, bytes]
     at = received.length_at
     if at is None:
         return received.fields
-    length = next(value for name, value in arrival.fields if _is_length(name))
+    length = arrival.fields[_lengths_in(arrival.fields)[0]][1]
     fields = list(received.fields)
     fields[at] = fields[at][0], length
     return tuple(fields)
 
 
-def _without_length(fields: Fields) -> Fields:
+def without_length(fields: Fields) -> Fields:
     """The fields, with nothing for the length; as they are where there are several, or none."""
-    places = [at for at, (name, _) in enumerate(fields) if _is_length(name)]
+    places = _lengths_in(fields)
     if len(places) != 1:
         return tuple(fields)
     kept = list(fields)
@@ -196,13 +201,16 @@ def _without_length(fields: Fields) -> Fields:
     return tuple(kept)
 
 
-def _is_length(name: bytes) -> bool:
-    return len(name) == len(_LENGTH) and name.lower() == _LENGTH
+def _lengths_in(fields: Fields) -> list[int]:
+    """The places of the headers that give a body's length."""
+    size = len(_LENGTH)
+    return [
+        at for at, (name, _) in enumerate(fields) if len(name) == size and name.lower() == _LENGTH
+    ]
 
 
 def _named(client: Client, name: str | None) -> Client:
-    address, key, agent = client.address, client.key, client.user_agent
-    return Client(address, key, agent, client.retry, name, client.port)
+    return Client(client.address, client.key, client.user_agent, client.retry, name)
 
 
 def _text(value: bytes | None) -> str | None:

@@ -29,7 +29,8 @@ class Shown(NamedTuple):
 
 NOTHING: Final = Shown("{}", None)
 _UNFINISHED: Final = re.compile(r"[!-~]+\Z")
-"""The end of a text that a secret may have begun in: none has a space, or other than ASCII."""
+"""The end of a text that a credential may have begun in: none has a space, or other than ASCII."""
+_TEXT: Final = re.compile(r"(?s).+")
 _COME_WHOLE: Final = frozenset({"id", "object", "type", "role", "name", "model", "status"})
 
 
@@ -42,13 +43,20 @@ def shown_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str
     return Shown(scrub(json.dumps(facts)), _answer_of(exchange, scrub))
 
 
-def shown_so_far(exchange: Exchange, scrub: Callable[[str], str]) -> Shown:
-    """Make it of a stream that is open, of whole words: half a secret can't be known for one."""
+def shown_so_far(
+    exchange: Exchange, scrub: Callable[[str], str], *, has_whole_words: bool
+) -> Shown:
+    """Make it of a stream that is open: half of what is to be redacted can't be known for it.
+
+    `has_whole_words`: none of that has a space, so all but the last word is shown; else no text is.
+    """
     seen = exchange.observation
     chunks = seen.transcript.chunks if seen and seen.transcript else None
     facts = {"request": _facts_of_request(exchange), "response": {"outcome": "open"}}
     facts["response"]["chunks"] = chunks
-    answer = _answer_of(exchange, scrub, _in_whole_words)
+    facts["response"]["is_withheld"] = not has_whole_words
+    unfinished = _UNFINISHED if has_whole_words else _TEXT
+    answer = _answer_of(exchange, scrub, lambda value: _without(unfinished, value))
     # Never what the end will be: windows draw a body anew only when it has changed.
     return Shown(scrub(json.dumps(facts)), None if answer is None else answer + b"\n")
 
@@ -58,16 +66,16 @@ def _facts_of_request(exchange: Exchange) -> dict[str, Any]:
     return {name: request[name] for name in _OF_REQUEST}
 
 
-def _in_whole_words(value: Any) -> Any:
-    """A JSON value whose texts end where a word does."""
+def _without(unfinished: re.Pattern[str], value: Any) -> Any:
+    """A JSON value without what is unfinished of the texts that come in pieces."""
     match value:
         case str():
-            return _UNFINISHED.sub("", value)
+            return unfinished.sub("", value)
         case list():
-            return [_in_whole_words(each) for each in value]
+            return [_without(unfinished, each) for each in value]
         case dict():
             return {
-                name: each if name in _COME_WHOLE else _in_whole_words(each)
+                name: each if name in _COME_WHOLE else _without(unfinished, each)
                 for name, each in value.items()
             }
         case _:

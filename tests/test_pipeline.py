@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.errors import gateway_unreachable
 from foxora_addon.api.prices import Price
+from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
@@ -184,6 +185,27 @@ def test_over_the_ceiling_a_call_is_refused_with_429_and_when_to_try_again() -> 
     assert exchange.refusal.retry_after_seconds == pytest.approx(40.25)
     assert "Please try again in 40.250s." in exchange.refusal.message
     assert desk.admitted(now=160.25).refusal is None
+
+
+def test_clients_that_send_the_same_head_are_told_by_their_connections() -> None:
+    desk = a_desk(limits=limited(2))
+    desk.sent(now=100.0)
+    desk.sent(now=110.0)
+
+    assert [told_to(desk, port, 120.0) for port in (40_001, 40_002, 40_001)] == [
+        pytest.approx(40.25),
+        pytest.approx(50.25),
+        pytest.approx(40.25),
+    ]
+
+
+def told_to(desk: Desk, port: int, now: float) -> float | None:
+    """How many seconds a call that comes on a connection is told to wait."""
+    rewritten = desk.pipeline.arrive(an_arrival()._replace(port=port), now)
+    assert rewritten is not None
+    desk.pipeline.admit(rewritten.exchange, encoded(CHAT), None, now)
+    refusal = rewritten.exchange.refusal
+    return None if refusal is None else refusal.retry_after_seconds
 
 
 def test_in_shadow_mode_nothing_is_refused() -> None:
@@ -573,3 +595,24 @@ def test_any_steps_leave_one_record_of_each_kind_and_no_key(
     text = json.dumps(desk.trail.records)
     assert APP_KEY not in text
     assert ACCOUNT_KEY not in text
+
+
+CARD = "4111 1111 1111 1111"
+
+
+@pytest.mark.parametrize(
+    "redactor",
+    [Redactor([], presets=["secrets", "pii"]), Redactor([], patterns=[("card", "4[ 0-9]{18}")])],
+    ids=["pii", "own pattern"],
+)
+def test_no_part_is_seen_of_what_has_spaces_while_its_stream_is_open(redactor: Redactor) -> None:
+    for size in range(1, len(CARD)):
+        desk = a_desk(redactor=redactor)
+        exchange = desk.streaming(a_chunk("Card "), a_chunk(CARD[:size]))
+        assert b"4" not in (desk.pipeline.shown_so_far(exchange).answer or b"4")
+
+
+def test_words_are_seen_while_their_stream_is_open_where_only_credentials_are_redacted() -> None:
+    desk = a_desk()
+    exchange = desk.streaming(a_chunk("Good day"))
+    assert b'"Good "' in (desk.pipeline.shown_so_far(exchange).answer or b"")

@@ -25,6 +25,8 @@ def test_a_head_that_comes_again_comes_to_the_same_but_for_its_length() -> None:
     reception = Reception(some_rules())
     first, second = with_length(b"10"), with_length(b"2000")
     assert received(reception, first) is received(reception, second)
+    elsewhere = received(reception, second._replace(port=40_002))
+    assert elsewhere is received(reception, first)
     assert fields_of(received(reception, first), first) == (
         (b"Host", b"api.foxora.ai"),
         (b"Content-Length", b"10"),

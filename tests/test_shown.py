@@ -9,7 +9,7 @@ from foxora_addon.audit.record import body_fields, response_fields
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, Exchange, RequestLine
 from foxora_addon.observation import Observation
-from foxora_addon.shown import shown_of, shown_so_far
+from foxora_addon.shown import Shown, shown_of, shown_so_far
 
 KEY = "foxora_sk_live_fake7Hq2Zr9Lm4Xw"
 
@@ -79,9 +79,13 @@ def test_facts_are_the_records_without_contents_and_secrets() -> None:
     assert "client" not in facts["request"]
 
 
-def said_so_far(*texts: str) -> str:
-    answer = shown_so_far(an_exchange(a_stream(*texts)), scrub).answer or b"{}"
-    content: str = json.loads(answer)["choices"][0]["message"]["content"]
+def so_far_of(exchange: Exchange, *, has_whole_words: bool = True) -> Shown:
+    return shown_so_far(exchange, scrub, has_whole_words=has_whole_words)
+
+
+def said_so_far(*texts: str, has_whole_words: bool = True) -> str:
+    shown = so_far_of(an_exchange(a_stream(*texts)), has_whole_words=has_whole_words)
+    content: str = json.loads(shown.answer or b"{}")["choices"][0]["message"]["content"]
     return content
 
 
@@ -96,17 +100,25 @@ def test_no_part_of_a_secret_is_shown_while_it_comes(size: int) -> None:
 
 
 def test_an_open_stream_says_that_it_is_open_and_what_was_decided() -> None:
-    facts = json.loads(shown_so_far(an_exchange(a_stream("Good ", "day.")), scrub).facts)
+    facts = json.loads(so_far_of(an_exchange(a_stream("Good ", "day."))).facts)
     assert facts["request"]["account"] == "acme"
-    assert facts["response"] == {"outcome": "open", "chunks": 2}
+    assert facts["response"] == {"outcome": "open", "chunks": 2, "is_withheld": False}
 
 
 def test_what_was_so_far_is_never_the_end_so_that_windows_draw_that() -> None:
     exchange = an_exchange(a_stream("Good day. "))
-    so_far, end = shown_so_far(exchange, scrub), shown_of(exchange, a_record(exchange), scrub)
+    so_far, end = so_far_of(exchange), shown_of(exchange, a_record(exchange), scrub)
     assert json.loads(so_far.answer or b"") == json.loads(end.answer or b"")
     assert so_far.answer != end.answer
 
 
 def test_an_open_stream_that_is_not_on_record_is_not_shown() -> None:
-    assert shown_so_far(an_exchange(a_stream("Good day."), "metadata"), scrub).answer is None
+    assert so_far_of(an_exchange(a_stream("Good day."), "metadata")).answer is None
+
+
+def test_no_text_is_shown_while_what_is_redacted_may_have_spaces() -> None:
+    assert said_so_far("Card ", "4111 1111\n", "1111 ", has_whole_words=False) == ""
+    exchange = an_exchange(a_stream("4111 1111 "))
+    assert "4111" not in str(so_far_of(exchange, has_whole_words=False))
+    facts = json.loads(so_far_of(exchange, has_whole_words=False).facts)
+    assert facts["response"]["is_withheld"] is True

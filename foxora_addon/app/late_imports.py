@@ -14,6 +14,7 @@ from importlib import import_module
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from types import ModuleType
 from typing import Any, Final
 
@@ -102,16 +103,24 @@ def _put(name: str, get: Callable[[str], Any], **attributes: object) -> None:
     module = ModuleType(name)
     module.__spec__ = ModuleSpec(name, None)
     vars(module).update(attributes, __getattr__=get)
-    sys.modules[name] = module
+    sys.modules[name] = _promised[name] = module
 
 
+_promised: dict[str, ModuleType] = {}
 _loaded: dict[str, ModuleType] = {}
+_lock = Lock()
 
 
 def _load(name: str) -> ModuleType:
-    """The module itself, in place of its promise."""
+    """The module itself, in place of its promise.
+
+    The lock is not held as it is loaded: two threads that load it wait for each other by Python's
+    own, which knows of circles.
+    """
     if name not in _loaded:
-        sys.modules.pop(name, None)
+        with _lock:
+            if sys.modules.get(name) is _promised[name]:
+                del sys.modules[name]
         _loaded[name] = import_module(name)
     return _loaded[name]
 

@@ -63,7 +63,8 @@ class Redactor:
     """Redaction for one configuration.
 
     `secrets` are the accounts' keys, which always go. `presets` and `patterns` take out what only
-    looks like something that should: see `looks.rules_of`.
+    looks like something that should: see `looks.rules_of`. `finds_words_alone`: no secret that it
+    takes out has a space in it.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Redactor:
         # What is escaped may be a secret.
         looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
         self._screen = Screen(rules_of(presets, patterns), looked_for)
+        self.finds_words_alone = set(presets) <= {"secrets"} and not patterns
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
 
     def __repr__(self) -> str:

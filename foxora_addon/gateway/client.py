@@ -40,6 +40,9 @@ class Untold:
     why: str
 
 
+_CLOSED: Final = Untold("no more is asked")
+
+
 @dataclass(frozen=True, slots=True)
 class Trust:
     """Who is believed to be the gateway: `authorities` is a PEM file, None means certifi's own."""
@@ -71,6 +74,7 @@ class GatewayClient:
         self._tls: ssl.SSLContext | None = None
         self._turns = asyncio.Semaphore(_MOST_AT_ONCE)
         self._open: set[asyncio.StreamWriter] = set()
+        self._closed = asyncio.Event()
 
     async def get(self, path: str, key: str) -> Told | Untold:
         """Ask for a path below the base URL, such as "/me"; cancelling it closes the connection."""
@@ -81,15 +85,20 @@ class GatewayClient:
             return Untold(_words_for(error))
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close what is open; no more is asked, and whoever asks all the same is told so."""
+        self._closed.set()
         for writer in self._open:
             writer.close()
 
-    async def _asked(self, path: str, key: str) -> Told:
+    async def _asked(self, path: str, key: str) -> Told | Untold:
+        if self._closed.is_set():
+            return _CLOSED
         url = urlsplit(self.base_url + path)
         reader, writer = await self._connected(url.hostname or "", url.port, url.scheme == "https")
         self._open.add(writer)
         try:
+            if self._closed.is_set():
+                return _CLOSED
             target = f"{url.path}?{url.query}" if url.query else url.path
             return await _answer(reader, writer, target, _headers(url.netloc, key))
         finally:

@@ -376,9 +376,9 @@ class Accounting:
 
 def _caller_of(exchange: Exchange) -> Caller:
     """What a call is known by when it comes back: of a long body, how it begins."""
-    client, body = exchange.client, exchange.sent_body
+    client, port, body = exchange.client, exchange.client_port, exchange.sent_body
     call = hash((client.address, client.key, len(body), body[:_KNOWN_BY_BYTES]))
-    connection = None if client.port is None else (client.address, client.port)
+    connection = None if port is None else (client.address, port)
     return Caller(call, connection)
 
 

@@ -96,10 +96,16 @@ class Standings:
             return
         self.changes += 1
         if before is not None and before.me.account_id is not None:
-            self._sharers[before.me.account_id].pop(payer, None)
+            self._leave(payer, before.me.account_id)
         if known.me.account_id is not None:
             self._sharers.setdefault(known.me.account_id, {})[payer] = None
         self._configured[payer] = known
+
+    def _leave(self, payer: str, account_id: str) -> None:
+        sharers = self._sharers[account_id]
+        del sharers[payer]
+        if not sharers:
+            del self._sharers[account_id]
 
     def doubt(self, payer: str) -> None:
         """A configured account has another key: it may be another account, until we are told."""

@@ -29,6 +29,7 @@ from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses, tries
 from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import event_of, last_event, observation_of_bytes
+from foxora_addon.proxy.arrivals import Arrivals, Listeners
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, handler_of
 from foxora_addon.proxy.guard import Guard
@@ -54,7 +55,8 @@ class FlowDesk:
         self._pipeline: Pipeline | None = None
         self._admission: Admission | None = None
         self.memory: Memory | None = None
-        self._listeners: Callable[[], flows.Listeners] = frozenset
+        self._listeners: Callable[[], Listeners] = frozenset
+        self._arrivals = Arrivals(frozenset)
         self._open: dict[str, Exchange] = {}
         self._flows: dict[str, http.HTTPFlow] = {}
         # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
@@ -79,7 +81,7 @@ class FlowDesk:
         self,
         rules: Rules,
         trail: JournalTrail,
-        listeners: Callable[[], flows.Listeners],
+        listeners: Callable[[], Listeners],
         asking: Asking,
     ) -> None:
         """Work by these rules from now on; open exchanges keep what they have."""
@@ -90,6 +92,7 @@ class FlowDesk:
             self.memory.recall(_now())
         self._pipeline.take(rules, _now())
         self._listeners = listeners
+        self._arrivals = Arrivals(listeners)
         if self._admission is None:
             self._admission = Admission(self._pipeline, trail, _now)
         self._admission.ask(asking)
@@ -254,7 +257,7 @@ class FlowDesk:
             flow.request.headers.clear()
             flow.response = flows.response_of(self._unavailable(), new_exchange_id())
             return
-        arrival = flows.arrival_of(flow, told, self._listeners)
+        arrival = self._arrivals.of(flow, told)
         territory = self._pipeline.rules.territory
         own = self.local_routes.answer(arrival.head, arrival.address, territory)
         if own is not None:

@@ -1,18 +1,15 @@
 """Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client
-from mitmproxy.net.http import url as urls
 from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
-from foxora_addon.policy.recognise import Addressed, Head, Territory
-from foxora_addon.proxy import hold
-from foxora_addon.reception import Arrival
+from foxora_addon.policy.recognise import Territory
 
 EXCHANGE = "foxora_exchange"
 """Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
@@ -25,74 +22,6 @@ FACTS = "foxora_facts"
 
 PRIVATE = "foxora_private"
 """Set in the metadata of a flow that no addon sees: a question to the proxy itself."""
-
-type Listeners = Collection[tuple[str, int]]
-
-
-def arrival_of(
-    flow: http.HTTPFlow, told: hold.Arrival, listeners: Callable[[], Listeners]
-) -> Arrival:
-    """A flow's request as the client sent it. `listeners` gives the addresses that we listen on.
-
-    It asks the system, so it is only called where that decides.
-    """
-    request = flow.request
-    head = Head(
-        method=request.method,
-        hosts=tuple(_hosts(flow, told)),
-        port=request.port,
-        target=request.path,
-        addressed=_addressed(flow, told, listeners),
-        host_header=told.host_header,
-        origin=request.headers.get("origin"),
-        fetch_site=request.headers.get("sec-fetch-site"),
-        asks_preflight="access-control-request-method" in request.headers,
-    )
-    peer: tuple[str, int] | None = flow.client_conn.peername
-    return Arrival(
-        head=head,
-        fields=request.headers.fields,
-        url=f"{request.scheme or 'http'}://{_authority(flow, told)}{request.path}",
-        version=request.http_version,
-        address=peer[0] if peer else None,
-        port=peer[1] if peer else None,
-    )
-
-
-def _hosts(flow: http.HTTPFlow, told: hold.Arrival) -> Iterable[str]:
-    """The names of the destination, the surest first.
-
-    A transparent or SOCKS client gives an address; then the TLS server name or, without TLS, the
-    Host header says which host it wants (in these modes the original host decides).
-    """
-    yield canonical_host(flow.request.host) or ""
-    if flow.client_conn.sni:
-        yield canonical_host(flow.client_conn.sni) or ""
-    elif _is_address(flow.request.host) and told.host_header:
-        yield canonical_host(told.host_header.rpartition(":")[0] or told.host_header) or ""
-
-
-def _is_address(host: str) -> bool:
-    return host.replace(".", "").isdigit() or ":" in host
-
-
-def _addressed(
-    flow: http.HTTPFlow, told: hold.Arrival, listeners: Callable[[], Listeners]
-) -> Addressed:
-    mode = flow.client_conn.proxy_mode
-    if isinstance(mode, mode_specs.ReverseMode):
-        return "proxy"
-    explicit = isinstance(mode, mode_specs.RegularMode | mode_specs.UpstreamMode)
-    if explicit and not told.names_host:
-        return "proxy"
-    host = canonical_host(flow.request.host) or ""
-    return "proxy" if (host, flow.request.port) in listeners() else "host"
-
-
-def _authority(flow: http.HTTPFlow, told: hold.Arrival) -> str:
-    if told.host_header:
-        return told.host_header
-    return urls.hostport(flow.request.scheme, flow.request.host, flow.request.port)
 
 
 def rewrite(
@@ -149,7 +78,9 @@ def is_ours(flow: object) -> bool:
     return isinstance(flow, http.HTTPFlow) and EXCHANGE in flow.metadata
 
 
-def is_to_strangers(data: tls.ClientHelloData, territory: Territory, listeners: Listeners) -> bool:
+def is_to_strangers(
+    data: tls.ClientHelloData, territory: Territory, listeners: Collection[tuple[str, int]]
+) -> bool:
     """Whether a client's TLS is for a host that is not ours; unknown is not."""
     address = data.context.server.address
     if address is None:

@@ -12,26 +12,31 @@ don't, nothing can be sent, since only the wrap can put a key on: the addon then
 """
 
 import inspect
-import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import count, pairwise
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
-from mitmproxy.connection import ConnectionState, Server
-from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
-from mitmproxy.proxy.server import ConnectionHandler
 
 from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refused
+from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, give_up, lose_connection
+from foxora_addon.proxy.hold_retry import (
+    PASSED_ON,
+    SendAgain,
+    ask_for_another_try,
+    called_off,
+    left,
+    paused,
+    sent_again,
+)
 from foxora_addon.proxy.hold_stream import (
+    Commands,
     Held,
     Progress,
     complete_host,
@@ -41,8 +46,10 @@ from foxora_addon.proxy.hold_stream import (
     live_connection,
     newest_with,
     parts_of,
+    ready_connection,
     unread,
 )
+from foxora_addon.proxy.hold_whole import WholeAnswer, WholeBody, WholeRequest, keeps, rest_of
 
 # What others call these by.
 __all__ = [
@@ -54,19 +61,19 @@ __all__ = [
     "give_up",
     "in_place",
     "install",
+    "is_installed",
     "lose_connection",
+    "send_at_once",
     "tell_at_once",
 ]
-
-Commands = Generator[commands.Command, Any, Any]
 
 
 _desk: Desk | None = None
 _original: Any = None
 _entry: Any = None
 _at_once: Any = None
+_gathered: Any = None
 _is_ending = False
-_PASSED_ON: Final = {ErrorCode.KILL, ErrorCode.PASSTHROUGH_CLOSE, ErrorCode.CLIENT_DISCONNECTED}
 _OF_THE_GATEWAY: Final = (
     http_events.ResponseHeaders,
     http_events.ResponseData,
@@ -74,11 +81,16 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseEndOfMessage,
     http_events.ResponseProtocolError,
 )
+# Where a message ends, and which of the stream's states is told so.
+_AT_THE_END: Final = {
+    WholeRequest: "client_state",
+    WholeAnswer: "server_state",
+    http_events.RequestEndOfMessage: "client_state",
+    http_events.ResponseEndOfMessage: "server_state",
+}
 # A tuple, for a union would be made anew at each event.
 _OF_A_STREAM: Final = (HttpEvent, events.Wakeup)
 _ASKED_AT_BYTES: Final = 65_536
-# Below zero, for the ids of clients are above it.
-_NEW_IDS: Final = count(-1, -1)
 
 
 def install(desk: Desk) -> str | None:
@@ -115,6 +127,17 @@ def tell_at_once(how: Callable[[commands.StartHook, HTTPFlow], bool] | None) -> 
     _at_once = how
 
 
+def is_installed() -> bool:
+    """Whether there is a desk on the line: streams understand whole messages then."""
+    return _desk is not None
+
+
+def send_at_once(how: Callable[[Held, Commands], Commands] | None) -> None:
+    """Have what a stream sends at the end of a message go through `how`; None: as it is."""
+    global _gathered  # noqa: PLW0603  # as above
+    _gathered = how
+
+
 def _unfit() -> str | None:
     """Why the private names can't be relied on, or None."""
     stream = http_layers.HttpStream
@@ -146,14 +169,6 @@ def _unfit() -> str | None:
     return None
 
 
-class _SendAgain(Exception):  # noqa: N818  # a signal within the wrap
-    """The desk wants the request sent once more, after so many seconds."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(seconds)
-        self.seconds = seconds
-
-
 def _handle_event(self: Held, event: events.Event) -> Commands:
     """`HttpStream._handle_event`, with a desk between it and both sides."""
     desk = _desk
@@ -165,19 +180,36 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
         return
     if isinstance(event, events.Wakeup):
         if event.command is self.foxora.pause:
-            yield from _treated_all(self, _sent_again(self), event)
-        elif isinstance(event.command, _GiveUp):
+            yield from _treated_all(self, sent_again(self), event)
+        elif isinstance(event.command, GiveUp):
             yield from _given_up(self)
-    elif isinstance(event, _OF_THE_GATEWAY):
-        if event.stream_id == self.foxora.gateway_id:
-            event.stream_id = self.stream_id
-            if isinstance(event, http_events.ResponseData):
-                yield from _passed_if_too_long(self, event, desk)
-            yield from _treated_all(self, _original(self, event), event)
+    elif _gathered is not None and type(event) in _AT_THE_END:
+        yield from _gathered(self, _steps_of(self, event, desk))
     else:
-        yield from _of_the_client(self, event, desk)
+        yield from _steps_of(self, event, desk)
     if self.foxora.is_over and self.child_layer is None:
         let_go(self)
+
+
+def _steps_of(self: Held, event: Any, desk: Desk) -> Commands:
+    """What a stream does at an event of one of its two sides."""
+    if isinstance(event, _OF_THE_GATEWAY):
+        if event.stream_id != self.foxora.gateway_id:
+            return
+        gateway_id, event.stream_id = event.stream_id, self.stream_id
+        if isinstance(event, http_events.ResponseData):
+            yield from _passed_if_too_long(self, event, desk)
+        yield from _treated_all(self, _step_of(self, event), event)
+        if type(event) is WholeAnswer:
+            for part in rest_of(self, event, gateway_id):
+                if not self.foxora.is_over:
+                    yield from _steps_of(self, part, desk)
+    else:
+        yield from _of_the_client(self, event, desk)
+        if type(event) is WholeRequest:
+            for part in rest_of(self, event, event.stream_id):
+                if not self.foxora.is_over:
+                    yield from _of_the_client(self, part, desk)
 
 
 def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
@@ -189,6 +221,13 @@ def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
         _desk.client_gone(self.flow)
     entered: Commands = _entry(self, event)
     return entered
+
+
+def _step_of(self: Held, event: Any) -> Commands:
+    """What mitmproxy's `_handle_event` does, without asking what an event is that is known."""
+    state = _AT_THE_END.get(type(event))
+    step: Commands = _original(self, event) if state is None else getattr(self, state)(event)
+    return step
 
 
 def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk) -> Commands:
@@ -207,16 +246,19 @@ def _of_the_client(self: Held, event: Any, desk: Desk) -> Commands:
         arrival = Arrival(bool(event.request.data.host), event.request.host_header)
         complete_host(self, event.request)
         self.foxora = Progress(arrival, self.stream_id)
-    elif isinstance(event, http_events.RequestData) and not self.foxora.is_answered:
-        self.foxora.size += len(event.data)
-        response = desk.body_grew(self.flow, self.foxora.size)
-        if response is not None:
-            yield from _end_upload(self, response)
+    elif isinstance(event, http_events.RequestData):
+        if not self.foxora.is_answered:
+            self.foxora.size += len(event.data)
+            response = desk.body_grew(self.flow, self.foxora.size)
+            if response is not None:
+                yield from _end_upload(self, response)
+                return
+        if type(event) is WholeBody and keeps(self, event):
             return
     elif isinstance(event, http_events.RequestProtocolError) and self.foxora.pause is not None:
-        yield from _treated_all(self, _left(self, event), event)
+        yield from _treated_all(self, left(self, event), event)
         return
-    yield from _treated_all(self, _original(self, event), event)
+    yield from _treated_all(self, _step_of(self, event), event)
 
 
 def _treated_all(self: Held, generator: Commands, event: events.Event) -> Commands:
@@ -228,32 +270,46 @@ def _treated_all(self: Held, generator: Commands, event: events.Event) -> Comman
         except StopIteration:
             return
         try:
-            reply = yield from _treated(self, command, event)
+            if isinstance(command, http_layers.SendHttp):
+                reply = yield from _treated_send(self, command)
+            elif isinstance(command, commands.StartHook) and _is_told(self, command, event):
+                reply = None
+            else:
+                reply = yield from _treated(self, command)
         except Refused as refusal:
             generator.close()
             self.foxora.is_refused = True
             refused = _refusal(self.stream_id, str(refusal))
             yield from _treated_all(self, _original(self, refused), refused)
             return
-        except _SendAgain as wanted:
+        except SendAgain as wanted:
             generator.close()
-            yield from _paused(self, wanted.seconds)
+            yield from paused(self, wanted.seconds)
             return
+
+
+def _is_told(self: Held, hook: commands.StartHook, event: events.Event) -> bool:
+    """Tell the desk of a hook, and the addons where that can be done at once; whether it was."""
+    desk = _desk
+    if desk is None:
+        return False
+    _tell(self, hook, event, desk)
+    if desk.is_private(self.flow):
+        return True
+    return _can_be_told_at_once(hook) and _at_once(hook, self.flow)
 
 
 def _refusal(stream_id: int, message: str) -> events.Event:
     return http_events.ResponseProtocolError(stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
 
 
-def _treated(self: Held, command: commands.Command, event: events.Event) -> Commands:
-    """Show a command of the stream to the desk, then yield it or what takes its place."""
-    desk = _desk
-    if desk is None:
-        return (yield command)
+def _treated(self: Held, command: commands.Command) -> Commands:
+    """Yield a command of the stream, or what takes its place."""
     match command:
-        case http_layers.SendHttp():
-            return (yield from _treated_send(self, command, desk))
         case http_layers.GetHttpConnection():
+            ready = ready_connection(self, command)
+            if ready is not None:
+                return ready, None
             connection, error = yield live_connection(self, command)
             self.foxora.is_unreachable = error is not None
             self.foxora.failed_connection = newest_with(self, error)
@@ -261,12 +317,6 @@ def _treated(self: Held, command: commands.Command, event: events.Event) -> Comm
         case http_layers.DropStream():
             layer_of(self).streams.pop(self.foxora.gateway_id, None)
             self.foxora.is_over = True
-        case commands.StartHook():
-            _tell(self, command, event, desk)
-            if desk.is_private(self.flow):
-                return None
-            if _can_be_told_at_once(command) and _at_once(command, self.flow):
-                return None
     return (yield command)
 
 
@@ -280,47 +330,57 @@ def _tell(self: Held, hook: commands.StartHook, event: events.Event, desk: Desk)
     """Tell the desk of what the addons are about to hear."""
     match hook:
         case http_hooks.HttpRequestHeadersHook():
-            _streams[self.flow.id] = self
+            STREAMS[self.flow.id] = self
             desk.arrived(hook.flow, self.foxora.arrival)
         case http_hooks.HttpResponseHeadersHook():
             desk.answering(hook.flow)
         case http_hooks.HttpResponseHook():
             if isinstance(event, http_events.ResponseEndOfMessage):
-                _ask_for_another_try(self, desk, None)
+                ask_for_another_try(self, desk, None)
             desk.answered(hook.flow)
         case http_hooks.HttpErrorHook():
             failure = failure_of(self, event, str(hook.flow.error))
-            _ask_for_another_try(self, desk, failure)
+            ask_for_another_try(self, desk, failure)
             desk.failed(hook.flow, failure)
 
 
-def _treated_send(self: Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
+def _treated_send(self: Held, command: http_layers.SendHttp) -> Commands:
+    """Show the desk what the stream sends, then yield that or what takes its place."""
+    desk = _desk
+    if desk is None:
+        return (yield command)
+    if command.connection is self.context.client:
+        return (yield from _treated_answer(self, command, desk))
     sent = command.event
-    if command.connection is not self.context.client:
-        if isinstance(sent, http_events.RequestHeaders):
-            request = desk.outgoing(self.flow, sent.request)
-            sent = http_events.RequestHeaders(sent.stream_id, request, sent.end_stream)
-        sent.stream_id = self.foxora.gateway_id
-        return (yield http_layers.SendHttp(sent, command.connection))
-    if isinstance(sent, http_events.ResponseTrailers) and self.context.client.alpn != b"h2":
-        return None  # mitmproxy crashes on what it can't say on HTTP/1
-    if isinstance(sent, http_events.ResponseHeaders):
-        self.foxora.is_answered = sent.response.status_code >= 200
-    elif isinstance(sent, http_events.ResponseProtocolError):
-        replaced = list(_instead_of_error(self, sent, desk))
-        if replaced:
-            self.foxora.is_answered = True
+    if isinstance(sent, http_events.RequestHeaders):
+        request = desk.outgoing(self.flow, sent.request)
+        sent = http_events.RequestHeaders(sent.stream_id, request, sent.end_stream)
+    sent.stream_id = self.foxora.gateway_id
+    return (yield http_layers.SendHttp(sent, command.connection))
+
+
+def _treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
+    match command.event:
+        case http_events.ResponseHeaders(response=response):
+            self.foxora.is_answered = response.status_code >= 200
+            yield command
+        case http_events.ResponseData(data=data):
+            # An empty piece would be taken for the end on HTTP/1, and any piece for the head of
+            # the next answer where the request was a HEAD (RFC 9110, 9.3.2).
+            if data and self.flow.request.method != "HEAD":
+                yield command
+                _tell_of_passed(self, len(data), desk)
+        case http_events.ResponseTrailers() if self.context.client.alpn != b"h2":
+            pass  # mitmproxy crashes on what it can't say on HTTP/1
+        case http_events.ResponseProtocolError() as error:
+            replaced = list(_instead_of_error(self, error, desk))
+            self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
+            if not replaced:
+                yield command
             for part in replaced:
                 yield from _sent(http_layers.SendHttp(part, self.context.client))
-            return None
-    elif isinstance(sent, http_events.ResponseData):
-        # An empty piece would be taken for the end on HTTP/1, and any piece for the head of the
-        # next answer where the request was a HEAD (RFC 9110, 9.3.2).
-        if sent.data and self.flow.request.method != "HEAD":
-            yield command
-            _tell_of_passed(self, len(sent.data), desk)
-        return None
-    return (yield from _sent(command))
+        case _:
+            yield from _sent(command)
 
 
 def _sent(command: http_layers.SendHttp) -> Commands:
@@ -332,7 +392,7 @@ def _sent(command: http_layers.SendHttp) -> Commands:
     global _is_ending  # noqa: PLW0603  # all of it happens before anything else does
     before, _is_ending = _is_ending, isinstance(command.event, http_events.ResponseEndOfMessage)
     try:
-        return (yield command)
+        yield command
     finally:
         _is_ending = before
 
@@ -346,7 +406,7 @@ def _tell_of_passed(self: Held, size: int, desk: Desk) -> None:
 
 def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]:
     """What the client gets in place of the host's own page or of a torn stream; nothing: that."""
-    if error.code in _PASSED_ON:
+    if error.code in PASSED_ON:
         return
     if not self.foxora.is_answered:
         response = desk.answer_for(self.flow)
@@ -371,126 +431,12 @@ def _end_upload(self: Held, response: Response) -> Commands:
     self.client_state = self.server_state = self.state_errored
 
 
-# Ending a flow from outside.
-
-_streams: WeakValueDictionary[str, Held] = WeakValueDictionary()
-
-
-class _GiveUp(commands.RequestWakeup):
-    """Wakes a stream that is to end."""
-
-
-async def give_up(flow: HTTPFlow, handler: ConnectionHandler) -> None:
-    """End a flow that waits for the gateway, as if that had failed; its stream, and no other.
-
-    `handler` is that of the client's connection. What goes through it ends the flow, for only there
-    is the state of all its streams: a wake-up, which reaches a stream by being known to each layer
-    that it passes, as if the stream had asked for it.
-    """
-    stream = _streams.get(flow.id)
-    if stream is None:
-        return
-    command = _GiveUp(0.0)
-    layers = stream.context.layers
-    for parent, child in pairwise(layers):
-        if isinstance(parent, http_layers.HttpLayer):
-            parent.command_sources[command] = child
-    await handler.server_event(events.Wakeup(command))
-
-
-async def lose_connection(server: Server, handler: ConnectionHandler) -> None:
-    """Tell those who wait for a connection that it failed, where mitmproxy has forgotten to."""
-    for stream in list(_streams.values()):
-        sources = (
-            layer_of(stream).command_sources if stream.context.client is handler.client else ()
-        )
-        for command in list(sources):
-            if isinstance(command, commands.OpenConnection) and command.connection is server:
-                server.error = "connection reset by peer"
-                server.state = ConnectionState.CLOSED
-                server.timestamp_end = time.time()
-                await handler.server_event(events.OpenConnectionCompleted(command, server.error))
-                return
-
-
 def _given_up(self: Held) -> Commands:
     if self.foxora.pause is None and self.server_state in (self.state_done, self.state_errored):
         return
     if self.foxora.pause is None:
-        yield from _called_off(self)
+        yield from called_off(self)
     self.foxora.pause = None
     self.server_state = self.state_wait_for_response_headers
     lost = _refusal(self.stream_id, "given up")
     yield from _treated_all(self, _original(self, lost), lost)
-
-
-def _called_off(self: Held) -> Commands:
-    """Tell the gateway that this try is over: on HTTP/2 its stream, on HTTP/1 its connection."""
-    connection = self.context.server
-    if connection in layer_of(self).connections:
-        reset = http_events.RequestProtocolError(self.foxora.gateway_id, "", ErrorCode.CANCEL)
-        yield http_layers.SendHttp(reset, connection)
-
-
-# Sending a request again.
-
-
-def _ask_for_another_try(self: Held, desk: Desk, failure: Failure | None) -> None:
-    """Raise `_SendAgain` if the desk wants it, and it can still be done unseen by the client."""
-    is_over = self.foxora.is_answered or self.foxora.is_refused
-    is_whole = self.client_state == self.state_done
-    if is_over or not is_whole or (failure and (failure.by_client or failure.code in _PASSED_ON)):
-        return
-    seconds = desk.again(self.flow, failure)
-    if seconds is not None:
-        raise _SendAgain(seconds)
-
-
-def _paused(self: Held, seconds: float) -> Commands:
-    """Forget this try, and wait for the next one.
-
-    The wait is needed even if it is none: only after the current event is done with is its
-    connection ready for another request.
-    """
-    streams = layer_of(self).streams
-    if self.context.server.alpn == b"h2":
-        # An answer may come before all of the request is out: what is left of it must not follow.
-        yield from _called_off(self)
-    if self.foxora.gateway_id != self.stream_id:
-        del streams[self.foxora.gateway_id]
-    self.foxora.gateway_id = next(_NEW_IDS)
-    streams[self.foxora.gateway_id] = self
-    self.foxora.is_unreachable = False
-    self.flow.response = self.flow.error = None
-    self.response_body_buf.clear()
-    self.foxora.answer_size = 0
-    self.foxora.pause = commands.RequestWakeup(seconds)
-    yield self.foxora.pause
-
-
-def _sent_again(self: Held) -> Commands:
-    """Send the flow's request, as the stream does once a request is whole."""
-    self.foxora.pause = None
-    self.server_state = self.state_wait_for_response_headers
-    if not (yield from self.make_server_connection()):
-        return
-    request, connection, name = self.flow.request, self.context.server, self.stream_id
-    content = request.raw_content or b""
-    head = http_events.RequestHeaders(name, request, not (content or request.trailers))
-    yield http_layers.SendHttp(head, connection)
-    if content:
-        yield http_layers.SendHttp(http_events.RequestData(name, content), connection)
-    if request.trailers:
-        trailers = http_events.RequestTrailers(name, request.trailers)
-        yield http_layers.SendHttp(trailers, connection)
-    yield http_layers.SendHttp(http_events.RequestEndOfMessage(name), connection)
-
-
-def _left(self: Held, event: http_events.RequestProtocolError) -> Commands:
-    """The client goes while the next try is waited for."""
-    self.foxora.pause = None
-    self.flow.error = Error(event.message)
-    yield http_hooks.HttpErrorHook(self.flow)
-    self.flow.live = False
-    self.client_state = self.server_state = self.state_errored
-    yield http_layers.DropStream(self.stream_id)

@@ -3,7 +3,7 @@
 The names and the shapes that are relied on stand here; what is done with them is `hold`'s business.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from foxora_addon.proxy.hold_desk import Arrival, ErrorCode, Failure
+
+type Commands = Generator[commands.Command, Any, Any]
+"""What a step of a stream yields; replies go back into it."""
 
 
 @dataclass(slots=True)
@@ -53,9 +56,11 @@ class Held(layer.Layer):
     state_done: Any
     state_errored: Any
     state_wait_for_response_headers: Any
+    state_consume_request_body: Any
     state_consume_response_body: Any
     state_stream_response_body: Any
     start_response_stream: Any
+    request_body_buf: Any
     response_body_buf: Any
     make_server_connection: Any
     child_layer: Any
@@ -96,7 +101,12 @@ def failure_of(self: Held, event: events.Event, message: str) -> Failure:
 
 
 def unread(self: Held) -> int:
-    """The bytes that an HTTP/2 client has not made room for; on HTTP/1 its socket is full then."""
+    """The bytes that an HTTP/2 client has not made room for; on HTTP/1 its socket is full then.
+
+    0 once the stream is over: then nobody waits for them.
+    """
+    if self.foxora.is_over:
+        return 0
     client = layer_of(self).connections.get(self.context.client)
     if not isinstance(client, Http2Server):
         return 0
@@ -136,6 +146,20 @@ def live_connection(self: Held, wanted: http_layers.GetHttpConnection) -> _LiveC
     return _LiveConnection(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
 
 
+def ready_connection(self: Held, wanted: http_layers.GetHttpConnection) -> Connection | None:
+    """The connection that mitmproxy would give for this at once; None where it would not."""
+    its = layer_of(self)
+    is_multiplexed = self.context.client.alpn == b"h2"
+    for connection in its.connections:
+        if not connection.error and wanted.connection_spec_matches(connection):
+            if connection in its.waiting_for_establishment:
+                return None
+            if connection.connected and not (is_multiplexed and connection.alpn != b"h2"):
+                found: Connection = connection
+                return found
+    return None
+
+
 def newest_with(self: Held, error: str | None) -> Connection | None:
     """The connection that has just failed with an error, which is all that a stream is told."""
     found = [c for c in layer_of(self).connections if error is not None and c.error == error]
@@ -164,5 +188,5 @@ def _over(_: events.Event) -> Iterator[commands.Command]:
 
 
 def layer_of(self: Held) -> Any:
-    """The HttpLayer that the stream belongs to."""
+    """The HttpLayer that the stream belongs to; raises ValueError where it was let go."""
     return self.context.layers[self.context.layers.index(self) - 1]

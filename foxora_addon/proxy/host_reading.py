@@ -20,6 +20,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 
 _INTERIM: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d[ \r\n]")
 _SWITCH: Final = re.compile(rb"HTTP/1\.[01] 101[ \r\n]")
+_WEBSOCKET: Final = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*websocket", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"\[?b?['\"].*", re.DOTALL)
 _LONGEST_START: Final = len(b"HTTP/1.1 103 ")
 _LONGEST_HEAD: Final = 65_536
@@ -69,8 +70,10 @@ def _quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
 def _flaw_of(self: Any) -> str | None:
     """Why what has come of an answer is none, in words for the log."""
     data = bytes(self.buf)
-    if _SWITCH.match(data) and "upgrade" not in self.request.headers:
-        return "it switches to a protocol that nobody asked for"
+    if _SWITCH.match(data):
+        is_unnamed = b"\r\n\r\n" in data and not _WEBSOCKET.search(data)
+        if is_unnamed or "upgrade" not in self.request.headers:
+            return "it switches to a protocol that nobody asked for"
     if len(data) > _LONGEST_HEAD and not 0 <= data.find(b"\r\n\r\n") <= _LONGEST_HEAD:
         return "its head is too long"
     return None

@@ -189,10 +189,15 @@ def _outcome_fact(recorded: Recorded) -> str:
     if recorded.response is None:
         return "open: the trail has no end of it"
     if recorded.outcome == "open":
-        return "open: the answer is still coming"
+        hidden = "; its text is shown once all is there that may have to be redacted"
+        return f"open: the answer is still coming{hidden if _is_withheld(recorded) else ''}"
     source = text_of(recorded.response.get("source"))
     status = "no status" if recorded.status is None else f"status {recorded.status}"
     return f"{recorded.outcome}, {status}" + (f", from {source}" if source else "")
+
+
+def _is_withheld(recorded: Recorded) -> bool:
+    return (recorded.response or {}).get("is_withheld") is True
 
 
 def _timings_fact(recorded: Recorded) -> str:

@@ -53,6 +53,27 @@ assert ldap3.Server("ldap://a").host == "a"
 }
 
 
+SLOW = """
+from builtins import loads, again
+loads.append(1)
+(again.set() if len(loads) > 1 else again.wait(1))
+value = 7
+"""
+BY_TWO_THREADS = """
+import builtins, sys
+from threading import Event, Thread
+from foxora_addon.app import late_imports
+builtins.loads, builtins.again = [], Event()
+late_imports._put("slow", late_imports._getter_of("slow"))
+promise, told = sys.modules["slow"], []
+threads = [Thread(target=lambda: told.append(promise.value)) for _ in range(2)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert (told, loads) == ([7, 7], [1]), (told, loads)
+assert sys.modules["slow"] is not promise
+"""
+
+
 def ran(code: str) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -61,6 +82,11 @@ def ran(code: str) -> None:
 @pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
 def test_what_was_promised_is_there_when_it_is_used(use: str) -> None:
     ran(PROMISED + use)
+
+
+def test_two_threads_at_once_have_it_loaded_once(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    ran(f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n" + BY_TWO_THREADS)
 
 
 def test_another_release_s_addons_are_left_to_it(tmp_path: Path) -> None:

@@ -132,6 +132,41 @@ def test_a_gateway_that_is_away_is_told_in_words() -> None:
     assert run(scenario) == Untold("the connection was refused")
 
 
+def test_a_client_that_is_closed_asks_no_more() -> None:
+    async def scenario() -> tuple[list[Told | Untold], int]:
+        async with running() as (gateway, _):
+            gateway.faults.extend(parse_fault("mute") for _ in range(10))
+            client = GatewayClient(gateway.base_url, timeout_seconds=5)
+            asking = [asyncio.create_task(client.get(ME, KEY)) for _ in range(11)]
+            await until(lambda: len(gateway.received) == 10)
+            client.close()
+            answers = [*await asyncio.gather(*asking), await client.get(ME, KEY)]
+            return answers, len(gateway.received)
+
+    answers, received = run(scenario)
+    open_then, after = answers[:10], answers[10:]
+    assert {"the connection was closed" in each.why for each in untold(open_then)} == {True}
+    assert untold(after) == [Untold("no more is asked")] * 2
+    assert received == 10
+
+
+def test_a_client_that_is_closed_while_it_connects_sends_nothing() -> None:
+    async def scenario() -> tuple[Told | Untold, int]:
+        async with running() as (gateway, _):
+            client = GatewayClient(gateway.base_url, timeout_seconds=5)
+            asking = asyncio.create_task(client.get(ME, KEY))
+            await asyncio.sleep(0)
+            client.close()
+            return await asking, len(gateway.received)
+
+    assert run(scenario) == (Untold("no more is asked"), 0)
+
+
+def untold(answers: list[Told | Untold]) -> list[Untold]:
+    assert all(isinstance(each, Untold) for each in answers)
+    return [each for each in answers if isinstance(each, Untold)]
+
+
 def test_a_redirect_is_not_followed() -> None:
     async def scenario() -> tuple[Told | Untold, int]:
         async with running() as (gateway, _):

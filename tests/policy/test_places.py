@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 from math import ceil
@@ -192,8 +191,7 @@ class Mix:
 
     def ask(self, name: str, body: bytes, port: int, now: float) -> float:
         """Call once; how long the answer says to wait, 0 if it went through."""
-        exchange = an_exchange(payer="acme", sent_body=body)
-        exchange.client = replace(exchange.client, port=port)
+        exchange = an_exchange(payer="acme", sent_body=body, client_port=port)
         error = self.accounting.reserve(exchange, now)
         if error is not None:
             self.refused[name] += 1

@@ -62,3 +62,13 @@ def test_unknown_keys_do_not_fill_memory() -> None:
         standings.take(payer_of_key(str(number)), told(f"u{number}"), 0.0, is_configured=False)
     assert standings.known(payer_of_key("0")) is None
     assert standings.known(payer_of_key("10049")) is not None
+
+
+def test_an_account_that_nobody_is_any_longer_is_forgotten() -> None:
+    standings = Standings()
+    for number in range(3):
+        standings.take("acme", told(f"usr_{number}"), float(number), is_configured=True)
+    standings.take("lab", told("usr_2"), 3.0, is_configured=True)
+    standings.take("lab", told(None), 4.0, is_configured=True)
+    assert standings._sharers == {"usr_2": {"acme": None}}
+    assert list(standings.sharers("acme")) == ["acme"]

@@ -171,6 +171,21 @@ def test_bytes_that_are_no_chunks_break_the_stream(line: OnALine, bad: bytes) ->
 def test_what_is_plain_goes_past_the_layers(
     monkeypatch: pytest.MonkeyPatch, sped_up: bool, at_once: bool
 ) -> None:
+    two = chunk_of(EVENT) * 2
+    taken = taken_of(monkeypatch, [two, two + LAST], sped_up=sped_up)
+    assert taken == [*([EVENT * 2] if at_once else [EVENT] * 2), EVENT, EVENT, b""]
+
+
+@pytest.mark.parametrize("sped_up", [False, True])
+def test_no_bytes_at_all_are_not_the_end_of_an_answer(
+    monkeypatch: pytest.MonkeyPatch, sped_up: bool
+) -> None:
+    pieces = [chunk_of(EVENT), b"", chunk_of(EVENT), LAST]
+    assert taken_of(monkeypatch, pieces, sped_up=sped_up) == [EVENT, EVENT, b""]
+
+
+def taken_of(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], *, sped_up: bool) -> list[bytes]:
+    """What the tee was given of a streamed answer that came in pieces."""
     taken: list[bytes] = []
     call = Tee.__call__
 
@@ -179,12 +194,11 @@ def test_what_is_plain_goes_past_the_layers(
         return call(self, chunk)
 
     def check(new_client: NewClient) -> None:
-        two = chunk_of(EVENT) * 2
-        streamed(new_client(), CHUNKED, [two, two + LAST])
+        streamed(new_client(), CHUNKED, pieces)
 
     monkeypatch.setattr(Tee, "__call__", called)
     on_a_line(check, sped_up=sped_up)
-    assert taken == [*([EVENT * 2] if at_once else [EVENT] * 2), EVENT, EVENT, b""]
+    return taken
 
 
 @pytest.mark.parametrize(
@@ -193,6 +207,7 @@ def test_what_is_plain_goes_past_the_layers(
         (b"2\r\nab\r\n", b"ab"),
         (b"2\r\nab\r\n1\r\nc\r\n", b"abc"),
         (b"00A\r\n0123456789\r\n", b"0123456789"),
+        (b"", None),
         (b"2\r\nab\r\n0\r\n\r\n", None),
         (b"2\r\nab", None),
         (b"2\r\nab\r", None),
@@ -205,7 +220,6 @@ def test_what_is_plain_goes_past_the_layers(
         (b"2;x\r\nab\r\n", None),
         (b"2\nab\n", None),
         (b"000000002\r\nab\r\n", None),
-        (b"", b""),
     ],
 )
 def test_only_whole_chunks_are_taken_at_once(data: bytes, content: bytes | None) -> None:

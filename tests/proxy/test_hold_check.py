@@ -8,26 +8,10 @@ from foxora_addon.proxy import hold, host_pages
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.hold_check import flaw_of_hold
 
-ADDED: tuple[tuple[str, Any, object], ...] = (
-    ("stream_large_bodies", str | None, None),
-    ("body_size_limit", str | None, None),
-    ("store_streamed_bodies", bool, False),
-    ("validate_inbound_headers", bool, True),
-    ("normalize_outbound_headers", bool, True),
-    ("connection_strategy", str, "lazy"),
-    ("websocket", bool, True),
-    ("rawtcp", bool, True),
-)
 
-
-@pytest.fixture
-def options() -> Options:
-    """Those of mitmproxy, and those that its proxy server adds, which takes a program to start."""
-    made = Options()
-    for name, kind, default in ADDED:
-        made.add_option(name, kind, default, "")
+@pytest.fixture(autouse=True)
+def held() -> None:
     assert hold.install(FlowDesk()) is None
-    return made
 
 
 def test_the_hold_holds_on_the_mitmproxy_that_is_installed(options: Options) -> None:
@@ -44,7 +28,7 @@ def test_a_stream_that_does_not_come_past_the_desk_is_noticed(
 def test_a_request_that_can_be_sent_but_once_is_noticed(
     options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold, "_ask_for_another_try", lambda *_: None)
+    monkeypatch.setattr(hold, "ask_for_another_try", lambda *_: None)
     assert flaw_of_hold(options) == "a request can't be sent again"
 
 

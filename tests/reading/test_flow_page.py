@@ -170,3 +170,12 @@ def test_an_answer_that_is_still_coming_says_so() -> None:
     assert "open: the answer is still coming" in page
     assert "3 events so far" in page
     assert page.endswith("Good day")
+
+
+def test_an_answer_whose_text_is_withheld_says_so() -> None:
+    answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}}]}
+    facts = {"response": {"outcome": "open", "chunks": 3, "is_withheld": True}}
+    page = answer_page(json.dumps(answer).encode(), json.dumps(facts))
+    assert "its text is shown once all is there that may have to be redacted" in " ".join(
+        (page or "").split()
+    )

@@ -73,8 +73,8 @@ def _made(chain: list[Any], name: str) -> _Plan:
 def _begun(manager: AddonManager, event: hooks.Hook) -> Rest | None:
     """Ask addons until one has to be waited for; None: all are done."""
     chain = manager.chain
-    asking = _Asking(manager, event, len(chain), iter(_plan_of(chain, event.name).asked))
-    return asking.go_on()
+    asked = _plan_of(chain, event.name).asked
+    return _Asking(manager, event, len(chain), iter(asked)).go_on() if asked else None
 
 
 @dataclass(slots=True)
@@ -184,12 +184,17 @@ async def handle_lifecycle(self: AddonManager, event: hooks.Hook) -> None:
 
 def _lived(manager: AddonManager, event: hooks.Hook) -> Rest | None:
     """A hook and the update that follows it; None: both are over."""
-    message = event.args()[0]
     if event.name in _RARE:
         return manager.trigger_event(event)
-    rest = _begun(manager, event)
+    message = event.args()[0]
     if not isinstance(message, flow.Flow):
-        return rest
+        return _begun(manager, event)
+    return _lived_with(manager, event, message)
+
+
+def _lived_with(manager: AddonManager, event: hooks.Hook, message: flow.Flow) -> Rest | None:
+    """The same where it is known that it is about a flow."""
+    rest = _begun(manager, event)
     if rest is not None:
         return _with_update(manager, rest, message)
     return _updated(manager, message)
@@ -229,7 +234,7 @@ def told_at_once(hook: commands.StartHook, message: flow.Flow) -> bool:
     """Tell the addons of a stream's hook; False: `hook_task` has to, or has to wait for one."""
     if not _is_plain(message):
         return False
-    rest = _lived(ctx.master.addons, hook)
+    rest = _lived_with(ctx.master.addons, hook, message)
     if rest is None and not message.intercepted:
         return True
     vars(hook)[_REST] = _until_resumed(rest, message)

@@ -1,12 +1,15 @@
 """Layers: what one yields goes where it belongs by its kind, without a question for each kind."""
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, Final
 
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _base as base
 from mitmproxy.proxy.layers.http import _events as http_events
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
+
+_NEVER_PAUSED: Final = frozenset({Http1Client, Http1Server})
 
 
 def event_to_child(
@@ -14,7 +17,7 @@ def event_to_child(
 ) -> Generator[commands.Command, Any, None]:
     """`HttpLayer.event_to_child`, which knows the most usual commands by their type."""
     command: Any  # which of them it is, its type tells
-    for command in child.handle_event(event):
+    for command in _steps_of(child, event):
         kind = type(command)
         if kind is commands.SendData:
             yield command
@@ -24,12 +27,40 @@ def event_to_child(
         elif kind is base.ReceiveHttp:
             received = command.event
             if isinstance(received, http_events.RequestHeaders):
-                yield from self.make_stream(received.stream_id)
+                if self.debug is None:
+                    _make_stream(self, received.stream_id)
+                else:
+                    yield from self.make_stream(received.stream_id)
             stream = self.streams.get(received.stream_id)
             if stream is not None:  # it may be over, see mitmproxy's issue 5343
                 yield from self.event_to_child(stream, received)
         else:
             yield from _less_usual(self, child, command)
+
+
+def _steps_of(child: layer.Layer, event: events.Event) -> Generator[commands.Command, Any, None]:
+    """What a layer does at an event; one of HTTP/1's waits for nothing, and can't be paused."""
+    if type(child) in _NEVER_PAUSED and child.debug is None:
+        return child._handle_event(event)  # noqa: SLF001
+    return child.handle_event(event)
+
+
+def _make_stream(self: http_layers.HttpLayer, stream_id: int) -> None:
+    """`HttpLayer.make_stream`, without an event to say that it begins."""
+    stream = self.streams[stream_id] = http_layers.HttpStream(self.context.fork(), stream_id)
+    stream.client_state = stream.state_wait_for_request_headers
+
+
+def handle_event(
+    self: http_layers.HttpLayer, event: events.Event
+) -> Generator[commands.Command, Any, None]:
+    """`HttpLayer.handle_event`, which hands what has come to its connection at once."""
+    if type(event) is events.DataReceived and self.debug is None and self._paused is None:
+        connection = self.connections.get(event.connection)
+        if connection is not None:
+            return self.event_to_child(connection, event)
+    usual: Generator[commands.Command, Any, None] = layer.Layer.handle_event(self, event)
+    return usual
 
 
 def _less_usual(

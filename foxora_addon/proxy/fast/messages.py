@@ -6,7 +6,6 @@ from copy import deepcopy
 from functools import lru_cache
 from types import NoneType
 from typing import Any, Final
-from uuid import UUID
 
 from mitmproxy import flow, http, optmanager
 from mitmproxy.connection import Client, Server
@@ -126,7 +125,13 @@ def fork(self: Context) -> Context:
     return made
 
 
-_new_flow_id: Final = Drawn(lambda digits: str(UUID(digits, version=4)))
+def uuid4_of(digits: str) -> str:
+    """`str(UUID(digits, version=4))`, without the object (RFC 9562, 5.4)."""
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+_new_flow_id: Final = Drawn(uuid4_of)
 
 
 def flow_init(

@@ -13,7 +13,7 @@ from typing import Any, Final
 from mitmproxy import ctx
 
 from foxora_addon.proxy import hold
-from foxora_addon.proxy.fast import hooks, http1, layers, messages, server, streams
+from foxora_addon.proxy.fast import hooks, http1, layers, messages, server, streams, whole
 from foxora_addon.proxy.fast.originals import before
 
 _log = logging.getLogger(__name__)
@@ -71,6 +71,10 @@ _ASKING: Final = (
 )
 _LAYER: Final = "mitmproxy.proxy.layers.http:HttpLayer"
 _HTTP1: Final = "mitmproxy.proxy.layers.http._http1"
+# Where the originals of what is replaced in any case are kept.
+_HTTP1_HEADS: Final = tuple(
+    f"foxora_addon.proxy.host_reading:{name}" for name in ("_read_head", "_read_headers")
+)
 _HANDLER: Final = "mitmproxy.proxy.server:ConnectionHandler"
 SPEED_UPS: Final = (
     SpeedUp(
@@ -184,8 +188,38 @@ SPEED_UPS: Final = (
     SpeedUp(
         f"{_LAYER}.event_to_child",
         layers.event_to_child,
-        (f"{_LAYER}.event_to_child", f"{_LAYER}.make_stream"),
-        "797fc86dd1b6ba5b",
+        (
+            f"{_LAYER}.event_to_child",
+            f"{_LAYER}.make_stream",
+            "mitmproxy.proxy.layer:Layer.handle_event",
+            *(
+                f"mitmproxy.proxy.layers.http:HttpStream.{name}"
+                for name in ("__init__", "state_wait_for_request_headers")
+            ),
+            *(
+                f"{_HTTP1}:Http1Connection.{name}"
+                for name in ("_handle_event", "read_body", "wait")
+            ),
+            *(
+                f"{_HTTP1}:Http1Connection.{name}"
+                for name in ("make_pipe", "passthrough", "mark_done")
+            ),
+            *(f"{_HTTP1}:Http1Server.{name}" for name in ("send", "mark_done")),
+            f"{_HTTP1}:Http1Client.send",
+            *_HTTP1_HEADS,
+        ),
+        "dd9e9c2769c16526",
+    ),
+    SpeedUp(
+        f"{_LAYER}.handle_event",
+        layers.handle_event,
+        (
+            "mitmproxy.proxy.layer:Layer.handle_event",
+            f"{_LAYER}._handle_event",
+            f"{_LAYER}.event_to_child",
+            f"{_LAYER}.make_stream",
+        ),
+        "3aaebff7e6af9a92",
     ),
     SpeedUp(
         f"{_HTTP1}:Http1Connection.read_body",
@@ -198,6 +232,19 @@ SPEED_UPS: Final = (
             "h11._receivebuffer:ReceiveBuffer",
         ),
         "5f10f403438d08de",
+    ),
+    SpeedUp(
+        f"{_HTTP1}:Http1Connection._handle_event",
+        whole.handle_event,
+        (
+            *(f"{_HTTP1}:Http1Connection.{name}" for name in ("_handle_event", "read_body")),
+            *(f"{_HTTP1}:Http1Connection.{name}" for name in ("mark_done", "__init__")),
+            *(f"{_HTTP1}:Http1Server.{name}" for name in ("send", "mark_done")),
+            f"{_HTTP1}:Http1Client.send",
+            *_HTTP1_HEADS,
+            "h11._receivebuffer:ReceiveBuffer",
+        ),
+        "e579dfb5f2b2805c",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",
@@ -275,14 +322,17 @@ def _fits(each: SpeedUp) -> bool:
     if each.attribute == "__post_init__" and not __debug__:
         return True  # python -O has no type checks, nor anything to replace: see `_put`
     try:
-        inherited = each.attribute not in vars(each.owner)
-        if inherited and getattr(each.owner, each.attribute) is not getattr(
-            Mapping, each.attribute
-        ):
-            return False
-        return sources_of(each.relies_on) == each.sources
+        found = getattr(each.owner, each.attribute)
+        is_inherited = each.attribute not in vars(each.owner)
+        if is_inherited and found is not getattr(Mapping, each.attribute, None):
+            return any(resolve_name(name) is found for name in each.relies_on) and _is_same(each)
+        return _is_same(each)
     except (AttributeError, ImportError, OSError):
         return False
+
+
+def _is_same(each: SpeedUp) -> bool:
+    return sources_of(each.relies_on) == each.sources
 
 
 def _put(each: SpeedUp) -> None:
@@ -295,6 +345,8 @@ def _put(each: SpeedUp) -> None:
         ctx.options.changed.connect(hooks.forget_plans)
     elif each.quick is hooks.hook_task:
         hold.tell_at_once(hooks.told_at_once)
+    elif each.quick is whole.handle_event:
+        hold.send_at_once(whole.gathered)
 
 
 def _put_back() -> None:
@@ -306,4 +358,5 @@ def _put_back() -> None:
         else:
             setattr(each.owner, each.attribute, original)
     hold.tell_at_once(None)
+    hold.send_at_once(None)
     hooks.forget_plans()

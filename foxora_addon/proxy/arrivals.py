@@ -1,0 +1,113 @@
+"""Reads what flows arrive with: their heads, as the clients sent them."""
+
+from collections.abc import Callable, Collection, Iterable
+from typing import Final
+
+from mitmproxy import http
+from mitmproxy.net.http import url as urls
+from mitmproxy.proxy import mode_specs
+
+from foxora_addon.policy.hosts import canonical_host
+from foxora_addon.policy.recognise import Addressed, Head
+from foxora_addon.proxy import hold
+from foxora_addon.reception import LONGEST_HEAD, Arrival, without_length
+
+_MOST_HEADS: Final = 256
+
+type Listeners = Collection[tuple[str, int]]
+
+
+class Arrivals:
+    """What flows arrive with. It is read once of heads that are alike but for the body's length.
+
+    `listeners` gives the addresses that we listen on. It asks the system, so it is only called
+    where that decides.
+    """
+
+    def __init__(self, listeners: Callable[[], Listeners]) -> None:
+        self._listeners = listeners
+        self._known: dict[object, Arrival] = {}
+
+    def of(self, flow: http.HTTPFlow, told: hold.Arrival) -> Arrival:
+        """A flow's request as the client sent it."""
+        data, client = flow.request.data, flow.client_conn
+        fields: tuple[tuple[bytes, bytes], ...] = data.headers.fields
+        peer: tuple[str, int] | None = client.peername
+        address, port = (peer[0], peer[1]) if peer else (None, None)
+        addressed = _addressed(flow, told, self._listeners)
+        line = data.method, data.scheme, data.host, data.port, data.path, data.http_version
+        seen = line, told, client.sni, addressed, address, without_length(fields)
+        known = self._known.get(seen)
+        if known is None:
+            known = Arrival(
+                head=_head_of(flow, told, addressed),
+                fields=fields,
+                url=_url_of(flow, told),
+                version=flow.request.http_version,
+                address=address,
+                port=port,
+                alike=object(),
+            )
+            self._remember(seen, known)
+        return Arrival(known.head, fields, known.url, known.version, address, port, known.alike)
+
+    def _remember(self, seen: object, arrival: Arrival) -> None:
+        if sum(len(name) + len(value) for name, value in arrival.fields) < LONGEST_HEAD:
+            if len(self._known) >= _MOST_HEADS:
+                self._known.clear()  # it costs less than to know which came last
+            self._known[seen] = arrival
+
+
+def _head_of(flow: http.HTTPFlow, told: hold.Arrival, addressed: Addressed) -> Head:
+    request = flow.request
+    return Head(
+        method=request.method,
+        hosts=tuple(_hosts(flow, told)),
+        port=request.port,
+        target=request.path,
+        addressed=addressed,
+        host_header=told.host_header,
+        origin=request.headers.get("origin"),
+        fetch_site=request.headers.get("sec-fetch-site"),
+        asks_preflight="access-control-request-method" in request.headers,
+    )
+
+
+def _hosts(flow: http.HTTPFlow, told: hold.Arrival) -> Iterable[str]:
+    """The names of the destination, the surest first.
+
+    A transparent or SOCKS client gives an address; then the TLS server name or, without TLS, the
+    Host header says which host it wants (in these modes the original host decides).
+    """
+    yield canonical_host(flow.request.host) or ""
+    if flow.client_conn.sni:
+        yield canonical_host(flow.client_conn.sni) or ""
+    elif _is_address(flow.request.host) and told.host_header:
+        yield canonical_host(told.host_header.rpartition(":")[0] or told.host_header) or ""
+
+
+def _is_address(host: str) -> bool:
+    return host.replace(".", "").isdigit() or ":" in host
+
+
+def _addressed(
+    flow: http.HTTPFlow, told: hold.Arrival, listeners: Callable[[], Listeners]
+) -> Addressed:
+    mode = flow.client_conn.proxy_mode
+    if isinstance(mode, mode_specs.ReverseMode):
+        return "proxy"
+    explicit = isinstance(mode, mode_specs.RegularMode | mode_specs.UpstreamMode)
+    if explicit and not told.names_host:
+        return "proxy"
+    host = canonical_host(flow.request.host) or ""
+    return "proxy" if (host, flow.request.port) in listeners() else "host"
+
+
+def _url_of(flow: http.HTTPFlow, told: hold.Arrival) -> str:
+    return f"{flow.request.scheme or 'http'}://{_authority(flow, told)}{flow.request.path}"
+
+
+def _authority(flow: http.HTTPFlow, told: hold.Arrival) -> str:
+    if told.host_header:
+        return told.host_header
+    return urls.hostport(flow.request.scheme, flow.request.host, flow.request.port)

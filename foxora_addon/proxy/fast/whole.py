@@ -1,0 +1,237 @@
+"""Whole messages: what has come in one piece goes through the layers in one step.
+
+mitmproxy takes a head, a body and their end through four layers each, on the way in and again on
+the way out. A message on HTTP/1 that is there at once (RFC 9112, 6.3: by its length, or as chunks
+with the last one) is one event here for its stream (`hold_stream.WholeRequest`), and what a stream
+sends is one for its connection. Whatever is not plainly that goes the usual way.
+"""
+
+import re
+from typing import Any, Final
+
+from mitmproxy.http import Request
+from mitmproxy.net.http import http1
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http import _events as http_events
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
+
+from foxora_addon.proxy import hold
+from foxora_addon.proxy.fast.originals import before
+from foxora_addon.proxy.fast.streams import content_of
+from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
+from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
+
+_LONGEST_HEAD: Final = 65_536
+_MOST_JOINED: Final = 65_536
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
+_VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+_HEADS: Final = (http_events.RequestHeaders, http_events.ResponseHeaders)
+_BODIES: Final = (http_events.RequestData, http_events.ResponseData)
+_ENDS: Final = (http_events.RequestEndOfMessage, http_events.ResponseEndOfMessage)
+
+
+class Message(HttpEvent):
+    """A whole message for a connection to send: the head, the body, and that it ends there."""
+
+    def __init__(self, parts: list[HttpEvent]) -> None:
+        super().__init__(parts[0].stream_id)
+        self.parts = parts
+
+
+def handle_event(self: Http1Connection, event: events.Event) -> Commands:
+    """`Http1Connection._handle_event`, which takes and gives whole messages as well."""
+    kind = type(event)
+    if kind is events.DataReceived:
+        reading = _read(self, event.data) if not self.buf else None  # type: ignore[attr-defined]
+        if reading is not None:
+            return reading
+    elif kind is Message:
+        return _send(self, event)  # type: ignore[arg-type]
+    usual: Commands = before[handle_event](self, event)
+    return usual
+
+
+# Reading.
+
+
+def _read(self: Http1Connection, data: bytes) -> Commands | None:
+    """What to do with these bytes if they are a whole message, and one is waited for."""
+    if self.state != self.read_headers or not hold.is_installed():
+        return None
+    if type(self) is Http1Server:
+        found = _lines_and_body(data, is_answer=False)
+        return None if found is None else _read_request(self, *found)
+    if type(self) is Http1Client and self.request and self.stream_id is not None:
+        found = _lines_and_body(data, is_answer=True)
+        return None if found is None else _read_answer(self, self.stream_id, *found)
+    return None
+
+
+def _lines_and_body(data: bytes, *, is_answer: bool) -> tuple[list[bytes], bytes] | None:
+    """The lines of a head and what follows it; None if that is not plainly all of one message."""
+    end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD)
+    if end < 0:
+        return None
+    rest = data[end + 4 :]
+    if said := _LENGTH.search(data, 0, end + 2):
+        is_all = int(said[1]) == len(rest)
+    else:
+        is_all = rest.endswith(_LAST_CHUNK) if is_answer else not rest
+    if not is_all:
+        return None
+    head = data[:end]
+    lines = head.split(b"\r\n")
+    is_plain = lines[0] and head.count(b"\n") == len(lines) - 1
+    return (lines, rest) if is_plain else None
+
+
+def _read_request(self: Http1Server, lines: list[bytes], rest: bytes) -> Commands | None:
+    try:
+        request = http1.read_request_head(lines)
+        is_tunnel = request.data.method.upper() == b"CONNECT"
+        if is_tunnel or http1.expected_http_body_size(request) != len(rest):
+            return None
+    except ValueError:
+        return None
+    return _received_request(self, request, rest)
+
+
+def _received_request(self: Http1Server, request: Request, body: bytes) -> Commands:
+    self.request = request
+    self.state = self.read_body
+    yield ReceiveHttp(WholeRequest(self.stream_id, request, body))
+    if self.response_done:
+        yield from self.mark_done(request=True)
+    else:
+        self.request_done = True
+        self.state = self.wait
+
+
+def _read_answer(
+    self: Http1Client, stream_id: int, lines: list[bytes], rest: bytes
+) -> Commands | None:
+    if not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or lines[0][9:10] == b"1":
+        return None
+    try:
+        response = http1.read_response_head(lines)
+        size = http1.expected_http_body_size(self.request, response)  # type: ignore[arg-type]
+    except ValueError:
+        return None
+    body: bytes | None = rest if size == len(rest) else None
+    if size is None and rest.endswith(_LAST_CHUNK):
+        body = content_of(rest[: -len(_LAST_CHUNK)])
+    if body is None:
+        return None
+    head = http_events.ResponseHeaders(stream_id, response, size == 0)
+    return _received_answer(self, WholeAnswer(head, body))
+
+
+def _received_answer(self: Http1Client, answer: WholeAnswer) -> Commands:
+    self.response = answer.response
+    self.state = self.read_body
+    yield ReceiveHttp(answer)
+    yield from self.mark_done(response=True)
+
+
+# Sending.
+
+
+def gathered(stream: Held, steps: Commands) -> Commands:
+    """Hand what a stream sends of a message to its connection in one step, once it is whole.
+
+    All else that it wants is passed on at once, and with it whatever is held back until then: but
+    for the news that the stream is over, which comes before the end of what it sends.
+    """
+    held: list[HttpEvent] = []
+    connection: Any = None
+    reply: Any = None
+    command: Any
+    while True:
+        try:
+            command = steps.send(reply)
+        except StopIteration:
+            break
+        reply = None
+        kind = type(command)
+        if kind is http_layers.SendHttp:
+            event = command.event
+            if held and command.connection is connection and not isinstance(event, _HEADS):
+                held.append(event)
+                if isinstance(event, _ENDS):
+                    yield http_layers.SendHttp(Message(held), connection)
+                    held = []
+                continue
+            if isinstance(event, _HEADS) and _takes_messages(stream, command.connection):
+                yield from _one_by_one(held, connection)
+                held, connection = [event], command.connection
+                continue
+        if held and kind is not http_layers.DropStream:
+            yield from _one_by_one(held, connection)
+            held = []
+        reply = yield command
+    yield from _one_by_one(held, connection)
+
+
+def _one_by_one(held: list[HttpEvent], connection: Any) -> Commands:
+    for event in held:
+        yield http_layers.SendHttp(event, connection)
+
+
+def _takes_messages(stream: Held, connection: Any) -> bool:
+    """Whether what reads for a connection is an HTTP/1 layer of mitmproxy's, below TLS or not."""
+    at = layer_of(stream).connections.get(connection)
+    while at is not None and type(at) not in {Http1Client, Http1Server}:
+        at = getattr(at, "child_layer", None)
+    return at is not None
+
+
+def _send(self: Http1Connection, message: Message) -> Commands:
+    plain = _plain(self, message.parts)
+    if plain is None:
+        for part in message.parts:
+            yield from before[handle_event](self, part)
+        return
+    head, body = plain
+    if len(body) <= _MOST_JOINED:
+        yield commands.SendData(self.conn, head + body)
+    else:
+        yield commands.SendData(self.conn, head)
+        yield commands.SendData(self.conn, body)
+    if type(self) is Http1Server:
+        yield from self.mark_done(response=True)
+    elif self.response_done:
+        yield from self.mark_done(request=True)
+    else:
+        self.request_done = True
+
+
+def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes] | None:
+    """A message as it goes on the wire, and noted as the one that is under way; None if not plain.
+
+    That is a message of HTTP/1 with a body in one piece or none.
+    """
+    if len(parts) > 3 or self.response is not None:
+        return None
+    first: Any = parts[0]
+    body: bytes = parts[1].data if len(parts) == 3 else b""  # type: ignore[attr-defined]
+    message = first.request if type(self) is Http1Client else first.response
+    if message.data.http_version not in _VERSIONS:
+        return None
+    if type(self) is Http1Client:
+        if self.stream_id is not None or self.request is not None:
+            return None
+        self.stream_id, self.request = first.stream_id, message
+        head = http1.assemble_request_head(message)
+    else:
+        if first.stream_id != self.stream_id or self.request is None:
+            return None
+        self.response = message
+        head = http1.assemble_response_head(message)
+    if "chunked" in message.headers.get("transfer-encoding", "").lower():
+        chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
+        is_to_head = message is not self.request and self.request.method.upper() == "HEAD"
+        return head, chunk if is_to_head else chunk + _LAST_CHUNK
+    return head, body

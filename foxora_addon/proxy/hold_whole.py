@@ -1,0 +1,64 @@
+"""Whole messages: what a stream is told in one event where a message has come in one piece.
+
+Its HTTP/1 connection tells it so where speed-ups are in place (`fast.whole`).
+"""
+
+from collections.abc import Iterator
+
+from mitmproxy.http import Request
+from mitmproxy.proxy.layers.http import _events as http_events
+from mitmproxy.proxy.layers.http._base import HttpEvent
+
+from foxora_addon.proxy.hold_stream import Held
+
+
+class WholeRequest(http_events.RequestHeaders):
+    """A request that has come in one piece: its head, and what follows it."""
+
+    def __init__(self, stream_id: int, request: Request, body: bytes) -> None:
+        super().__init__(stream_id, request, not body)
+        self.body = body
+
+
+class WholeAnswer(http_events.ResponseHeaders):
+    """An answer likewise."""
+
+    def __init__(self, head: http_events.ResponseHeaders, body: bytes) -> None:
+        super().__init__(head.stream_id, head.response, head.end_stream)
+        self.body = body
+
+
+class WholeBody(http_events.RequestData):
+    """The body of a request that has come in one piece."""
+
+
+def rest_of(self: Held, whole: WholeRequest | WholeAnswer, stream_id: int) -> Iterator[HttpEvent]:
+    """What is left of a whole message once a stream has heard of its head, event by event.
+
+    A body that is only kept until the end is put where it is kept, in place of an event.
+    """
+    if type(whole) is WholeRequest:
+        if whole.body:
+            yield WholeBody(stream_id, whole.body)
+        yield http_events.RequestEndOfMessage(stream_id)
+        return
+    if whole.body:
+        if self.server_state == self.state_consume_response_body and _has_no_limits(self):
+            self.foxora.answer_size += len(whole.body)
+            self.response_body_buf += whole.body
+        else:
+            yield http_events.ResponseData(stream_id, whole.body)
+    yield http_events.ResponseEndOfMessage(stream_id)
+
+
+def keeps(self: Held, body: WholeBody) -> bool:
+    """Put a request's body where it is kept until it is over, if nothing else is done with it."""
+    if self.client_state != self.state_consume_request_body or not _has_no_limits(self):
+        return False
+    self.request_body_buf += body.data
+    return True
+
+
+def _has_no_limits(self: Held) -> bool:
+    options = self.context.options
+    return not (options.stream_large_bodies or options.body_size_limit)

@@ -1,0 +1,317 @@
+"""Messages that go through the layers in one step are what they would have been, event by event."""
+
+import asyncio
+import re
+import warnings
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import ctx, http
+from mitmproxy.connection import ConnectionState
+from mitmproxy.proxy import commands, events, layer
+
+from foxora_addon.proxy import fast, hold, host_reading
+from foxora_addon.proxy.desk import FlowDesk
+from foxora_addon.proxy.fast import whole
+from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
+from scripts.benchmark import upstream
+from scripts.benchmark.load import request_of
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
+    from mitmproxy.addons.proxyserver import Proxyserver
+    from mitmproxy.test import taddons
+
+    from scripts.benchmark.own_code import Hooks, Wire, a_desk
+
+type Heard = dict[str, list[str]]
+"""What happened, in its order: to the client, to the gateway, in hooks and in the log.
+
+Which of them comes first where that does not matter is not the same with speed-ups.
+"""
+
+CHAT = request_of("/v1/chat/completions", stream=False)
+STREAM = request_of("/v1/chat/completions", stream=True)
+JSON = upstream.ANSWER
+EVENTS = b'data: {"id":"c","object":"chat.completion.chunk","choices":[]}\n\ndata: [DONE]\n\n'
+IDS = re.compile(rb"ex_[0-9a-f]{32}")
+RESETS = re.compile(rb"(x-ratelimit-reset-\w+: )[^\r]*")
+
+
+class Ears:
+    """Hears of each hook of a flow, and how far it is by then."""
+
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    def _hear(self, hook: str, flow: http.HTTPFlow) -> None:
+        request, response = flow.request, flow.response
+        answer = response and (response.status_code, response.raw_content, response.stream and 1)
+        body, is_over = request.raw_content, bool(request.timestamp_end)
+        self._heard["hooks"].append(f"{hook} {body!r} {is_over} {answer}")
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        self._hear("requestheaders", flow)
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        self._hear("request", flow)
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        self._hear("responseheaders", flow)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self._hear("response", flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self._hear(f"error {flow.error}", flow)
+
+
+class Line(Wire):
+    """A wire that keeps what both sides were sent, and whether they were closed."""
+
+    def __init__(self, desk: FlowDesk, heard: Heard) -> None:
+        self._heard = heard
+        super().__init__(desk)
+
+    def _reaction_to(self, command: commands.Command) -> Iterator[events.Event]:
+        side = "client" if getattr(command, "connection", None) is self.client else "gateway"
+        if isinstance(command, commands.SendData):
+            self._sent(side, command.data)
+        elif isinstance(command, commands.CloseConnection):
+            self._heard[side].append("closed")
+            command.connection.state = ConnectionState.CLOSED
+        elif isinstance(command, commands.Log):
+            self._heard["log"].append(command.message)
+        yield from super()._reaction_to(command)
+
+    def _sent(self, side: str, data: bytes) -> None:
+        """What is sent in one go is one thing, in however many pieces it is."""
+        text = RESETS.sub(rb"\1-", IDS.sub(b"ex_-", data)).decode("latin-1")
+        heard = self._heard[side]
+        if heard and heard[-1] not in {"closed", "opened"}:
+            heard[-1] += text
+        else:
+            heard.append(text)
+
+    def crashed(self, error: Exception) -> None:
+        """A layer has raised what the server logs."""
+        self._heard["log"].append(f"crashed: {type(error).__name__}")
+
+    def hear_of(self, data: bytes, *, from_client: bool) -> None:
+        """Feed what comes, where the connection that it comes on is open."""
+        connection: Any = self.client if from_client else self._server
+        if connection is not None and connection.state is ConnectionState.OPEN:
+            self._feed(events.DataReceived(connection, data))
+
+    def hang_up(self, *, is_client: bool) -> None:
+        """The peer is gone."""
+        connection: Any = self.client if is_client else self._server
+        if connection is not None and connection.state is ConnectionState.OPEN:
+            connection.state = ConnectionState.CLOSED
+            self._feed(events.ConnectionClosed(connection))
+
+
+type Turn = tuple[str, bytes]
+"""Who sends what: "ask", "say"; or who hangs up."""
+
+
+type Speed = Literal["as it is", "but for whole messages", "all"]
+
+
+def heard_of(turns: list[Turn], speed: Speed) -> Heard:
+    """All that happens on the line and in the hooks when these turns are taken."""
+    heard: Heard = {side: [] for side in ("client", "gateway", "hooks", "log")}
+
+    async def run() -> None:
+        with taddons.context(Proxyserver()), a_desk() as desk:
+            fast.switch(on=speed != "as it is")
+            assert hold.install(desk) is None
+            ctx.master.addons.add(Hooks(desk), Ears(heard))
+            try:
+                with pytest.MonkeyPatch.context() as patch:
+                    if speed == "but for whole messages":
+                        patch.setattr(whole, "_read", lambda *_: None)
+                    take(Line(desk, heard), turns)
+            finally:
+                fast.switch(on=False)
+
+    host_reading.widen()
+    asyncio.run(run())
+    return heard
+
+
+def take(line: Line, turns: list[Turn]) -> None:
+    for who, data in turns:
+        try:
+            if who.startswith("hang up"):
+                line.hang_up(is_client=who.endswith("client"))
+            else:
+                line.hear_of(data, from_client=who == "ask")
+        except Exception as error:  # noqa: BLE001  # a server says so in its log and goes on
+            line.crashed(error)
+
+
+def with_header(message: bytes, *lines: bytes) -> bytes:
+    head, _, rest = message.partition(b"\r\n")
+    return b"\r\n".join((head, *lines, rest))
+
+
+def chunked(body: bytes, *, size: int = 40, last: bytes = b"0\r\n\r\n") -> bytes:
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + last
+
+
+def answer(status: bytes, *lines: bytes, body: bytes = b"") -> bytes:
+    """An answer whose length is said, unless its lines say how it ends."""
+    told = [b"content-length: %d" % len(body)] if UNSAID not in lines else []
+    said = [line for line in lines if line != UNSAID]
+    return b"\r\n".join((b"HTTP/1.1 " + status, *said, *told, b"", body))
+
+
+UNSAID = b"the length is not said"
+
+
+def unframed(message: bytes) -> bytes:
+    return re.sub(rb"\r\ncontent-length: \d+", b"", message)
+
+
+BODY = JSON.partition(b"\r\n\r\n")[2]
+ASKED = CHAT.partition(b"\r\n\r\n")[2]
+HEAD = unframed(CHAT).partition(b"\r\n\r\n")[0]
+IS_JSON, IS_CHUNKED = b"content-type: application/json", b"transfer-encoding: chunked"
+IN_CHUNKS = IS_CHUNKED, UNSAID
+IS_STREAM = b"content-type: text/event-stream"
+LIST = b"GET /v1/models HTTP/1.1\r\nhost: api.openai.com\r\nauthorization: Bearer sk-x\r\n\r\n"
+FOREIGN = b"http://127.0.0.1:9/elsewhere"
+REQUESTS = {
+    "chat": CHAT,
+    "stream": STREAM,
+    "a list": LIST,
+    "no JSON": CHAT.replace(b'"model"', b"'model'"),
+    "closes": with_header(CHAT, b"connection: close"),
+    "keeps alive": with_header(CHAT, b"Connection: keep-alive"),
+    "HTTP/1.0": CHAT.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "HTTP/3.0": CHAT.replace(b"HTTP/1.1", b"HTTP/3.0"),
+    "expects": with_header(CHAT, b"expect: 100-continue"),
+    "chunked": HEAD + b"\r\ntransfer-encoding: chunked\r\n\r\n" + chunked(ASKED),
+    "both framings": with_header(CHAT, IS_CHUNKED),
+    "two lengths": with_header(CHAT, b"content-length: 3"),
+    "the same length twice": with_header(CHAT, b"content-length: %d" % len(ASKED)),
+    "a bad length": HEAD + b"\r\ncontent-length: 1_0\r\n\r\n" + b"0123456789",
+    "a signed length": HEAD + b"\r\ncontent-length: +10\r\n\r\n" + b"0123456789",
+    "no length": HEAD + b"\r\n\r\n",
+    "an odd header": with_header(CHAT, b"x odd: 1"),
+    "a header without a name": with_header(CHAT, b": 1"),
+    "a folded header": with_header(CHAT, b"x-folded: 1", b"  2"),
+    "a bare line feed": CHAT.replace(b"\r\nhost", b"\nhost", 1),
+    "an empty line before": b"\r\n" + CHAT,
+    "no request line": b"nonsense\r\n\r\n",
+    "a HEAD": LIST.replace(b"GET", b"HEAD"),
+    "OPTIONS": LIST.replace(b"GET", b"OPTIONS"),
+    "small letters": LIST.replace(b"GET", b"get"),
+    "not ours": b"GET %s HTTP/1.1\r\nhost: 127.0.0.1:9\r\n\r\n" % FOREIGN,
+    "not ours, with a body": b"PUT %s HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi" % FOREIGN,
+    "a tunnel": b"CONNECT 127.0.0.1:9 HTTP/1.1\r\nhost: 127.0.0.1:9\r\n\r\n",
+    "too large": CHAT.replace(b"content-length: ", b"content-length: 9999999"),
+    "a WebSocket": with_header(LIST, b"upgrade: websocket", b"connection: upgrade"),
+}  # fmt: skip
+ANSWERS = {
+    "JSON": JSON,
+    "chunked JSON": answer(b"200 OK", IS_JSON, *IN_CHUNKS, body=chunked(BODY)),
+    "a stream": answer(b"200 OK", IS_STREAM, *IN_CHUNKS, body=chunked(EVENTS)),
+    "a stream with a length": answer(b"200 OK", IS_STREAM, body=EVENTS),
+    "no chunk": answer(b"200 OK", IS_STREAM, *IN_CHUNKS, body=chunked(b"")),
+    "trailers": answer(
+        b"200 OK", IS_JSON, *IN_CHUNKS, body=chunked(BODY, last=b"0\r\nx-t: 1\r\n\r\n")
+    ),
+    "an error": answer(b"500 Oh", IS_JSON, body=b'{"error":{"message":"m"}}'),
+    "a bare error": answer(b"503 Gone"),
+    "no reason": answer(b"200", IS_JSON, body=BODY),
+    "closes": with_header(JSON, b"connection: close"),
+    "HTTP/1.0": JSON.replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "HTTP/2.0": JSON.replace(b"HTTP/1.1", b"HTTP/2.0"),
+    "until it closes": answer(b"200 OK", IS_JSON, UNSAID, body=BODY),
+    "nothing": answer(b"204 No Content", UNSAID),
+    "unmodified": answer(b"304 Not Modified", b"content-length: 5", UNSAID),
+    "interim": answer(b"103 Early Hints", UNSAID) + JSON,
+    "an empty body": answer(b"200 OK", IS_JSON),
+    "bytes": answer(b"200 OK", b"content-type: audio/mpeg", body=b"\x00\x01"),
+    "another protocol": answer(b"101 Switching Protocols", UNSAID),
+    "both framings": with_header(JSON, IS_CHUNKED),
+    "two lengths": with_header(JSON, b"content-length: 3"),
+    "an odd header": with_header(JSON, b"x odd: 1"),
+    "too much": JSON + b"more",
+    "no answer": b"\x00\x01\r\n\r\n",
+    "a bad status": JSON.replace(b"200", b"2x0"),
+    "a status of four digits": JSON.replace(b"200", b"1200"),
+}
+WAYS = st.sampled_from(["whole", "whole", "cut"])
+
+
+def cut(data: st.DataObject, who: str, message: bytes) -> list[Turn]:
+    """The pieces in which a message comes, as turns."""
+    if data.draw(WAYS) == "whole":
+        return [(who, message)]
+    cuts = data.draw(st.lists(st.integers(0, len(message)), max_size=4))
+    at = [0, *sorted(cuts), len(message)]
+    return [(who, message[start:end]) for start, end in pairwise(at) if start < end]
+
+
+def alike(turns: list[Turn]) -> None:
+    """What happens is the same with and without speed-ups."""
+    assert heard_of(turns, "all") == heard_of(turns, "as it is")
+
+
+@pytest.mark.parametrize("asked", REQUESTS)
+def test_each_kind_of_request_comes_to_what_it_would(asked: str) -> None:
+    alike([("ask", REQUESTS[asked]), ("say", JSON), ("ask", CHAT), ("say", JSON)])
+
+
+@pytest.mark.parametrize("said", ANSWERS)
+@pytest.mark.parametrize("asked", ["chat", "stream", "a HEAD", "not ours", "a WebSocket"])
+def test_each_kind_of_answer_comes_to_what_it_would(asked: str, said: str) -> None:
+    turns: list[Turn] = [("ask", REQUESTS[asked]), ("say", ANSWERS[said])]
+    alike([*turns, ("ask", CHAT), ("say", JSON)])
+    alike([*turns, ("hang up gateway", b""), ("hang up client", b"")])
+
+
+@given(st.data())
+def test_calls_on_one_connection_come_to_what_they_would(data: st.DataObject) -> None:
+    turns: list[Turn] = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        asked = REQUESTS[data.draw(st.sampled_from(sorted(REQUESTS)))]
+        said = ANSWERS[data.draw(st.sampled_from(sorted(ANSWERS)))]
+        if data.draw(st.booleans()):
+            asked += CHAT  # the next one comes before this one is answered
+        turns += [*cut(data, "ask", asked), *cut(data, "say", said)]
+        if data.draw(st.integers(0, 4)) == 0:
+            side = data.draw(st.sampled_from(["hang up client", "hang up gateway"]))
+            turns.insert(data.draw(st.integers(0, len(turns))), (side, b""))
+    assert heard_of(turns, "all") == heard_of(turns, "but for whole messages")
+
+
+def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    handle = layer.Layer.handle_event
+
+    def handled(self: layer.Layer, event: events.Event) -> Any:
+        seen.append(type(event).__name__)
+        return handle(self, event)
+
+    sent: list[int] = []
+    send = whole._send
+
+    def noted(self: Any, message: whole.Message) -> Any:
+        sent.append(len(message.parts))
+        return send(self, message)
+
+    monkeypatch.setattr(whole, "_send", noted)
+    monkeypatch.setattr(hold, "_entry", handled)
+    heard_of([("ask", CHAT), ("say", JSON)], "all")
+    assert seen[:1] == [WholeRequest.__name__]
+    assert seen[-1:] == [WholeAnswer.__name__]
+    assert sent == [3, 3]

@@ -1,0 +1,199 @@
+"""Streams of an HTTP/2 client that leaves them, through mitmproxy's layers without a socket."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import pytest
+from mitmproxy.connection import Client, Connection, ConnectionState, Server
+from mitmproxy.http import HTTPFlow, Request, Response
+from mitmproxy.options import Options
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
+from mitmproxy.proxy.server import ConnectionHandler
+
+from foxora_addon.proxy import hold
+
+BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"
+PIECE = 100_000
+
+
+class Line:
+    """An HTTP/2 client, the layers, and a gateway; a handler and a desk to them, too.
+
+    What the desk has sent again is not sent before `wakes` is told to wake, and no connection is
+    there before `connect` is.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.flows: list[HTTPFlow] = []
+        self.wakes: list[commands.RequestWakeup] = []
+        self.opening: list[commands.OpenConnection] = []
+        self.failed: list[tuple[HTTPFlow, str]] = []
+        self.unread: list[Callable[[], int]] = []
+        self.heard: list[events.Event] = []
+        self.answers: dict[int, int] = {}
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        self.client = Client(
+            peername=("127.0.0.1", 1),
+            sockname=("127.0.0.1", 2),
+            timestamp_start=0.0,
+            state=ConnectionState.OPEN,
+            alpn=b"h2",
+        )
+        self._layer = HttpLayer(Context(self.client, options), HTTPMode.regular)
+        self._h2.initiate_connection()
+        self._hear(events.Start())
+        self._send()
+
+    def call(self) -> int:
+        """The client begins a call; its stream."""
+        stream = self._h2.get_next_available_stream_id()
+        head = {":method": "GET", ":scheme": "http", ":authority": "gateway.invalid", ":path": "/"}
+        self._h2.send_headers(stream, list(head.items()), end_stream=True)
+        self._send()
+        return stream
+
+    def leave(self, stream: int) -> None:
+        """The client resets a stream."""
+        self._h2.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+        self._send()
+
+    def connect(self) -> Server:
+        """The connection that was asked for last is there."""
+        command = self.opening.pop()
+        server = command.connection
+        server.state = ConnectionState.OPEN
+        server.timestamp_tcp_setup = 1.0
+        self._hear(events.OpenConnectionCompleted(command, None))
+        return server
+
+    def says(self, server: Connection, data: bytes) -> None:
+        self._hear(events.DataReceived(server, data))
+
+    async def server_event(self, event: events.Event) -> None:
+        """What the handler of the client's connection takes."""
+        self.heard.append(event)
+        self._hear(event)
+
+    @property
+    def handler(self) -> ConnectionHandler:
+        return cast("ConnectionHandler", self)
+
+    def _send(self) -> None:
+        if data := self._h2.data_to_send():
+            self._hear(events.DataReceived(self.client, data))
+
+    def _hear(self, event: events.Event) -> None:
+        with hold.in_place(cast("hold.Desk", Desk(self))):
+            waiting = [event]
+            while waiting:
+                for command in self._layer.handle_event(waiting.pop(0)):
+                    waiting.extend(self._reaction_to(command))
+
+    def _reaction_to(self, command: commands.Command) -> Iterator[events.Event]:
+        match command:
+            case commands.SendData() if command.connection is self.client:
+                for event in self._h2.receive_data(command.data):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        assert event.stream_id is not None
+                        head = dict(event.headers or ())
+                        self.answers[event.stream_id] = int(cast("Any", head)[":status"])
+            case commands.OpenConnection():
+                self.opening.append(command)
+            case commands.RequestWakeup():
+                self.wakes.append(command)
+            case commands.StartHook() if command.blocking:
+                yield events.HookCompleted(command)
+
+
+class Desk:
+    """Has a gateway's 503 sent again, and long answers passed on as they come."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+
+    def arrived(self, flow: HTTPFlow, arrival: hold.Arrival) -> None:
+        del arrival
+        flow.request.host, flow.request.port, flow.request.scheme = "gateway.invalid", 80, "http"
+        self._line.flows.append(flow)
+
+    def outgoing(self, flow: HTTPFlow, request: Request) -> Request:
+        del flow
+        return request
+
+    def is_too_long(self, flow: HTTPFlow, size: int) -> bool:
+        assert flow.response is not None
+        flow.response.stream = True
+        return size > 0
+
+    def passed(self, flow: HTTPFlow, unread: Callable[[], int]) -> None:
+        del flow
+        self._line.unread.append(unread)
+
+    def again(self, flow: HTTPFlow, failure: hold.Failure | None) -> float | None:
+        del failure
+        return 5.0 if flow.response is not None and flow.response.status_code == 503 else None
+
+    def failed(self, flow: HTTPFlow, failure: hold.Failure) -> None:
+        self._line.failed.append((flow, failure.message))
+
+    def answer_for(self, flow: HTTPFlow) -> Response:
+        del flow
+        return Response.make(502, b"{}")
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        assert hasattr(hold.Desk, name)
+        return lambda *_: None
+
+
+@pytest.fixture
+def line(options: Options) -> Line:
+    assert hold.install(cast("hold.Desk", Desk(cast("Line", None)))) is None
+    return Line(options)
+
+
+def left_in_the_pause(line: Line) -> HTTPFlow:
+    """The flow of a call that the client has left before it was sent again."""
+    stream = line.call()
+    line.says(line.connect(), BUSY)
+    assert [command.delay for command in line.wakes] == [5.0]
+    line.leave(stream)
+    assert [flow for flow, _ in line.failed] == line.flows
+    return line.flows[0]
+
+
+def test_another_stream_hears_that_its_connection_failed(line: Line) -> None:
+    left_in_the_pause(line)
+    stream = line.call()
+    asyncio.run(hold.lose_connection(line.opening[0].connection, line.handler))
+    assert line.failed[-1] == (line.flows[1], "connection reset by peer")
+    assert line.answers == {stream: 502}
+
+
+def test_a_stream_that_was_left_is_not_given_up_again(line: Line) -> None:
+    flow = left_in_the_pause(line)
+    asyncio.run(hold.give_up(flow, line.handler))
+    assert line.heard == []
+
+
+def test_a_stream_that_was_left_is_not_woken(line: Line) -> None:
+    left_in_the_pause(line)
+    asyncio.run(line.server_event(events.Wakeup(line.wakes[0])))
+    assert len(line.failed) == 1
+    assert line.opening == []
+
+
+def test_nothing_is_unread_of_a_stream_that_was_left(line: Line) -> None:
+    stream = line.call()
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % (2 * PIECE)
+    line.says(line.connect(), head + bytes(PIECE))
+    (unread,) = line.unread
+    assert unread() > 0
+    line.leave(stream)
+    assert unread() == 0
