@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -187,14 +188,18 @@ class Foxora:
         await self.desk.end_all()
 
     def _exit(self) -> None:
-        """The last moment: what is still open ends as aborted."""
-        self._notices.withdraw()
-        self.desk.abort_all()
-        self._lines.flush()
-        if self.desk.memory is not None:
-            self.desk.memory.close()
-        if self._trail is not None:
-            self._trail.close()
+        """The last moment: what is still open ends as aborted, and the trail is closed.
+
+        Each step is taken whatever becomes of those before it.
+        """
+        with ExitStack() as steps:  # the last one first
+            steps.callback(self._lines.flush)
+            if self._trail is not None:
+                steps.callback(self._trail.close)
+            if self.desk.memory is not None:
+                steps.callback(self.desk.memory.close)
+            steps.callback(self.desk.abort_all)
+            steps.callback(self._notices.withdraw)
 
     # Configuration.
 
