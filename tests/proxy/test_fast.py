@@ -447,6 +447,19 @@ def test_whoever_handles_a_connection_in_another_way_is_left_to_it() -> None:
     assert heard == []
 
 
+@sped_up
+def test_a_replayed_flow_is_left_to_its_replay_though_its_first_client_is_still_connected() -> None:
+    heard: Heard = []
+    flow, proxy = tflow.tflow(), Proxyserver()
+    with taddons.context(proxy, Addon("a", heard), loadcore=False):
+        proxy.connections[flow.client_conn.id] = object.__new__(Handler)
+        flow.is_replay = "request"
+        assert not hooks_of_streams.told_at_once(HttpRequestHook(flow), flow)
+        assert heard == []
+        flow.is_replay = None
+        assert hooks_of_streams.told_at_once(HttpRequestHook(flow), flow)
+
+
 class Writer:
     def __init__(self) -> None:
         self.written: list[bytes] = []
