@@ -9,6 +9,7 @@ sends is one for its connection. Whatever is not plainly that goes the usual way
 import re
 from typing import Any, Final
 
+from h11._readers import ContentLengthReader
 from mitmproxy.http import Request
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
@@ -28,6 +29,10 @@ _MOST_JOINED: Final = 65_536
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _LAST_CHUNK: Final = b"0\r\n\r\n"
+# What reads on where a message has been read: it takes no bytes, and tells them from its end. A
+# connection may have to read before it is done with the message: an answer may come early, and a
+# layer above may raise.
+_NOTHING_LEFT: Final = ContentLengthReader(0)
 _HEADS: Final = (http_events.RequestHeaders, http_events.ResponseHeaders)
 _BODIES: Final = (http_events.RequestData, http_events.ResponseData)
 _ENDS: Final = (http_events.RequestEndOfMessage, http_events.ResponseEndOfMessage)
@@ -101,7 +106,7 @@ def _read_request(self: Http1Server, lines: list[bytes], rest: bytes) -> Command
 
 def _received_request(self: Http1Server, request: Request, body: bytes) -> Commands:
     self.request = request
-    self.state = self.read_body
+    self.state, self.body_reader = self.read_body, _NOTHING_LEFT
     yield ReceiveHttp(WholeRequest(self.stream_id, request, body))
     if self.response_done:
         yield from self.mark_done(request=True)
@@ -131,7 +136,7 @@ def _read_answer(
 
 def _received_answer(self: Http1Client, answer: WholeAnswer) -> Commands:
     self.response = answer.response
-    self.state = self.read_body
+    self.state, self.body_reader = self.read_body, _NOTHING_LEFT
     yield ReceiveHttp(answer)
     yield from self.mark_done(response=True)
 
