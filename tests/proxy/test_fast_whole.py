@@ -314,6 +314,11 @@ def test_a_whole_answer_may_come_before_the_end_of_what_it_answers(
     alike(turns, stream_large_bodies="1")
 
 
+def test_a_request_that_ends_as_its_connection_does_is_sent_so() -> None:
+    begun = UPLOAD + b"transfer-encoding: gzip\r\n\r\n123"
+    alike([("ask", begun), ("hang up client", b"")], validate_inbound_headers=False)
+
+
 def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     handle = layer.Layer.handle_event

@@ -223,8 +223,10 @@ def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes]
     first: Any = parts[0]
     body: bytes = parts[1].data if len(parts) == 3 else b""  # type: ignore[attr-defined]
     message = first.request if type(self) is Http1Client else first.response
-    if message.data.http_version not in _VERSIONS:
-        return None
+    encoding = message.headers.get("transfer-encoding", "").lower()
+    is_chunked = "chunked" in encoding
+    if message.data.http_version not in _VERSIONS or (encoding and not is_chunked):
+        return None  # the latter ends as its connection does
     if type(self) is Http1Client:
         if self.stream_id is not None or self.request is not None:
             return None
@@ -235,7 +237,7 @@ def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes]
             return None
         self.response = message
         head = http1.assemble_response_head(message)
-    if "chunked" in message.headers.get("transfer-encoding", "").lower():
+    if is_chunked:
         chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
         is_to_head = message is not self.request and self.request.method.upper() == "HEAD"
         return head, chunk if is_to_head else chunk + _LAST_CHUNK
