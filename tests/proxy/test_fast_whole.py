@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from hypothesis import given
@@ -293,6 +293,13 @@ def test_calls_on_one_connection_come_to_what_they_would(data: st.DataObject) ->
             side = data.draw(st.sampled_from(["hang up client", "hang up gateway"]))
             turns.insert(data.draw(st.integers(0, len(turns))), (side, b""))
     assert heard_of(turns, "all") == heard_of(turns, "but for whole messages")
+
+
+def test_what_follows_the_head_of_a_tunnel_at_once_is_read_as_it_would_be() -> None:
+    """Mitmproxy hands that down as it buffered it."""
+    buffered = cast("bytes", bytearray(CHAT))
+    alike([("ask", buffered), ("say", JSON)])
+    assert heard_of([("ask", buffered), ("say", JSON)], "all")["gateway"]
 
 
 UPLOAD = b"PUT %s HTTP/1.1\r\nhost: 127.0.0.1:9\r\n" % FOREIGN

@@ -64,7 +64,8 @@ def handle_event(self: Http1Connection, event: events.Event) -> Commands:
 
 def _read(self: Http1Connection, data: bytes) -> Commands | None:
     """What to do with these bytes if they are a whole message, and one is waited for."""
-    if self.state != self.read_headers or not hold.is_installed():
+    # What was left over of the head of a tunnel comes as a bytearray.
+    if self.state != self.read_headers or type(data) is not bytes or not hold.is_installed():
         return None
     if type(self) is Http1Server:
         found = _lines_and_body(data, is_answer=False)
