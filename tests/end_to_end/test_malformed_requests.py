@@ -49,6 +49,17 @@ def test_what_is_no_request_gets_our_own_400(proxy: Proxy, data: bytes) -> None:
     assert APP_KEY.encode() not in answer
 
 
+@pytest.mark.parametrize("length", ["many", "+5", "05", "5, 5"])
+def test_what_has_a_bad_length_is_answered_once(proxy: Proxy, length: str) -> None:
+    answer = b""
+    with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+        client.sendall(f"{HEAD}Content-Length: {length}\r\n\r\nhello".encode())
+        while piece := client.recv(65_536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 def test_a_call_that_comes_with_the_head_of_its_tunnel_is_answered(proxy: Proxy) -> None:
     body = json.dumps(CALL)
     call = f"{HEAD.replace('localhost', 'api.openai.com')}Content-Length: {len(body)}\r\n\r\n{body}"
