@@ -31,6 +31,10 @@ class Disk:
         """What stands under a name."""
         return os.stat(path)  # noqa: PTH116  # asked for at every record: a Path costs as much again
 
+    def is_named(self, fd: int) -> bool:
+        """Whether a file stands under any name: not once it was deleted."""
+        return os.fstat(fd).st_nlink > 0
+
     def force(self, fd: int) -> None:
         """Have the kernel put what was written on the disk."""
         _force(fd)

@@ -15,7 +15,7 @@ from typing import Final
 from urllib.parse import quote
 
 from foxora_addon.audit.looks import REDACTED, rules_of
-from foxora_addon.audit.screen import Screen
+from foxora_addon.audit.screen import Heads, Screen
 
 _SHORTEST: Final = 8
 """Shorter secrets are not looked for: 'test' as a key would black out half a conversation."""
@@ -78,10 +78,11 @@ class Redactor:
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
-        self._signs = _signs_of(known)
-        self._encoded_signs = _encoded_signs_of(known)
+        signs = _signs_of(known)
+        self._heads = None if signs is None else Heads(signs)
         # What is escaped may be a secret.
-        self._screen = Screen(rules_of(presets, patterns), ("\\u00", *(self._signs or ())))
+        looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
+        self._screen = Screen(rules_of(presets, patterns), looked_for)
         self.finds_words_alone = set(presets) <= {"secrets"} and not patterns
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
 
@@ -114,7 +115,7 @@ class Redactor:
         maybe.
         """
         signs = _encoded_signs_of(tuple(also)) if also else ()
-        if self._signs is None or signs is None:
+        if self._heads is None or signs is None:
             return False
         for sign in signs:
             if sign in line:
@@ -123,21 +124,29 @@ class Redactor:
 
     def knows_nothing_in(self, text: bytes, also: Sequence[str] = ()) -> bool:
         """Whether surely no known secret stands in a text, given as UTF-8. No means maybe."""
-        for signs in (self._encoded_signs, _encoded_signs_of(tuple(also)) if also else ()):
-            if signs is None:
+        signs = _encoded_signs_of(tuple(also)) if also else ()
+        if self._heads is None or signs is None or self._heads.may_be_in(text):
+            return False
+        for sign in signs:
+            if sign in text:
                 return False
-            for sign in signs:  # as fast as it gets: this is looked at with each answer
-                if sign in text:
-                    return False
         return b"\\u00" not in text
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""
         if len(text) < _SHORTEST:
             return text
-        if "\\u00" in text:
-            text = self._unescaped(text, also)
-        for secret in self._known:
+        text = self._replaced(text, also)
+        return self._unescaped(text, also) if "\\u00" in text else text
+
+    def _unescaped(self, text: str, also: Sequence[str]) -> str:
+        """The text without JSON's needless escapes, if they hide a secret in it."""
+        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+        replaced = self._replaced(plain, also)
+        return text if replaced == plain else replaced
+
+    def _replaced(self, text: str, also: Sequence[str]) -> str:
+        for secret in self._known_to_look_for(text):
             if secret in text:
                 text = text.replace(secret, REDACTED)
         for secret in _forms_of(tuple(also)) if also else ():
@@ -145,24 +154,28 @@ class Redactor:
                 text = text.replace(secret, REDACTED)
         return text
 
-    def _unescaped(self, text: str, also: Sequence[str]) -> str:
-        """The text without JSON's needless escapes, if they hide a secret in it."""
-        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
-        secrets = (*self._known, *_forms_of(tuple(also)))
-        return plain if any(s in plain and s not in text for s in secrets) else text
+    def _known_to_look_for(self, text: str) -> tuple[str, ...]:
+        """The forms of the accounts' keys; none where surely none is in the text."""
+        if self._heads is None or self._heads.may_be_in(text.encode("utf-8", "surrogatepass")):
+            return self._known
+        return ()
 
 
 def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
     """Without which none of the secrets can stand in a JSON text, in any form; None: can't be said.
 
-    Forms in which another stands are not looked for, nor any that JSON has to escape.
+    Forms in which another of the same secret stands are not looked for, nor any that JSON has to
+    escape.
     """
-    forms = _forms_of(secrets)
-    if any(_MUST_BE_ESCAPED.search(form) or not _is_utf8(form) for form in forms):
-        return None
-    return tuple(
-        form for form in forms if not any(other in form for other in forms if other != form)
-    )
+    signs: dict[str, None] = {}
+    for secret in secrets:
+        forms = _forms_of_one(secret)
+        if any(_MUST_BE_ESCAPED.search(form) or not _is_utf8(form) for form in forms):
+            return None
+        signs |= dict.fromkeys(
+            form for form in forms if not any(other in form for other in forms if other != form)
+        )
+    return tuple(signs)
 
 
 def _is_utf8(text: str) -> bool:
@@ -182,23 +195,25 @@ def _encoded_signs_of(secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys
 def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
     """The ways in which secrets may be written, the longest first."""
-    forms: set[str] = set()
-    for secret in secrets:
-        if len(secret) < _SHORTEST:
-            continue
-        data = secret.encode("utf-8", "surrogateescape")
-        forms |= {
-            secret,
-            json.dumps(secret)[1:-1],
-            json.dumps(secret, ensure_ascii=False)[1:-1],
-            json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
-            quote(data, safe=""),
-            base64.b64encode(data).decode("ascii"),
-            base64.b64encode(b":" + data).decode("ascii"),
-            base64.b64encode(data + b":").decode("ascii"),
-            *_inside_base64(data),
-        }
+    forms = {form for secret in secrets for form in _forms_of_one(secret)}
     return tuple(sorted(forms, key=len, reverse=True))
+
+
+def _forms_of_one(secret: str) -> set[str]:
+    if len(secret) < _SHORTEST:
+        return set()
+    data = secret.encode("utf-8", "surrogateescape")
+    return {
+        secret,
+        json.dumps(secret)[1:-1],
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
+        quote(data, safe=""),
+        base64.b64encode(data).decode("ascii"),
+        base64.b64encode(b":" + data).decode("ascii"),
+        base64.b64encode(data + b":").decode("ascii"),
+        *_inside_base64(data),
+    }
 
 
 def _inside_base64(data: bytes) -> Iterable[str]:

@@ -105,9 +105,17 @@ class Lines:
             return
         out = self._out or sys.stdout
         try:
-            print("\n".join(lines), file=out, flush=True)
-        except BrokenPipeError:  # nobody reads any more; the trail has it all the same
+            print(_sayable("\n".join(lines), out), file=out, flush=True)
+        except (BrokenPipeError, ValueError):  # nobody reads any more, or it was closed
             self._dumper = None
+        except OSError:
+            pass  # a full disk may have room again; the trail has it all the same
+
+
+def _sayable(text: str, out: IO[str]) -> str:
+    """The text with question marks for what the output's encoding has no bytes for."""
+    encoding: str = getattr(out, "encoding", None) or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def _soon(flush: Callable[[], None]) -> None:

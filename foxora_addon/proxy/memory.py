@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,6 +51,7 @@ class Memory:
         self._state = states.State()
         self._saving: asyncio.Task[None] | None = None
         self._saved_at = 0.0
+        self._has_failed = False
 
     def recall(self, now: float) -> None:
         """Count what the trail says of the last minute and the month, before anything else."""
@@ -113,7 +115,8 @@ class Memory:
         budgets = self._accounting.spending.budgets
         months = budgets.months(wall_now)
         held = (months, self._state.clock, self._told, self._closed)
-        if held == (self._months, self._clock_written, self._told_written, self._closed_written):
+        written = (self._months, self._clock_written, self._told_written, self._closed_written)
+        if held == written and not self._has_failed:
             return None
         self._months, self._clock_written, self._told_written, self._closed_written = held
         offset = self._accounting.wall_offset
@@ -128,7 +131,16 @@ class Memory:
         self._state = replace(self._state, told={**self._state.told, **told}, closed=closed)
         seq = self._journal.seq
         self._state = self._state.with_months(months, wall_now, seq, budgets.merged)
-        return lambda state=self._state: _save(self._file, state)  # type: ignore[misc]
+        return partial(self._save, self._state)
+
+    def _save(self, state: states.State) -> None:
+        try:
+            states.save(self._file, state)
+        except states.StateNotSaved as error:
+            self._has_failed = True
+            _log.warning("foxora: %s; the month's spend is rebuilt from the trail", error)
+        else:
+            self._has_failed = False
 
 
 def _settings_of(clock: states.Clock | None, clocks: Clocks) -> tuple[Setting, ...]:
@@ -161,13 +173,6 @@ def _closed_at(
     return {
         name: Closing(at[name], at[name] + each.until - each.at) for name, each in closed.items()
     }
-
-
-def _save(file: Path, state: states.State) -> None:
-    try:
-        states.save(file, state)
-    except states.StateNotSaved as error:
-        _log.warning("foxora: %s; the month's spend is rebuilt from the trail", error)
 
 
 def _records_since(path: Path, state: states.State, reckoning: Reckoning) -> list[dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 `audit.on_failure`: `refuse` lets no call out that is not on record, `allow` lets it pass and counts
 it. Either way the log says so, at most once a minute. Response records that could not be written
-wait, and are written before the next record once the trail can be written again.
+wait, and are written once the trail can be written again: before the next record, or when it is
+tended or closed.
 """
 
 import asyncio
@@ -68,9 +69,7 @@ class JournalTrail:
     def write(self, fields: Mapping[str, Any], scrub: Scrub) -> Kept:
         """Append a record; a response that can't be written waits until it can."""
         try:
-            while self._waiting:
-                self.journal.append(*self._waiting[0])
-                self._waiting.popleft()
+            self._catch_up()
             self.journal.append(fields, scrub)
         except TrailUnavailable as error:
             self._is_failing = True
@@ -80,12 +79,29 @@ class JournalTrail:
                 self._lost += 1
             self._say(str(error))
             return "lost"
-        if self._is_failing:
-            self._is_failing = False
-            _log.warning("foxora: the trail can be written again (%d records lost)", self._lost)
+        self._say_if_it_works_again()
         if self.journal.sync_policy != "each" and self.journal.sync_failure is not None:
             return "unsafe"
         return "safe"
+
+    def _catch_up(self) -> None:
+        while self._waiting:
+            self.journal.append(*self._waiting[0])
+            self._waiting.popleft()
+
+    def _write_what_waits(self) -> None:
+        if self._waiting:
+            try:
+                self._catch_up()
+            except TrailUnavailable as error:
+                self._say(str(error))
+            else:
+                self._say_if_it_works_again()
+
+    def _say_if_it_works_again(self) -> None:
+        if self._is_failing:
+            self._is_failing = False
+            _log.warning("foxora: the trail can be written again (%d records lost)", self._lost)
 
     async def safely_kept(self) -> bool:
         """Whether all that was written by now is kept as configured: on the disk, where that is so.
@@ -112,6 +128,7 @@ class JournalTrail:
 
     def tend(self) -> None:
         """What is due now and then: see `Journal.tend`."""
+        self._write_what_waits()
         self.journal.tend(self._now())
         if (failure := self.journal.sync_failure) is not None:
             self._say(failure)
@@ -122,6 +139,9 @@ class JournalTrail:
 
     def close(self) -> None:
         """Close the trail, and sign how far it has come."""
+        self._write_what_waits()
+        if self._waiting:
+            _log.error("foxora: %d response records could not be written", len(self._waiting))
         self.journal.close()
         self._close_checkpoints()
 

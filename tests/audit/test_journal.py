@@ -17,6 +17,7 @@ from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.audit.schema import RECORD
 from foxora_addon.audit.verification import verify
+from tests.audit.disks import NOT_ALLOWED, FailingDisk
 from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is
 
 APPENDING = """
@@ -211,19 +212,56 @@ def test_whether_it_was_moved_is_asked_as_often_as_was_said(path: Path) -> None:
     assert len(lines_of(moved)) == 2
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
-def test_a_full_disk_is_told_and_the_next_record_takes_the_place(
-    journal: Journal, path: Path
+def test_that_it_was_deleted_is_noticed_by_the_next_record(path: Path) -> None:
+    journal = Journal.open(path, sync="none", wall_clock=lambda: NOON, follow_seconds=5.0)
+    journal.append(a_request_of("x1"), as_it_is)
+    path.unlink()
+    journal.append(a_response_of("x1"), as_it_is)
+    journal.close()
+    assert [record["seq"] for record in records_of(path)] == [2]
+
+
+@pytest.mark.parametrize("is_moved", [False, True])
+def test_nothing_is_written_where_nobody_can_read_it(path: Path, *, is_moved: bool) -> None:
+    """Each record is refused, not only the one that looked at the path."""
+    disk = FailingDisk(NOT_ALLOWED, "open")
+    disk.fails = False
+    times = [NOON]
+    journal = Journal.open(
+        path, sync="none", wall_clock=lambda: times[0], follow_seconds=5.0, disk=disk
+    )
+    journal.append(a_request_of("x1"), as_it_is)
+    path.rename(path.with_suffix(".1")) if is_moved else path.unlink()
+    times[0] += 5.0
+    disk.fails = True
+    for _ in range(3):
+        times[0] += 0.001
+        with pytest.raises(TrailUnavailable, match="Permission denied"):
+            journal.append(a_response_of("x1"), as_it_is)
+    disk.fails = False
+    assert journal.append(a_response_of("x1"), as_it_is) == 2
+    journal.close()
+    assert [record["seq"] for record in records_of(path)] == [2]
+
+
+@pytest.mark.parametrize("what", ["/dev/null", "/dev/full", "a FIFO", "a folder"])
+def test_what_takes_its_place_and_is_no_file_is_told_and_gets_no_record(
+    journal: Journal, path: Path, what: str
 ) -> None:
     journal.append(a_request_of("x1"), as_it_is)
     kept = path.rename(path.with_suffix(".1"))
-    path.symlink_to("/dev/full")
-    with pytest.raises(TrailUnavailable, match="No space left"):
-        journal.append(a_response_of("x1"), as_it_is)
+    if what == "a FIFO":
+        os.mkfifo(path)
+    elif what == "a folder":
+        path.mkdir()
+    else:
+        path.symlink_to(what)
+    for _ in range(2):
+        with pytest.raises(TrailUnavailable, match=r"is no regular file|Is a directory"):
+            journal.append(a_response_of("x1"), as_it_is)
 
-    path.unlink()
-    with kept.open("rb") as stream:
-        before = stream.read()
+    path.rmdir() if what == "a folder" else path.unlink()
+    before = kept.read_bytes()
     assert journal.append(a_response_of("x1"), as_it_is) == 2
     path.write_bytes(before + path.read_bytes())
     assert verify(path).problem is None

@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import json
 import re
 from urllib.parse import quote
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.audit.looks import REDACTED, compiled, is_card_number, is_iban, rules_of
 from foxora_addon.audit.redaction import Redactor
-from foxora_addon.audit.screen import Screen
+from foxora_addon.audit.screen import Heads, Screen
 from tests.builders import ACCOUNT_KEY, APP_KEY
 
 REDACTOR = Redactor([ACCOUNT_KEY])
@@ -40,6 +41,14 @@ def test_an_escape_of_json_that_is_not_needed_hides_no_secret(place: int) -> Non
     assert REDACTOR.scrub(untouched, (APP_KEY,)) == untouched
 
 
+@pytest.mark.parametrize("secret", [ACCOUNT_KEY, APP_KEY])
+def test_a_secret_that_stands_there_plainly_hides_no_other_that_is_escaped(secret: str) -> None:
+    written = f"{secret[:3]}\\u{ord(secret[3]):04x}{secret[4:]}"
+    redactor = Redactor([ACCOUNT_KEY], presets=())
+    for text in (f"{secret} {written}", f"{written} {secret}"):
+        assert redactor.scrub(text, (APP_KEY,)) == f"{REDACTED} {REDACTED}"
+
+
 def test_a_slash_that_is_escaped_hides_no_secret() -> None:
     text = "my fake\\/app\\/key"
     assert REDACTOR.scrub(text, ("fake/app/key",)) == f"my {REDACTED}"
@@ -55,6 +64,55 @@ def test_a_known_secret_survives_in_no_form(
 
     assert not [form for form in forms_of(secret) if form in scrubbed]
     assert REDACTED in scrubbed
+
+
+def many_keys(prefix: str) -> list[str]:
+    return [prefix + hashlib.sha256(b"%d" % number).hexdigest() for number in range(300)]
+
+
+@pytest.mark.parametrize("prefix", ["foxora_sk_fake_", ""])
+def test_of_many_accounts_each_ones_key_is_found_and_plain_words_are_spared(prefix: str) -> None:
+    keys = many_keys(prefix)
+    redactor = Redactor(keys, presets=())
+    plain = json.dumps(
+        {"body": "The quick brown fox jumps over the lazy dog, 0123456789."}
+    ).encode()
+    assert redactor.spares(plain)
+    assert redactor.knows_nothing_in(plain)
+    for key in keys:
+        for form in forms_of(key):
+            line = json.dumps({"body": f"It is {form}."}).encode()
+            assert not redactor.spares(line)
+            assert not redactor.knows_nothing_in(line)
+            assert redactor.scrub(f"It is {form}.") == f"It is {REDACTED}."
+        escaped = f"{key[:3]}\\u{ord(key[3]):04x}{key[4:]}"
+        assert redactor.scrub(f"It is '{escaped}'.").endswith(f"{REDACTED}'.")
+
+
+def test_of_keys_that_begin_alike_only_their_beginning_is_looked_for() -> None:
+    assert Heads(many_keys("foxora_sk_")).texts == ("foxora_sk_",)
+    assert Heads(["a-long-key-of-its-own", "another-one"]).texts == (
+        "a-long-key-of-it",
+        "another-one",
+    )
+    assert not Heads([]).may_be_in(b"any")
+
+
+class CountedKey(str):
+    """Counts what is looked for in it."""
+
+    __slots__ = ()
+    looks = 0
+
+    def __contains__(self, text: object, /) -> bool:
+        CountedKey.looks += 1
+        return str(text) in str(self)
+
+
+def test_what_a_start_costs_grows_no_faster_than_the_number_of_accounts() -> None:
+    keys = [CountedKey(key) for key in many_keys("foxora_sk_fake_")]
+    Redactor(keys)
+    assert 0 < CountedKey.looks <= 12 * len(keys)
 
 
 @given(SECRETS, st.binary(max_size=12), st.binary(max_size=12))

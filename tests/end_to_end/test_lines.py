@@ -1,6 +1,7 @@
 """What mitmdump prints and what it is asked: a line an exchange, and answers to this machine."""
 
 import json
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,8 +14,11 @@ from tests.end_to_end.proxies import (
     APP_KEY,
     ON_MOCK,
     Proxy,
+    arguments,
     clean_environment,
     direct_client,
+    free_port,
+    running_command,
     running_decoy,
     running_proxy,
     wait_until,
@@ -72,6 +76,21 @@ def test_who_wants_another_flow_detail_gets_mitmdumps_own_output(tmp_path: Path)
         call(proxy)
         wait_until(lambda: bool(lines_with(proxy, "/v1/chat/completions")))
         assert not lines_with(proxy, "200 completed")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has /dev/full")
+def test_an_output_that_is_full_keeps_nothing_from_being_closed(tmp_path: Path) -> None:
+    program = shlex.join([*arguments(tmp_path, port := free_port()), *ON_MOCK])
+    # Unbuffered, mitmproxy itself would leave at the first line of its log.
+    command = ["/bin/sh", "-c", f"unset PYTHONUNBUFFERED; exec {program} >/dev/full"]
+    with running_command(command, tmp_path, port), direct_client() as client:
+        url = f"http://127.0.0.1:{port}/v1/chat/completions"
+        calls = [client.post(url, json=CALL, headers=BEARER) for _ in range(3)]
+        assert [call.status_code for call in calls] == [200] * 3
+    head = json.loads((tmp_path / "trail.jsonl.head").read_bytes())
+    records = (tmp_path / "trail.jsonl").read_bytes().splitlines()
+    assert (head["seq"], head["open"]) == (len(records), {})
+    assert (tmp_path / "trail.jsonl.state.json").exists()
 
 
 def test_a_filter_of_mitmdump_holds_for_our_lines(tmp_path: Path) -> None:

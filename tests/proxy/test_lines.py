@@ -1,9 +1,11 @@
 """The line of an exchange: what stands in it, for whom it is coloured, and what may not be."""
 
 import asyncio
+import errno
 import io
 import time
 import warnings
+from typing import Any
 
 import pytest
 
@@ -123,6 +125,60 @@ class CountingPipe(io.StringIO):
 
     def flush(self) -> None:
         self.flushes += 1
+
+
+class FullPipe(io.StringIO):
+    """Has no room for the first line."""
+
+    error: Exception | None = OSError(errno.ENOSPC, "No space left on device")
+
+    def write(self, text: str) -> int:
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        return super().write(text)
+
+
+def ids_printed(out: Any, *exchanges: str) -> list[str]:
+    """The ids of the exchanges whose lines were printed, each by itself."""
+    lines = Lines(out, lambda: NOON)
+    with taddons.context() as context:
+        context.options.add_option("flow_detail", int, 1, "as mitmdump has it")
+        lines.take_over(FakeDumper(), None)
+        for exchange in exchanges:
+            lines.ended(an_ending(exchange=exchange), None)  # there is no loop: at once
+    return [] if out.closed else [line.split()[-1] for line in out.getvalue().splitlines()]
+
+
+def test_an_output_that_is_full_is_tried_again_with_the_next_line() -> None:
+    assert ids_printed(FullPipe(), "ex_1", "ex_2", "ex_3") == ["ex_2", "ex_3"]
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
+def test_an_output_that_nobody_reads_any_more_gets_no_further_line(error: Exception) -> None:
+    pipe = FullPipe()
+    pipe.error = error
+    assert ids_printed(pipe, "ex_1", "ex_2") == []
+
+
+def test_what_the_outputs_encoding_cannot_say_costs_no_other_line() -> None:
+    raw = io.BytesIO()
+    lines = Lines(io.TextIOWrapper(raw, "ascii"), lambda: NOON)
+    with taddons.context() as context:
+        context.options.add_option("flow_detail", int, 1, "as mitmdump has it")
+        lines.take_over(FakeDumper(), None)
+
+        async def several() -> None:
+            for model in ("one", "módèl", "three"):
+                lines.ended(an_ending(model=model), None)
+            lines.flush()
+
+        asyncio.run(several())
+    assert [line.split()[2] for line in raw.getvalue().decode().splitlines()] == [
+        "one",
+        "m?d?l",
+        "three",
+    ]
 
 
 def test_at_a_pipe_lines_of_one_moment_leave_together_and_in_order() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.audit.journal import Journal
+from foxora_addon.audit.state import load, path_beside
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
@@ -147,6 +148,32 @@ def test_what_the_gateway_told_and_was_asked_outlives_a_kill(tmp_path: Path) -> 
     journal.close()
     machine.boot += 90.0
     assert machine.counted() == 0
+
+
+@pytest.mark.parametrize("at_the_end", [False, True])
+def test_a_state_that_could_not_be_saved_is_saved_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, at_the_end: bool
+) -> None:
+    machine = Machine(tmp_path)
+    file = path_beside(tmp_path / "trail.jsonl")
+    in_its_way = file.with_name(f"{file.name}.tmp")
+
+    async def live() -> None:
+        journal, _, memory = machine.start()
+        in_its_way.mkdir()
+        memory.tend(machine.boot)
+        await all_saved()
+        assert "can't be written" in caplog.text
+        in_its_way.rmdir()
+        if at_the_end:
+            memory.close()
+        else:
+            memory.tend(machine.boot + 5.0)
+            await all_saved()
+        journal.close()
+
+    asyncio.run(live())
+    assert load(file).clock is not None
 
 
 def test_both_clocks_are_read_at_the_same_moment() -> None:

@@ -50,6 +50,33 @@ def test_a_response_that_cannot_be_written_is_written_before_the_next_record(
     assert written == [("request", "ex_1"), ("response", "ex_1"), ("request", "ex_3")]
 
 
+@pytest.mark.parametrize("moment", ["tend", "close"])
+def test_a_response_that_could_not_be_written_needs_no_further_call(
+    tmp_path: Path, moment: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    trail, journal = a_trail(tmp_path)
+    trail.write(fields("request"), str)
+    journal.failure = TrailUnavailable("the disk is full")
+    trail.write(fields("response"), str)
+    trail.tend()
+    assert len(list(records_of(journal.path))) == 1
+    journal.failure = None
+    getattr(trail, moment)()
+    assert [r["event"] for r in records_of(journal.path)] == ["request", "response"]
+    assert "can be written again (0 records lost)" in caplog.text
+
+
+def test_a_response_that_could_never_be_written_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trail, journal = a_trail(tmp_path)
+    trail.write(fields("request"), str)
+    journal.failure = TrailUnavailable("the disk is full")
+    trail.write(fields("response"), str)
+    trail.close()
+    assert "1 response records could not be written" in caplog.text
+
+
 class BrokenDisk(Disk):
     """A disk that takes writes and can't keep them, for as long as it is broken."""
 
