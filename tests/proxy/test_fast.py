@@ -489,6 +489,7 @@ def test_what_is_sent_arrives_in_its_order_whatever_stands_between(speed: bool) 
             raise ValueError("what was sent before stays sent")
 
     a, b = tflow.tclient_conn(), tflow.tserver_conn()
+    a.state = b.state = ConnectionState.OPEN
     to_a, to_b = Writer(), Writer()
 
     async def sent() -> None:
