@@ -24,8 +24,9 @@ from foxora_addon.policy.standing import payer_of_key
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
 _MOST_HEADS: Final = 256
-LONGEST_HEAD: Final = 16_384
-"""Bytes. A longer head is looked at each time that it comes."""
+_LONGEST_HEAD: Final = 16_384
+_FIELD: Final = 64
+"""Bytes, about, that a field takes besides its name and value."""
 
 _LENGTH: Final = b"content-length"
 
@@ -94,7 +95,7 @@ class Reception:
         except KeyError:
             pass
         received = self._received(arrival, fields)
-        if sum(len(name) + len(value) for name, value in fields) < LONGEST_HEAD:
+        if is_short(arrival.url, fields):
             if len(self._known) >= _MOST_HEADS:
                 self._known.clear()  # it costs less than to know which came last
             self._known[key] = received
@@ -189,6 +190,12 @@ def fields_of(received: Received, arrival: Arrival) -> tuple[tuple[bytes, bytes]
     fields = list(received.fields)
     fields[at] = fields[at][0], length
     return tuple(fields)
+
+
+def is_short(url: str, fields: Fields) -> bool:
+    """Whether a head may be remembered; a longer one is looked at each time that it comes."""
+    size = len(url) + sum(len(name) + len(value) + _FIELD for name, value in fields)
+    return size < _LONGEST_HEAD
 
 
 def without_length(fields: Fields) -> Fields:

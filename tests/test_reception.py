@@ -1,5 +1,6 @@
 """What a head comes to, the first time and each time that it comes again."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -83,6 +84,21 @@ def test_a_long_head_and_many_heads_are_not_kept() -> None:
     for number in range(300):
         received(reception, with_length(b"10", (b"x-number", str(number).encode())))
     assert received(reception, usual) is not first
+
+
+@pytest.mark.parametrize(
+    ("url", "more"),
+    [
+        ("https://api.openai.com/v1/models?" + "a" * 20_000, ()),
+        ("https://api.openai.com/v1/models", ((b"a", b""),) * 2_000),
+    ],
+)
+def test_a_head_with_a_long_target_or_many_fields_is_not_kept(
+    url: str, more: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    reception = Reception(some_rules())
+    arrival = with_length(b"10", *more)._replace(url=url)
+    assert reception.receive(arrival) is not reception.receive(arrival)
 
 
 _names = st.sampled_from([b"content-length", b"CONTENT-LENGTH", b"x-a", b"authorization", b"host"])

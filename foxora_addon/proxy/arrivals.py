@@ -10,7 +10,7 @@ from mitmproxy.proxy import mode_specs
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.policy.recognise import Addressed, Head
 from foxora_addon.proxy import hold
-from foxora_addon.reception import LONGEST_HEAD, Arrival, without_length
+from foxora_addon.reception import Arrival, is_short, without_length
 
 _MOST_HEADS: Final = 256
 
@@ -52,7 +52,7 @@ class Arrivals:
         return Arrival(known.head, fields, known.url, known.version, address, port, known.alike)
 
     def _remember(self, seen: object, arrival: Arrival) -> None:
-        if sum(len(name) + len(value) for name, value in arrival.fields) < LONGEST_HEAD:
+        if is_short(arrival.url, arrival.fields):
             if len(self._known) >= _MOST_HEADS:
                 self._known.clear()  # it costs less than to know which came last
             self._known[seen] = arrival

@@ -1,5 +1,6 @@
 """What a client sends that is no request, or not all of one, and tunnels that lead nowhere."""
 
+import json
 import socket
 
 import pytest
@@ -46,6 +47,24 @@ def test_what_is_no_request_gets_our_own_400(proxy: Proxy, data: bytes) -> None:
     for name in (b"x-foxora-source: addon", b"x-request-id: ", b"x-should-retry: false"):
         assert name in head.lower()
     assert APP_KEY.encode() not in answer
+
+
+@pytest.mark.parametrize("length", ["many", "+5", "05", "5, 5"])
+def test_what_has_a_bad_length_is_answered_once(proxy: Proxy, length: str) -> None:
+    answer = b""
+    with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+        client.sendall(f"{HEAD}Content-Length: {length}\r\n\r\nhello".encode())
+        while piece := client.recv(65_536):
+            answer += piece
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
+def test_a_call_that_comes_with_the_head_of_its_tunnel_is_answered(proxy: Proxy) -> None:
+    body = json.dumps(CALL)
+    call = f"{HEAD.replace('localhost', 'api.openai.com')}Content-Length: {len(body)}\r\n\r\n{body}"
+    answer = exchanged(proxy, f"CONNECT api.openai.com:80 HTTP/1.1\r\n\r\n{call}".encode())
+    assert answer.count(b"HTTP/1.1 200 ") == 2
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import addonmanager, exceptions, hooks, http, options, optmanager
+from mitmproxy.connection import ConnectionState
 from mitmproxy.net.http import url
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -447,6 +448,19 @@ def test_whoever_handles_a_connection_in_another_way_is_left_to_it() -> None:
     assert heard == []
 
 
+@sped_up
+def test_a_replayed_flow_is_left_to_its_replay_though_its_first_client_is_still_connected() -> None:
+    heard: Heard = []
+    flow, proxy = tflow.tflow(), Proxyserver()
+    with taddons.context(proxy, Addon("a", heard), loadcore=False):
+        proxy.connections[flow.client_conn.id] = object.__new__(Handler)
+        flow.is_replay = "request"
+        assert not hooks_of_streams.told_at_once(HttpRequestHook(flow), flow)
+        assert heard == []
+        flow.is_replay = None
+        assert hooks_of_streams.told_at_once(HttpRequestHook(flow), flow)
+
+
 class Writer:
     def __init__(self) -> None:
         self.written: list[bytes] = []
@@ -475,6 +489,7 @@ def test_what_is_sent_arrives_in_its_order_whatever_stands_between(speed: bool) 
             raise ValueError("what was sent before stays sent")
 
     a, b = tflow.tclient_conn(), tflow.tserver_conn()
+    a.state = b.state = ConnectionState.OPEN
     to_a, to_b = Writer(), Writer()
 
     async def sent() -> None:
@@ -490,6 +505,28 @@ def test_what_is_sent_arrives_in_its_order_whatever_stands_between(speed: bool) 
     assert to_b.written == [b"other"]
     if speed:
         assert to_a.written[0] == b"head body"
+
+
+@sped_up
+def test_nothing_is_sent_on_a_connection_that_was_to_be_closed_before() -> None:
+    """Where a hook is over at once, what mitmproxy sends after it comes before the closing does."""
+    client, to_client = tflow.tclient_conn(), Writer()
+    client.state = ConnectionState.OPEN
+
+    class Sending(Handler):
+        def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
+            yield commands.SendData(client, b"an answer")
+            yield commands.CloseConnection(client)
+            yield commands.SendData(client, b"another")
+
+    async def sent() -> None:
+        handler = Sending()
+        writer, waits = cast("Any", to_client), asyncio.create_task(asyncio.sleep(60))
+        handler.transports = {client: ConnectionIO(writer=writer, handler=waits)}
+        await handler.server_event(events.Start())
+
+    asyncio.run(sent())
+    assert to_client.written == [b"an answer"]
 
 
 # The switch itself.

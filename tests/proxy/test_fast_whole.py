@@ -5,7 +5,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from hypothesis import given
@@ -122,12 +122,13 @@ type Turn = tuple[str, bytes]
 type Speed = Literal["as it is", "but for whole messages", "all"]
 
 
-def heard_of(turns: list[Turn], speed: Speed) -> Heard:
+def heard_of(turns: list[Turn], speed: Speed, **options: object) -> Heard:
     """All that happens on the line and in the hooks when these turns are taken."""
     heard: Heard = {side: [] for side in ("client", "gateway", "hooks", "log")}
 
     async def run() -> None:
         with taddons.context(Proxyserver()), a_desk() as desk:
+            ctx.options.update(**options)
             fast.switch(on=speed != "as it is")
             assert hold.install(desk) is None
             ctx.master.addons.add(Hooks(desk), Ears(heard))
@@ -261,9 +262,9 @@ def cut(data: st.DataObject, who: str, message: bytes) -> list[Turn]:
     return [(who, message[start:end]) for start, end in pairwise(at) if start < end]
 
 
-def alike(turns: list[Turn]) -> None:
+def alike(turns: list[Turn], **options: object) -> None:
     """What happens is the same with and without speed-ups."""
-    assert heard_of(turns, "all") == heard_of(turns, "as it is")
+    assert heard_of(turns, "all", **options) == heard_of(turns, "as it is", **options)
 
 
 @pytest.mark.parametrize("asked", REQUESTS)
@@ -292,6 +293,37 @@ def test_calls_on_one_connection_come_to_what_they_would(data: st.DataObject) ->
             side = data.draw(st.sampled_from(["hang up client", "hang up gateway"]))
             turns.insert(data.draw(st.integers(0, len(turns))), (side, b""))
     assert heard_of(turns, "all") == heard_of(turns, "but for whole messages")
+
+
+def test_what_follows_the_head_of_a_tunnel_at_once_is_read_as_it_would_be() -> None:
+    """Mitmproxy hands that down as it buffered it."""
+    buffered = cast("bytes", bytearray(CHAT))
+    alike([("ask", buffered), ("say", JSON)])
+    assert heard_of([("ask", buffered), ("say", JSON)], "all")["gateway"]
+
+
+UPLOAD = b"PUT %s HTTP/1.1\r\nhost: 127.0.0.1:9\r\n" % FOREIGN
+NEXT: list[list[Turn]] = [
+    [("hang up gateway", b""), ("ask", b"0" * 10)],
+    [("hang up client", b"")],
+    [("ask", b"0" * 10), ("ask", LIST), ("say", JSON)],
+    [("ask", b"0" * 10 + LIST), ("say", JSON), ("hang up gateway", b"")],
+]
+
+
+@pytest.mark.parametrize("then", NEXT)
+@pytest.mark.parametrize("body", [b"", b"no"])
+def test_a_whole_answer_may_come_before_the_end_of_what_it_answers(
+    body: bytes, then: list[Turn]
+) -> None:
+    begun = UPLOAD + b"content-length: 20\r\n\r\n" + b"1" * 10
+    turns: list[Turn] = [("ask", begun), ("say", answer(b"413 Too Much", body=body)), *then]
+    alike(turns, stream_large_bodies="1")
+
+
+def test_a_request_that_ends_as_its_connection_does_is_sent_so() -> None:
+    begun = UPLOAD + b"transfer-encoding: gzip\r\n\r\n123"
+    alike([("ask", begun), ("hang up client", b"")], validate_inbound_headers=False)
 
 
 def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> None:

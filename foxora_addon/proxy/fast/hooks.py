@@ -242,7 +242,12 @@ def told_at_once(hook: commands.StartHook, message: flow.Flow) -> bool:
 
 
 def _is_plain(message: flow.Flow) -> bool:
-    """Whether whoever runs the flow's connection does at hooks what the usual handler does."""
+    """Whether whoever runs the flow's connection does at hooks what the usual handler does.
+
+    A flow that is replayed has the client of its first time, which may still be connected.
+    """
+    if message.is_replay == "request":
+        return False
     proxy = ctx.master.addons.get("proxyserver")
     handler = proxy.connections.get(message.client_conn.id) if proxy else None
     return getattr(type(handler), "handle_hook", None) is ProxyConnectionHandler.handle_hook

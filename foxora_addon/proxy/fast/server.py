@@ -8,6 +8,7 @@ import asyncio
 import logging
 from typing import Any, Final
 
+from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 from mitmproxy.utils import asyncio_utils
@@ -51,8 +52,8 @@ def _send(self: ConnectionHandler, connection: Any, pieces: list[bytes]) -> None
     pieces.clear()
     transport: ConnectionIO | None = self.transports.get(connection)
     writer = transport.writer if transport else None
-    if writer is None or writer.is_closing():
-        return
+    if writer is None or writer.is_closing() or connection.state is ConnectionState.CLOSED:
+        return  # the last of these: a layer has just had it closed, and its handler goes later
     for piece in sent:
         writer.write(piece)
 

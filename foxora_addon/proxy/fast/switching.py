@@ -70,6 +70,7 @@ _ASKING: Final = (
     *(f"mitmproxy.addonmanager:{name}" for name in ("traverse", "safecall")),
 )
 _LAYER: Final = "mitmproxy.proxy.layers.http:HttpLayer"
+_STREAM: Final = "mitmproxy.proxy.layers.http:HttpStream"
 _HTTP1: Final = "mitmproxy.proxy.layers.http._http1"
 # Where the originals of what is replaced in any case are kept.
 _HTTP1_HEADS: Final = tuple(
@@ -238,13 +239,16 @@ SPEED_UPS: Final = (
         whole.handle_event,
         (
             *(f"{_HTTP1}:Http1Connection.{name}" for name in ("_handle_event", "read_body")),
-            *(f"{_HTTP1}:Http1Connection.{name}" for name in ("mark_done", "__init__")),
+            *(f"{_HTTP1}:Http1Connection.{name}" for name in ("mark_done", "__init__", "wait")),
             *(f"{_HTTP1}:Http1Server.{name}" for name in ("send", "mark_done")),
             f"{_HTTP1}:Http1Client.send",
             *_HTTP1_HEADS,
+            *(f"{_STREAM}.{name}" for name in ("check_body_size", "send_response", "flow_done")),
+            *(f"{_STREAM}.state_consume_{name}_body" for name in ("request", "response")),
+            *(f"h11._readers:{name}" for name in ("ContentLengthReader", "ChunkedReader")),
             "h11._receivebuffer:ReceiveBuffer",
         ),
-        "e579dfb5f2b2805c",
+        "1a67b5e4b13510d8",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",

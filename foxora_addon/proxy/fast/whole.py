@@ -9,6 +9,7 @@ sends is one for its connection. Whatever is not plainly that goes the usual way
 import re
 from typing import Any, Final
 
+from h11._readers import ContentLengthReader
 from mitmproxy.http import Request
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
@@ -28,6 +29,10 @@ _MOST_JOINED: Final = 65_536
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _LAST_CHUNK: Final = b"0\r\n\r\n"
+# What reads on where a message has been read: it takes no bytes, and tells them from its end. A
+# connection may have to read before it is done with the message: an answer may come early, and a
+# layer above may raise.
+_NOTHING_LEFT: Final = ContentLengthReader(0)
 _HEADS: Final = (http_events.RequestHeaders, http_events.ResponseHeaders)
 _BODIES: Final = (http_events.RequestData, http_events.ResponseData)
 _ENDS: Final = (http_events.RequestEndOfMessage, http_events.ResponseEndOfMessage)
@@ -59,7 +64,8 @@ def handle_event(self: Http1Connection, event: events.Event) -> Commands:
 
 def _read(self: Http1Connection, data: bytes) -> Commands | None:
     """What to do with these bytes if they are a whole message, and one is waited for."""
-    if self.state != self.read_headers or not hold.is_installed():
+    # What was left over of the head of a tunnel comes as a bytearray.
+    if self.state != self.read_headers or type(data) is not bytes or not hold.is_installed():
         return None
     if type(self) is Http1Server:
         found = _lines_and_body(data, is_answer=False)
@@ -101,7 +107,7 @@ def _read_request(self: Http1Server, lines: list[bytes], rest: bytes) -> Command
 
 def _received_request(self: Http1Server, request: Request, body: bytes) -> Commands:
     self.request = request
-    self.state = self.read_body
+    self.state, self.body_reader = self.read_body, _NOTHING_LEFT
     yield ReceiveHttp(WholeRequest(self.stream_id, request, body))
     if self.response_done:
         yield from self.mark_done(request=True)
@@ -131,7 +137,7 @@ def _read_answer(
 
 def _received_answer(self: Http1Client, answer: WholeAnswer) -> Commands:
     self.response = answer.response
-    self.state = self.read_body
+    self.state, self.body_reader = self.read_body, _NOTHING_LEFT
     yield ReceiveHttp(answer)
     yield from self.mark_done(response=True)
 
@@ -218,8 +224,10 @@ def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes]
     first: Any = parts[0]
     body: bytes = parts[1].data if len(parts) == 3 else b""  # type: ignore[attr-defined]
     message = first.request if type(self) is Http1Client else first.response
-    if message.data.http_version not in _VERSIONS:
-        return None
+    encoding = message.headers.get("transfer-encoding", "").lower()
+    is_chunked = "chunked" in encoding
+    if message.data.http_version not in _VERSIONS or (encoding and not is_chunked):
+        return None  # the latter ends as its connection does
     if type(self) is Http1Client:
         if self.stream_id is not None or self.request is not None:
             return None
@@ -230,7 +238,7 @@ def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes]
             return None
         self.response = message
         head = http1.assemble_response_head(message)
-    if "chunked" in message.headers.get("transfer-encoding", "").lower():
+    if is_chunked:
         chunk = b"%x\r\n%s\r\n" % (len(body), body) if body else b""
         is_to_head = message is not self.request and self.request.method.upper() == "HEAD"
         return head, chunk if is_to_head else chunk + _LAST_CHUNK
