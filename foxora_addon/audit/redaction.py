@@ -30,6 +30,8 @@ _ESCAPED: Final = re.compile(
 
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
+_WORD: Final = re.compile(r"[!-~]*")
+
 
 def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
     """The key of the fingerprints, from the accounts' keys: nothing more has to be kept.
@@ -63,8 +65,7 @@ class Redactor:
     """Redaction for one configuration.
 
     `secrets` are the accounts' keys, which always go. `presets` and `patterns` take out what only
-    looks like something that should: see `looks.rules_of`. `finds_words_alone`: no secret that it
-    takes out has a space in it.
+    looks like something that should: see `looks.rules_of`.
     """
 
     def __init__(
@@ -83,11 +84,17 @@ class Redactor:
         # What is escaped may be a secret.
         looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
         self._screen = Screen(rules_of(presets, patterns), looked_for)
-        self.finds_words_alone = set(presets) <= {"secrets"} and not patterns
+        self._finds_words_alone = (
+            set(presets) <= {"secrets"} and not patterns and all(map(_is_word, known))
+        )
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
 
     def __repr__(self) -> str:
         return "Redactor(...)"
+
+    def finds_words_alone(self, also: Sequence[str] = ()) -> bool:
+        """Whether nothing that it takes out has a space in it, or other than ASCII."""
+        return self._finds_words_alone and all(map(_is_word, also))
 
     def fingerprint(self, key: str) -> str:
         """A keyed fingerprint (HMAC-SHA-256, 64 bits): equal keys have equal ones."""
@@ -146,10 +153,11 @@ class Redactor:
         return text if replaced == plain else replaced
 
     def _replaced(self, text: str, also: Sequence[str]) -> str:
-        for secret in self._known_to_look_for(text):
-            if secret in text:
-                text = text.replace(secret, REDACTED)
-        for secret in _forms_of(tuple(also)) if also else ():
+        forms = self._known_to_look_for(text)
+        if also:
+            own = _forms_of(tuple(also))  # one may begin with the other: the longest go first
+            forms = tuple(sorted((*forms, *own), key=len, reverse=True)) if forms else own
+        for secret in forms:
             if secret in text:
                 text = text.replace(secret, REDACTED)
         return text
@@ -176,6 +184,10 @@ def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
             form for form in forms if not any(other in form for other in forms if other != form)
         )
     return tuple(signs)
+
+
+def _is_word(secret: str) -> bool:
+    return len(secret) < _SHORTEST or _WORD.fullmatch(secret) is not None
 
 
 def _is_utf8(text: str) -> bool:

@@ -89,6 +89,15 @@ def test_of_many_accounts_each_ones_key_is_found_and_plain_words_are_spared(pref
         assert redactor.scrub(f"It is '{escaped}'.").endswith(f"{REDACTED}'.")
 
 
+@pytest.mark.parametrize(
+    ("known", "own"), [("key-of-ours", "key-of-ours-longer"), ("its-key-2", "its-key-")]
+)
+def test_of_two_keys_that_begin_alike_nothing_is_left(known: str, own: str) -> None:
+    redactor = Redactor([known])
+    for key in (known, own):
+        assert redactor.scrub(f"It is {key}.", (own,)) == f"It is {REDACTED}."
+
+
 def test_of_keys_that_begin_alike_only_their_beginning_is_looked_for() -> None:
     assert Heads(many_keys("foxora_sk_")).texts == ("foxora_sk_",)
     assert Heads(["a-long-key-of-its-own", "another-one"]).texts == (
