@@ -1,4 +1,4 @@
-"""What is known of an exchange once it is closed: the facts for lines, counts and summaries.
+"""What is known of an exchange, closed or open: the facts for lines, counts and summaries.
 
 Values only, and none of them secret: texts that a client or the gateway chose are scrubbed.
 """
@@ -38,6 +38,32 @@ class Ending:
     duration_ms: float
     waited_ms: float = 0.0
     shown: Callable[[], Shown] = field(default=lambda: NOTHING, repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """An exchange that is not closed yet.
+
+    `waiting_seconds` is since it came, where it waits for its limits; else None. `tries` are those
+    that have failed.
+    """
+
+    account: str | None
+    operation: str
+    model: str | None
+    waiting_seconds: float | None = None
+    tries: int = 0
+
+
+def open_of(exchange: Exchange, scrub: Callable[[str], str], now: float) -> Open:
+    """Read off an exchange what is known of it by now. `now` is of the clock of its times."""
+    return Open(
+        account=exchange.account.name if exchange.account else None,
+        operation=exchange.call.operation.name if exchange.call else "other",
+        model=None if exchange.model is None else scrub(exchange.model),
+        waiting_seconds=None if exchange.ticket is None else now - exchange.arrived_at,
+        tries=exchange.retries,
+    )
 
 
 def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str], str]) -> Ending:

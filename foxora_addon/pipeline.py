@@ -30,7 +30,7 @@ from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
 from foxora_addon.audit.redaction import Scrub
-from foxora_addon.ending import Ending, ending_of
+from foxora_addon.ending import Ending, Open, ending_of, open_of
 from foxora_addon.exchange import Exchange, IllegalStep, Outcome, Try
 from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
@@ -484,6 +484,10 @@ class Pipeline:
         if exchange.is_recorded:
             self._write(exchange, fields)
         self.ended(ending_of(exchange, fields, lambda text: self._scrub(exchange, text)))
+
+    def open_of(self, exchange: Exchange, now: float) -> Open:
+        """What is known of an exchange that is open."""
+        return open_of(exchange, lambda text: self._scrub(exchange, text), now)
 
     def shown_so_far(self, exchange: Exchange) -> Shown:
         """What may be seen of an open stream."""

@@ -1,5 +1,6 @@
 """Kills a proxy under load N times and verifies its trail after each; run by scripts/crash-test."""
 
+import argparse
 import sys
 import tempfile
 import time
@@ -11,8 +12,11 @@ from tests.end_to_end.crashes import rounds
 
 
 def main() -> int:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 200
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
+    parser = argparse.ArgumentParser("scripts/crash-test", description=__doc__)
+    parser.add_argument("count", nargs="?", type=int, default=200)
+    parser.add_argument("seed", nargs="?", type=int, default=int(time.time()))
+    given = parser.parse_args()
+    count, seed = given.count, given.seed
     print(f"{count} crashes, seed {seed}")
     started = time.monotonic()
     finished = aborted = torn = 0

@@ -1,5 +1,6 @@
 """Takes README's pictures, of mitmweb in a browser and of terminals; run by scripts/pictures."""
 
+import argparse
 import asyncio
 import io
 import json
@@ -58,7 +59,11 @@ WIDE, PAGE = (1160, 500), (1160, 560)
 
 def main() -> int:
     """Take all of them; those that are named, if any are."""
-    wanted = set(sys.argv[1:])
+    parser = argparse.ArgumentParser("scripts/pictures", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"one of {', '.join(PARTS)}")
+    wanted = set(parser.parse_args().parts)
+    if unknown := wanted - PARTS.keys():
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="foxora-pictures-") as folder:
         for name, picture in pictures(Path(folder), wanted):
@@ -69,8 +74,7 @@ def main() -> int:
 
 
 def pictures(folder: Path, wanted: set[str]) -> Iterator[tuple[str, bytes]]:
-    parts = {"mitmweb": of_mitmweb, "console": of_console, "commands": of_commands}
-    for name, part in parts.items():
+    for name, part in PARTS.items():
         if not wanted or name in wanted:
             yield from part(folder / name)
 
@@ -187,6 +191,9 @@ def picture_of(screen: str, folder: Path, columns: int) -> bytes:
         browser.open(f"data:text/html;charset=utf-8,{urllib.parse.quote(html)}")
         browser.wait_for("!!document.querySelector('pre')")
         return browser.picture()
+
+
+PARTS = {"mitmweb": of_mitmweb, "console": of_console, "commands": of_commands}
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Writes configs/audit.schema.json from the models of the records; --check only compares."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -10,8 +11,11 @@ SCHEMA = Path(__file__).parents[1] / "configs" / "audit.schema.json"
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser("scripts/schema", description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only compare")
+    given = parser.parse_args()
     text = json.dumps(RECORD.json_schema(), indent=2) + "\n"
-    if "--check" not in sys.argv[1:]:
+    if not given.check:
         SCHEMA.write_text(text, "utf-8")
         return 0
     if SCHEMA.exists() and SCHEMA.read_text("utf-8") == text:

@@ -1,5 +1,6 @@
 """Measures the trail on this machine: trail-figures [RECORDS]. Bodies are chats of 2 KB."""
 
+import argparse
 import asyncio
 import sys
 import tempfile
@@ -98,7 +99,9 @@ async def waited(callers: int, calls: int) -> None:
 
 
 def main() -> None:
-    records = int(sys.argv[1]) if len(sys.argv) > 1 else 40_000
+    parser = argparse.ArgumentParser("scripts/trail-figures", description=__doc__)
+    parser.add_argument("records", nargs="?", type=int, default=40_000)
+    records = parser.parse_args().records
     syncs: tuple[Sync, ...] = ("none", "interval", "each")
     for sync in syncs:
         written(sync, records // 2)

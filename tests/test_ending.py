@@ -1,7 +1,7 @@
 """The facts of a closed exchange: told once, by everything that closes one, without secrets."""
 
 from foxora_addon.api.errors import invalid_request
-from foxora_addon.ending import Ending, ending_of
+from foxora_addon.ending import Ending, ending_of, open_of
 from foxora_addon.pipeline import Answer, Pipeline
 from tests.builders import CHAT, a_pipeline, a_response_of, an_arrival, an_exchange, encoded
 
@@ -50,3 +50,4 @@ def test_texts_that_others_chose_are_scrubbed() -> None:
     ending = ending_of(exchange, record, lambda text: text.replace("sk-secret", "[redacted]"))
     assert ending.model == "[redacted]"
     assert ending.error_code == "[redacted]"
+    assert open_of(exchange, lambda text: text.replace("sk-secret", "***"), 0.0).model == "***"

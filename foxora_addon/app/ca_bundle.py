@@ -87,4 +87,5 @@ def _write(bundle: Path, data: bytes) -> None:
             os.fchmod(file.fileno(), 0o644)
         Path(name).replace(bundle)
     except OSError as error:
-        raise NoBundle(f"{bundle}: can't be written: {error.strerror}") from None
+        remedy = "start the proxy with --set confdir=PATH, a folder that this user may write in"
+        raise NoBundle(f"{bundle}: can't be written: {error.strerror}; {remedy}") from None

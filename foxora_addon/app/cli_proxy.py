@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from foxora_addon.app.entry import run_given
+from foxora_addon.app.entry import asks_for_help, run_given
 from foxora_addon.app.say import say
 
 
@@ -19,7 +19,7 @@ class PassedOn(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Leaves the arguments in `ctx.args` as they were typed."""
-        if "--help" in args:
+        if asks_for_help(args):
             return super().parse_args(ctx, ["--help"])
         super().parse_args(ctx, [])
         ctx.args = list(args)

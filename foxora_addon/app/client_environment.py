@@ -7,9 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from foxora_addon.app.ca_bundle import ADDING, REPLACING
-
-PLACEHOLDER_KEY: Final = "sk-placeholder-foxora-addon-puts-the-key-on"
-"""In place of any key: SDKs don't start without one, and the real one is put on by the proxy."""
+from foxora_addon.placeholder import PLACEHOLDER_KEY
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 _NO_PROXIES: Final = ("NO_PROXY", "no_proxy")

@@ -13,11 +13,17 @@ from foxora_addon.app.say import WRONG_USAGE, say, status_of
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the process's exit status; without arguments it is the help."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] != ["run"] or "--help" in given:
+    if given[:1] != ["run"] or asks_for_help(given):
         from foxora_addon.app import cli
 
         return cli.main(given)
     return status_of(lambda: run_given(given[1:]))
+
+
+def asks_for_help(arguments: Sequence[str]) -> bool:
+    """Whether our own help is wanted, and not that of the command behind --."""
+    before = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    return "--help" in before
 
 
 def run_given(arguments: Sequence[str]) -> int:

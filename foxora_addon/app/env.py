@@ -8,9 +8,10 @@ from typing import Any
 import typer
 
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
-from foxora_addon.app.client_environment import PLACEHOLDER_KEY, variables_of, warnings_of
+from foxora_addon.app.client_environment import variables_of, warnings_of
 from foxora_addon.app.local_proxy import NoProxy, ask
 from foxora_addon.app.shells import how_to_evaluate, lines_for, shell_of
+from foxora_addon.placeholder import PLACEHOLDER_KEY
 
 
 def print_env(port: int, shell: str | None, say: Callable[[str], None]) -> int:

@@ -2,11 +2,8 @@
 
 import os
 from pathlib import Path
-from typing import Final
 
 from foxora_addon.app.local_proxy import DEFAULT_PORT, NoProxy, ask
-
-_CONFDIR: Final = "~/.mitmproxy"
 
 
 def port_or_nearby(port: int | None) -> int:
@@ -16,15 +13,17 @@ def port_or_nearby(port: int | None) -> int:
 
 def _nearby() -> int | None:
     """The port of the proxy whose trail is the one that the configuration here names."""
+    from foxora_addon.confdir import NoConfdir, confdir_of  # noqa: PLC0415  # as below
     from foxora_addon.config import ConfigError, load  # noqa: PLC0415  # large
     from foxora_addon.notice import place_of, read_notice  # noqa: PLC0415
 
     try:  # on the mock, no key is missed: the trail is all that is asked for
         config = load({"foxora_base_url": "mock"}, os.environ, Path.cwd())
-    except ConfigError:
+        confdir = confdir_of()
+    except (ConfigError, NoConfdir):
         return None
     trail = config.audit.path.absolute()
-    notice = read_notice(place_of(Path(_CONFDIR).expanduser(), trail))
+    notice = read_notice(place_of(confdir, trail))
     if notice is None:
         return None
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 _LAST_LINES = 5
 _LAST_BYTES = 16_384
 _HOST_GIVES_UP = "Error logged during startup"
+_READY = "foxora: OPENAI_BASE_URL="
 _OURS = re.compile(r"\[[\d:.]+\] foxora: (.+)")
 
 
@@ -27,9 +28,16 @@ class ProxyLog:
         return f"; it said:{last}" if last else ""
 
     def why_not_started(self) -> str:
-        """The addon's own reason alone, if that is why it has ended; else the last words."""
-        match self._lines():
-            case [*_, said, end] if end.startswith(_HOST_GIVES_UP) and (ours := _OURS.match(said)):
+        """The addon's own reason alone, if that is why it has ended; else the last words.
+
+        It was ready where it has said so: then it is mitmproxy that has given up.
+        """
+        lines = self._lines()
+        is_ours = not any(_READY in line for line in lines)
+        match lines:
+            case [*_, said, end] if (
+                is_ours and end.startswith(_HOST_GIVES_UP) and (ours := _OURS.match(said))
+            ):
                 return f": {ours[1]}"
             case _:
                 return self.last_words()

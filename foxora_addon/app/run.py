@@ -10,12 +10,20 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from math import inf
 from pathlib import Path
 from typing import Any, Final
 
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
 from foxora_addon.app.client_environment import variables_of, warnings_of
-from foxora_addon.app.command import CannotRun, found, held_signals, pending_end, run_command
+from foxora_addon.app.command import (
+    ENDING,
+    CannotRun,
+    found,
+    held_signals,
+    pending_end,
+    run_command,
+)
 from foxora_addon.app.joined_proxy import JoinedProxy
 from foxora_addon.app.local_proxy import NoProxy, ask, port_of
 from foxora_addon.app.proxy_log import ProxyLog, kept_log, shown_log, terminal_log
@@ -32,6 +40,10 @@ _JOINING_PAUSE_SECONDS: Final = 0.2
 _LOCKED: Final = (
     "written by another program, which lets nobody in. Stop that one, or give this one its own "
     "trail with --set foxora_audit=PATH"
+)
+_NOT_HTTP: Final = (
+    "where CMD would send them: run needs --mode regular, upstream or reverse, and 127.0.0.1 as "
+    "listen_host"
 )
 
 type Say = Callable[[str], None]
@@ -64,19 +76,21 @@ def run_with_command(options: RunOptions, say: Say) -> int:
 
 def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
     """Run it behind a proxy of its own, or behind the one that has the trail already."""
-    deadline = time.monotonic() + _JOINING_SECONDS
+    deadline = inf
     told = False
     while True:
         proxy = ProxyProcess.start(options.tool, _arguments_of(options), log.output)
         try:
             if not proxy.wait_until_it_serves(lambda: pending_end() is not None):
                 return 128 + (pending_end() or signal.SIGINT)
+            _require_http(proxy.status["url"])
             return _run_behind(proxy, options, log, say)
         except TrailTaken as taken:
             if why := _why_not_joined(options, taken.told):
                 say(why)
                 return FINDING
             joined = _joined(taken.told)
+            deadline = min(deadline, time.monotonic() + _JOINING_SECONDS)
             if joined is None and time.monotonic() > deadline:
                 say(f"the trail {taken.told['trail']} is {_LOCKED}")
                 return FINDING
@@ -93,6 +107,14 @@ def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
             told = True
             say("another proxy has the trail: waiting for it to end, or to let others in")
         time.sleep(_JOINING_PAUSE_SECONDS)
+
+
+def _require_http(url: str) -> None:
+    """Raise `NoProxy` unless CMD's calls would come in where its variables lead them."""
+    try:
+        ask(port_of(url), "status")
+    except NoProxy:
+        raise NoProxy(f"the proxy takes no calls at {url}, {_NOT_HTTP}") from None
 
 
 def _run_joined(joined: JoinedProxy, options: RunOptions, log: ProxyLog, say: Say) -> int:
@@ -177,7 +199,10 @@ def _stay(proxy: Proxy, options: RunOptions, say: Say) -> None:
         proxy.wait()
     elif options.tool == "mitmweb" and _is_terminal(0) and _is_terminal(2):
         say("CMD has ended; mitmweb stays until Ctrl-C")
-        signal.sigwait({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
+        while signal.sigwait(ENDING | {signal.SIGCHLD}) == signal.SIGCHLD:
+            if (ended := proxy.how_it_ended()) is not None:
+                say(ended)
+                return
 
 
 def _settled_totals(port: int, proxy: Proxy) -> dict[str, Any]:

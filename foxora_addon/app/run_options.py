@@ -10,6 +10,10 @@ type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
 
 _TOOLS: Final[Mapping[str, Tool]] = {"--web": "mitmweb", "--console": "mitmproxy"}
 _OF_WINDOWS_AND_LOG: Final = {"-v", "--verbose", "-q", "--quiet", "--no-web-open-browser"}
+_WITHOUT_A_PROXY: Final = (
+    *("-n", "--no-server", "server=false", "--set=server=false"),
+    *("-h", "--version", "--options", "--commands"),
+)
 _COMPARED: Final = ("foxora_", "confdir=")
 _ON_MOCK = ("--set", "foxora_base_url=mock")
 
@@ -55,6 +59,8 @@ def parse_run(arguments: Sequence[str]) -> RunOptions:
         raise WrongUsage("with --use the proxy runs already: it takes no other options")
     if use is not None and command is None:
         raise WrongUsage("--use needs a command: foxora-proxy run --use PORT -- CMD")
+    if command is not None and (word := next(filter(_WITHOUT_A_PROXY.__contains__, passed), None)):
+        raise WrongUsage(f"with {word} there is no proxy for CMD: leave one of them out")
     return RunOptions(
         tool=next(iter(tools), "mitmdump"),
         passed=tuple(passed),

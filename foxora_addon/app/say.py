@@ -21,6 +21,9 @@ def say(words: str) -> None:
 def status_of(command: Callable[[], int]) -> int:
     """Run a command to its end, which may be Ctrl-C or an output that takes no more."""
     _have_streams()
+    if not _has_folder():
+        say("the working directory is no more: change to one that is there")
+        return FINDING
     try:
         return command()
     except KeyboardInterrupt:
@@ -36,6 +39,15 @@ def _have_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # until the end
+
+
+def _has_folder() -> bool:
+    """Whether there is a working directory; one can be removed under a shell."""
+    try:
+        os.getcwd()  # noqa: PTH109  # pathlib is not loaded yet where a proxy starts
+    except OSError:
+        return False
+    return True
 
 
 def is_of_output(error: OSError) -> bool:

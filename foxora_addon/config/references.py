@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from foxora_addon.config.problems import Problem, may_be_shown
+from foxora_addon.placeholder import PLACEHOLDER_KEY
 from foxora_addon.policy.keys import is_sendable
 
 _MAX_KEY_FILE_BYTES: Final = 65_536
@@ -84,6 +85,11 @@ def _key_in_environment(name: str, sources: Sources, placeholder: str | None) ->
     if not _VARIABLE.fullmatch(name) or not may_be_shown(name):
         raise Problem("env must be the name of an environment variable, and never the key itself")
     key = sources.environ.get(name, "")
+    if key == PLACEHOLDER_KEY and placeholder is None:
+        raise Problem(
+            f"the environment variable {name} holds the placeholder that `foxora-proxy run` gives "
+            "its command: there is a proxy around this one, so leave this one out"
+        )
     if key:
         return _usable(key, f"the environment variable {name}")
     if placeholder is not None:

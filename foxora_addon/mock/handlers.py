@@ -1,5 +1,6 @@
 """Tornado's side of an exchange: reads a request, asks the gateway, has the answer delivered."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,6 +35,8 @@ class Floor:
             fate = "answered" if exchange.answer.ending == "whole" else "cut"
         except StreamClosedError:
             fate = "client_left"
+        except asyncio.CancelledError:
+            fate = "cut"  # the program ends; tornado would tell it in a traceback
         finally:
             del self.deliveries[handler]
             if delivery.head_is_out:

@@ -10,8 +10,9 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -78,8 +79,8 @@ _MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening
 class Foxora:
     """The addon. One lives in a process, however often its script is loaded.
 
-    `is_tied`: a command owns the proxy, and only through `door` it is held for others. `taken` is
-    what is known of the proxy that has the trail, if one has.
+    `is_tied`: a command owns the proxy, and only through `door` it is held for others. `taken`
+    tells what is known by now of the proxy that has the trail, if one has.
     """
 
     name = "foxora"
@@ -91,7 +92,7 @@ class Foxora:
         self._notices = Notices()
         self.is_tied = False
         self.door: Door | None = None
-        self.taken: dict[str, Any] | None = None
+        self.taken: Callable[[], dict[str, Any]] | None = None
         self._flow_list = FlowList()
         self.desk.ended += [
             lambda ending, _: self._tally.take(ending),
@@ -241,7 +242,7 @@ class Foxora:
         try:
             self._take(config)
         except TrailTaken:
-            self.taken = told_of(config, _confdir())
+            self.taken = partial(told_of, config, _confdir())
             raise
 
     def _take(self, config: Config) -> None:
@@ -309,6 +310,7 @@ class Foxora:
         if now - self._tended_at >= _TEND_SECONDS:
             self._tended_at = now
             self.desk.tend()
+            self._flow_list.tell_open(self.desk.open_calls())
             self._flow_list.show_open(self.desk.open_streams())
             self._flow_list.tidy()
             if self.desk.wants_counter and self._loading is None:
@@ -331,17 +333,17 @@ class Foxora:
 
     def be_found(self) -> None:
         """Let other runs in this folder find this proxy, if they may."""
-        ports = sorted({port for _, port in self._listeners()})
-        if self._config is None or self._trail is None or not ports:
+        port = listening.http_port(ctx.master)
+        if self._config is None or self._trail is None or port is None:
             return
         if self.door is not None or not self.is_tied:
             trail = self._trail.journal.path.absolute()
-            self._notices.keep(self._config, trail, _confdir(), ports[0], self.door)
+            self._notices.keep(self._config, trail, _confdir(), port, self.door)
 
     def _banner(self) -> str:
         config = self._config
-        ports = sorted({port for _, port in self._listeners()})
-        url = f"http://127.0.0.1:{ports[0] if ports else ctx.options.listen_port or 8080}"
+        port = listening.http_port(ctx.master) or ctx.options.listen_port or 8080
+        url = f"http://127.0.0.1:{port}"
         if config is None or self._trail is None:
             return "not configured"
         gateway = (
@@ -362,12 +364,12 @@ class Foxora:
         `url` is None until it listens. `heeds_client_keys`: which key a client brings matters.
         """
         config = self._config
-        ports = sorted({port for _, port in self._listeners()})
+        port = listening.http_port(ctx.master)
         return {
             "version": __version__,
             "pid": os.getpid(),
             "takes_calls": self.desk.takes_calls,
-            "url": f"http://127.0.0.1:{ports[0]}" if ports else None,
+            "url": None if port is None else f"http://127.0.0.1:{port}",
             "gateway": self._mock_url or (config.gateway.base_url if config else None),
             "is_mock": config is not None and config.gateway.is_mock,
             "trail": str(self._trail.journal.path.absolute()) if self._trail else None,

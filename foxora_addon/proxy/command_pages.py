@@ -63,8 +63,8 @@ def _found(path: Path, exchange: str) -> Recorded:
         return search.found(str(path))
     except Unknown:
         raise CommandError(
-            f"{exchange} is not at the end of the trail: foxora-proxy audit show {exchange} "
-            "looks through all of it"
+            f"{exchange} is not at the end of the trail: a call that waits is there once its wait "
+            f"is over; for an old one, foxora-proxy audit show {exchange} looks through all of it"
         ) from None
 
 

@@ -21,7 +21,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from foxora_addon.api.errors import ApiError, full, unavailable
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
-from foxora_addon.ending import Ending
+from foxora_addon.ending import Ending, Open
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.mask import forms_of, masked
@@ -139,6 +139,13 @@ class FlowDesk:
             flow, seen = self._flows.get(flow_id), exchange.observation
             if flow is not None and seen is not None and seen.transcript is not None and pipeline:
                 yield OpenStream(flow, seen.size, partial(pipeline.shown_so_far, exchange))
+
+    def open_calls(self) -> Iterator[tuple[http.HTTPFlow, Open]]:
+        """The flows of open exchanges, the newest first, with what is known of each by now."""
+        pipeline = self._pipeline
+        for flow_id, exchange in reversed(self._open.items()) if pipeline else ():
+            if (flow := self._flows.get(flow_id)) is not None and pipeline is not None:
+                yield flow, pipeline.open_of(exchange, _now())
 
     def standings(self) -> list[dict[str, Any]]:
         """How each account stands with its ceilings, as JSON has it."""

@@ -7,16 +7,17 @@ are bounded in number and size, for both programs keep all of them (mitmproxy-fa
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
-from mitmproxy import ctx, flow, http
+from mitmproxy import ctx, flow, hooks, http
 from mitmproxy.addonmanager import Loader
 
-from foxora_addon.ending import Ending
+from foxora_addon.ending import Ending, Open
 from foxora_addon.proxy import console_list
 from foxora_addon.proxy.shown_answers import OpenStream, ShownAnswers
 from foxora_addon.reading.texts import brief_cost, brief_count, duration_text, one_line
 
 _FAILED, _REFUSED, _WAITED = ":heavy_multiplication_x:", ":warning:", ":hourglass:"
 _LONGEST: Final = 40
+_MOST_TOLD: Final = 32
 _LEAST_USD: Final = 5e-7  # less would be written as nothing
 _BYTES_OF_A_FLOW: Final = 4_000
 """What mitmproxy needs for a flow besides its bodies (row 23)."""
@@ -69,6 +70,15 @@ class FlowList:
         elif _view() is not None or ctx.options.hardump:
             self._answers.show_soon(flow, ending)
 
+    def tell_open(self, calls: Iterable[tuple[http.HTTPFlow, Open]]) -> None:
+        """Say in the flows of open calls that they are, where there is somebody to look."""
+        if _view() is not None:
+            changed = changed_of(calls)
+            for flow, call in changed:
+                comment_on(flow, comment_of_open(call), mark_of_open(call))
+            if changed:
+                ctx.master.addons.trigger(hooks.UpdateHook([flow for flow, _ in changed]))
+
     def show_open(self, streams: Iterable[OpenStream]) -> None:
         """Show what open streams have said by now, where there is somebody to look."""
         if _view() is not None:
@@ -95,19 +105,37 @@ _COMMENT, _MARK = "foxora_comment", "foxora_mark"
 """Where a flow's metadata has the comment and the mark that we set: any others are the user's."""
 
 
-def tell_in(flow: http.HTTPFlow, ending: Ending) -> None:
-    """Comment on a flow, and mark it; what the user wrote stays, what we said before a replay goes.
+def changed_of(
+    calls: Iterable[tuple[http.HTTPFlow, Open]],
+) -> Sequence[tuple[http.HTTPFlow, Open]]:
+    """The open calls whose flows do not say how they stand: a few, and the untold first.
 
-    A mark of the user's is never replaced.
+    Windows draw each anew, and hundreds may wait.
     """
-    before, comment = flow.metadata.get(_COMMENT), comment_of(ending)
+    changed = [
+        (flow, call) for flow, call in calls if flow.metadata.get(_COMMENT) != comment_of_open(call)
+    ]
+    return sorted(changed, key=lambda each: _COMMENT in each[0].metadata)[:_MOST_TOLD]
+
+
+def tell_in(flow: http.HTTPFlow, ending: Ending) -> None:
+    """Say in a flow what became of its exchange, in place of what was said before."""
+    comment_on(flow, comment_of(ending), _mark_of(ending))
+
+
+def comment_on(flow: http.HTTPFlow, comment: str, mark: str) -> None:
+    """Comment on a flow, and mark it, in place of what we said there before.
+
+    What the user wrote stays, and a mark of the user's is never replaced.
+    """
+    before = flow.metadata.get(_COMMENT)
     if before and before in flow.comment:
         flow.comment = flow.comment.replace(before, comment)
     else:
         flow.comment = f"{flow.comment} · {comment}" if flow.comment else comment
     flow.metadata[_COMMENT] = comment
     if flow.marked in {"", flow.metadata.get(_MARK)}:
-        flow.marked = flow.metadata[_MARK] = _mark_of(ending)
+        flow.marked = flow.metadata[_MARK] = mark
 
 
 class Kept(NamedTuple):
@@ -144,8 +172,26 @@ def _comment_parts(ending: Ending) -> Iterator[str]:
         yield f"waited {duration_text(ending.waited_ms)}"
     if figures := " ".join(_figures_of(ending)):
         yield figures
-    yield one_line(ending.model or ending.operation, _LONGEST)
-    yield one_line(ending.account or "no account", _LONGEST)
+    yield from _names_of(ending)
+
+
+def comment_of_open(call: Open) -> str:
+    """How an open call stands, then model and account."""
+    if call.waiting_seconds is not None:
+        how = f"waiting {duration_text(call.waiting_seconds * 1000)}"
+    else:
+        how = f"open, try {call.tries + 1}" if call.tries else "open"
+    return " · ".join([how, *_names_of(call)])
+
+
+def mark_of_open(call: Open) -> str:
+    """A call that waits is marked as one that has waited."""
+    return "" if call.waiting_seconds is None else _WAITED
+
+
+def _names_of(call: Ending | Open) -> Iterator[str]:
+    yield one_line(call.model or call.operation, _LONGEST)
+    yield one_line(call.account or "no account", _LONGEST)
 
 
 def _figures_of(ending: Ending) -> Iterator[str]:

@@ -15,6 +15,8 @@ from foxora_addon.config import Config
 from foxora_addon.policy.hosts import canonical_host, is_loopback
 from foxora_addon.proxy.flow_list import KEEP_OPTIONS
 
+_OF_HTTP = (mode_specs.RegularMode, mode_specs.ReverseMode, mode_specs.UpstreamMode)
+
 
 class Unusable(Exception):  # noqa: N818  # reads as what it says where it is raised
     """The host's options can't be used together with ours; `str` is one line for the operator."""
@@ -100,6 +102,20 @@ def listeners(current: master.Master) -> frozenset[tuple[str, int]]:
     return frozenset(found)
 
 
+def http_port(current: master.Master) -> int | None:
+    """The lowest port at which HTTP is taken, as a base URL and HTTPS_PROXY need it.
+
+    Any other where there is none such; None before the start.
+    """
+    proxy = current.addons.get("proxyserver")
+    ports = sorted(
+        (not isinstance(server.mode, _OF_HTTP), address[1])
+        for server in (proxy.servers if proxy else ())
+        for address in server.listen_addrs
+    )
+    return ports[0][1] if ports else None
+
+
 def bind_to_loopback(options: Options) -> None:
     """Bind modes without an address of their own to 127.0.0.1, unless one was chosen.
 
@@ -113,11 +129,8 @@ def bind_to_loopback(options: Options) -> None:
         options.update(mode=bound)
 
 
-_BINDABLE = (mode_specs.RegularMode, mode_specs.ReverseMode, mode_specs.UpstreamMode)
-
-
 def _bound(mode: mode_specs.ProxyMode, options: Options) -> str:
-    if mode.custom_listen_host or not isinstance(mode, (*_BINDABLE, mode_specs.Socks5Mode)):
+    if mode.custom_listen_host or not isinstance(mode, (*_OF_HTTP, mode_specs.Socks5Mode)):
         return mode.full_spec
     spec = mode.full_spec.rpartition("@")[0] if mode.custom_listen_port else mode.full_spec
     return f"{spec}@127.0.0.1:{mode.listen_port(options.listen_port)}"

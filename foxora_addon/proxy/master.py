@@ -10,6 +10,7 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.tools import cmdline, main
 
+from foxora_addon.confdir import REMEDY, USUAL, NoConfdir, confdir_of, require
 from foxora_addon.proxy.addon import the_addon
 
 type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
@@ -87,6 +88,11 @@ def _parser_of(tool: Tool, options: Options, failed: list[int]) -> argparse.Argu
             if words and shutil.which(words[0]):
                 chosen = " ".join(words)
                 parser.error(f"{chosen} is no filter; for a command: foxora-proxy run -- {chosen}")
+            if tool == "mitmproxy" and not _only_tells(args) and not sys.stdout.isatty():
+                words = "--console needs a terminal, and there is none; use --web"
+                parser.exit(2, f"{sys.argv[0]}: {words}\n")
+            if why := _why_no_confdir(args):
+                parser.exit(1, f"{sys.argv[0]}: {why}\n")
         except SystemExit as ended:
             failed.append(ended.code if isinstance(ended.code, int) else 1)
             raise
@@ -94,6 +100,26 @@ def _parser_of(tool: Tool, options: Options, failed: list[int]) -> argparse.Argu
 
     parser.parse_args = parse_args  # type: ignore[method-assign,assignment]
     return parser
+
+
+def _why_no_confdir(args: argparse.Namespace) -> str | None:
+    """Why mitmproxy has no place for its files, which it would tell by a traceback; None: it has.
+
+    One that starts makes the folder right after this.
+    """
+    named = [text for text in args.setoptions if text.startswith("confdir=")]
+    try:
+        folder = confdir_of(named[-1].removeprefix("confdir=") if named else USUAL)
+        if not _only_tells(args):
+            require(folder)
+    except NoConfdir as error:
+        return f"{error}; {REMEDY}"
+    return None
+
+
+def _only_tells(args: argparse.Namespace) -> bool:
+    """Whether it prints what is asked for, and starts nothing."""
+    return bool(args.version or args.options or args.commands)
 
 
 def _filters(args: argparse.Namespace) -> dict[str, str]:

@@ -2,13 +2,20 @@
 
 import contextlib
 import logging
+import select
+import socket
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.config import Config
 from foxora_addon.notice import Notice, notice_of, place_of, read_notice, write_notice
 
 _log = logging.getLogger(__name__)
+
+_FOUND_SECONDS: Final = 3.0
+_PAUSE_SECONDS: Final = 0.02
 
 
 class Door(NamedTuple):
@@ -62,3 +69,18 @@ def told_of(config: Config, confdir: Path) -> dict[str, Any]:
         "notice": {**where, "token": notice.token},
         "is_like": notice.is_like(config),
     }
+
+
+def told_once_found(
+    taken: Callable[[], dict[str, Any]], owner: socket.socket, seconds: float = _FOUND_SECONDS
+) -> dict[str, Any]:
+    """What `taken` tells of the proxy that has the trail, once that one can be found.
+
+    It may just be starting; to wait for it costs less than to start anew and look again. What can
+    be read from `owner` is that nobody wants to know any more.
+    """
+    deadline = time.monotonic() + seconds
+    while (told := taken())["notice"] is None and time.monotonic() < deadline:
+        if select.select([owner], [], [], _PAUSE_SECONDS)[0]:
+            break
+    return told

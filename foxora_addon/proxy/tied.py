@@ -24,7 +24,7 @@ from mitmproxy.master import Master
 
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.master import Tool, run_tool
-from foxora_addon.proxy.notices import Door
+from foxora_addon.proxy.notices import Door, told_once_found
 from foxora_addon.tie import JOINED, STAYS, TAKEN
 
 _PAUSE_SECONDS: Final = 0.02
@@ -52,7 +52,7 @@ class Tie:
         loop = asyncio.get_running_loop()
         self._line.settimeout(0)
         if (taken := the_addon().taken) is not None:
-            self._say(TAKEN + json.dumps(taken).encode() + b"\n")
+            self._say(TAKEN + json.dumps(told_once_found(taken, self._line)).encode() + b"\n")
             return
         loop.add_reader(self._line, self._owner_left)
         self._telling = loop.create_task(self._tell())
@@ -88,7 +88,8 @@ class Tie:
     def _status(self) -> dict[str, Any] | None:
         """What is told; None until calls are taken."""
         status = the_addon().status()
-        if not status["takes_calls"] or status["url"] is None:
+        is_ending = bool(self._master.addons.get("errorcheck").logger.has_errored)
+        if is_ending or not status["takes_calls"] or status["url"] is None:
             return None
         return {**status, "web_url": getattr(self._master, "web_url", None)}
 

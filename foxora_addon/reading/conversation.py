@@ -12,7 +12,7 @@ from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.items import Turn, note_turn, turn_of, turn_of_item
 from foxora_addon.reading.lists import embeddings_text, models_text
 from foxora_addon.reading.parts import Part, parts_of, pretty
-from foxora_addon.reading.records import Record, mapping_of, text_of
+from foxora_addon.reading.records import Record, count_of, mapping_of, text_of
 from foxora_addon.reading.socket_events import turns_of
 from foxora_addon.reading.texts import size_text
 
@@ -103,7 +103,7 @@ def _unread(record: Record | None, role: str) -> list[Turn]:
     """A body that is no conversation: as much of it as there is, or why there is none."""
     if record is None:
         return [note_turn(role, "its record is not in the trail")]
-    size, body = record.get("body_bytes"), record.get("body")
+    size, body = count_of(record.get("body_bytes")), record.get("body")
     if not size:
         return []
     if not isinstance(body, str) or not body:

@@ -86,11 +86,11 @@ def _text_of(lines: Iterable[Line]) -> str:
     left = _MOST_CHARACTERS
     for line in lines:
         text = text_of_line(line)
+        kept.extend(_wrapped(text[:left], line))
         left -= len(text)
         if left < 0:
             kept.append("… cut here: the JSON view has all of it")
             break
-        kept.extend(_wrapped(text, line))
     return "\n".join(kept).strip("\n")
 
 

@@ -231,8 +231,8 @@ def _tokens_fact(recorded: Recorded) -> str:
 
 def _sizes_fact(recorded: Recorded) -> str:
     pairs = (("request", recorded.request), ("answer", recorded.response))
-    sizes = ((name, (record or {}).get("body_bytes")) for name, record in pairs)
-    return ", ".join(f"{name} {size_text(size)}" for name, size in sizes if isinstance(size, int))
+    sizes = ((name, count_of((record or {}).get("body_bytes"))) for name, record in pairs)
+    return ", ".join(f"{name} {size_text(size)}" for name, size in sizes if size is not None)
 
 
 def _tries_of(response: Record) -> Iterator[str]:
@@ -256,6 +256,7 @@ def _error_lines(recorded: Recorded) -> Iterator[Line]:
         if message := text_of(error.get("message")):
             words += f": {message}"
         yield Line("error", one_line(words), "error")
-    code, outcome = text_of(error.get("code")), text_of((recorded.response or {}).get("outcome"))
-    if remedy := remedy_of(code, recorded.status, outcome):
+    response = recorded.response or {}
+    outcome, source = text_of(response.get("outcome")), text_of(response.get("source"))
+    if remedy := remedy_of(text_of(error.get("code")), recorded.status, outcome, source):
         yield Line("error", remedy, "to do")

@@ -59,7 +59,9 @@ def _media_of(item: dict[str, Any]) -> str | None:
     given = item.get("input_audio") or item.get("audio")
     if audio := mapping_of(given):
         return sound_text(text_of(audio.get("data")) or "", text_of(audio.get("format")))
-    if item.get("type") in _SOUNDS:  # of the Realtime API, which leaves the sound itself out
+    if (
+        text_of(item.get("type")) in _SOUNDS
+    ):  # of the Realtime API, which leaves the sound itself out
         words = text_of(item.get("transcript"))
         sound = sound_text(given) if isinstance(given, str) else "audio"
         return f"{sound}: {words}" if words else sound

@@ -13,6 +13,8 @@ type Record = dict[str, Any]
 
 _BODY: Final = b',"body":"'
 _BODY_END: Final = b'","body_encoding":"'
+_MOST: Final = 2**63
+"""JSON has numbers of any length, and Python can neither divide nor format all of them."""
 _MESSAGE: Final = b',"message":{'
 
 
@@ -64,13 +66,17 @@ def text_of(value: Any) -> str | None:
 
 
 def number_of(value: Any) -> float | None:
-    """A number; a truth value is none."""
-    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A number that some measure can have; a truth value is none, nor are NaN and infinity."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if -_MOST <= value <= _MOST else None
 
 
 def count_of(value: Any) -> int | None:
-    """A whole number; a truth value is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """A whole number, in the same bounds; a truth value is none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return None
+    return value if -_MOST <= value <= _MOST else None
 
 
 def mapping_of(value: Any) -> dict[str, Any]:

@@ -33,6 +33,13 @@ _OF_STATUSES: Final = {
     413: _REMEDIES["request_too_large"],
     429: _REMEDIES["rate_limit_exceeded"],
 }
+_AT_GATEWAY: Final = {
+    "internal_error": "gateway_error",
+    "unavailable": "gateway_error",
+    "spend_limit_reached": "payment_required",
+    "request_too_large": "request_rejected",
+}
+"""Codes that mean something else where they are not ours, but the gateway's own."""
 _OF_OUTCOMES: Final = {
     "client_disconnected": "The client left; its own timeout may be shorter than the answer.",
     "aborted": "The proxy ended before the answer did. Call again.",
@@ -41,11 +48,16 @@ _OF_OUTCOMES: Final = {
 }
 
 
-def remedy_of(code: str | None, status: int | None, outcome: str | None) -> str | None:
+def remedy_of(
+    code: str | None, status: int | None, outcome: str | None, source: str | None = None
+) -> str | None:
     """What can be done; None where nothing is known, or nothing is wrong.
 
     A gateway's own codes are not known here (foxora-api.md, Errors): then the status says it.
+    `source` is who failed, as records have it.
     """
+    if source == "gateway":
+        code = _AT_GATEWAY.get(code or "", code)
     if (found := _REMEDIES.get(code or "") or _OF_OUTCOMES.get(outcome or "")) is not None:
         return found
     if status is None or status < 400:

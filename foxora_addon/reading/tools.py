@@ -10,6 +10,7 @@ from foxora_addon.reading.texts import one_line
 _CONVERSATION: Final = frozenset({"messages", "input", "instructions", "prompt"})
 _TOOLS: Final = frozenset({"tools", "functions"})
 _LONGEST: Final = 100
+_LONGEST_ARGUMENTS: Final = 400
 _LONGEST_TYPE: Final = 40
 _MOST_TOOLS: Final = 200
 
@@ -34,7 +35,9 @@ def _tool_line(tool: Any) -> str:
     told = mapping_of(given.get("function")) or mapping_of(given.get("custom")) or given
     name = text_of(told.get("name")) or text_of(given.get("type")) or _short(tool)
     schema = mapping_of(told.get("parameters"))
-    arguments = f"({', '.join(_arguments_of(schema))})" if schema else ""
+    told_of = ", ".join(_arguments_of(schema))
+    shown = one_line(told_of, _LONGEST_ARGUMENTS) if told_of else ""
+    arguments = f"({shown})" if schema else ""
     description = text_of(told.get("description"))
     return one_line(name, _LONGEST) + arguments + _said(description)
 

@@ -3,13 +3,15 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from foxora_addon import __version__
-from foxora_addon.app import cli
+from foxora_addon.app import cli, entry
+from foxora_addon.app.run_options import RunOptions
 from foxora_addon.app.script_argv import SCRIPT
 from tests.builders import a_trail
 
@@ -135,6 +137,26 @@ def test_what_stands_after_run_is_passed_on_as_it_was_typed(
     assert cli.main(["run", "--web", "--mock", "-p", "1"]) == 7
     on_mock = ["--set", "foxora_base_url=mock", "-p", "1"]
     assert passed == [["mitmdump", *typed], ["mitmdump"], ["mitmweb", *on_mock]]
+
+
+@pytest.mark.parametrize("main", [entry.main, cli.main])
+def test_a_request_for_help_behind_the_dashes_is_the_commands(
+    main: Callable[[list[str]], int], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    ran: list[tuple[str, ...] | None] = []
+
+    def run_with_command(options: RunOptions, _: object) -> int:
+        ran.append(options.command)
+        return 0
+
+    module = ModuleType("foxora_addon.app.run")
+    monkeypatch.setattr(module, "run_with_command", run_with_command, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    assert main(["run", "--mock", "--", "app", "--help"]) == 0
+    assert ran == [("app", "--help")]
+    assert main(["run", "--help", "--", "app"]) == 0
+    assert "Usage: foxora-proxy run" in capsys.readouterr().out
+    assert len(ran) == 1
 
 
 def test_a_usable_configuration_is_told_in_short_without_its_keys(
@@ -287,6 +309,21 @@ def test_a_mock_that_cannot_be_configured_says_why_in_one_line(capsys: Output) -
     assert cli.main(["mock", "--config", "mock.yaml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'window'?" in line
+
+
+@pytest.mark.parametrize("command", [["check"], ["run", "--mock", "--", "true"], ["audit", "tail"]])
+def test_a_folder_that_was_removed_under_the_shell_is_said_in_one_line(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert entry.main(command) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err == (
+        "foxora-proxy: the working directory is no more: change to one that is there\n"
+    )
 
 
 def test_ctrl_c_ends_a_command_without_a_traceback(

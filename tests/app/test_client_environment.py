@@ -2,7 +2,8 @@
 
 import pytest
 
-from foxora_addon.app.client_environment import PLACEHOLDER_KEY, variables_of, warnings_of
+from foxora_addon.app.client_environment import variables_of, warnings_of
+from foxora_addon.placeholder import PLACEHOLDER_KEY
 
 URL = "http://127.0.0.1:9000"
 BUNDLE = "/home/me/.mitmproxy/bundle.pem"

@@ -1,5 +1,6 @@
 """The proxy of this folder is found by its trail; what answers here is a stand-in."""
 
+import pwd
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,15 @@ def test_a_proxy_that_is_no_more_or_another_is_not(trail: Path) -> None:
 
 def test_a_configuration_that_is_wrong_is_not_this_ones_to_tell(trail: Path) -> None:
     (trail.parent / "foxora.yaml").write_text("nonsense: 1\n")
+    assert port_or_nearby(None) == 8080
+
+
+def test_a_user_without_a_home_has_no_proxy_nearby(
+    trail: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    assert not trail.exists()
     assert port_or_nearby(None) == 8080
 
 

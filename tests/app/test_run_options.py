@@ -41,6 +41,9 @@ def test_a_running_proxy_is_named_by_its_port(words: list[str]) -> None:
         (["--use", "9000", "--mock", "--", "app"], "no other options"),
         (["--use", "--", "app"], "8080"),
         (["--web", "--console", "--", "app"], "choose one"),
+        (["-n", "--", "app"], "with -n there is no proxy"),
+        (["--set", "server=false", "--", "app"], "with server=false there is no proxy"),
+        (["--version", "--", "app"], "with --version there is no proxy"),
     ],
 )
 def test_what_makes_no_sense_is_said_in_one_line(arguments: list[str], words: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.config import Config, ConfigError, load
+from foxora_addon.placeholder import PLACEHOLDER_KEY
 
 type LoadYaml = Callable[..., Config]
 
@@ -474,6 +475,12 @@ ELSEWHERE: list[tuple[dict[str, str], dict[str, str], str]] = [
         {"FOXORA_API_KEY": ""},
         "the environment variable FOXORA_API_KEY is not set; export it, or list accounts with "
         "their keys in foxora.yaml, or try --set foxora_base_url=mock, which needs no key",
+    ),
+    (
+        {},
+        {"FOXORA_API_KEY": PLACEHOLDER_KEY},
+        "the environment variable FOXORA_API_KEY holds the placeholder that `foxora-proxy run` "
+        "gives its command: there is a proxy around this one, so leave this one out",
     ),
     (
         {},

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from foxora_addon.app.client_environment import PLACEHOLDER_KEY
+from foxora_addon.placeholder import PLACEHOLDER_KEY
 from tests.end_to_end.proxies import APP_KEY, BIN, Proxy, free_port, run_to_its_end, wait_until
 from tests.end_to_end.runs import (
     PYTHON_APP,
@@ -141,6 +141,27 @@ def test_a_proxy_that_can_not_start_says_why_and_the_command_is_not_run(tmp_path
     )
 
 
+@pytest.mark.parametrize("window", [(), ("--web",)])
+def test_a_home_that_can_not_have_the_authority_is_said_and_what_to_do(
+    tmp_path: Path, window: tuple[str, ...]
+) -> None:
+    (tmp_path / "no-folder").write_text("")
+    confdir = f"confdir={tmp_path / 'no-folder' / 'confdir'}"
+    done = run(tmp_path, *window, "--set", confdir, command=["echo", "ran"])
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert "can't be made: Not a directory; set HOME to a folder of yours, or" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_authority_that_is_broken_is_told_and_the_command_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "confdir").mkdir()
+    (tmp_path / "confdir" / "mitmproxy-ca.pem").write_text("no certificate")
+    done = run(tmp_path, command=["echo", "ran"])
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert "foxora-proxy: the proxy could not start; it said:" in done.stderr
+    assert "Unable to load PEM file" in done.stderr
+
+
 def test_a_port_that_is_taken_is_said_in_the_words_of_mitmproxy(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
@@ -148,6 +169,22 @@ def test_a_port_that_is_taken_is_said_in_the_words_of_mitmproxy(tmp_path: Path) 
     assert (done.stdout, done.returncode) == ("", 1)
     assert "address already in use" in done.stderr
     assert "foxora-proxy run --use PORT -- CMD" in done.stderr
+
+
+def test_a_proxy_that_takes_no_http_is_said_and_the_command_is_not_run(tmp_path: Path) -> None:
+    done = run(tmp_path, "--mode", f"socks5@{free_port()}", command=["echo", "ran"])
+    assert (done.stdout, done.returncode) == ("", 1)
+    (line,) = done.stderr.splitlines()
+    assert "run needs --mode regular" in line
+
+
+def test_of_several_modes_the_command_is_led_to_one_that_takes_http(tmp_path: Path) -> None:
+    low, high = sorted((free_port(), free_port()))
+    modes = ("--mode", f"socks5@{low}", "--mode", f"regular@{high}")
+    script = "echo $OPENAI_BASE_URL; curl -s $OPENAI_BASE_URL/models -H 'Authorization: Bearer x'"
+    done = run(tmp_path, *modes, command=["sh", "-c", script])
+    assert done.stdout.startswith(f"http://127.0.0.1:{high}/v1\n")
+    assert "1 call" in done.stderr
 
 
 def test_options_that_mitmdump_does_not_know_are_wrong_usage(tmp_path: Path) -> None:

@@ -1,11 +1,11 @@
 """Two `run` in one folder: a trail has one writer, so the second uses the proxy of the first."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -53,7 +53,7 @@ def told_by(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().strip()
 
 
-@contextmanager
+@contextlib.contextmanager
 def one_that_waits(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """A first run, whose app makes its call in the end, and gets its answer."""
     with started(waiting_app(folder, "go", *options), folder) as first:
@@ -92,17 +92,17 @@ def test_a_second_run_joins_the_firsts_proxy_which_stays_until_both_are_done(
     assert not list((tmp_path / "confdir").glob("foxora-proxy-*"))
 
 
-def test_two_that_start_at_once_have_one_proxy(tmp_path: Path) -> None:
-    with (
-        started(waiting_app(tmp_path, "go"), tmp_path) as first,
-        started(waiting_app(tmp_path, "go"), tmp_path) as second,
-    ):
-        assert told_by(first) == told_by(second)
+@pytest.mark.parametrize("count", [2, 5])
+def test_those_that_start_at_once_have_one_proxy(tmp_path: Path, count: int) -> None:
+    with contextlib.ExitStack() as stack:
+        line = waiting_app(tmp_path, "go")
+        processes = [stack.enter_context(started(line, tmp_path)) for _ in range(count)]
+        assert len({told_by(process) for process in processes}) == 1
         (tmp_path / "go").touch()
-        for process in (first, second):
+        for process in processes:
             assert told_by(process) == "answered"
             assert process.wait(SECONDS) == 0
-    assert [record["event"] for record in records(tmp_path)].count("response") == 2
+    assert [record["event"] for record in records(tmp_path)].count("response") == count
 
 
 def test_a_second_run_with_another_key_does_not_spend_the_firsts(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -12,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.proxies import clean_environment, stop, wait_until
+from foxora_addon.app.local_proxy import ask
+from tests.end_to_end.proxies import BIN, clean_environment, run_to_its_end, stop, wait_until
 from tests.end_to_end.runs import (
     PYTHON_APP,
     SECONDS,
@@ -124,6 +127,16 @@ def test_mitmweb_stays_for_a_person_until_ctrl_c(tmp_path: Path) -> None:
         assert process.wait(SECONDS) == 4
 
 
+def test_nobody_waits_for_a_mitmweb_that_has_died(tmp_path: Path) -> None:
+    line = run_line(tmp_path, "--web", "--no-web-open-browser", command=["sh", "-c", "exit 4"])
+    with on_terminal(line, tmp_path) as (process, terminal):
+        terminal.wait_for("mitmweb stays until Ctrl-C")
+        notice = json.loads(wait_for_notice(tmp_path).read_text())
+        os.kill(ask(notice["port"], "status")["pid"], signal.SIGKILL)
+        terminal.wait_for("the proxy has ended (status -9)")
+        assert process.wait(SECONDS) == 4
+
+
 def test_the_console_is_refused_where_the_command_needs_its_terminal(tmp_path: Path) -> None:
     with on_terminal(run_line(tmp_path, "--console", command=["true"]), tmp_path) as (
         process,
@@ -147,6 +160,16 @@ def leave(process: subprocess.Popen[bytes], terminal: Terminal) -> None:
     terminal.press("Q")
     terminal.wait_for("ended 0")
     assert process.wait(SECONDS) == 0
+
+
+def test_a_console_without_a_terminal_is_refused_in_a_line(tmp_path: Path) -> None:
+    line = [str(BIN / "foxora-proxy"), "run", "--console", "--mock"]
+    done = run_to_its_end(line, tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "foxora-proxy run: --console needs a terminal, and there is none; use --web\n"
+    )
+    assert run_to_its_end([*line, "--version"], tmp_path).returncode == 0
 
 
 def test_the_console_has_the_terminal_where_the_command_does_not_need_it(tmp_path: Path) -> None:

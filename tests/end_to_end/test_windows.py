@@ -5,6 +5,7 @@ import base64
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,7 +15,7 @@ from tornado.websocket import websocket_connect
 
 from tests.end_to_end.calls import SEA, app_of, make_calls
 from tests.end_to_end.proxies import wait_until
-from tests.end_to_end.windows import Web, running_web
+from tests.end_to_end.windows import Web, is_over, running_web
 
 pytestmark = pytest.mark.real_server
 
@@ -88,6 +89,8 @@ def test_an_open_streams_answer_is_read_as_far_as_it_has_come(web: Web) -> None:
         text = words_of(web.text_of_open(exchange))
         assert "9 events so far" in text
         assert "open: the answer is still coming" in text
+        flow = next(flow for flow in web.flows() if exchange in str(flow.get("response")))
+        assert flow["comment"] == "open · gpt-4o-mini · default"
     assert "client_disconnected" in web.flow_of(exchange)["comment"]
     assert "so far" not in text_of(web, exchange, "response")
 
@@ -134,7 +137,7 @@ def test_a_websockets_messages_are_events_and_no_bare_json(web: Web) -> None:
         'response.output_text.delta  " sea"',
         "input_audio_buffer.append  [audio, 4.8 kB]",
     ]
-    wait_until(lambda: bool(web.flow_with("/realtime")["comment"]))
+    wait_until(lambda: is_over(web.flow_with("/realtime")))
 
 
 async def talk(target: str, messages: list[str]) -> None:
@@ -206,9 +209,51 @@ def test_a_replay_is_a_new_exchange(web: Web, made: dict[str, str]) -> None:
     before = len(web.flows())
     assert web.command("foxora.replay", f"@{flow['id']}") == {"value": None}
     wait_until(lambda: len(web.flows()) == before + 1)
-    wait_until(lambda: bool(web.flows()[-1]["comment"]))
+    wait_until(lambda: is_over(web.flows()[-1]))
     assert " tok · " in web.flows()[-1]["comment"]
     assert web.flows()[-1]["response"]["status_code"] == 200
+
+
+WAITING = """
+accounts:
+  - {name: acme, key: {env: FOXORA_API_KEY}, limits: {concurrent_requests: 1}}
+limits: {on_limit: wait}
+"""
+
+
+def test_a_call_that_waits_for_its_limit_says_so_until_it_is_over(tmp_path: Path) -> None:
+    file = tmp_path / "waiting.yaml"
+    file.write_text(WAITING)
+    slow = {"x-mock-fault": "mute-after=1"}
+    with (
+        running_web(
+            tmp_path / "web",
+            ("--set", f"foxora_config={file}"),
+            {"FOXORA_API_KEY": "foxora_sk_live_obviously-fake-0123"},
+        ) as web,
+        app_of(web.proxy) as app,
+        app_of(web.proxy) as other,
+        ThreadPoolExecutor() as pool,
+    ):
+        with app.stream("POST", "/chat/completions", json={**SEA, "stream": True}, headers=slow):
+            waiter = pool.submit(other.post, "/chat/completions", json=SEA)
+            comments: list[str] = []
+
+            def is_told() -> bool:
+                comments[:] = [flow["comment"] for flow in web.flows()]
+                return [comment.split()[0] for comment in comments if comment] == [
+                    "open",
+                    "waiting",
+                ]
+
+            wait_until(is_told, lambda: f"{comments}")
+            assert re.fullmatch(r"waiting [\d.]+m?s · gpt-4o-mini · acme", comments[-1])
+            assert web.flows()[-1]["marked"] == "⌛"
+            told = web.command("foxora.why", "~comment waiting")
+            assert "a call that waits is there once its wait is over" in str(told)
+        assert waiter.result(30).is_success
+        wait_until(lambda: all(is_over(flow) for flow in web.flows()))
+        assert web.flows()[-1]["comment"].startswith("waited ")
 
 
 def test_the_oldest_flows_go_and_those_that_the_user_marked_stay(tmp_path: Path) -> None:

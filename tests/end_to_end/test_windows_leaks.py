@@ -22,7 +22,7 @@ from tests.end_to_end.test_leaks import (
     all_calls,
     found_in,
 )
-from tests.end_to_end.windows import PASSWORD, Web, running_web
+from tests.end_to_end.windows import PASSWORD, Web, is_over, running_web
 
 pytestmark = pytest.mark.real_server
 
@@ -69,7 +69,7 @@ def sights(tmp_path_factory: pytest.TempPathFactory) -> Sights:
     seen["file of open flows"] = (folder / "open.mitm").read_bytes()
     seen["output"] = web.proxy.output.encode()
     failed = [flow for flow in flows if flow.get("error")]
-    still_open = [flow for flow in flows if not flow["comment"] and flow.get("response")]
+    still_open = [flow for flow in flows if not is_over(flow) and flow.get("response")]
     return Sights(seen, len(flows), len(failed), len(still_open))
 
 

@@ -13,6 +13,11 @@ from tests.end_to_end.proxies import ON_MOCK, Proxy, free_port, running_proxy, w
 PASSWORD = "look-at-me"
 
 
+def is_over(flow: dict[str, Any]) -> bool:
+    """Whether a flow's comment says how its exchange has ended."""
+    return bool(flow["comment"]) and not flow["comment"].startswith(("open", "waiting"))
+
+
 @dataclass(frozen=True, slots=True)
 class Web:
     """A running mitmweb: the proxy in it, and its own pages."""
@@ -36,12 +41,12 @@ class Web:
         return listed
 
     def flow_of(self, exchange: str) -> dict[str, Any]:
-        """The flow of an exchange, once it has its comment."""
+        """The flow of an exchange, once its comment says how that has ended."""
         found: list[dict[str, Any]] = []
 
         def is_there() -> bool:
             found[:] = [flow for flow in self.flows() if exchange in str(flow.get("response"))]
-            return bool(found) and bool(found[0]["comment"])
+            return bool(found) and is_over(found[0])
 
         wait_until(is_there, lambda: f"{exchange} is not in mitmweb's list")
         return found[0]

@@ -44,6 +44,27 @@ def test_stopping_ends_what_waits_and_frees_the_port_for_a_new_start() -> None:
     run(scenario)
 
 
+def test_a_program_that_ends_meanwhile_has_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        gateway = MockGateway()
+        gateway.start()
+        url, headers = f"{gateway.base_url}/me", {"x-mock-fault": "mute"}
+        async with httpx.AsyncClient(trust_env=False, headers=headers) as client:
+            waiting = asyncio.create_task(client.get(url))
+            await until_received(gateway)
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            for task in asyncio.all_tasks() - {waiting, asyncio.current_task()}:
+                task.cancel()
+            with pytest.raises(httpx.RemoteProtocolError):
+                await waiting
+        await gateway.stop()
+
+    run(scenario)
+    assert caplog.text == ""
+
+
 def test_stopping_ends_answers_that_nobody_reads() -> None:
     async def scenario() -> None:
         async with running() as (gateway, _):

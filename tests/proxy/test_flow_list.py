@@ -1,11 +1,23 @@
 """The comment of an exchange, and which flows are let go."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import connection, http
 
-from foxora_addon.proxy.flow_list import Kept, comment_of, superfluous, tell_in
+from foxora_addon.ending import Open
+from foxora_addon.proxy.flow_list import (
+    Kept,
+    changed_of,
+    comment_of,
+    comment_of_open,
+    comment_on,
+    mark_of_open,
+    superfluous,
+    tell_in,
+)
 from tests.test_tally import an_ending
 
 
@@ -63,6 +75,40 @@ def test_what_the_user_wrote_and_marked_stays() -> None:
         tell_in(flow, ending)
         assert flow.comment == f"look here · {comment_of(ending)}"
         assert flow.marked == ":star:"
+
+
+def an_open_call(**facts: Any) -> Open:
+    return Open(**{"account": "acme", "operation": "chat", "model": "gpt-4o-mini", **facts})
+
+
+def test_an_open_calls_comment_says_how_it_stands() -> None:
+    assert comment_of_open(an_open_call()) == "open · gpt-4o-mini · acme"
+    assert comment_of_open(an_open_call(tries=1)) == "open, try 2 · gpt-4o-mini · acme"
+    waiting = comment_of_open(an_open_call(waiting_seconds=3.2, model=None, account=None))
+    assert waiting == "waiting 3.20s · chat · no account"
+
+
+def test_what_became_of_a_call_is_told_in_place_of_how_it_stood() -> None:
+    flow = a_flow()
+    flow.comment = "look here"
+    for call in (an_open_call(waiting_seconds=1.0), an_open_call(waiting_seconds=2.0)):
+        comment_on(flow, comment_of_open(call), mark_of_open(call))
+        assert flow.comment == f"look here · {comment_of_open(call)}"
+        assert flow.marked == ":hourglass:"
+    tell_in(flow, an_ending())
+    assert flow.comment == f"look here · {comment_of(an_ending())}"
+    assert flow.marked == ""
+
+
+def test_of_many_open_calls_a_few_are_told_at_once_and_the_untold_first() -> None:
+    calls = [(a_flow(), an_open_call(waiting_seconds=9.0)) for _ in range(40)]
+    told = an_open_call(waiting_seconds=8.0)
+    for flow, _ in calls[:20]:
+        comment_on(flow, comment_of_open(told), "")
+    comment_on(calls[39][0], comment_of_open(calls[39][1]), "")
+    changed = changed_of(calls)
+    assert changed[:19] == calls[20:39]
+    assert changed[19:] == calls[:13]
 
 
 def kept(*sizes: int, staying: tuple[int, ...] = ()) -> list[Kept]:

@@ -172,6 +172,13 @@ def test_an_answer_that_is_still_coming_says_so() -> None:
     assert page.endswith("Good day")
 
 
+@pytest.mark.parametrize("text", ["word " * 200_000, "word\n" * 200_000, "x" * 1_000_000])
+def test_of_a_text_that_is_too_long_there_is_the_beginning(text: str) -> None:
+    page = page_of_request(model="m", messages=[{"role": "user", "content": text}])
+    assert 400_000 < len(page) < 800_000
+    assert page.endswith("… cut here: the JSON view has all of it")
+
+
 def test_an_answer_whose_text_is_withheld_says_so() -> None:
     answer = {"choices": [{"index": 0, "message": {"role": "assistant", "content": ""}}]}
     facts = {"response": {"outcome": "open", "chunks": 3, "is_withheld": True}}

@@ -27,6 +27,7 @@ WEATHER = {
             {"type": "function", "name": "weather", "description": "Of\na city."},
             "weather  Of a city.",
         ),
+        ({"name": "now", "parameters": {"type": "object", "properties": {}}}, "now()"),
         ({"type": "web_search"}, "web_search"),
         ({"type": "custom", "custom": {"name": "sql"}}, "sql"),
         (None, "null"),
@@ -34,6 +35,14 @@ WEATHER = {
 )
 def test_a_tool_is_told_in_a_line(tool: Any, line: str) -> None:
     assert list(tools_of({"tools": [tool]})) == [line]
+
+
+def test_very_many_arguments_are_cut() -> None:
+    properties: dict[str, Any] = {f"argument{number}": {} for number in range(1_000)}
+    (line,) = tools_of({"tools": [{"name": "f", "parameters": {"properties": properties}}]})
+    assert line.startswith("f(argument0?: any, ")
+    assert line.endswith("…)")
+    assert len(line) < 500
 
 
 def test_the_older_functions_are_tools_too_and_very_many_are_counted() -> None:
@@ -69,3 +78,21 @@ def test_a_gateways_own_code_is_told_by_its_status() -> None:
     assert remedy_of("odd", 599, "gateway_error") == remedy_of("gateway_error", 500, None)
     assert remedy_of(None, 200, "completed") is None
     assert remedy_of(None, None, "open") is None
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "words"),
+    [
+        ("internal_error", 500, "the provider behind it"),
+        ("unavailable", 503, "the provider behind it"),
+        ("spend_limit_reached", 402, "at the gateway"),
+        ("request_too_large", 413, "the gateway does not take it"),
+    ],
+)
+def test_what_the_gateway_calls_as_we_do_is_its_own_affair(
+    code: str, status: int, words: str
+) -> None:
+    ours = remedy_of(code, status, "refused", "addon")
+    theirs = remedy_of(code, status, "gateway_error", "gateway")
+    assert words in (theirs or "")
+    assert words not in (ours or "")

@@ -12,9 +12,8 @@ import typer
 from foxora_addon.app.doctor import checkpoints, gateway, machine, trust
 from foxora_addon.app.doctor.finding import Finding, as_json, fail, lines_of, ok, warn
 from foxora_addon.app.say import FINDING
+from foxora_addon.confdir import REMEDY, NoConfdir, confdir_of
 from foxora_addon.config import Config, ConfigError, load
-
-_CONFDIR = Path("~/.mitmproxy")
 
 
 def run_doctor(port: int, file: Path | None, *, is_json: bool) -> int:
@@ -42,15 +41,21 @@ def look(port: int, file: Path | None) -> Iterator[Finding]:
         yield finding
     about_port, status = machine.about_port(port)
     yield about_port
-    ca = Path(status["ca"]) if status else _CONFDIR.expanduser() / "mitmproxy-ca-cert.pem"
-    yield from machine.about_options(ca.parent)
+    try:
+        ca = Path(status["ca"]) if status else confdir_of() / "mitmproxy-ca-cert.pem"
+    except NoConfdir as error:
+        yield fail("CA", f"{error}; the proxy does not start", REMEDY)
+        ca = None
+    if ca is not None:
+        yield from machine.about_options(ca.parent)
     yield from machine.about_environment(os.environ, status)
     if config is not None:
         yield machine.about_trail(config, status)
         yield from machine.about_room(config)
         yield from checkpoints.look(config.audit)
         yield from gateway.look(config)
-    yield from trust.look(ca, os.environ)
+    if ca is not None:
+        yield from trust.look(ca, os.environ)
 
 
 def _configuration(file: Path | None) -> Iterator[tuple[Finding, Config | None]]:

@@ -114,7 +114,10 @@ def _unreachable(base_url: str, error: Unreachable) -> Finding:
 
 def about_gateway(base_url: str, told: Told) -> Iterator[Finding]:
     """Whether it is there, and whether its clock and ours agree."""
-    if told.status >= 500 or 300 <= told.status < 400:
+    if told.status >= 500:
+        remedy = "try again later; if it stays so, check gateway.base_url"
+        yield fail("gateway", f"{base_url}/me answers {told.status}", remedy)
+    elif 300 <= told.status < 400:
         yield fail("gateway", f"{base_url}/me answers {told.status}", "check gateway.base_url")
     else:
         by = "TLS" if base_url.startswith("https:") else "no TLS"

@@ -131,6 +131,8 @@ def about_trail(config: Config, status: Status | None) -> Finding:
     path = config.audit.path
     if not path.exists():
         return _about_new_trail(path)
+    if not path.is_file():
+        return fail("trail", f"{path} is no regular file", "name another with foxora_audit=PATH")
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:

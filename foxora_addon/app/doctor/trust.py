@@ -24,6 +24,7 @@ from typing import Final
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
 from foxora_addon.app.client_environment import variables_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
+from foxora_addon.confdir import REMEDY, why_not_writable
 
 _TIMEOUT_SECONDS: Final = 20.0
 _NOT_HERE: Final = 77
@@ -67,6 +68,9 @@ def runtimes() -> Iterator[Runtime]:
 
 def look(ca: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     """Findings about the authority: is it there, and who trusts it. Nothing is left behind."""
+    if why := why_not_writable(ca.parent):
+        yield fail("CA", f"{why}; the proxy does not start", REMEDY)
+        return
     if not ca.is_file():
         text = f"{ca} is not there yet; it is made at the proxy's first start"
         yield warn(
@@ -82,8 +86,12 @@ def look(ca: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
     except NoBundle as error:
         remedy = "correct that: `run` and `env` need it, calls by base URL alone do not"
         yield fail("CA", str(error), remedy)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         yield warn("CA", f"it could not be tried out: {error}", "look at that folder's files")
+    except ValueError as error:
+        text = f"the authority in {ca.parent} can't be loaded, so the proxy does not start: {error}"
+        remedy = "move mitmproxy-ca* of that folder elsewhere: new ones are made at the next start"
+        yield fail("CA", text, remedy)
     yield from about_node(_version_of_node())
 
 

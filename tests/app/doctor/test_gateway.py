@@ -45,6 +45,14 @@ def told_me(body: Any = ME) -> Any:
     return parse_me(body)
 
 
+@pytest.mark.parametrize(("status", "remedy"), [(503, "try again later"), (302, "check gateway")])
+def test_a_gateway_that_is_down_is_not_taken_for_a_wrong_address(status: int, remedy: str) -> None:
+    finding = next(gateway.about_gateway("https://gateway/v1", told({}, status)))
+    assert finding.verdict == "fail"
+    assert finding.remedy is not None
+    assert finding.remedy.startswith(remedy)
+
+
 @pytest.mark.parametrize(("figure", "verdicts"), [(9, ["warn"]), (7, ["ok"])])
 def test_accounts_that_are_one_are_told_of(
     tmp_path: Path, figure: int, verdicts: list[str]

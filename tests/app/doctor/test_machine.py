@@ -102,6 +102,15 @@ def test_a_trail_that_is_not_there_is_not_made_by_looking(tmp_path: Path) -> Non
     assert not config.audit.path.exists()
 
 
+def test_a_trail_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "null").symlink_to("/dev/null")
+    config = a_config(tmp_path)
+    for name in ("null", "."):
+        audit = config.audit.model_copy(update={"path": tmp_path / name})
+        found = machine.about_trail(config.model_copy(update={"audit": audit}), None)
+        assert (found.verdict, "no regular file" in found.text) == ("fail", True)
+
+
 def test_a_trail_without_a_folder_fails(tmp_path: Path) -> None:
     assert machine.about_trail(a_config(tmp_path / "nowhere"), None).verdict == "fail"
 
