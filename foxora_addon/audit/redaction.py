@@ -31,6 +31,8 @@ _ESCAPED: Final = re.compile(
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
 _WORD: Final = re.compile(r"[!-~]*")
+_QUOTED: Final = re.compile(r"%[0-9A-F]{2}")
+_FOR_URLS: Final = str.maketrans("+/", "-_")
 
 
 def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
@@ -215,17 +217,28 @@ def _forms_of_one(secret: str) -> set[str]:
     if len(secret) < _SHORTEST:
         return set()
     data = secret.encode("utf-8", "surrogateescape")
+    in_base64 = (
+        base64.b64encode(data).decode("ascii"),
+        base64.b64encode(b":" + data).decode("ascii"),
+        base64.b64encode(data + b":").decode("ascii"),
+        *_inside_base64(data),
+    )
     return {
         secret,
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
-        quote(data, safe=""),
-        base64.b64encode(data).decode("ascii"),
-        base64.b64encode(b":" + data).decode("ascii"),
-        base64.b64encode(data + b":").decode("ascii"),
-        *_inside_base64(data),
+        *_quoted(data),
+        *in_base64,
+        *(text.translate(_FOR_URLS) for text in in_base64),
     }
+
+
+def _quoted(data: bytes) -> Iterable[str]:
+    """The ways in which bytes stand in a URL: that of RFC 3986, and that of browsers."""
+    for text in (quote(data, safe=""), quote(data, safe="!'()*")):
+        yield text
+        yield _QUOTED.sub(lambda match: match[0].lower(), text)
 
 
 def _inside_base64(data: bytes) -> Iterable[str]:

@@ -55,6 +55,23 @@ def test_a_slash_that_is_escaped_hides_no_secret() -> None:
     assert not REDACTOR.spares(json.dumps({"body": text}).encode(), ("fake/app/key",))
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "foxora_sk_%2fa%2bb(c)~~~%3d",
+        "foxora_sk_%2Fa%2Bb(c)~~~%3D",
+        "foxora_sk_%2fa%2bb%28c%29~~~%3d",
+        base64.urlsafe_b64encode(b"id:foxora_sk_/a+b(c)~~~=").decode(),
+    ],
+    ids=["small hex", "as browsers do", "all in small hex", "base64 for URLs"],
+)
+def test_no_way_to_write_a_secret_in_a_url_hides_it(written: str) -> None:
+    redactor = Redactor(["foxora_sk_/a+b(c)~~~="], presets=())
+    scrubbed = redactor.scrub(f"at {written}.")
+    assert REDACTED in scrubbed
+    assert written[8:-4] not in scrubbed
+
+
 @given(SECRETS, TEXTS, TEXTS, st.integers(0, 6))
 def test_a_known_secret_survives_in_no_form(
     secret: str, before: str, after: str, form: int
