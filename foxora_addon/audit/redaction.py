@@ -174,18 +174,24 @@ class Redactor:
 def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
     """Without which none of the secrets can stand in a JSON text, in any form; None: can't be said.
 
-    Forms in which another of the same secret stands are not looked for, nor any that JSON has to
-    escape.
+    Forms in which another of the same secret stands are not looked for. Of one that JSON has to
+    escape, it is the longest part that stands there as it is.
     """
     signs: dict[str, None] = {}
     for secret in secrets:
-        forms = _forms_of_one(secret)
-        if any(_MUST_BE_ESCAPED.search(form) or not _is_utf8(form) for form in forms):
+        parts = {_unescaped_part_of(form) for form in _forms_of_one(secret)}
+        if any(len(part) < _SHORTEST or not _is_utf8(part) for part in parts):
             return None
         signs |= dict.fromkeys(
-            form for form in forms if not any(other in form for other in forms if other != form)
+            part for part in parts if not any(other in part for other in parts if other != part)
         )
     return tuple(signs)
+
+
+def _unescaped_part_of(form: str) -> str:
+    if _MUST_BE_ESCAPED.search(form) is None:
+        return form
+    return max(_MUST_BE_ESCAPED.split(form), key=len)
 
 
 def _is_word(secret: str) -> bool:

@@ -115,6 +115,16 @@ def test_of_two_keys_that_begin_alike_nothing_is_left(known: str, own: str) -> N
         assert redactor.scrub(f"It is {key}.", (own,)) == f"It is {REDACTED}."
 
 
+def test_a_key_that_json_may_escape_does_not_have_every_text_looked_through() -> None:
+    key = "foxora_sk_0123/4567"
+    redactor = Redactor([key])
+    assert redactor.spares(b'{"body":"plain words"}')
+    for written in (key, key.replace("/", "\\/"), quote(key, safe="")):
+        line = json.dumps({"body": f"It is {written}."}).encode()
+        assert not redactor.spares(line)
+        assert not redactor.knows_nothing_in(f"It is {written}.".encode())
+
+
 def test_of_keys_that_begin_alike_only_their_beginning_is_looked_for() -> None:
     assert Heads(many_keys("foxora_sk_")).texts == ("foxora_sk_",)
     assert Heads(["a-long-key-of-its-own", "another-one"]).texts == (
