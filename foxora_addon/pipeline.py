@@ -494,7 +494,7 @@ class Pipeline:
         return shown_so_far(
             exchange,
             lambda text: self._scrub(exchange, text),
-            has_whole_words=self.rules.redactor.finds_words_alone,
+            has_whole_words=self.rules.redactor.finds_words_alone(exchange.secrets),
         )
 
     def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:

@@ -616,3 +616,14 @@ def test_words_are_seen_while_their_stream_is_open_where_only_credentials_are_re
     desk = a_desk()
     exchange = desk.streaming(a_chunk("Good day"))
     assert b'"Good "' in (desk.pipeline.shown_so_far(exchange).answer or b"")
+
+
+PASSWORD = "correct horse battery staple"
+
+
+@pytest.mark.parametrize("size", [9, 15, len(PASSWORD) - 1])
+def test_no_part_of_a_clients_own_secret_is_seen_while_its_stream_is_open(size: int) -> None:
+    desk = a_desk()
+    exchange = desk.streaming(a_chunk("So it is "), a_chunk(PASSWORD[:size]))
+    exchange.secrets = (PASSWORD,)
+    assert b"correct" not in (desk.pipeline.shown_so_far(exchange).answer or b"correct")

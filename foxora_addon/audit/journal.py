@@ -186,7 +186,9 @@ class Journal:
             fields, scrub, seq=seq, unix_seconds=now, recovered=self._torn, prev=self._prev
         )
         if self._is_full(len(line), now):
-            self._rotate(now)
+            self.follow_the_path()  # what is closed must be the file that we write
+            if self._is_full(len(line), now):
+                self._rotate(now)
         self._write(b"\n" + line if self._mid_line else line)
         if seq == self._first:
             self._began = now
@@ -233,7 +235,10 @@ class Journal:
         except OSError:
             found = None  # it is not there: what follows makes it, or says why it can't
         if found is None or (found.st_dev, found.st_ino) != self._file:
+            is_lost = self._is_deleted()
             self._open()
+            if is_lost:
+                self._torn = 0  # what was torn went with the file
             self._begin_file()
         elif found.st_size < self._size:
             self._was_cut(found.st_size)
@@ -249,10 +254,11 @@ class Journal:
 
     def _begin_file(self) -> None:
         """Take what stands in the file as it is; seq and chain go on."""
-        self._first, self._mid_line = self.seq + 1, False
+        self._first, self._mid_line = self.seq + 1, self._size > 0
         if self._size:
-            with contextlib.suppress(OSError, NoTrail):
-                self._mid_line = end_of(self.path).mid_line
+            with contextlib.suppress(OSError, NoTrail):  # then the next begins a line all the same
+                end = end_of(self.path)
+                self._torn, self._mid_line = end.torn, end.mid_line
 
     def _open(self) -> None:
         try:

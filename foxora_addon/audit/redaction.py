@@ -30,6 +30,10 @@ _ESCAPED: Final = re.compile(
 
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
+_WORD: Final = re.compile(r"[!-~]*")
+_QUOTED: Final = re.compile(r"%[0-9A-F]{2}")
+_FOR_URLS: Final = str.maketrans("+/", "-_")
+
 
 def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
     """The key of the fingerprints, from the accounts' keys: nothing more has to be kept.
@@ -63,8 +67,7 @@ class Redactor:
     """Redaction for one configuration.
 
     `secrets` are the accounts' keys, which always go. `presets` and `patterns` take out what only
-    looks like something that should: see `looks.rules_of`. `finds_words_alone`: no secret that it
-    takes out has a space in it.
+    looks like something that should: see `looks.rules_of`.
     """
 
     def __init__(
@@ -83,11 +86,17 @@ class Redactor:
         # What is escaped may be a secret.
         looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
         self._screen = Screen(rules_of(presets, patterns), looked_for)
-        self.finds_words_alone = set(presets) <= {"secrets"} and not patterns
+        self._finds_words_alone = (
+            set(presets) <= {"secrets"} and not patterns and all(map(_is_word, known))
+        )
         self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
 
     def __repr__(self) -> str:
         return "Redactor(...)"
+
+    def finds_words_alone(self, also: Sequence[str] = ()) -> bool:
+        """Whether nothing that it takes out has a space in it, or other than ASCII."""
+        return self._finds_words_alone and all(map(_is_word, also))
 
     def fingerprint(self, key: str) -> str:
         """A keyed fingerprint (HMAC-SHA-256, 64 bits): equal keys have equal ones."""
@@ -146,10 +155,11 @@ class Redactor:
         return text if replaced == plain else replaced
 
     def _replaced(self, text: str, also: Sequence[str]) -> str:
-        for secret in self._known_to_look_for(text):
-            if secret in text:
-                text = text.replace(secret, REDACTED)
-        for secret in _forms_of(tuple(also)) if also else ():
+        forms = self._known_to_look_for(text)
+        if also:
+            own = _forms_of(tuple(also))  # one may begin with the other: the longest go first
+            forms = tuple(sorted((*forms, *own), key=len, reverse=True)) if forms else own
+        for secret in forms:
             if secret in text:
                 text = text.replace(secret, REDACTED)
         return text
@@ -164,18 +174,28 @@ class Redactor:
 def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
     """Without which none of the secrets can stand in a JSON text, in any form; None: can't be said.
 
-    Forms in which another of the same secret stands are not looked for, nor any that JSON has to
-    escape.
+    Forms in which another of the same secret stands are not looked for. Of one that JSON has to
+    escape, it is the longest part that stands there as it is.
     """
     signs: dict[str, None] = {}
     for secret in secrets:
-        forms = _forms_of_one(secret)
-        if any(_MUST_BE_ESCAPED.search(form) or not _is_utf8(form) for form in forms):
+        parts = {_unescaped_part_of(form) for form in _forms_of_one(secret)}
+        if any(len(part) < _SHORTEST or not _is_utf8(part) for part in parts):
             return None
         signs |= dict.fromkeys(
-            form for form in forms if not any(other in form for other in forms if other != form)
+            part for part in parts if not any(other in part for other in parts if other != part)
         )
     return tuple(signs)
+
+
+def _unescaped_part_of(form: str) -> str:
+    if _MUST_BE_ESCAPED.search(form) is None:
+        return form
+    return max(_MUST_BE_ESCAPED.split(form), key=len)
+
+
+def _is_word(secret: str) -> bool:
+    return len(secret) < _SHORTEST or _WORD.fullmatch(secret) is not None
 
 
 def _is_utf8(text: str) -> bool:
@@ -203,17 +223,28 @@ def _forms_of_one(secret: str) -> set[str]:
     if len(secret) < _SHORTEST:
         return set()
     data = secret.encode("utf-8", "surrogateescape")
+    in_base64 = (
+        base64.b64encode(data).decode("ascii"),
+        base64.b64encode(b":" + data).decode("ascii"),
+        base64.b64encode(data + b":").decode("ascii"),
+        *_inside_base64(data),
+    )
     return {
         secret,
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
-        quote(data, safe=""),
-        base64.b64encode(data).decode("ascii"),
-        base64.b64encode(b":" + data).decode("ascii"),
-        base64.b64encode(data + b":").decode("ascii"),
-        *_inside_base64(data),
+        *_quoted(data),
+        *in_base64,
+        *(text.translate(_FOR_URLS) for text in in_base64),
     }
+
+
+def _quoted(data: bytes) -> Iterable[str]:
+    """The ways in which bytes stand in a URL: that of RFC 3986, and that of browsers."""
+    for text in (quote(data, safe=""), quote(data, safe="!'()*")):
+        yield text
+        yield _QUOTED.sub(lambda match: match[0].lower(), text)
 
 
 def _inside_base64(data: bytes) -> Iterable[str]:

@@ -194,10 +194,10 @@ class Foxora:
         """
         with ExitStack() as steps:  # the last one first
             steps.callback(self._lines.flush)
+            if self.desk.memory is not None:
+                steps.callback(self.desk.memory.close)  # behind the last record, or it counts twice
             if self._trail is not None:
                 steps.callback(self._trail.close)
-            if self.desk.memory is not None:
-                steps.callback(self.desk.memory.close)
             steps.callback(self.desk.abort_all)
             steps.callback(self._notices.withdraw)
 

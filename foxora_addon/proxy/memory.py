@@ -45,12 +45,14 @@ class Memory:
         self._closed: Mapping[str, Closing] = {}  # in the accounting's moments
         self._closed_written: Mapping[str, Closing] = {}
         self._months: Mapping[str, MonthSpend] = {}
+        self._seq_written = 0
         self._journal = journal
         self._accounting = accounting
         self._file = states.path_beside(journal.path)
         self._state = states.State()
         self._saving: asyncio.Task[None] | None = None
         self._saved_at = 0.0
+        self._is_saved = True  # what was last to be written is
         self._has_failed = False
 
     def recall(self, now: float) -> None:
@@ -114,11 +116,13 @@ class Memory:
         wall_now = self._read_clocks().wall
         budgets = self._accounting.spending.budgets
         months = budgets.months(wall_now)
+        seq = self._journal.seq  # also of records that were late: the months have had them before
         held = (months, self._state.clock, self._told, self._closed)
         written = (self._months, self._clock_written, self._told_written, self._closed_written)
-        if held == written and not self._has_failed:
+        if held == written and seq == self._seq_written and self._is_saved:
             return None
         self._months, self._clock_written, self._told_written, self._closed_written = held
+        self._seq_written, self._is_saved = seq, False
         offset = self._accounting.wall_offset
         told = {
             name: replace(each, asked=tuple(moment + offset for moment in each.asked))
@@ -129,7 +133,6 @@ class Memory:
             for name, each in self._closed.items()
         }
         self._state = replace(self._state, told={**self._state.told, **told}, closed=closed)
-        seq = self._journal.seq
         self._state = self._state.with_months(months, wall_now, seq, budgets.merged)
         return partial(self._save, self._state)
 
@@ -137,10 +140,11 @@ class Memory:
         try:
             states.save(self._file, state)
         except states.StateNotSaved as error:
+            if not self._has_failed:  # it is tried every five seconds
+                _log.warning("foxora: %s; the month's spend is rebuilt from the trail", error)
             self._has_failed = True
-            _log.warning("foxora: %s; the month's spend is rebuilt from the trail", error)
         else:
-            self._has_failed = False
+            self._is_saved, self._has_failed = True, False
 
 
 def _settings_of(clock: states.Clock | None, clocks: Clocks) -> tuple[Setting, ...]:

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
+from foxora_addon.api import quick_json
 from foxora_addon.audit.checkpoint import CheckpointRules, Checkpoints
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.audit.keeping import Keeping
@@ -23,6 +24,7 @@ from foxora_addon.pipeline import Kept
 _log = logging.getLogger(__name__)
 
 _MOST_WAITING: Final = 10_000
+_MOST_WAITING_BYTES: Final = 1 << 26  # of memory, and of what is written at once when it works
 _SAY_SECONDS: Final = 60.0
 
 type Scrub = Callable[[str], str]
@@ -42,7 +44,8 @@ class JournalTrail:
         self._checkpoints = checkpoints
         self.on_failure = on_failure
         self._now = now
-        self._waiting: deque[tuple[Mapping[str, Any], Scrub]] = deque()
+        self._waiting: deque[tuple[Mapping[str, Any], Scrub, int]] = deque()
+        self._waiting_bytes = 0
         self._lost = 0
         self._is_failing = False
         self._said_at = self._said_of_checkpoints_at = -_SAY_SECONDS
@@ -73,9 +76,7 @@ class JournalTrail:
             self.journal.append(fields, scrub)
         except TrailUnavailable as error:
             self._is_failing = True
-            if fields["event"] == "response" and len(self._waiting) < _MOST_WAITING:
-                self._waiting.append((fields, scrub))
-            else:
+            if not self._lets_wait(fields, scrub):
                 self._lost += 1
             self._say(str(error))
             return "lost"
@@ -84,10 +85,23 @@ class JournalTrail:
             return "unsafe"
         return "safe"
 
+    def _lets_wait(self, fields: Mapping[str, Any], scrub: Scrub) -> bool:
+        """Whether a record waits: a response does, where there is room for it."""
+        if fields["event"] != "response" or len(self._waiting) >= _MOST_WAITING:
+            return False
+        size = len(quick_json.text_of(fields))
+        if self._waiting_bytes + size > _MOST_WAITING_BYTES:
+            return False
+        self._waiting.append((fields, scrub, size))
+        self._waiting_bytes += size
+        return True
+
     def _catch_up(self) -> None:
         while self._waiting:
-            self.journal.append(*self._waiting[0])
+            fields, scrub, size = self._waiting[0]
+            self.journal.append(fields, scrub)
             self._waiting.popleft()
+            self._waiting_bytes -= size
 
     def _write_what_waits(self) -> None:
         if self._waiting:

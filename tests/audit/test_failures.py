@@ -246,3 +246,28 @@ def test_a_head_of_another_trail_is_not_believed(path: Path, tmp_path: Path) -> 
     journal = opened(path)
     assert list(journal.left_open) == ["x0"]
     journal.close()
+
+
+def test_what_was_torn_in_a_file_that_was_deleted_is_not_told_of_the_next(path: Path) -> None:
+    disk = FailingDisk(0, "short write")
+    journal = Journal.open(path, sync="none", wall_clock=lambda: NOON, disk=disk)
+    with pytest.raises(TrailUnavailable):
+        journal.append(a_request_of("x0"), as_it_is)
+    disk.fails = False
+    path.unlink()
+    journal.append(a_request_of("x1"), as_it_is)
+    journal.close()
+
+    report = verify(path)
+    assert (report.problem, report.records) == (None, 1)
+
+
+def test_a_record_has_a_line_of_its_own_whatever_else_stands_in_the_file(path: Path) -> None:
+    journal = opened(path)
+    journal.append(a_request_of("x0"), as_it_is)
+    path.unlink()
+    path.write_text("no record, and no line break")
+    journal.append(a_response_of("x0"), as_it_is)
+    journal.close()
+
+    assert [record["seq"] for record in records_of(path)] == [2]

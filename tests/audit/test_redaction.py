@@ -55,6 +55,23 @@ def test_a_slash_that_is_escaped_hides_no_secret() -> None:
     assert not REDACTOR.spares(json.dumps({"body": text}).encode(), ("fake/app/key",))
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "foxora_sk_%2fa%2bb(c)~~~%3d",
+        "foxora_sk_%2Fa%2Bb(c)~~~%3D",
+        "foxora_sk_%2fa%2bb%28c%29~~~%3d",
+        base64.urlsafe_b64encode(b"id:foxora_sk_/a+b(c)~~~=").decode(),
+    ],
+    ids=["small hex", "as browsers do", "all in small hex", "base64 for URLs"],
+)
+def test_no_way_to_write_a_secret_in_a_url_hides_it(written: str) -> None:
+    redactor = Redactor(["foxora_sk_/a+b(c)~~~="], presets=())
+    scrubbed = redactor.scrub(f"at {written}.")
+    assert REDACTED in scrubbed
+    assert written[8:-4] not in scrubbed
+
+
 @given(SECRETS, TEXTS, TEXTS, st.integers(0, 6))
 def test_a_known_secret_survives_in_no_form(
     secret: str, before: str, after: str, form: int
@@ -87,6 +104,25 @@ def test_of_many_accounts_each_ones_key_is_found_and_plain_words_are_spared(pref
             assert redactor.scrub(f"It is {form}.") == f"It is {REDACTED}."
         escaped = f"{key[:3]}\\u{ord(key[3]):04x}{key[4:]}"
         assert redactor.scrub(f"It is '{escaped}'.").endswith(f"{REDACTED}'.")
+
+
+@pytest.mark.parametrize(
+    ("known", "own"), [("key-of-ours", "key-of-ours-longer"), ("its-key-2", "its-key-")]
+)
+def test_of_two_keys_that_begin_alike_nothing_is_left(known: str, own: str) -> None:
+    redactor = Redactor([known])
+    for key in (known, own):
+        assert redactor.scrub(f"It is {key}.", (own,)) == f"It is {REDACTED}."
+
+
+def test_a_key_that_json_may_escape_does_not_have_every_text_looked_through() -> None:
+    key = "foxora_sk_0123/4567"
+    redactor = Redactor([key])
+    assert redactor.spares(b'{"body":"plain words"}')
+    for written in (key, key.replace("/", "\\/"), quote(key, safe="")):
+        line = json.dumps({"body": f"It is {written}."}).encode()
+        assert not redactor.spares(line)
+        assert not redactor.knows_nothing_in(f"It is {written}.".encode())
 
 
 def test_of_keys_that_begin_alike_only_their_beginning_is_looked_for() -> None:

@@ -107,6 +107,21 @@ def test_the_new_file_is_locked_as_the_old_one_was(path: Path) -> None:
     journal.close()
 
 
+def test_what_was_put_in_the_place_of_the_file_is_not_closed_as_one_of_ours(path: Path) -> None:
+    journal = Journal.open(
+        path, sync="none", wall_clock=lambda: NOON, keeping=SMALL, follow_seconds=0.05
+    )
+    write(journal, 1)
+    path.rename(path.with_name("trail.jsonl.1"))
+    path.symlink_to(path.with_name("elsewhere"))
+    journal.append(a_request_of("y", b"a" * 3_000), as_it_is)
+    journal.close()
+
+    assert closed_segments_of(path) == []
+    opened(path).close()  # nothing is there that can't be read
+    assert verify(path).problem is None
+
+
 @pytest.mark.parametrize("call", ["open", "link", "rename"])
 def test_where_it_cannot_be_rotated_the_old_file_goes_on(path: Path, call: str) -> None:
     said: list[str] = []

@@ -1,7 +1,9 @@
 """What a record's line is spared has nothing in it that redaction would take out."""
 
 import json
+from base64 import b64encode
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given
@@ -79,3 +81,33 @@ def test_a_line_without_anything_like_a_secret_is_spared() -> None:
 def test_a_line_with_a_secret_is_not(secret: str) -> None:
     line = json.dumps(a_record(f"so it is {secret}"), ensure_ascii=False)
     assert not Scrub(REDACTORS[0], (PLAIN_OWN,)).spares(line.encode())
+
+
+def keys_of(letters: str) -> st.SearchStrategy[str]:
+    begins = st.sampled_from(["foxora_sk_", "sk-", "aaaaaaaa"])
+    return st.builds("{}{}".format, begins, st.text(st.sampled_from(letters), min_size=5))
+
+
+PLAIN, ODD = keys_of("abAB01-_"), keys_of("ab01/+~=%\"\\ '*()é€😀")
+WAYS = (str, json.dumps, quote, lambda key: b64encode(key.encode()).decode(), lambda key: key[:-1])
+
+
+@given(
+    keys=st.lists(PLAIN, min_size=1, max_size=20) | st.lists(PLAIN | ODD, min_size=1, max_size=4),
+    own=st.lists(PLAIN | ODD, max_size=2),
+    pieces=st.lists(st.tuples(st.integers(0, 21), st.sampled_from(WAYS)), max_size=3),
+    presets=st.sampled_from([(), ("secrets",)]),
+)
+def test_what_is_spared_is_left_as_it_is_whatever_the_keys(
+    keys: list[str], own: list[str], pieces: list[Any], presets: tuple[str, ...]
+) -> None:
+    every = [*keys, *own]
+    text = " and ".join(way(every[place % len(every)]) for place, way in pieces)
+    redactor = Redactor(keys, presets=presets)
+    line = json.dumps({"body": text}, ensure_ascii=False)
+    scrubbed = redactor.scrub(text, own)
+    assert not any(key in scrubbed for key in every)
+    if redactor.spares(line.encode(), own):
+        assert scrubbed == text
+    if redactor.knows_nothing_in(text.encode(), own):
+        assert redactor.without_known(text, own) == text

@@ -48,4 +48,4 @@ def test_at_the_end_each_step_is_taken_whatever_becomes_of_the_others(
     addon._trail = cast("Any", Closed(steps.named("trail")))
     with pytest.raises(OSError, match="lines"):
         addon._exit()
-    assert steps.taken == ["notices", "calls", "memory", "trail", "lines"]
+    assert steps.taken == ["notices", "calls", "trail", "memory", "lines"]

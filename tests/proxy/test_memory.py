@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.state import load, path_beside
 from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.budgets import Budgets
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.questions import ME
+from foxora_addon.policy.spend_month import calendar_month
 from foxora_addon.proxy.clocks import Clocks, clocks
 from foxora_addon.proxy.memory import Memory
 
@@ -174,6 +177,51 @@ def test_a_state_that_could_not_be_saved_is_saved_later(
 
     asyncio.run(live())
     assert load(file).clock is not None
+
+
+def test_a_call_whose_record_was_late_is_counted_once(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    cost = Decimal("0.25")
+
+    async def live() -> None:
+        journal, accounting, memory = machine.start()
+        month = calendar_month(machine.clocks().wall).plus(cost, is_certain=True)
+        accounting.spending.budgets = Budgets({"acme": month})
+        memory.tend(machine.boot)  # it is over, and its response waits for a disk
+        await all_saved()
+        machine.boot += 1.0
+        fields = {"event": "response", "exchange": "ex_1", "account": "acme", "cost_usd": "0.25"}
+        journal.append(fields, lambda text: text)
+        journal.close()
+        memory.close()
+
+    asyncio.run(live())
+    machine.boot += 20.0
+    journal, accounting, _ = machine.start()
+    journal.close()
+    months = accounting.spending.budgets.months(machine.clocks().wall)
+    assert months["acme"].spent_usd == cost
+
+
+def test_a_state_that_cannot_be_saved_is_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine = Machine(tmp_path)
+    in_its_way = tmp_path / "trail.jsonl.state.json.tmp"
+
+    async def live() -> None:
+        journal, _, memory = machine.start()
+        in_its_way.mkdir()
+        for _ in range(3):
+            memory.tend(machine.boot)
+            await all_saved()
+            machine.boot += 5.0
+        in_its_way.rmdir()
+        memory.close()
+        journal.close()
+
+    asyncio.run(live())
+    assert caplog.text.count("can't be written") == 1
 
 
 def test_both_clocks_are_read_at_the_same_moment() -> None:

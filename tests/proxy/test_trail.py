@@ -77,6 +77,21 @@ def test_a_response_that_could_never_be_written_is_told(
     assert "1 response records could not be written" in caplog.text
 
 
+def test_responses_that_wait_take_a_bounded_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    trail, journal = a_trail(tmp_path)
+    journal.failure = TrailUnavailable("the disk is full")
+    body = "a" * 1_048_576
+    for number in range(80):
+        trail.write(fields("response", f"ex_{number}") | {"body": body}, str)
+    journal.failure = None
+    trail.tend()
+    names = [record["exchange"] for record in records_of(journal.path)]
+    assert names == [f"ex_{number}" for number in range(63)]
+    assert "(17 records lost)" in caplog.text
+
+
 class BrokenDisk(Disk):
     """A disk that takes writes and can't keep them, for as long as it is broken."""
 
