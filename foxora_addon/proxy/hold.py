@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final
 
+from mitmproxy.connection import Connection
 from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
@@ -46,7 +47,6 @@ from foxora_addon.proxy.hold_stream import (
     live_connection,
     newest_with,
     parts_of,
-    ready_connection,
     unread,
 )
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeBody, WholeRequest, keeps, rest_of
@@ -73,6 +73,7 @@ _original: Any = None
 _entry: Any = None
 _at_once: Any = None
 _gathered: Any = None
+_ready: Any = None
 _is_ending = False
 _OF_THE_GATEWAY: Final = (
     http_events.ResponseHeaders,
@@ -132,10 +133,16 @@ def is_installed() -> bool:
     return _desk is not None
 
 
-def send_at_once(how: Callable[[Held, Commands], Commands] | None) -> None:
-    """Have what a stream sends at the end of a message go through `how`; None: as it is."""
-    global _gathered  # noqa: PLW0603  # as above
-    _gathered = how
+def send_at_once(
+    gathered: Callable[[Held, Commands], Commands] | None,
+    ready: Callable[[Held, http_layers.GetHttpConnection], Connection | None] | None,
+) -> None:
+    """Have what a stream sends at the end of a message go through `gathered`; None: as it is.
+
+    `ready` gives it a connection for that without asking mitmproxy, or None.
+    """
+    global _gathered, _ready  # as above
+    _gathered, _ready = gathered, ready
 
 
 def _unfit() -> str | None:
@@ -307,8 +314,7 @@ def _treated(self: Held, command: commands.Command) -> Commands:
     """Yield a command of the stream, or what takes its place."""
     match command:
         case http_layers.GetHttpConnection():
-            ready = ready_connection(self, command)
-            if ready is not None:
+            if _ready is not None and (ready := _ready(self, command)) is not None:
                 return ready, None
             connection, error = yield live_connection(self, command)
             self.foxora.is_unreachable = error is not None

@@ -146,20 +146,6 @@ def live_connection(self: Held, wanted: http_layers.GetHttpConnection) -> _LiveC
     return _LiveConnection(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
 
 
-def ready_connection(self: Held, wanted: http_layers.GetHttpConnection) -> Connection | None:
-    """The connection that mitmproxy would give for this at once; None where it would not."""
-    its = layer_of(self)
-    is_multiplexed = self.context.client.alpn == b"h2"
-    for connection in its.connections:
-        if not connection.error and wanted.connection_spec_matches(connection):
-            if connection in its.waiting_for_establishment:
-                return None
-            if connection.connected and not (is_multiplexed and connection.alpn != b"h2"):
-                found: Connection = connection
-                return found
-    return None
-
-
 def newest_with(self: Held, error: str | None) -> Connection | None:
     """The connection that has just failed with an error, which is all that a stream is told."""
     found = [c for c in layer_of(self).connections if error is not None and c.error == error]

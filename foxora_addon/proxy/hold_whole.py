@@ -21,11 +21,11 @@ class WholeRequest(http_events.RequestHeaders):
 
 
 class WholeAnswer(http_events.ResponseHeaders):
-    """An answer likewise."""
+    """An answer likewise; its body is in the pieces that its chunks are, if it has any."""
 
-    def __init__(self, head: http_events.ResponseHeaders, body: bytes) -> None:
+    def __init__(self, head: http_events.ResponseHeaders, pieces: list[bytes]) -> None:
         super().__init__(head.stream_id, head.response, head.end_stream)
-        self.body = body
+        self.pieces = [piece for piece in pieces if piece]
 
 
 class WholeBody(http_events.RequestData):
@@ -37,17 +37,18 @@ def rest_of(self: Held, whole: WholeRequest | WholeAnswer, stream_id: int) -> It
 
     A body that is only kept until the end is put where it is kept, in place of an event.
     """
-    if type(whole) is WholeRequest:
+    if isinstance(whole, WholeRequest):
         if whole.body:
             yield WholeBody(stream_id, whole.body)
         yield http_events.RequestEndOfMessage(stream_id)
         return
-    if whole.body:
-        if self.server_state == self.state_consume_response_body and _has_no_limits(self):
-            self.foxora.answer_size += len(whole.body)
-            self.response_body_buf += whole.body
+    is_kept = self.server_state == self.state_consume_response_body and _has_no_limits(self)
+    for piece in whole.pieces:
+        if is_kept:
+            self.foxora.answer_size += len(piece)
+            self.response_body_buf += piece
         else:
-            yield http_events.ResponseData(stream_id, whole.body)
+            yield http_events.ResponseData(stream_id, piece)
     yield http_events.ResponseEndOfMessage(stream_id)
 
 

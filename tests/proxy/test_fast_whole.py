@@ -3,7 +3,7 @@
 import asyncio
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, Literal, cast
 
@@ -122,8 +122,16 @@ type Turn = tuple[str, bytes]
 type Speed = Literal["as it is", "but for whole messages", "all"]
 
 
-def heard_of(turns: list[Turn], speed: Speed, **options: object) -> Heard:
-    """All that happens on the line and in the hooks when these turns are taken."""
+def heard_of(
+    turns: list[Turn],
+    speed: Speed,
+    also: Callable[[Heard], object] | None = None,
+    **options: object,
+) -> Heard:
+    """All that happens on the line and in the hooks when these turns are taken.
+
+    `also` makes an addon that is there as well.
+    """
     heard: Heard = {side: [] for side in ("client", "gateway", "hooks", "log")}
 
     async def run() -> None:
@@ -131,7 +139,7 @@ def heard_of(turns: list[Turn], speed: Speed, **options: object) -> Heard:
             ctx.options.update(**options)
             fast.switch(on=speed != "as it is")
             assert hold.install(desk) is None
-            ctx.master.addons.add(Hooks(desk), Ears(heard))
+            ctx.master.addons.add(Hooks(desk), Ears(heard), *([also(heard)] if also else []))
             try:
                 with pytest.MonkeyPatch.context() as patch:
                     if speed == "but for whole messages":
@@ -262,9 +270,9 @@ def cut(data: st.DataObject, who: str, message: bytes) -> list[Turn]:
     return [(who, message[start:end]) for start, end in pairwise(at) if start < end]
 
 
-def alike(turns: list[Turn], **options: object) -> None:
+def alike(turns: list[Turn], **more: Any) -> None:
     """What happens is the same with and without speed-ups."""
-    assert heard_of(turns, "all", **options) == heard_of(turns, "as it is", **options)
+    assert heard_of(turns, "all", **more) == heard_of(turns, "as it is", **more)
 
 
 @pytest.mark.parametrize("asked", REQUESTS)
@@ -324,6 +332,42 @@ def test_a_whole_answer_may_come_before_the_end_of_what_it_answers(
 def test_a_request_that_ends_as_its_connection_does_is_sent_so() -> None:
     begun = UPLOAD + b"transfer-encoding: gzip\r\n\r\n123"
     alike([("ask", begun), ("hang up client", b"")], validate_inbound_headers=False)
+
+
+class Tap:
+    """Has each piece of an answer pass by it."""
+
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
+
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        if flow.response is not None:
+            flow.response.stream = self._passes
+
+    def _passes(self, piece: bytes) -> bytes:
+        self._heard["hooks"].append(f"piece {piece!r}")
+        return piece
+
+
+def test_the_chunks_of_a_whole_answer_pass_an_addon_one_by_one() -> None:
+    turns: list[Turn] = [("ask", REQUESTS["not ours"]), ("say", ANSWERS["chunked JSON"])]
+    alike(turns, also=Tap)
+    pieces = [each for each in heard_of(turns, "all", Tap)["hooks"] if each.startswith("piece")]
+    assert len(pieces) > 3
+
+
+class Nonsense:
+    """Puts a length on requests that is none."""
+
+    def __init__(self, _: Heard) -> None:
+        pass
+
+    def request(self, flow: http.HTTPFlow) -> None:
+        flow.request.headers["content-length"] = "many"
+
+
+def test_a_length_that_is_none_stops_a_call_as_it_would() -> None:
+    alike([("ask", REQUESTS["not ours, with a body"]), ("say", JSON)], also=Nonsense)
 
 
 def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,15 @@ def _streams(stream: Held, gateway_id: int | None) -> bool:
 def content_of(data: bytes) -> bytes | None:
     """What is in bytes that are whole chunks and not the last one; None of anything else.
 
-    That is also of no bytes, and of what is allowed and rare: extensions, and the trailer section.
+    That is also of no bytes: nothing is the end of an answer for those who take it.
+    """
+    return b"".join(chunks_of(data) or ()) or None
+
+
+def chunks_of(data: bytes) -> list[bytes] | None:
+    """The chunks that bytes are; None if they are not whole ones, or the last one is among them.
+
+    None is also of what is allowed and rare: extensions, and the trailer section.
     """
     found, at = [], 0
     while at < len(data):
@@ -108,7 +116,7 @@ def content_of(data: bytes) -> bytes | None:
         if size == 0 or data[at - 2 : at] != b"\r\n":
             return None
         found.append(data[start : start + size])
-    return b"".join(found) or None  # nothing is the end of an answer for those who take it
+    return found
 
 
 _CHUNKED: Final = "foxora_chunked"

@@ -238,6 +238,7 @@ SPEED_UPS: Final = (
         f"{_HTTP1}:Http1Connection._handle_event",
         whole.handle_event,
         (
+            f"{_LAYER}.get_connection",
             *(f"{_HTTP1}:Http1Connection.{name}" for name in ("_handle_event", "read_body")),
             *(f"{_HTTP1}:Http1Connection.{name}" for name in ("mark_done", "__init__", "wait")),
             *(f"{_HTTP1}:Http1Server.{name}" for name in ("send", "mark_done")),
@@ -248,7 +249,7 @@ SPEED_UPS: Final = (
             *(f"h11._readers:{name}" for name in ("ContentLengthReader", "ChunkedReader")),
             "h11._receivebuffer:ReceiveBuffer",
         ),
-        "1a67b5e4b13510d8",
+        "44ae98ae622b8013",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",
@@ -350,7 +351,7 @@ def _put(each: SpeedUp) -> None:
     elif each.quick is hooks.hook_task:
         hold.tell_at_once(hooks.told_at_once)
     elif each.quick is whole.handle_event:
-        hold.send_at_once(whole.gathered)
+        hold.send_at_once(whole.gathered, whole.ready_connection)
 
 
 def _put_back() -> None:
@@ -362,5 +363,5 @@ def _put_back() -> None:
         else:
             setattr(each.owner, each.attribute, original)
     hold.tell_at_once(None)
-    hold.send_at_once(None)
+    hold.send_at_once(None, None)
     hooks.forget_plans()

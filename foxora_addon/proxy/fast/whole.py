@@ -10,6 +10,7 @@ import re
 from typing import Any, Final
 
 from h11._readers import ContentLengthReader
+from mitmproxy.connection import Connection
 from mitmproxy.http import Request
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
@@ -20,7 +21,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Htt
 
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast.originals import before
-from foxora_addon.proxy.fast.streams import content_of
+from foxora_addon.proxy.fast.streams import chunks_of
 from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
 
@@ -126,13 +127,13 @@ def _read_answer(
         size = http1.expected_http_body_size(self.request, response)  # type: ignore[arg-type]
     except ValueError:
         return None
-    body: bytes | None = rest if size == len(rest) else None
+    pieces = [rest] if size == len(rest) else None
     if size is None and rest.endswith(_LAST_CHUNK):
-        body = content_of(rest[: -len(_LAST_CHUNK)])
-    if body is None:
+        pieces = chunks_of(rest[: -len(_LAST_CHUNK)])
+    if pieces is None:
         return None
     head = http_events.ResponseHeaders(stream_id, response, size == 0)
-    return _received_answer(self, WholeAnswer(head, body))
+    return _received_answer(self, WholeAnswer(head, pieces))
 
 
 def _received_answer(self: Http1Client, answer: WholeAnswer) -> Commands:
@@ -194,6 +195,20 @@ def _takes_messages(stream: Held, connection: Any) -> bool:
     return at is not None
 
 
+def ready_connection(self: Held, wanted: http_layers.GetHttpConnection) -> Connection | None:
+    """The connection that `HttpLayer.get_connection` would give at once; None: it would not."""
+    its = layer_of(self)
+    is_multiplexed = self.context.client.alpn == b"h2"
+    for connection in its.connections:
+        if not connection.error and wanted.connection_spec_matches(connection):
+            if connection in its.waiting_for_establishment:
+                return None
+            if connection.connected and not (is_multiplexed and connection.alpn != b"h2"):
+                found: Connection = connection
+                return found
+    return None
+
+
 def _send(self: Http1Connection, message: Message) -> Commands:
     plain = _plain(self, message.parts)
     if plain is None:
@@ -229,7 +244,7 @@ def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes]
     if message.data.http_version not in _VERSIONS or (encoding and not is_chunked):
         return None  # the latter ends as its connection does
     if type(self) is Http1Client:
-        if self.stream_id is not None or self.request is not None:
+        if self.stream_id is not None or self.request is not None or not _has_a_size(message):
             return None
         self.stream_id, self.request = first.stream_id, message
         head = http1.assemble_request_head(message)
@@ -243,3 +258,11 @@ def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes]
         is_to_head = message is not self.request and self.request.method.upper() == "HEAD"
         return head, chunk if is_to_head else chunk + _LAST_CHUNK
     return head, body
+
+
+def _has_a_size(request: Request) -> bool:
+    """Whether a request's end can be told: where an addon has put nonsense, mitmproxy raises."""
+    try:
+        return http1.expected_http_body_size(request) != -1
+    except ValueError:
+        return False
