@@ -36,8 +36,14 @@ def page(folder: Path, web: Web) -> Iterator[Browser]:
         yield browser
 
 
-def test_calls_come_into_the_list_with_comments_and_marks(web: Web, page: Browser) -> None:
-    make_calls(web.proxy)  # the page is open: they are told as they end
+@pytest.fixture(scope="module")
+def _called(web: Web, page: Browser) -> None:  # it is open: calls are told as they end
+    """Made before any of these tests, whichever process runs them."""
+    make_calls(web.proxy)
+
+
+@pytest.mark.usefixtures("_called")
+def test_calls_come_into_the_list_with_comments_and_marks(page: Browser) -> None:
     page.wait_for_text(" tok · gpt-4o-mini")
     page.wait_for_text("invalid_request (refused)")
     page.wait_for("document.querySelectorAll('.flow-table td.col-comment').length === 10")
@@ -46,6 +52,7 @@ def test_calls_come_into_the_list_with_comments_and_marks(web: Web, page: Browse
     assert "✖" in page.text
 
 
+@pytest.mark.usefixtures("_called")
 def test_an_open_stream_is_read_as_it_goes_and_so_is_its_end(web: Web, page: Browser) -> None:
     rows = "document.querySelectorAll('.flow-table td.col-path')"
     count = len(web.flows())
@@ -62,9 +69,8 @@ def test_an_open_stream_is_read_as_it_goes_and_so_is_its_end(web: Web, page: Bro
     assert "still coming" not in page.text
 
 
-def test_a_stream_is_read_as_a_conversation_and_its_json_is_one_choice_away(
-    web: Web, page: Browser
-) -> None:
+@pytest.mark.usefixtures("_called")
+def test_a_stream_is_read_as_a_conversation_and_its_json_is_one_choice_away(page: Browser) -> None:
     page.wait_for("document.querySelectorAll('.flow-table td.col-path').length > 2")
     page.run("document.querySelectorAll('.flow-table td.col-path')[2].click()")
     page.click(".nav-tabs a", "Request")
