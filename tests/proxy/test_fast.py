@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from itertools import chain
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any, cast
@@ -25,7 +26,8 @@ from mitmproxy.proxy.server import ConnectionIO, TimeoutWatchdog
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import hooks as hooks_of_streams
-from foxora_addon.proxy.fast.switching import source_of
+from foxora_addon.proxy.fast.idle import IDLE
+from foxora_addon.proxy.fast.sources import source_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
@@ -203,7 +205,7 @@ def test_a_hook_that_is_replaced_is_heard_in_its_new_form() -> None:
     assert heard == ["a", "replaced"]
 
 
-def test_an_addon_that_takes_a_hook_on_as_options_change_hears(speed: bool) -> None:
+def test_an_addon_that_takes_a_hook_on_as_options_change_hears() -> None:
     heard: Heard = []
 
     class Switched:
@@ -212,8 +214,6 @@ def test_an_addon_that_takes_a_hook_on_as_options_change_hears(speed: bool) -> N
                 self.request = lambda _: heard.append("now")
 
     with taddons.context(Switched(), loadcore=False) as context:
-        fast.switch(on=False)
-        fast.switch(on=speed)  # it follows the options of the program that runs
         asyncio.run(told(context.master.addons))
         context.options.update(listen_port=8081)
         asyncio.run(told(context.master.addons))
@@ -595,9 +595,9 @@ def test_a_word_that_is_neither_true_nor_false_is_named() -> None:
 
 def test_a_source_is_what_inspect_takes_for_it() -> None:
     fast.switch(on=False)
-    for each in fast.SPEED_UPS:
-        for name in each.relies_on:
-            found = resolve_name(name)
-            if not dataclasses.is_dataclass(found):
-                expected = inspect.getsource(getattr(found, "fget", found))
-                assert source_of(found) == expected, name
+    names = [*(each.relies_on for each in fast.SPEED_UPS), *(each.functions for each in IDLE)]
+    for name in chain.from_iterable(names):
+        found = resolve_name(name)
+        if not dataclasses.is_dataclass(found):
+            expected = inspect.getsource(getattr(found, "fget", found))
+            assert source_of(found) == expected, name
