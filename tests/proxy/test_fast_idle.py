@@ -20,7 +20,15 @@ from foxora_addon.proxy.fast import hooks, idle
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
-    from mitmproxy.addons import default_addons, intercept, maplocal, save, serverplayback
+    from mitmproxy.addons import (
+        anticomp,
+        default_addons,
+        intercept,
+        maplocal,
+        save,
+        serverplayback,
+        tlsconfig,
+    )
     from mitmproxy.test import taddons, tflow
 
 HOOKS: dict[str, Callable[[http.HTTPFlow], Hook]] = {
@@ -266,6 +274,12 @@ def test_an_answer_that_is_missing_is_an_error_as_ever(
     assert len(errors) == {"responseheaders": 2, "response": 1}[hook]
 
 
+def test_what_is_not_ready_is_an_error_as_ever(caplog: pytest.LogCaptureFixture) -> None:
+    with taddons.context(tlsconfig.TlsConfig(), loadcore=False) as program:
+        told(program, a_flow())
+    assert "Addon error" in caplog.text
+
+
 # In the midst of a hook.
 
 
@@ -294,21 +308,24 @@ def fails() -> None:
 
 @pytest.mark.parametrize("kind", [Hears, Waits])
 @pytest.mark.parametrize("is_bad", [False, True])
+@pytest.mark.parametrize("option", ["map_local", "anticomp"])
 def test_an_addon_may_give_others_something_to_do_at_the_same_hook(
-    kind: type[Hears], is_bad: bool
+    option: str, kind: type[Hears], is_bad: bool
 ) -> None:
     heard: list[str] = []
+    busy = next(each for each in BUSY if each.option == option)
 
     def change() -> None:
         heard.append("changes")
-        program.options.update(map_local=[f"|address|{__file__}"])
+        program.options.update(**{option: busy.value})
         if is_bad:
             fails()
 
-    addons = kind("a", heard, change), maplocal.MapLocal(), Hears("b", heard)
-    with taddons.context(*addons, loadcore=False) as program:
-        assert has_status(200)(told(program, a_flow()))
-        program.options.update(map_local=[])
+    changes, last = kind("a", heard, change), Hears("b", heard)
+    with taddons.context(
+        changes, maplocal.MapLocal(), anticomp.AntiComp(), last, loadcore=False
+    ) as program:
+        assert busy.is_seen(told(program, a_flow()))
         assert heard == ["a", "changes", "b"]
 
 
