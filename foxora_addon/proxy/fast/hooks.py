@@ -281,6 +281,23 @@ def args(self: hooks.Hook) -> list[Any]:
     return [getattr(self, name) for name in names]
 
 
+_plain_kinds: set[type] = set()
+
+
+def _new(cls: type[commands.StartHook], *args: Any, **kwargs: Any) -> commands.StartHook:
+    """`StartHook.__new__`, which looks once at each kind of hook whether it is one."""
+    if cls in _plain_kinds:
+        return object.__new__(cls)
+    made: commands.StartHook = before[new](cls, *args, **kwargs)
+    theirs = {kind for kind in cls.__mro__ if "__new__" in vars(kind)}
+    if theirs == {commands.StartHook, hooks.Hook, object}:
+        _plain_kinds.add(cls)
+    return made
+
+
+new: Final = staticmethod(_new)
+
+
 # Hooks of streams.
 
 _REST: Final = "foxora_rest"

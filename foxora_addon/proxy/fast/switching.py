@@ -7,7 +7,17 @@ from pkgutil import resolve_name
 from typing import Any, Final
 
 from foxora_addon.proxy import hold
-from foxora_addon.proxy.fast import hooks, http1, idle, layers, messages, server, streams, whole
+from foxora_addon.proxy.fast import (
+    entry,
+    hooks,
+    http1,
+    idle,
+    layers,
+    messages,
+    server,
+    streams,
+    whole,
+)
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.sources import sources_of
 
@@ -107,6 +117,12 @@ SPEED_UPS: Final = (
     ),
     SpeedUp(
         "mitmproxy.hooks:Hook.args", hooks.args, ("mitmproxy.hooks:Hook.args",), "5bab95f7aa358e18"
+    ),
+    SpeedUp(
+        "mitmproxy.proxy.commands:StartHook.__new__",
+        hooks.new,
+        ("mitmproxy.proxy.commands:StartHook.__new__", "mitmproxy.hooks:Hook.__new__"),
+        "795eee6a848fd0fd",
     ),
     SpeedUp(
         "mitmproxy.http:MessageData.__post_init__",
@@ -218,6 +234,16 @@ SPEED_UPS: Final = (
             f"{_LAYER}.make_stream",
         ),
         "3aaebff7e6af9a92",
+    ),
+    SpeedUp(
+        "mitmproxy.proxy.layers.modes:HttpProxy.handle_event",
+        entry.handle_event,
+        (
+            "mitmproxy.proxy.layer:Layer.handle_event",
+            *(f"mitmproxy.proxy.layer:NextLayer.{name}" for name in ("handle_event", "_ask")),
+            "mitmproxy.proxy.layers.modes:HttpProxy._handle_event",
+        ),
+        "e18fb87b2095e90f",
     ),
     SpeedUp(
         f"{_HTTP1}:Http1Connection.read_body",
