@@ -6,6 +6,7 @@ together, which spares both sides the second one.
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any, Final
 
 from mitmproxy.connection import ConnectionState
@@ -13,13 +14,16 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
+from foxora_addon.proxy.fast.originals import before
+
 _MOST_JOINED: Final = 65_536
 """What is joined at the most, in bytes: a larger piece goes as it is."""
 
 
 async def server_event(self: ConnectionHandler, event: events.Event) -> None:
     """`ConnectionHandler.server_event`, which gathers what is sent on one connection."""
-    async with self._server_event_lock:
+    await self._server_event_lock.acquire()  # as `async with`, in half of its steps
+    try:
         self.timeout_watchdog.register_activity()
         pieces: list[bytes] = []
         connection: Any = None
@@ -39,6 +43,31 @@ async def server_event(self: ConnectionHandler, event: events.Event) -> None:
         finally:
             if pieces:
                 _send(self, connection, pieces)
+    finally:
+        self._server_event_lock.release()
+
+
+async def drain_writers(self: ConnectionHandler) -> None:
+    """`ConnectionHandler.drain_writers`, which begins nothing where nothing is to be waited for."""
+    if self._drain_lock.locked() or not _are_drained(self.transports.values()):
+        await before[drain_writers](self)
+
+
+def _are_drained(transports: Iterable[ConnectionIO]) -> bool:
+    """Whether none of them would wait in `StreamWriter.drain`, or raise.
+
+    It waits while too much is still to be sent, and raises once the connection is lost.
+    """
+    for transport in transports:
+        writer = transport.writer
+        if writer is None:
+            continue
+        if type(writer) is not asyncio.StreamWriter:
+            return False
+        below = writer.transport
+        if below.is_closing() or below.get_write_buffer_size():
+            return False
+    return True
 
 
 def _send(self: ConnectionHandler, connection: Any, pieces: list[bytes]) -> None:

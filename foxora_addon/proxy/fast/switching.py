@@ -116,6 +116,12 @@ SPEED_UPS: Final = (
         "0093bd651e403879",
     ),
     SpeedUp(
+        f"{_HANDLER}.drain_writers",
+        server.drain_writers,
+        (f"{_HANDLER}.drain_writers",),
+        "6b57434604561e3e",
+    ),
+    SpeedUp(
         "mitmproxy.hooks:Hook.args", hooks.args, ("mitmproxy.hooks:Hook.args",), "5bab95f7aa358e18"
     ),
     SpeedUp(

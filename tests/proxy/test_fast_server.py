@@ -1,9 +1,15 @@
-"""Hooks are made, and events enter a connection's layers, in fewer steps and to the same end."""
+"""Hooks are made, events enter a connection's layers, and writers are waited for, in fewer steps.
 
+Each case runs without and with the speed-ups.
+"""
+
+import asyncio
+import contextlib
+import socket
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from mitmproxy import ctx, hooks
@@ -14,6 +20,8 @@ from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.proxy.layers.modes import HttpProxy
 from mitmproxy.proxy.layers.tcp import TCPLayer
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.server import ConnectionIO
 
 from foxora_addon.proxy import fast
 
@@ -157,3 +165,106 @@ def test_a_layer_that_is_watched_tells_of_each_event() -> None:
     proxy.debug = ""
     (told, *_) = enter(proxy, events.DataReceived(proxy.context.client, b""))
     assert isinstance(told, commands.Log)
+
+
+# Back-pressure.
+
+
+@dataclass
+class Pipe:
+    """A connection's handler with one writer, and the socket at which what it writes arrives."""
+
+    handler: Any
+    writer: asyncio.StreamWriter
+    other_end: socket.socket
+    waits: asyncio.Task[Any]
+
+    async def read(self, size: int) -> bytes:
+        """Read so many bytes."""
+        found = b""
+        while len(found) < size:
+            found += await asyncio.get_running_loop().sock_recv(self.other_end, size - len(found))
+        return found
+
+
+def with_pipe(case: Callable[[Pipe], Coroutine[Any, Any, None]]) -> None:
+    """Run a case in a loop of its own."""
+
+    async def run() -> None:
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        _, writer = await asyncio.open_connection(sock=ours)
+        handler: Any = object.__new__(ProxyConnectionHandler)
+        handler._drain_lock = asyncio.Lock()
+        waits = asyncio.create_task(asyncio.Event().wait())
+        handler.transports = {
+            "opening": ConnectionIO(),
+            "open": ConnectionIO(writer=writer, handler=waits),
+        }
+        with theirs:
+            await case(Pipe(handler, writer, theirs, waits))
+        waits.cancel()
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+def began(pipe: Pipe) -> asyncio.Task[None]:
+    return asyncio.create_task(pipe.handler.drain_writers())
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_nothing_is_waited_for_where_all_is_sent() -> None:
+    async def case(pipe: Pipe) -> None:
+        pipe.writer.write(b"all of it")
+        with pytest.raises(StopIteration):
+            pipe.handler.drain_writers().send(None)
+        assert await pipe.read(9) == b"all of it"
+
+    with_pipe(case)
+
+
+def test_what_is_not_sent_yet_is_waited_for_and_those_after_that_wait_too() -> None:
+    size = 4 * 1_048_576
+
+    async def case(pipe: Pipe) -> None:
+        pipe.writer.write(bytes(size))
+        first = began(pipe)
+        await turns()
+        second = began(pipe)
+        await turns()
+        assert (first.done(), second.done()) == (False, False)
+        assert len(await pipe.read(size)) == size
+        await asyncio.gather(first, second)
+
+    with_pipe(case)
+
+
+def test_a_connection_that_is_lost_is_given_up() -> None:
+    async def case(pipe: Pipe) -> None:
+        pipe.writer.transport.abort()
+        await pipe.handler.drain_writers()
+        with pytest.raises(asyncio.CancelledError, match="Error sending data"):
+            await pipe.waits
+
+    with_pipe(case)
+
+
+def test_a_writer_of_another_kind_is_asked() -> None:
+    async def case(pipe: Pipe) -> None:
+        class Writer:
+            async def drain(self) -> None:
+                drained.append(self)
+
+        drained: list[Any] = []
+        pipe.handler.transports["udp"] = ConnectionIO(writer=cast("Any", Writer()))
+        await pipe.handler.drain_writers()
+        assert len(drained) == 1
+
+    with_pipe(case)
