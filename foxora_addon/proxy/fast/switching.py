@@ -13,7 +13,16 @@ from typing import Any, Final
 from mitmproxy import ctx
 
 from foxora_addon.proxy import hold
-from foxora_addon.proxy.fast import hooks, http1, layers, messages, server, streams, whole
+from foxora_addon.proxy.fast import (
+    hooks,
+    http1,
+    layers,
+    messages,
+    server,
+    straight,
+    streams,
+    whole,
+)
 from foxora_addon.proxy.fast.originals import before
 
 _log = logging.getLogger(__name__)
@@ -245,11 +254,15 @@ SPEED_UPS: Final = (
             f"{_HTTP1}:Http1Client.send",
             *_HTTP1_HEADS,
             *(f"{_STREAM}.{name}" for name in ("check_body_size", "send_response", "flow_done")),
+            *(f"{_STREAM}.{name}" for name in ("check_invalid", "check_killed")),
+            *(f"{_STREAM}.{name}" for name in ("make_server_connection", "start_response_stream")),
             *(f"{_STREAM}.state_consume_{name}_body" for name in ("request", "response")),
+            *(f"{_STREAM}.state_wait_for_{name}_headers" for name in ("request", "response")),
+            "mitmproxy.proxy.layers.http:validate_request",
             *(f"h11._readers:{name}" for name in ("ContentLengthReader", "ChunkedReader")),
             "h11._receivebuffer:ReceiveBuffer",
         ),
-        "44ae98ae622b8013",
+        "c9a7fda042dd03e3",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",
@@ -351,7 +364,7 @@ def _put(each: SpeedUp) -> None:
     elif each.quick is hooks.hook_task:
         hold.tell_at_once(hooks.told_at_once)
     elif each.quick is whole.handle_event:
-        hold.send_at_once(whole.gathered, whole.ready_connection)
+        hold.send_at_once(straight.steps, whole.ready_connection)
 
 
 def _put_back() -> None:

@@ -7,11 +7,12 @@ sends is one for its connection. Whatever is not plainly that goes the usual way
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from h11._readers import ContentLengthReader
 from mitmproxy.connection import Connection
-from mitmproxy.http import Request
+from mitmproxy.http import Request, Response
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
@@ -46,6 +47,39 @@ class Message(HttpEvent):
         super().__init__(parts[0].stream_id)
         self.parts = parts
 
+    def plain(self) -> "PlainMessage | None":
+        """The same as a head and a body; None if there is more."""
+        if len(self.parts) > 3:
+            return None
+        head: Any = self.parts[0]
+        body: bytes = self.parts[1].data if len(self.parts) == 3 else b""  # type: ignore[attr-defined]
+        is_request = isinstance(head, http_events.RequestHeaders)
+        return PlainMessage(self.stream_id, head.request if is_request else head.response, body)
+
+
+class PlainMessage(HttpEvent):
+    """A head, and a body if it is not empty, for a connection to send as one message."""
+
+    def __init__(self, stream_id: int, message: Request | Response, body: bytes) -> None:
+        self.stream_id = stream_id
+        self.message = message
+        self.body = body
+
+    @property
+    def parts(self) -> Iterator[HttpEvent]:
+        """The same event by event."""
+        message, body, name = self.message, self.body, self.stream_id
+        if isinstance(message, Request):
+            yield http_events.RequestHeaders(name, message, not body)
+            if body:
+                yield http_events.RequestData(name, body)
+            yield http_events.RequestEndOfMessage(name)
+        else:
+            yield http_events.ResponseHeaders(name, message, not body)
+            if body:
+                yield http_events.ResponseData(name, body)
+            yield http_events.ResponseEndOfMessage(name)
+
 
 def handle_event(self: Http1Connection, event: events.Event) -> Commands:
     """`Http1Connection._handle_event`, which takes and gives whole messages as well."""
@@ -54,7 +88,7 @@ def handle_event(self: Http1Connection, event: events.Event) -> Commands:
         reading = _read(self, event.data) if not self.buf else None  # type: ignore[attr-defined]
         if reading is not None:
             return reading
-    elif kind is Message:
+    elif kind is PlainMessage or kind is Message:
         return _send(self, event)  # type: ignore[arg-type]
     usual: Commands = before[handle_event](self, event)
     return usual
@@ -171,7 +205,7 @@ def gathered(stream: Held, steps: Commands) -> Commands:
                     yield http_layers.SendHttp(Message(held), connection)
                     held = []
                 continue
-            if isinstance(event, _HEADS) and _takes_messages(stream, command.connection):
+            if isinstance(event, _HEADS) and takes_messages(stream, command.connection):
                 yield from _one_by_one(held, connection)
                 held, connection = [event], command.connection
                 continue
@@ -187,7 +221,7 @@ def _one_by_one(held: list[HttpEvent], connection: Any) -> Commands:
         yield http_layers.SendHttp(event, connection)
 
 
-def _takes_messages(stream: Held, connection: Any) -> bool:
+def takes_messages(stream: Held, connection: Any) -> bool:
     """Whether what reads for a connection is an HTTP/1 layer of mitmproxy's, below TLS or not."""
     at = layer_of(stream).connections.get(connection)
     while at is not None and type(at) not in {Http1Client, Http1Server}:
@@ -209,13 +243,14 @@ def ready_connection(self: Held, wanted: http_layers.GetHttpConnection) -> Conne
     return None
 
 
-def _send(self: Http1Connection, message: Message) -> Commands:
-    plain = _plain(self, message.parts)
-    if plain is None:
-        for part in message.parts:
+def _send(self: Http1Connection, whole: Message | PlainMessage) -> Commands:
+    plain = whole if type(whole) is PlainMessage else whole.plain()  # type: ignore[union-attr]
+    written = None if plain is None else _written(self, plain)
+    if written is None:
+        for part in whole.parts:
             yield from before[handle_event](self, part)
         return
-    head, body = plain
+    head, body = written
     if len(body) <= _MOST_JOINED:
         yield commands.SendData(self.conn, head + body)
     else:
@@ -229,16 +264,15 @@ def _send(self: Http1Connection, message: Message) -> Commands:
         self.request_done = True
 
 
-def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes] | None:
-    """A message as it goes on the wire, and noted as the one that is under way; None if not plain.
+def _written(self: Http1Connection, plain: PlainMessage) -> tuple[bytes, bytes] | None:
+    """A message as it goes on the wire, and noted as the one that is under way; None: not plainly.
 
-    That is a message of HTTP/1 with a body in one piece or none.
+    Its head, and its body if it is not empty.
     """
-    if len(parts) > 3 or self.response is not None:
+    if self.response is not None:
         return None
-    first: Any = parts[0]
-    body: bytes = parts[1].data if len(parts) == 3 else b""  # type: ignore[attr-defined]
-    message = first.request if type(self) is Http1Client else first.response
+    message: Any = plain.message
+    body = plain.body
     encoding = message.headers.get("transfer-encoding", "").lower()
     is_chunked = "chunked" in encoding
     if message.data.http_version not in _VERSIONS or (encoding and not is_chunked):
@@ -246,10 +280,10 @@ def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes]
     if type(self) is Http1Client:
         if self.stream_id is not None or self.request is not None or not _has_a_size(message):
             return None
-        self.stream_id, self.request = first.stream_id, message
+        self.stream_id, self.request = plain.stream_id, message
         head = http1.assemble_request_head(message)
     else:
-        if first.stream_id != self.stream_id or self.request is None:
+        if plain.stream_id != self.stream_id or self.request is None:
             return None
         self.response = message
         head = http1.assemble_response_head(message)
