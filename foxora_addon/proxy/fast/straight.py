@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.net.http import url as urls
-from mitmproxy.net.http.validate import validate_headers
 from mitmproxy.proxy import events
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import HTTPMode
@@ -27,6 +26,7 @@ from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
 from foxora_addon.proxy.hold_stream import Commands, Held, Progress
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest, has_no_limits, rest_of
 
+_layers: Any = http_layers
 _EXPECT: Final = b"expect"
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 
@@ -58,7 +58,7 @@ def _is_plain_request(self: Held, event: WholeRequest) -> bool:
 def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     """As `state_wait_for_request_headers` and `state_consume_request_body` have it."""
     said = Arrival(bool(event.request.data.host), event.request.host_header)
-    if not _is_turned(self, event.request):
+    if not _is_turned(self, event.request, said.host_header):
         yield from gathered(self, hold.steps_of(self, event, desk))
         return
     self.foxora = Progress(said, self.stream_id)
@@ -83,7 +83,7 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     yield from _all_there(self, event, desk)
 
 
-def _is_turned(self: Held, request: Request) -> bool:
+def _is_turned(self: Held, request: Request, host_header: str | None) -> bool:
     """Turn a request where it goes, as mitmproxy does before any addon sees it; False: nowhere."""
     data, context = request.data, self.context
     is_reverse = isinstance(context.client.proxy_mode, ReverseMode)
@@ -95,7 +95,7 @@ def _is_turned(self: Held, request: Request) -> bool:
         request.scheme = "https" if context.server.tls else "http"
     elif not data.host:
         try:
-            data.host, port = urls.parse_authority(request.host_header or "", check=True)
+            data.host, port = urls.parse_authority(host_header or "", check=True)
         except ValueError:
             return False
         is_tls = context.client.tls
@@ -204,7 +204,7 @@ def _is_plain_answer(self: Held, event: WholeAnswer) -> bool:
         return False
     if self.context.options.validate_inbound_headers:
         try:
-            validate_headers(event.response)
+            _layers.validate_headers(event.response)
         except ValueError:
             return False
     return True

@@ -178,6 +178,27 @@ SPEED_UPS: Final = (
         "e1159a2812bbb30c",
     ),
     SpeedUp(
+        "mitmproxy.proxy.layers.http.validate_headers",
+        http1.validate_headers,
+        (
+            "mitmproxy.net.http.validate.validate_headers",
+            "mitmproxy.net.http.validate.parse_content_length",
+        ),
+        "0c3630606a1d0980",
+    ),
+    SpeedUp(
+        f"{_HTTP1}:Http1Connection.mark_done",
+        http1.mark_done,
+        (
+            f"{_HTTP1}:Http1Connection.mark_done",
+            f"{_HTTP1}:Http1Server.mark_done",
+            f"{_HTTP1}:should_make_pipe",
+            "mitmproxy.net.http.http1.read.expected_http_body_size",
+            "mitmproxy.net.http.http1.read.connection_close",
+        ),
+        "df9a4f649d312394",
+    ),
+    SpeedUp(
         "mitmproxy.flow:Flow.__init__",
         messages.flow_init,
         ("mitmproxy.flow:Flow.__init__",),
