@@ -529,6 +529,57 @@ def test_nothing_is_sent_on_a_connection_that_was_to_be_closed_before() -> None:
     assert to_client.written == [b"an answer"]
 
 
+class Socket(asyncio.Transport):
+    """A transport that has so much left to send, or is closing."""
+
+    def __init__(self, left: int, *, closes: bool) -> None:
+        super().__init__()
+        self._left = left
+        self.closes = closes
+
+    def get_write_buffer_size(self) -> int:
+        return self._left
+
+    def is_closing(self) -> bool:
+        return self.closes
+
+
+@pytest.mark.parametrize("state", ["drained", "some is left", "paused", "closing", "failed"])
+def test_what_was_written_is_waited_for(state: str) -> None:
+    """Only a reader that is behind is waited for; who failed is told so."""
+
+    async def drained() -> tuple[bool, bool]:
+        reader = asyncio.StreamReader()
+        protocol: Any = asyncio.StreamReaderProtocol(reader)
+        left = 9 if state in {"some is left", "paused"} else 0
+        socket = Socket(left, closes=state == "closing")
+        loop = asyncio.get_running_loop()
+        writer = asyncio.StreamWriter(socket, protocol, reader, loop)
+        if state == "paused":
+            protocol.pause_writing()
+        elif state == "failed":
+            reader.set_exception(ConnectionResetError("gone"))
+        waits = asyncio.create_task(asyncio.sleep(60))
+        handler: Any = Handler()
+        handler._drain_lock = asyncio.Lock()
+        none = tflow.tserver_conn()
+        handler.transports = {
+            none: ConnectionIO(),
+            handler.client: ConnectionIO(waits, reader, writer),
+        }
+        draining = asyncio.create_task(handler.drain_writers())
+        for _ in range(5):
+            await asyncio.sleep(0)
+        is_over = draining.done()
+        if not is_over:
+            protocol.resume_writing()
+        await draining
+        socket.closes = True  # or the writer misses the loop
+        return is_over, bool(waits.cancelling())
+
+    assert asyncio.run(drained()) == (state != "paused", state == "failed")
+
+
 # The switch itself.
 
 

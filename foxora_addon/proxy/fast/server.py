@@ -13,32 +13,53 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
+from foxora_addon.proxy.fast.originals import before
+
 _MOST_JOINED: Final = 65_536
 """What is joined at the most, in bytes: a larger piece goes as it is."""
 
 
 async def server_event(self: ConnectionHandler, event: events.Event) -> None:
     """`ConnectionHandler.server_event`, which gathers what is sent on one connection."""
-    async with self._server_event_lock:
+    await self._server_event_lock.acquire()  # `async with` takes two more coroutines
+    pieces: list[bytes] = []
+    connection: Any = None
+    try:
         self.timeout_watchdog.register_activity()
-        pieces: list[bytes] = []
-        connection: Any = None
-        try:
-            for command in self.layer.handle_event(event):
-                if type(command) is commands.SendData:
-                    if command.connection is not connection:
-                        _send(self, connection, pieces)
-                        connection = command.connection
-                    pieces.append(command.data)
-                    continue
-                if pieces:
+        for command in self.layer.handle_event(event):
+            if type(command) is commands.SendData:
+                if command.connection is not connection:
                     _send(self, connection, pieces)
-                _obey(self, command)
-        except Exception:  # noqa: BLE001  # as mitmproxy has it
-            self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
-        finally:
+                    connection = command.connection
+                pieces.append(command.data)
+                continue
             if pieces:
                 _send(self, connection, pieces)
+            _obey(self, command)
+    except Exception:  # noqa: BLE001  # as mitmproxy has it
+        self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
+    finally:
+        try:
+            if pieces:
+                _send(self, connection, pieces)
+        finally:
+            self._server_event_lock.release()
+
+
+async def drain_writers(self: ConnectionHandler) -> None:
+    """`ConnectionHandler.drain_writers`, where there may be anything to wait for."""
+    if self._drain_lock.locked() or not all(map(_is_drained, self.transports.values())):
+        await before[drain_writers](self)
+
+
+def _is_drained(transport: ConnectionIO) -> bool:
+    """Whether all that was written has gone to the system, and nothing has failed."""
+    writer, reader = transport.writer, transport.reader
+    if type(writer) is not asyncio.StreamWriter or type(reader) is not asyncio.StreamReader:
+        return writer is None
+    if writer.is_closing() or reader.exception() is not None:
+        return False
+    return not writer.transport.get_write_buffer_size()
 
 
 def _send(self: ConnectionHandler, connection: Any, pieces: list[bytes]) -> None:

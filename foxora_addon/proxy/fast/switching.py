@@ -118,6 +118,12 @@ SPEED_UPS: Final = (
         "0093bd651e403879",
     ),
     SpeedUp(
+        f"{_HANDLER}.drain_writers",
+        server.drain_writers,
+        (f"{_HANDLER}.drain_writers", "asyncio.streams:StreamWriter.drain"),
+        "e0f1b417a5fa4f29",
+    ),
+    SpeedUp(
         "mitmproxy.hooks:Hook.args", hooks.args, ("mitmproxy.hooks:Hook.args",), "5bab95f7aa358e18"
     ),
     SpeedUp(
