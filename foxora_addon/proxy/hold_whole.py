@@ -13,11 +13,17 @@ from foxora_addon.proxy.hold_stream import Held
 
 
 class WholeRequest(http_events.RequestHeaders):
-    """A request that has come in one piece: its head, and what follows it."""
+    """A request that has come in one piece: its head, and what follows it.
 
-    def __init__(self, stream_id: int, request: Request, body: bytes) -> None:
+    `is_checked`: there is nothing to say against the head, nor does it ask for anything unusual.
+    """
+
+    def __init__(
+        self, stream_id: int, request: Request, body: bytes, *, is_checked: bool = False
+    ) -> None:
         super().__init__(stream_id, request, not body)
         self.body = body
+        self.is_checked = is_checked
 
 
 class WholeAnswer(http_events.ResponseHeaders):

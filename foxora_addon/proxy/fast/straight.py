@@ -46,6 +46,8 @@ def steps(self: Held, event: Any, desk: Desk) -> Commands:
 
 def _is_plain_request(self: Held, event: WholeRequest) -> bool:
     """Whether mitmproxy makes a flow of a request at once, if it can tell where that goes."""
+    if event.is_checked:
+        return has_no_limits(self)
     request, data = event.request, event.request.data
     if data.http_version not in _VERSIONS or not has_no_limits(self):
         return False

@@ -286,10 +286,16 @@ SPEED_UPS: Final = (
             *(f"{_STREAM}.state_consume_{name}_body" for name in ("request", "response")),
             *(f"{_STREAM}.state_wait_for_{name}_headers" for name in ("request", "response")),
             "mitmproxy.proxy.layers.http:validate_request",
+            *(
+                f"mitmproxy.net.http.http1.read.{name}"
+                for name in ("read_request_head", "_read_request_line", "_read_headers")
+            ),
+            "mitmproxy.net.http.validate.validate_headers",
+            "mitmproxy.http:RequestData",
             *(f"h11._readers:{name}" for name in ("ContentLengthReader", "ChunkedReader")),
             "h11._receivebuffer:ReceiveBuffer",
         ),
-        "c9a7fda042dd03e3",
+        "1a0d953c31015e7b",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",

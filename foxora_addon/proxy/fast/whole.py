@@ -8,7 +8,7 @@ sends is one for its connection. Whatever is not plainly that goes the usual way
 
 import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from h11._readers import ContentLengthReader
 from mitmproxy.connection import Connection
@@ -21,6 +21,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from foxora_addon.proxy import hold
+from foxora_addon.proxy.fast import heads
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import chunks_of
 from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
@@ -102,34 +103,52 @@ def _read(self: Http1Connection, data: bytes) -> Commands | None:
     # What was left over of the head of a tunnel comes as a bytearray.
     if self.state != self.read_headers or type(data) is not bytes or not hold.is_installed():
         return None
-    if type(self) is Http1Server:
-        found = _lines_and_body(data, is_answer=False)
-        return None if found is None else _read_request(self, *found)
-    if type(self) is Http1Client and self.request and self.stream_id is not None:
-        found = _lines_and_body(data, is_answer=True)
-        return None if found is None else _read_answer(self, self.stream_id, *found)
-    return None
+    is_answer = type(self) is Http1Client
+    if is_answer and (not self.request or self.stream_id is None):
+        return None
+    found = _whole_in(data, is_answer=is_answer)
+    if found is None:
+        return None
+    if is_answer:
+        return _read_answer(self, found.lines(), found.rest)  # type: ignore[arg-type]
+    return _read_request(self, found) if type(self) is Http1Server else None
 
 
-def _lines_and_body(data: bytes, *, is_answer: bool) -> tuple[list[bytes], bytes] | None:
-    """The lines of a head and what follows it; None if that is not plainly all of one message."""
+class _Whole(NamedTuple):
+    """A head, what follows it, and where the head gives the length of that, if it does."""
+
+    head: bytes
+    rest: bytes
+    length: re.Match[bytes] | None
+
+    def lines(self) -> list[bytes]:
+        """The lines of the head; none if they do not plainly end as they should."""
+        lines = self.head.split(b"\r\n")
+        lines.pop()
+        return lines if lines[0] and self.head.count(b"\n") == len(lines) else []
+
+
+def _whole_in(data: bytes, *, is_answer: bool) -> _Whole | None:
+    """A head and what follows it; None if that is not plainly all of one message."""
     end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD)
     if end < 0:
         return None
-    rest = data[end + 4 :]
-    if said := _LENGTH.search(data, 0, end + 2):
-        is_all = int(said[1]) == len(rest)
+    head, rest = data[: end + 2], data[end + 4 :]
+    length = _LENGTH.search(head)
+    if length is not None:
+        is_all = int(length[1]) == len(rest)
     else:
         is_all = rest.endswith(_LAST_CHUNK) if is_answer else not rest
-    if not is_all:
+    return _Whole(head, rest, length) if is_all else None
+
+
+def _read_request(self: Http1Server, found: _Whole) -> Commands | None:
+    head, rest, length = found
+    if length is not None and (again := heads.read_again(head, length)) is not None:
+        return _received_request(self, WholeRequest(self.stream_id, again, rest, is_checked=True))
+    lines = found.lines()
+    if not lines:
         return None
-    head = data[:end]
-    lines = head.split(b"\r\n")
-    is_plain = lines[0] and head.count(b"\n") == len(lines) - 1
-    return (lines, rest) if is_plain else None
-
-
-def _read_request(self: Http1Server, lines: list[bytes], rest: bytes) -> Commands | None:
     try:
         request = http1.read_request_head(lines)
         is_tunnel = request.data.method.upper() == b"CONNECT"
@@ -137,13 +156,15 @@ def _read_request(self: Http1Server, lines: list[bytes], rest: bytes) -> Command
             return None
     except ValueError:
         return None
-    return _received_request(self, request, rest)
+    if length is not None:
+        heads.remember(head, length, request)
+    return _received_request(self, WholeRequest(self.stream_id, request, rest))
 
 
-def _received_request(self: Http1Server, request: Request, body: bytes) -> Commands:
-    self.request = request
+def _received_request(self: Http1Server, whole: WholeRequest) -> Commands:
+    self.request = whole.request
     self.state, self.body_reader = self.read_body, _NOTHING_LEFT
-    yield ReceiveHttp(WholeRequest(self.stream_id, request, body))
+    yield ReceiveHttp(whole)
     if self.response_done:
         yield from self.mark_done(request=True)
     else:
@@ -151,10 +172,9 @@ def _received_request(self: Http1Server, request: Request, body: bytes) -> Comma
         self.state = self.wait
 
 
-def _read_answer(
-    self: Http1Client, stream_id: int, lines: list[bytes], rest: bytes
-) -> Commands | None:
-    if not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or lines[0][9:10] == b"1":
+def _read_answer(self: Http1Client, lines: list[bytes], rest: bytes) -> Commands | None:
+    stream_id: Any = self.stream_id  # there is one, see `_read`
+    if not lines or not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or lines[0][9:10] == b"1":
         return None
     try:
         response = http1.read_response_head(lines)
