@@ -319,13 +319,13 @@ class Accounting:
         self, exchange: Exchange, gateways: Sequence[tuple[str, str]], now: float
     ) -> list[tuple[str, str]]:
         """The `x-ratelimit-*` headers of an answer: the tighter of ours and the gateway's."""
-        balance = parse_balance(gateways)
         scopes = exchange.scopes
         if not scopes and exchange.payer is not None:  # refused before anything was reserved
             scopes = (self.payers.account_scope(exchange.payer),)
-        if scopes:
-            balance = tighter(self._allowances.balance(scopes, now), balance)
-        return headers_of(balance)
+        if not scopes:
+            return headers_of(parse_balance(gateways))
+        ours = self._allowances.balance(scopes, now)
+        return headers_of(tighter(ours, parse_balance(gateways)) if gateways else ours)
 
     def wake(self, account: str, now: float) -> Called:
         """Say whose wait in an account's line is over, and when to ask again."""
