@@ -7,6 +7,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from itertools import chain
 from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any, cast
@@ -25,7 +26,8 @@ from mitmproxy.proxy.server import ConnectionIO, TimeoutWatchdog
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import hooks as hooks_of_streams
-from foxora_addon.proxy.fast.switching import source_of
+from foxora_addon.proxy.fast.idle import IDLE
+from foxora_addon.proxy.fast.sources import source_of
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
@@ -203,7 +205,7 @@ def test_a_hook_that_is_replaced_is_heard_in_its_new_form() -> None:
     assert heard == ["a", "replaced"]
 
 
-def test_an_addon_that_takes_a_hook_on_as_options_change_hears(speed: bool) -> None:
+def test_an_addon_that_takes_a_hook_on_as_options_change_hears() -> None:
     heard: Heard = []
 
     class Switched:
@@ -212,8 +214,6 @@ def test_an_addon_that_takes_a_hook_on_as_options_change_hears(speed: bool) -> N
                 self.request = lambda _: heard.append("now")
 
     with taddons.context(Switched(), loadcore=False) as context:
-        fast.switch(on=False)
-        fast.switch(on=speed)  # it follows the options of the program that runs
         asyncio.run(told(context.master.addons))
         context.options.update(listen_port=8081)
         asyncio.run(told(context.master.addons))
@@ -529,57 +529,6 @@ def test_nothing_is_sent_on_a_connection_that_was_to_be_closed_before() -> None:
     assert to_client.written == [b"an answer"]
 
 
-class Socket(asyncio.Transport):
-    """A transport that has so much left to send, or is closing."""
-
-    def __init__(self, left: int, *, closes: bool) -> None:
-        super().__init__()
-        self._left = left
-        self.closes = closes
-
-    def get_write_buffer_size(self) -> int:
-        return self._left
-
-    def is_closing(self) -> bool:
-        return self.closes
-
-
-@pytest.mark.parametrize("state", ["drained", "some is left", "paused", "closing", "failed"])
-def test_what_was_written_is_waited_for(state: str) -> None:
-    """Only a reader that is behind is waited for; who failed is told so."""
-
-    async def drained() -> tuple[bool, bool]:
-        reader = asyncio.StreamReader()
-        protocol: Any = asyncio.StreamReaderProtocol(reader)
-        left = 9 if state in {"some is left", "paused"} else 0
-        socket = Socket(left, closes=state == "closing")
-        loop = asyncio.get_running_loop()
-        writer = asyncio.StreamWriter(socket, protocol, reader, loop)
-        if state == "paused":
-            protocol.pause_writing()
-        elif state == "failed":
-            reader.set_exception(ConnectionResetError("gone"))
-        waits = asyncio.create_task(asyncio.sleep(60))
-        handler: Any = Handler()
-        handler._drain_lock = asyncio.Lock()
-        none = tflow.tserver_conn()
-        handler.transports = {
-            none: ConnectionIO(),
-            handler.client: ConnectionIO(waits, reader, writer),
-        }
-        draining = asyncio.create_task(handler.drain_writers())
-        for _ in range(5):
-            await asyncio.sleep(0)
-        is_over = draining.done()
-        if not is_over:
-            protocol.resume_writing()
-        await draining
-        socket.closes = True  # or the writer misses the loop
-        return is_over, bool(waits.cancelling())
-
-    assert asyncio.run(drained()) == (state != "paused", state == "failed")
-
-
 # The switch itself.
 
 
@@ -646,9 +595,9 @@ def test_a_word_that_is_neither_true_nor_false_is_named() -> None:
 
 def test_a_source_is_what_inspect_takes_for_it() -> None:
     fast.switch(on=False)
-    for each in fast.SPEED_UPS:
-        for name in each.relies_on:
-            found = resolve_name(name)
-            if not dataclasses.is_dataclass(found):
-                expected = inspect.getsource(getattr(found, "fget", found))
-                assert source_of(found) == expected, name
+    names = [*(each.relies_on for each in fast.SPEED_UPS), *(each.functions for each in IDLE)]
+    for name in chain.from_iterable(names):
+        found = resolve_name(name)
+        if not dataclasses.is_dataclass(found):
+            expected = inspect.getsource(getattr(found, "fget", found))
+            assert source_of(found) == expected, name

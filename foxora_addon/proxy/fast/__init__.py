@@ -9,6 +9,7 @@ that stays, and the log says so. Nothing of what an addon can see changes: the o
 Nothing here knows of exchanges, and no speed-up may decide anything.
 """
 
-from foxora_addon.proxy.fast.switching import SPEED_UPS, SpeedUp, sources_of, switch, wanted
+from foxora_addon.proxy.fast.sources import sources_of
+from foxora_addon.proxy.fast.switching import SPEED_UPS, SpeedUp, switch, wanted
 
 __all__ = ["SPEED_UPS", "SpeedUp", "sources_of", "switch", "wanted"]

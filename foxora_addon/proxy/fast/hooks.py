@@ -20,6 +20,7 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionHandler
 
+from foxora_addon.proxy.fast import idle
 from foxora_addon.proxy.fast.originals import before
 
 type Rest = Coroutine[Any, Any, None]
@@ -29,29 +30,47 @@ _RARE: Final = frozenset({"running", "done", "load", "configure"})
 """Hooks in which addons come and go as a rule: those are left to mitmproxy."""
 
 
+type _Asked = tuple[int, Any, idle.Spares | None, int]
+"""An addon that answers a hook: the place in the chain of the one that it is or stands below, it,
+what spares it the flows for which it does nothing, and where those begin in `_Plan.all` that come
+after it; 0 if none of those is idle.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Plan:
     """Who is asked at one hook, for as long as the addons are those that they were.
 
-    `folders` are the addons that have others below them, and which those were. `asked` has each
-    addon that answers, with the place in the chain of the one that it is or stands below.
+    `folders` are the addons that have others below them, and which those were. `all` has each that
+    answers, and `asked` those alone that are not idle, for as long as the `states` of all others
+    are as `idle` has them.
     """
 
     chain: list[Any]
     folders: list[tuple[Any, list[Any]]]
-    asked: list[tuple[int, Any]]
+    all: list[_Asked]
+    asked: list[_Asked]
+    states: list[dict[str, Any]]
+    idle: list[dict[str, Any]]
 
     def holds_for(self, chain: list[Any]) -> bool:
-        if self.chain != chain:  # by identity first: three dozen pointers
+        if self.chain != chain or self.states != self.idle:  # by identity first: it is quick
             return False
-        return all(getattr(folder, "addons", ()) == below for folder, below in self.folders)
+        for folder, below in self.folders:  # noqa: SIM110  # without a generator
+            if getattr(folder, "addons", ()) != below:
+                return False
+        return True
+
+    def is_out_of_date(self, name: str) -> bool:
+        """Whether options or what idle addons know have changed since it was made."""
+        return _plans.get(name) is not self or self.states != self.idle
 
 
 _plans: dict[str, _Plan] = {}
 
 
-def forget_plans(updated: object = None) -> None:  # noqa: ARG001  # the signal tells which changed
-    """Addons may take hooks on or off as options change."""
+def forget_plans() -> None:
+    """Addons may take hooks on or off, or have something to do at them, as options change."""
     _plans.clear()
 
 
@@ -65,85 +84,103 @@ def _plan_of(chain: list[Any], name: str) -> _Plan:
 def _made(chain: list[Any], name: str) -> _Plan:
     walked = [(at, addon) for at, top in enumerate(chain) for addon in addonmanager.traverse([top])]
     folders = [(addon, list(addon.addons)) for _, addon in walked if hasattr(addon, "addons")]
-    return _Plan(
-        chain, folders, [(at, addon) for at, addon in walked if getattr(addon, name, None)]
-    )
+    answering = [(at, addon) for at, addon in walked if getattr(addon, name, None)]
+    left_out = [idle.left_out(addon, name) for _, addon in answering]
+    last = max((at for at, left in enumerate(left_out) if left is not None), default=-1)
+    plan = _Plan(chain, folders, [(at, addon, None, 0) for at, addon in answering], [], [], [])
+    for after, ((place, addon), left) in enumerate(zip(answering, left_out, strict=True), 1):
+        if left is not None:
+            plan.states.append(left.state)
+            plan.idle.append(left.idle)
+        if left is None or left.spares is not None:
+            spares = left.spares if left else None
+            plan.asked.append((place, addon, spares, after if after <= last else 0))
+    return plan
+
+
+type _Asking = tuple[AddonManager, hooks.Hook, _Plan, int]
+"""A hook on its way through the addons: by which plan, and how long the chain was as it began."""
 
 
 def _begun(manager: AddonManager, event: hooks.Hook) -> Rest | None:
     """Ask addons until one has to be waited for; None: all are done."""
     chain = manager.chain
-    asked = _plan_of(chain, event.name).asked
-    return _Asking(manager, event, len(chain), iter(asked)).go_on() if asked else None
+    plan = _plan_of(chain, event.name)
+    return _ask((manager, event, plan, len(chain)), iter(plan.asked)) if plan.asked else None
 
 
-@dataclass(slots=True)
-class _Asking:
-    """One hook on its way through the addons. `failed` is the place of one that has raised.
+def _ask(  # noqa: C901  # every hook goes through it: a call for each step would cost as much
+    asking: _Asking, left: Iterator[_Asked], failed: int = -1
+) -> Rest | None:
+    """Ask the addons that are left; `failed` is the place of one that has raised.
 
     What stands below an addon is not asked any more once something below it has raised, as in
-    `AddonManager.invoke_addon`.
+    `AddonManager.invoke_addon`. One that is asked may give those something to do that were idle.
     """
-
-    manager: AddonManager
-    event: hooks.Hook
-    size: int
-    left: Iterator[tuple[int, Any]]
-    failed: int = -1
-
-    def go_on(self) -> Rest | None:
-        name, arguments = self.event.name, self.event.args()
-        for place, addon in self.left:
-            hook = getattr(addon, name, None)
-            if place == self.failed or not hook:
-                continue
-            try:
-                if callable(hook):
-                    result = hook(*arguments)
-                    if result is not None and (left := _left_of(result)) is not None:
-                        return self._after(left, place)
-                elif not isinstance(hook, ModuleType):
-                    _refuse(name, addon)
-            except exceptions.AddonHalt:
-                return None
-            except exceptions.OptionsError:
-                raise
-            except Exception as error:  # noqa: BLE001  # as `safecall` has it
-                self._failed(error, place)
-        if len(self.manager.chain) > self.size:
-            return self._latecomers()
-        return None
-
-    async def _after(self, result: Awaitable[Any], place: int) -> None:
+    manager, event, plan, size = asking
+    name, arguments = event.name, event.args()
+    for place, addon, spares, after in left:
+        if place == failed:
+            continue
         try:
-            await result
+            if spares is not None and spares(addon, *arguments):
+                continue
+            hook = getattr(addon, name, None)
+            if callable(hook):
+                result = hook(*arguments)
+                if result is not None and (awaited := _left_of(result)) is not None:
+                    rest = iter(plan.all[after:]) if after else left
+                    return _waited(awaited, asking, rest, place)
+            elif hook:
+                _refuse(name, addon, hook)
         except exceptions.AddonHalt:
-            return
+            return None
         except exceptions.OptionsError:
             raise
         except Exception as error:  # noqa: BLE001  # as `safecall` has it
-            self._failed(error, place)
-        rest = self.go_on()
-        if rest is not None:
-            await rest
+            _log_error(error)
+            failed = place
+        if after and plan.is_out_of_date(name):
+            return _ask(asking, iter(plan.all[after:]), failed)
+    return _latecomers(manager, event, size) if len(manager.chain) > size else None
 
-    async def _latecomers(self) -> None:
-        """Those that were added while the others were asked."""
-        for addon in islice(self.manager.chain, self.size, None):
-            try:
-                with addonmanager.safecall():
-                    await self.manager.invoke_addon(addon, self.event)
-            except exceptions.AddonHalt:
-                return
 
-    def _failed(self, error: Exception, place: int) -> None:
-        """Log what a hook raised in `safecall`'s words, without a frame of ours."""
-        self.failed = place
-        trace = error.__traceback__
-        below = trace.tb_next if trace else None
-        addonmanager.logger.error(
-            "Addon error: %s", error, exc_info=(type(error), error, below or trace)
-        )
+async def _waited(
+    awaited: Awaitable[Any], asking: _Asking, left: Iterator[_Asked], place: int
+) -> None:
+    """Wait for the addon at a place in the chain, and ask those that are left then."""
+    failed = -1
+    try:
+        await awaited
+    except exceptions.AddonHalt:
+        return
+    except exceptions.OptionsError:
+        raise
+    except Exception as error:  # noqa: BLE001  # as `safecall` has it
+        _log_error(error)
+        failed = place
+    rest = _ask(asking, left, failed)
+    if rest is not None:
+        await rest
+
+
+async def _latecomers(manager: AddonManager, event: hooks.Hook, size: int) -> None:
+    """Those that were added while the others were asked."""
+    for addon in islice(manager.chain, size, None):
+        try:
+            with addonmanager.safecall():
+                await manager.invoke_addon(addon, event)
+        except exceptions.AddonHalt:
+            return
+
+
+def _log_error(error: Exception) -> None:
+    """Log what a hook raised in `safecall`'s words, without a frame of ours."""
+    trace = error.__traceback__
+    below = trace.tb_next if trace else None
+    addonmanager.logger.error(
+        "Addon error: %s", error, exc_info=(type(error), error, below or trace)
+    )
 
 
 def _left_of(result: Any) -> Awaitable[Any] | None:
@@ -160,19 +197,38 @@ def _left_of(result: Any) -> Awaitable[Any] | None:
     return result if inspect.isawaitable(result) else None
 
 
-def _refuse(name: str, addon: Any) -> None:
-    raise exceptions.AddonManagerError(f"Addon handler {name} ({addon}) not callable")
+def _refuse(name: str, addon: Any, hook: object) -> None:
+    if not isinstance(hook, ModuleType):
+        raise exceptions.AddonManagerError(f"Addon handler {name} ({addon}) not callable")
 
 
 async def trigger_event(self: AddonManager, event: hooks.Hook) -> None:
     """`AddonManager.trigger_event`, which asks those alone that answer."""
     if event.name in _RARE:
         forget_plans()
-        await before[trigger_event](self, event)
+        try:
+            await before[trigger_event](self, event)
+        finally:
+            forget_plans()
         return
     rest = _begun(self, event)
     if rest is not None:
         await rest
+
+
+def trigger(self: AddonManager, event: hooks.Hook) -> None:
+    """`AddonManager.trigger`, which also tells addons of options that have changed.
+
+    Some may ask others at a hook while these have not heard of it yet, and after that.
+    """
+    if event.name not in _RARE:
+        before[trigger](self, event)
+        return
+    forget_plans()
+    try:
+        before[trigger](self, event)
+    finally:
+        forget_plans()
 
 
 async def handle_lifecycle(self: AddonManager, event: hooks.Hook) -> None:
@@ -223,6 +279,23 @@ def args(self: hooks.Hook) -> list[Any]:
     if names is None:
         names = _names[kind] = tuple(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]  # each is one
     return [getattr(self, name) for name in names]
+
+
+_plain_kinds: set[type] = set()
+
+
+def _new(cls: type[commands.StartHook], *args: Any, **kwargs: Any) -> commands.StartHook:
+    """`StartHook.__new__`, which looks once at each kind of hook whether it is one."""
+    if cls in _plain_kinds:
+        return object.__new__(cls)
+    made: commands.StartHook = before[new](cls, *args, **kwargs)
+    theirs = {kind for kind in cls.__mro__ if "__new__" in vars(kind)}
+    if theirs == {commands.StartHook, hooks.Hook, object}:
+        _plain_kinds.add(cls)
+    return made
+
+
+new: Final = staticmethod(_new)
 
 
 # Hooks of streams.

@@ -1,21 +1,17 @@
 """The switch: which functions of mitmproxy's are replaced, by what, and whether they still fit."""
 
-import dataclasses
-import hashlib
-import inspect
-import linecache
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from typing import Any, Final
 
-from mitmproxy import ctx
-
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast import (
+    entry,
     hooks,
     http1,
+    idle,
     layers,
     messages,
     server,
@@ -24,6 +20,7 @@ from foxora_addon.proxy.fast import (
     whole,
 )
 from foxora_addon.proxy.fast.originals import before
+from foxora_addon.proxy.fast.sources import sources_of
 
 _log = logging.getLogger(__name__)
 _TRUE: Final = frozenset({"true", "1", "yes", "on"})
@@ -76,6 +73,7 @@ _MULTI: Final = "mitmproxy.coretypes.multidict:_MultiDict"
 _READING: Final = (f"{_HEADERS}.get_all", f"{_HEADERS}._kconv", f"{_MULTI}.get_all")
 _ASKING: Final = (
     *(f"{_MANAGER}.{name}" for name in ("trigger_event", "invoke_addon", "_iter_hooks")),
+    *(f"{_MANAGER}.{name}" for name in ("trigger", "_configure_all")),
     *(f"mitmproxy.addonmanager:{name}" for name in ("traverse", "safecall")),
 )
 _LAYER: Final = "mitmproxy.proxy.layers.http:HttpLayer"
@@ -91,13 +89,14 @@ SPEED_UPS: Final = (
         f"{_MANAGER}.trigger_event",
         hooks.trigger_event,
         _ASKING,
-        "304ee5490aad0304",
+        "b4b4af906f49c702",
     ),
+    SpeedUp(f"{_MANAGER}.trigger", hooks.trigger, _ASKING, "b4b4af906f49c702"),
     SpeedUp(
         f"{_MANAGER}.handle_lifecycle",
         hooks.handle_lifecycle,
-        (f"{_MANAGER}.handle_lifecycle", f"{_MANAGER}.trigger_event"),
-        "991174cd7a284540",
+        (*_ASKING, f"{_MANAGER}.handle_lifecycle"),
+        "ff30b264eddef02a",
     ),
     SpeedUp(
         f"{_HANDLER}.hook_task",
@@ -109,7 +108,7 @@ SPEED_UPS: Final = (
             "mitmproxy.proxy.mode_servers:ProxyConnectionHandler.handle_hook",
             "mitmproxy.flow:Flow.wait_for_resume",
         ),
-        "7056fea2d813872c",
+        "3090188a4929d2cd",
     ),
     SpeedUp(
         f"{_HANDLER}.server_event",
@@ -120,11 +119,17 @@ SPEED_UPS: Final = (
     SpeedUp(
         f"{_HANDLER}.drain_writers",
         server.drain_writers,
-        (f"{_HANDLER}.drain_writers", "asyncio.streams:StreamWriter.drain"),
-        "e0f1b417a5fa4f29",
+        (f"{_HANDLER}.drain_writers",),
+        "6b57434604561e3e",
     ),
     SpeedUp(
         "mitmproxy.hooks:Hook.args", hooks.args, ("mitmproxy.hooks:Hook.args",), "5bab95f7aa358e18"
+    ),
+    SpeedUp(
+        "mitmproxy.proxy.commands:StartHook.__new__",
+        hooks.new,
+        ("mitmproxy.proxy.commands:StartHook.__new__", "mitmproxy.hooks:Hook.__new__"),
+        "795eee6a848fd0fd",
     ),
     SpeedUp(
         "mitmproxy.http:MessageData.__post_init__",
@@ -259,6 +264,16 @@ SPEED_UPS: Final = (
         "3aaebff7e6af9a92",
     ),
     SpeedUp(
+        "mitmproxy.proxy.layers.modes:HttpProxy.handle_event",
+        entry.handle_event,
+        (
+            "mitmproxy.proxy.layer:Layer.handle_event",
+            *(f"mitmproxy.proxy.layer:NextLayer.{name}" for name in ("handle_event", "_ask")),
+            "mitmproxy.proxy.layers.modes:HttpProxy._handle_event",
+        ),
+        "e18fb87b2095e90f",
+    ),
+    SpeedUp(
         f"{_HTTP1}:Http1Connection.read_body",
         streams.read_body,
         (
@@ -318,55 +333,17 @@ def switch(*, on: bool) -> None:
         _put_back()
     elif not _in_place:
         fitting = [each for each in SPEED_UPS if _fits(each)]  # all, before any source is another
+        unfit = [each.replaces for each in SPEED_UPS if each not in fitting]
+        unfit += idle.take_up()
         for each in fitting:
             _put(each)
-        _say_what_is_missing([each for each in SPEED_UPS if each not in fitting])
+        _say_what_is_missing(unfit)
 
 
-def _say_what_is_missing(unfit: list[SpeedUp]) -> None:
+def _say_what_is_missing(unfit: list[str]) -> None:
     if unfit:
-        names = ", ".join(each.replaces.rpartition(":")[2] for each in unfit)
+        names = ", ".join(name.rpartition(":")[2] for name in unfit)
         _log.warning("foxora: this mitmproxy is another one, and as slow as ever in: %s", names)
-
-
-def sources_of(names: Iterable[str]) -> str:
-    """The beginning of the SHA-256 of what these names stand for.
-
-    Raises AttributeError or ImportError where one is not there, OSError where there is no source.
-    """
-    text = "".join(source_of(resolve_name(name)) for name in names)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def source_of(found: Any) -> str:
-    """A function's source; of a data class its fields, which is what is relied on."""
-    if dataclasses.is_dataclass(found):
-        return "".join(f"{field.name}: {field.type}\n" for field in dataclasses.fields(found))
-    found = getattr(found, "fget", found)
-    if not inspect.isfunction(found):
-        return inspect.getsource(found)
-    # As `inspect.getsource` has it, in a tenth of its time: it reads each function as tokens.
-    found = inspect.unwrap(found)
-    lines = linecache.getlines(found.__code__.co_filename, found.__globals__)
-    return _block(lines[found.__code__.co_firstlineno - 1 :])
-
-
-def _block(lines: list[str]) -> str:
-    """The function with which these lines begin, decorators and all; OSError without any."""
-    if not lines:
-        raise OSError("there is no source")
-    margin = len(lines[0]) - len(lines[0].lstrip())
-    last, is_begun = 0, False
-    for at, line in enumerate(lines):
-        text = line.strip()
-        is_outside = len(line) - len(line.lstrip()) <= margin
-        if not text or (text[0] == "#" and is_outside):
-            continue
-        if is_begun and is_outside and text[0] not in ")]}":
-            break
-        is_begun = is_begun or text.startswith(("def ", "async def "))
-        last = at
-    return "".join(lines[: last + 1])
 
 
 def _fits(each: SpeedUp) -> bool:
@@ -392,9 +369,7 @@ def _put(each: SpeedUp) -> None:
     _in_place.append(each)
     before[each.quick] = vars(each.owner).get(each.attribute)
     setattr(each.owner, each.attribute, each.quick)
-    if each.quick is hooks.trigger_event:
-        ctx.options.changed.connect(hooks.forget_plans)
-    elif each.quick is hooks.hook_task:
+    if each.quick is hooks.hook_task:
         hold.tell_at_once(hooks.told_at_once)
     elif each.quick is whole.handle_event:
         hold.send_at_once(straight.steps, whole.ready_connection)
@@ -410,4 +385,5 @@ def _put_back() -> None:
             setattr(each.owner, each.attribute, original)
     hold.tell_at_once(None)
     hold.send_at_once(None, None)
+    idle.give_up()
     hooks.forget_plans()

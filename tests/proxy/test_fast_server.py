@@ -1,0 +1,270 @@
+"""Hooks are made, events enter a connection's layers, and writers are waited for, in fewer steps.
+
+Each case runs without and with the speed-ups.
+"""
+
+import asyncio
+import contextlib
+import socket
+import warnings
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast
+
+import pytest
+from mitmproxy import ctx, hooks
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer, NextLayer, NextLayerHook
+from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode, HttpStream
+from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
+from mitmproxy.proxy.layers.modes import HttpProxy
+from mitmproxy.proxy.layers.tcp import TCPLayer
+from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.server import ConnectionIO
+
+from foxora_addon.proxy import fast
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
+    from mitmproxy.addons.proxyserver import Proxyserver
+    from mitmproxy.test import taddons, tflow
+
+REQUEST = b"GET http://host.example/ HTTP/1.1\r\nhost: host.example\r\n\r\n"
+
+
+@pytest.fixture(params=[False, True], ids=["as it is", "sped up"], autouse=True)
+def speed(request: pytest.FixtureRequest) -> Iterator[bool]:
+    with taddons.context(Proxyserver()):
+        fast.switch(on=request.param)
+        yield request.param
+        fast.switch(on=False)
+
+
+# Hooks.
+
+
+def test_a_hook_is_what_it_was() -> None:
+    flow = tflow.tflow()
+    for _ in range(3):
+        hook = HttpRequestHook(flow)
+        assert (type(hook), hook.args(), hook.name) == (HttpRequestHook, [flow], "request")
+        assert hook != HttpRequestHook(flow)
+        assert hook.blocking is True
+    with pytest.raises(TypeError, match="flow"):
+        HttpRequestHook()  # type: ignore[call-arg]
+
+
+def test_what_is_no_kind_of_hook_is_not_made() -> None:
+    class NoData(commands.StartHook):
+        name = "no_data"
+
+    kind: Any = NoData
+    try:
+        for _ in range(2):
+            with pytest.raises(TypeError, match="StartHook may not be"):
+                commands.StartHook()
+            with pytest.raises(TypeError, match="not a dataclass"):
+                kind()
+    finally:
+        del hooks.all_hooks["no_data"]
+
+
+def test_a_hook_that_is_made_in_a_way_of_its_own_is_made_so_each_time() -> None:
+    class Counted:
+        made: ClassVar[list[Any]] = []
+
+        def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+            cls.made.append(cls)
+            return super().__new__(cls)
+
+    @dataclass
+    class OwnHook(commands.StartHook, Counted):
+        what: int
+
+    try:
+        assert [OwnHook(each).what for each in range(3)] == [0, 1, 2]
+        assert Counted.made == [OwnHook] * 3
+    finally:
+        del hooks.all_hooks["own"]
+
+
+# The entry.
+
+
+def a_proxy() -> HttpProxy:
+    context = Context(tflow.tclient_conn(), ctx.options)
+    return HttpProxy(context)
+
+
+def enter(proxy: Layer, event: events.Event) -> list[commands.Command]:
+    return list(proxy.handle_event(event))
+
+
+def decided(proxy: HttpProxy, kind: type[Layer], *arguments: Any) -> list[commands.Command]:
+    """What comes of the first bytes once somebody has decided who reads them."""
+    enter(proxy, events.Start())
+    (asking,) = enter(proxy, events.DataReceived(proxy.context.client, REQUEST))
+    assert isinstance(asking, NextLayerHook)
+    assert isinstance(waits_for(asking), NextLayer)
+    asking.data.layer = kind(asking.data.context, *arguments)
+    assert enter(proxy, events.DataReceived(proxy.context.client, b"queued")) == []
+    return enter(proxy, events.HookCompleted(asking))
+
+
+def waits_for(command: commands.Command) -> Any:
+    """The layer that waits for what becomes of a command; True: whoever gets it next."""
+    return command.blocking
+
+
+def names(found: list[commands.Command]) -> list[str]:
+    return [each.name if isinstance(each, commands.StartHook) else str(each) for each in found]
+
+
+def test_what_comes_before_it_is_decided_who_reads_it_is_read_afterwards() -> None:
+    proxy = a_proxy()
+    begun = decided(proxy, HttpLayer, HTTPMode.regular)
+    assert names(begun)[-1] == "requestheaders"
+    assert isinstance(waits_for(begun[-1]), HttpStream), "and nobody above it"
+    assert proxy._paused is None
+
+
+def test_what_an_http_layer_wants_comes_out_as_it_went_in() -> None:
+    proxy = a_proxy()
+    (hook,) = [
+        each
+        for each in decided(proxy, HttpLayer, HTTPMode.regular)
+        if isinstance(each, commands.StartHook)
+    ]
+    (following,) = [
+        each
+        for each in enter(proxy, events.HookCompleted(hook))
+        if isinstance(each, commands.StartHook)
+    ]
+    assert (hook.name, following.name) == ("requestheaders", "request")
+    wanted = enter(proxy, events.HookCompleted(following))
+    assert [type(each) for each in wanted] == [commands.OpenConnection]
+    assert isinstance(waits_for(wanted[0]), Layer)
+    assert proxy._paused is None
+
+
+def test_another_layer_is_entered_as_ever() -> None:
+    proxy = a_proxy()
+    assert names(decided(proxy, TCPLayer)) == ["tcp_start"]
+    assert enter(proxy, events.DataReceived(proxy.context.client, b"more")) == []
+
+
+def test_an_event_that_is_out_of_place_fails_as_ever() -> None:
+    with pytest.raises(AssertionError, match="Unexpected event type"):
+        enter(a_proxy(), events.DataReceived(tflow.tclient_conn(), REQUEST))
+
+
+def test_a_layer_that_is_watched_tells_of_each_event() -> None:
+    proxy = a_proxy()
+    decided(proxy, HttpLayer, HTTPMode.regular)
+    proxy.debug = ""
+    (told, *_) = enter(proxy, events.DataReceived(proxy.context.client, b""))
+    assert isinstance(told, commands.Log)
+
+
+# Back-pressure.
+
+
+@dataclass
+class Pipe:
+    """A connection's handler with one writer, and the socket at which what it writes arrives."""
+
+    handler: Any
+    writer: asyncio.StreamWriter
+    other_end: socket.socket
+    waits: asyncio.Task[Any]
+
+    async def read(self, size: int) -> bytes:
+        """Read so many bytes."""
+        found = b""
+        while len(found) < size:
+            found += await asyncio.get_running_loop().sock_recv(self.other_end, size - len(found))
+        return found
+
+
+def with_pipe(case: Callable[[Pipe], Coroutine[Any, Any, None]]) -> None:
+    """Run a case in a loop of its own."""
+
+    async def run() -> None:
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        _, writer = await asyncio.open_connection(sock=ours)
+        handler: Any = object.__new__(ProxyConnectionHandler)
+        handler._drain_lock = asyncio.Lock()
+        waits = asyncio.create_task(asyncio.Event().wait())
+        handler.transports = {
+            "opening": ConnectionIO(),
+            "open": ConnectionIO(writer=writer, handler=waits),
+        }
+        with theirs:
+            await case(Pipe(handler, writer, theirs, waits))
+        waits.cancel()
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    asyncio.run(run())
+
+
+def began(pipe: Pipe) -> asyncio.Task[None]:
+    return asyncio.create_task(pipe.handler.drain_writers())
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_nothing_is_waited_for_where_all_is_sent() -> None:
+    async def case(pipe: Pipe) -> None:
+        pipe.writer.write(b"all of it")
+        with pytest.raises(StopIteration):
+            pipe.handler.drain_writers().send(None)
+        assert await pipe.read(9) == b"all of it"
+
+    with_pipe(case)
+
+
+def test_what_is_not_sent_yet_is_waited_for_and_those_after_that_wait_too() -> None:
+    size = 4 * 1_048_576
+
+    async def case(pipe: Pipe) -> None:
+        pipe.writer.write(bytes(size))
+        first = began(pipe)
+        await turns()
+        second = began(pipe)
+        await turns()
+        assert (first.done(), second.done()) == (False, False)
+        assert len(await pipe.read(size)) == size
+        await asyncio.gather(first, second)
+
+    with_pipe(case)
+
+
+def test_a_connection_that_is_lost_is_given_up() -> None:
+    async def case(pipe: Pipe) -> None:
+        pipe.writer.transport.abort()
+        await pipe.handler.drain_writers()
+        with pytest.raises(asyncio.CancelledError, match="Error sending data"):
+            await pipe.waits
+
+    with_pipe(case)
+
+
+def test_a_writer_of_another_kind_is_asked() -> None:
+    async def case(pipe: Pipe) -> None:
+        class Writer:
+            async def drain(self) -> None:
+                drained.append(self)
+
+        drained: list[Any] = []
+        pipe.handler.transports["udp"] = ConnectionIO(writer=cast("Any", Writer()))
+        await pipe.handler.drain_writers()
+        assert len(drained) == 1
+
+    with_pipe(case)
