@@ -13,7 +13,7 @@ from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.shown import NOTHING, Shown, shown_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # frozen, one of so many fields would take 2 us more to make
 class Ending:
     """A closed exchange. Figures are None where they are not known.
 

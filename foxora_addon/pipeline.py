@@ -9,9 +9,9 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from cachetools import LRUCache
 
@@ -55,8 +55,7 @@ class Trail(Protocol):
         """Redact and append one record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rewritten:
+class Rewritten(NamedTuple):
     """An exchange, and the head that takes the place of the one that the client sent.
 
     `target` is path and query at the gateway; where the call was refused before it had one, those
@@ -88,13 +87,13 @@ class Answer:
     headers: Sequence[tuple[str, str]]
     body: bytes
     is_masked: bool = False
+    _values: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def header(self, name: str) -> str | None:
         """The first value of a header, given in lower case; None if it is not there."""
-        for key, value in self.headers:
-            if key.lower() == name:
-                return value
-        return None
+        if not self._values:
+            self._values.update((key.lower(), value) for key, value in reversed(self.headers))
+        return self._values.get(name)
 
 
 class Pipeline:
@@ -498,7 +497,7 @@ class Pipeline:
         )
 
     def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
-        plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
+        plain = _plain(body, encoding, self.rules.max_request_bytes)
         return self._plain_fields(plain, keeps=keeps)
 
     def _plain_fields(
@@ -553,6 +552,8 @@ def _is_decodable(answer: Answer, limit: int) -> bool:
 
 def _plain(body: bytes, encoding: str | None, limit: int) -> bytes:
     """The body without its content encoding; as it is where that can't be undone."""
+    if not encoding:
+        return body
     try:
         return decoded(body, encoding, limit)
     except Undecodable:

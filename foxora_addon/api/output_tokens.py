@@ -75,10 +75,11 @@ def _texts_of(value: Any, deepest: int) -> Iterator[str]:
 
 
 def _answers_of(operation: str, parsed: Mapping[str, Any]) -> int:
-    tries = [_count_of(parsed.get(name), _MOST_ANSWERS) or 1 for name in ("n", "best_of")]
+    answers = _count_of(parsed.get("n"), _MOST_ANSWERS) or 1
     if operation != "completions":
-        return tries[0]
-    return max(tries) * _prompts_of(parsed.get("prompt"))
+        return answers
+    tries = _count_of(parsed.get("best_of"), _MOST_ANSWERS) or 1
+    return max(answers, tries) * _prompts_of(parsed.get("prompt"))
 
 
 def _prompts_of(prompt: Any) -> int:
@@ -89,6 +90,8 @@ def _prompts_of(prompt: Any) -> int:
 
 def _count_of(value: Any, most: int) -> int | None:
     """Return a whole number from 1 up, `most` for any above it; None for all else."""
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
         return None
     return int(min(value, most))

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
-
-from cachetools import LRUCache
 
 from foxora_addon.api.money import parse_exactly, usd_of
 
@@ -103,17 +102,11 @@ class PriceTable:
     def __init__(self, gateways: Mapping[str, Price], ours: Mapping[str, Price]) -> None:
         self._exact = {**ours, **gateways}
         self._indexes = tuple(_index_of(table) for table in (gateways, ours))
-        self._found: LRUCache[str, Price | None] = LRUCache(_MOST_FOUND)
+        self._find = lru_cache(_MOST_FOUND)(self._look_for)
 
     def find(self, model: str) -> Price | None:
         """Return the price of a model; None if it is not known."""
-        if len(model) > _LONGEST_ID:
-            return self._look_for(model)
-        try:
-            return self._found[model]
-        except KeyError:
-            price = self._found[model] = self._look_for(model)
-            return price
+        return self._look_for(model) if len(model) > _LONGEST_ID else self._find(model)
 
     def _look_for(self, model: str) -> Price | None:
         if (price := self._exact.get(model)) is not None:

@@ -6,6 +6,7 @@ It refuses to know who counts and how; `retry_after` reads what an answer says a
 import math
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 
@@ -99,7 +100,11 @@ def parse_duration(text: str) -> float | None:
 
 def format_duration(seconds: float) -> str:
     """Write as OpenAI does, to whole milliseconds, rounded up: "0s", "2ms", "1.234s", "6m0s"."""
-    milliseconds = math.ceil(round(max(seconds, 0.0) * 1000, 6))
+    return _written(math.ceil(round(max(seconds, 0.0) * 1000, 6)))
+
+
+@lru_cache(maxsize=1_024)  # of a busy account it is some quarter of a second below a minute
+def _written(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
     minutes, rest = divmod(milliseconds, 60_000)

@@ -7,7 +7,7 @@ seen, and left to settling.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -83,19 +83,21 @@ def estimated_input_tokens(
         if name in parsed:
             prompt.read(parsed[name])
     for schema in _schemas_of(parsed):
-        if schema:
-            prompt.read_schema(schema)
+        prompt.read_schema(schema)
     if "messages" in parsed or operation == "responses":
         prompt.tokens += _ANSWER_TOKENS
     return prompt.tokens + text_tokens(prompt.texts, model, counter)
 
 
-def _schemas_of(parsed: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield what is described to the model as a schema: tools, and the form of the answer."""
-    yield parsed.get("tools")
-    yield parsed.get("functions")
-    yield _member(parsed.get("response_format"), "json_schema")
-    yield _member(_member(parsed.get("text"), "format"), "schema")
+def _schemas_of(parsed: Mapping[str, Any]) -> list[Any]:
+    """Return what is described to the model as a schema: tools, and the form of the answer."""
+    described = (
+        parsed.get("tools"),
+        parsed.get("functions"),
+        _member(parsed.get("response_format"), "json_schema"),
+        _member(_member(parsed.get("text"), "format"), "schema"),
+    )
+    return [schema for schema in described if schema]
 
 
 def _member(value: Any, name: str) -> Any:

@@ -50,6 +50,8 @@ def _first_count(value: Mapping[object, object], *names: str) -> int | None:
 
 def _count_of(value: object) -> int | None:
     """Return a whole number from 0 up; 12.0 is one, as JSON knows one kind of number, True none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if type(value) is int:
+        return value if 0 <= value <= _LARGEST else None
+    if not isinstance(value, float):
         return None
     return int(value) if 0 <= value <= _LARGEST and value == int(value) else None

@@ -44,12 +44,13 @@ def line_of(  # what a line has besides the record's own members
         "time": _iso(unix_seconds),
         **fields,
         "recovered": recovered or None,
+        "prev": prev,
     }
     data = quick_json.bytes_of(record)
     if data is None or not (isinstance(scrub, Scrub) and scrub.spares(data)):
         # It is seldom so far: as a rule one look at all of it will do.
         data = _encoded(quick_json.text_of({**record, **scrubbed(fields, scrub)}))
-    return seal(b'%s,"prev":"%s"}' % (data[:-1], prev.encode()))
+    return seal(data)
 
 
 def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class Redactor:
         self._finds_words_alone = (
             set(presets) <= {"secrets"} and not patterns and all(map(_is_word, known))
         )
-        self._rules_for_word = lru_cache(maxsize=1_000)(self._screen.rules_for)
+        self._scrub_word = lru_cache(maxsize=256)(self._scrubbed)
 
     def __repr__(self) -> str:
         return "Redactor(...)"
@@ -108,12 +108,15 @@ class Redactor:
 
     def scrub(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without secrets; `also` are those of one exchange, its client's own."""
+        if len(text) <= _LONGEST_WORD:
+            return self._scrub_word(text, tuple(also))
+        return self._scrubbed(text, also)
+
+    def _scrubbed(self, text: str, also: Sequence[str]) -> str:
         text = self.without_known(text, also)
         if len(text) < _SHORTEST:
             return text
-        is_word = len(text) <= _LONGEST_WORD
-        rules = self._rules_for_word(text) if is_word else self._screen.rules_for(text)
-        for rule in rules:
+        for rule in self._screen.rules_for(text):
             text = rule.applied(text)
         return text
 

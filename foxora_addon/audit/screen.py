@@ -43,7 +43,10 @@ class Heads:
         """Whether one of the secrets may stand in a text, given as UTF-8."""
         if self._glance is not None:
             return self._glance.is_in(data)
-        return any(head in data for head in self._encoded)
+        for head in self._encoded:  # noqa: SIM110  # `any` takes twice as long
+            if head in data:
+                return True
+        return False
 
 
 def _heads_of(signs: Iterable[str]) -> tuple[str, ...]:

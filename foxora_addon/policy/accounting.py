@@ -156,7 +156,7 @@ class Accounting:
         if exchange.payer is None:
             return None
         payer, model, client = exchange.payer, exchange.model, exchange.client.name
-        scopes = exchange.scopes = tuple(self.payers.scopes_of(payer, model, client))
+        scopes = exchange.scopes = self.payers.scopes_of(payer, model, client)
         charged = self._charge_of(exchange, scopes)
         tokens = exchange.estimated_tokens = charged.tokens
         misfit = _too_large(scopes, charged.input_tokens) if not charged.can_fit else None
@@ -299,7 +299,7 @@ class Accounting:
         if exchange.payer is not None:
             # The ceilings may have changed since the first try.
             payer, model, client = exchange.payer, exchange.model, exchange.client.name
-            exchange.scopes = tuple(self.payers.scopes_of(payer, model, client))
+            exchange.scopes = self.payers.scopes_of(payer, model, client)
             charged = self._charge_of(exchange, exchange.scopes)
             exchange.estimated_tokens = charged.tokens
             if (over := self._budget(exchange, charged, now)) is not None:
@@ -319,13 +319,13 @@ class Accounting:
         self, exchange: Exchange, gateways: Sequence[tuple[str, str]], now: float
     ) -> list[tuple[str, str]]:
         """The `x-ratelimit-*` headers of an answer: the tighter of ours and the gateway's."""
-        balance = parse_balance(gateways)
         scopes = exchange.scopes
         if not scopes and exchange.payer is not None:  # refused before anything was reserved
             scopes = (self.payers.account_scope(exchange.payer),)
-        if scopes:
-            balance = tighter(self._allowances.balance(scopes, now), balance)
-        return headers_of(balance)
+        if not scopes:
+            return headers_of(parse_balance(gateways))
+        ours = self._allowances.balance(scopes, now)
+        return headers_of(tighter(ours, parse_balance(gateways)) if gateways else ours)
 
     def wake(self, account: str, now: float) -> Called:
         """Say whose wait in an account's line is over, and when to ask again."""
@@ -356,8 +356,9 @@ class Accounting:
 
     def _charge_of(self, exchange: Exchange, scopes: Sequence[Scope]) -> Charge:
         """What to reserve for a call, below the lowest of its ceilings."""
-        known = [scope.ceilings.tokens_per_minute for scope in scopes]
-        ceilings = [ceiling for ceiling in known if ceiling is not None]
+        ceilings = [
+            ceiling for scope in scopes if (ceiling := scope.ceilings.tokens_per_minute) is not None
+        ]
         self.wants_counter = self.wants_counter or bool(ceilings and exchange.input_tokens)
         open_calls = self._allowances.open_exchanges(scopes[0])
         expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)

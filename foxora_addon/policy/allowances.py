@@ -218,7 +218,7 @@ class Allowances:
     def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
         """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
         now = self.latest(now)
-        return reduce(tighter, (self.limiter(scope).balance(now) for scope in scopes))
+        return reduce(tighter, [self.limiter(scope).balance(now) for scope in scopes])
 
     def open_exchanges(self, scope: Scope) -> int:
         """Return how many exchanges of a scope are not over yet."""
@@ -296,7 +296,8 @@ class Allowances:
 
     def latest(self, now: float) -> float:
         """Return the moment that is taken for now: the latest that anybody has told."""
-        self._now = max(self._now, now)
+        if now > self._now:  # noqa: PLR1730  # `max` takes four times as long, at each step
+            self._now = now
         return self._now
 
     def _is_in_use(self, name: str, now: float) -> bool:

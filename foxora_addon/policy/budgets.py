@@ -4,9 +4,9 @@ It refuses to know which account pays for a call, and what the call's tokens cos
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import NamedTuple
 
 from foxora_addon.api.errors import ApiError, invalid_request, spend_limit_reached
 from foxora_addon.api.money import dollars
@@ -15,8 +15,7 @@ from foxora_addon.policy.spend_month import MonthSpend, calendar_month
 from foxora_addon.policy.twins import Twins
 
 
-@dataclass(frozen=True, slots=True)
-class SpendRules:
+class SpendRules(NamedTuple):
     """How an account's cap is kept.
 
     `cap_usd` is the configuration's, None: the gateway's own. In shadow mode all is counted and
@@ -47,10 +46,11 @@ class Budgets:
 
         `cost_usd` None: the price of its model is not known. What needs no model costs 0.
         """
-        refusal = None if rules.is_shadow else self.refusal(account, rules, cost_usd, now)
-        if refusal is not None:
-            return refusal
-        return self._capped(account, rules, now).admit(cost_usd)
+        if cost_usd is None and rules.refuses_unknown and not rules.is_shadow:
+            return _unknown_price(account)
+        spend = self._capped(account, rules, now)
+        over = None if rules.is_shadow else spend.refusal(cost_usd, now)
+        return spend.admit(cost_usd) if over is None else _refusal_of(over, account)
 
     def refusal(
         self, account: str, rules: SpendRules, cost_usd: Decimal | None, now: float

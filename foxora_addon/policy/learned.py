@@ -74,17 +74,18 @@ class Learned:
     def observe(self, account: str, model: str | None, output_tokens: int) -> None:
         """A call of this account to this model has put out so many tokens, all answers together."""
         key = _key_of(account, model)
-        course = self._courses.get(key) or _Course()
+        course = self._courses.get(key)
+        if course is None:
+            course = self._courses[key] = _Course()
         course.add(min(max(output_tokens, 0), _MOST_TOKENS))
-        self._courses[key] = course
 
     def expected(self, account: str, model: str | None, open_calls: int) -> int:
         """Return the tokens that a call may be expected to put out; a start value at first.
 
         `open_calls` are those of the account beside it: the more, the less each takes to be safe.
         """
-        key = _key_of(account, model)
-        return self._courses[key].expected(open_calls) if key in self._courses else START_TOKENS
+        course = self._courses.get(_key_of(account, model))
+        return START_TOKENS if course is None else course.expected(open_calls)
 
 
 def _key_of(account: str, model: str | None) -> tuple[str, str]:

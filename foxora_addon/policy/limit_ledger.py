@@ -46,7 +46,7 @@ class Ledger:
     @property
     def used(self) -> int:
         """The sum of all that counts."""
-        return self.held + self.expiring
+        return self.held + (self._totals[-1] - self._expired if self._totals else 0)
 
     @property
     def clears_at(self) -> float | None:

@@ -332,4 +332,6 @@ class AccountLimiter:
 
 
 def _bounded(tokens: int) -> int:
-    return min(max(tokens, 0), _MOST_TOKENS)
+    if 0 <= tokens <= _MOST_TOKENS:
+        return tokens
+    return 0 if tokens < 0 else _MOST_TOKENS

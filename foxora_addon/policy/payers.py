@@ -69,8 +69,10 @@ class Payers:
     def __init__(self, rules: LimitRules) -> None:
         self.rules = rules
         self.standings = Standings()
-        self._in_force: dict[str, InForce] = {}  # of configured payers
-        self._known_changes = 0  # of the standings, when that was worked out
+        # Of configured payers, as it was worked out when the standings had changed so often.
+        self._in_force: dict[str, InForce] = {}
+        self._scopes: dict[str, Scope] = {}
+        self._known_changes = 0
 
     def take_rules(self, rules: LimitRules) -> None:
         """Go by other rules from now on; whose another key is, is to be asked anew."""
@@ -79,7 +81,7 @@ class Payers:
             if before is not None and before.key_digest != account.key_digest:
                 self.standings.doubt(payer)
         self.rules = rules
-        self._in_force.clear()
+        self._forget()
 
     def rules_of(self, payer: str) -> AccountRules:
         """What the configuration says of a payer."""
@@ -96,8 +98,7 @@ class Payers:
     def in_force(self, payer: str) -> InForce:
         """What is held to, of the account behind a payer: by whichever payer it is called for."""
         if self._known_changes != self.standings.changes:
-            self._known_changes = self.standings.changes
-            self._in_force.clear()
+            self._forget()
         found = self._in_force.get(payer)
         if found is not None:
             return found
@@ -106,6 +107,12 @@ class Payers:
             found = self._in_force[payer] = self._shared(sharers)
             return found
         return self.in_force(sharers[0]) if sharers else InForce(self._own(payer), None)
+
+    def _forget(self) -> None:
+        """Work out anew what is asked for next."""
+        self._known_changes = self.standings.changes
+        self._in_force.clear()
+        self._scopes.clear()
 
     def sharers(self, payer: str) -> list[str]:
         """The accounts of the configuration that are the payer's account, in its order."""
@@ -152,22 +159,28 @@ class Payers:
 
     def account_scope(self, payer: str) -> Scope:
         """The account behind a payer, with its ceilings."""
+        if self._known_changes != self.standings.changes:
+            self._forget()
+        found = self._scopes.get(payer)
+        if found is not None:
+            return found
         account = self.standings.canonical(payer)
         shown = self.standings.shown(payer)
         label = "The key's account" if shown is None else f"Account '{shown}'"
-        return Scope(account, label, self.ceilings(payer))
+        found = Scope(account, label, self.ceilings(payer))
+        if self.is_configured(payer):
+            self._scopes[payer] = found
+        return found
 
-    def scopes_of(self, payer: str, model: str | None, client: str | None) -> Iterator[Scope]:
+    def scopes_of(self, payer: str, model: str | None, client: str | None) -> tuple[Scope, ...]:
         """The account, and what has ceilings below it: the model asked for, and the client."""
-        account = self.account_scope(payer)
-        yield account
+        found = [self.account_scope(payer)]
         rules = self.rules.of(payer)
-        for kind, name, table in (
-            ("model", model, rules.models),
-            ("client", client, rules.clients),
-        ):
-            if name is not None and name in table:
-                yield from self.below(payer, kind, {name: table[name]})
+        if model is not None and model in rules.models:
+            found += self.below(payer, "model", {model: rules.models[model]})
+        if client is not None and client in rules.clients:
+            found += self.below(payer, "client", {client: rules.clients[client]})
+        return tuple(found)
 
     def below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
         """The scopes that have ceilings below an account's."""

@@ -118,7 +118,7 @@ class Recollection:
         for moment, kind, call in sorted(events, key=lambda event: event[:2]):
             if kind == 0:
                 payer = self._payer_of(call)
-                scopes = tuple(self._payers.scopes_of(payer, call.model, call.client))
+                scopes = self._payers.scopes_of(payer, call.model, call.client)
                 taken = held[id(call)] = self._allowances.admit(scopes, call.tokens, moment)
                 self._allowances.mark_sent(taken, moment)
             else:

@@ -46,7 +46,7 @@ class Standings:
     """What is known of payers. `configured` are the names of the accounts of the configuration."""
 
     def __init__(self) -> None:
-        self.changes = 0  # how often what is known of any payer became another
+        self.changes = 0  # how often what a configured payer is, or is told, became another
         self._configured: dict[str, Known] = {}
         self._sharers: dict[str, dict[str, None]] = {}  # account id -> configured payers
         self._doubted: set[str] = set()
@@ -69,7 +69,7 @@ class Standings:
         owner = self._owners.get(me.account_id)
         mine = payer if is_configured else payer_of_id(me.account_id)
         if owner is None or (is_configured and owner not in self._configured):
-            self._owners[me.account_id] = mine
+            self._let_own(me.account_id, mine)
             other = owner if owner is not None else payer
             return None if other == mine else other
         return None if owner == payer else payer
@@ -81,7 +81,7 @@ class Standings:
         """
         self._know(payer, Known(me, -inf))
         if me.account_id is not None:
-            self._owners.setdefault(me.account_id, payer)
+            self._let_own(me.account_id, self._owners.get(me.account_id, payer))
         if not is_sure:
             self._doubted.add(payer)
 
@@ -100,6 +100,10 @@ class Standings:
         if known.me.account_id is not None:
             self._sharers.setdefault(known.me.account_id, {})[payer] = None
         self._configured[payer] = known
+
+    def _let_own(self, account_id: str, payer: str) -> None:
+        self._owners[account_id] = payer
+        self.changes += 1
 
     def _leave(self, payer: str, account_id: str) -> None:
         sharers = self._sharers[account_id]
@@ -130,7 +134,7 @@ class Standings:
             if name != payer and other.me.account_id == before
         )
         if self._owners.get(before) == payer:
-            self._owners[before] = next(others, payer_of_id(before))
+            self._let_own(before, next(others, payer_of_id(before)))
         return self._owners.get(before, payer_of_id(before))
 
     @property

@@ -6,12 +6,15 @@ is the gateway's to judge. A rule that changes the body changes its own bytes an
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.api import quick_json
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
 from foxora_addon.api.json_splice import replace_member
 from foxora_addon.policy.recognise import Recognised
+
+_UNCHANGED: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +25,7 @@ class ModelRules:
     default: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class CallBody:
+class CallBody(NamedTuple):
     """What a body says.
 
     `model` is the one that the gateway is asked for, None where the body names none. `sent` is what
@@ -35,7 +37,7 @@ class CallBody:
     stream: bool
     sent: bytes
     json: Mapping[str, Any] | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = _UNCHANGED
 
 
 def read_call(
@@ -59,10 +61,12 @@ def read_call(
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
     if call.operation.name == "chat" and (refusal := _missing(parsed, asked)):
         return refusal
-    sent, changes = body, {}
-    if model is not None and parsed.get("model") != model:
-        sent, changes = replace_member(body, "model", model), {"model": model}
-    return CallBody(model, parsed.get("stream") is True, sent, parsed, changes)
+    is_stream = parsed.get("stream") is True
+    if model is None or parsed.get("model") == model:
+        return CallBody(model, is_stream, body, parsed)
+    return CallBody(
+        model, is_stream, replace_member(body, "model", model), parsed, {"model": model}
+    )
 
 
 def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:

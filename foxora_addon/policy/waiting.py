@@ -126,6 +126,8 @@ class WaitingLines:
 
     def waiting(self, account: str) -> int:
         """Return how many calls of an account wait."""
+        if not self._lines:
+            return 0
         line = self._lines.get(self._allowances.name_of(account))
         return 0 if line is None else len(line)
 

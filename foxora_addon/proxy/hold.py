@@ -72,7 +72,7 @@ _desk: Desk | None = None
 _original: Any = None
 _entry: Any = None
 _at_once: Any = None
-_gathered: Any = None
+_at_the_end: Any = None
 _ready: Any = None
 _is_ending = False
 _OF_THE_GATEWAY: Final = (
@@ -134,15 +134,15 @@ def is_installed() -> bool:
 
 
 def send_at_once(
-    gathered: Callable[[Held, Commands], Commands] | None,
+    steps: Callable[[Held, Any, Desk], Commands] | None,
     ready: Callable[[Held, http_layers.GetHttpConnection], Connection | None] | None,
 ) -> None:
-    """Have what a stream sends at the end of a message go through `gathered`; None: as it is.
+    """Have `steps` say what a stream does at the end of a message; None: `steps_of` does.
 
     `ready` gives it a connection for that without asking mitmproxy, or None.
     """
-    global _gathered, _ready  # as above
-    _gathered, _ready = gathered, ready
+    global _at_the_end, _ready  # as above
+    _at_the_end, _ready = steps, ready
 
 
 def _unfit() -> str | None:
@@ -187,18 +187,18 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
         return
     if isinstance(event, events.Wakeup):
         if event.command is self.foxora.pause:
-            yield from _treated_all(self, sent_again(self), event)
+            yield from treated(self, sent_again(self), event)
         elif isinstance(event.command, GiveUp):
             yield from _given_up(self)
-    elif _gathered is not None and type(event) in _AT_THE_END:
-        yield from _gathered(self, _steps_of(self, event, desk))
+    elif _at_the_end is not None and type(event) in _AT_THE_END:
+        yield from _at_the_end(self, event, desk)
     else:
-        yield from _steps_of(self, event, desk)
+        yield from steps_of(self, event, desk)
     if self.foxora.is_over and self.child_layer is None:
         let_go(self)
 
 
-def _steps_of(self: Held, event: Any, desk: Desk) -> Commands:
+def steps_of(self: Held, event: Any, desk: Desk) -> Commands:
     """What a stream does at an event of one of its two sides."""
     if isinstance(event, _OF_THE_GATEWAY):
         if event.stream_id != self.foxora.gateway_id:
@@ -206,17 +206,17 @@ def _steps_of(self: Held, event: Any, desk: Desk) -> Commands:
         gateway_id, event.stream_id = event.stream_id, self.stream_id
         if isinstance(event, http_events.ResponseData):
             yield from _passed_if_too_long(self, event, desk)
-        yield from _treated_all(self, _step_of(self, event), event)
+        yield from treated(self, _step_of(self, event), event)
         if type(event) is WholeAnswer:
             for part in rest_of(self, event, gateway_id):
                 if not self.foxora.is_over:
-                    yield from _steps_of(self, part, desk)
+                    yield from steps_of(self, part, desk)
     else:
-        yield from _of_the_client(self, event, desk)
+        yield from steps_of_client(self, event, desk)
         if type(event) is WholeRequest:
             for part in rest_of(self, event, event.stream_id):
                 if not self.foxora.is_over:
-                    yield from _of_the_client(self, part, desk)
+                    yield from steps_of_client(self, part, desk)
 
 
 def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
@@ -245,10 +245,10 @@ def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk)
     if desk.is_too_long(self.flow, self.foxora.answer_size):
         event.data = bytes(self.response_body_buf) + event.data
         self.response_body_buf.clear()
-        yield from _treated_all(self, self.start_response_stream(), event)
+        yield from treated(self, self.start_response_stream(), event)
 
 
-def _of_the_client(self: Held, event: Any, desk: Desk) -> Commands:
+def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
     if isinstance(event, http_events.RequestHeaders):
         arrival = Arrival(bool(event.request.data.host), event.request.host_header)
         complete_host(self, event.request)
@@ -258,17 +258,17 @@ def _of_the_client(self: Held, event: Any, desk: Desk) -> Commands:
             self.foxora.size += len(event.data)
             response = desk.body_grew(self.flow, self.foxora.size)
             if response is not None:
-                yield from _end_upload(self, response)
+                yield from end_upload(self, response)
                 return
         if type(event) is WholeBody and keeps(self, event):
             return
     elif isinstance(event, http_events.RequestProtocolError) and self.foxora.pause is not None:
-        yield from _treated_all(self, left(self, event), event)
+        yield from treated(self, left(self, event), event)
         return
-    yield from _treated_all(self, _step_of(self, event), event)
+    yield from treated(self, _step_of(self, event), event)
 
 
-def _treated_all(self: Held, generator: Commands, event: events.Event) -> Commands:
+def treated(self: Held, generator: Commands, event: events.Event) -> Commands:
     """Run a step of the stream and treat what it yields, handing replies back to it."""
     reply: Any = None
     while True:
@@ -282,17 +282,22 @@ def _treated_all(self: Held, generator: Commands, event: events.Event) -> Comman
             elif isinstance(command, commands.StartHook) and _is_told(self, command, event):
                 reply = None
             else:
-                reply = yield from _treated(self, command)
+                reply = yield from _one_treated(self, command)
         except Refused as refusal:
             generator.close()
-            self.foxora.is_refused = True
-            refused = _refusal(self.stream_id, str(refusal))
-            yield from _treated_all(self, _original(self, refused), refused)
+            yield from refused(self, str(refusal))
             return
         except SendAgain as wanted:
             generator.close()
             yield from paused(self, wanted.seconds)
             return
+
+
+def refused(self: Held, why: str) -> Commands:
+    """Nothing of the request may be sent: the stream ends as if the gateway had failed."""
+    self.foxora.is_refused = True
+    refusal = _refusal(self.stream_id, why)
+    yield from treated(self, _original(self, refusal), refusal)
 
 
 def _is_told(self: Held, hook: commands.StartHook, event: events.Event) -> bool:
@@ -301,16 +306,26 @@ def _is_told(self: Held, hook: commands.StartHook, event: events.Event) -> bool:
     if desk is None:
         return False
     _tell(self, hook, event, desk)
+    return are_told(self, hook, desk)
+
+
+def are_told(self: Held, hook: commands.StartHook, desk: Desk) -> bool:
+    """Tell the addons of a hook at once, if they are to hear of it; False: mitmproxy has to."""
     if desk.is_private(self.flow):
         return True
-    return _can_be_told_at_once(hook) and _at_once(hook, self.flow)
+    # Not of a layer's below the stream, which waits by itself, nor of the next call's.
+    is_too_soon = _is_ending and isinstance(hook, http_hooks.HttpRequestHeadersHook)
+    if _at_once is None or hook.blocking is not True or is_too_soon:
+        return False
+    is_told: bool = _at_once(hook, self.flow)
+    return is_told
 
 
 def _refusal(stream_id: int, message: str) -> events.Event:
     return http_events.ResponseProtocolError(stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
 
 
-def _treated(self: Held, command: commands.Command) -> Commands:
+def _one_treated(self: Held, command: commands.Command) -> Commands:
     """Yield a command of the stream, or what takes its place."""
     match command:
         case http_layers.GetHttpConnection():
@@ -321,23 +336,21 @@ def _treated(self: Held, command: commands.Command) -> Commands:
             self.foxora.failed_connection = newest_with(self, error)
             return connection, error
         case http_layers.DropStream():
-            layer_of(self).streams.pop(self.foxora.gateway_id, None)
-            self.foxora.is_over = True
+            drop(self)
     return (yield command)
 
 
-def _can_be_told_at_once(hook: commands.StartHook) -> bool:
-    """Not a layer's below the stream, which waits by itself, nor the next call's (see `_sent`)."""
-    is_too_soon = _is_ending and isinstance(hook, http_hooks.HttpRequestHeadersHook)
-    return _at_once is not None and hook.blocking is True and not is_too_soon
+def drop(self: Held) -> None:
+    """The stream is over: the gateway's side can't find it any more."""
+    layer_of(self).streams.pop(self.foxora.gateway_id, None)
+    self.foxora.is_over = True
 
 
 def _tell(self: Held, hook: commands.StartHook, event: events.Event, desk: Desk) -> None:
     """Tell the desk of what the addons are about to hear."""
     match hook:
         case http_hooks.HttpRequestHeadersHook():
-            STREAMS[self.flow.id] = self
-            desk.arrived(hook.flow, self.foxora.arrival)
+            arrived(self, desk)
         case http_hooks.HttpResponseHeadersHook():
             desk.answering(hook.flow)
         case http_hooks.HttpResponseHook():
@@ -348,6 +361,12 @@ def _tell(self: Held, hook: commands.StartHook, event: events.Event, desk: Desk)
             failure = failure_of(self, event, str(hook.flow.error))
             ask_for_another_try(self, desk, failure)
             desk.failed(hook.flow, failure)
+
+
+def arrived(self: Held, desk: Desk) -> None:
+    """Tell the desk of a flow that has arrived."""
+    STREAMS[self.flow.id] = self
+    desk.arrived(self.flow, self.foxora.arrival)
 
 
 def _treated_send(self: Held, command: http_layers.SendHttp) -> Commands:
@@ -375,7 +394,7 @@ def _treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Co
             # the next answer where the request was a HEAD (RFC 9110, 9.3.2).
             if data and self.flow.request.method != "HEAD":
                 yield command
-                _tell_of_passed(self, len(data), desk)
+                tell_of_passed(self, len(data), desk)
         case http_events.ResponseTrailers() if self.context.client.alpn != b"h2":
             pass  # mitmproxy crashes on what it can't say on HTTP/1
         case http_events.ResponseProtocolError() as error:
@@ -384,26 +403,33 @@ def _treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Co
             if not replaced:
                 yield command
             for part in replaced:
-                yield from _sent(http_layers.SendHttp(part, self.context.client))
+                yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
         case _:
-            yield from _sent(command)
+            yield from _sent_to_client(command)
 
 
-def _sent(command: http_layers.SendHttp) -> Commands:
-    """Send something to the client.
+def _sent_to_client(command: http_layers.SendHttp) -> Commands:
+    if isinstance(command.event, http_events.ResponseEndOfMessage):
+        yield from last_to_client(command)
+    else:
+        yield command
 
-    At the end of an answer its connection may take the next request, which has come already, in the
-    midst of this: the gateway's is not ready for it before this is over.
+
+def last_to_client(command: http_layers.SendHttp) -> Commands:
+    """Send the end of an answer to the client.
+
+    Its connection may take the next request, which has come already, in the midst of this: the
+    gateway's is not ready for it before this is over.
     """
     global _is_ending  # noqa: PLW0603  # all of it happens before anything else does
-    before, _is_ending = _is_ending, isinstance(command.event, http_events.ResponseEndOfMessage)
+    before, _is_ending = _is_ending, True
     try:
         yield command
     finally:
         _is_ending = before
 
 
-def _tell_of_passed(self: Held, size: int, desk: Desk) -> None:
+def tell_of_passed(self: Held, size: int, desk: Desk) -> None:
     self.foxora.unasked_size += size
     if self.foxora.unasked_size >= _ASKED_AT_BYTES:
         self.foxora.unasked_size = 0
@@ -423,7 +449,7 @@ def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]
         yield http_events.ResponseEndOfMessage(self.stream_id)
 
 
-def _end_upload(self: Held, response: Response) -> Commands:
+def end_upload(self: Held, response: Response) -> Commands:
     """Answer before the body is there; what still comes of it is read and dropped."""
     self.flow.response = response
     self.foxora.is_answered = True
@@ -432,7 +458,7 @@ def _end_upload(self: Held, response: Response) -> Commands:
         desk.answered(self.flow)
     yield http_hooks.HttpResponseHook(self.flow)
     for part in parts_of(self, response):
-        yield from _sent(http_layers.SendHttp(part, self.context.client))
+        yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
     self.flow.live = False
     self.client_state = self.server_state = self.state_errored
 
@@ -445,4 +471,4 @@ def _given_up(self: Held) -> Commands:
     self.foxora.pause = None
     self.server_state = self.state_wait_for_response_headers
     lost = _refusal(self.stream_id, "given up")
-    yield from _treated_all(self, _original(self, lost), lost)
+    yield from treated(self, _original(self, lost), lost)

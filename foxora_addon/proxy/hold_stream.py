@@ -59,7 +59,11 @@ class Held(layer.Layer):
     state_consume_request_body: Any
     state_consume_response_body: Any
     state_stream_response_body: Any
+    start_request_stream: Any
     start_response_stream: Any
+    send_response: Any
+    check_killed: Any
+    flow_done: Any
     request_body_buf: Any
     response_body_buf: Any
     make_server_connection: Any

@@ -13,11 +13,17 @@ from foxora_addon.proxy.hold_stream import Held
 
 
 class WholeRequest(http_events.RequestHeaders):
-    """A request that has come in one piece: its head, and what follows it."""
+    """A request that has come in one piece: its head, and what follows it.
 
-    def __init__(self, stream_id: int, request: Request, body: bytes) -> None:
+    `is_checked`: there is nothing to say against the head, nor does it ask for anything unusual.
+    """
+
+    def __init__(
+        self, stream_id: int, request: Request, body: bytes, *, is_checked: bool = False
+    ) -> None:
         super().__init__(stream_id, request, not body)
         self.body = body
+        self.is_checked = is_checked
 
 
 class WholeAnswer(http_events.ResponseHeaders):
@@ -42,7 +48,7 @@ def rest_of(self: Held, whole: WholeRequest | WholeAnswer, stream_id: int) -> It
             yield WholeBody(stream_id, whole.body)
         yield http_events.RequestEndOfMessage(stream_id)
         return
-    is_kept = self.server_state == self.state_consume_response_body and _has_no_limits(self)
+    is_kept = self.server_state == self.state_consume_response_body and has_no_limits(self)
     for piece in whole.pieces:
         if is_kept:
             self.foxora.answer_size += len(piece)
@@ -54,12 +60,13 @@ def rest_of(self: Held, whole: WholeRequest | WholeAnswer, stream_id: int) -> It
 
 def keeps(self: Held, body: WholeBody) -> bool:
     """Put a request's body where it is kept until it is over, if nothing else is done with it."""
-    if self.client_state != self.state_consume_request_body or not _has_no_limits(self):
+    if self.client_state != self.state_consume_request_body or not has_no_limits(self):
         return False
     self.request_body_buf += body.data
     return True
 
 
-def _has_no_limits(self: Held) -> bool:
+def has_no_limits(self: Held) -> bool:
+    """Whether bodies are kept whatever their size, as far as mitmproxy is concerned."""
     options = self.context.options
     return not (options.stream_large_bodies or options.body_size_limit)

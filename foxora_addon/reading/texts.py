@@ -29,7 +29,10 @@ def _written_out(match: re.Match[str]) -> str:
 
 def one_line(text: str | None, longest: int | None = None) -> str:
     """A text for a cell: on one line, cut with an ellipsis; "-" for none."""
-    flat = " ".join(visible(text or "").split())
+    if text and text.isascii() and text.isprintable() and " " not in text:
+        flat = text  # as names and codes are: nothing to be written out, or put on one line
+    else:
+        flat = " ".join(visible(text or "").split())
     if longest is not None and len(flat) > longest:
         flat = flat[: longest - 1] + "…"
     return flat or "-"
@@ -63,6 +66,8 @@ def cost_text(usd: float | None) -> str:
 
 def brief_count(count: int) -> str:
     """A count in a few letters: 999, 12k, 1.2M."""
+    if count < 1_000:
+        return str(count)
     for unit, name in ((1_000_000, "M"), (1_000, "k")):
         if count >= 10 * unit:
             return f"{count // unit}{name}"

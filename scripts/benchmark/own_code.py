@@ -51,21 +51,25 @@ audit: {path: trail.jsonl}
 """
 
 
+_MODES = {"regular": HTTPMode.regular, "upstream": HTTPMode.upstream}
+
+
 class Wire:
     """An HTTP layer between a client and a gateway that are not there."""
 
-    def __init__(self, desk: FlowDesk | None) -> None:
+    def __init__(self, desk: FlowDesk | None, mode: str = "regular") -> None:
         self._desk = desk
         self.client = Client(
             peername=("127.0.0.1", 1),
             sockname=("127.0.0.1", 8080),
             timestamp_start=0.0,
             state=ConnectionState.OPEN,
-            proxy_mode=mode_specs.ProxyMode.parse("regular"),
+            proxy_mode=mode_specs.ProxyMode.parse(mode),
         )
         context = Context(self.client, ctx.options)
         context.server.address = ("127.0.0.1", 9)
-        self._layer = HttpLayer(context, HTTPMode.regular if desk else HTTPMode.transparent)
+        name = mode.partition(":")[0] if desk else "transparent"
+        self._layer = HttpLayer(context, _MODES.get(name, HTTPMode.transparent))
         self._server: Server | None = None
         self.answered = 0
         proxy = ctx.master.addons.get("proxyserver")

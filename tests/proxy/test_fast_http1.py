@@ -12,6 +12,10 @@ from mitmproxy.flow import Flow
 from mitmproxy.http import Headers, HTTPFlow, Request, Response
 from mitmproxy.net.http import http1
 from mitmproxy.net.http.http1 import read
+from mitmproxy.options import Options
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import http1 as quick
@@ -22,6 +26,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
     from mitmproxy.test import taddons, tflow
 
+layers_of_http: Any = http_layers
 NAMES = st.sampled_from(
     [b"Content-Length", b"content-length", b"Transfer-Encoding", b"Connection", b"CONNECTION", b"x"]
 )
@@ -84,6 +89,56 @@ def test_the_size_of_a_body(
 def test_whether_a_connection_closes(version: bytes, fields: list[tuple[bytes, bytes]]) -> None:
     expected = before[quick.connection_close](version, Headers(fields))
     assert http1.connection_close(version, Headers(fields)) is expected
+
+
+@given(METHODS, VERSIONS, st.lists(st.tuples(NAMES | st.just(b"bad name"), VALUES), max_size=3))
+def test_headers_are_looked_through(
+    method: bytes, version: bytes, fields: list[tuple[bytes, bytes]]
+) -> None:
+    request, response = a_request(method, fields), Response.make(200)
+    request.data.http_version = response.data.http_version = version
+    response.headers.fields = tuple(fields)
+    for message in (request, response, response, request):
+        expected = outcome_of(before[quick.validate_headers], message)
+        assert outcome_of(layers_of_http.validate_headers, message) == expected
+
+
+@given(
+    METHODS,
+    VERSIONS,
+    FIELDS,
+    st.sampled_from([100, 101, 200, 204, 304, 500]),
+    FIELDS,
+    st.sampled_from([Http1Server, Http1Client]),
+)
+def test_what_a_connection_does_after_a_message(
+    method: bytes,
+    version: bytes,
+    asked: list[tuple[bytes, bytes]],
+    status: int,
+    answered: list[tuple[bytes, bytes]],
+    side: Any,
+) -> None:
+    def done_by(mark_done: Any, *sides: str) -> Any:
+        client = tflow.tclient_conn()
+        connection: Any = side(Context(client, Options()))
+        connection.stream_id, connection.state = 1, connection.read_body
+        connection.request, connection.response = a_request(method, asked), Response.make(status)
+        connection.request.data.http_version = version
+        connection.response.headers.fields = tuple(answered)
+        told = [
+            type(command).__name__
+            for each in sides
+            for command in mark_done(connection, **{each: True})
+        ]
+        names = ("request_done", "response_done", "stream_id")
+        is_over = connection.request is None, connection.response is None
+        state = connection.state.__name__
+        return told, state, is_over, *(getattr(connection, name) for name in names)
+
+    for sides in (["request"], ["response"], ["request", "response"], ["response", "request"]):
+        usual = done_by(before[quick.mark_done], *sides)
+        assert done_by(Http1Connection.mark_done, *sides) == usual
 
 
 @given(VERSIONS)

@@ -1,10 +1,12 @@
 """Messages that go through the layers in one step are what they would have been, event by event."""
 
 import asyncio
+import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any, Literal, cast
 
 import pytest
@@ -73,9 +75,9 @@ class Ears:
 class Line(Wire):
     """A wire that keeps what both sides were sent, and whether they were closed."""
 
-    def __init__(self, desk: FlowDesk, heard: Heard) -> None:
+    def __init__(self, desk: FlowDesk, heard: Heard, mode: str) -> None:
         self._heard = heard
-        super().__init__(desk)
+        super().__init__(desk, mode)
 
     def _reaction_to(self, command: commands.Command) -> Iterator[events.Event]:
         side = "client" if getattr(command, "connection", None) is self.client else "gateway"
@@ -119,13 +121,14 @@ type Turn = tuple[str, bytes]
 """Who sends what: "ask", "say"; or who hangs up."""
 
 
-type Speed = Literal["as it is", "but for whole messages", "all"]
+type Speed = Literal["as it is", "but for whole messages", "but for hooks", "all"]
 
 
 def heard_of(
     turns: list[Turn],
     speed: Speed,
     also: Callable[[Heard], object] | None = None,
+    mode: str = "regular",
     **options: object,
 ) -> Heard:
     """All that happens on the line and in the hooks when these turns are taken.
@@ -144,12 +147,19 @@ def heard_of(
                 with pytest.MonkeyPatch.context() as patch:
                     if speed == "but for whole messages":
                         patch.setattr(whole, "_read", lambda *_: None)
-                    take(Line(desk, heard), turns)
+                    elif speed == "but for hooks":
+                        hold.tell_at_once(None)
+                    take(Line(desk, heard, mode), turns)
             finally:
                 fast.switch(on=False)
 
     host_reading.widen()
-    asyncio.run(run())
+    root = logging.getLogger()
+    before = root.handlers[:]
+    try:
+        asyncio.run(run())
+    finally:
+        root.handlers[:] = before  # a master's own, which logs to a loop that has ended
     return heard
 
 
@@ -272,7 +282,9 @@ def cut(data: st.DataObject, who: str, message: bytes) -> list[Turn]:
 
 def alike(turns: list[Turn], **more: Any) -> None:
     """What happens is the same with and without speed-ups."""
-    assert heard_of(turns, "all", **more) == heard_of(turns, "as it is", **more)
+    usual = heard_of(turns, "as it is", **more)
+    assert heard_of(turns, "all", **more) == usual
+    assert heard_of(turns, "but for hooks", **more) == usual
 
 
 @pytest.mark.parametrize("asked", REQUESTS)
@@ -381,8 +393,8 @@ def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> N
     sent: list[int] = []
     send = whole._send
 
-    def noted(self: Any, message: whole.Message) -> Any:
-        sent.append(len(message.parts))
+    def noted(self: Any, message: whole.Message | whole.PlainMessage) -> Any:
+        sent.append(len(list(message.parts)))
         return send(self, message)
 
     monkeypatch.setattr(whole, "_send", noted)
@@ -391,3 +403,72 @@ def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> N
     assert seen[:1] == [WholeRequest.__name__]
     assert seen[-1:] == [WholeAnswer.__name__]
     assert sent == [3, 3]
+
+
+def kills(flow: http.HTTPFlow) -> None:
+    if flow.killable:
+        flow.kill()
+
+
+def answers(flow: http.HTTPFlow) -> None:
+    flow.response = http.Response.make(203, b"an addon's", {"x-of": "an addon"})
+
+
+def forgets_bodies(flow: http.HTTPFlow) -> None:
+    flow.request.raw_content = None
+    if flow.response is not None:
+        flow.response.raw_content = None
+
+
+def passes_requests(flow: http.HTTPFlow) -> None:
+    flow.request.stream = True
+
+
+def passes_answers(flow: http.HTTPFlow) -> None:
+    if flow.response is not None:
+        flow.response.stream = True
+
+
+def says_more(flow: http.HTTPFlow) -> None:
+    message = flow.response or flow.request
+    message.headers["transfer-encoding"] = "chunked"
+    message.headers.pop("content-length", None)
+    message.trailers = http.Headers(x_more="1")
+
+
+def waits_to_send(flow: http.HTTPFlow) -> None:
+    flow.request.headers["expect"] = "100-continue"
+
+
+def asks_for_the_head(flow: http.HTTPFlow) -> None:
+    flow.request.method = "HEAD"
+
+
+def goes_elsewhere(flow: http.HTTPFlow) -> None:
+    flow.request.host, flow.request.port = "127.0.0.1", 19
+
+
+def goes_wrong(flow: http.HTTPFlow) -> None:
+    raise ValueError(f"an addon's at {flow.request.path}")
+
+
+MEDDLING = (kills, answers, forgets_bodies, passes_requests, passes_answers, says_more)
+MORE_MEDDLING = (waits_to_send, asks_for_the_head, goes_elsewhere, goes_wrong)
+
+
+@pytest.mark.parametrize("meddles", MEDDLING + MORE_MEDDLING)
+@pytest.mark.parametrize("hook", ["requestheaders", "request", "responseheaders", "response"])
+@pytest.mark.parametrize("asked", ["chat", "not ours, with a body"])
+def test_what_addons_do_on_the_way_comes_to_what_it_would(
+    asked: str, hook: str, meddles: Callable[[http.HTTPFlow], None]
+) -> None:
+    turns: list[Turn] = [("ask", REQUESTS[asked]), ("say", JSON), ("ask", CHAT), ("say", JSON)]
+    alike(turns, also=lambda _: SimpleNamespace(**{hook: meddles}))
+
+
+@pytest.mark.parametrize("asked", ["chat", "not ours, with a body", "a HEAD"])
+@pytest.mark.parametrize("keeps", [True, False])
+@pytest.mark.parametrize("mode", ["reverse:http://127.0.0.1:9", "transparent", "upstream:http://b"])
+def test_other_modes_come_to_what_they_would(mode: str, asked: str, *, keeps: bool) -> None:
+    turns: list[Turn] = [("ask", REQUESTS[asked]), ("say", JSON), ("ask", CHAT), ("say", JSON)]
+    alike(turns, mode=mode, keep_host_header=keeps)

@@ -3,10 +3,12 @@
 What is not usual (a transfer encoding, several lengths, a tunnel) is left to mitmproxy.
 """
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, Final
 
-from mitmproxy.http import Headers, Request, Response
+from mitmproxy.http import Headers, Message, Request, Response
+from mitmproxy.proxy import commands
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from foxora_addon.proxy.fast.originals import before
 
@@ -16,6 +18,8 @@ _STAYS: Final = [b"keep-alive"]
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _WITH_BODIES: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _MOST_DIGITS: Final = 15
+_MOST_NAMES: Final = 1_000
+_LONGEST_NAME: Final = 64
 
 
 def expected_http_body_size(request: Request, response: Response | None = None) -> int | None:
@@ -67,6 +71,37 @@ def connection_close(http_version: str | bytes, headers: Headers) -> bool:
     return closes
 
 
+def _stays_open(request: Request | None, response: Response | None) -> bool:
+    """Whether an exchange is over where a length says so, and its connection stays open after it.
+
+    No means maybe.
+    """
+    if request is None or response is None:
+        return False
+    asked, answered = request.data, response.data
+    is_usual = asked.method in _WITH_BODIES and answered.status_code >= 200
+    is_persistent = asked.http_version == answered.http_version == b"HTTP/1.1"
+    if not is_usual or not is_persistent:
+        return False
+    return _framing(asked.headers) is not None and _framing(answered.headers) is True
+
+
+def _framing(headers: Headers) -> bool | None:
+    """Whether a plain head gives a length; None: it says more of its body, or of its connection."""
+    if type(headers) is not Headers:
+        return None
+    has_length = False
+    for name, value in headers.fields:
+        size = len(name)
+        if size == 10 and name.lower() == _CONNECTION and value != b"keep-alive":
+            return None
+        if size == 14 and name.lower() == _LENGTH:
+            has_length = True
+        elif size == 17 and name.lower() == _ENCODING:
+            return None
+    return has_length
+
+
 def raise_if_http_version_unknown(http_version: bytes) -> None:
     """`read.raise_if_http_version_unknown`, for the usual ones."""
     if http_version not in _VERSIONS:
@@ -93,3 +128,52 @@ def headers_bytes(self: Headers) -> bytes:
         written: bytes = before[headers_bytes](self)
         return written
     return b"".join([b"%b: %b\r\n" % (name, value) for name, value in self.fields])
+
+
+_plain_names: set[bytes] = set()
+
+
+def validate_headers(message: Message) -> None:
+    """`validate_headers`, which looks once at each name that is no length's or encoding's.
+
+    Raises ValueError as that does.
+    """
+    if type(message.headers) is not Headers:
+        before[validate_headers](message)
+        return
+    others = [field for field in message.headers.fields if field[0] not in _plain_names]
+    if not others:
+        return
+    if len(others) == 1 and others[0][0].lower() == _LENGTH:
+        length = others[0][1]
+        if length.isdigit() and (length == b"0" or length[0] != 48):
+            return
+    before[validate_headers](message)
+    for name, _ in others:
+        if len(name) < _LONGEST_NAME and name.lower() not in {_LENGTH, _ENCODING}:
+            if len(_plain_names) >= _MOST_NAMES:
+                _plain_names.clear()
+            _plain_names.add(name)
+
+
+def mark_done(
+    self: Http1Connection, *, request: bool = False, response: bool = False
+) -> Iterable[commands.Command]:
+    """`Http1Connection.mark_done`, where the connection surely waits for the next message then."""
+    is_asked, is_answered = request or self.request_done, response or self.response_done
+    if not (is_asked and is_answered):
+        self.request_done, self.response_done = is_asked, is_answered
+        return ()
+    if self.buf or not _stays_open(self.request, self.response):
+        usual: Generator[commands.Command, Any, None] = before[mark_done](
+            self, request=request, response=response
+        )
+        return usual
+    self.request_done = self.response_done = False
+    self.request = self.response = None
+    if type(self) is Http1Server:
+        self.stream_id += 2
+    elif type(self) is Http1Client:
+        self.stream_id = None
+    self.state = self.read_headers
+    return ()

@@ -6,7 +6,6 @@ together, which spares both sides the second one.
 
 import asyncio
 import logging
-from collections.abc import Iterable
 from typing import Any, Final
 
 from mitmproxy.connection import ConnectionState
@@ -22,52 +21,45 @@ _MOST_JOINED: Final = 65_536
 
 async def server_event(self: ConnectionHandler, event: events.Event) -> None:
     """`ConnectionHandler.server_event`, which gathers what is sent on one connection."""
-    await self._server_event_lock.acquire()  # as `async with`, in half of its steps
+    await self._server_event_lock.acquire()  # `async with` takes two more coroutines
+    pieces: list[bytes] = []
+    connection: Any = None
     try:
         self.timeout_watchdog.register_activity()
-        pieces: list[bytes] = []
-        connection: Any = None
-        try:
-            for command in self.layer.handle_event(event):
-                if type(command) is commands.SendData:
-                    if command.connection is not connection:
-                        _send(self, connection, pieces)
-                        connection = command.connection
-                    pieces.append(command.data)
-                    continue
-                if pieces:
+        for command in self.layer.handle_event(event):
+            if type(command) is commands.SendData:
+                if command.connection is not connection:
                     _send(self, connection, pieces)
-                _obey(self, command)
-        except Exception:  # noqa: BLE001  # as mitmproxy has it
-            self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
-        finally:
+                    connection = command.connection
+                pieces.append(command.data)
+                continue
             if pieces:
                 _send(self, connection, pieces)
+            _obey(self, command)
+    except Exception:  # noqa: BLE001  # as mitmproxy has it
+        self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
     finally:
-        self._server_event_lock.release()
+        try:
+            if pieces:
+                _send(self, connection, pieces)
+        finally:
+            self._server_event_lock.release()
 
 
 async def drain_writers(self: ConnectionHandler) -> None:
-    """`ConnectionHandler.drain_writers`, which begins nothing where nothing is to be waited for."""
-    if self._drain_lock.locked() or not _are_drained(self.transports.values()):
+    """`ConnectionHandler.drain_writers`, where there may be anything to wait for."""
+    if self._drain_lock.locked() or not all(map(_is_drained, self.transports.values())):
         await before[drain_writers](self)
 
 
-def _are_drained(transports: Iterable[ConnectionIO]) -> bool:
-    """Whether none of them would wait in `StreamWriter.drain`, or raise.
-
-    It waits while too much is still to be sent, and raises once the connection is lost.
-    """
-    for transport in transports:
-        writer = transport.writer
-        if writer is None:
-            continue
-        if type(writer) is not asyncio.StreamWriter:
-            return False
-        below = writer.transport
-        if below.is_closing() or below.get_write_buffer_size():
-            return False
-    return True
+def _is_drained(transport: ConnectionIO) -> bool:
+    """Whether all that was written has gone to the system, and nothing has failed."""
+    writer, reader = transport.writer, transport.reader
+    if type(writer) is not asyncio.StreamWriter or type(reader) is not asyncio.StreamReader:
+        return writer is None
+    if writer.is_closing() or reader.exception() is not None:
+        return False
+    return not writer.transport.get_write_buffer_size()
 
 
 def _send(self: ConnectionHandler, connection: Any, pieces: list[bytes]) -> None:

@@ -15,6 +15,7 @@ from foxora_addon.proxy.fast import (
     layers,
     messages,
     server,
+    straight,
     streams,
     whole,
 )
@@ -188,6 +189,27 @@ SPEED_UPS: Final = (
         "e1159a2812bbb30c",
     ),
     SpeedUp(
+        "mitmproxy.proxy.layers.http.validate_headers",
+        http1.validate_headers,
+        (
+            "mitmproxy.net.http.validate.validate_headers",
+            "mitmproxy.net.http.validate.parse_content_length",
+        ),
+        "0c3630606a1d0980",
+    ),
+    SpeedUp(
+        f"{_HTTP1}:Http1Connection.mark_done",
+        http1.mark_done,
+        (
+            f"{_HTTP1}:Http1Connection.mark_done",
+            f"{_HTTP1}:Http1Server.mark_done",
+            f"{_HTTP1}:should_make_pipe",
+            "mitmproxy.net.http.http1.read.expected_http_body_size",
+            "mitmproxy.net.http.http1.read.connection_close",
+        ),
+        "df9a4f649d312394",
+    ),
+    SpeedUp(
         "mitmproxy.flow:Flow.__init__",
         messages.flow_init,
         ("mitmproxy.flow:Flow.__init__",),
@@ -274,11 +296,21 @@ SPEED_UPS: Final = (
             f"{_HTTP1}:Http1Client.send",
             *_HTTP1_HEADS,
             *(f"{_STREAM}.{name}" for name in ("check_body_size", "send_response", "flow_done")),
+            *(f"{_STREAM}.{name}" for name in ("check_invalid", "check_killed")),
+            *(f"{_STREAM}.{name}" for name in ("make_server_connection", "start_response_stream")),
             *(f"{_STREAM}.state_consume_{name}_body" for name in ("request", "response")),
+            *(f"{_STREAM}.state_wait_for_{name}_headers" for name in ("request", "response")),
+            "mitmproxy.proxy.layers.http:validate_request",
+            *(
+                f"mitmproxy.net.http.http1.read.{name}"
+                for name in ("read_request_head", "_read_request_line", "_read_headers")
+            ),
+            "mitmproxy.net.http.validate.validate_headers",
+            "mitmproxy.http:RequestData",
             *(f"h11._readers:{name}" for name in ("ContentLengthReader", "ChunkedReader")),
             "h11._receivebuffer:ReceiveBuffer",
         ),
-        "44ae98ae622b8013",
+        "1a0d953c31015e7b",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",
@@ -340,7 +372,7 @@ def _put(each: SpeedUp) -> None:
     if each.quick is hooks.hook_task:
         hold.tell_at_once(hooks.told_at_once)
     elif each.quick is whole.handle_event:
-        hold.send_at_once(whole.gathered, whole.ready_connection)
+        hold.send_at_once(straight.steps, whole.ready_connection)
 
 
 def _put_back() -> None:

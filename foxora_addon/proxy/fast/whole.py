@@ -7,11 +7,12 @@ sends is one for its connection. Whatever is not plainly that goes the usual way
 """
 
 import re
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 from h11._readers import ContentLengthReader
 from mitmproxy.connection import Connection
-from mitmproxy.http import Request
+from mitmproxy.http import Request, Response
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
@@ -20,6 +21,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from foxora_addon.proxy import hold
+from foxora_addon.proxy.fast import heads
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import chunks_of
 from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
@@ -46,6 +48,39 @@ class Message(HttpEvent):
         super().__init__(parts[0].stream_id)
         self.parts = parts
 
+    def plain(self) -> "PlainMessage | None":
+        """The same as a head and a body; None if there is more."""
+        if len(self.parts) > 3:
+            return None
+        head: Any = self.parts[0]
+        body: bytes = self.parts[1].data if len(self.parts) == 3 else b""  # type: ignore[attr-defined]
+        is_request = isinstance(head, http_events.RequestHeaders)
+        return PlainMessage(self.stream_id, head.request if is_request else head.response, body)
+
+
+class PlainMessage(HttpEvent):
+    """A head, and a body if it is not empty, for a connection to send as one message."""
+
+    def __init__(self, stream_id: int, message: Request | Response, body: bytes) -> None:
+        self.stream_id = stream_id
+        self.message = message
+        self.body = body
+
+    @property
+    def parts(self) -> Iterator[HttpEvent]:
+        """The same event by event."""
+        message, body, name = self.message, self.body, self.stream_id
+        if isinstance(message, Request):
+            yield http_events.RequestHeaders(name, message, not body)
+            if body:
+                yield http_events.RequestData(name, body)
+            yield http_events.RequestEndOfMessage(name)
+        else:
+            yield http_events.ResponseHeaders(name, message, not body)
+            if body:
+                yield http_events.ResponseData(name, body)
+            yield http_events.ResponseEndOfMessage(name)
+
 
 def handle_event(self: Http1Connection, event: events.Event) -> Commands:
     """`Http1Connection._handle_event`, which takes and gives whole messages as well."""
@@ -54,7 +89,7 @@ def handle_event(self: Http1Connection, event: events.Event) -> Commands:
         reading = _read(self, event.data) if not self.buf else None  # type: ignore[attr-defined]
         if reading is not None:
             return reading
-    elif kind is Message:
+    elif kind is PlainMessage or kind is Message:
         return _send(self, event)  # type: ignore[arg-type]
     usual: Commands = before[handle_event](self, event)
     return usual
@@ -68,34 +103,52 @@ def _read(self: Http1Connection, data: bytes) -> Commands | None:
     # What was left over of the head of a tunnel comes as a bytearray.
     if self.state != self.read_headers or type(data) is not bytes or not hold.is_installed():
         return None
-    if type(self) is Http1Server:
-        found = _lines_and_body(data, is_answer=False)
-        return None if found is None else _read_request(self, *found)
-    if type(self) is Http1Client and self.request and self.stream_id is not None:
-        found = _lines_and_body(data, is_answer=True)
-        return None if found is None else _read_answer(self, self.stream_id, *found)
-    return None
+    is_answer = type(self) is Http1Client
+    if is_answer and (not self.request or self.stream_id is None):
+        return None
+    found = _whole_in(data, is_answer=is_answer)
+    if found is None:
+        return None
+    if is_answer:
+        return _read_answer(self, found.lines(), found.rest)  # type: ignore[arg-type]
+    return _read_request(self, found) if type(self) is Http1Server else None
 
 
-def _lines_and_body(data: bytes, *, is_answer: bool) -> tuple[list[bytes], bytes] | None:
-    """The lines of a head and what follows it; None if that is not plainly all of one message."""
+class _Whole(NamedTuple):
+    """A head, what follows it, and where the head gives the length of that, if it does."""
+
+    head: bytes
+    rest: bytes
+    length: re.Match[bytes] | None
+
+    def lines(self) -> list[bytes]:
+        """The lines of the head; none if they do not plainly end as they should."""
+        lines = self.head.split(b"\r\n")
+        lines.pop()
+        return lines if lines[0] and self.head.count(b"\n") == len(lines) else []
+
+
+def _whole_in(data: bytes, *, is_answer: bool) -> _Whole | None:
+    """A head and what follows it; None if that is not plainly all of one message."""
     end = data.find(b"\r\n\r\n", 0, _LONGEST_HEAD)
     if end < 0:
         return None
-    rest = data[end + 4 :]
-    if said := _LENGTH.search(data, 0, end + 2):
-        is_all = int(said[1]) == len(rest)
+    head, rest = data[: end + 2], data[end + 4 :]
+    length = _LENGTH.search(head)
+    if length is not None:
+        is_all = int(length[1]) == len(rest)
     else:
         is_all = rest.endswith(_LAST_CHUNK) if is_answer else not rest
-    if not is_all:
+    return _Whole(head, rest, length) if is_all else None
+
+
+def _read_request(self: Http1Server, found: _Whole) -> Commands | None:
+    head, rest, length = found
+    if length is not None and (again := heads.read_again(head, length)) is not None:
+        return _received_request(self, WholeRequest(self.stream_id, again, rest, is_checked=True))
+    lines = found.lines()
+    if not lines:
         return None
-    head = data[:end]
-    lines = head.split(b"\r\n")
-    is_plain = lines[0] and head.count(b"\n") == len(lines) - 1
-    return (lines, rest) if is_plain else None
-
-
-def _read_request(self: Http1Server, lines: list[bytes], rest: bytes) -> Commands | None:
     try:
         request = http1.read_request_head(lines)
         is_tunnel = request.data.method.upper() == b"CONNECT"
@@ -103,13 +156,15 @@ def _read_request(self: Http1Server, lines: list[bytes], rest: bytes) -> Command
             return None
     except ValueError:
         return None
-    return _received_request(self, request, rest)
+    if length is not None:
+        heads.remember(head, length, request)
+    return _received_request(self, WholeRequest(self.stream_id, request, rest))
 
 
-def _received_request(self: Http1Server, request: Request, body: bytes) -> Commands:
-    self.request = request
+def _received_request(self: Http1Server, whole: WholeRequest) -> Commands:
+    self.request = whole.request
     self.state, self.body_reader = self.read_body, _NOTHING_LEFT
-    yield ReceiveHttp(WholeRequest(self.stream_id, request, body))
+    yield ReceiveHttp(whole)
     if self.response_done:
         yield from self.mark_done(request=True)
     else:
@@ -117,10 +172,9 @@ def _received_request(self: Http1Server, request: Request, body: bytes) -> Comma
         self.state = self.wait
 
 
-def _read_answer(
-    self: Http1Client, stream_id: int, lines: list[bytes], rest: bytes
-) -> Commands | None:
-    if not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or lines[0][9:10] == b"1":
+def _read_answer(self: Http1Client, lines: list[bytes], rest: bytes) -> Commands | None:
+    stream_id: Any = self.stream_id  # there is one, see `_read`
+    if not lines or not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or lines[0][9:10] == b"1":
         return None
     try:
         response = http1.read_response_head(lines)
@@ -171,7 +225,7 @@ def gathered(stream: Held, steps: Commands) -> Commands:
                     yield http_layers.SendHttp(Message(held), connection)
                     held = []
                 continue
-            if isinstance(event, _HEADS) and _takes_messages(stream, command.connection):
+            if isinstance(event, _HEADS) and takes_messages(stream, command.connection):
                 yield from _one_by_one(held, connection)
                 held, connection = [event], command.connection
                 continue
@@ -187,7 +241,7 @@ def _one_by_one(held: list[HttpEvent], connection: Any) -> Commands:
         yield http_layers.SendHttp(event, connection)
 
 
-def _takes_messages(stream: Held, connection: Any) -> bool:
+def takes_messages(stream: Held, connection: Any) -> bool:
     """Whether what reads for a connection is an HTTP/1 layer of mitmproxy's, below TLS or not."""
     at = layer_of(stream).connections.get(connection)
     while at is not None and type(at) not in {Http1Client, Http1Server}:
@@ -209,13 +263,14 @@ def ready_connection(self: Held, wanted: http_layers.GetHttpConnection) -> Conne
     return None
 
 
-def _send(self: Http1Connection, message: Message) -> Commands:
-    plain = _plain(self, message.parts)
-    if plain is None:
-        for part in message.parts:
+def _send(self: Http1Connection, whole: Message | PlainMessage) -> Commands:
+    plain = whole if type(whole) is PlainMessage else whole.plain()  # type: ignore[union-attr]
+    written = None if plain is None else _written(self, plain)
+    if written is None:
+        for part in whole.parts:
             yield from before[handle_event](self, part)
         return
-    head, body = plain
+    head, body = written
     if len(body) <= _MOST_JOINED:
         yield commands.SendData(self.conn, head + body)
     else:
@@ -229,16 +284,15 @@ def _send(self: Http1Connection, message: Message) -> Commands:
         self.request_done = True
 
 
-def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes] | None:
-    """A message as it goes on the wire, and noted as the one that is under way; None if not plain.
+def _written(self: Http1Connection, plain: PlainMessage) -> tuple[bytes, bytes] | None:
+    """A message as it goes on the wire, and noted as the one that is under way; None: not plainly.
 
-    That is a message of HTTP/1 with a body in one piece or none.
+    Its head, and its body if it is not empty.
     """
-    if len(parts) > 3 or self.response is not None:
+    if self.response is not None:
         return None
-    first: Any = parts[0]
-    body: bytes = parts[1].data if len(parts) == 3 else b""  # type: ignore[attr-defined]
-    message = first.request if type(self) is Http1Client else first.response
+    message: Any = plain.message
+    body = plain.body
     encoding = message.headers.get("transfer-encoding", "").lower()
     is_chunked = "chunked" in encoding
     if message.data.http_version not in _VERSIONS or (encoding and not is_chunked):
@@ -246,10 +300,10 @@ def _plain(self: Http1Connection, parts: list[HttpEvent]) -> tuple[bytes, bytes]
     if type(self) is Http1Client:
         if self.stream_id is not None or self.request is not None or not _has_a_size(message):
             return None
-        self.stream_id, self.request = first.stream_id, message
+        self.stream_id, self.request = plain.stream_id, message
         head = http1.assemble_request_head(message)
     else:
-        if first.stream_id != self.stream_id or self.request is None:
+        if plain.stream_id != self.stream_id or self.request is None:
             return None
         self.response = message
         head = http1.assemble_response_head(message)
