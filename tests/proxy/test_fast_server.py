@@ -193,13 +193,13 @@ def with_pipe(case: Callable[[Pipe], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
-        _, writer = await asyncio.open_connection(sock=ours)
+        reader, writer = await asyncio.open_connection(sock=ours)
         handler: Any = object.__new__(ProxyConnectionHandler)
         handler._drain_lock = asyncio.Lock()
         waits = asyncio.create_task(asyncio.Event().wait())
         handler.transports = {
             "opening": ConnectionIO(),
-            "open": ConnectionIO(writer=writer, handler=waits),
+            "open": ConnectionIO(reader=reader, writer=writer, handler=waits),
         }
         with theirs:
             await case(Pipe(handler, writer, theirs, waits))
