@@ -260,8 +260,9 @@ SPEED_UPS: Final = (
             f"{_LAYER}._handle_event",
             f"{_LAYER}.event_to_child",
             f"{_LAYER}.make_stream",
+            "mitmproxy.proxy.layers.http:HttpClient._handle_event",
         ),
-        "3aaebff7e6af9a92",
+        "59353ba304fe2486",
     ),
     SpeedUp(
         "mitmproxy.proxy.layers.modes:HttpProxy.handle_event",
