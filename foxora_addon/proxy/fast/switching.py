@@ -14,6 +14,7 @@ from foxora_addon.proxy.fast import (
     idle,
     layers,
     messages,
+    reading,
     server,
     straight,
     streams,
@@ -115,6 +116,12 @@ SPEED_UPS: Final = (
         server.server_event,
         (f"{_HANDLER}.server_event", f"{_HANDLER}.hook_task", f"{_HANDLER}.close_connection"),
         "0093bd651e403879",
+    ),
+    SpeedUp(
+        f"{_HANDLER}.handle_connection",
+        reading.handle_connection,
+        tuple(f"{_HANDLER}.{n}" for n in ("handle_connection", "drain_writers", "server_event")),
+        "cba6ed093eef5a2d",
     ),
     SpeedUp(
         f"{_HANDLER}.drain_writers",
