@@ -313,11 +313,13 @@ class Reading(ProxyConnectionHandler):
         yield from ()
 
 
-def heard_by(feed: Callable[[Reading], Coroutine[Any, Any, None]]) -> list[bytes | str]:
+def heard_by(
+    feed: Callable[[Reading], Coroutine[Any, Any, None]], kind: type[Reading] = Reading
+) -> list[bytes | str]:
     """What a layer hears of a connection that is fed, up to its end."""
 
     async def handled() -> list[bytes | str]:
-        handler = Reading()
+        handler = kind()
         writer = Unsent()
         handler.transports[handler.client].writer = cast("Any", writer)
         task = asyncio.create_task(handler.handle_connection(handler.client))
@@ -384,6 +386,22 @@ def test_what_comes_before_something_was_sent_waits_for_that(
 
     all_sent(monkeypatch, is_so=False)
     assert heard_by(feed) == [b"onetwo", "end"]
+
+
+def test_a_handler_that_takes_events_in_its_own_way_reads_as_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Slow(Reading):
+        async def server_event(self, event: events.Event) -> None:
+            await asyncio.sleep(0)
+            await super().server_event(event)
+
+    async def feed(handler: Reading) -> None:
+        handler.reader.feed_data(b"one")
+        handler.reader.feed_data(b"two")
+
+    all_sent(monkeypatch)
+    assert heard_by(feed, Slow) == [b"onetwo", "end"]
 
 
 def test_more_than_mitmproxy_reads_at_once_is_read_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:

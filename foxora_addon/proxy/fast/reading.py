@@ -23,7 +23,8 @@ _MOST_BYTES: Final = 65_535
 async def handle_connection(self: ConnectionHandler, connection: Connection) -> None:
     """`ConnectionHandler.handle_connection`, whose reader hands on what it is fed."""
     reader: Any = self.transports[connection].reader
-    if type(reader) is not asyncio.StreamReader:
+    is_own = type(self).server_event is not ConnectionHandler.server_event  # and may wait for more
+    if is_own or type(reader) is not asyncio.StreamReader:
         await before[handle_connection](self, connection)
         return
     vars(reader)["feed_data"] = partial(fed, self, connection, reader)
