@@ -212,8 +212,13 @@ def taken_of(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], *, sped_up: b
 
 
 @pytest.mark.parametrize(("sped_up", "order"), [(False, "seen, sent"), (True, "sent, seen")])
+@pytest.mark.parametrize(
+    ("head", "pieces"),
+    [(CHUNKED, [chunk_of(EVENT)]), (CHUNKED + chunk_of(EVENT), [])],
+    ids=["by itself", "with the head"],
+)
 def test_a_client_has_an_event_before_it_is_looked_at(
-    monkeypatch: pytest.MonkeyPatch, sped_up: bool, order: str
+    monkeypatch: pytest.MonkeyPatch, head: bytes, pieces: list[bytes], sped_up: bool, order: str
 ) -> None:
     heard: list[str] = []
     feed = Observation.feed
@@ -229,7 +234,7 @@ def test_a_client_has_an_event_before_it_is_looked_at(
             yield from super()._reaction_to(command)
 
     def check(new_client: NewClient) -> None:
-        streamed(new_client(), CHUNKED, [chunk_of(EVENT), LAST])
+        streamed(new_client(), head, [*pieces, LAST])
 
     monkeypatch.setattr(Observation, "feed", fed)
     monkeypatch.setitem(globals(), "Client", Listening)

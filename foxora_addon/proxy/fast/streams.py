@@ -31,11 +31,11 @@ class Passed(commands.SendData):
 def read_body(self: Http1Connection, event: events.Event) -> Iterable[commands.Command]:
     """`Http1Connection.read_body`, which hands what passes to the client's connection itself."""
     if type(self) is Http1Client and type(event) is events.DataReceived:
-        size = len(event.data)
-        layer = _http_layer_of(self) if len(self.buf) == size else None
-        passing = None if layer is None else _passing_of(layer, self, event.data)
+        data = bytes(self.buf)  # of what has come, the head may have been taken
+        layer = _http_layer_of(self) if data else None
+        passing = None if layer is None else _passing_of(layer, self, data)
         if passing is not None:
-            self.buf.maybe_extract_at_most(size)
+            self.buf.maybe_extract_at_most(len(data))
             return passing
     usual: Iterable[commands.Command] = before[read_body](self, event)
     return usual
