@@ -78,15 +78,21 @@ class Tee:
         """
         if self._undo is not None:
             return list(self._undone(chunk, self._undo))
-        if chunk and self._looking:
-            self._look(chunk)
+        if chunk:
+            self.look(chunk)
         passed = self._through(chunk) if chunk else self._rest()
         return [passed] if passed else []
 
+    def passed(self, chunk: bytes) -> bytes | None:
+        """What passes of a chunk that is not the end; None: it is not known before it is looked at.
+
+        Otherwise `look` is to be told of the chunk, once what passes is on its way.
+        """
+        return self._through(chunk) if self._undo is None else None
+
     def _undone(self, chunk: bytes, undo: Undo) -> Iterator[bytes]:
         for piece in undo(chunk):
-            if self._looking:
-                self._look(piece)
+            self.look(piece)
             if passed := self._through(piece):
                 yield passed
         if chunk:
@@ -104,7 +110,10 @@ class Tee:
         """Whether what has passed is whole events, so that one of our own can follow."""
         return any(isinstance(step, WholeEvents) and step.is_between for step in self._filters)
 
-    def _look(self, chunk: bytes) -> None:
+    def look(self, chunk: bytes) -> None:
+        """Have the observation see a chunk; nothing is raised, whatever becomes of that."""
+        if not self._looking:
+            return
         try:
             self._arrived()
             self._observation.feed(chunk)

@@ -5,6 +5,7 @@ Each case runs without and with the speed-ups.
 
 import asyncio
 import contextlib
+import logging
 import socket
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, cast
 
 import pytest
 from mitmproxy import ctx, hooks
+from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer, NextLayer, NextLayerHook
@@ -24,6 +26,7 @@ from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionIO
 
 from foxora_addon.proxy import fast
+from foxora_addon.proxy.fast import reading, streams
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
@@ -279,3 +282,190 @@ def test_a_writer_of_another_kind_is_asked() -> None:
         assert len(drained) == 1
 
     with_pipe(case)
+
+
+# Reading: what has come is handled where it was read.
+
+
+class Reading(ProxyConnectionHandler):
+    """A connection's handler that writes down what its layer hears, and in whose turn."""
+
+    def __init__(self) -> None:
+        self._server_event_lock = asyncio.Lock()
+        self._drain_lock = asyncio.Lock()
+        self.timeout_watchdog = cast("Any", self)
+        self.client = tflow.tclient_conn()
+        self.heard: list[bytes | str] = []
+        self.is_over = asyncio.Event()
+        self.reader = asyncio.StreamReader()
+        self.transports = {self.client: ConnectionIO(reader=self.reader)}
+        self.layer: Any = self
+
+    def register_activity(self) -> None:
+        pass
+
+    def handle_event(self, event: events.Event) -> Iterator[commands.Command]:
+        if isinstance(event, events.DataReceived):
+            self.heard.append(event.data)
+        else:
+            self.heard.append("end")
+            self.is_over.set()
+        yield from ()
+
+
+def heard_by(feed: Callable[[Reading], Coroutine[Any, Any, None]]) -> list[bytes | str]:
+    """What a layer hears of a connection that is fed, up to its end."""
+
+    async def handled() -> list[bytes | str]:
+        handler = Reading()
+        writer = Unsent()
+        handler.transports[handler.client].writer = cast("Any", writer)
+        task = asyncio.create_task(handler.handle_connection(handler.client))
+        await asyncio.sleep(0)
+        await feed(handler)
+        handler.reader.feed_eof()
+        await handler.is_over.wait()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        assert "feed_data" not in vars(handler.reader), "or the handler would never be freed"
+        return handler.heard
+
+    return asyncio.run(handled())
+
+
+class Unsent:
+    """A writer with nothing to wait for."""
+
+    def close(self) -> None:
+        pass
+
+    async def drain(self) -> None:
+        pass
+
+
+def all_sent(monkeypatch: pytest.MonkeyPatch, *, is_so: bool = True) -> None:
+    monkeypatch.setattr(reading, "is_drained", lambda _: is_so)
+
+
+def test_what_comes_is_handled_where_it_is_read(
+    monkeypatch: pytest.MonkeyPatch, speed: bool
+) -> None:
+    async def feed(handler: Reading) -> None:
+        for piece in (b"one", b"two"):
+            handler.reader.feed_data(piece)
+        assert handler.heard == ([b"one", b"two"] if speed else [])
+
+    all_sent(monkeypatch)
+    assert heard_by(feed) == ([b"one", b"two", "end"] if speed else [b"onetwo", "end"])
+
+
+def test_what_comes_in_the_turn_of_another_event_waits_for_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def feed(handler: Reading) -> None:
+        async with handler._server_event_lock:
+            handler.reader.feed_data(b"one")
+            await asyncio.sleep(0)
+            handler.reader.feed_data(b"two")
+            assert handler.heard == []
+
+    all_sent(monkeypatch)
+    assert heard_by(feed) == [b"one", b"two", "end"]
+
+
+def test_what_comes_before_something_was_sent_waits_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def feed(handler: Reading) -> None:
+        handler.reader.feed_data(b"one")
+        handler.reader.feed_data(b"two")
+        assert handler.heard == []
+
+    all_sent(monkeypatch, is_so=False)
+    assert heard_by(feed) == [b"onetwo", "end"]
+
+
+def test_more_than_mitmproxy_reads_at_once_is_read_as_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def feed(handler: Reading) -> None:
+        handler.reader.feed_data(b"x" * 65_536)
+        handler.reader.feed_data(b"y")
+
+    all_sent(monkeypatch)
+    assert heard_by(feed) == [b"x" * 65_535, b"xy", "end"]
+
+
+# Sending: what passes goes at once, and what is said comes later.
+
+
+class To:
+    """Writes down what is sent."""
+
+    def __init__(self, heard: list[bytes]) -> None:
+        self.heard = heard
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: Any) -> None:
+        self.heard.append(data)
+
+
+def test_bytes_that_pass_are_sent_before_a_layer_goes_on() -> None:
+    heard: list[bytes] = []
+
+    async def passed() -> None:
+        handler = Reading()
+        client = handler.client
+
+        def steps(event: events.Event) -> Iterator[commands.Command]:
+            yield commands.SendData(client, b"a head")
+            yield streams.Passed(client, b"an event")
+            heard.append(b"looked at")
+
+        client.state = ConnectionState.OPEN
+        handler.transports[client].writer = cast("Any", To(heard))
+        handler.handle_event = steps  # type: ignore[method-assign]
+        await handler.server_event(events.Start())
+
+    asyncio.run(passed())
+    assert b"".join(heard) == b"a headan eventlooked at"
+
+
+def test_what_a_layer_says_is_logged_after_what_it_sends(
+    speed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def said() -> None:
+        handler = Reading()
+
+        def steps(event: events.Event) -> Iterator[commands.Command]:
+            yield commands.Log("first")
+            yield commands.Log("second", logging.WARNING)
+            assert ("first" in caplog.text) is not speed
+
+        handler.layer = cast("Any", handler)
+        handler.handle_event = steps  # type: ignore[method-assign]
+        await handler.server_event(events.Start())
+        await asyncio.sleep(0.01)
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(said())
+    assert [record.getMessage() for record in caplog.records] == ["first", "second"]
+
+
+def test_what_a_layer_says_before_it_crashes_is_logged_before_that(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def crashed() -> None:
+        handler = Reading()
+
+        def steps(event: events.Event) -> Iterator[commands.Command]:
+            yield commands.Log("first")
+            raise ZeroDivisionError
+
+        handler.handle_event = steps  # type: ignore[method-assign]
+        await handler.server_event(events.Start())
+
+    with caplog.at_level(logging.INFO):
+        asyncio.run(crashed())
+    assert [r.getMessage() for r in caplog.records] == ["first", "mitmproxy has crashed!"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mitmproxy import ctx
 from mitmproxy.proxy import commands, events
 
+from foxora_addon.observation import Observation
 from foxora_addon.proxy import fast, hold, host_reading
 from foxora_addon.proxy.fast.streams import content_of
 from foxora_addon.proxy.tee import Tee
@@ -60,6 +61,7 @@ class Client(Wire):
 
     def __init__(self, *arguments: Any) -> None:
         self.received = b""
+        self.desk = arguments[0]
         super().__init__(*arguments)
 
     def _reaction_to(self, command: commands.Command) -> Iterator[events.Event]:
@@ -187,18 +189,114 @@ def test_no_bytes_at_all_are_not_the_end_of_an_answer(
 def taken_of(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], *, sped_up: bool) -> list[bytes]:
     """What the tee was given of a streamed answer that came in pieces."""
     taken: list[bytes] = []
-    call = Tee.__call__
+    call, passed = Tee.__call__, Tee.passed
 
     def called(self: Tee, chunk: bytes) -> list[bytes]:
         taken.append(chunk)
         return call(self, chunk)
 
+    def called_first(self: Tee, chunk: bytes) -> bytes | None:
+        taken.append(chunk)
+        return passed(self, chunk)
+
     def check(new_client: NewClient) -> None:
         streamed(new_client(), CHUNKED, pieces)
 
     monkeypatch.setattr(Tee, "__call__", called)
+    monkeypatch.setattr(Tee, "passed", called_first)
     on_a_line(check, sped_up=sped_up)
     return taken
+
+
+# What passes goes first, and is looked at then.
+
+
+@pytest.mark.parametrize(("sped_up", "order"), [(False, "seen, sent"), (True, "sent, seen")])
+def test_a_client_has_an_event_before_it_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, sped_up: bool, order: str
+) -> None:
+    heard: list[str] = []
+    feed = Observation.feed
+
+    def fed(self: Observation, chunk: bytes) -> None:
+        heard.append("seen")
+        feed(self, chunk)
+
+    class Listening(Client):
+        def _reaction_to(self, command: commands.Command) -> Iterator[events.Event]:
+            if isinstance(command, commands.SendData) and command.connection is self.client:
+                heard.append("sent")
+            yield from super()._reaction_to(command)
+
+    def check(new_client: NewClient) -> None:
+        streamed(new_client(), CHUNKED, [chunk_of(EVENT), LAST])
+
+    monkeypatch.setattr(Observation, "feed", fed)
+    monkeypatch.setitem(globals(), "Client", Listening)
+    on_a_line(check, sped_up=sped_up)
+    assert heard == ["sent", *order.split(", "), "sent"]
+
+
+def test_a_client_has_an_event_with_no_key_in_it(line: OnALine) -> None:
+    def check(new_client: NewClient) -> None:
+        leaky = event_of("foxora_sk_fake_own")
+        received = streamed(new_client(), CHUNKED, [chunk_of(leaky), LAST])
+        assert b"foxora_sk_fake_own" not in received
+        assert b"*" * len("foxora_sk_fake_own") in received
+
+    line(check)
+
+
+def test_records_are_the_same_however_a_stream_ends() -> None:
+    plain, sped_up = records(sped_up=False), records(sped_up=True)
+    assert len(plain[1]) == 8
+    assert sped_up == plain
+
+
+@pytest.mark.parametrize("sped_up", [False, True])
+def test_a_stream_that_can_not_be_looked_at_passes_and_is_on_record(
+    monkeypatch: pytest.MonkeyPatch, sped_up: bool
+) -> None:
+    def fed(self: Observation, chunk: bytes) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Observation, "feed", fed)
+    ended = EVENT + b"data: [DONE]\n\n"
+    sent, found = records(sped_up=sped_up)
+    assert unchunked(sent[0]) == ended
+    assert (found[1]["outcome"], found[1]["body_bytes"]) == ("stream_broken", 0)
+
+
+DONE = chunk_of(b"data: [DONE]\n\n")
+ENDINGS = (
+    [chunk_of(EVENT), DONE + LAST],
+    [chunk_of(EVENT), chunk_of(EVENT), LAST],
+    [chunk_of(EVENT), b"zz"],
+)
+
+
+def records(*, sped_up: bool) -> tuple[list[bytes], list[dict[str, Any]]]:
+    """What clients have of such streams, the last of them leaving, and the trail of all that.
+
+    Without what is another one each time: moments and names.
+    """
+    sent: list[bytes] = []
+    found: list[dict[str, Any]] = []
+
+    def check(new_client: NewClient) -> None:
+        for pieces in (*ENDINGS, [chunk_of(EVENT)]):
+            client = new_client()
+            client.ask(REQUEST)
+            for piece in (CHUNKED, *pieces):
+                client.say(piece)
+            client.desk.client_left(client.client)
+            sent.append(client.received.partition(b"\r\n\r\n")[2])
+            trail = client.desk.memory._journal.path.read_text()
+            found[:] = map(json.loads, trail.splitlines())
+
+    on_a_line(check, sped_up=sped_up)
+    own = {"time", "exchange", "client", "sent_ms", "prev", "hash", "duration_ms", "first_byte_ms"}
+    return sent, [{name: v for name, v in each.items() if name not in own} for each in found]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from mitmproxy.proxy.layers.http import _base as base
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
+from foxora_addon.proxy.fast.streams import passing_of
+
 _NEVER_PAUSED: Final = frozenset({Http1Client, Http1Server})
 
 
@@ -57,6 +59,10 @@ def handle_event(
     """`HttpLayer.handle_event`, which hands what has come to its connection at once."""
     if type(event) is events.DataReceived and self.debug is None and self._paused is None:
         connection = self.connections.get(event.connection)
+        if type(connection) is http_layers.HttpClient:
+            passing = passing_of(self, connection, event.data)
+            if passing is not None:
+                return passing
         if connection is not None:
             return self.event_to_child(connection, event)
     usual: Generator[commands.Command, Any, None] = layer.Layer.handle_event(self, event)

@@ -1,7 +1,7 @@
 """The server: what a layer sends in one go leaves in one go.
 
 mitmproxy makes a system call for the head of a message and another for its body; here they leave
-together, which spares both sides the second one.
+together, which spares both sides the second one. What a layer has to say for the log comes after.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
 from foxora_addon.proxy.fast.originals import before
+from foxora_addon.proxy.fast.streams import Passed
 
 _MOST_JOINED: Final = 65_536
 """What is joined at the most, in bytes: a larger piece goes as it is."""
@@ -23,36 +24,56 @@ async def server_event(self: ConnectionHandler, event: events.Event) -> None:
     """`ConnectionHandler.server_event`, which gathers what is sent on one connection."""
     await self._server_event_lock.acquire()  # `async with` takes two more coroutines
     pieces: list[bytes] = []
+    said: list[commands.Log] = []
     connection: Any = None
+    command: Any  # which of them it is, its type tells
     try:
         self.timeout_watchdog.register_activity()
         for command in self.layer.handle_event(event):
-            if type(command) is commands.SendData:
+            kind = type(command)
+            if kind is commands.SendData or kind is Passed:
                 if command.connection is not connection:
                     _send(self, connection, pieces)
                     connection = command.connection
                 pieces.append(command.data)
+                if kind is Passed:
+                    _send(self, connection, pieces)
+                continue
+            if kind is commands.Log:
+                said.append(command)
                 continue
             if pieces:
                 _send(self, connection, pieces)
+            _say(self, said)
             _obey(self, command)
     except Exception:  # noqa: BLE001  # as mitmproxy has it
+        _say(self, said)
         self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
     finally:
         try:
             if pieces:
                 _send(self, connection, pieces)
+            if said:
+                # A timer, for they come after what is there to be read: it may go with this.
+                asyncio.get_running_loop().call_later(0, _say, self, said)
         finally:
             self._server_event_lock.release()
 
 
+def _say(self: ConnectionHandler, said: list[commands.Log]) -> None:
+    """Log what a layer had to say, and forget it."""
+    for line in said:
+        self.log(line.message, line.level)
+    said.clear()
+
+
 async def drain_writers(self: ConnectionHandler) -> None:
     """`ConnectionHandler.drain_writers`, where there may be anything to wait for."""
-    if self._drain_lock.locked() or not all(map(_is_drained, self.transports.values())):
+    if self._drain_lock.locked() or not all(map(is_drained, self.transports.values())):
         await before[drain_writers](self)
 
 
-def _is_drained(transport: ConnectionIO) -> bool:
+def is_drained(transport: ConnectionIO) -> bool:
     """Whether all that was written has gone to the system, and nothing has failed."""
     writer, reader = transport.writer, transport.reader
     if type(writer) is not asyncio.StreamWriter or type(reader) is not asyncio.StreamReader:
@@ -117,7 +138,7 @@ def _obey(self: ConnectionHandler, command: commands.Command) -> None:
             client=self.client.peername,
         )
     elif isinstance(command, commands.Log):
-        self.log(command.message, command.level)
+        _say(self, [command])
     else:
         raise _unexpected(command)
 

@@ -16,7 +16,7 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from foxora_addon.proxy.fast.originals import before
-from foxora_addon.proxy.hold_stream import Held
+from foxora_addon.proxy.hold_stream import Commands, Held
 from foxora_addon.proxy.host_reading import WithoutTrailers
 from foxora_addon.proxy.tee import Tee
 
@@ -24,45 +24,82 @@ _READERS: Final = (ChunkedReader, WithoutTrailers)
 _SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
 
 
+class Passed(commands.SendData):
+    """Bytes that go at once, before whoever sends them does anything else."""
+
+
 def read_body(self: Http1Connection, event: events.Event) -> Iterable[commands.Command]:
     """`Http1Connection.read_body`, which hands what passes to the client's connection itself."""
     if type(self) is Http1Client and type(event) is events.DataReceived:
-        passed = _passed(self, event.data)
-        if passed is not None:
-            return passed
+        size = len(event.data)
+        layer = _http_layer_of(self) if len(self.buf) == size else None
+        passing = None if layer is None else _passing_of(layer, self, event.data)
+        if passing is not None:
+            self.buf.maybe_extract_at_most(size)
+            return passing
     usual: Iterable[commands.Command] = before[read_body](self, event)
     return usual
 
 
-def _passed(self: Http1Client, data: bytes) -> Iterable[commands.Command] | None:
-    """What goes to the client of these bytes; None where they are to go the usual way."""
-    content = content_of(data) if _is_between_chunks(self, len(data)) else None
-    ends = None if content is None else _ends_of(self)
-    if content is None or ends is None:
+def passing_of(
+    layer: http_layers.HttpLayer, connection: http_layers.HttpClient, data: bytes
+) -> Commands | None:
+    """Pass on what the gateway's connection is about to read, where `read_body` would do no more.
+
+    None where that is not so: the connection has to read it.
+    """
+    gateway: Any = getattr(connection, "child_layer", None)
+    if type(gateway) is not Http1Client or gateway.debug is not None or len(gateway.buf):
         return None
-    stream, client = ends
-    self.buf.maybe_extract_at_most(len(data))
-    pieces = stream.flow.response.stream(content)
+    if getattr(gateway.state, "__func__", None) is not read_body:
+        return None
+    return _passing_of(layer, gateway, data)
+
+
+def _passing_of(layer: http_layers.HttpLayer, gateway: Http1Client, data: bytes) -> Commands | None:
+    content = content_of(data) if _is_between_chunks(gateway) else None
+    ends = None if content is None else _ends_of(layer, gateway)
+    return None if content is None or ends is None else _passing(*ends, content)
+
+
+def _passing(stream: Any, client: Http1Server, content: bytes) -> Commands:
+    """Send what passes, and look at what came once that has gone: the client does not wait for it.
+
+    It is looked at even where sending fails.
+    """
+    tee: Tee = stream.flow.response.stream
+    passed = tee.passed(content)
+    if passed is None:
+        for piece in tee(content):
+            yield Passed(client.conn, _framed(client, piece))
+        return
+    try:
+        if passed:
+            yield Passed(client.conn, _framed(client, passed))
+    finally:
+        tee.look(content)
+
+
+def _framed(client: Http1Server, piece: bytes) -> bytes:
     if client.response is not None and _is_chunked(client, client.response):
-        pieces = [b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces]
-    return [commands.SendData(client.conn, piece) for piece in pieces]
+        return b"%x\r\n%s\r\n" % (len(piece), piece)
+    return piece
 
 
-def _is_between_chunks(self: Http1Client, size: int) -> bool:
-    """Whether the next bytes, which are all that is there, begin with a chunk."""
+def _is_between_chunks(self: Http1Client) -> bool:
+    """Whether the next bytes begin with a chunk."""
     reader: Any = self.body_reader
-    if type(reader) not in _READERS or len(self.buf) != size:
+    if type(reader) not in _READERS:
         return False
     return not (reader._bytes_in_chunk or reader._bytes_to_discard or reader._reading_trailer)  # noqa: SLF001
 
 
-def _ends_of(self: Http1Client) -> tuple[Any, Http1Server] | None:
+def _ends_of(layer: http_layers.HttpLayer, self: Http1Client) -> tuple[Any, Http1Server] | None:
     """The stream whose answer a connection reads, and the client's connection, if both are ready.
 
     None where anything but passing it on may have to be done.
     """
-    layer = _http_layer_of(self)
-    if layer is None or self.stream_id is None:
+    if self.stream_id is None:
         return None
     stream: Any = layer.streams.get(self.stream_id)
     client = layer.connections.get(layer.context.client)

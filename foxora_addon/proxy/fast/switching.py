@@ -14,6 +14,7 @@ from foxora_addon.proxy.fast import (
     idle,
     layers,
     messages,
+    reading,
     server,
     straight,
     streams,
@@ -115,6 +116,12 @@ SPEED_UPS: Final = (
         server.server_event,
         (f"{_HANDLER}.server_event", f"{_HANDLER}.hook_task", f"{_HANDLER}.close_connection"),
         "0093bd651e403879",
+    ),
+    SpeedUp(
+        f"{_HANDLER}.handle_connection",
+        reading.handle_connection,
+        tuple(f"{_HANDLER}.{n}" for n in ("handle_connection", "drain_writers", "server_event")),
+        "cba6ed093eef5a2d",
     ),
     SpeedUp(
         f"{_HANDLER}.drain_writers",
@@ -260,8 +267,9 @@ SPEED_UPS: Final = (
             f"{_LAYER}._handle_event",
             f"{_LAYER}.event_to_child",
             f"{_LAYER}.make_stream",
+            "mitmproxy.proxy.layers.http:HttpClient._handle_event",
         ),
-        "3aaebff7e6af9a92",
+        "59353ba304fe2486",
     ),
     SpeedUp(
         "mitmproxy.proxy.layers.modes:HttpProxy.handle_event",
