@@ -29,7 +29,7 @@ def usage_of(value: object) -> Usage | None:
     (input_tokens, output_tokens). A total that is missing is the sum of both parts, if both are
     there; one that is given stays as it is.
     """
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     input_tokens = _first_count(value, "prompt_tokens", "input_tokens")
     output_tokens = _first_count(value, "completion_tokens", "output_tokens")

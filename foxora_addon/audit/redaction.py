@@ -86,6 +86,7 @@ class Redactor:
         # What is escaped may be a secret.
         looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
         self._screen = Screen(rules_of(presets, patterns), looked_for)
+        self._signs_beside_screen = lru_cache(maxsize=256)(self._new_signs_beside_screen)
         self._finds_words_alone = (
             set(presets) <= {"secrets"} and not patterns and all(map(_is_word, known))
         )
@@ -126,13 +127,20 @@ class Redactor:
         `line` is the object as compact JSON that leaves all but ASCII as it is, in UTF-8. No means
         maybe.
         """
-        signs = _encoded_signs_of(tuple(also)) if also else ()
+        signs = self._signs_beside_screen(tuple(also)) if also else ()
         if self._heads is None or signs is None:
             return False
         for sign in signs:
             if sign in line:
                 return False
         return self._screen.passes(line)
+
+    def _new_signs_beside_screen(self, secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
+        """The signs of secrets that the screen does not find by itself, as it does `sk-...`."""
+        signs = _signs_of(secrets)
+        if signs is None:
+            return None
+        return tuple(sign.encode("utf-8") for sign in signs if not self._screen.finds(sign))
 
     def knows_nothing_in(self, text: bytes, also: Sequence[str] = ()) -> bool:
         """Whether surely no known secret stands in a text, given as UTF-8. No means maybe."""

@@ -79,6 +79,14 @@ class Screen:
             return False
         return self._glance is None or not self._glance.is_in(data)
 
+    def finds(self, sign: str) -> bool:
+        """Whether surely no text passes that has this in it."""
+        return sign.isascii() and any(
+            needle in (sign.lower() if rule.folds else sign)
+            for rule in self._rules
+            for needle in rule.needles
+        )
+
     def rules_for(self, text: str) -> list[Rule]:
         """The rules that may find something in a text, in their order."""
         lower = text.lower()

@@ -142,8 +142,12 @@ def conclude(
 
 def answer_in(response: http.Response) -> Answer:
     """The whole answer that a flow has."""
-    headers = list(response.headers.items(multi=True))
+    headers = [(_text(name), _text(value)) for name, value in response.headers.fields]
     return Answer(response.status_code, headers, response.raw_content or b"")
+
+
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")  # as mitmproxy has it
 
 
 def put_masked(response: http.Response, body: bytes) -> None:

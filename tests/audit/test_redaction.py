@@ -49,6 +49,19 @@ def test_a_secret_that_stands_there_plainly_hides_no_other_that_is_escaped(secre
         assert redactor.scrub(text, (APP_KEY,)) == f"{REDACTED} {REDACTED}"
 
 
+@pytest.mark.parametrize("presets", [(), ("secrets",), ("secrets", "pii")])
+@pytest.mark.parametrize(
+    "own", ["sk-fake-client-0123", "my-API-KEY-fake-0123", "fake\u212aey=0123", "fake-client-0123"]
+)
+def test_no_form_of_a_clients_key_is_spared_whatever_the_screen_looks_for(
+    own: str, presets: tuple[str, ...]
+) -> None:
+    redactor = Redactor([ACCOUNT_KEY], presets=presets)
+    for form in forms_of(own):
+        line = json.dumps({"body": f"it is {form}."}, ensure_ascii=False)
+        assert not redactor.spares(line.encode(), (own,)), form
+
+
 def test_a_slash_that_is_escaped_hides_no_secret() -> None:
     text = "my fake\\/app\\/key"
     assert REDACTOR.scrub(text, ("fake/app/key",)) == f"my {REDACTED}"

@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 from mitmproxy.http import Headers, Request, RequestData
 from mitmproxy.net.http.validate import validate_headers
 
+from foxora_addon.proxy.fast.http1 import is_plain_length
+
 _MOST_HEADS: Final = 256
 _LONGEST_HEAD: Final = 4_096
 _LENGTH: Final = b"content-length"
@@ -37,7 +39,7 @@ def read_again(head: bytes, length: Match[bytes]) -> Request | None:
     """The request of a head that is known but for its length; None: it is to be read."""
     known = _known.get(_key_of(head, length))
     digits = length[1]
-    if known is None or (digits[0] == 48 and digits != b"0"):
+    if known is None or not is_plain_length(digits):
         return None
     request, data = object.__new__(Request), object.__new__(RequestData)
     headers = object.__new__(Headers)

@@ -45,9 +45,7 @@ def expected_http_body_size(request: Request, response: Response | None = None) 
             return _size_by_mitmproxy(request, response)
     if length is None:
         return -1 if response else 0
-    if length.isdigit() and len(length) <= _MOST_DIGITS and (length == b"0" or length[0] != 48):
-        return int(length)
-    return _size_by_mitmproxy(request, response)
+    return int(length) if is_plain_length(length) else _size_by_mitmproxy(request, response)
 
 
 def _size_by_mitmproxy(request: Request, response: Response | None) -> int | None:
@@ -83,10 +81,10 @@ def _stays_open(request: Request | None, response: Response | None) -> bool:
     is_persistent = asked.http_version == answered.http_version == b"HTTP/1.1"
     if not is_usual or not is_persistent:
         return False
-    return _framing(asked.headers) is not None and _framing(answered.headers) is True
+    return framing(asked.headers) is not None and framing(answered.headers) is True
 
 
-def _framing(headers: Headers) -> bool | None:
+def framing(headers: Headers) -> bool | None:
     """Whether a plain head gives a length; None: it says more of its body, or of its connection."""
     if type(headers) is not Headers:
         return None
@@ -96,10 +94,17 @@ def _framing(headers: Headers) -> bool | None:
         if size == 10 and name.lower() == _CONNECTION and value != b"keep-alive":
             return None
         if size == 14 and name.lower() == _LENGTH:
+            if has_length or not is_plain_length(value):
+                return None
             has_length = True
         elif size == 17 and name.lower() == _ENCODING:
             return None
     return has_length
+
+
+def is_plain_length(value: bytes) -> bool:
+    """Whether a length is one that mitmproxy surely takes."""
+    return value.isdigit() and len(value) <= _MOST_DIGITS and (value[0] != 48 or value == b"0")
 
 
 def raise_if_http_version_unknown(http_version: bytes) -> None:
@@ -144,10 +149,8 @@ def validate_headers(message: Message) -> None:
     others = [field for field in message.headers.fields if field[0] not in _plain_names]
     if not others:
         return
-    if len(others) == 1 and others[0][0].lower() == _LENGTH:
-        length = others[0][1]
-        if length.isdigit() and (length == b"0" or length[0] != 48):
-            return
+    if len(others) == 1 and others[0][0].lower() == _LENGTH and is_plain_length(others[0][1]):
+        return
     before[validate_headers](message)
     for name, _ in others:
         if len(name) < _LONGEST_NAME and name.lower() not in {_LENGTH, _ENCODING}:

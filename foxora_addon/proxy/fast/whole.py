@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Htt
 
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast import heads
+from foxora_addon.proxy.fast.http1 import framing
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import chunks_of
 from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
@@ -293,12 +294,14 @@ def _written(self: Http1Connection, plain: PlainMessage) -> tuple[bytes, bytes] 
         return None
     message: Any = plain.message
     body = plain.body
-    encoding = message.headers.get("transfer-encoding", "").lower()
+    is_plain = framing(message.headers) is not None
+    encoding = "" if is_plain else message.headers.get("transfer-encoding", "").lower()
     is_chunked = "chunked" in encoding
     if message.data.http_version not in _VERSIONS or (encoding and not is_chunked):
         return None  # the latter ends as its connection does
     if type(self) is Http1Client:
-        if self.stream_id is not None or self.request is not None or not _has_a_size(message):
+        is_busy = self.stream_id is not None or self.request is not None
+        if is_busy or not (is_plain or _has_a_size(message)):
             return None
         self.stream_id, self.request = plain.stream_id, message
         head = http1.assemble_request_head(message)
