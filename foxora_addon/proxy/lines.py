@@ -22,7 +22,7 @@ from foxora_addon.reading.columns import GAP, Column, cell_in, fitted
 _GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
 _COLOURS: Final[Mapping[str, str]] = {"completed": _GREEN, "refused": _YELLOW}
 _LONGEST_TEXT: Final = 64
-_TOGETHER_SECONDS: Final = 0.1
+_TOGETHER_SECONDS: Final = 0.05
 _HEAD_OF_ID: Final = 11
 """`ex_` and eight hexadecimal digits, by which an exchange can be found in the trail."""
 _COLUMNS: Final = (
