@@ -1,8 +1,8 @@
 """What our own code costs for each request, without sockets, processes or another machine's noise.
 
-Requests are driven through mitmproxy's layers as its server does, with the desk and a real trail,
-and without: the difference is ours. The least of many batches counts, for everything else that a
-machine does only adds to it.
+Requests are driven through mitmproxy's layers as its server does, sped up, once with the desk and a
+real trail, and once with a desk that does nothing: the difference is ours. The least of many
+batches counts, for everything else that a machine does only adds to it.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mitmproxy import ctx, http
@@ -136,6 +136,52 @@ class Hooks:
         return self._desk.request(flow)
 
 
+class Silent:
+    """A desk that lets all pass as it is."""
+
+    def arrived(self, flow: http.HTTPFlow, arrival: hold.Arrival) -> None:
+        """Nothing is done with it."""
+
+    def is_private(self, _flow: http.HTTPFlow) -> bool:
+        """Addons hear of all."""
+        return False
+
+    def body_grew(self, _flow: http.HTTPFlow, _size: int) -> None:
+        """It may grow."""
+
+    def outgoing(self, _flow: http.HTTPFlow, request: http.Request) -> http.Request:
+        """As it is."""
+        return request
+
+    def client_gone(self, flow: http.HTTPFlow) -> None:
+        """Nothing waits."""
+
+    def answering(self, flow: http.HTTPFlow) -> None:
+        """Nothing is done with it."""
+
+    def is_too_long(self, _flow: http.HTTPFlow, _size: int) -> bool:
+        """Nothing is."""
+        return False
+
+    def passed(self, flow: http.HTTPFlow, unread: Callable[[], int]) -> None:
+        """Nobody is waited for."""
+
+    def again(self, _flow: http.HTTPFlow, _failure: hold.Failure | None) -> None:
+        """Nothing is sent again."""
+
+    def answered(self, flow: http.HTTPFlow) -> None:
+        """Nothing is done with it."""
+
+    def failed(self, flow: http.HTTPFlow, failure: hold.Failure) -> None:
+        """Nothing is done with it."""
+
+    def answer_for(self, _flow: http.HTTPFlow) -> None:
+        """Mitmproxy's own answer."""
+
+    def last_words(self, _flow: http.HTTPFlow) -> None:
+        """None are said."""
+
+
 @contextlib.contextmanager
 def a_desk() -> Iterator[FlowDesk]:
     """A desk with a trail in a folder of its own, as `foxora-proxy run` has it."""
@@ -192,6 +238,7 @@ async def least_seconds(desk: FlowDesk | None, size: int) -> float:
 async def main(*, profiles: bool) -> None:
     with taddons.context(Proxyserver()) as context:
         fast.switch(on=True)
+        assert hold.install(Silent()) is None
         alone = {size: await least_seconds(None, size) for size in SIZES}
         with a_desk() as desk:
             assert hold.install(desk) is None
