@@ -46,7 +46,7 @@ def test_what_is_not_of_the_answer_is_left_out(proxy: Proxy, raw: str) -> None:
     [
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
         f"HTTP/1.1 200 OK\r\nx-long: {'a' * 5_000}\r\n" + "x-more: a\r\n" * 10_000 + "\r\n",
-        "HTTP/1.1 99 Odd\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 99 Odd\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",  # as the mock does
     ],
     ids=["another protocol", "a head without end", "no status"],
 )
