@@ -266,6 +266,9 @@ ANSWERS = {
     "too much": JSON + b"more",
     "no answer": b"\x00\x01\r\n\r\n",
     "a bad status": JSON.replace(b"200", b"2x0"),
+    "a low status": JSON.replace(b"200", b"99", 1),
+    "a protocol after two spaces": answer(b" 101 Switching", IS_JSON),
+    "a hint after two spaces": answer(b" 103 Early Hints") + JSON,
     "a status of four digits": JSON.replace(b"200", b"1200"),
 }
 WAYS = st.sampled_from(["whole", "whole", "cut"])

@@ -175,10 +175,12 @@ def _received_request(self: Http1Server, whole: WholeRequest) -> Commands:
 
 def _read_answer(self: Http1Client, lines: list[bytes], rest: bytes) -> Commands | None:
     stream_id: Any = self.stream_id  # there is one, see `_read`
-    if not lines or not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")) or lines[0][9:10] == b"1":
+    if not lines or not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")):
         return None
     try:
         response = http1.read_response_head(lines)
+        if response.status_code < 200:
+            return None
         size = http1.expected_http_body_size(self.request, response)  # type: ignore[arg-type]
     except ValueError:
         return None
