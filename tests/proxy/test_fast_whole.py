@@ -386,6 +386,7 @@ def test_a_length_that_is_none_stops_a_call_as_it_would() -> None:
 
 
 def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard_of([], "all")  # the hold is installed once a process: what is patched must be that
     seen: list[str] = []
     handle = layer.Layer.handle_event
 
@@ -461,7 +462,7 @@ MORE_MEDDLING = (waits_to_send, asks_for_the_head, goes_elsewhere, goes_wrong)
 
 @pytest.mark.parametrize("meddles", MEDDLING + MORE_MEDDLING)
 @pytest.mark.parametrize("hook", ["requestheaders", "request", "responseheaders", "response"])
-@pytest.mark.parametrize("asked", ["chat", "not ours, with a body"])
+@pytest.mark.parametrize("asked", ["chat", "a list", "not ours, with a body"])
 def test_what_addons_do_on_the_way_comes_to_what_it_would(
     asked: str, hook: str, meddles: Callable[[http.HTTPFlow], None]
 ) -> None:

@@ -51,10 +51,11 @@ class Message(HttpEvent):
 
     def plain(self) -> "PlainMessage | None":
         """The same as a head and a body; None if there is more."""
-        if len(self.parts) > 3:
-            return None
         head: Any = self.parts[0]
-        body: bytes = self.parts[1].data if len(self.parts) == 3 else b""  # type: ignore[attr-defined]
+        between: Any = self.parts[1:-1]
+        if len(between) > 1 or not all(isinstance(part, _BODIES) for part in between):
+            return None
+        body: bytes = between[0].data if between else b""
         is_request = isinstance(head, http_events.RequestHeaders)
         return PlainMessage(self.stream_id, head.request if is_request else head.response, body)
 
