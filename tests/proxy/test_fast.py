@@ -64,6 +64,13 @@ class Slow(Addon):
         super().request(flow)
 
 
+class Unhurried(Addon):
+    """May wait, and does not."""
+
+    async def request(self, flow: http.HTTPFlow) -> None:  # type: ignore[override]  # as hooks may
+        super().request(flow)
+
+
 class Watching:
     name = "watching"
 
@@ -119,7 +126,7 @@ def test_halt_below_another_addon_keeps_the_rest_from_hearing() -> None:
 
 
 @pytest.mark.parametrize("is_below", [False, True])
-@pytest.mark.parametrize("kind", [Addon, Slow])
+@pytest.mark.parametrize("kind", [Addon, Unhurried, Slow])
 def test_an_error_is_logged_and_the_others_hear_all_the_same(
     is_below: bool, kind: type[Addon], caplog: pytest.LogCaptureFixture
 ) -> None:

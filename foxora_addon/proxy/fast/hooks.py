@@ -176,11 +176,11 @@ async def _latecomers(manager: AddonManager, event: hooks.Hook, size: int) -> No
 
 def _log_error(error: Exception) -> None:
     """Log what a hook raised in `safecall`'s words, without a frame of ours."""
-    trace = error.__traceback__
-    below = trace.tb_next if trace else None
-    addonmanager.logger.error(
-        "Addon error: %s", error, exc_info=(type(error), error, below or trace)
-    )
+    below = error.__traceback__
+    while below is not None and below.tb_frame.f_globals is globals():
+        below = below.tb_next
+    trace = below or error.__traceback__
+    addonmanager.logger.error("Addon error: %s", error, exc_info=(type(error), error, trace))
 
 
 def _left_of(result: Any) -> Awaitable[Any] | None:
