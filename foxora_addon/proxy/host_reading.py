@@ -18,11 +18,11 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 
-_INTERIM: Final = re.compile(rb"HTTP/1\.[01] 1(?!01)\d\d[ \r\n]")
+_INTERIM: Final = re.compile(rb"HTTP/1\.[01][ \t]+0*1(?!01)\d\d[ \t\r\n]")
 _SWITCH: Final = re.compile(rb"HTTP/1\.[01][ \t]+0*101[ \t\r\n]")
 _WEBSOCKET: Final = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*websocket", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"\[?b?['\"].*", re.DOTALL)
-_LONGEST_START: Final = len(b"HTTP/1.1 103 ")
+_LONGEST_START: Final = 64
 _LONGEST_HEAD: Final = 65_536
 
 _private: Any = _http1

@@ -32,9 +32,10 @@ def post(proxy: Proxy, fault: str) -> httpx.Response:
     [
         f"HTTP/1.1 103 Early Hints\r\nlink: </style.css>\r\n\r\n{WHOLE}",
         f"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n{WHOLE}",
+        f"HTTP/1.1  103 Early Hints\r\n\r\n{WHOLE}",
         TRAILED,
     ],
-    ids=["early hints", "two interim answers", "trailers"],
+    ids=["early hints", "two interim answers", "two spaces", "trailers"],
 )
 def test_what_is_not_of_the_answer_is_left_out(proxy: Proxy, raw: str) -> None:
     answer = post(proxy, f"raw={quote(raw)}")
@@ -45,10 +46,11 @@ def test_what_is_not_of_the_answer_is_left_out(proxy: Proxy, raw: str) -> None:
     "raw",
     [
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
+        "HTTP/1.1  101 Switching Protocols\r\ncontent-length: 0\r\n\r\n",
         f"HTTP/1.1 200 OK\r\nx-long: {'a' * 5_000}\r\n" + "x-more: a\r\n" * 10_000 + "\r\n",
         "HTTP/1.1 99 Odd\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",  # as the mock does
     ],
-    ids=["another protocol", "a head without end", "no status"],
+    ids=["another protocol", "one that nobody asked for", "a head without end", "no status"],
 )
 def test_what_is_no_answer_is_a_502(proxy: Proxy, raw: str) -> None:
     with direct_client() as client:
