@@ -575,12 +575,12 @@ class FlowDesk:
         if exchange is None or flow is None or self._pipeline is None:
             return
         try:
+            left = outcome == "client_disconnected"
             if exchange.may("record"):
-                left = outcome == "client_disconnected"
                 exchange.refusal = failures.LEFT if left else self._unavailable()
                 self._pipeline.admit(exchange, flow.request.raw_content or b"", None, _now())
             if exchange.may("close"):
-                self._pipeline.lost(exchange, outcome, "addon", _now())
+                self._pipeline.lost(exchange, outcome, "network" if left else "addon", _now())
         except Exception as error:  # noqa: BLE001  # the others must end as well
             self._report(error)
 

@@ -137,6 +137,7 @@ def test_a_client_that_leaves_gives_up_its_place_at_once(tmp_path: Path, http_2:
         records = proxy.records()
     assert was_open
     left = next(r for r in records if r.get("outcome") == "client_disconnected")
+    assert left["source"] == "network"
     request = next(r for r in records if r["exchange"] == left["exchange"])
     assert request["decision"]["verdict"] == "refuse"
     assert request["decision"]["reason"] == "client_disconnected"
