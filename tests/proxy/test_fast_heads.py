@@ -1,6 +1,7 @@
 """What is remembered of a head is what would be read of it once more."""
 
 import re
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +11,12 @@ from mitmproxy.http import Request
 from mitmproxy.net.http import http1
 from mitmproxy.net.http.validate import validate_headers
 
+from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import heads
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
+    from mitmproxy.test import taddons
 
 LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
 STARTS = st.sampled_from(
@@ -93,3 +99,16 @@ def test_no_more_are_remembered_than_are_to_be() -> None:
         heads.remember(head, length, request)
         assert heads.read_again(head, length) is not None
     assert len(heads._known) <= 256
+
+
+def test_nothing_is_kept_once_it_is_switched_off() -> None:
+    head = b"POST / HTTP/1.1\r\ncontent-length: 3\r\nauthorization: Bearer sk-x\r\n"
+    length, request = LENGTH.search(head), read(head)
+    assert length is not None
+    assert request is not None
+    with taddons.context(loadcore=False):
+        fast.switch(on=True)
+        heads.remember(head, length, request)
+        assert heads.read_again(head, length) is not None
+        fast.switch(on=False)
+    assert heads.read_again(head, length) is None

@@ -66,6 +66,11 @@ def remember(head: bytes, length: Match[bytes], request: Request) -> None:
     _known[_key_of(head, length)] = _Known(data, fields[:at], fields[at][0], fields[at + 1 :])
 
 
+def forget() -> None:
+    """Keep nothing of what has been read: there are keys of clients in it."""
+    _known.clear()
+
+
 def _key_of(head: bytes, length: Match[bytes]) -> _Key:
     return head[: length.start(1)], head[length.end(1) :]
 

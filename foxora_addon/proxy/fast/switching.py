@@ -9,6 +9,7 @@ from typing import Any, Final
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast import (
     entry,
+    heads,
     hooks,
     http1,
     idle,
@@ -394,4 +395,5 @@ def _put_back() -> None:
     hold.tell_at_once(None)
     hold.send_at_once(None, None)
     idle.give_up()
+    heads.forget()
     hooks.forget_plans()
