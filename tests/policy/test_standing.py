@@ -1,3 +1,4 @@
+from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
 from foxora_addon.policy.plans import UNLIMITED, Me
 from foxora_addon.policy.standing import Standings, payer_of_key
 
@@ -72,3 +73,14 @@ def test_an_account_that_nobody_is_any_longer_is_forgotten() -> None:
     standings.take("lab", told(None), 4.0, is_configured=True)
     assert standings._sharers == {"usr_2": {"acme": None}}
     assert list(standings.sharers("acme")) == ["acme"]
+
+
+def test_a_scope_follows_the_owner_of_an_account_that_so_many_strangers_push_out() -> None:
+    payers = Payers(LimitRules({"acme": AccountRules(), "lab": AccountRules()}))
+    for payer in ("acme", "lab"):
+        payers.standings.take(payer, told("usr_1"), 0.0, is_configured=True)
+    assert payers.account_scope("lab").name == "acme"
+    for number in range(10_000):
+        stranger = payer_of_key(str(number))
+        payers.standings.take(stranger, told(f"usr_other_{number}"), 0.0, is_configured=False)
+    assert payers.account_scope("lab").name == payers.standings.canonical("lab") == "lab"
