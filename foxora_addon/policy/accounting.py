@@ -123,7 +123,7 @@ class Accounting:
             if not is_nobodys(other):
                 self.spending.unify(account, other, self._wall(now))
         self.spending.meet(account, body, self._wall(now))
-        changed = {payer} | ({heir} if heir and self.payers.is_configured(heir) else set())
+        changed = [heir, payer] if heir and self.payers.is_configured(heir) else [payer]
         self._allowances.enforce([self.payers.account_scope(each) for each in changed], now)
         self._room_may_be_free(account)
         return True
