@@ -50,7 +50,7 @@ class Undo:
 
 
 class Tee:
-    """Gives back what the filters make of each chunk; `arrived` is called at each, first of all.
+    """Gives back what the filters make of each chunk; `arrived` is called when each is looked at.
 
     The filters stand in the order in which the bytes go through them; without any, every byte
     passes as it came, or as `undo` decodes it.
