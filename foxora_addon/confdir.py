@@ -1,5 +1,7 @@
 """The folder in which mitmproxy keeps its certificate authority: where it is, and if it will do."""
 
+import contextlib
+import fcntl
 import os
 from pathlib import Path
 from typing import Final
@@ -7,12 +9,20 @@ from typing import Final
 USUAL: Final = "~/.mitmproxy"
 AUTHORITY: Final = "mitmproxy-ca.pem"
 """The authority's key and certificate, by which mitmproxy tells whether it has one."""
+_PARTS: Final = (b"PRIVATE KEY-----", b"-----END CERTIFICATE-----")
 
 REMEDY: Final = "set HOME to a folder of yours, or start the proxy with --set confdir=PATH"
+BROKEN_REMEDY: Final = (
+    "move mitmproxy-ca* of that folder elsewhere: new ones are made at the next start"
+)
 
 
 class NoConfdir(Exception):  # noqa: N818  # reads as what it says where it is raised
-    """There is no such folder; `str` is one line. What to do is `REMEDY`."""
+    """There is no such folder, or it will not do; `str` is one line, `remedy` what to do."""
+
+    def __init__(self, text: str, remedy: str = REMEDY) -> None:
+        super().__init__(text)
+        self.remedy = remedy
 
 
 def confdir_of(text: str = USUAL) -> Path:
@@ -44,3 +54,47 @@ def why_not_writable(folder: Path) -> str | None:
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
         return None
     return f"mitmproxy's authority can't be made in {folder}: this user may not write there"
+
+
+class FirstStart:
+    """Has those that start at once make one authority.
+
+    mitmproxy asks whether it is there, makes it and reads it: two that do so together would read
+    half a file, or have each one of its own. This is an addon: by `running` it has been read.
+    """
+
+    def __init__(self) -> None:
+        self._lock: int | None = None
+
+    def begin(self, folder: Path) -> None:
+        """Wait for whoever makes the authority there; with none there, let others wait for us.
+
+        Raises `NoConfdir` for one that is broken.
+        """
+        # Without locks (some NFS), or where the folder can't be read, it is as without us.
+        with contextlib.suppress(OSError):
+            self._lock = os.open(folder, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        if (folder / AUTHORITY).exists():
+            self.running()
+            _require_whole(folder)
+
+    def running(self) -> None:
+        """Let others in; so does our end, whatever it is."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def _require_whole(folder: Path) -> None:
+    """Raise `NoConfdir` for an authority of which mitmproxy, reading it, would make a traceback."""
+    path = folder / AUTHORITY
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise NoConfdir(f"{path} can't be read: {error.strerror}", BROKEN_REMEDY) from None
+    if not all(part in text for part in _PARTS):
+        why = f"{path} is broken: it must have a private key and a certificate, in PEM"
+        raise NoConfdir(why, BROKEN_REMEDY)

@@ -1,11 +1,12 @@
 """Where mitmproxy keeps its authority, and whether it can."""
 
 import pwd
+import threading
 from pathlib import Path
 
 import pytest
 
-from foxora_addon.confdir import NoConfdir, confdir_of, require, why_not_writable
+from foxora_addon.confdir import FirstStart, NoConfdir, confdir_of, require, why_not_writable
 
 
 def test_it_lies_in_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,3 +46,42 @@ def test_one_that_may_not_be_written_will_do_with_an_authority_in_it(
         require(tmp_path)
     (tmp_path / "mitmproxy-ca.pem").write_text("")
     require(tmp_path)
+
+
+AUTHORITY = "-----BEGIN PRIVATE KEY-----\n...\n-----END CERTIFICATE-----\n"
+SECONDS = 60
+
+
+def test_those_that_start_at_once_wait_for_the_one_that_makes_the_authority(tmp_path: Path) -> None:
+    first, second, third = FirstStart(), FirstStart(), FirstStart()
+    order: list[str] = []
+
+    def start_second() -> None:
+        second.begin(tmp_path)
+        order.append("begins")
+
+    waiting = threading.Thread(target=start_second)
+    first.begin(tmp_path)
+    waiting.start()
+    waiting.join(0.1)
+    (tmp_path / "mitmproxy-ca.pem").write_text(AUTHORITY)
+    order.append("made")
+    first.running()
+    first.running()  # again: nothing
+    waiting.join(SECONDS)
+    third.begin(tmp_path)  # the second holds nothing, for the authority is there
+    assert order == ["made", "begins"]
+
+
+@pytest.mark.parametrize("text", ["", "no certificate", AUTHORITY[:20], AUTHORITY[30:]])
+def test_an_authority_that_is_broken_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mitmproxy-ca.pem").write_text(text)
+    with pytest.raises(NoConfdir, match="is broken: it must have a private key") as told:
+        FirstStart().begin(tmp_path)
+    assert told.value.remedy.startswith("move mitmproxy-ca* of that folder elsewhere")
+
+
+def test_an_authority_that_is_no_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mitmproxy-ca.pem").mkdir()
+    with pytest.raises(NoConfdir, match="can't be read: Is a directory"):
+        FirstStart().begin(tmp_path)

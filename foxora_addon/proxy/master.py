@@ -10,7 +10,7 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.tools import cmdline, main
 
-from foxora_addon.confdir import REMEDY, USUAL, NoConfdir, confdir_of, require
+from foxora_addon.confdir import USUAL, FirstStart, NoConfdir, confdir_of, require
 from foxora_addon.proxy.addon import the_addon
 
 type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
@@ -23,13 +23,14 @@ def run_tool(
 
     `prepare` gets the master before any option is read: what it sets, the arguments can change.
     """
+    first_start = FirstStart()
 
     def made(options: Options) -> Master:
         master = _master_of(tool, options)
         options.update(listen_host="127.0.0.1")
         addon = the_addon()
         addon.is_fast_by_default = True  # it is our own program: nobody waits for mitmproxy's pace
-        master.addons.add(addon)
+        master.addons.add(addon, first_start)
         prepare(master)
         return master
 
@@ -38,7 +39,7 @@ def run_tool(
     failed: list[int] = []
 
     def parser(options: Options) -> argparse.ArgumentParser:
-        return _parser_of(tool, options, failed)
+        return _parser_of(tool, options, failed, first_start)
 
     try:
         main.run(made, parser, arguments, extra)  # type: ignore[arg-type]  # a maker will do
@@ -72,7 +73,9 @@ def _master_of(tool: Tool, options: Options) -> Master:
     return DumpMaster(options)
 
 
-def _parser_of(tool: Tool, options: Options, failed: list[int]) -> argparse.ArgumentParser:
+def _parser_of(
+    tool: Tool, options: Options, failed: list[int], first_start: FirstStart
+) -> argparse.ArgumentParser:
     """A program's parser; its exit status is noted in `failed`, for mitmproxy makes a 1 of it.
 
     mitmdump takes what is no option for a filter. A program's name as its first word is a command
@@ -91,7 +94,7 @@ def _parser_of(tool: Tool, options: Options, failed: list[int]) -> argparse.Argu
             if tool == "mitmproxy" and not _only_tells(args) and not sys.stdout.isatty():
                 words = "--console needs a terminal, and there is none; use --web"
                 parser.exit(2, f"{sys.argv[0]}: {words}\n")
-            if why := _why_no_confdir(args):
+            if why := _why_no_confdir(args, first_start):
                 parser.exit(1, f"{sys.argv[0]}: {why}\n")
         except SystemExit as ended:
             failed.append(ended.code if isinstance(ended.code, int) else 1)
@@ -102,7 +105,7 @@ def _parser_of(tool: Tool, options: Options, failed: list[int]) -> argparse.Argu
     return parser
 
 
-def _why_no_confdir(args: argparse.Namespace) -> str | None:
+def _why_no_confdir(args: argparse.Namespace, first_start: FirstStart) -> str | None:
     """Why mitmproxy has no place for its files, which it would tell by a traceback; None: it has.
 
     One that starts makes the folder right after this.
@@ -112,8 +115,9 @@ def _why_no_confdir(args: argparse.Namespace) -> str | None:
         folder = confdir_of(named[-1].removeprefix("confdir=") if named else USUAL)
         if not _only_tells(args):
             require(folder)
+            first_start.begin(folder)
     except NoConfdir as error:
-        return f"{error}; {REMEDY}"
+        return f"{error}; {error.remedy}"
     return None
 
 

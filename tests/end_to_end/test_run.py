@@ -158,8 +158,8 @@ def test_an_authority_that_is_broken_is_told_and_the_command_is_not_run(tmp_path
     (tmp_path / "confdir" / "mitmproxy-ca.pem").write_text("no certificate")
     done = run(tmp_path, command=["echo", "ran"])
     assert (done.stdout, done.returncode) == ("", 1)
-    assert "foxora-proxy: the proxy could not start; it said:" in done.stderr
-    assert "Unable to load PEM file" in done.stderr
+    assert "mitmproxy-ca.pem is broken: it must have a private key and a cert" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_port_that_is_taken_is_said_in_the_words_of_mitmproxy(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import typer
 from foxora_addon.app.doctor import checkpoints, gateway, machine, trust
 from foxora_addon.app.doctor.finding import Finding, as_json, fail, lines_of, ok, warn
 from foxora_addon.app.say import FINDING
-from foxora_addon.confdir import REMEDY, NoConfdir, confdir_of
+from foxora_addon.confdir import NoConfdir, confdir_of
 from foxora_addon.config import Config, ConfigError, load
 
 
@@ -44,7 +44,7 @@ def look(port: int, file: Path | None) -> Iterator[Finding]:
     try:
         ca = Path(status["ca"]) if status else confdir_of() / "mitmproxy-ca-cert.pem"
     except NoConfdir as error:
-        yield fail("CA", f"{error}; the proxy does not start", REMEDY)
+        yield fail("CA", f"{error}; the proxy does not start", error.remedy)
         ca = None
     if ca is not None:
         yield from machine.about_options(ca.parent)

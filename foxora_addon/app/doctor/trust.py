@@ -24,7 +24,7 @@ from typing import Final
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
 from foxora_addon.app.client_environment import variables_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
-from foxora_addon.confdir import REMEDY, why_not_writable
+from foxora_addon.confdir import BROKEN_REMEDY, REMEDY, why_not_writable
 
 _TIMEOUT_SECONDS: Final = 20.0
 _NOT_HERE: Final = 77
@@ -90,8 +90,7 @@ def look(ca: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
         yield warn("CA", f"it could not be tried out: {error}", "look at that folder's files")
     except ValueError as error:
         text = f"the authority in {ca.parent} can't be loaded, so the proxy does not start: {error}"
-        remedy = "move mitmproxy-ca* of that folder elsewhere: new ones are made at the next start"
-        yield fail("CA", text, remedy)
+        yield fail("CA", text, BROKEN_REMEDY)
     yield from about_node(_version_of_node())
 
 
