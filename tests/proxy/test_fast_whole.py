@@ -395,11 +395,14 @@ def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> N
         return handle(self, event)
 
     sent: list[int] = []
+    goes: list[str] = []
     send = whole._send
 
     def noted(self: Any, message: whole.Message | whole.PlainMessage) -> Any:
         sent.append(len(list(message.parts)))
-        return send(self, message)
+        for command in send(self, message):
+            goes.append(type(command).__name__)
+            yield command
 
     monkeypatch.setattr(whole, "_send", noted)
     monkeypatch.setattr(hold, "_entry", handled)
@@ -407,6 +410,7 @@ def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> N
     assert seen[:1] == [WholeRequest.__name__]
     assert seen[-1:] == [WholeAnswer.__name__]
     assert sent == [3, 3]
+    assert goes == ["Passed", "Passed"]  # before what is left to do
 
 
 def kills(flow: http.HTTPFlow) -> None:

@@ -1,7 +1,8 @@
 """The server: what a layer sends in one go leaves in one go.
 
 mitmproxy makes a system call for the head of a message and another for its body; here they leave
-together, which spares both sides the second one. What a layer has to say for the log comes after.
+together, which spares both sides the second one, and as soon as all of them is there where that is
+known (`Passed`). What a layer has to say for the log comes after.
 """
 
 import asyncio

@@ -24,7 +24,7 @@ from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast import heads
 from foxora_addon.proxy.fast.http1 import framing
 from foxora_addon.proxy.fast.originals import before
-from foxora_addon.proxy.fast.streams import chunks_of
+from foxora_addon.proxy.fast.streams import Passed, chunks_of
 from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
 
@@ -275,11 +275,11 @@ def _send(self: Http1Connection, whole: Message | PlainMessage) -> Commands:
             yield from before[handle_event](self, part)
         return
     head, body = written
-    if len(body) <= _MOST_JOINED:
-        yield commands.SendData(self.conn, head + body)
+    if len(body) <= _MOST_JOINED:  # and at once: who waits for it need not wait for the rest
+        yield Passed(self.conn, head + body)
     else:
         yield commands.SendData(self.conn, head)
-        yield commands.SendData(self.conn, body)
+        yield Passed(self.conn, body)
     if type(self) is Http1Server:
         yield from self.mark_done(response=True)
     elif self.response_done:
