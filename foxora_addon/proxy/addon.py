@@ -42,10 +42,10 @@ from foxora_addon.proxy import (
 )
 from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.commands import Commands
-from foxora_addon.proxy.deadlines import handler_of
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.flow_list import KEEP_OPTIONS, FlowList
 from foxora_addon.proxy.flows import is_local
+from foxora_addon.proxy.handlers import handler_of
 from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes

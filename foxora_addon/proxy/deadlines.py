@@ -12,23 +12,14 @@ from collections.abc import Callable
 from typing import Literal
 from weakref import WeakKeyDictionary
 
-from mitmproxy import ctx
 from mitmproxy.connection import Client, Connection, Server
-from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.timeouts import Due, Timeouts, due_of, not_due_before
+from foxora_addon.proxy.handlers import handler_of
 from foxora_addon.proxy.hold import lose_connection
-
-
-def handler_of(client: Client) -> ConnectionHandler | None:
-    """What runs a client's connection; None once it is over."""
-    proxy = ctx.master.addons.get("proxyserver")
-    found: ConnectionHandler | None = proxy.connections.get(client.id) if proxy else None
-    return found
-
 
 type Phase = Literal["tcp", "tls", "over"]
 """What a connection that is being made comes to."""

@@ -31,8 +31,9 @@ from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import event_of, last_event, observation_of_bytes
 from foxora_addon.proxy.arrivals import Arrivals, Listeners
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
-from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, handler_of
+from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase
 from foxora_addon.proxy.guard import Guard
+from foxora_addon.proxy.handlers import handler_of, is_stale
 from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
@@ -353,6 +354,10 @@ class FlowDesk:
             self._refuse(flow, exchange, exchange.refusal)
         elif exchange.sent_body is not body:
             requests.put_body(flow.request, exchange.sent_body)
+
+    def is_stale(self, client: Client, connection: Connection) -> bool:
+        """Whether the gateway has closed a connection that waits to be used again."""
+        return is_stale(client, connection)
 
     def client_gone(self, flow: http.HTTPFlow) -> None:
         """A call that waits for its turn gives up its place as soon as its client leaves."""

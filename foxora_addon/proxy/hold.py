@@ -135,7 +135,7 @@ def is_installed() -> bool:
 
 def send_at_once(
     steps: Callable[[Held, Any, Desk], Commands] | None,
-    ready: Callable[[Held, http_layers.GetHttpConnection], Connection | None] | None,
+    ready: Callable[[Held, http_layers.GetHttpConnection, Desk], Connection | None] | None,
 ) -> None:
     """Have `steps` say what a stream does at the end of a message; None: `steps_of` does.
 
@@ -327,11 +327,12 @@ def _refusal(stream_id: int, message: str) -> events.Event:
 
 def _one_treated(self: Held, command: commands.Command) -> Commands:
     """Yield a command of the stream, or what takes its place."""
+    desk = _desk
     match command:
-        case http_layers.GetHttpConnection():
-            if _ready is not None and (ready := _ready(self, command)) is not None:
+        case http_layers.GetHttpConnection() if desk is not None:
+            if _ready is not None and (ready := _ready(self, command, desk)) is not None:
                 return ready, None
-            connection, error = yield live_connection(self, command)
+            connection, error = yield live_connection(self, command, desk)
             self.foxora.is_unreachable = error is not None
             self.foxora.failed_connection = newest_with(self, error)
             return connection, error

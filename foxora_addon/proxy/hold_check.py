@@ -8,7 +8,7 @@ desk that leaves its mark wherever it is asked. What the wires then carry says w
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from mitmproxy.connection import Client, ConnectionState, Server
+from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events
@@ -123,6 +123,9 @@ class _Probe:
 
     def client_gone(self, flow: HTTPFlow) -> None:
         pass
+
+    def is_stale(self, client: Client, connection: Connection) -> bool:  # noqa: ARG002  # the hold asks so
+        return False
 
     def is_private(self, flow: HTTPFlow) -> bool:  # noqa: ARG002  # the hold asks so
         return False

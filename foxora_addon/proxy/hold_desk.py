@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Client, Connection
 from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.proxy.layers.http import _events as http_events
 
@@ -53,6 +53,9 @@ class Desk(Protocol):
 
     def outgoing(self, flow: HTTPFlow, request: Request) -> Request:
         """The request to put on the wire for this flow, with the key; never the flow's own."""
+
+    def is_stale(self, client: Client, connection: Connection) -> bool:
+        """Whether a connection that would be used again was closed, which is yet to be read."""
 
     def client_gone(self, flow: HTTPFlow) -> None:
         """The client has left while one of the flow's hooks is waited for; `failed` may follow."""

@@ -5,9 +5,10 @@ The names and the shapes that are relied on stand here; what is done with them i
 
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from mitmproxy.connection import Connection, Server
+from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.net.http import url as urls
@@ -17,7 +18,9 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
-from foxora_addon.proxy.hold_desk import Arrival, ErrorCode, Failure
+from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure
+
+_LONGEST_HOST: Final = 300  # a name has 255 characters at the most, for mitmproxy too
 
 type Commands = Generator[commands.Command, Any, Any]
 """What a step of a stream yields; replies go back into it."""
@@ -79,10 +82,18 @@ def complete_host(self: Held, request: Request) -> None:
     is_transparent = self.mode is http_layers.HTTPMode.transparent
     if request.data.host or request.method == "CONNECT" or is_transparent:
         return
-    try:
-        urls.parse_authority(request.host_header or "", check=True)
-    except ValueError:
+    named = request.host_header or ""
+    if len(named) > _LONGEST_HOST or not _names_a_host(named):
         request.data.host, request.data.port, request.scheme = "foxora-addon.invalid", 9, "http"
+
+
+@lru_cache(maxsize=256)  # the same few come again and again, and to read one takes 10 us
+def _names_a_host(authority: str) -> bool:
+    try:
+        urls.parse_authority(authority, check=True)
+    except ValueError:
+        return False
+    return True
 
 
 def failure_of(self: Held, event: events.Event, message: str) -> Failure:
@@ -128,17 +139,26 @@ def parts_of(self: Held, response: Response) -> Iterator[HttpEvent]:
 
 
 class _LiveConnection(http_layers.GetHttpConnection):
-    """Asks for a connection, and never gets one that has failed.
+    """Asks for a connection, and never gets one that has failed, or that the server has closed.
 
     mitmproxy answers a client's further requests with the failure of its first one: it has the
     client's connection closed, so that there are none.
     """
 
+    def __init__(self, wanted: http_layers.GetHttpConnection, client: Client, desk: Desk) -> None:
+        super().__init__(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
+        self._client = client
+        self._desk = desk
+
     def connection_spec_matches(self, connection: Connection) -> bool:
-        return not connection.error and super().connection_spec_matches(connection)
+        if connection.error or not super().connection_spec_matches(connection):
+            return False
+        return not self._desk.is_stale(self._client, connection)
 
 
-def live_connection(self: Held, wanted: http_layers.GetHttpConnection) -> _LiveConnection:
+def live_connection(
+    self: Held, wanted: http_layers.GetHttpConnection, desk: Desk
+) -> _LiveConnection:
     """Ask for a live connection, and forget those that are over: mitmproxy keeps them all.
 
     An HTTP/2 client has a connection to an HTTP/1 gateway for each of its requests.
@@ -147,7 +167,7 @@ def live_connection(self: Held, wanted: http_layers.GetHttpConnection) -> _LiveC
     for connection in [c for c in its.connections if _is_over(c)]:
         if connection not in its.waiting_for_establishment:
             del its.connections[connection]
-    return _LiveConnection(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
+    return _LiveConnection(wanted, self.context.client, desk)
 
 
 def newest_with(self: Held, error: str | None) -> Connection | None:

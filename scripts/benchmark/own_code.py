@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mitmproxy import ctx, http
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.connection import Client, ConnectionState, Server
+from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.proxy import commands, events, mode_specs
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
@@ -72,8 +72,9 @@ class Wire:
         self._layer = HttpLayer(context, _MODES.get(name, HTTPMode.transparent))
         self._server: Server | None = None
         self.answered = 0
-        proxy = ctx.master.addons.get("proxyserver")
-        proxy.connections[self.client.id] = object.__new__(ProxyConnectionHandler)
+        handler = object.__new__(ProxyConnectionHandler)
+        handler.transports = {}
+        ctx.master.addons.get("proxyserver").connections[self.client.id] = handler
         self._feed(events.Start())
 
     def exchange(self, request: bytes, answer: bytes) -> None:
@@ -152,6 +153,10 @@ class Silent:
     def outgoing(self, _flow: http.HTTPFlow, request: http.Request) -> http.Request:
         """As it is."""
         return request
+
+    def is_stale(self, _client: Client, _connection: Connection) -> bool:
+        """There is no socket to ask."""
+        return False
 
     def client_gone(self, flow: http.HTTPFlow) -> None:
         """Nothing waits."""

@@ -147,7 +147,7 @@ def _all_there(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     end = http_events.RequestEndOfMessage(self.stream_id)
     if _is_disturbed(self) and (yield from _is_killed(self, end, emits_error=True)):
         return
-    connection = None if flow.response or flow.request.trailers else _connection_for(self)
+    connection = None if flow.response or flow.request.trailers else _connection_for(self, desk)
     if connection is None:
         yield from gathered(self, hold.treated(self, _sent_on(self, end), end))
         return
@@ -161,12 +161,12 @@ def _all_there(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     yield http_layers.SendHttp(PlainMessage(self.foxora.gateway_id, sent, content), connection)
 
 
-def _connection_for(self: Held) -> Any:
+def _connection_for(self: Held, desk: Desk) -> Any:
     """The connection that a request goes out on, where there is one that takes whole messages."""
     request, server = self.flow.request, self.flow.server_conn
     place, is_tls = (request.data.host, request.data.port), request.data.scheme == b"https"
     wanted = http_layers.GetHttpConnection(place, is_tls, server.via, server.transport_protocol)
-    found = ready_connection(self, wanted)
+    found = ready_connection(self, wanted, desk)
     return found if found is not None and takes_messages(self, found) else None
 
 
