@@ -1,7 +1,12 @@
+import warnings
 from typing import Final
 
 import pytest
 from mitmproxy.options import Options
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # what mitmproxy's addons import is older
+    import mitmproxy.addons  # noqa: F401  # for all that import them afterwards
 
 _ADDED: Final[tuple[tuple[str, object, object], ...]] = (
     ("stream_large_bodies", str | None, None),

@@ -1,14 +1,11 @@
 """The addon's last moment."""
 
 import atexit
-import warnings
 from typing import Any, cast
 
 import pytest
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # mitmproxy and a new pyparsing
-    from foxora_addon.proxy.addon import Foxora
+from foxora_addon.proxy.addon import Foxora
 
 
 @pytest.fixture

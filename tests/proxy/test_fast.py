@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import inspect
 import logging
-import warnings
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from itertools import chain
@@ -23,15 +22,12 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionIO, TimeoutWatchdog
+from mitmproxy.test import taddons, tflow
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import hooks as hooks_of_streams
 from foxora_addon.proxy.fast.idle import IDLE
 from foxora_addon.proxy.fast.sources import source_of
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
-    from mitmproxy.test import taddons, tflow
 
 type Heard = list[str]
 

@@ -1,7 +1,6 @@
 """What is remembered of a head is what would be read of it once more."""
 
 import re
-import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -10,13 +9,10 @@ from hypothesis import strategies as st
 from mitmproxy.http import Request
 from mitmproxy.net.http import http1
 from mitmproxy.net.http.validate import validate_headers
+from mitmproxy.test import taddons
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import heads
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
-    from mitmproxy.test import taddons
 
 LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
 STARTS = st.sampled_from(

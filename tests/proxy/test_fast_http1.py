@@ -1,6 +1,5 @@
 """What is read of HTTP/1 heads in fewer steps comes to what mitmproxy reads."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
@@ -16,15 +15,12 @@ from mitmproxy.options import Options
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
+from mitmproxy.test import taddons, tflow
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import http1 as quick
 from foxora_addon.proxy.fast.messages import flow_init
 from foxora_addon.proxy.fast.originals import before
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
-    from mitmproxy.test import taddons, tflow
 
 layers_of_http: Any = http_layers
 NAMES = st.sampled_from(

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,25 +10,22 @@ from typing import Any
 
 import pytest
 from mitmproxy import addonmanager, exceptions, http
+from mitmproxy.addons import (
+    anticomp,
+    default_addons,
+    intercept,
+    maplocal,
+    save,
+    serverplayback,
+    tlsconfig,
+)
 from mitmproxy.hooks import Hook
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
+from mitmproxy.test import taddons, tflow
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import hooks, idle
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
-    from mitmproxy.addons import (
-        anticomp,
-        default_addons,
-        intercept,
-        maplocal,
-        save,
-        serverplayback,
-        tlsconfig,
-    )
-    from mitmproxy.test import taddons, tflow
 
 HOOKS: dict[str, Callable[[http.HTTPFlow], Hook]] = {
     "requestheaders": http_hooks.HttpRequestHeadersHook,

@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 import logging
 import socket
-import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 import pytest
 from mitmproxy import ctx, hooks
+from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
@@ -24,14 +24,10 @@ from mitmproxy.proxy.layers.modes import HttpProxy
 from mitmproxy.proxy.layers.tcp import TCPLayer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionIO
+from mitmproxy.test import taddons, tflow
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import reading, streams
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
-    from mitmproxy.addons.proxyserver import Proxyserver
-    from mitmproxy.test import taddons, tflow
 
 REQUEST = b"GET http://host.example/ HTTP/1.1\r\nhost: host.example\r\n\r\n"
 

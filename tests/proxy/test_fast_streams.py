@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -11,20 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import ctx
+from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import commands, events
+from mitmproxy.test import taddons
 
 from foxora_addon.observation import Observation
 from foxora_addon.proxy import fast, hold, host_reading
 from foxora_addon.proxy.fast.streams import content_of
 from foxora_addon.proxy.tee import Tee
 from scripts.benchmark.load import request_of
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
-    from mitmproxy.addons.proxyserver import Proxyserver
-    from mitmproxy.test import taddons
-
-    from scripts.benchmark.own_code import Hooks, Wire, a_desk
+from scripts.benchmark.own_code import Hooks, Wire, a_desk
 
 REQUEST = request_of("/v1/chat/completions", stream=True)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%s\r\n\r\n"

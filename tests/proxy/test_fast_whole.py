@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from types import SimpleNamespace
@@ -13,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import ctx, http
+from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy import commands, events, layer
+from mitmproxy.test import taddons
 
 from foxora_addon.proxy import fast, hold, host_reading
 from foxora_addon.proxy.desk import FlowDesk
@@ -22,13 +23,7 @@ from foxora_addon.proxy.fast import whole
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
 from scripts.benchmark import upstream
 from scripts.benchmark.load import request_of
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # what its own addons import is older
-    from mitmproxy.addons.proxyserver import Proxyserver
-    from mitmproxy.test import taddons
-
-    from scripts.benchmark.own_code import Hooks, Wire, a_desk
+from scripts.benchmark.own_code import Hooks, Wire, a_desk
 
 type Heard = dict[str, list[str]]
 """What happened, in its order: to the client, to the gateway, in hooks and in the log.

@@ -2,23 +2,16 @@
 
 import asyncio
 import gc
-import warnings
 from collections.abc import Callable
 
 import pytest
+from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.layers.http import HttpStream
+from mitmproxy.test import taddons
 
 from foxora_addon.proxy import fast
-
-with warnings.catch_warnings():
-    warnings.simplefilter(
-        "ignore", DeprecationWarning
-    )  # what mitmproxy's own addons import is older
-    from mitmproxy.addons.proxyserver import Proxyserver
-    from mitmproxy.test import taddons
-
-    from scripts.benchmark import own_code, own_streams, upstream
+from scripts.benchmark import own_code, own_streams, upstream
 
 
 def a_plain_call(wire: own_code.Wire) -> None:

@@ -4,17 +4,13 @@ import asyncio
 import errno
 import io
 import time
-import warnings
 from typing import Any
 
 import pytest
+from mitmproxy.test import taddons
 
 from foxora_addon.proxy.lines import Lines, is_coloured, line_of
 from tests.test_tally import an_ending
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # mitmproxy and a new pyparsing
-    from mitmproxy.test import taddons
 
 NOON = time.mktime((2026, 11, 25, 12, 3, 44, 0, 0, -1))
 
