@@ -1,8 +1,10 @@
 """The folder in which mitmproxy keeps its certificate authority: where it is, and if it will do."""
 
+import asyncio
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +14,9 @@ AUTHORITY: Final = "mitmproxy-ca.pem"
 _PARTS: Final = (b"PRIVATE KEY-----", b"-----END CERTIFICATE-----")
 
 REMEDY: Final = "set HOME to a folder of yours, or start the proxy with --set confdir=PATH"
+_MOST_SECONDS: Final = 10.0
+"""How long another's start is waited for: it takes one or two, unless it hangs."""
+_PAUSE_SECONDS: Final = 0.02
 BROKEN_REMEDY: Final = (
     "move mitmproxy-ca* of that folder elsewhere: new ones are made at the next start"
 )
@@ -48,8 +53,11 @@ def require(folder: Path) -> None:
 
 def why_not_writable(folder: Path) -> str | None:
     """Why an authority can't be made there; None where it can, or is there already."""
-    if (folder / AUTHORITY).exists():
-        return None
+    try:
+        if (folder / AUTHORITY).exists():
+            return None
+    except OSError as error:
+        return f"{folder} can't be entered: {error.strerror}"
     nearest = next(each for each in (folder, *folder.parents) if each.exists())
     if nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK):
         return None
@@ -74,7 +82,7 @@ class FirstStart:
         # Without locks (some NFS), or where the folder can't be read, it is as without us.
         with contextlib.suppress(OSError):
             self._lock = os.open(folder, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            _lock(self._lock)
         if (folder / AUTHORITY).exists():
             self.running()
             _require_whole(folder)
@@ -86,6 +94,27 @@ class FirstStart:
             self._lock = None
 
 
+def _lock(descriptor: int) -> None:
+    """Wait for a lock, and go on without it where its holder hangs; Ctrl-C ends the wait."""
+    ends = time.monotonic() + _MOST_SECONDS
+    while time.monotonic() < ends:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if _is_interrupted():
+            raise KeyboardInterrupt
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _is_interrupted() -> bool:
+    """Whether Ctrl-C was pressed while mitmproxy starts: asyncio only has its task end then."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # there is no loop
+        return False
+    return task is not None and task.cancelling() > 0
+
+
 def _require_whole(folder: Path) -> None:
     """Raise `NoConfdir` for an authority of which mitmproxy, reading it, would make a traceback."""
     path = folder / AUTHORITY
@@ -94,7 +123,7 @@ def _require_whole(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise NoConfdir(f"{path} can't be read: {error.strerror}", BROKEN_REMEDY) from None
+        raise NoConfdir(f"{path} can't be read: {error.strerror}") from None
     if not all(part in text for part in _PARTS):
         why = f"{path} is broken: it must have a private key and a certificate, in PEM"
         raise NoConfdir(why, BROKEN_REMEDY)

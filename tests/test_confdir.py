@@ -1,5 +1,7 @@
 """Where mitmproxy keeps its authority, and whether it can."""
 
+import asyncio
+import errno
 import pwd
 import threading
 from pathlib import Path
@@ -71,6 +73,43 @@ def test_those_that_start_at_once_wait_for_the_one_that_makes_the_authority(tmp_
     waiting.join(SECONDS)
     third.begin(tmp_path)  # the second holds nothing, for the authority is there
     assert order == ["made", "begins"]
+
+
+def test_a_start_that_hangs_is_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("foxora_addon.confdir._MOST_SECONDS", 0.1)
+    first = FirstStart()
+    first.begin(tmp_path)
+    FirstStart().begin(tmp_path)
+    first.running()
+
+
+def test_ctrl_c_ends_the_wait_for_another_start(tmp_path: Path) -> None:
+    first = FirstStart()
+    first.begin(tmp_path)
+
+    async def interrupted() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with pytest.raises(KeyboardInterrupt):
+            FirstStart().begin(tmp_path)
+        task.uncancel()
+
+    asyncio.run(interrupted())
+    first.running()
+
+
+def test_a_folder_that_can_not_be_entered_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(self: Path, **_: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "exists", refuses)
+    with pytest.raises(NoConfdir, match="can't be entered: Permission denied"):
+        require(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "no certificate", AUTHORITY[:20], AUTHORITY[30:]])

@@ -76,7 +76,11 @@ _CONFLICTS: Final[Mapping[str, str]] = {
 
 def about_options(confdir: Path) -> Iterator[Finding]:
     """Which options in mitmproxy's own file stand against ours."""
-    file = next((f for f in (confdir / "config.yaml", confdir / "config.yml") if f.is_file()), None)
+    files = (confdir / "config.yaml", confdir / "config.yml")
+    try:
+        file = next((each for each in files if each.is_file()), None)
+    except OSError:  # the folder can't be entered, which is told of its authority
+        return
     options = {} if file is None else _options_in(file)
     if options is None:
         yield fail("options", f"{file} can't be read", "correct it: mitmproxy will not start")

@@ -87,6 +87,16 @@ def test_without_such_a_file_nothing_stands_against_us(tmp_path: Path) -> None:
     assert [finding.verdict for finding in machine.about_options(tmp_path)] == ["ok"]
 
 
+def test_options_in_a_folder_that_can_not_be_entered_are_left_to_what_is_said_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(self: Path, **_: object) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", refuses)
+    assert list(machine.about_options(tmp_path)) == []
+
+
 def test_a_proxy_of_the_environment_is_warned_of_but_not_our_own() -> None:
     given = {"HTTPS_PROXY": "http://corp.example:3128"}
     (finding,) = machine.about_environment(given, None)
