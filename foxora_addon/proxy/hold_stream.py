@@ -145,15 +145,17 @@ class _LiveConnection(http_layers.GetHttpConnection):
     client's connection closed, so that there are none.
     """
 
-    def __init__(self, wanted: http_layers.GetHttpConnection, client: Client, desk: Desk) -> None:
+    def __init__(self, wanted: http_layers.GetHttpConnection, stream: Held, desk: Desk) -> None:
         super().__init__(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
-        self._client = client
+        self._client: Client = stream.context.client
+        self._being_made = layer_of(stream).waiting_for_establishment
         self._desk = desk
 
     def connection_spec_matches(self, connection: Connection) -> bool:
         if connection.error or not super().connection_spec_matches(connection):
             return False
-        return not self._desk.is_stale(self._client, connection)
+        # In a TLS handshake the server speaks unasked.
+        return connection in self._being_made or not self._desk.is_stale(self._client, connection)
 
 
 def live_connection(
@@ -167,7 +169,7 @@ def live_connection(
     for connection in [c for c in its.connections if _is_over(c)]:
         if connection not in its.waiting_for_establishment:
             del its.connections[connection]
-    return _LiveConnection(wanted, self.context.client, desk)
+    return _LiveConnection(wanted, self, desk)
 
 
 def newest_with(self: Held, error: str | None) -> Connection | None:

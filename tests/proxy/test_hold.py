@@ -38,6 +38,7 @@ class Line:
         self.unread: list[Callable[[], int]] = []
         self.heard: list[events.Event] = []
         self.answers: dict[int, int] = {}
+        self.is_spoken_on = False
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.client = Client(
             peername=("127.0.0.1", 1),
@@ -136,6 +137,10 @@ class Desk:
         del flow
         self._line.unread.append(unread)
 
+    def is_stale(self, client: Client, connection: Connection) -> bool:
+        del client, connection
+        return self._line.is_spoken_on
+
     def again(self, flow: HTTPFlow, failure: hold.Failure | None) -> float | None:
         del failure
         return 5.0 if flow.response is not None and flow.response.status_code == 503 else None
@@ -197,3 +202,10 @@ def test_nothing_is_unread_of_a_stream_that_was_left(line: Line) -> None:
     assert unread() > 0
     line.leave(stream)
     assert unread() == 0
+
+
+def test_a_connection_that_is_being_made_is_shared_whatever_is_said_on_it(line: Line) -> None:
+    line.is_spoken_on = True  # as in a TLS handshake
+    line.call()
+    line.call()
+    assert len(line.opening) == 1
