@@ -14,12 +14,13 @@ AUTHORITY: Final = "mitmproxy-ca.pem"
 _PARTS: Final = (b"PRIVATE KEY-----", b"-----END CERTIFICATE-----")
 
 REMEDY: Final = "set HOME to a folder of yours, or start the proxy with --set confdir=PATH"
-_MOST_SECONDS: Final = 10.0
-"""How long another's start is waited for: it takes one or two, unless it hangs."""
-_PAUSE_SECONDS: Final = 0.02
 BROKEN_REMEDY: Final = (
     "move mitmproxy-ca* of that folder elsewhere: new ones are made at the next start"
 )
+
+_MOST_SECONDS: Final = 10.0
+"""How long another's start is waited for: it takes one or two, unless it hangs."""
+_PAUSE_SECONDS: Final = 0.02
 
 
 class NoConfdir(Exception):  # noqa: N818  # reads as what it says where it is raised
