@@ -322,7 +322,7 @@ class FlowDesk:
         with self._guard(flow):
             flow.request.trailers = None  # they come after the head was cleaned of the app's keys
             body = flow.request.raw_content or b""
-            encoding = flow.request.headers.get("content-encoding")
+            encoding = flows.header(flow.request.headers, b"content-encoding")
             is_open = partial(self._is_open, flow.id)
             waiting = self._admission.admit(exchange, body, encoding, is_open)
             if waiting is not None:

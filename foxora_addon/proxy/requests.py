@@ -28,7 +28,7 @@ def take_in(
 def too_large(flow: http.HTTPFlow, limit: int, size: int | None = None) -> ApiError | None:
     """The refusal of a body over `limit` bytes; `size` None asks for the declared length."""
     if size is None:
-        declared = flow.request.headers.get("content-length", "")
+        declared = flows.header(flow.request.headers, b"content-length") or ""
         size = int(declared[:18]) if declared.isdigit() else 0
     if size <= limit:
         return None
