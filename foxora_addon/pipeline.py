@@ -405,7 +405,8 @@ class Pipeline:
         promises_json = exchange.call is not None and exchange.call.operation.answers_json
         if answer.status >= 300 or not promises_json:
             return None
-        if not _is_decodable(answer, self.rules.max_request_bytes):
+        encoding = answer.header(b"content-encoding")
+        if encoding and not _is_decodable(answer.body, encoding, self.rules.max_request_bytes):
             return "The gateway's answer is not encoded as it says. Try again."
         flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT, value=value)
         return (
@@ -548,13 +549,12 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def _is_decodable(answer: Answer, limit: int) -> bool:
-    """Whether the body is in the content encoding that it names, and not a bomb."""
-    encoding = answer.header(b"content-encoding")
-    if not encoding or not answer.body:
+def _is_decodable(body: bytes, encoding: str, limit: int) -> bool:
+    """Whether a body is in the content encoding that its head names, and not a bomb."""
+    if not body:
         return True
     try:
-        decoded(answer.body, encoding, limit)
+        decoded(body, encoding, limit)
     except Undecodable:
         return False
     return True
