@@ -1,17 +1,16 @@
 """Carries each flow through the pipeline, and fails closed.
 
 Every entry is guarded: an exception becomes our own 500 and a record, and the flow never goes on as
-it was (mitmproxy-facts.md row 11). Exchanges are kept here by flow id, never in a flow (row 14).
+it was (mitmproxy-facts.md row 11).
 """
 
 import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterator, MutableMapping
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Final
-from weakref import WeakValueDictionary
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client, Connection
@@ -28,14 +27,16 @@ from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses, tries
 from foxora_addon.proxy.admission import Admission, Asking
-from foxora_addon.proxy.answers import event_of, last_event, observation_of_bytes
+from foxora_addon.proxy.answers import event_of, observation_of_bytes
 from foxora_addon.proxy.arrivals import Arrivals, Listeners
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase
+from foxora_addon.proxy.failed_flows import FailedFlows
 from foxora_addon.proxy.handlers import handler_of, is_stale
 from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
+from foxora_addon.proxy.open_exchanges import OpenExchanges
 from foxora_addon.proxy.shown_answers import OpenStream
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
@@ -44,9 +45,6 @@ _log = logging.getLogger(__name__)
 
 _MOST_WHOLE_BYTES = 32 * 1_048_576
 _now: Final = time.monotonic
-
-type _Failed = tuple[str, list[tuple[str, str]]]
-"""The id of an exchange that failed, and the headers that its answer has besides."""
 
 
 class FlowDesk:
@@ -58,12 +56,8 @@ class FlowDesk:
         self.memory: Memory | None = None
         self._listeners: Callable[[], Listeners] = frozenset
         self._arrivals = Arrivals(frozenset)
-        self._open: dict[str, Exchange] = {}
-        self._flows: dict[str, http.HTTPFlow] = {}
-        # What is not fetched by `answer_for` (nobody was there to be told) goes by itself.
-        self._failures = failures.Unfetched[failures.Worded]()
-        self._failed_ids = failures.Unfetched[_Failed]()
-        self._idle: asyncio.Event | None = None
+        self._open = OpenExchanges()
+        self._failed = FailedFlows()
         self._is_ending = False
         self._deadlines = Deadlines(_now, self._late)
         self._connecting = Connecting()
@@ -73,7 +67,6 @@ class FlowDesk:
         self._closed: str | None = "it is starting"
         self.local_routes = LocalRoutes({})
         self.ended: list[Callable[[Ending, http.HTTPFlow | None], None]] = []
-        self._flow_of: MutableMapping[str, http.HTTPFlow] = WeakValueDictionary()
         self._answer_watch = responses.Watch(_now, self._report, self._undecodable)
 
     # The addon's side.
@@ -110,17 +103,15 @@ class FlowDesk:
 
     async def all_ended(self) -> None:
         """Wait until no exchange is open."""
-        if self._open:
-            self._idle = asyncio.Event()
-            await self._idle.wait()
+        await self._open.all_ended()
 
     async def end_all(self) -> None:
         """Tell whoever still waits for an answer that none will come: the program ends."""
         self._is_ending = True
-        for flow_id, flow in list(self._flows.items()):
+        for flow in self._open.flows():
             handler = handler_of(flow.client_conn)
             if handler is not None:
-                self._failures[flow_id] = failures.ABORTED
+                self._failed.put(flow.id, failures.ABORTED)
                 await hold.give_up(flow, handler)
 
     @property
@@ -136,16 +127,16 @@ class FlowDesk:
     def open_streams(self) -> Iterator[OpenStream]:
         """The event streams that are passing, the newest first."""
         pipeline = self._pipeline
-        for flow_id, exchange in reversed(self._open.items()) if pipeline else ():
-            flow, seen = self._flows.get(flow_id), exchange.observation
-            if flow is not None and seen is not None and seen.transcript is not None and pipeline:
+        for flow, exchange in self._open.newest_first():
+            seen = exchange.observation
+            if seen is not None and seen.transcript is not None and pipeline is not None:
                 yield OpenStream(flow, seen.size, partial(pipeline.shown_so_far, exchange))
 
     def open_calls(self) -> Iterator[tuple[http.HTTPFlow, Open]]:
         """The flows of open exchanges, the newest first, with what is known of each by now."""
         pipeline = self._pipeline
-        for flow_id, exchange in reversed(self._open.items()) if pipeline else ():
-            if (flow := self._flows.get(flow_id)) is not None and pipeline is not None:
+        for flow, exchange in self._open.newest_first():
+            if pipeline is not None:
                 yield flow, pipeline.open_of(exchange, _now())
 
     def standings(self) -> list[dict[str, Any]]:
@@ -154,7 +145,7 @@ class FlowDesk:
 
     def _tell(self, ending: Ending) -> None:
         """Tell whoever listens that an exchange is closed; what they do can't hurt it."""
-        flow = self._flow_of.pop(ending.exchange, None)
+        flow = self._open.flow_told_of(ending.exchange)
         for listener in self.ended:
             try:
                 listener(ending, flow)
@@ -190,7 +181,7 @@ class FlowDesk:
         """End what is still open on a client's connection, by whomever it was closed."""
         outcome: Outcome = "aborted" if self._is_ending else "client_disconnected"
         self._seen.discard(client.id)
-        for flow_id in [i for i, f in self._flows.items() if f.client_conn.id == client.id]:
+        for flow_id in self._open.of(client):
             self._lose(flow_id, outcome)
 
     def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
@@ -205,7 +196,7 @@ class FlowDesk:
 
     def _late(self, flow_id: str, due: Due) -> None:
         """The gateway keeps an exchange waiting for longer than it may: end it."""
-        flow = self._flows.get(flow_id)
+        flow = self._open.flow(flow_id)
         handler = handler_of(flow.client_conn) if flow else None
         if flow is None or handler is None:
             return
@@ -219,7 +210,7 @@ class FlowDesk:
     def _end(
         self, flow: http.HTTPFlow, worded: failures.Worded, handler: ConnectionHandler
     ) -> None:
-        self._failures[flow.id] = worded
+        self._failed.put(flow.id, worded)
         task = asyncio.get_running_loop().create_task(hold.give_up(flow, handler))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -281,12 +272,10 @@ class FlowDesk:
         exchange = requests.take_in(flow, arrival, self._pipeline, _now())
         if exchange is None:
             return
-        self._open[flow.id] = exchange
-        self._flow_of[exchange.id] = flow
+        self._open.add(flow, exchange)
         flow.metadata[flows.EXCHANGE] = exchange.id
         if exchange.call is not None:
             flow.metadata[flows.OPERATION] = exchange.call.operation.name
-        self._flows[flow.id] = flow
         if self._closed is not None:
             exchange.refusal = self._unavailable()
         rules = self._pipeline.rules
@@ -379,23 +368,23 @@ class FlowDesk:
     def outgoing(self, flow: http.HTTPFlow, request: http.Request) -> http.Request:
         """Put the key on a copy of the request, if all is as it was decided."""
         exchange = self._open.get(flow.id)
-        if flow.id in self._failures:
+        if flow.id in self._failed:
             raise hold.Refused("refused by foxora-addon")
         if exchange is None or self._pipeline is None:
             return request
         refusal = self._pipeline.renew(exchange, _now())
         if refusal is not None:
-            self._failures[flow.id] = failures.Worded("refused", refusal)
+            self._failed.put(flow.id, failures.Worded("refused", refusal))
             raise hold.Refused("refused by foxora-addon")
         try:
             copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
         except requests.Changed as error:
             _log.error("foxora: nothing was sent: %s", error)
-            self._failures[flow.id] = failures.CHANGED
+            self._failed.put(flow.id, failures.CHANGED)
             raise hold.Refused("refused by foxora-addon") from error
         except Exception as error:
             self._report(error)
-            self._failures[flow.id] = failures.internal()
+            self._failed.put(flow.id, failures.internal())
             raise hold.Refused("refused by foxora-addon") from error
         self._watch(flow.id, exchange)
         return copy
@@ -473,7 +462,7 @@ class FlowDesk:
         pause = tries.pause_before_next(flow, exchange, pipeline, worded, _now())
         if pause is not None:
             self._deadlines.forget(flow.id)
-            self._failures.pop(flow.id, None)
+            self._failed.forget(flow.id)
         return pause
 
     def answered(self, flow: http.HTTPFlow) -> None:
@@ -510,12 +499,12 @@ class FlowDesk:
         worded = self._worded(flow, failure)
         if self._is_ending and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
-        self._failures[flow.id] = worded
+        self._failed.put(flow.id, worded)
         responses.end_failed(flow, exchange, worded, pipeline, _now())
         more = self._balance_of(exchange)
         if exchange.retries:
             more.append(("x-foxora-retries", str(exchange.retries)))
-        self._failed_ids[flow.id] = exchange.id, more
+        self._failed.name(flow.id, exchange.id, more)
 
     def _worded(self, flow: http.HTTPFlow, failure: hold.Failure) -> failures.Worded:
         """A failure in our terms; what we did ourselves explains what the host saw."""
@@ -527,22 +516,15 @@ class FlowDesk:
         gateway = self._pipeline.rules.gateway if self._pipeline else None
         shown = f"{gateway.host}:{gateway.port}" if gateway else "the gateway"
         worded = failures.worded(failure, shown, is_streaming=is_streaming)
-        return worded if worded.error is None else self._failures.get(flow.id) or worded
+        return worded if worded.error is None else self._failed.get(flow.id) or worded
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""
-        worded = self._failures.pop(flow.id, None)
-        if worded is None or worded.error is None:
-            return None
-        exchange_id, more = self._failed_ids.get(flow.id) or (new_exchange_id(), [])
-        return flows.response_of(worded.error, exchange_id, more)
+        return self._failed.answer_for(flow)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
         """The event that tells the reader of a stream that it broke, where one can be read."""
-        worded = self._failures.pop(flow.id, None)
-        if worded is None or worded.error is None or flow.response is None:
-            return None
-        return last_event(flow.response, worded.error)
+        return self._failed.last_words(flow)
 
     # What all of it shares.
 
@@ -554,7 +536,7 @@ class FlowDesk:
         self._report(error)
         exchange = self._open.get(flow.id)
         self._forget(flow.id)
-        self._failures[flow.id] = failures.internal()
+        self._failed.put(flow.id, failures.internal())
         flow.request.headers.clear()
         flow.request.host, flow.request.port = "foxora-addon.invalid", 9
         flow.response = flows.response_of(
@@ -591,7 +573,7 @@ class FlowDesk:
         return self._pipeline.accounting.headers(exchange, (), _now()) if self._pipeline else []
 
     def _lose(self, flow_id: str, outcome: Outcome) -> None:
-        exchange, flow = self._open.get(flow_id), self._flows.get(flow_id)
+        exchange, flow = self._open.get(flow_id), self._open.flow(flow_id)
         self._forget(flow_id)
         if exchange is None or flow is None or self._pipeline is None:
             return
@@ -614,14 +596,11 @@ class FlowDesk:
 
     def _forget(self, flow_id: str, *, keep_failure: bool = False) -> None:
         self._deadlines.forget(flow_id)
-        exchange = self._open.pop(flow_id, None)
-        self._flows.pop(flow_id, None)
-        if not self._open and self._idle is not None:
-            self._idle.set()
+        exchange = self._open.end(flow_id)
         if exchange is not None and self._admission is not None:
             self._admission.left(exchange)
         if not keep_failure:
-            self._failures.pop(flow_id, None)
+            self._failed.forget(flow_id)
 
     def _unavailable(self) -> ApiError:
         why = self._closed or "it has stopped"

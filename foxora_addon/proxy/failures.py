@@ -23,8 +23,6 @@ from foxora_addon.api.errors import (
 from foxora_addon.exchange import Outcome
 from foxora_addon.proxy.hold import ErrorCode, Failure
 
-_MOST_UNFETCHED: Final = 1_000
-
 INTERNAL: Final = internal_error()
 """What a client is told where our own code failed."""
 
@@ -176,12 +174,3 @@ def _broken_answer(message: str) -> Worded:
         text = "The gateway ended the connection before it had answered. Try again."
         return Worded("gateway_unreachable", gateway_unreachable(text))
     return _BAD_ANSWER
-
-
-class Unfetched[Value](dict[str, Value]):
-    """What nobody may be there to be told of, by flow id; of too many the oldest goes."""
-
-    def __setitem__(self, flow_id: str, value: Value) -> None:
-        if len(self) >= _MOST_UNFETCHED:
-            del self[next(iter(self))]
-        super().__setitem__(flow_id, value)

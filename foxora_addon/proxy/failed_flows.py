@@ -1,0 +1,67 @@
+"""How flows have failed, or are to, until their clients are told.
+
+What is to be said is `failures`' business, when it is said the hold's.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from mitmproxy import http
+
+from foxora_addon.proxy import flows
+from foxora_addon.proxy.answers import last_event
+from foxora_addon.proxy.failures import Worded
+from foxora_addon.proxy.ids import new_exchange_id
+
+_MOST_UNFETCHED: Final = 1_000
+
+
+class FailedFlows:
+    """Failures by the id of their flow. What nobody is there to be told of goes by itself."""
+
+    def __init__(self) -> None:
+        self._worded = _Unfetched[Worded]()
+        self._named = _Unfetched[tuple[str, Sequence[tuple[str, str]]]]()
+
+    def __contains__(self, flow_id: str) -> bool:
+        return flow_id in self._worded
+
+    def get(self, flow_id: str) -> Worded | None:
+        """How a flow has failed."""
+        return self._worded.get(flow_id)
+
+    def put(self, flow_id: str, worded: Worded) -> None:
+        """A flow has failed, or is made to."""
+        self._worded[flow_id] = worded
+
+    def name(self, flow_id: str, exchange_id: str, more: Sequence[tuple[str, str]]) -> None:
+        """The exchange that a flow had is over; `more` are further headers of its answer."""
+        self._named[flow_id] = exchange_id, more
+
+    def forget(self, flow_id: str) -> None:
+        """A flow has not failed after all, or nobody is to be told."""
+        self._worded.pop(flow_id, None)
+
+    def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
+        """Our JSON in place of the host's HTML, for the flows that are ours."""
+        worded = self._worded.pop(flow.id, None)
+        if worded is None or worded.error is None:
+            return None
+        exchange_id, more = self._named.get(flow.id) or (new_exchange_id(), ())
+        return flows.response_of(worded.error, exchange_id, more)
+
+    def last_words(self, flow: http.HTTPFlow) -> bytes | None:
+        """The event that tells the reader of a stream that it broke, where one can be read."""
+        worded = self._worded.pop(flow.id, None)
+        if worded is None or worded.error is None or flow.response is None:
+            return None
+        return last_event(flow.response, worded.error)
+
+
+class _Unfetched[Value](dict[str, Value]):
+    """By flow id; of too many the oldest goes."""
+
+    def __setitem__(self, flow_id: str, value: Value) -> None:
+        if len(self) >= _MOST_UNFETCHED:
+            del self[next(iter(self))]
+        super().__setitem__(flow_id, value)
