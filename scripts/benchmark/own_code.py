@@ -38,7 +38,12 @@ from scripts.benchmark.load import request_of
 
 BATCH = 100
 BATCHES = 40
-SIZES = (2_000, 20_000, 200_000)
+LEAST, USUAL, MOST = 300, 2_000, 200_000
+SIZES = ((LEAST, LEAST), (USUAL, USUAL), (20_000, USUAL), (MOST, USUAL), (USUAL, MOST))
+"""Bytes of the bodies of a request and its answer."""
+
+_SENTENCE = b"How far is it, and who told you so? "
+_REPEATS = 50
 CONFIG = """
 gateway: {base_url: "http://127.0.0.1:9/v1"}
 accounts:
@@ -214,26 +219,25 @@ def a_desk() -> Iterator[FlowDesk]:
 
 def request_to(path: str, size: int) -> bytes:
     """A chat request whose body has about so many bytes."""
-    small = request_of(path, stream=False)
-    filling = b"How far is it, and who told you so? " * ((size - 2_000) // 36)
-    head, _, body = small.partition(b"\r\n\r\n")
-    longer = body.replace(b'"user","content":"', b'"user","content":"' + filling)
+    head, _, body = request_of(path, stream=False).partition(b"\r\n\r\n")
+    repeats = max(_REPEATS + (size - len(body)) // len(_SENTENCE), 1)
+    other = body.replace(_SENTENCE * _REPEATS, _SENTENCE * repeats)
     length = b"content-length: %d"
-    return head.replace(length % len(body), length % len(longer)) + b"\r\n\r\n" + longer
+    return head.replace(length % len(body), length % len(other)) + b"\r\n\r\n" + other
 
 
-async def least_seconds(desk: FlowDesk | None, size: int) -> float:
-    """Of one request, the least of all batches."""
-    request = request_to("/v1/chat/completions", size)
+async def least_seconds(desk: FlowDesk | None, asked: int, said: int) -> float:
+    """Of one request and its answer, with bodies of so many bytes, the least of all batches."""
+    request, answer = request_to("/v1/chat/completions", asked), upstream.answer_of(said)
     if desk is None:
         request = request.replace(b"host: 127.0.0.1\r\n", b"host: 127.0.0.1:9\r\n")
     found = []
     for _ in range(BATCHES):
         wire = Wire(desk)
-        count = max(BATCH * 2_000 // size, 5)
+        count = max(BATCH * USUAL // max(asked, said, USUAL), 5)
         began = time.perf_counter()
         for _ in range(count):
-            wire.exchange(request, upstream.ANSWER)
+            wire.exchange(request, answer)
         found.append((time.perf_counter() - began) / count)
         assert wire.answered >= count, "not every request was answered"
         await asyncio.sleep(0)
@@ -244,20 +248,33 @@ async def main(*, profiles: bool) -> None:
     with taddons.context(Proxyserver()) as context:
         fast.switch(on=True)
         assert hold.install(Silent()) is None
-        alone = {size: await least_seconds(None, size) for size in SIZES}
+        alone = {sizes: await least_seconds(None, *sizes) for sizes in SIZES}
         with a_desk() as desk:
             assert hold.install(desk) is None
             context.master.addons.add(Hooks(desk))
-            for size in SIZES:
-                ours = await least_seconds(desk, size) - alone[size]
-                print(f"{size:7,} bytes: mitmproxy's layers {alone[size] * 1e6:6.0f} us, "
-                      f"ours {ours * 1e6:6.0f} us")  # fmt: skip
+            ours = {}
+            for sizes in SIZES:
+                without = alone[sizes]
+                ours[sizes] = await least_seconds(desk, *sizes) - without
+                print(f"{sizes[0]:7,} bytes asked, {sizes[1]:7,} answered: mitmproxy's layers "
+                      f"{without * 1e6:5.0f} us, ours {ours[sizes] * 1e6:6.0f} us")  # fmt: skip
+            print(_in_sum(ours))
             if profiles:
                 await _profile(desk)
 
 
+def _in_sum(ours: dict[tuple[int, int], float]) -> str:
+    """What of our own is for the call, and what for its bodies, a kilobyte of each."""
+    usual = ours[USUAL, USUAL]
+    kilobytes = (MOST - USUAL) / 1_000
+    asked, said = ((ours[sizes] - usual) / kilobytes for sizes in ((MOST, USUAL), (USUAL, MOST)))
+    alone = ours[LEAST, LEAST] - (asked + said) * LEAST / 1_000
+    return (f"ours is about {alone * 1e6:.0f} us, and {asked * 1e6:.1f} us a kB of the request, "
+            f"{said * 1e6:.1f} us a kB of the answer")  # fmt: skip
+
+
 async def _profile(desk: FlowDesk) -> None:
-    wire, request = Wire(desk), request_to("/v1/chat/completions", SIZES[0])
+    wire, request = Wire(desk), request_to("/v1/chat/completions", USUAL)
     profile = cProfile.Profile()
     profile.enable()
     for _ in range(1_000):

@@ -12,13 +12,24 @@ import time
 
 CHUNKS = 40
 PACE_SECONDS = 0.02
+_TEXT = "It is a long way to go. "
+_AROUND_TEXT = 272
 _LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 _STREAM = re.compile(rb'"stream": ?true')
 
 
-def _completion() -> bytes:
+def answer_of(size: int) -> bytes:
+    """A whole answer whose body has about so many bytes, 300 at the least."""
+    body = _completion((size - _AROUND_TEXT) // len(_TEXT))
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
+        len(body),
+        body,
+    )
+
+
+def _completion(repeats: int) -> bytes:
     usage = {"prompt_tokens": 420, "completion_tokens": 380, "total_tokens": 800}
-    message = {"role": "assistant", "content": "It is a long way to go. " * 72}
+    message = {"role": "assistant", "content": _TEXT * repeats}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     answer = {
         "id": "chatcmpl-bench",
@@ -31,11 +42,7 @@ def _completion() -> bytes:
     return json.dumps(answer).encode()
 
 
-_BODY = _completion()
-ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (
-    len(_BODY),
-    _BODY,
-)
+ANSWER = answer_of(2_000)
 STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 )
