@@ -21,14 +21,19 @@ def handler_of(client: Client) -> ConnectionHandler | None:
 def is_stale(client: Client, connection: Connection) -> bool:
     """Whether something has come on a connection to a server that waits for its next request.
 
-    That is its end: the server has closed it, as it may at any moment (RFC 9112, 9.3), and
-    mitmproxy has not read that yet. False as well where it can't be told: over HTTP/2, on which
-    anything may come, and where there is no socket to ask.
+    `connection` is the one that has the socket. What has come is its end: the server has closed
+    it, as it may at any moment (RFC 9112, 9.3), or says what nobody asked for, which is no answer
+    to what is sent after it. mitmproxy may have read that from the socket and not have looked at it
+    yet: whoever reads a connection on which nothing has come waits for that. False as well where it
+    can't be told, for there is no socket to ask.
     """
-    handler = handler_of(client) if _HAS_POLL and connection.alpn != b"h2" else None
+    handler = handler_of(client)
     transport = handler.transports.get(connection) if handler else None
-    writer: Any = transport.writer if transport else None
-    socket = writer.get_extra_info("socket") if type(writer) is asyncio.StreamWriter else None
+    if transport is None or type(transport.writer) is not asyncio.StreamWriter:
+        return False
+    if transport.reader._waiter is None:  # type: ignore[union-attr]  # noqa: SLF001
+        return True
+    socket: Any = transport.writer.get_extra_info("socket") if _HAS_POLL else None
     if socket is None:
         return False
     descriptor: int = socket.fileno()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.connection import Connection, Server
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.net.http import url as urls
@@ -147,7 +147,7 @@ class _LiveConnection(http_layers.GetHttpConnection):
 
     def __init__(self, wanted: http_layers.GetHttpConnection, stream: Held, desk: Desk) -> None:
         super().__init__(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
-        self._client: Client = stream.context.client
+        self._stream = stream
         self._being_made = layer_of(stream).waiting_for_establishment
         self._desk = desk
 
@@ -155,7 +155,7 @@ class _LiveConnection(http_layers.GetHttpConnection):
         if connection.error or not super().connection_spec_matches(connection):
             return False
         # In a TLS handshake the server speaks unasked.
-        return connection in self._being_made or not self._desk.is_stale(self._client, connection)
+        return connection in self._being_made or not is_worn(self._stream, connection, self._desk)
 
 
 def live_connection(
@@ -170,6 +170,18 @@ def live_connection(
         if connection not in its.waiting_for_establishment:
             del its.connections[connection]
     return _LiveConnection(wanted, self, desk)
+
+
+def is_worn(self: Held, connection: Connection, desk: Desk) -> bool:
+    """Whether a connection to a server, on which an answer has come, is not to be used again.
+
+    Over HTTP/2 anything may come at any time. What goes through an upstream proxy has no socket of
+    its own: mitmproxy has another connection for that one.
+    """
+    its = layer_of(self).connections.get(connection)
+    if its is None or connection.alpn == b"h2":
+        return False
+    return desk.is_stale(self.context.client, getattr(its, "tunnel_connection", connection))
 
 
 def newest_with(self: Held, error: str | None) -> Connection | None:
