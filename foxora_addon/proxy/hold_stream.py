@@ -173,14 +173,14 @@ def live_connection(
 
 
 def is_worn(self: Held, connection: Connection, desk: Desk) -> bool:
-    """Whether a connection to a server, on which an answer has come, is not to be used again.
+    """Whether a connection to a server is not to be used for the next request.
 
     Over HTTP/2 anything may come at any time. What goes through an upstream proxy has no socket of
     its own: mitmproxy has another connection for that one.
     """
-    its = layer_of(self).connections.get(connection)
-    if its is None or connection.alpn == b"h2":
+    if connection.alpn == b"h2":
         return False
+    its = layer_of(self).connections.get(connection)
     return desk.is_stale(self.context.client, getattr(its, "tunnel_connection", connection))
 
 

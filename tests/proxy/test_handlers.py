@@ -26,7 +26,9 @@ class Kept:
     def __init__(self, reader: asyncio.StreamReader, gateway: socket.socket) -> None:
         self.reader = reader
         self.gateway = gateway
+        self.turn = asyncio.Lock()
         self.reading: asyncio.Task[bytes] | None = None
+        self.handling: asyncio.Task[bool] | None = None
 
     async def read(self) -> None:
         """Begin to wait for what comes, as the task of a connection does."""
@@ -47,15 +49,17 @@ async def kept_connection() -> AsyncIterator[Kept]:
     ours, theirs = socket.socketpair()
     with taddons.context(Proxyserver()), theirs:
         reader, writer = await asyncio.open_connection(sock=ours)
-        handler = SimpleNamespace(transports={SERVER: ConnectionIO(None, reader, writer)})
-        proxy = cast("Any", ctx.master.addons.get("proxyserver"))
-        proxy.connections[CLIENT.id] = handler
         kept = Kept(reader, theirs)
+        proxy = cast("Any", ctx.master.addons.get("proxyserver"))
+        proxy.connections[CLIENT.id] = SimpleNamespace(
+            transports={SERVER: ConnectionIO(None, reader, writer)}, _server_event_lock=kept.turn
+        )
         try:
             yield kept
         finally:
-            if kept.reading is not None:
-                kept.reading.cancel()
+            for task in (kept.reading, kept.handling):
+                if task is not None:
+                    task.cancel()
             writer.close()
 
 
@@ -78,11 +82,19 @@ async def something_that_was_read_while_its_task_waited_for_another(kept: Kept) 
     await kept.hears(17)
 
 
-async def something_that_its_task_has_taken(kept: Kept) -> None:
+async def something_that_waits_for_its_turn(kept: Kept) -> None:
     await kept.read()
     kept.gateway.send(b"HTTP/1.1 200 OK\r\n")
     assert kept.reading is not None
     await kept.reading
+    await kept.turn.acquire()
+    kept.handling = asyncio.create_task(kept.turn.acquire())
+    await asyncio.sleep(0)
+
+
+async def nothing_while_its_task_waits_for_the_client(kept: Kept) -> None:
+    await asyncio.sleep(0)
+    assert kept.reading is None
 
 
 @pytest.mark.parametrize(
@@ -92,7 +104,8 @@ async def something_that_its_task_has_taken(kept: Kept) -> None:
         (something_that_waits_in_the_system, True),
         (its_end, True),
         (something_that_was_read_while_its_task_waited_for_another, True),
-        (something_that_its_task_has_taken, True),
+        (something_that_waits_for_its_turn, True),
+        (nothing_while_its_task_waits_for_the_client, False),
     ],
 )
 def test_a_kept_connection_is_stale_once_something_has_come(
