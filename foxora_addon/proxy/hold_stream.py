@@ -147,15 +147,15 @@ class _LiveConnection(http_layers.GetHttpConnection):
 
     def __init__(self, wanted: http_layers.GetHttpConnection, stream: Held, desk: Desk) -> None:
         super().__init__(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
-        self._stream = stream
-        self._being_made = layer_of(stream).waiting_for_establishment
+        self._layer = layer_of(stream)
         self._desk = desk
 
     def connection_spec_matches(self, connection: Connection) -> bool:
         if connection.error or not super().connection_spec_matches(connection):
             return False
         # In a TLS handshake the server speaks unasked.
-        return connection in self._being_made or not is_worn(self._stream, connection, self._desk)
+        is_being_made = connection in self._layer.waiting_for_establishment
+        return is_being_made or not is_worn(self._layer, connection, self._desk)
 
 
 def live_connection(
@@ -172,16 +172,16 @@ def live_connection(
     return _LiveConnection(wanted, self, desk)
 
 
-def is_worn(self: Held, connection: Connection, desk: Desk) -> bool:
-    """Whether a connection to a server is not to be used for the next request.
+def is_worn(its: Any, connection: Connection, desk: Desk) -> bool:
+    """Whether a connection of an HttpLayer's to a server is not to be used for the next request.
 
     Over HTTP/2 anything may come at any time. What goes through an upstream proxy has no socket of
     its own: mitmproxy has another connection for that one.
     """
     if connection.alpn == b"h2":
         return False
-    its = layer_of(self).connections.get(connection)
-    return desk.is_stale(self.context.client, getattr(its, "tunnel_connection", connection))
+    read_by = its.connections.get(connection)
+    return desk.is_stale(its.context.client, getattr(read_by, "tunnel_connection", connection))
 
 
 def newest_with(self: Held, error: str | None) -> Connection | None:

@@ -266,7 +266,7 @@ def ready_connection(
                 return None
             if connection.connected and not (is_multiplexed and connection.alpn != b"h2"):
                 found: Connection = connection
-                return None if is_worn(self, found, desk) else found
+                return None if is_worn(its, found, desk) else found
     return None
 
 
