@@ -7,6 +7,7 @@ How it is tied to us, so that it never outlives us and those who joined it, is t
 import contextlib
 import json
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -80,7 +81,7 @@ class ProxyProcess:
             if select.select([self._line], [], [], _POLL_SECONDS)[0]:
                 piece = self._line.recv(65_536)
                 if not piece:
-                    raise NotServing("the proxy could not start")
+                    raise NotServing(_why_not_started(self.exit_status(STOP_SECONDS)))
                 told += piece
         line, _, self._said = told.partition(b"\n")
         if line.startswith(TAKEN):
@@ -98,7 +99,7 @@ class ProxyProcess:
     def how_it_ended(self, within_seconds: float = 0.0) -> str | None:
         """Words for a proxy that has ended, or does so in that time; None: it runs."""
         status = self.exit_status(within_seconds)
-        return None if status is None else f"the proxy has ended (status {status})"
+        return None if status is None else f"the proxy has ended ({_ended_by(status)})"
 
     @property
     def is_shared(self) -> bool:
@@ -142,3 +143,20 @@ class ProxyProcess:
                 break
             self._said += piece
         return self._said.endswith(STAYS)
+
+
+def _why_not_started(status: int | None) -> str:
+    """Words for a proxy that takes no calls and never will; None: it has not ended yet."""
+    if status is None or status >= 0:
+        return "the proxy could not start"
+    return f"the proxy was {_ended_by(status)} before it took calls"
+
+
+def _ended_by(status: int) -> str:
+    """Words for an exit status, which is below zero where a signal was the end."""
+    if status >= 0:
+        return f"status {status}"
+    try:
+        return f"killed by {signal.Signals(-status).name}"
+    except ValueError:
+        return f"killed by signal {-status}"

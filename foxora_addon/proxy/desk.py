@@ -357,7 +357,7 @@ class FlowDesk:
             requests.put_body(flow.request, exchange.sent_body)
 
     def is_stale(self, client: Client, connection: Connection) -> bool:
-        """Whether the gateway has closed a connection that waits to be used again."""
+        """Whether something has come on a connection that waits to be used again."""
         return is_stale(client, connection)
 
     def client_gone(self, flow: http.HTTPFlow) -> None:

@@ -21,14 +21,17 @@ def handler_of(client: Client) -> ConnectionHandler | None:
 def is_stale(client: Client, connection: Connection) -> bool:
     """Whether something has come on a connection to a server that waits for its next request.
 
-    That is its end: the server has closed it, as it may at any moment (RFC 9112, 9.3), and
-    mitmproxy has not read that yet. False as well where it can't be told: over HTTP/2, on which
-    anything may come, and where there is no socket to ask.
+    `connection` is the one that has the socket. What has come is its end: the server has closed
+    it, as it may at any moment (RFC 9112, 9.3), or says what nobody asked for, which is no answer
+    to what is sent after it. False as well where it can't be told, for there is no socket to ask.
     """
-    handler = handler_of(client) if _HAS_POLL and connection.alpn != b"h2" else None
+    handler = handler_of(client)
     transport = handler.transports.get(connection) if handler else None
-    writer: Any = transport.writer if transport else None
-    socket = writer.get_extra_info("socket") if type(writer) is asyncio.StreamWriter else None
+    if handler is None or transport is None or type(transport.writer) is not asyncio.StreamWriter:
+        return False
+    if _has_unseen(transport.reader, handler):
+        return True
+    socket: Any = transport.writer.get_extra_info("socket") if _HAS_POLL else None
     if socket is None:
         return False
     descriptor: int = socket.fileno()
@@ -37,3 +40,14 @@ def is_stale(client: Client, connection: Connection) -> bool:
     asked = select.poll()
     asked.register(descriptor, select.POLLIN)
     return bool(asked.poll(0))
+
+
+def _has_unseen(reader: Any, handler: Any) -> bool:
+    """Whether something was read from a socket that no layer has seen yet.
+
+    Not as long as it is waited for. Where it is not, it may be that who reads waits for the client
+    to take what was sent, or has taken something and waits for the turn of its event.
+    """
+    if reader._waiter is not None:  # noqa: SLF001
+        return False
+    return bool(reader._buffer or reader.at_eof() or handler._server_event_lock._waiters)  # noqa: SLF001

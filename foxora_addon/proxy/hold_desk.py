@@ -55,7 +55,10 @@ class Desk(Protocol):
         """The request to put on the wire for this flow, with the key; never the flow's own."""
 
     def is_stale(self, client: Client, connection: Connection) -> bool:
-        """Whether a connection that would be used again was closed, which is yet to be read."""
+        """Whether something has come on a connection that would be used again, yet to be read.
+
+        `connection` is the one that has the socket: of an upstream proxy, if there is one.
+        """
 
     def client_gone(self, flow: HTTPFlow) -> None:
         """The client has left while one of the flow's hooks is waited for; `failed` may follow."""

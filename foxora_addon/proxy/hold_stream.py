@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.connection import Connection, Server
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.net.http import url as urls
@@ -147,15 +147,15 @@ class _LiveConnection(http_layers.GetHttpConnection):
 
     def __init__(self, wanted: http_layers.GetHttpConnection, stream: Held, desk: Desk) -> None:
         super().__init__(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
-        self._client: Client = stream.context.client
-        self._being_made = layer_of(stream).waiting_for_establishment
+        self._layer = layer_of(stream)
         self._desk = desk
 
     def connection_spec_matches(self, connection: Connection) -> bool:
         if connection.error or not super().connection_spec_matches(connection):
             return False
         # In a TLS handshake the server speaks unasked.
-        return connection in self._being_made or not self._desk.is_stale(self._client, connection)
+        is_being_made = connection in self._layer.waiting_for_establishment
+        return is_being_made or not is_worn(self._layer, connection, self._desk)
 
 
 def live_connection(
@@ -170,6 +170,18 @@ def live_connection(
         if connection not in its.waiting_for_establishment:
             del its.connections[connection]
     return _LiveConnection(wanted, self, desk)
+
+
+def is_worn(its: Any, connection: Connection, desk: Desk) -> bool:
+    """Whether a connection of an HttpLayer's to a server is not to be used for the next request.
+
+    Over HTTP/2 anything may come at any time. What goes through an upstream proxy has no socket of
+    its own: mitmproxy has another connection for that one.
+    """
+    if connection.alpn == b"h2":
+        return False
+    read_by = its.connections.get(connection)
+    return desk.is_stale(its.context.client, getattr(read_by, "tunnel_connection", connection))
 
 
 def newest_with(self: Held, error: str | None) -> Connection | None:

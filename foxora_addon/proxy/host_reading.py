@@ -1,10 +1,12 @@
-"""Has mitmproxy read what its HTTP/1 reader stumbles over: trailers, and interim answers.
+"""Has mitmproxy read what its HTTP/1 reader stumbles over: trailers, interim answers, empty lines.
 
-It crashes on a body's trailers, which leaves the peer waiting for ever, and takes a 103 (or a 100
-that nobody asked for) for the answer itself. Both are dropped here, as a proxy may do with trailers
-(RFC 9110, 6.5.1), and as its HTTP/2 side does with interim answers. A 101 that nobody asked for
-would make a tunnel of the connection, on which the next call crashes: it is no valid answer. Nor is
-a head without end, which it would hold in memory and no client take.
+It crashes on a body's trailers, waits for more at an empty line before a request (RFC 9112, 2.2),
+which leaves the peer waiting for ever, and takes a 103 (or a 100 that nobody asked for) for the
+answer itself.
+All are dropped here, as a proxy may do with trailers (RFC 9110, 6.5.1), and as its HTTP/2 side does
+with interim answers. A 101 that nobody asked for would make a tunnel of the connection, on which
+the next call crashes: it is no valid answer. Nor is a head without end, which it would hold in
+memory and no client take.
 
 And it logs what it could not read as it came: half a head has the app's key in it.
 """
@@ -55,7 +57,12 @@ def _read_final_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
 
 
 def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
-    return _quietly(_read_head(self, event))
+    """What comes behind an empty line is read as well: mitmproxy would wait for more."""
+    size = len(self.buf)
+    yield from _quietly(_read_head(self, event))
+    while 0 < len(self.buf) < size and self.request is None and self.state == self.read_headers:
+        size = len(self.buf)
+        yield from _quietly(_read_head(self, event))
 
 
 def _quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:

@@ -2,10 +2,11 @@
 
 import json
 import socket
+from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.proxies import APP_KEY, Proxy, tls_client, wait_until
+from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, tls_client, wait_until
 
 pytestmark = pytest.mark.real_server
 
@@ -65,6 +66,22 @@ def test_a_call_that_comes_with_the_head_of_its_tunnel_is_answered(proxy: Proxy)
     call = f"{HEAD.replace('localhost', 'api.openai.com')}Content-Length: {len(body)}\r\n\r\n{body}"
     answer = exchanged(proxy, f"CONNECT api.openai.com:80 HTTP/1.1\r\n\r\n{call}".encode())
     assert answer.count(b"HTTP/1.1 200 ") == 2
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_empty_lines_before_a_call_are_passed_over(tmp_path: Path, fast: str) -> None:
+    body = json.dumps(CALL)
+    call = f"{HEAD}Content-Length: {len(body)}\r\n\r\n{body}"
+    last = call.replace("Host:", "Connection: close\r\nHost:")
+    with (
+        running_proxy(tmp_path, environment={"FOXORA_FAST": fast}) as proxy,
+        socket.create_connection(("127.0.0.1", proxy.port), 10) as client,
+    ):
+        client.sendall(f"\r\n\r\n{call}\r\n".encode())
+        assert client.recv(65_536).startswith(b"HTTP/1.1 200 ")
+        client.sendall(f"{call}\r\n\n{last}".encode())
+        answers = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert answers.count(b"HTTP/1.1 200 ") == 2
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])

@@ -257,9 +257,28 @@ os.kill(json.load(urllib.request.urlopen(url))["pid"], signal.SIGKILL)
 
 def test_a_proxy_that_dies_under_its_command_is_told_and_not_passed_over(tmp_path: Path) -> None:
     done = run(tmp_path, command=[sys.executable, "-c", KILLS_ITS_PROXY])
-    assert "the proxy has ended (status -9), CMD goes on without" in done.stderr
+    assert "the proxy has ended (killed by SIGKILL), CMD goes on without" in done.stderr
     assert "trail.jsonl has the calls up to the proxy's end" in done.stderr
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("number", "name"),
+    [
+        (signal.SIGKILL, "SIGKILL"),
+        (signal.SIGSEGV, "SIGSEGV"),
+        (signal.SIGRTMIN + 1, f"signal {signal.SIGRTMIN + 1}"),
+    ],
+)
+def test_a_proxy_that_is_killed_as_it_starts_is_said_to_be_that(
+    tmp_path: Path, number: int, name: str
+) -> None:
+    killer = tmp_path / "killer.py"
+    killer.write_text(f"import os\nos.kill(os.getpid(), {int(number)})\n")
+    done = run(tmp_path, "-s", str(killer), command=["echo", "ran"])
+    [line, *_] = done.stderr.splitlines()
+    assert line.startswith(f"foxora-proxy: the proxy was killed by {name} before it took calls")
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_a_running_proxy_can_be_used_and_goes_on_running(proxy: Proxy, tmp_path: Path) -> None:

@@ -455,11 +455,20 @@ def goes_wrong(flow: http.HTTPFlow) -> None:
     raise ValueError(f"an addon's at {flow.request.path}")
 
 
+def limits_bodies(_: http.HTTPFlow) -> None:
+    ctx.options.update(body_size_limit="10")
+
+
+def passes_large_bodies(_: http.HTTPFlow) -> None:
+    ctx.options.update(stream_large_bodies="10")
+
+
 MEDDLING = (kills, answers, forgets_bodies, passes_requests, passes_answers, says_more)
 MORE_MEDDLING = (waits_to_send, asks_for_the_head, goes_elsewhere, goes_wrong)
+LIMITING = (limits_bodies, passes_large_bodies)
 
 
-@pytest.mark.parametrize("meddles", MEDDLING + MORE_MEDDLING)
+@pytest.mark.parametrize("meddles", MEDDLING + MORE_MEDDLING + LIMITING)
 @pytest.mark.parametrize("hook", ["requestheaders", "request", "responseheaders", "response"])
 @pytest.mark.parametrize("asked", ["chat", "a list", "not ours, with a body"])
 def test_what_addons_do_on_the_way_comes_to_what_it_would(

@@ -73,7 +73,8 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
         yield heard
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
-    if (event.body and flow.request.stream) or "expect" in flow.request.headers:
+    is_looked_at = event.body and (flow.request.stream or not has_no_limits(self))
+    if is_looked_at or "expect" in flow.request.headers:
         yield from gathered(self, _head_first(self, event, desk))
         return
     self.server_state = self.state_wait_for_response_headers
@@ -113,7 +114,7 @@ def _is_turned(self: Held, request: Request, host_header: str | None) -> bool:
 
 
 def _head_first(self: Held, event: WholeRequest, desk: Desk) -> Commands:
-    """Go on after the head where the body passes as it comes, or the client waits to send it."""
+    """Go on after the head where the client waits to send the body, or that is not just kept."""
     yield from hold.treated(self, _head_over(self, event), event)
     for part in rest_of(self, event, event.stream_id):
         if not self.foxora.is_over:
@@ -223,8 +224,8 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
         yield heard
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
-    if flow.response.stream and not event.end_stream:
-        yield from gathered(self, _streamed(self, event, desk))
+    if not event.end_stream and (flow.response.stream or not has_no_limits(self)):
+        yield from gathered(self, _piece_by_piece(self, event, desk))
         return
     content = b"".join(event.pieces)
     self.foxora.answer_size += len(content)
@@ -252,9 +253,13 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
     yield from _given_back(self, desk)
 
 
-def _streamed(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
-    """Go on after the head of an answer that passes as it comes."""
-    yield from hold.treated(self, self.start_response_stream(), event)
+def _piece_by_piece(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
+    """Go on after the head of an answer that passes as it comes, or may be too large by now."""
+    response: Any = self.flow.response
+    if response.stream:
+        yield from hold.treated(self, self.start_response_stream(), event)
+    else:
+        self.server_state = self.state_consume_response_body
     for part in rest_of(self, event, event.stream_id):
         if not self.foxora.is_over:
             yield from hold.steps_of(self, part, desk)

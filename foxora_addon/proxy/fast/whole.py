@@ -26,7 +26,7 @@ from foxora_addon.proxy.fast.http1 import framing
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import Passed, chunks_of
 from foxora_addon.proxy.hold_desk import Desk
-from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
+from foxora_addon.proxy.hold_stream import Commands, Held, is_worn, layer_of
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
 
 _LONGEST_HEAD: Final = 65_536
@@ -258,15 +258,15 @@ def ready_connection(
     self: Held, wanted: http_layers.GetHttpConnection, desk: Desk
 ) -> Connection | None:
     """The connection that `HttpLayer.get_connection` would give at once; None: it would not."""
-    its, client = layer_of(self), self.context.client
-    is_multiplexed = client.alpn == b"h2"
+    its = layer_of(self)
+    is_multiplexed = self.context.client.alpn == b"h2"
     for connection in its.connections:
         if not connection.error and wanted.connection_spec_matches(connection):
             if connection in its.waiting_for_establishment:
                 return None
             if connection.connected and not (is_multiplexed and connection.alpn != b"h2"):
                 found: Connection = connection
-                return None if desk.is_stale(client, found) else found
+                return None if is_worn(its, found, desk) else found
     return None
 
 
