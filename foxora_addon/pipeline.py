@@ -9,7 +9,7 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -81,19 +81,28 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer of the gateway, as it came; `is_masked`: but for the key that it repeated."""
+    """A whole answer of the gateway, as it came; `is_masked`: but for the key that it repeated.
+
+    `fields` are its headers, as they came.
+    """
 
     status: int
-    headers: Sequence[tuple[str, str]]
+    fields: Sequence[tuple[bytes, bytes]]
     body: bytes
     is_masked: bool = False
-    _values: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def header(self, name: str) -> str | None:
+    @property
+    def headers(self) -> list[tuple[str, str]]:
+        """Its headers as text, in which bytes that are no UTF-8 are surrogates."""
+        return [(_text(name), _text(value)) for name, value in self.fields]
+
+    def header(self, name: bytes) -> str | None:
         """The first value of a header, given in lower case; None if it is not there."""
-        if not self._values:
-            self._values.update((key.lower(), value) for key, value in reversed(self.headers))
-        return self._values.get(name)
+        size = len(name)
+        for known, value in self.fields:
+            if len(known) == size and known.lower() == name:
+                return _text(value)
+        return None
 
 
 class Pipeline:
@@ -296,7 +305,8 @@ class Pipeline:
 
     def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
         """The gateway's error in the documented shape, as the client may have it."""
-        plain = _plain(answer.body, answer.header("content-encoding"), self.rules.max_request_bytes)
+        encoding = answer.header(b"content-encoding")
+        plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
         return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
@@ -330,11 +340,11 @@ class Pipeline:
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
-        encoding = answer.header("content-encoding")
-        request_id = answer.header("x-request-id")
+        encoding = answer.header(b"content-encoding")
+        request_id = answer.header(b"x-request-id")
         kept = self._body_fields(answer.body, encoding, keeps=exchange.level == "full")
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
-        value = value_of_json(plain) if is_json(answer.header("content-type")) else None
+        value = value_of_json(plain) if is_json(answer.header(b"content-type")) else None
         error = self._error_in(exchange, answer, plain, value)
         if error is not None:
             self._obey(exchange, error, now)
@@ -361,13 +371,13 @@ class Pipeline:
         A body in which it stands encoded comes back without its content encoding.
         """
         forms = forms_of(exchange.credential)
-        encoding = answer.header("content-encoding")
+        encoding = answer.header(b"content-encoding")
         plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
         clean = masked(plain, forms)
         if clean is plain:
             return answer
-        headers = [field for field in answer.headers if field[0].lower() != "content-encoding"]
-        return Answer(answer.status, headers, clean, is_masked=True)
+        fields = [field for field in answer.fields if field[0].lower() != b"content-encoding"]
+        return Answer(answer.status, fields, clean, is_masked=True)
 
     def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
         """A gateway that took the call only without `stream_options` is not asked for them again.
@@ -395,7 +405,8 @@ class Pipeline:
         promises_json = exchange.call is not None and exchange.call.operation.answers_json
         if answer.status >= 300 or not promises_json:
             return None
-        if not _is_decodable(answer, self.rules.max_request_bytes):
+        encoding = answer.header(b"content-encoding")
+        if encoding and not _is_decodable(answer.body, encoding, self.rules.max_request_bytes):
             return "The gateway's answer is not encoded as it says. Try again."
         flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT, value=value)
         return (
@@ -534,17 +545,16 @@ class Pipeline:
         return self.rules.redactor.scrub(text, exchange.secrets)
 
 
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "replace")
+def _text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")
 
 
-def _is_decodable(answer: Answer, limit: int) -> bool:
-    """Whether the body is in the content encoding that it names, and not a bomb."""
-    encoding = answer.header("content-encoding")
-    if not encoding or not answer.body:
+def _is_decodable(body: bytes, encoding: str, limit: int) -> bool:
+    """Whether a body is in the content encoding that its head names, and not a bomb."""
+    if not body:
         return True
     try:
-        decoded(answer.body, encoding, limit)
+        decoded(body, encoding, limit)
     except Undecodable:
         return False
     return True

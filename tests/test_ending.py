@@ -22,7 +22,7 @@ def test_a_completed_exchange_tells_its_tokens_and_times() -> None:
     exchange = arrived.exchange
     pipeline.admit(exchange, encoded(CHAT), None, 100.1)
     pipeline.send(exchange, 100.2)
-    json = [("content-type", "application/json")]
+    json = [(b"content-type", b"application/json")]
     pipeline.answered(exchange, Answer(200, json, encoded(ANSWER)), 101.5)
     (ending,) = endings
     assert (ending.exchange, ending.account, ending.operation) == ("x1", "default", "chat")

@@ -30,7 +30,7 @@ from tests.builders import (
     some_rules,
 )
 
-JSON = ("content-type", "application/json")
+JSON = (b"content-type", b"application/json")
 ANSWER = {
     "id": "chatcmpl-1",
     "model": "m-2",
@@ -106,7 +106,7 @@ def test_a_call_is_forwarded_with_the_accounts_key_and_both_records() -> None:
     (request,) = desk.trail.records
     key = desk.pipeline.send(exchange, 100.1)
     error = desk.pipeline.answered(
-        exchange, Answer(200, [JSON, ("X-Request-Id", "req-1")], encoded(ANSWER)), 101.0
+        exchange, Answer(200, [JSON, (b"X-Request-Id", b"req-1")], encoded(ANSWER)), 101.0
     )
 
     assert rewritten.target == "/v1/chat/completions"
@@ -281,7 +281,7 @@ def test_what_never_left_gives_its_request_back() -> None:
 
 def test_the_gateways_own_429_closes_the_account_for_as_long_as_it_said() -> None:
     desk = a_desk()
-    desk.pipeline.answered(desk.sent(), Answer(429, [("retry-after", "7")], b"{}"), 101.0)
+    desk.pipeline.answered(desk.sent(), Answer(429, [(b"retry-after", b"7")], b"{}"), 101.0)
     refusal = desk.admitted(now=102.0).refusal
 
     assert refusal is not None
@@ -333,7 +333,7 @@ def test_what_an_error_of_the_gateway_quotes_is_on_record_where_answers_are(
         desk.pipeline.streamed(exchange, 101.0)
     else:
         told = desk.pipeline.answered(
-            desk.sent(), Answer(400, [JSON, ("retry-after", "7")], body), 101
+            desk.sent(), Answer(400, [JSON, (b"retry-after", b"7")], body), 101
         )
         assert told is not None
         assert told.message == error["message"], "the client is told all of it"
@@ -360,7 +360,7 @@ def test_our_own_words_and_the_names_of_fields_stay_at_each_level(level: Level) 
 def test_a_try_says_how_long_the_gateway_asked_to_wait() -> None:
     desk = a_desk()
     exchange = desk.sent()
-    error = desk.pipeline.error_of(exchange, Answer(429, [("retry-after", "3")], b""))
+    error = desk.pipeline.error_of(exchange, Answer(429, [(b"retry-after", b"3")], b""))
     desk.pipeline.again(exchange, error, 101.0, 429)
     desk.pipeline.lost(exchange, "client_disconnected", "addon", 102.0)
     assert [each["retry_after_ms"] for each in desk.response["tries"]] == [3_000.0]

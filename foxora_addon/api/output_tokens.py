@@ -34,7 +34,7 @@ def output_cap(operation: str, parsed: Mapping[str, Any] | None) -> int | None:
     if parsed is None or operation not in _GENERATING:
         return None if operation in _GENERATING_FROM_FORMS else 0
     for name in _CAPS:
-        if (cap := _count_of(parsed.get(name), _MOST_TOKENS)) is not None:
+        if name in parsed and (cap := _count_of(parsed[name], _MOST_TOKENS)) is not None:
             return cap * _answers_of(operation, parsed)
     return None
 

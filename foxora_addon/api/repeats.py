@@ -88,10 +88,10 @@ def frame_of(event: bytes) -> Frame | None:
     JSON. Its one member `content`, at whatever depth, is a string.
     """
     # Without a backslash each name is written as it is, and no string has quotes in it.
-    if b"\\" in event or event.count(_CONTENT) != 1 or event.find(b"\n") != len(event) - 2:
+    if event.find(b"\\") >= 0 or event.count(_CONTENT) != 1 or event.find(b"\n") != len(event) - 2:
         return None
     found = _TEXT.search(event)
-    if found is None or not event.startswith(b"data:") or b"\r" in event:
+    if found is None or not event.startswith(b"data:") or event.find(b"\r") >= 0:
         return None
     before, after = event[: found.start(1)], event[found.end(1) :]
     try:

@@ -20,6 +20,9 @@ _PROMPTS: Final = (
     *("thread", "additional_instructions", "additional_messages"),
 )
 
+# Where schemas do.
+_SCHEMAS: Final = frozenset({"tools", "functions", "response_format", "text"})
+
 # OpenAI's cookbook on counting tokens: 3 for each message, 1 for its role, 3 before the answer.
 _MESSAGE_TOKENS: Final = 4
 _ANSWER_TOKENS: Final = 3
@@ -91,6 +94,8 @@ def estimated_input_tokens(
 
 def _schemas_of(parsed: Mapping[str, Any]) -> list[Any]:
     """Return what is described to the model as a schema: tools, and the form of the answer."""
+    if parsed.keys().isdisjoint(_SCHEMAS):
+        return []
     described = (
         parsed.get("tools"),
         parsed.get("functions"),

@@ -46,7 +46,7 @@ class UsageChunks:
 
         Total. Taken out of an event that stays is at most the null member `usage`, with one comma.
         """
-        if self.begun and USAGE not in event:
+        if self.begun and event.find(USAGE) < 0:
             return event
         try:
             return self._judged(event)
@@ -65,7 +65,7 @@ class UsageChunks:
         if chunk["choices"] and not self.begun:
             self.begun = True
             self._told = _told_by(chunk)
-        if chunk.get("usage", 0) is not None or USAGE not in event:
+        if chunk.get("usage", 0) is not None or event.find(USAGE) < 0:
             return event
         removal = _removal_of(text)
         return _without(event, spans, *removal) if removal else event

@@ -55,7 +55,7 @@ class UsageStrip:
         if not (self._at_rest and chunk.endswith(_WHOLE)):
             return self._taken(chunk)
         # The two ways of nearly every chunk: no usage in it, or once more that null.
-        if USAGE not in chunk:
+        if chunk.find(USAGE) < 0:
             return chunk
         if self._change is not None and (kept := self._change.made(chunk)) is not None:
             self._patience.paid()

@@ -44,7 +44,7 @@ class Heads:
         if self._glance is not None:
             return self._glance.is_in(data)
         for head in self._encoded:  # noqa: SIM110  # `any` takes twice as long
-            if head in data:
+            if data.find(head) >= 0:  # as in `mask.masked`
                 return True
         return False
 

@@ -74,8 +74,9 @@ class Learned:
     def observe(self, account: str, model: str | None, output_tokens: int) -> None:
         """A call of this account to this model has put out so many tokens, all answers together."""
         key = _key_of(account, model)
-        course = self._courses.get(key)
-        if course is None:
+        try:
+            course = self._courses[key]
+        except KeyError:
             course = self._courses[key] = _Course()
         course.add(min(max(output_tokens, 0), _MOST_TOKENS))
 
@@ -84,8 +85,10 @@ class Learned:
 
         `open_calls` are those of the account beside it: the more, the less each takes to be safe.
         """
-        course = self._courses.get(_key_of(account, model))
-        return START_TOKENS if course is None else course.expected(open_calls)
+        try:
+            return self._courses[_key_of(account, model)].expected(open_calls)
+        except KeyError:
+            return START_TOKENS
 
 
 def _key_of(account: str, model: str | None) -> tuple[str, str]:

@@ -1,7 +1,8 @@
 """How an answer of the gateway is passed on: observed as it comes, marked, or replaced."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 from mitmproxy import http
 
@@ -16,16 +17,52 @@ from foxora_addon.policy.mask import Mask, forms_of
 from foxora_addon.proxy import flows
 from foxora_addon.proxy.tee import Filter, Tee, Undo
 
+_ASKED: Final = frozenset({b"content-type", b"x-request-id"})
+_OF_LIMITS: Final = b"x-ratelimit-"
+_BETWEEN: Final = len(b": \r\n")
+
+
+class AnswerHead(NamedTuple):
+    """What is asked of an answer's head, read off it at one go.
+
+    `size` is about that of it, in bytes; `limits` is what the gateway says of its own.
+    """
+
+    size: int
+    content_type: str
+    request_id: str | None
+    limits: Sequence[tuple[str, str]]
+
+
+def head_of(response: http.Response) -> AnswerHead:
+    """Read an answer's head. Several values of one name are joined, as mitmproxy joins them."""
+    size, limits = 0, []
+    asked: dict[bytes, bytes] = {}
+    for name, value in response.headers.fields:
+        size += len(name) + len(value) + _BETWEEN
+        lower = name.lower()
+        if lower in _ASKED:
+            asked[lower] = asked[lower] + b", " + value if lower in asked else value
+        elif lower.startswith(_OF_LIMITS):
+            limits.append((name.decode("latin-1"), value.decode("latin-1")))
+    content_type, request_id = (asked.get(name) for name in (b"content-type", b"x-request-id"))
+    return AnswerHead(
+        size,
+        "" if content_type is None else flows.text(content_type),
+        None if request_id is None else flows.text(request_id),
+        limits,
+    )
+
 
 def observation_of(
-    exchange: Exchange, response: http.Response, max_head_bytes: int
+    exchange: Exchange, response: http.Response, content_type: str, max_head_bytes: int
 ) -> Observation | None:
     """What will observe an answer that passes as it comes; None: it is taken as a whole.
 
     Errors are taken whole, since they are normalised, and so is what must be JSON. A stream is told
     by the request as well as by the content type (row 15), unless that says that it is none.
     """
-    kind = response.headers.get("content-type", "").lower()
+    kind = content_type.lower()
     is_none = is_json(kind) or kind.startswith("text/html")
     is_stream = kind.startswith("text/event-stream") or (exchange.stream and not is_none)
     must_be_json = exchange.call is not None and exchange.call.operation.answers_json
@@ -138,10 +175,12 @@ def mark(
     exchange: Exchange,
     source: str,
     more: Iterable[tuple[str, str]] = (),
+    *,
+    has_request_id: bool,
 ) -> None:
     """Name the exchange on an answer, and who gave it; `more` are further headers."""
     told = [("x-foxora-exchange", exchange.id), ("x-foxora-source", source), *more]
-    if "x-request-id" not in response.headers:
+    if not has_request_id:
         told.append(("x-request-id", exchange.id))
     if exchange.retries:
         told.append(("x-foxora-retries", str(exchange.retries)))
@@ -159,4 +198,4 @@ def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -
         response.headers[name] = value
     response.headers["content-length"] = str(len(body))
     response.raw_content = body
-    mark(response, exchange, "gateway")
+    mark(response, exchange, "gateway", has_request_id="x-request-id" in response.headers)

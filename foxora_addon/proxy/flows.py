@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from functools import lru_cache
+from typing import Final
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client
@@ -22,6 +23,9 @@ FACTS = "foxora_facts"
 
 PRIVATE = "foxora_private"
 """Set in the metadata of a flow that no addon sees: a question to the proxy itself."""
+
+
+_NAMED_BY_HEADER: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 
 
 def rewrite(
@@ -45,6 +49,30 @@ def headers_with(fields: Iterable[tuple[bytes, bytes]]) -> http.Headers:
     headers = object.__new__(http.Headers)
     headers.fields = tuple(fields)
     return headers
+
+
+def header(headers: http.Headers, name: bytes) -> str | None:
+    """What `headers.get` gives, of a name in lower case: that makes a text of each name first."""
+    size, found = len(name), None
+    for known, value in headers.fields:
+        if len(known) == size and known.lower() == name:
+            if found is not None:
+                joined: str = headers[name]
+                return joined
+            found = value
+    return None if found is None else text(found)
+
+
+def text(data: bytes) -> str:
+    """A header as text, as mitmproxy has it."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def host_header(request: http.Request) -> str | None:
+    """What `request.host_header` gives: the authority of HTTP/2, or the Host header."""
+    if request.data.http_version in _NAMED_BY_HEADER:
+        return header(request.headers, b"host")
+    return request.host_header
 
 
 def put(headers: http.Headers, values: Iterable[tuple[str, str]]) -> None:

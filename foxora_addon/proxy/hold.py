@@ -25,6 +25,7 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
 
+from foxora_addon.proxy.flows import host_header
 from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refused
 from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, give_up, lose_connection
 from foxora_addon.proxy.hold_retry import (
@@ -250,8 +251,8 @@ def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk)
 
 def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
     if isinstance(event, http_events.RequestHeaders):
-        arrival = Arrival(bool(event.request.data.host), event.request.host_header)
-        complete_host(self, event.request)
+        arrival = Arrival(bool(event.request.data.host), host_header(event.request))
+        complete_host(self, event.request, arrival.host_header or "")
         self.foxora = Progress(arrival, self.stream_id)
     elif isinstance(event, http_events.RequestData):
         if not self.foxora.is_answered:

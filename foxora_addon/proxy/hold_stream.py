@@ -74,15 +74,15 @@ class Held(layer.Layer):
     foxora: Progress
 
 
-def complete_host(self: Held, request: Request) -> None:
+def complete_host(self: Held, request: Request, named: str) -> None:
     """Have a request that names no host, or none that can be read, become a flow all the same.
 
-    mitmproxy answers it before any hook. It was sent to us and to nobody else: ours to refuse.
+    `named` is what its Host header or authority says. mitmproxy answers it before any hook. It was
+    sent to us and to nobody else: ours to refuse.
     """
     is_transparent = self.mode is http_layers.HTTPMode.transparent
     if request.data.host or request.method == "CONNECT" or is_transparent:
         return
-    named = request.host_header or ""
     if len(named) > _LONGEST_HOST or not _names_a_host(named):
         request.data.host, request.data.port, request.scheme = "foxora-addon.invalid", 9, "http"
 

@@ -71,7 +71,7 @@ def _flaw_of(self: Any) -> str | None:
     """Why what has come of an answer is none, in words for the log."""
     data = bytes(self.buf)
     if _SWITCH.match(data):
-        is_unnamed = b"\r\n\r\n" in data and not _WEBSOCKET.search(data)
+        is_unnamed = data.find(b"\r\n\r\n") >= 0 and not _WEBSOCKET.search(data)
         if is_unnamed or "upgrade" not in self.request.headers:
             return "it switches to a protocol that nobody asked for"
     if len(data) > _LONGEST_HEAD and not 0 <= data.find(b"\r\n\r\n") <= _LONGEST_HEAD:

@@ -28,7 +28,7 @@ def take_in(
 def too_large(flow: http.HTTPFlow, limit: int, size: int | None = None) -> ApiError | None:
     """The refusal of a body over `limit` bytes; `size` None asks for the declared length."""
     if size is None:
-        declared = flow.request.headers.get("content-length", "")
+        declared = flows.header(flow.request.headers, b"content-length") or ""
         size = int(declared[:18]) if declared.isdigit() else 0
     if size <= limit:
         return None
@@ -57,11 +57,11 @@ def with_key(
     Raises `Changed` where it must not be: whatever other addons and their user did to the flow, it
     must still be the request that was decided on and recorded; RuntimeError if the way is not safe.
     """
-    gateway = pipeline.rules.gateway
-    host = request.host
+    gateway, data = pipeline.rules.gateway, request.data
+    host: str = data.host
     if host != gateway.host and canonical_host(host) == gateway.host:
         host = gateway.host
-    if (request.scheme, host, request.port) != (gateway.scheme, gateway.host, gateway.port):
+    if (host, data.port) != (gateway.host, gateway.port) or request.scheme != gateway.scheme:
         where = f"{request.scheme}://{request.host}:{request.port}"
         raise Changed(f"exchange {exchange.id} was turned to {where} after it was recorded")
     recorded = exchange.gateway_url or ""
@@ -69,7 +69,7 @@ def with_key(
         raise Changed(f"the path of exchange {exchange.id} was changed after it was recorded")
     if request.method != exchange.line.method:
         raise Changed(f"the method of exchange {exchange.id} was changed after it was recorded")
-    if (request.raw_content or b"") != exchange.sent_body:
+    if (data.content or b"") != exchange.sent_body:
         raise Changed(f"the body of exchange {exchange.id} was changed after it was recorded")
     if gateway.scheme == "http" and flow.server_conn.via:
         raise RuntimeError("an upstream proxy would see the key of an http:// gateway")

@@ -4,7 +4,7 @@ Functions on one flow and its exchange. Which exchanges are open, and what happe
 raises, is the desk's business.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,9 +15,8 @@ from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.proxy import failures, flows
-from foxora_addon.proxy.answers import Passing, mark, observation_of, replace_body, tee
+from foxora_addon.proxy.answers import Passing, head_of, mark, observation_of, replace_body, tee
 
-_OF_LIMITS = b"x-ratelimit-"
 _MOST_HEAD_BYTES = 65_536
 """What clients take at the most: a larger head fails in them, each in its own way."""
 
@@ -48,27 +47,19 @@ def begin(
     exchange.step("answer")
     exchange.waiting_since = watch.clock()
     exchange.answered_status = response.status_code
-    exchange.gateway_request_id = response.headers.get("x-request-id")
-    if _head_bytes(response) > _MOST_HEAD_BYTES:
+    head = head_of(response)
+    exchange.gateway_request_id = head.request_id
+    if head.size > _MOST_HEAD_BYTES:
         exchange.flaw = "The head of the gateway's answer is over 64 KiB. Try again."
         response.headers.clear()
-    observation = observation_of(exchange, response, pipeline.rules.max_body_bytes)
+        head = head_of(response)
+    most = pipeline.rules.max_body_bytes
+    observation = observation_of(exchange, response, head.content_type, most)
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, pipeline, watch)
     _scrub_headers(exchange, response, pipeline)
-    told = list(_limits_told(response))
-    mark(response, exchange, "gateway", pipeline.accounting.headers(exchange, told, watch.clock()))
-
-
-def _limits_told(response: http.Response) -> Iterator[tuple[str, str]]:
-    """What the gateway says of its own limits."""
-    for name, value in response.headers.fields:
-        if name[: len(_OF_LIMITS)].lower() == _OF_LIMITS:
-            yield name.decode("latin-1"), value.decode("latin-1")
-
-
-def _head_bytes(response: http.Response) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in response.headers.fields)
+    more = pipeline.accounting.headers(exchange, head.limits, watch.clock())
+    mark(response, exchange, "gateway", more, has_request_id=head.request_id is not None)
 
 
 def observe(
@@ -142,12 +133,7 @@ def conclude(
 
 def answer_in(response: http.Response) -> Answer:
     """The whole answer that a flow has."""
-    headers = [(_text(name), _text(value)) for name, value in response.headers.fields]
-    return Answer(response.status_code, headers, response.raw_content or b"")
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")  # as mitmproxy has it
+    return Answer(response.status_code, response.headers.fields, response.raw_content or b"")
 
 
 def put_masked(response: http.Response, body: bytes) -> None:

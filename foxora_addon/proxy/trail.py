@@ -72,7 +72,8 @@ class JournalTrail:
     def write(self, fields: Mapping[str, Any], scrub: Scrub) -> Kept:
         """Append a record; a response that can't be written waits until it can."""
         try:
-            self._catch_up()
+            if self._waiting:
+                self._catch_up()
             self.journal.append(fields, scrub)
         except TrailUnavailable as error:
             self._is_failing = True
@@ -80,7 +81,8 @@ class JournalTrail:
                 self._lost += 1
             self._say(str(error))
             return "lost"
-        self._say_if_it_works_again()
+        if self._is_failing:
+            self._works_again()
         if self.journal.sync_policy != "each" and self.journal.sync_failure is not None:
             return "unsafe"
         return "safe"
@@ -110,12 +112,11 @@ class JournalTrail:
             except TrailUnavailable as error:
                 self._say(str(error))
             else:
-                self._say_if_it_works_again()
+                self._works_again()
 
-    def _say_if_it_works_again(self) -> None:
-        if self._is_failing:
-            self._is_failing = False
-            _log.warning("foxora: the trail can be written again (%d records lost)", self._lost)
+    def _works_again(self) -> None:
+        self._is_failing = False
+        _log.warning("foxora: the trail can be written again (%d records lost)", self._lost)
 
     async def safely_kept(self) -> bool:
         """Whether all that was written by now is kept as configured: on the disk, where that is so.

@@ -21,6 +21,7 @@ from mitmproxy.proxy.mode_specs import ReverseMode
 
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast.whole import PlainMessage, gathered, ready_connection, takes_messages
+from foxora_addon.proxy.flows import host_header
 from foxora_addon.proxy.hold_desk import Arrival, Desk, Refused
 from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
 from foxora_addon.proxy.hold_stream import Commands, Held, Progress
@@ -59,7 +60,7 @@ def _is_plain_request(self: Held, event: WholeRequest) -> bool:
 
 def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     """As `state_wait_for_request_headers` and `state_consume_request_body` have it."""
-    said = Arrival(bool(event.request.data.host), event.request.host_header)
+    said = Arrival(bool(event.request.data.host), host_header(event.request))
     if not _is_turned(self, event.request, said.host_header):
         yield from gathered(self, hold.steps_of(self, event, desk))
         return
