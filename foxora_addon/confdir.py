@@ -29,6 +29,8 @@ def confdir_of(text: str = USUAL) -> Path:
     A user without a home is usual in containers: HOME is not set, and the number is in no list.
     mitmproxy hands a name in it to OpenSSL as UTF-8.
     """
+    if "\0" in text:  # as a file can say it, but no command line
+        raise NoConfdir("a folder's name can't have a NUL in it, as confdir does")
     try:
         folder = Path(text).expanduser()
     except RuntimeError:

@@ -35,6 +35,9 @@ def _read(path: Path) -> Mapping[str, Any]:
         value = None
     if not isinstance(value, Mapping):
         raise BadOptions(f"{path} can't be read", _REMEDY)
+    for name in ("confdir", "cert_passphrase"):
+        if not isinstance(value.get(name, ""), str):
+            raise BadOptions(f"{name} in {path} is no text: write it in quotes", _REMEDY)
     return value
 
 
@@ -44,10 +47,10 @@ def settled_confdir() -> Path:
     mitmproxy looks for its options in the folder that it is begun with, and for nothing more of it
     where they name another. Raises `NoConfdir`, and as `options_in` does.
     """
-    return confdir_of(str(options_in(confdir_of()).get("confdir", USUAL)))
+    return confdir_of(options_in(confdir_of()).get("confdir", USUAL))
 
 
 def passphrase_in(folder: Path) -> bytes | None:
     """What opens the authority's key, as far as the files tell; raises as `options_in` does."""
-    passphrase = options_in(folder).get("cert_passphrase")
-    return str(passphrase).encode() if passphrase else None
+    passphrase: str = options_in(folder).get("cert_passphrase", "")
+    return passphrase.encode() if passphrase else None

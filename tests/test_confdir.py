@@ -28,6 +28,11 @@ def test_a_name_that_is_not_in_utf_8_is_told() -> None:
         confdir_of(os.fsdecode(b"caf\xe9"))
 
 
+def test_a_name_that_no_folder_can_have_is_told() -> None:
+    with pytest.raises(NoConfdir, match="can't have a NUL in it"):
+        confdir_of("a\0b")
+
+
 def test_it_is_made_as_the_proxy_starts(tmp_path: Path) -> None:
     folder = tmp_path / "new" / ".mitmproxy"
     assert why_not_writable(folder) is None

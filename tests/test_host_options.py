@@ -44,3 +44,10 @@ def test_a_file_that_is_none_of_mitmproxys_is_told(usual: Path, text: str) -> No
     (usual / "config.yml").write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(BadOptions, match=r"config\.yml can't be read"):
         settled_confdir()
+
+
+@pytest.mark.parametrize("text", ["confdir: 5", "cert_passphrase: 1234", "confdir: null"])
+def test_a_value_that_mitmproxy_refuses_is_told(usual: Path, text: str) -> None:
+    (usual / "config.yaml").write_text(text)
+    with pytest.raises(BadOptions, match=r"config\.yaml is no text: write it in quotes"):
+        settled_confdir()

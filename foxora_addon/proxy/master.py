@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
+from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.tools import cmdline, main
@@ -27,6 +28,7 @@ def run_tool(
     readings: list[CaReading] = []
 
     def made(options: Options) -> Master:
+        _have_types_told(options)
         master = _master_of(tool, options)
         options.update(listen_host="127.0.0.1")
         addon = the_addon()
@@ -54,6 +56,22 @@ def run_tool(
         code = failed[0] if failed else ended.code
         return code if isinstance(code, int) else 1
     return 0
+
+
+def _have_types_told(options: Options) -> None:
+    """Have a value of a wrong type in mitmproxy's own file be a line, and no traceback.
+
+    A passphrase of digits is one, unless it stands in quotes.
+    """
+    update: Any = options.update_defer
+
+    def told(**values: object) -> None:
+        try:
+            update(**values)
+        except TypeError as error:
+            raise OptionsError(str(error)) from error
+
+    vars(options)["update_defer"] = told  # an attribute that is set would be an option
 
 
 _PARSERS: Final[Mapping[Tool, Any]] = {

@@ -142,6 +142,14 @@ def test_a_folder_that_will_not_do_is_told_in_one_line(tmp_path: Path, name: byt
     assert re.match(r"foxora-proxy run: .*(caf\\xe9 is not in UTF-8|/file is no folder)", line)
 
 
+def test_a_passphrase_without_its_quotes_is_told_in_one_line(tmp_path: Path) -> None:
+    done = in_home(a_home(tmp_path, "cert_passphrase: 1234\n"), "run")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert re.match(r"foxora-proxy run: Error reading .*config.yaml: .*for cert_passphrase", line)
+    assert "1234" not in line
+
+
 @pytest.mark.parametrize("asked", ["--version", "--options", "--commands"])
 def test_what_starts_nothing_needs_no_folder(tmp_path: Path, asked: str) -> None:
     (tmp_path / "file").write_text("")
