@@ -4,6 +4,7 @@ One file for all runtimes, since most of their variables replace the usual autho
 adding to them. It is named by its content, so that it never changes under a program that uses it.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import certifi
+
+from foxora_addon.confdir import AUTHORITY
 
 ADDING: Final = ("NODE_EXTRA_CA_CERTS", "DENO_CERT")
 """Variables whose file comes on top of the authorities that the runtime brings along."""
@@ -29,7 +32,7 @@ REPLACING: Final = (
 """Variables whose file takes the place of the usual authorities."""
 
 _CERTIFICATE: Final = re.compile(
-    rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL
+    rb"-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----"  # and so never a key
 )
 
 
@@ -44,7 +47,7 @@ def bundle_of(ca: Path, environ: Mapping[str, str], folder: Path | None = None) 
     and then `ca`.
     """
     try:
-        files = [path.read_bytes() for path in (*_roots(environ), ca)]
+        files = [*(path.read_bytes() for path in _roots(environ)), _authority(ca)]
     except OSError as error:
         named = next((n for n in REPLACING if environ.get(n) == str(error.filename)), None)
         where = f"{error.filename}, as {named} says" if named else f"{error.filename}"
@@ -56,6 +59,30 @@ def bundle_of(ca: Path, environ: Mapping[str, str], folder: Path | None = None) 
     if not bundle.is_file():
         _write(bundle, data)
     return bundle
+
+
+def is_of(ca: Path, authority: Path) -> bool:
+    """Whether a file's certificate is one of those in another; raises OSError."""
+    given, own = (set(map(_bare, _CERTIFICATE.findall(p.read_bytes()))) for p in (ca, authority))
+    return not given.isdisjoint(own)
+
+
+def _bare(certificate: bytes) -> bytes:
+    """Without its line breaks, which are of many kinds."""
+    return b"".join(certificate.split())
+
+
+def _authority(ca: Path) -> bytes:
+    """What has the certificates of the authority at `ca`; raises OSError.
+
+    They are taken from beside their key, as mitmproxy does: an own authority may have no other
+    file. Where that may not be read, there is mitmproxy's copy for clients.
+    """
+    with contextlib.suppress(OSError):
+        own = ca.with_name(AUTHORITY).read_bytes()
+        if _CERTIFICATE.search(own):
+            return own
+    return ca.read_bytes()
 
 
 def _roots(environ: Mapping[str, str]) -> Iterator[Path]:

@@ -6,17 +6,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from mitmproxy import certs
 
-_KEY_BITS = 2048  # of an authority that is not there yet; the caller sees to it that it is
+from foxora_addon.confdir import AUTHORITY
 
 
-def certificate_for(name: str, confdir: Path) -> bytes:
+def certificate_for(name: str, confdir: Path, passphrase: bytes | None, empty: Path) -> bytes:
     """Key and certificate chain for a host name, as PEM, made by the authority in a folder.
 
-    The authority must be there: else mitmproxy would make one. Raises OSError or ValueError.
+    It must be there, and whole (`require_authority`). `empty` is a folder for what mitmproxy would
+    write beside it. Raises OSError.
     """
-    if not (confdir / "mitmproxy-ca.pem").is_file():
-        raise FileNotFoundError(f"{confdir} has no authority of mitmproxy's")
-    store = certs.CertStore.from_store(confdir, "mitmproxy", _KEY_BITS)
+    parameters = empty / "mitmproxy-dhparam.pem"
+    store = certs.CertStore.from_files(confdir / AUTHORITY, parameters, passphrase)
     entry = store.get_cert(name, [x509.DNSName(name)])
     key = entry.privatekey.private_bytes(
         Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption()

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
+from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.tools import cmdline, main
 
-from foxora_addon.confdir import USUAL, FirstStart, NoConfdir, confdir_of, require
+from foxora_addon.confdir import USUAL, NoConfdir, confdir_of, require_options
 from foxora_addon.proxy.addon import the_addon
+from foxora_addon.proxy.ca_reading import CaReading
 
 type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
 
@@ -23,32 +25,53 @@ def run_tool(
 
     `prepare` gets the master before any option is read: what it sets, the arguments can change.
     """
-    first_start = FirstStart()
+    readings: list[CaReading] = []
 
     def made(options: Options) -> Master:
+        _have_types_told(options)
         master = _master_of(tool, options)
         options.update(listen_host="127.0.0.1")
         addon = the_addon()
         addon.is_fast_by_default = True  # it is our own program: nobody waits for mitmproxy's pace
-        master.addons.add(addon, first_start)
+        readings.append(CaReading(master))
+        master.addons.add(addon)
         prepare(master)
         return master
 
     sys.argv = ["foxora-proxy run", *arguments]  # what argparse calls the program
-    extra = _filters if tool == "mitmdump" else None
     failed: list[int] = []
 
     def parser(options: Options) -> argparse.ArgumentParser:
-        return _parser_of(tool, options, failed, first_start)
+        return _parser_of(tool, options, failed)
+
+    def settled(args: argparse.Namespace) -> dict[str, str]:
+        readings[0].settle()
+        return _filters(args)
 
     try:
-        main.run(made, parser, arguments, extra)  # type: ignore[arg-type]  # a maker will do
+        main.run(made, parser, arguments, settled)  # type: ignore[arg-type]  # a maker will do
     except KeyboardInterrupt:
         return 130
     except SystemExit as ended:
         code = failed[0] if failed else ended.code
         return code if isinstance(code, int) else 1
     return 0
+
+
+def _have_types_told(options: Options) -> None:
+    """Have a value of a wrong type in mitmproxy's own file be a line, and no traceback.
+
+    A passphrase of digits is one, unless it stands in quotes.
+    """
+    update: Any = options.update_defer
+
+    def told(**values: object) -> None:
+        try:
+            update(**values)
+        except TypeError as error:
+            raise OptionsError(str(error)) from error
+
+    vars(options)["update_defer"] = told  # an attribute that is set would be an option
 
 
 _PARSERS: Final[Mapping[Tool, Any]] = {
@@ -73,9 +96,7 @@ def _master_of(tool: Tool, options: Options) -> Master:
     return DumpMaster(options)
 
 
-def _parser_of(
-    tool: Tool, options: Options, failed: list[int], first_start: FirstStart
-) -> argparse.ArgumentParser:
+def _parser_of(tool: Tool, options: Options, failed: list[int]) -> argparse.ArgumentParser:
     """A program's parser; its exit status is noted in `failed`, for mitmproxy makes a 1 of it.
 
     mitmdump takes what is no option for a filter. A program's name as its first word is a command
@@ -87,14 +108,15 @@ def _parser_of(
     def parse_args(arguments: Sequence[str]) -> argparse.Namespace:
         try:
             args: argparse.Namespace = parse(arguments)
-            words = getattr(args, "filter_args", None) or ()
+            vars(args).setdefault("filter_args", [])  # mitmdump alone has them
+            words = args.filter_args
             if words and shutil.which(words[0]):
                 chosen = " ".join(words)
                 parser.error(f"{chosen} is no filter; for a command: foxora-proxy run -- {chosen}")
             if tool == "mitmproxy" and not _only_tells(args) and not sys.stdout.isatty():
                 words = "--console needs a terminal, and there is none; use --web"
                 parser.exit(2, f"{sys.argv[0]}: {words}\n")
-            if why := _why_no_confdir(args, first_start):
+            if why := _why_no_options(args):
                 parser.exit(1, f"{sys.argv[0]}: {why}\n")
         except SystemExit as ended:
             failed.append(ended.code if isinstance(ended.code, int) else 1)
@@ -105,17 +127,14 @@ def _parser_of(
     return parser
 
 
-def _why_no_confdir(args: argparse.Namespace, first_start: FirstStart) -> str | None:
-    """Why mitmproxy has no place for its files, which it would tell by a traceback; None: it has.
+def _why_no_options(args: argparse.Namespace) -> str | None:
+    """Why mitmproxy can't look for its options, which it would tell by a traceback; None: it can.
 
-    One that starts makes the folder right after this.
+    They are in the folder that it begins with, and may name another for its authority.
     """
     named = [text for text in args.setoptions if text.startswith("confdir=")]
     try:
-        folder = confdir_of(named[-1].removeprefix("confdir=") if named else USUAL)
-        if not _only_tells(args):
-            require(folder)
-            first_start.begin(folder)
+        require_options(confdir_of(named[-1].removeprefix("confdir=") if named else USUAL))
     except NoConfdir as error:
         return f"{error}; {error.remedy}"
     return None
@@ -128,6 +147,6 @@ def _only_tells(args: argparse.Namespace) -> bool:
 
 def _filters(args: argparse.Namespace) -> dict[str, str]:
     """The filter expression behind mitmdump's options, which is meant for three options at once."""
-    chosen = " ".join(args.filter_args or ())
+    chosen = " ".join(args.filter_args)
     names = ("save_stream_filter", "readfile_filter", "dumper_filter")
     return dict.fromkeys(names, chosen) if chosen else {}

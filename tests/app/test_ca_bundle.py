@@ -7,7 +7,7 @@ from pathlib import Path
 import certifi
 import pytest
 
-from foxora_addon.app.ca_bundle import NoBundle, bundle_of, system_roots
+from foxora_addon.app.ca_bundle import NoBundle, bundle_of, is_of, system_roots
 
 BEGIN, END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
 
@@ -77,3 +77,40 @@ def test_python_can_load_it(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there_is_said_in_one_line(ca: Path, name: str) -> None:
     with pytest.raises(NoBundle, match=f"/nowhere.pem, as {name} says: can't be read"):
         bundle_of(ca, {name: "/nowhere.pem"})
+
+
+KEY = "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n"
+
+
+def test_an_own_authority_is_taken_from_beside_its_key_and_the_key_never(tmp_path: Path) -> None:
+    chain = certificate("own") + certificate("root")
+    (tmp_path / "mitmproxy-ca.pem").write_text(KEY + chain)
+    environ = {"SSL_CERT_FILE": a_file(tmp_path, "corp")}
+    ca = tmp_path / "mitmproxy-ca-cert.pem"
+    assert bundle_of(ca, environ).read_text() == certificate("corp") + chain
+    ca.write_text(certificate("of another one"))
+    assert bundle_of(ca, environ).read_text() == certificate("corp") + chain
+
+
+def test_a_key_amid_a_certificate_that_is_cut_off_is_not_taken_either(tmp_path: Path) -> None:
+    broken = f"{BEGIN}\ncut off\n{KEY}{certificate('own')}"
+    (tmp_path / "mitmproxy-ca.pem").write_text(broken)
+    environ = {"SSL_CERT_FILE": a_file(tmp_path, "corp")}
+    text = bundle_of(tmp_path / "mitmproxy-ca-cert.pem", environ).read_text()
+    assert text == certificate("corp") + certificate("own")
+
+
+def test_where_the_key_may_not_be_read_the_copy_for_clients_is_taken(
+    ca: Path, tmp_path: Path
+) -> None:
+    ca.with_name("mitmproxy-ca.pem").mkdir()
+    environ = {"SSL_CERT_FILE": a_file(tmp_path, "corp")}
+    assert bundle_of(ca, environ).read_text() == certificate("corp") + certificate("ours")
+
+
+def test_a_copy_is_of_an_authority_whatever_its_lines_end_with(ca: Path, tmp_path: Path) -> None:
+    authority = tmp_path / "mitmproxy-ca.pem"
+    authority.write_text(KEY + certificate("ours").replace("\n", "\r\n"), newline="")
+    assert is_of(ca, authority)
+    authority.write_text(KEY + certificate("another"))
+    assert not is_of(ca, authority)

@@ -42,6 +42,19 @@ def test_the_proxy_that_writes_this_folders_trail_is_found(trail: Path) -> None:
         assert port_or_nearby(None) == port
 
 
+def test_it_is_found_in_the_folder_that_mitmproxys_own_options_name(trail: Path) -> None:
+    config = load({"foxora_base_url": "mock"}, {}, trail.parent)
+    elsewhere = trail.parent / "elsewhere"
+    elsewhere.mkdir()
+    options = trail.parent / ".mitmproxy" / "config.yaml"
+    options.write_text(f"confdir: {elsewhere}\n")
+    with answering({"status": {"trail": str(trail)}}) as port:
+        write_notice(place_of(elsewhere, trail), notice_of(config, trail, port, None, ""))
+        assert port_or_nearby(None) == port
+        options.write_text("no options")
+        assert port_or_nearby(None) == 8080
+
+
 def test_a_proxy_that_is_no_more_or_another_is_not(trail: Path) -> None:
     assert port_or_nearby(None) == 8080
     with answering({"status": {"trail": "/elsewhere"}}) as port:

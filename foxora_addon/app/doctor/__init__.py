@@ -6,14 +6,16 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import typer
 
 from foxora_addon.app.doctor import checkpoints, gateway, machine, trust
 from foxora_addon.app.doctor.finding import Finding, as_json, fail, lines_of, ok, warn
 from foxora_addon.app.say import FINDING
-from foxora_addon.confdir import NoConfdir, confdir_of
+from foxora_addon.confdir import CERTIFICATE, NoConfdir, confdir_of
 from foxora_addon.config import Config, ConfigError, load
+from foxora_addon.host_options import BadOptions, passphrase_in, settled_confdir
 
 
 def run_doctor(port: int, file: Path | None, *, is_json: bool) -> int:
@@ -41,21 +43,54 @@ def look(port: int, file: Path | None) -> Iterator[Finding]:
         yield finding
     about_port, status = machine.about_port(port)
     yield about_port
+    folders = None
     try:
-        ca = Path(status["ca"]) if status else confdir_of() / "mitmproxy-ca-cert.pem"
+        folders = _folders(status)
     except NoConfdir as error:
         yield fail("CA", f"{error}; the proxy does not start", error.remedy)
-        ca = None
-    if ca is not None:
-        yield from machine.about_options(ca.parent)
+    else:
+        yield from machine.about_options(folders.options)
     yield from machine.about_environment(os.environ, status)
     if config is not None:
         yield machine.about_trail(config, status)
         yield from machine.about_room(config)
         yield from checkpoints.look(config.audit)
         yield from gateway.look(config)
-    if ca is not None:
-        yield from trust.look(ca, os.environ)
+    if folders is not None and folders.authority is not None:
+        ca = folders.authority / CERTIFICATE
+        passphrase = _passphrase(folders.options)
+        yield from trust.look(ca, os.environ, passphrase, runs=status is not None)
+
+
+class _Folders(NamedTuple):
+    """Where mitmproxy's options are, and its authority, which is None if they can't tell."""
+
+    options: Path
+    authority: Path | None
+
+
+def _folders(status: machine.Status | None) -> _Folders:
+    """Of the proxy that runs, which may have another than the usual one; raises `NoConfdir`."""
+    own = Path(status["ca"]).parent if status else None
+    try:
+        begun = confdir_of()
+        settled = settled_confdir()
+    except BadOptions:
+        return _Folders(own or begun, own)
+    except NoConfdir:
+        if own is None:
+            raise
+        return _Folders(own, own)
+    except OSError:  # it can't be entered, as will be told
+        settled = begun
+    return _Folders(begun, settled) if own is None or own == settled else _Folders(own, own)
+
+
+def _passphrase(options: Path) -> bytes | None:
+    try:
+        return passphrase_in(options)
+    except (BadOptions, OSError):  # told of before
+        return None
 
 
 def _configuration(file: Path | None) -> Iterator[tuple[Finding, Config | None]]:

@@ -11,13 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from foxora_addon.app.client_environment import warnings_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
 from foxora_addon.app.local_proxy import NoProxy, ask
+from foxora_addon.confdir import OPTIONS
 from foxora_addon.config import Config
+from foxora_addon.host_options import BadOptions, options_in
 from foxora_addon.reading.texts import size_text
 
 SUPPORTED: Final = ((12, 2), (13,))
@@ -76,15 +75,14 @@ _CONFLICTS: Final[Mapping[str, str]] = {
 
 def about_options(confdir: Path) -> Iterator[Finding]:
     """Which options in mitmproxy's own file stand against ours."""
-    files = (confdir / "config.yaml", confdir / "config.yml")
     try:
-        file = next((each for each in files if each.is_file()), None)
+        options = options_in(confdir)
     except OSError:  # the folder can't be entered, which is told of its authority
         return
-    options = {} if file is None else _options_in(file)
-    if options is None:
-        yield fail("options", f"{file} can't be read", "correct it: mitmproxy will not start")
+    except BadOptions as error:
+        yield fail("options", str(error), error.remedy)
         return
+    file = " and ".join(str(confdir / name) for name in OPTIONS if (confdir / name).is_file())
     found = [name for name in _CONFLICTS if options.get(name)]
     for name in found:
         yield fail("options", f"{name} in {file} {_CONFLICTS[name]}", "take it out there")
@@ -93,14 +91,6 @@ def about_options(confdir: Path) -> Iterator[Finding]:
         yield warn("options", text, "take it out there: the addon chooses lazy")
     elif not found:
         yield ok("options", "none of mitmproxy's own stands against the addon")
-
-
-def _options_in(file: Path) -> Mapping[str, Any] | None:
-    try:
-        value = YAML(typ="safe", pure=True).load(file) or {}
-    except (YAMLError, OSError, UnicodeDecodeError):
-        return None
-    return value if isinstance(value, Mapping) else None
 
 
 def about_environment(environ: Mapping[str, str], status: Status | None) -> Iterator[Finding]:

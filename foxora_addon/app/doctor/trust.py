@@ -21,10 +21,11 @@ from pathlib import Path
 from threading import Thread
 from typing import Final
 
-from foxora_addon.app.ca_bundle import NoBundle, bundle_of
+from foxora_addon.app.ca_bundle import NoBundle, bundle_of, is_of
 from foxora_addon.app.client_environment import variables_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
-from foxora_addon.confdir import BROKEN_REMEDY, REMEDY, why_not_writable
+from foxora_addon.authority import require_authority
+from foxora_addon.confdir import AUTHORITY, REMEDY, NoConfdir, why_not_writable
 
 _TIMEOUT_SECONDS: Final = 20.0
 _NOT_HERE: Final = 77
@@ -66,32 +67,59 @@ def runtimes() -> Iterator[Runtime]:
         yield Runtime("curl", (curl, "-sS", "-o", os.devnull, "--max-time", "10"))
 
 
-def look(ca: Path, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Findings about the authority: is it there, and who trusts it. Nothing is left behind."""
+def look(
+    ca: Path, environ: Mapping[str, str], passphrase: bytes | None = None, *, runs: bool = False
+) -> Iterator[Finding]:
+    """Findings about the authority: is it there, and who trusts it. Nothing is left behind.
+
+    `ca` is its certificate as mitmproxy writes it, `passphrase` what opens its key if need be.
+    `runs`: a proxy has read it already.
+    """
     if why := why_not_writable(ca.parent):
         yield fail("CA", f"{why}; the proxy does not start", REMEDY)
         return
-    if not ca.is_file():
-        text = f"{ca} is not there yet; it is made at the proxy's first start"
+    authority = ca.with_name(AUTHORITY)
+    if not authority.exists(follow_symlinks=False):
+        text = f"{authority} is not there yet; it is made at the proxy's first start"
         yield warn(
             "CA", text, "start the proxy once, then ask again: foxora-proxy run --mock -- true"
         )
         return
-    yield ok("CA", f"{ca}")
+    try:
+        require_authority(ca.parent, passphrase)
+    except NoConfdir as error:
+        if runs:  # as another user, or with another passphrase
+            yield warn("CA", f"{error}; so who trusts it can't be tried out", error.remedy)
+        else:
+            yield fail("CA", f"{error}; the proxy does not start", error.remedy)
+    else:
+        yield _about_copy(ca, authority)
+        yield from _tried_out(ca, environ, passphrase)
+    yield from about_node(_version_of_node())
+
+
+def _about_copy(ca: Path, authority: Path) -> Finding:
+    """Whether the certificate that clients are told of by hand is the one that is signed with."""
+    if not ca.is_file():
+        return ok("CA", f"{authority}")
+    if is_of(ca, authority):
+        return ok("CA", f"{ca}")
+    text = f"{ca} is not the certificate in {AUTHORITY}, which the proxy signs as"
+    remedy = "`run` and `env` take the right one; for others, put it there, or remove that file"
+    return warn("CA", text, remedy)
+
+
+def _tried_out(ca: Path, environ: Mapping[str, str], passphrase: bytes | None) -> Iterator[Finding]:
     try:
         with tempfile.TemporaryDirectory() as folder:
             bundle = bundle_of(ca, environ, Path(folder))
-            with _server(ca.parent) as url:
+            with _server(ca.parent, passphrase) as url:
                 yield from _tried(url, _directly(environ), str(bundle))
     except NoBundle as error:
         remedy = "correct that: `run` and `env` need it, calls by base URL alone do not"
         yield fail("CA", str(error), remedy)
     except OSError as error:
         yield warn("CA", f"it could not be tried out: {error}", "look at that folder's files")
-    except ValueError as error:
-        text = f"the authority in {ca.parent} can't be loaded, so the proxy does not start: {error}"
-        yield fail("CA", text, BROKEN_REMEDY)
-    yield from about_node(_version_of_node())
 
 
 def _directly(environ: Mapping[str, str]) -> dict[str, str]:
@@ -199,15 +227,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def _server(confdir: Path) -> Iterator[str]:
+def _server(confdir: Path, passphrase: bytes | None) -> Iterator[str]:
     """The URL of a server on loopback, under the authority in a folder."""
     from foxora_addon.proxy.loopback_tls import certificate_for  # noqa: PLC0415  # a large import
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    with tempfile.NamedTemporaryFile(suffix=".pem") as file:
-        file.write(certificate_for("localhost", confdir))
-        file.flush()
-        context.load_cert_chain(file.name)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "localhost.pem")  # in a folder that is ours alone
+        file.write_bytes(certificate_for("localhost", confdir, passphrase, Path(folder)))
+        context.load_cert_chain(file)
     server = _Server(("127.0.0.1", 0), _Answers)
     server.socket = context.wrap_socket(
         server.socket, server_side=True, do_handshake_on_connect=False

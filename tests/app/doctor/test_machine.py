@@ -83,6 +83,13 @@ def test_options_of_mitmproxys_own_file_are_looked_through(
     assert [finding.verdict for finding in machine.about_options(tmp_path)] == verdicts
 
 
+def test_both_files_are_looked_through_and_the_later_one_wins(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("ssl_insecure: true\nlisten_host: 0.0.0.0\n")
+    (tmp_path / "config.yml").write_text("ssl_insecure: false\n")
+    (found,) = machine.about_options(tmp_path)
+    assert found.text.startswith("listen_host in ")
+
+
 def test_without_such_a_file_nothing_stands_against_us(tmp_path: Path) -> None:
     assert [finding.verdict for finding in machine.about_options(tmp_path)] == ["ok"]
 

@@ -1,0 +1,80 @@
+"""Those that start at once make one authority, and nobody waits in silence or for ever."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from foxora_addon.first_start import alone_at_first_start
+
+SECONDS = 60
+
+
+def silent(words: str) -> None:
+    raise AssertionError(words)
+
+
+def test_those_that_start_at_once_wait_for_the_one_that_makes_the_authority(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    def start_second() -> None:
+        with alone_at_first_start(tmp_path, silent):
+            order.append("begins")
+            # It holds nothing, for the authority is there.
+            with alone_at_first_start(tmp_path, silent):
+                order.append("so does a third")
+
+    waiting = threading.Thread(target=start_second)
+    with alone_at_first_start(tmp_path, silent):
+        waiting.start()
+        waiting.join(0.1)
+        (tmp_path / "mitmproxy-ca.pem").write_text("")
+        order.append("made")
+    waiting.join(SECONDS)
+    assert order == ["made", "begins", "so does a third"]
+
+
+def test_a_start_that_fails_lets_others_in(tmp_path: Path) -> None:
+    def fails() -> None:
+        with alone_at_first_start(tmp_path, silent):
+            raise ValueError("a start that fails")
+
+    with pytest.raises(ValueError, match="a start that fails"):
+        fails()
+    with alone_at_first_start(tmp_path, silent):
+        pass
+
+
+def waits(monkeypatch: pytest.MonkeyPatch, silent_seconds: float) -> None:
+    monkeypatch.setattr("foxora_addon.first_start._MOST_SECONDS", 0.2)
+    monkeypatch.setattr("foxora_addon.first_start._SILENT_SECONDS", silent_seconds)
+
+
+@pytest.mark.parametrize(("silent_seconds", "count"), [(0.0, 1), (1.0, 0)])
+def test_a_start_that_hangs_is_told_once_and_not_waited_for_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent_seconds: float, count: int
+) -> None:
+    waits(monkeypatch, silent_seconds)
+    said: list[str] = []
+    with alone_at_first_start(tmp_path, silent), alone_at_first_start(tmp_path, said.append):
+        pass
+    assert said == [f"waiting for another start, which makes an authority in {tmp_path}"] * count
+
+
+def test_ctrl_c_ends_the_wait_for_another_start(tmp_path: Path) -> None:
+    def begin(say: Callable[[str], None]) -> None:
+        with alone_at_first_start(tmp_path, say):
+            pass
+
+    async def interrupted() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        with pytest.raises(KeyboardInterrupt):
+            begin(silent)
+        task.uncancel()
+
+    with alone_at_first_start(tmp_path, silent):
+        asyncio.run(interrupted())
