@@ -48,6 +48,8 @@ def _has_unseen(reader: Any, handler: Any) -> bool:
     Not as long as it is waited for. Where it is not, it may be that who reads waits for the client
     to take what was sent, or has taken something and waits for the turn of its event.
     """
-    if reader._waiter is not None:  # noqa: SLF001
+    # Where a Python or a mitmproxy has not these names, the socket alone is asked.
+    if getattr(reader, "_waiter", None) is not None:
         return False
-    return bool(reader._buffer or reader.at_eof() or handler._server_event_lock._waiters)  # noqa: SLF001
+    lock = getattr(handler, "_server_event_lock", None)
+    return bool(getattr(reader, "_buffer", b"") or reader.at_eof() or getattr(lock, "_waiters", ()))
