@@ -378,9 +378,9 @@ class FlowDesk:
             raise hold.Refused("refused by foxora-addon")
         try:
             copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
-        except requests.Changed as error:
+        except requests.NotSent as error:
             _log.error("foxora: nothing was sent: %s", error)
-            self._failed.put(flow.id, failures.CHANGED)
+            self._failed.put(flow.id, error.worded)
             raise hold.Refused("refused by foxora-addon") from error
         except Exception as error:
             self._report(error)

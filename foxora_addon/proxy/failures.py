@@ -55,6 +55,17 @@ ABORTED: Final = Worded("aborted", unavailable(_SHUT_DOWN))
 CHANGED: Final = Worded("internal_error", changed_after_record())
 """An addon of the host, or its user, has changed a call that was on record by then."""
 
+EXPOSED: Final = Worded(
+    "gateway_unreachable",
+    gateway_unreachable(
+        "The gateway is an http:// one behind another proxy, which would see the key, so nothing "
+        "was sent. Whoever runs this proxy can give it an https:// gateway, or leave out its mode "
+        "upstream.",
+        should_retry=False,
+    ),
+)
+"""An upstream proxy of mitmproxy's would read the call, for there is no TLS to the gateway."""
+
 SLOW_READER: Final = Worded(
     "client_disconnected",
     unavailable("The client reads its stream too slowly for the proxy to keep the rest of it."),

@@ -10,7 +10,7 @@ from foxora_addon.api.errors import ApiError, request_too_large
 from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
-from foxora_addon.proxy import flows
+from foxora_addon.proxy import failures, flows
 from foxora_addon.reception import Arrival
 
 
@@ -45,8 +45,12 @@ def put_body(request: http.Request, body: bytes) -> None:
         request.headers["content-length"] = str(len(body))
 
 
-class Changed(Exception):  # noqa: N818  # reads as what it says where it is raised
-    """A call is no longer what was recorded; `str` is one line for the log."""
+class NotSent(Exception):  # noqa: N818  # reads as what it says where it is raised
+    """A call must not be sent; `str` is one line for the log, `worded` how it ends."""
+
+    def __init__(self, text: str, worded: failures.Worded) -> None:
+        super().__init__(text)
+        self.worded = worded
 
 
 def with_key(
@@ -54,8 +58,8 @@ def with_key(
 ) -> http.Request:
     """The copy that is sent, with the key on.
 
-    Raises `Changed` where it must not be: whatever other addons and their user did to the flow, it
-    must still be the request that was decided on and recorded; RuntimeError if the way is not safe.
+    Raises `NotSent` where it must not be: whatever other addons and their user did to the flow, it
+    must still be the request that was decided on and recorded, and nobody else may see the key.
     """
     gateway, data = pipeline.rules.gateway, request.data
     host: str = data.host
@@ -63,18 +67,23 @@ def with_key(
         host = gateway.host
     if (host, data.port) != (gateway.host, gateway.port) or request.scheme != gateway.scheme:
         where = f"{request.scheme}://{request.host}:{request.port}"
-        raise Changed(f"exchange {exchange.id} was turned to {where} after it was recorded")
+        raise _changed(f"exchange {exchange.id} was turned to {where}")
     recorded = exchange.gateway_url or ""
     if request.path != recorded[recorded.find("/", len("https://")) :]:
-        raise Changed(f"the path of exchange {exchange.id} was changed after it was recorded")
+        raise _changed(f"the path of exchange {exchange.id} was changed")
     if request.method != exchange.line.method:
-        raise Changed(f"the method of exchange {exchange.id} was changed after it was recorded")
+        raise _changed(f"the method of exchange {exchange.id} was changed")
     if (data.content or b"") != exchange.sent_body:
-        raise Changed(f"the body of exchange {exchange.id} was changed after it was recorded")
+        raise _changed(f"the body of exchange {exchange.id} was changed")
     if gateway.scheme == "http" and flow.server_conn.via:
-        raise RuntimeError("an upstream proxy would see the key of an http:// gateway")
+        text = "an upstream proxy would see the key of an http:// gateway"
+        raise NotSent(text, failures.EXPOSED)
     key = pipeline.send(exchange, now)
     return _copy_with(request, key)
+
+
+def _changed(what: str) -> NotSent:
+    return NotSent(f"{what} after it was recorded", failures.CHANGED)
 
 
 def _copy_with(request: http.Request, key: str | None) -> http.Request:

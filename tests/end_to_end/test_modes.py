@@ -1,5 +1,6 @@
 """What is a call for the gateway, what is refused, and what passes the proxy untouched."""
 
+import contextlib
 import http.client
 import json
 import socket
@@ -46,6 +47,27 @@ def test_reverse_mode_serves_the_api_at_its_port(tmp_path: Path) -> None:
         records = proxy.records()
     assert answer.choices[0].message.content
     assert [record["event"] for record in records] == ["request", "response"]
+
+
+def test_an_upstream_proxy_never_sees_the_key_of_a_gateway_without_tls(tmp_path: Path) -> None:
+    seen: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        options = [*ON_MOCK, "--mode", f"upstream:http://127.0.0.1:{other.getsockname()[1]}"]
+        with running_proxy(tmp_path, options) as proxy, direct_client() as client:
+            url = f"{proxy.base_url}/chat/completions"
+            answers = [client.post(url, json=CALL, headers=BEARER) for _ in range(2)]
+            responses = proxy.records()[1::2]
+        other.settimeout(0.2)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                with other.accept()[0] as connection:
+                    seen.append(connection.recv(1_000))
+    assert [answer.status_code for answer in answers] == [502, 502]
+    assert "https:// gateway" in answers[0].json()["error"]["message"]
+    assert answers[0].headers["x-should-retry"] == "false"
+    assert [record["outcome"] for record in responses] == ["gateway_unreachable"] * 2
+    assert "Traceback" not in proxy.output
+    assert not any(b"foxora" in each for each in seen)
 
 
 def test_an_azure_deployment_becomes_the_model(proxy: Proxy) -> None:
