@@ -1,0 +1,57 @@
+"""What is read off heads is what mitmproxy reads, whatever they hold."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import http
+
+from foxora_addon.proxy import flows
+from foxora_addon.proxy.answers import head_of
+
+NAMES = st.sampled_from(
+    [
+        *(b"Host", b"host", b"content-type", b"Content-Type", b"X-Request-ID", b"x-request-id"),
+        *(b"x-ratelimit-limit-requests", b"X-RateLimit-Remaining-Tokens", b"x", b"\xff"),
+    ]
+)
+FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=6)), max_size=6)
+
+
+def a_request(fields: list[tuple[bytes, bytes]], version: str) -> http.Request:
+    request = http.Request.make("POST", "http://named.test/v1", headers=http.Headers(fields))
+    request.http_version = version
+    return request
+
+
+@given(FIELDS, st.sampled_from([b"host", b"content-type", b"x", b"y", b"\xff"]))
+def test_a_header_is_what_mitmproxy_says(fields: list[tuple[bytes, bytes]], name: bytes) -> None:
+    headers = http.Headers(fields)
+    assert flows.header(headers, name) == headers.get(name)
+
+
+@given(FIELDS, st.sampled_from(["HTTP/1.1", "HTTP/1.0", "HTTP/2.0", "HTTP/3"]), st.booleans())
+def test_the_host_header_is_what_mitmproxy_says(
+    fields: list[tuple[bytes, bytes]], version: str, has_authority: bool
+) -> None:
+    request = a_request(fields, version)
+    request.data.authority = b"of.authority" if has_authority else b""
+    assert flows.host_header(request) == request.host_header
+
+
+@given(FIELDS)
+def test_the_head_of_an_answer_is_what_mitmproxy_says(fields: list[tuple[bytes, bytes]]) -> None:
+    response = http.Response.make(200, b"", http.Headers(fields))
+    headers = response.headers
+    head = head_of(response)
+    assert head.content_type == headers.get("content-type", "")
+    assert head.request_id == headers.get("x-request-id")
+    limits = [name for name, _ in headers.fields if name.lower().startswith(b"x-ratelimit-")]
+    assert [name.encode() for name, _ in head.limits] == limits
+    assert head.size == sum(len(b"%s: %s\r\n" % field) for field in headers.fields)
+
+
+@pytest.mark.parametrize("value", ["a", "a, b"])
+def test_what_is_put_takes_the_place_of_all_that_have_its_name(value: str) -> None:
+    headers = http.Headers([(b"X-One", b"1"), (b"two", b"2"), (b"x-one", b"3")])
+    flows.put(headers, [("x-one", value)])
+    assert headers.fields == ((b"two", b"2"), (b"x-one", value.encode()))
