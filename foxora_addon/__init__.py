@@ -7,4 +7,6 @@ this file as a script (`-s foxora_addon/__init__.py`) does it hand over the addo
 __version__ = "0.1.0"
 
 if __name__.startswith("__mitmproxy_script__"):
-    from foxora_addon.proxy.script import addons  # noqa: F401  # mitmproxy looks for this name
+    from foxora_addon.proxy.script import hooks, name  # noqa: F401  # mitmproxy looks for this name
+
+    globals().update(hooks)  # and for these

