@@ -6,18 +6,17 @@ import signal
 import socket
 import socketserver
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.end_to_end.proxies import APP_KEY, running_proxy
+from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
 from tests.end_to_end.test_modes import self_signed
 
 pytestmark = pytest.mark.real_server
 
-SECONDS = 20
 BODY = b'{"model":"gpt-4o-mini","messages":[{"role":"user","content":"hi"}]}'
 HEADERS = (
     b"authorization: Bearer %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
@@ -75,33 +74,24 @@ class Keeping(socketserver.StreamRequestHandler):
             self.wfile = self.connection.makefile("wb", 0)
 
     def _answer_all(self) -> None:
-        while line := self.rfile.readline():
-            length = 0
-            while (header := self.rfile.readline().lower()) not in {b"\r\n", b""}:
-                if header.startswith(b"content-length:"):
-                    length = int(header.partition(b":")[2])
-            self.rfile.read(length)
-            if line.startswith(b"CONNECT "):
+        for asked in requests_in(self.rfile):
+            if asked.line.startswith(b"CONNECT "):
                 self.wfile.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 self._begin_tls_if_wanted()
-                continue
-            is_call = line.startswith(b"POST ")
-            if is_call and self.connection not in self.server.kept:
+                self._answer_all()
+                return
+            if asked.is_call and self.connection not in self.server.kept:
                 self.server.kept.append(self.connection)
-            self.wfile.write(WHOLE if is_call else NOTHING)
+            self.wfile.write(WHOLE if asked.is_call else NOTHING)
 
 
 @pytest.fixture
 def gateway(tmp_path: Path) -> Iterator[Gateway]:
-    with Gateway(tmp_path) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(Gateway(tmp_path)) as server:
         try:
             yield server
         finally:
             server.close_kept()
-            server.shutdown()
-            thread.join(SECONDS)
 
 
 def answer_on(client: socket.socket) -> bytes:

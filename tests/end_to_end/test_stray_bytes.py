@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 
 from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy
+from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
 
 pytestmark = pytest.mark.real_server
 
-SECONDS = 10
 READ_AT_ONCE = 65_535  # by mitmproxy
 JSON_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 TEXT = b'{"id":"asked","object":"chat.completion","choices":[]}'
@@ -77,13 +77,8 @@ class Talking(socketserver.StreamRequestHandler):
     server: Gateway
 
     def handle(self) -> None:
-        while line := self.rfile.readline():
-            length = 0
-            while (header := self.rfile.readline().lower()) not in {b"\r\n", b""}:
-                if header.startswith(b"content-length:"):
-                    length = int(header.partition(b":")[2])
-            self.rfile.read(length)
-            if not line.startswith(b"POST "):
+        for asked in requests_in(self.rfile):
+            if not asked.is_call:
                 self.wfile.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
                 continue
             if self.connection not in self.server.connections:
@@ -96,14 +91,8 @@ class Talking(socketserver.StreamRequestHandler):
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    with Gateway() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join(SECONDS)
+    with serving(Gateway()) as server:
+        yield server
 
 
 @pytest.fixture(scope="module", params=["true", "false"], ids=["fast", "as ever"])
