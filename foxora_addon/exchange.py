@@ -122,7 +122,7 @@ class Exchange:
     nobody is. `scopes` are what it counts against, `ticket` is its place in line while it waits for
     them. `flaw` is why no client could take the answer, in words for it. `tries` are those before
     the one that goes on. `counts_at`: of how many bytes that a stream has said its tokens are
-    counted again.
+    counted again. `passing` is how its answer passes, in the host's terms; None: it is not decided.
     """
 
     id: str
@@ -170,6 +170,7 @@ class Exchange:
     gateway_request_id: str | None = None
     observation: "Observation | None" = field(default=None, repr=False)
     socket: "SocketLog | None" = field(default=None, repr=False)
+    passing: object = field(default=None, repr=False)
     state: State = State.ARRIVED
 
     def step(self, step: Step) -> None:

@@ -142,6 +142,7 @@ class Foxora:
         if self._is_running and FAST_OPTION in updated:
             self._change_speed()
         if self._is_running and updated & _WATCHED:
+            self._put_back(updated)
             self._change()
 
     def running(self) -> None:
@@ -212,6 +213,17 @@ class Foxora:
             _log.error("foxora: the configuration in force stays: %s", error)
         else:
             _log.info("foxora: the changed configuration is in force")
+
+    def _put_back(self, updated: set[str]) -> None:
+        """Undo at once what would break a promise from the next call on, whoever has set it.
+
+        An error would do so as well, and end the flow in whose hook an addon has set it.
+        """
+        found = {} if self._config is None else listening.unsafe(ctx.options, self._config)
+        for name in updated & found.keys():
+            _log.error("foxora: %s; it was put back", found[name])
+        if wrong := {name: listening.SAFE[name] for name in updated & found.keys()}:
+            ctx.options.update(**wrong)
 
     def _change_speed(self) -> None:
         try:

@@ -403,8 +403,20 @@ class FlowDesk:
             self._watch(flow.id, exchange)
         except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
             self._report(error)
-            flow.response.stream = False
+            flow.response.stream = exchange.passing = False
             exchange.refusal = failures.INTERNAL
+
+    def head_heard(self, flow: http.HTTPFlow) -> None:
+        """Have bodies of ours pass as was decided, whatever other addons want of them.
+
+        What is not taken whole would leave before it is decided on and recorded, and come back
+        before it is looked through for the key.
+        """
+        exchange = self._open.get(flow.id)
+        if exchange is not None:
+            flow.request.stream = False
+            if flow.response is not None and flow.response.stream is not exchange.passing:
+                responses.keep_way(exchange, flow.response)
 
     def is_too_long(self, flow: http.HTTPFlow, size: int) -> bool:
         """Pass an answer on as it comes that is too long to look at; an error is never that."""

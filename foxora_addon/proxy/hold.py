@@ -83,6 +83,7 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseEndOfMessage,
     http_events.ResponseProtocolError,
 )
+_OF_HEADS: Final = (http_hooks.HttpRequestHeadersHook, http_hooks.HttpResponseHeadersHook)
 # Where a message ends, and which of the stream's states is told so.
 _AT_THE_END: Final = {
     WholeRequest: "client_state",
@@ -280,8 +281,11 @@ def treated(self: Held, generator: Commands, event: events.Event) -> Commands:
         try:
             if isinstance(command, http_layers.SendHttp):
                 reply = yield from _treated_send(self, command)
-            elif isinstance(command, commands.StartHook) and _is_told(self, command, event):
-                reply = None
+            elif isinstance(command, commands.StartHook):
+                is_told = _is_told(self, command, event)
+                reply = None if is_told else (yield from _one_treated(self, command))
+                if isinstance(command, _OF_HEADS) and _desk is not None:
+                    _desk.head_heard(self.flow)
             else:
                 reply = yield from _one_treated(self, command)
         except Refused as refusal:

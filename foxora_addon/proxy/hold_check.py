@@ -139,6 +139,9 @@ class _Probe:
     def answering(self, flow: HTTPFlow) -> None:
         pass
 
+    def head_heard(self, flow: HTTPFlow) -> None:
+        """Nothing is done with it."""
+
     def is_too_long(self, flow: HTTPFlow, size: int) -> bool:  # noqa: ARG002  # the hold asks so
         return False
 

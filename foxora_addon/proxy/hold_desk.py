@@ -66,6 +66,12 @@ class Desk(Protocol):
     def answering(self, flow: HTTPFlow) -> None:
         """A response's head is there, and no addon has seen it yet."""
 
+    def head_heard(self, flow: HTTPFlow) -> None:
+        """All addons have heard of a head, the request's or the answer's, and may have changed it.
+
+        How the body passes, by `flow.request.stream` and `flow.response.stream`, is read next.
+        """
+
     def is_too_long(self, flow: HTTPFlow, size: int) -> bool:
         """`size` bytes of an answer have come that was to be taken whole; True: it passes now.
 

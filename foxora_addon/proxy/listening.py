@@ -4,8 +4,9 @@ mitmproxy listens on every interface by default (mitmproxy-facts.md row 27): who
 port would spend the account's key.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Final
 
 from mitmproxy import master
 from mitmproxy.options import Options
@@ -29,20 +30,8 @@ def check(options: Options, config: Config) -> None:
     for name in KEEP_OPTIONS:
         if getattr(options, name) < 0:
             raise Unusable(f"option {name}: must be 0, which keeps all, or more")
-    if getattr(options, "stream_large_bodies", None):
-        raise Unusable(
-            "the option stream_large_bodies would send requests before they are checked and "
-            "recorded; leave it unset (answers are streamed anyway)"
-        )
-    if (
-        options.ssl_insecure
-        and not config.gateway.is_mock
-        and not config.gateway.allow_insecure_tls
-    ):
-        raise Unusable(
-            "the option ssl_insecure would send the key to whoever answers; leave it unset, or set "
-            "gateway.allow_insecure_tls: true"
-        )
+    for why in unsafe(options, config).values():
+        raise Unusable(why)
     for host in _chosen_hosts(options):
         if not is_loopback(host) and not admits_others(config):
             raise Unusable(
@@ -50,6 +39,27 @@ def check(options: Options, config: Config) -> None:
                 "list clients' keys under accounts[].clients and set intercept.unclaimed_keys: "
                 "refuse"
             )
+
+
+SAFE: Final[Mapping[str, object]] = {"stream_large_bodies": None, "ssl_insecure": False}
+"""What options must be that would break a promise from the next call on."""
+
+
+def unsafe(options: Options, config: Config) -> dict[str, str]:
+    """Which of them are not what they must be, and why they must."""
+    found = {}
+    if getattr(options, "stream_large_bodies", None):
+        found["stream_large_bodies"] = (
+            "the option stream_large_bodies would send requests before they are checked and "
+            "recorded; leave it unset (answers are streamed anyway)"
+        )
+    gateway = config.gateway
+    if options.ssl_insecure and not gateway.is_mock and not gateway.allow_insecure_tls:
+        found["ssl_insecure"] = (
+            "the option ssl_insecure would send the key to whoever answers; leave it unset, or set "
+            "gateway.allow_insecure_tls: true"
+        )
+    return found
 
 
 def _why_unknown(name: str, options: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ Functions on one flow and its exchange. Which exchanges are open, and what happe
 raises, is the desk's business.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,9 @@ from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Answer, Pipeline
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import Passing, head_of, mark, observation_of, replace_body, tee
+from foxora_addon.proxy.tee import Tee
+
+_log = logging.getLogger(__name__)
 
 _MOST_HEAD_BYTES = 65_536
 """What clients take at the most: a larger head fails in them, each in its own way."""
@@ -60,6 +64,25 @@ def begin(
     _scrub_headers(exchange, response, pipeline)
     more = pipeline.accounting.headers(exchange, head.limits, watch.clock())
     mark(response, exchange, "gateway", more, has_request_id=head.request_id is not None)
+    exchange.passing = response.stream
+
+
+def keep_way(exchange: Exchange, response: http.Response) -> None:
+    """Have an answer pass as was decided; an addon's own callable has what comes out of ours."""
+    wanted, decided = response.stream, exchange.passing
+    if decided is None:  # it is not the gateway's
+        return
+    if isinstance(decided, Tee):
+        response.stream = decided
+        decided.then = wanted if callable(wanted) else None
+        return
+    response.stream = False
+    if wanted:
+        _log.warning(
+            "foxora: an addon wants the answer of exchange %s to pass as it comes; it is taken "
+            "whole all the same, to be looked through",
+            exchange.id,
+        )
 
 
 def observe(

@@ -4,7 +4,7 @@ A callable for `flow.response.stream` (mitmproxy-facts.md row 15). Whatever goes
 filtering, the bytes pass: a callable that raises would crash the connection (row 11).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -53,7 +53,8 @@ class Tee:
     """Gives back what the filters make of each chunk; `arrived` is called when each is looked at.
 
     The filters stand in the order in which the bytes go through them; without any, every byte
-    passes as it came, or as `undo` decodes it.
+    passes as it came, or as `undo` decodes it. `then` is another addon's callable of the same kind,
+    which gets what passes.
     """
 
     def __init__(
@@ -70,12 +71,20 @@ class Tee:
         self._filters = tuple(filters)
         self._undo = undo
         self._looking = True
+        self.then: Callable[[bytes], Iterable[bytes] | bytes] | None = None
 
     def __call__(self, chunk: bytes) -> list[bytes]:
         """Pass a chunk on; `b""` is the clean end.
 
         A list, since an empty chunk on HTTP/1 would be taken for the end.
         """
+        passed = self._passing(chunk)
+        if self.then is None:
+            return passed
+        ends = [] if chunk else [b""]
+        return [piece for data in (*passed, *ends) for piece in _pieces(self.then(data)) if piece]
+
+    def _passing(self, chunk: bytes) -> list[bytes]:
         if self._undo is not None:
             return list(self._undone(chunk, self._undo))
         if chunk:
@@ -88,7 +97,7 @@ class Tee:
 
         Otherwise `look` is to be told of the chunk, once what passes is on its way.
         """
-        return self._through(chunk) if self._undo is None else None
+        return self._through(chunk) if self._undo is None and self.then is None else None
 
     def _undone(self, chunk: bytes, undo: Undo) -> Iterator[bytes]:
         for piece in undo(chunk):
@@ -146,3 +155,8 @@ class Tee:
         with suppress(Exception):  # it has failed before, and the log has it
             return step.end()
         return b""
+
+
+def _pieces(given: Iterable[bytes] | bytes) -> Iterable[bytes]:
+    """What a callable for a stream may give back: bytes, or several of them."""
+    return (given,) if isinstance(given, bytes) else given

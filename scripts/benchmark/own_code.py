@@ -169,6 +169,9 @@ class Silent:
     def answering(self, flow: http.HTTPFlow) -> None:
         """Nothing is done with it."""
 
+    def head_heard(self, _flow: http.HTTPFlow) -> None:
+        """Nothing is done with it."""
+
     def is_too_long(self, _flow: http.HTTPFlow, _size: int) -> bool:
         """Nothing is."""
         return False

@@ -128,6 +128,9 @@ class Desk:
         del flow
         return request
 
+    def head_heard(self, flow: HTTPFlow) -> None:
+        """Nothing is done with it."""
+
     def is_too_long(self, flow: HTTPFlow, size: int) -> bool:
         assert flow.response is not None
         flow.response.stream = True

@@ -71,6 +71,7 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     heard = http_hooks.HttpRequestHeadersHook(flow)
     if not hold.are_told(self, heard, desk):
         yield heard
+    desk.head_heard(flow)
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
     is_looked_at = event.body and (flow.request.stream or not has_no_limits(self))
@@ -222,6 +223,7 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
     heard = http_hooks.HttpResponseHeadersHook(flow)
     if not hold.are_told(self, heard, desk):
         yield heard
+    desk.head_heard(flow)
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
     if not event.end_stream and (flow.response.stream or not has_no_limits(self)):

@@ -1,0 +1,149 @@
+"""Other addons and whoever sets options beside ours: what they do can't undo a promise."""
+
+import json
+import socketserver
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy
+from tests.end_to_end.raw_gateways import requests_in, serving
+from tests.end_to_end.test_modes import self_signed
+
+pytestmark = pytest.mark.real_server
+
+KEY = "foxora_sk_fake_other4Xw7Hq2Zr9"
+CALL: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+BEARER = {"Authorization": f"Bearer {APP_KEY}"}
+
+
+class Gateway(socketserver.ThreadingTCPServer):
+    """Repeats the key that it gets in each answer: whole, in chunks, as a stream, as an error."""
+
+    daemon_threads = True
+
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), Echo)
+        self.tls = tls
+        self.keys: list[bytes] = []
+
+    @property
+    def port(self) -> int:
+        port: int = self.server_address[1]
+        return port
+
+
+class Echo(socketserver.StreamRequestHandler):
+    server: Gateway
+
+    def setup(self) -> None:
+        if self.server.tls is not None:
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+
+    def handle(self) -> None:
+        for asked in requests_in(self.rfile):
+            if not asked.is_call:
+                self.wfile.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                continue
+            self.server.keys.append(asked.headers[b"authorization"])
+            self.wfile.write(answer(asked.headers[b"x-way"].decode(), self.server.keys[-1]))
+
+
+def answer(way: str, said: bytes) -> bytes:
+    text = said.decode() + " " + "and so on. " * 30
+    message = {"role": "assistant", "content": text}
+    whole = {"id": "x", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    error = {"error": {"code": "bad", "message": text, "param": None}}
+    event = {"id": "x", "choices": [{"index": 0, "delta": {"content": text}}]}
+    status, kind, body = {
+        "whole": ("200 OK", "application/json", json.dumps(whole)),
+        "chunked": ("200 OK", "application/json", json.dumps(whole)),
+        "error": ("400 Bad Request", "application/json", json.dumps(error)),
+        "stream": ("200 OK", "text/event-stream", f"data: {json.dumps(event)}\n\ndata: [DONE]\n\n"),
+    }[way]
+    head = f"HTTP/1.1 {status}\r\ncontent-type: {kind}\r\n"
+    if way in {"whole", "error"}:
+        return f"{head}content-length: {len(body)}\r\n\r\n{body}".encode()
+    return f"{head}transfer-encoding: chunked\r\n\r\n{len(body):x}\r\n{body}\r\n0\r\n\r\n".encode()
+
+
+HEARD = "from mitmproxy import ctx\n"
+MEDDLERS = {
+    "streams all answers": "def responseheaders(f): f.response.stream = True\n",
+    "streams all requests": "def requestheaders(f): f.request.stream = True\n",
+    "streams nothing": "def responseheaders(f): f.response.stream = False\n",
+    "looks on": "def responseheaders(f): f.response.stream = lambda data: [data, b'']\n",
+    "streams what is large, from a head on": HEARD
+    + "def responseheaders(f): ctx.options.update(stream_large_bodies='1')\n",
+    "streams what is large, from a request on": HEARD
+    + "def requestheaders(f): ctx.options.update(stream_large_bodies='1')\n",
+}
+OUTCOMES = {"whole": 200, "chunked": 200, "stream": 200, "error": 400}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(meddler, fast) for meddler in MEDDLERS for fast in ("true", "false")],
+    ids=lambda param: f"{param[0]}, {'fast' if param[1] == 'true' else 'as ever'}",
+)
+def meddled(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Proxy]:
+    meddler, fast = request.param
+    folder = tmp_path_factory.mktemp("meddled")
+    script = folder / "meddler.py"
+    script.write_text(MEDDLERS[meddler])
+    with serving(Gateway()) as gateway:
+        options = [
+            "-s",
+            str(script),
+            "--set",
+            f"foxora_base_url=http://127.0.0.1:{gateway.port}/v1",
+        ]
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        with running_proxy(folder / "proxy", options, environment) as proxy:
+            yield proxy
+
+
+@pytest.mark.parametrize("way", OUTCOMES)
+def test_an_answer_is_looked_through_whatever_others_want_of_it(meddled: Proxy, way: str) -> None:
+    before = len(meddled.records())
+    with direct_client() as client:
+        call = {**CALL, "stream": way == "stream"}
+        headers = {**BEARER, "x-way": way}
+        answered = client.post(f"{meddled.base_url}/chat/completions", json=call, headers=headers)
+    assert answered.status_code == OUTCOMES[way], meddled.output
+    assert KEY not in answered.text
+    assert "and so on." in answered.text
+    _, response = meddled.records()[before:]
+    assert response["outcome"] == ("gateway_error" if way == "error" else "completed")
+    assert response["status"] == OUTCOMES[way]
+    assert "Traceback" not in meddled.output
+
+
+def test_an_option_that_would_undo_it_is_put_back_at_once(tmp_path: Path) -> None:
+    script = tmp_path / "insecure.py"
+    script.write_text(
+        f"{HEARD}def requestheaders(f): ctx.options.update(ssl_insecure=True)\n"
+        "def error(f): print('left', ctx.options.ssl_insecure, flush=True)\n"
+    )
+    certificate, key = self_signed(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with serving(Gateway(tls)) as gateway:
+        base_url = f"https://localhost:{gateway.port}/v1"
+        options = ["-s", str(script), "--set", f"foxora_base_url={base_url}"]
+        with (
+            running_proxy(tmp_path / "proxy", options, {"FOXORA_API_KEY": KEY}) as proxy,
+            direct_client() as client,
+        ):
+            url, headers = f"{proxy.base_url}/chat/completions", {**BEARER, "x-way": "whole"}
+            answers = [client.post(url, json=CALL, headers=headers) for _ in range(2)]
+        assert gateway.keys == []
+    assert [each.status_code for each in answers] == [502, 502]
+    assert "left False" in proxy.output
+    assert "ssl_insecure would send the key to whoever answers" in proxy.output
