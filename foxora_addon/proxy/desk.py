@@ -219,9 +219,13 @@ class FlowDesk:
         """Take a message of a WebSocket down."""
         try:
             exchange = self._open.get(flow.id)
-            if exchange is None or self._pipeline is None or flow.websocket is None:
+            if flow.websocket is None:
                 return
             message = flow.websocket.messages[-1]
+            if exchange is None or self._pipeline is None:
+                if flows.is_ours(flow):  # it has failed, and is being closed
+                    message.drop()
+                return
             if not message.from_client:
                 clean = masked(message.content, forms_of(exchange.credential))
                 if clean is not message.content:
@@ -229,6 +233,7 @@ class FlowDesk:
             self._pipeline.said(exchange, message.content, _now(), is_clients=message.from_client)
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
+            _cut_socket(flow)
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
@@ -372,22 +377,21 @@ class FlowDesk:
             raise hold.Refused("refused by foxora-addon")
         if exchange is None or self._pipeline is None:
             return request
-        refusal = self._pipeline.renew(exchange, _now())
-        if refusal is not None:
-            self._failed.put(flow.id, failures.Worded("refused", refusal))
-            raise hold.Refused("refused by foxora-addon")
         try:
-            copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
+            refusal = self._pipeline.renew(exchange, _now())
+            if refusal is None:
+                copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
+                self._watch(flow.id, exchange)
+                return copy
+            worded = failures.Worded("refused", refusal)
         except requests.NotSent as error:
             _log.error("foxora: nothing was sent: %s", error)
-            self._failed.put(flow.id, error.worded)
-            raise hold.Refused("refused by foxora-addon") from error
-        except Exception as error:
+            worded = error.worded
+        except Exception as error:  # noqa: BLE001  # promise 2: nothing is sent
             self._report(error)
-            self._failed.put(flow.id, failures.internal())
-            raise hold.Refused("refused by foxora-addon") from error
-        self._watch(flow.id, exchange)
-        return copy
+            worded = failures.internal()
+        self._failed.put(flow.id, worded)
+        raise hold.Refused("refused by foxora-addon")
 
     # The way of a response.
 
@@ -427,9 +431,16 @@ class FlowDesk:
             return False
         if response.status_code >= 400:
             return False
-        seen = observation_of_bytes(response, self._pipeline.rules.max_body_bytes)
-        responses.observe(flow, exchange, response, seen, self._pipeline, self._answer_watch)
-        self._watch(flow.id, exchange)
+        try:
+            seen = observation_of_bytes(response, self._pipeline.rules.max_body_bytes)
+            responses.observe(flow, exchange, response, seen, self._pipeline, self._answer_watch)
+            self._watch(flow.id, exchange)
+        except Exception as error:  # noqa: BLE001  # it is too long to be kept, so it ends here
+            self._report(error)
+            exchange.refusal, exchange.observation = failures.INTERNAL, None
+            if (handler := handler_of(flow.client_conn)) is not None:
+                self._end(flow, failures.internal(), handler)
+            return False
         return True
 
     def _undecodable(self, flow: http.HTTPFlow, why: str) -> bytes:
@@ -617,6 +628,19 @@ class FlowDesk:
     def _unavailable(self) -> ApiError:
         why = self._closed or "it has stopped"
         return unavailable(f"The proxy takes no calls: {why}. Try again later.")
+
+
+def _cut_socket(flow: http.HTTPFlow) -> None:
+    """End a WebSocket, and have its last message go nowhere.
+
+    Its connection to the gateway is given up (mitmproxy-facts.md row 21), and the client's follows.
+    """
+    if flow.websocket is not None:
+        flow.websocket.messages[-1].drop()
+    handler = handler_of(flow.client_conn)
+    transport = handler.transports.get(flow.server_conn) if handler else None
+    if transport is not None and transport.handler is not None:
+        transport.handler.cancel("failed")
 
 
 def _go_on_waiting(exchange: Exchange) -> None:

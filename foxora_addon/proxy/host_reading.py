@@ -57,12 +57,11 @@ def _read_final_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
 
 
 def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
-    """What comes behind an empty line is read as well: mitmproxy would wait for more."""
-    size = len(self.buf)
+    """What comes behind empty lines is read as well: mitmproxy would wait for more."""
+    data = bytes(self.buf)
+    if (empty := len(data) - len(data.lstrip(b"\r\n"))) > 0:
+        self.buf.maybe_extract_at_most(empty)
     yield from _quietly(_read_head(self, event))
-    while 0 < len(self.buf) < size and self.request is None and self.state == self.read_headers:
-        size = len(self.buf)
-        yield from _quietly(_read_head(self, event))
 
 
 def _quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:

@@ -1,13 +1,30 @@
 """An exception in any of our entries ends in JSON and a record, and sends nothing anywhere."""
 
+import asyncio
+import contextlib
 import json
-from collections.abc import Iterator
+import socketserver
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import (
+    WebSocketClientConnection,
+    WebSocketClosedError,
+    websocket_connect,
+)
 
-from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_gateway, running_proxy
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    Proxy,
+    direct_client,
+    running_gateway,
+    running_proxy,
+    wait_until,
+)
+from tests.end_to_end.raw_gateways import requests_in, serving
 
 pytestmark = pytest.mark.real_server
 
@@ -16,6 +33,7 @@ BROKEN = """
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy import responses
 from foxora_addon.proxy.addon import the_addon
+from foxora_addon.proxy.desk import FlowDesk
 
 def breaking(name, original):
     def broken(*args, **kwargs):
@@ -28,7 +46,8 @@ BREAK = ""
 for owner, name in (
     (Pipeline, "arrive"), (Pipeline, "read"), (Pipeline, "reserve"), (Pipeline, "record"),
     (Pipeline, "send"), (Pipeline, "answered"), (Pipeline, "streamed"),
-    (Pipeline, "_read"), (Pipeline, "_reserve"),
+    (Pipeline, "_read"), (Pipeline, "_reserve"), (Pipeline, "renew"), (Pipeline, "said"),
+    (FlowDesk, "_watch"), (responses, "observe"),
     (responses, "begin"), (responses, "_piece_arrived"), (responses, "_scrub_headers"),
 ):
     setattr(owner, name, breaking(name, getattr(owner, name)))
@@ -42,8 +61,9 @@ addons = [Chooser(), the_addon()]
 """
 ENTRIES = [
     *("arrive", "read", "reserve", "record", "send", "answered"),
-    *("_read", "_reserve", "begin", "_scrub_headers"),
+    *("_read", "_reserve", "renew", "_watch", "begin", "_scrub_headers"),
 ]
+JSON_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
 
@@ -103,6 +123,59 @@ def test_a_stream_passes_whole_when_its_record_cannot_be_made(broken: Proxy) -> 
     answer = call(broken, "streamed", stream=True)
     assert answer.status_code == 200
     assert answer.text.endswith("data: [DONE]\n\n")
+
+
+def test_a_websocket_ends_when_its_messages_cannot_be_looked_at(broken: Proxy) -> None:
+    (broken.folder / "break.txt").write_text("said")
+    url = f"{broken.base_url.replace('http', 'ws')}/realtime?model=gpt-4o-mini"
+
+    async def heard() -> list[str | bytes]:
+        request = HTTPRequest(url, headers={"authorization": f"Bearer {APP_KEY}"})
+        socket = await websocket_connect(request)
+        for text in ("one", "two"):
+            with contextlib.suppress(WebSocketClosedError):
+                await socket.write_message(f'{{"type": "echo", "text": "{text}"}}')
+        messages = [message async for message in _until_it_ends(socket)]
+        socket.close()  # or it says that it was not
+        return messages
+
+    assert asyncio.run(asyncio.wait_for(heard(), 20)) == []
+    wait_until(lambda: broken.records()[-1]["event"] == "response")
+    assert broken.records()[-1]["outcome"] == "internal_error"
+
+
+async def _until_it_ends(socket: WebSocketClientConnection) -> AsyncIterator[str | bytes]:
+    while (message := await socket.read_message()) is not None:
+        yield message
+
+
+class Large(socketserver.StreamRequestHandler):
+    """More of an answer than is taken whole."""
+
+    def handle(self) -> None:
+        for asked in requests_in(self.rfile):
+            size = 48 * 1_048_576 if asked.is_call else 2
+            head = f"{JSON_HEAD}content-length: {size}\r\n\r\n"
+            with contextlib.suppress(OSError):  # it is given up before all of it was read
+                self.wfile.write(head.encode() + b"{" + b" " * (size - 2) + b"}")
+
+
+def test_an_answer_that_is_too_long_to_be_kept_and_cannot_be_passed_is_our_500(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "break.txt").write_text("")
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN)
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Large)) as gateway:
+        base_url = f"http://127.0.0.1:{gateway.server_address[1]}/v1"
+        environment = {"FOXORA_API_KEY": "foxora_sk_fake_guard", "FOXORA_BASE_URL": base_url}
+        with running_proxy(tmp_path, (), environment, script=str(script)) as proxy:
+            answer = call(proxy, "observe")
+            assert answer.status_code in {500, 502}
+            assert answer.json()["error"]["code"] == "internal_error"
+            assert proxy.output.count("planted observe") == 1
+            [*_, response] = proxy.records()
+    assert response["outcome"] == "internal_error"
 
 
 def test_every_recorded_exchange_ends_once(broken: Proxy) -> None:
