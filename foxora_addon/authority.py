@@ -25,6 +25,7 @@ _LOCKED_REMEDY: Final = (
     "write the right one as cert_passphrase into mitmproxy's config.yaml, or put a key without one "
     "there"
 )
+_MAKING_REMEDY: Final = "leave its option key_size as it is, or put an authority of your own there"
 _PARAMETERS: Final = "mitmproxy-dhparam.pem"
 _PARAMETERS_REMEDY: Final = (
     "copy that file there from another folder of mitmproxy's, or let this user write there once, "
@@ -118,8 +119,8 @@ def _locked(path: Path, why: str) -> NoConfdir:
 
 def why_not_read(folder: Path, error: Exception, passphrase: bytes | None) -> NoConfdir:
     """Words for what mitmproxy has raised, reading or making the authority there."""
-    path = folder / AUTHORITY
-    if not isinstance(error, OSError) or path.exists(follow_symlinks=False):
+    is_there = (folder / AUTHORITY).exists(follow_symlinks=False)
+    if is_there:
         try:
             require_authority(folder, passphrase)
         except NoConfdir as found:
@@ -127,4 +128,5 @@ def why_not_read(folder: Path, error: Exception, passphrase: bytes | None) -> No
     if isinstance(error, OSError):
         where = error.filename or f"mitmproxy's authority in {folder}"
         return NoConfdir(f"{where} can't be read or made: {error.strerror}")
-    return NoConfdir(f"mitmproxy can't use the authority in {folder}: {type(error).__name__}")
+    what = "can't use the authority" if is_there else "can't make an authority"
+    return NoConfdir(f"mitmproxy {what} in {folder}: {type(error).__name__}", _MAKING_REMEDY)

@@ -9,6 +9,7 @@ from ruamel.yaml.error import YAMLError
 
 from foxora_addon.confdir import OPTIONS, USUAL, NoConfdir, confdir_of
 
+_TEXTS: Final = {"confdir": str, "cert_passphrase": str | None}
 _REMEDY: Final = "correct it: mitmproxy will not start"
 
 
@@ -35,8 +36,10 @@ def _read(path: Path) -> Mapping[str, Any]:
         value = None
     if not isinstance(value, Mapping):
         raise BadOptions(f"{path} can't be read", _REMEDY)
-    for name in ("confdir", "cert_passphrase"):
-        if not isinstance(value.get(name, ""), str):
+    if odd := [name for name in value if not isinstance(name, str)]:
+        raise BadOptions(f"{path} names an option {odd[0]!r}, which is no text", _REMEDY)
+    for name, kinds in _TEXTS.items():
+        if not isinstance(value.get(name, ""), kinds):
             raise BadOptions(f"{name} in {path} is no text: write it in quotes", _REMEDY)
     return value
 
@@ -52,5 +55,5 @@ def settled_confdir() -> Path:
 
 def passphrase_in(folder: Path) -> bytes | None:
     """What opens the authority's key, as far as the files tell; raises as `options_in` does."""
-    passphrase: str = options_in(folder).get("cert_passphrase", "")
+    passphrase: str | None = options_in(folder).get("cert_passphrase")
     return passphrase.encode() if passphrase else None

@@ -39,6 +39,18 @@ def test_the_passphrase_is_what_the_files_say(usual: Path) -> None:
     assert passphrase_in(usual) == b"abc"
 
 
+def test_no_passphrase_may_be_said(usual: Path) -> None:
+    (usual / "config.yaml").write_text("cert_passphrase:\n")
+    assert passphrase_in(usual) is None
+    assert settled_confdir() == usual
+
+
+def test_an_option_whose_name_is_no_text_is_told(usual: Path) -> None:
+    (usual / "config.yaml").write_text("5: 6\n")
+    with pytest.raises(BadOptions, match=r"config\.yaml names an option 5, which is no text"):
+        settled_confdir()
+
+
 @pytest.mark.parametrize("text", ["a: [", "just a text", "- a", "\udce9"])
 def test_a_file_that_is_none_of_mitmproxys_is_told(usual: Path, text: str) -> None:
     (usual / "config.yml").write_bytes(text.encode(errors="surrogateescape"))

@@ -170,9 +170,12 @@ def gateway_unreachable(message: str, *, should_retry: bool | None = None) -> Ap
     return _own("gateway_unreachable", message, should_retry=should_retry, source="network")
 
 
-def bad_gateway_answer(message: str) -> ApiError:
-    """Return 502 for an answer of the gateway that no client could use."""
-    return _own("bad_gateway_answer", message, source="gateway")
+def bad_gateway_answer(message: str, *, should_retry: bool | None = None) -> ApiError:
+    """Return 502 for an answer of the gateway that no client could use.
+
+    `should_retry` False where another would be the same, and cost as much.
+    """
+    return _own("bad_gateway_answer", message, should_retry=should_retry, source="gateway")
 
 
 def unavailable(message: str, retry_after_seconds: float | None = None) -> ApiError:

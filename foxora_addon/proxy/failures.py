@@ -5,7 +5,7 @@ of the peer (mitmproxy-facts.md row 19).
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from foxora_addon.api.errors import (
@@ -56,12 +56,15 @@ CHANGED: Final = Worded("internal_error", changed_after_record())
 """An addon of the host, or its user, has changed a call that was on record by then."""
 
 EXPOSED: Final = Worded(
-    "gateway_unreachable",
-    gateway_unreachable(
-        "The gateway is an http:// one behind another proxy, which would see the key, so nothing "
-        "was sent. Whoever runs this proxy can give it an https:// gateway, or leave out its mode "
-        "upstream.",
-        should_retry=False,
+    "refused",
+    replace(
+        gateway_unreachable(
+            "The gateway is an http:// one behind another proxy, which would see the key, so "
+            "nothing was sent. Whoever runs this proxy can give it an https:// gateway, or leave "
+            "out its mode upstream.",
+            should_retry=False,
+        ),
+        source="addon",
     ),
 )
 """An upstream proxy of mitmproxy's would read the call, for there is no TLS to the gateway."""
@@ -145,7 +148,12 @@ _BY_CODE = {
     ErrorCode.REQUEST_VALIDATION_FAILED: _BAD_REQUEST,
     ErrorCode.DESTINATION_UNKNOWN: _BAD_REQUEST,
     ErrorCode.RESPONSE_VALIDATION_FAILED: _BAD_ANSWER,
-    ErrorCode.RESPONSE_TOO_LARGE: _BAD_ANSWER,
+    ErrorCode.RESPONSE_TOO_LARGE: Worded(
+        "gateway_error",
+        bad_gateway_answer(
+            "The gateway's answer is over mitmproxy's body_size_limit.", should_retry=False
+        ),
+    ),
 }
 
 

@@ -118,7 +118,9 @@ def failure_of(self: Held, event: events.Event, message: str) -> Failure:
         code = ErrorCode.REQUEST_TOO_LARGE if too_large else ErrorCode.REQUEST_VALIDATION_FAILED
         return Failure(message, code, by_client=True)
     if isinstance(event, http_events.ResponseHeaders | http_events.ResponseData):
-        return Failure(message, ErrorCode.RESPONSE_VALIDATION_FAILED)
+        too_large = "exceeds" in message
+        code = ErrorCode.RESPONSE_TOO_LARGE if too_large else ErrorCode.RESPONSE_VALIDATION_FAILED
+        return Failure(message, code)
     return Failure(message, getattr(event, "code", None))
 
 

@@ -12,6 +12,7 @@ from mitmproxy.options import Options
 from mitmproxy.tools import cmdline, main
 
 from foxora_addon.confdir import USUAL, NoConfdir, confdir_of, require_options
+from foxora_addon.host_options import options_in
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.ca_reading import CaReading
 
@@ -59,10 +60,7 @@ def run_tool(
 
 
 def _have_types_told(options: Options) -> None:
-    """Have a value of a wrong type in mitmproxy's own file be a line, and no traceback.
-
-    A passphrase of digits is one, unless it stands in quotes.
-    """
+    """Have a value of a wrong type in mitmproxy's own file be a line, and no traceback."""
     update: Any = options.update_defer
 
     def told(**values: object) -> None:
@@ -134,7 +132,10 @@ def _why_no_options(args: argparse.Namespace) -> str | None:
     """
     named = [text for text in args.setoptions if text.startswith("confdir=")]
     try:
-        require_options(confdir_of(named[-1].removeprefix("confdir=") if named else USUAL))
+        folder = confdir_of(named[-1].removeprefix("confdir=") if named else USUAL)
+        require_options(folder)
+        if not _only_tells(args):
+            options_in(folder)
     except NoConfdir as error:
         return f"{error}; {error.remedy}"
     return None

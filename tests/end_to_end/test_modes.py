@@ -65,7 +65,8 @@ def test_an_upstream_proxy_never_sees_the_key_of_a_gateway_without_tls(tmp_path:
     assert [answer.status_code for answer in answers] == [502, 502]
     assert "https:// gateway" in answers[0].json()["error"]["message"]
     assert answers[0].headers["x-should-retry"] == "false"
-    assert [record["outcome"] for record in responses] == ["gateway_unreachable"] * 2
+    assert [record["outcome"] for record in responses] == ["refused"] * 2
+    assert {answer.headers["x-foxora-source"] for answer in answers} == {"addon"}
     assert "Traceback" not in proxy.output
     assert not any(b"foxora" in each for each in seen)
 

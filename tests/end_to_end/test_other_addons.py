@@ -125,6 +125,27 @@ def test_an_answer_is_looked_through_whatever_others_want_of_it(meddled: Proxy, 
     assert "Traceback" not in meddled.output
 
 
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_an_answer_over_anothers_limit_is_asked_for_once(tmp_path: Path, fast: str) -> None:
+    script, config = tmp_path / "limit.py", tmp_path / "retries.yaml"
+    script.write_text(f"{HEARD}def responseheaders(f): ctx.options.update(body_size_limit='150')\n")
+    with serving(Gateway()) as gateway:
+        base_url = f"http://127.0.0.1:{gateway.port}/v1"
+        config.write_text(f"gateway: {{base_url: '{base_url}', retries: 2}}\n")
+        options = ["-s", str(script), "--set", f"foxora_config={config}"]
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        with (
+            running_proxy(tmp_path / "proxy", options, environment) as proxy,
+            direct_client() as client,
+        ):
+            url, headers = f"{proxy.base_url}/chat/completions", {**BEARER, "x-way": "whole"}
+            answers = [client.post(url, json=CALL, headers=headers) for _ in range(2)]
+    assert [each.status_code for each in answers] == [502, 502]
+    assert "over mitmproxy's body_size_limit" in answers[0].json()["error"]["message"]
+    assert answers[0].headers["x-should-retry"] == "false"
+    assert len(gateway.keys) == 2
+
+
 def test_an_option_that_would_undo_it_is_put_back_at_once(tmp_path: Path) -> None:
     script = tmp_path / "insecure.py"
     script.write_text(

@@ -142,12 +142,40 @@ def test_a_folder_that_will_not_do_is_told_in_one_line(tmp_path: Path, name: byt
     assert re.match(r"foxora-proxy run: .*(caf\\xe9 is not in UTF-8|/file is no folder)", line)
 
 
-def test_a_passphrase_without_its_quotes_is_told_in_one_line(tmp_path: Path) -> None:
-    done = in_home(a_home(tmp_path, "cert_passphrase: 1234\n"), "run")
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            "cert_passphrase: 1234\n",
+            r"cert_passphrase in .*config.yaml is no text: write it",
+        ),
+        ("http2: 1234\n", r"Error reading .*config.yaml: .*for http2"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_in_one_line(
+    tmp_path: Path, options: str, words: str
+) -> None:
+    done = in_home(a_home(tmp_path, options), "run")
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
-    assert re.match(r"foxora-proxy run: Error reading .*config.yaml: .*for cert_passphrase", line)
+    assert re.match(f"foxora-proxy run: {words}", line)
     assert "1234" not in line
+
+
+@pytest.mark.parametrize("options", ["- a", "5", "5: 6"])
+def test_a_file_of_options_that_is_none_is_told_in_one_line(tmp_path: Path, options: str) -> None:
+    done = in_home(a_home(tmp_path, options), "run", "-p", "0")
+    assert done.returncode == 1
+    assert "config.yaml" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_an_authority_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    done = in_home(tmp_path, "run", "-p", "0", "--set", "key_size=100")
+    assert done.returncode == 1
+    assert "can't make an authority in" in done.stderr
+    assert "key_size" in done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 @pytest.mark.parametrize("asked", ["--version", "--options", "--commands"])
