@@ -184,7 +184,7 @@ def mark(
         told.append(("x-request-id", exchange.id))
     if exchange.retries:
         told.append(("x-foxora-retries", str(exchange.retries)))
-    flows.put(response.headers, told)
+    flows.put(response, told)
 
 
 def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:

@@ -11,6 +11,7 @@ from mitmproxy.proxy import mode_specs
 from foxora_addon.api.errors import ApiError
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
+from foxora_addon.proxy.quick_headers import QuickHeaders
 
 EXCHANGE = "foxora_exchange"
 """Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
@@ -36,19 +37,12 @@ def rewrite(
     Host and `:authority` are set as setting `request.host` would set them (row 9), all at once.
     """
     data = request.data
-    data.headers = headers_with(fields)
+    data.headers = QuickHeaders.of(fields)
     data.path = target.encode("utf-8", "surrogateescape")
     data.scheme, data.host, data.port = gateway.scheme.encode(), gateway.host, gateway.port
     if data.authority:
         data.authority = gateway.authority.encode()
     request.stream = False
-
-
-def headers_with(fields: Iterable[tuple[bytes, bytes]]) -> http.Headers:
-    """Headers of fields that need no look: they are another message's, or our own."""
-    headers = object.__new__(http.Headers)
-    headers.fields = tuple(fields)
-    return headers
 
 
 def header(headers: http.Headers, name: bytes) -> str | None:
@@ -75,14 +69,14 @@ def host_header(request: http.Request) -> str | None:
     return request.host_header
 
 
-def put(headers: http.Headers, values: Iterable[tuple[str, str]]) -> None:
+def put(message: http.Message, values: Iterable[tuple[str, str]]) -> None:
     """Set several headers at once, each in place of all that have its name."""
     new = {}
     for name, value in values:
         encoded, lower = _encoded(name)
         new[lower] = encoded, value.encode()
-    kept = [field for field in headers.fields if field[0].lower() not in new]
-    headers.fields = (*kept, *new.values())
+    kept = [field for field in message.headers.fields if field[0].lower() not in new]
+    message.headers = QuickHeaders.of((*kept, *new.values()))
 
 
 @lru_cache(maxsize=256)

@@ -11,6 +11,7 @@ from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows
+from foxora_addon.proxy.quick_headers import QuickHeaders
 from foxora_addon.reception import Arrival
 
 
@@ -92,6 +93,6 @@ def _copy_with(request: http.Request, key: str | None) -> http.Request:
     if key is not None:
         fields.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
-    vars(data).update(vars(request.data), headers=flows.headers_with(fields))
+    vars(data).update(vars(request.data), headers=QuickHeaders.of(fields))
     sent.data, sent.stream = data, request.stream
     return sent

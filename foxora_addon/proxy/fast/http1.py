@@ -11,6 +11,7 @@ from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from foxora_addon.proxy.fast.originals import before
+from foxora_addon.proxy.quick_headers import KNOWN_KINDS
 
 _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"connection"
 _PERSISTENT: Final = frozenset({"HTTP/1.1", b"HTTP/1.1", "HTTP/2.0", b"HTTP/2.0"})
@@ -28,7 +29,7 @@ def expected_http_body_size(request: Request, response: Response | None = None) 
     headers = message.headers
     status = response.data.status_code if response else 200
     if (
-        type(headers) is not Headers
+        type(headers) not in KNOWN_KINDS
         or request.data.method not in _WITH_BODIES
         or status < 200
         or status in {204, 304}
@@ -55,7 +56,7 @@ def _size_by_mitmproxy(request: Request, response: Response | None) -> int | Non
 
 def connection_close(http_version: str | bytes, headers: Headers) -> bool:
     """`http1.connection_close`, where no header says anything else."""
-    if type(headers) is Headers:
+    if type(headers) in KNOWN_KINDS:
         said = [
             value
             for name, value in headers.fields
@@ -86,7 +87,7 @@ def _stays_open(request: Request | None, response: Response | None) -> bool:
 
 def framing(headers: Headers) -> bool | None:
     """Whether a plain head gives a length; None: it says more of its body, or of its connection."""
-    if type(headers) is not Headers:
+    if type(headers) not in KNOWN_KINDS:
         return None
     has_length = False
     for name, value in headers.fields:
@@ -129,7 +130,7 @@ def headers_init(self: Headers, fields: Iterable[tuple[bytes, bytes]] = (), **mo
 
 def headers_bytes(self: Headers) -> bytes:
     """`Headers.__bytes__`, without a generator."""
-    if type(self) is not Headers:
+    if type(self) not in KNOWN_KINDS:
         written: bytes = before[headers_bytes](self)
         return written
     return b"".join([b"%b: %b\r\n" % (name, value) for name, value in self.fields])
@@ -143,7 +144,7 @@ def validate_headers(message: Message) -> None:
 
     Raises ValueError as that does.
     """
-    if type(message.headers) is not Headers:
+    if type(message.headers) not in KNOWN_KINDS:
         before[validate_headers](message)
         return
     others = [field for field in message.headers.fields if field[0] not in _plain_names]

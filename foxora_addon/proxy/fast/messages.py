@@ -11,25 +11,26 @@ from mitmproxy import flow, http, optmanager
 from mitmproxy.connection import Client, Server
 from mitmproxy.http import Headers
 from mitmproxy.proxy.context import Context
-from mitmproxy.utils.strutils import always_bytes
 
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.ids import Drawn
+from foxora_addon.proxy.quick_headers import KNOWN_KINDS, QuickHeaders
 
 _BYTES_OR_NONE: Final = frozenset({bytes, NoneType})
-_HEADERS_OR_NONE: Final = frozenset({Headers, NoneType})
+_HEADERS_OR_NONE: Final = KNOWN_KINDS | {NoneType}
 _FLOAT_OR_NONE: Final = frozenset({float, NoneType})
-_MOST_NAMES: Final = 1_000
-_LONGEST_NAME: Final = 64
 _LONGEST_AUTHORITY: Final = 256
 _NEVER_CHANGED: Final = frozenset({str, int, bool, float, NoneType})
+
+_quick: Any = QuickHeaders  # what it does with fields, it can do with those of any
+_get_all, _get, _contains = _quick.get_all, _quick.get, _quick.__contains__
 
 
 def post_init(self: Any) -> None:
     """`MessageData.__post_init__`: what is plainly of the right types is not looked at again."""
     if (
         type(self.http_version) is bytes
-        and type(self.headers) is Headers
+        and type(self.headers) in KNOWN_KINDS
         and type(self.content) in _BYTES_OR_NONE
         and type(self.trailers) in _HEADERS_OR_NONE
         and type(self.timestamp_start) is float
@@ -55,45 +56,19 @@ def _has_plain_head(self: Any) -> bool:
 
 
 def get_all(self: Headers, name: str | bytes) -> list[str]:
-    """`Headers.get_all`, without a call for each field."""
-    if type(self) is not Headers:
-        found: list[str] = before[get_all](self, name)
-        return found
-    key = _keys.get(name) or _key_of(name)
-    size = len(key)
-    return [
-        value.decode("utf-8", "surrogateescape")
-        for known, value in self.fields
-        if len(known) == size and known.lower() == key
-    ]
-
-
-_keys: dict[str | bytes, bytes] = {}
-
-
-def _key_of(name: str | bytes) -> bytes:
-    """A header's name as it is looked for; the few that programs ask for are remembered."""
-    key: bytes = always_bytes(name, "utf-8", "surrogateescape").lower()
-    if len(_keys) < _MOST_NAMES and len(name) < _LONGEST_NAME:
-        _keys[name] = key
-    return key
+    """`Headers.get_all`, as `QuickHeaders` have it."""
+    found: list[str] = (_get_all if type(self) is Headers else before[get_all])(self, name)
+    return found
 
 
 def get(self: Headers, key: str | bytes, default: Any = None) -> Any:
-    """`Headers.get`, without an exception for each header that is not there."""
-    if type(self) is not Headers:
-        return Mapping.get(self, key, default)
-    values = self.get_all(key)
-    if len(values) == 1:
-        return values[0]
-    return ", ".join(values) if values else default
+    """`Headers.get`, likewise."""
+    return (_get if type(self) is Headers else Mapping.get)(self, key, default)
 
 
 def contains(self: Headers, key: object) -> bool:
     """`key in headers`, likewise."""
-    if type(self) is not Headers:
-        return Mapping.__contains__(self, key)
-    return bool(self.get_all(key))  # type: ignore[arg-type]  # as mitmproxy has it
+    return (_contains if type(self) is Headers else Mapping.__contains__)(self, key)
 
 
 def current(self: Any) -> Any:
