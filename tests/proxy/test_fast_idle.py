@@ -426,6 +426,17 @@ def test_an_addon_with_a_method_of_its_own_is_asked(
     assert heard == ["helped", "own", "helped"]
 
 
+@sped_up
+def test_an_addon_whose_own_method_has_no_part_in_the_hook_is_not_asked(
+    context: taddons.context,
+) -> None:
+    own: Any = context.master.addons.get("tlsconfig")
+    own.configure = lambda _: None  # as `CaReading` has it
+    plan = hooks._plan_of(context.master.addons.chain, "request")
+    (spares,) = (spares for _, addon, spares, _ in plan.asked if addon is own)
+    assert spares is not None
+
+
 def test_a_class_whose_method_a_script_replaces_as_it_loads_is_asked(
     context: taddons.context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,10 @@
 
 mitmproxy has three dozen addons of its own. Most of those that hear of a request look at an option
 or at a list of theirs, find nothing there, and are done. Each of these is known here by the source
-of its hook and of what the hook calls; one that has another source, is of another class, or has a
-method of its own in place of one of these, is asked as ever.
+of its hook and of what the hook calls; one that has another source, is of another class, or has
+something of its own in place of one of these, is asked as ever.
 """
 
-import inspect
 from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
@@ -181,8 +180,8 @@ def left_out(addon: Any, name: str) -> Left | None:
     if each is None or functions != _functions_of(each):
         return None
     state = vars(addon)
-    if any(inspect.isfunction(getattr(type(addon), key, None)) for key in state):
-        return None  # one of its methods is another than its class's
+    if not state.keys().isdisjoint(name.rpartition(".")[2] for name in each.functions):
+        return None  # what it calls at the hook is another than its class's
     if each.off and getattr(ctx.options, each.off, True):
         return None
     if each.empty and getattr(addon, each.empty, True):
