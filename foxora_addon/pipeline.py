@@ -8,13 +8,14 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 """
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 from cachetools import LRUCache
 
+from foxora_addon.answer import Answer
 from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.errors import (
     ApiError,
@@ -77,32 +78,6 @@ class Ahead:
     plain: bytes
     json: object
     sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer of the gateway, as it came; `is_masked`: but for the key that it repeated.
-
-    `fields` are its headers, as they came.
-    """
-
-    status: int
-    fields: Sequence[tuple[bytes, bytes]]
-    body: bytes
-    is_masked: bool = False
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        """Its headers as text, in which bytes that are no UTF-8 are surrogates."""
-        return [(_text(name), _text(value)) for name, value in self.fields]
-
-    def header(self, name: bytes) -> str | None:
-        """The first value of a header, given in lower case; None if it is not there."""
-        size = len(name)
-        for known, value in self.fields:
-            if len(known) == size and known.lower() == name:
-                return _text(value)
-        return None
 
 
 class Pipeline:
@@ -202,7 +177,8 @@ class Pipeline:
         """Write the request record; without it nothing may leave, unless configured otherwise."""
         keeps = exchange.level in {"request", "full"}
         if ahead is None:
-            kept = self._body_fields(body, encoding, keeps=keeps)
+            plain = _plain(body, encoding, self.rules.max_request_bytes)
+            kept = self._plain_fields(plain, keeps=keeps)
         else:
             kept = self._plain_fields(ahead.plain, keeps=keeps, sha256=ahead.sha256)
         files = files_of(body)
@@ -305,8 +281,7 @@ class Pipeline:
 
     def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
         """The gateway's error in the documented shape, as the client may have it."""
-        encoding = answer.header(b"content-encoding")
-        plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
+        plain = _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
         return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
@@ -317,7 +292,7 @@ class Pipeline:
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
         """The exchange ends with an answer of our own."""
-        body = self._body_fields(error.body(), None, keeps=exchange.level == "full")
+        body = self._plain_fields(error.body(), keeps=exchange.level == "full")
         self._close(exchange, body, error.status, outcome, error.source, now, error=error)
 
     def lost(
@@ -340,11 +315,9 @@ class Pipeline:
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
-        encoding = answer.header(b"content-encoding")
-        request_id = answer.header(b"x-request-id")
-        kept = self._body_fields(answer.body, encoding, keeps=exchange.level == "full")
-        plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
-        value = value_of_json(plain) if is_json(answer.header(b"content-type")) else None
+        plain = _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
+        kept = self._plain_fields(plain, keeps=exchange.level == "full")
+        value = value_of_json(plain) if is_json(answer.content_type) else None
         error = self._error_in(exchange, answer, plain, value)
         if error is not None:
             self._obey(exchange, error, now)
@@ -356,12 +329,12 @@ class Pipeline:
                 "gateway",
                 now,
                 error=error,
-                gateway_request_id=request_id,
+                gateway_request_id=answer.request_id,
             )
             return error
         count = partial(self.accounting.counted, exchange)
         facts = facts_of_json(value, count)
-        facts["gateway_request_id"] = request_id
+        facts["gateway_request_id"] = answer.request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
 
@@ -371,8 +344,7 @@ class Pipeline:
         A body in which it stands encoded comes back without its content encoding.
         """
         forms = forms_of(exchange.credential)
-        encoding = answer.header(b"content-encoding")
-        plain = _plain(answer.body, encoding, self.rules.max_request_bytes)
+        plain = _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
         clean = masked(plain, forms)
         if clean is plain:
             return answer
@@ -405,7 +377,7 @@ class Pipeline:
         promises_json = exchange.call is not None and exchange.call.operation.answers_json
         if answer.status >= 300 or not promises_json:
             return None
-        encoding = answer.header(b"content-encoding")
+        encoding = answer.encoding
         if encoding and not _is_decodable(answer.body, encoding, self.rules.max_request_bytes):
             return "The gateway's answer is not encoded as it says. Try again."
         flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT, value=value)
@@ -507,10 +479,6 @@ class Pipeline:
             has_whole_words=self.rules.redactor.finds_words_alone(exchange.secrets),
         )
 
-    def _body_fields(self, body: bytes, encoding: str | None, *, keeps: bool) -> dict[str, Any]:
-        plain = _plain(body, encoding, self.rules.max_request_bytes)
-        return self._plain_fields(plain, keeps=keeps)
-
     def _plain_fields(
         self, plain: bytes, *, keeps: bool, sha256: str | None = None
     ) -> dict[str, Any]:
@@ -543,10 +511,6 @@ class Pipeline:
 
     def _scrub(self, exchange: Exchange, text: str) -> str:
         return self.rules.redactor.scrub(text, exchange.secrets)
-
-
-def _text(data: bytes) -> str:
-    return data.decode("utf-8", "surrogateescape")
 
 
 def _is_decodable(body: bytes, encoding: str, limit: int) -> bool:

@@ -1,8 +1,9 @@
 """The facts of a closed exchange: told once, by everything that closes one, without secrets."""
 
+from foxora_addon.answer import Answer
 from foxora_addon.api.errors import invalid_request
 from foxora_addon.ending import Ending, ending_of, open_of
-from foxora_addon.pipeline import Answer, Pipeline
+from foxora_addon.pipeline import Pipeline
 from tests.builders import CHAT, a_pipeline, a_response_of, an_arrival, an_exchange, encoded
 
 ANSWER = {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 5, "completion_tokens": 26}}

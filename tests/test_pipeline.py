@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from foxora_addon.answer import Answer
 from foxora_addon.api.errors import gateway_unreachable
 from foxora_addon.api.prices import Price
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
-from foxora_addon.pipeline import Answer, Pipeline, Rewritten
+from foxora_addon.pipeline import Pipeline, Rewritten
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings

@@ -11,10 +11,11 @@ from functools import partial
 
 from mitmproxy import http
 
+from foxora_addon.answer import Answer
 from foxora_addon.api.errors import Source
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.observation import Observation
-from foxora_addon.pipeline import Answer, Pipeline
+from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import Passing, head_of, mark, observation_of, replace_body, tee
 from foxora_addon.proxy.tee import Tee
