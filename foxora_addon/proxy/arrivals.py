@@ -5,7 +5,6 @@ from typing import Final
 
 from mitmproxy import http
 from mitmproxy.net.http import url as urls
-from mitmproxy.proxy import mode_specs
 
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.policy.recognise import Addressed, Head
@@ -13,6 +12,8 @@ from foxora_addon.proxy import hold
 from foxora_addon.reception import Arrival, is_short, without_length
 
 _MOST_HEADS: Final = 256
+_EXPLICIT: Final = frozenset({"regular", "upstream"})
+"""The modes of mitmproxy in which a client knows that it talks to a proxy."""
 
 type Listeners = Collection[tuple[str, int]]
 
@@ -94,10 +95,7 @@ def _addressed(
     flow: http.HTTPFlow, told: hold.Arrival, listeners: Callable[[], Listeners]
 ) -> Addressed:
     mode = flow.client_conn.proxy_mode
-    if isinstance(mode, mode_specs.ReverseMode):
-        return "proxy"
-    explicit = isinstance(mode, mode_specs.RegularMode | mode_specs.UpstreamMode)
-    if explicit and not told.names_host:
+    if mode.type_name == "reverse" or (mode.type_name in _EXPLICIT and not told.names_host):
         return "proxy"
     host = canonical_host(flow.request.host) or ""
     return "proxy" if (host, flow.request.port) in listeners() else "host"

@@ -15,7 +15,10 @@ def test_a_large_count_is_told_in_thousands(count: int, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("usd", "shown"),
-    [(0.0, "$0.00"), (0.00025, "$0.00025"), (0.012345, "$0.012"), (0.1, "$0.10"), (12.4, "$12.40")],
+    [
+        *((0.0, "$0.00"), (0.00025, "$0.00025"), (0.012345, "$0.012"), (0.1, "$0.10")),
+        *((12.4, "$12.40"), (0.00999, "$0.01"), (0.0000005, "$0.0000005"), (1e6, "$1000000.00")),
+    ],
 )
 def test_a_brief_cost_has_two_digits_that_say_something(usd: float, shown: str) -> None:
     assert brief_cost(usd) == shown

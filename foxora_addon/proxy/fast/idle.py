@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
-from mitmproxy.proxy import mode_specs
 
 from foxora_addon.proxy.fast.sources import sources_of
 
@@ -63,7 +62,7 @@ def _has_answer(_: Any, flow: HTTPFlow) -> bool:
 
 
 def _has_direct_answer(_: Any, flow: HTTPFlow) -> bool:
-    is_reverse = isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
+    is_reverse = flow.client_conn.proxy_mode.type_name == "reverse"
     return flow.response is not None and not is_reverse
 
 

@@ -17,7 +17,6 @@ from mitmproxy.proxy.layers.http import HTTPMode
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
-from mitmproxy.proxy.mode_specs import ReverseMode
 
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast.whole import PlainMessage, gathered, ready_connection, takes_messages
@@ -91,13 +90,13 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
 def _is_turned(self: Held, request: Request, host_header: str | None) -> bool:
     """Turn a request where it goes, as mitmproxy does before any addon sees it; False: nowhere."""
     data, context = request.data, self.context
-    is_reverse = isinstance(context.client.proxy_mode, ReverseMode)
+    is_reverse = context.client.proxy_mode.type_name == "reverse"
     address = context.server.address or ("", 0)
     if not address[0] and (is_reverse or self.mode is HTTPMode.transparent):
         return False
     if self.mode is HTTPMode.transparent:
         data.host, data.port = address[:2]
-        request.scheme = "https" if context.server.tls else "http"
+        data.scheme = b"https" if context.server.tls else b"http"
     elif not data.host:
         try:
             data.host, port = urls.parse_authority(host_header or "", check=True)
@@ -105,7 +104,7 @@ def _is_turned(self: Held, request: Request, host_header: str | None) -> bool:
             return False
         is_tls = context.client.tls
         data.port = (443 if is_tls else 80) if port is None else port
-        request.scheme = "https" if is_tls else "http"
+        data.scheme = b"https" if is_tls else b"http"
     if data.authority and self.mode is HTTPMode.regular:
         request.authority = ""
     if is_reverse and not context.options.keep_host_header:
