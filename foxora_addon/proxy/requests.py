@@ -4,6 +4,8 @@ Functions on one flow and its exchange. Which exchanges are open, and what happe
 raises, is the desk's business.
 """
 
+from typing import Final
+
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
@@ -13,6 +15,8 @@ from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.quick_headers import QuickHeaders
 from foxora_addon.reception import Arrival
+
+_FRAMES: Final = frozenset({b"content-length", b"transfer-encoding"})
 
 
 def take_in(
@@ -80,7 +84,7 @@ def with_key(
         text = "an upstream proxy would see the key of an http:// gateway"
         raise NotSent(text, failures.EXPOSED)
     key = pipeline.send(exchange, now)
-    return _copy_with(request, key)
+    return _framed(_copy_with(request, key))
 
 
 def _changed(what: str) -> NotSent:
@@ -96,3 +100,14 @@ def _copy_with(request: http.Request, key: str | None) -> http.Request:
     vars(data).update(vars(request.data), headers=QuickHeaders.of(fields))
     sent.data, sent.stream = data, request.stream
     return sent
+
+
+def _framed(request: http.Request) -> http.Request:
+    """The same request, with its body's length where its head says nothing of one.
+
+    HTTP/2 needs none. An HTTP/1 gateway would take such a body for a further request, unrecorded.
+    """
+    body = request.data.content
+    if body and not any(name.lower() in _FRAMES for name, _ in request.headers.fields):
+        request.headers["content-length"] = str(len(body))
+    return request

@@ -182,6 +182,23 @@ def test_a_listed_page_may_call_and_its_preflight_goes_without_a_key(
     assert answer.status_code == 200
 
 
+@pytest.mark.parametrize("fast", ["false", "true"])
+def test_a_body_whose_length_http_2_does_not_tell_is_no_further_request(
+    tmp_path: Path, gateway: str, fast: str
+) -> None:
+    """What follows a head without a length is, to an HTTP/1 gateway, the next request."""
+    body = b"POST /v1/never-recorded HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
+    environment = {"FOXORA_API_KEY": FOXORA_KEY, "FOXORA_BASE_URL": f"{gateway}/v1"}
+
+    with running_proxy(tmp_path, (), environment | {"FOXORA_FAST": fast}) as proxy:
+        answer = by_curl(proxy, body, "files", "-X", "POST", "-T", "-")
+        received = last_received(gateway)
+    assert answer.endswith(b"[404/2]"), answer  # the mock gateway takes no files
+    assert received["path"] == "/v1/files"
+    assert received["body"] == body.decode()
+    assert header_of(received, "content-length") == str(len(body))
+
+
 def test_http_2_on_both_sides(tmp_path: Path, gateway: str) -> None:
     """The gateway's HTTP/2 is a bare mitmdump's in front of the mock one."""
     port = free_port()
@@ -200,7 +217,8 @@ def test_http_2_on_both_sides(tmp_path: Path, gateway: str) -> None:
         }
         with running_proxy(tmp_path / "proxy", options, environment) as proxy:
             for more in ({}, {"stream": True}):
-                answer = by_curl(proxy, {**CALL, **more})
+                call = httpx.Request("POST", "http://x", json={**CALL, **more}).read()
+                answer = by_curl(proxy, call, "chat/completions", "--data-binary", "@-")
                 assert answer.endswith(b"[200/2]"), answer
         output = (front / "output.log").read_text("utf-8", "replace")
     assert "HTTP/2.0" in output
@@ -208,15 +226,16 @@ def test_http_2_on_both_sides(tmp_path: Path, gateway: str) -> None:
     assert APP_KEY not in output
 
 
-def by_curl(proxy: Proxy, call: object) -> bytes:
+def by_curl(proxy: Proxy, body: bytes, path: str, *options: str) -> bytes:
+    """The answer to a POST on HTTP/2, and `[STATUS/VERSION]`; `-T -` tells no length."""
     finished = subprocess.run(
         [
             *("curl", "-sS", "--http2", "-m", "20", "-x", proxy.url, "--cacert", proxy.certificate),
-            *("-H", f"Authorization: Bearer {APP_KEY}", "--data-binary", "@-"),
-            *("-w", "[%{http_code}/%{http_version}]"),
-            "https://api.openai.com/v1/chat/completions",
+            *("-H", f"Authorization: Bearer {APP_KEY}", "-w", "[%{http_code}/%{http_version}]"),
+            *options,
+            f"https://api.openai.com/v1/{path}",
         ],
-        input=httpx.Request("POST", "http://x", json=call).read(),
+        input=body,
         env=clean_environment(),
         capture_output=True,
         check=True,
