@@ -84,7 +84,7 @@ def with_key(
         text = "an upstream proxy would see the key of an http:// gateway"
         raise NotSent(text, failures.EXPOSED)
     key = pipeline.send(exchange, now)
-    return _framed(_copy_with(request, key))
+    return _copy_with(request, key)
 
 
 def _changed(what: str) -> NotSent:
@@ -92,22 +92,24 @@ def _changed(what: str) -> NotSent:
 
 
 def _copy_with(request: http.Request, key: str | None) -> http.Request:
-    """A request of the same head and body, but for the key: what it holds else can't change."""
-    fields = [field for field in request.headers.fields if field[0].lower() != b"authorization"]
+    """A request of the same head and body, but for the key: what it holds else can't change.
+
+    It tells its body's length. HTTP/2 need not, and an HTTP/1 gateway would take such a body for a
+    further request, which is on no record.
+    """
+    fields: list[tuple[bytes, bytes]] = []
+    body = request.data.content or b""
+    is_framed = not body
+    for field in request.headers.fields:
+        name = field[0].lower()
+        if name != b"authorization":
+            fields.append(field)
+            is_framed = is_framed or name in _FRAMES
+    if not is_framed:
+        fields.append((b"content-length", b"%d" % len(body)))
     if key is not None:
         fields.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
     vars(data).update(vars(request.data), headers=QuickHeaders.of(fields))
     sent.data, sent.stream = data, request.stream
     return sent
-
-
-def _framed(request: http.Request) -> http.Request:
-    """The same request, with its body's length where its head says nothing of one.
-
-    HTTP/2 needs none. An HTTP/1 gateway would take such a body for a further request, unrecorded.
-    """
-    body = request.data.content
-    if body and not any(name.lower() in _FRAMES for name, _ in request.headers.fields):
-        request.headers["content-length"] = str(len(body))
-    return request
