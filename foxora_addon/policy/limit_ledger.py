@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
+from math import inf
 from typing import Final
 
 # A ledger of so many entries is kept to the moment. Beyond them, weights that come closer together
@@ -75,10 +76,12 @@ class Ledger:
         if not len(self):
             self._forget(self._first)
 
-    def expire(self, now: float) -> None:
-        """Drop what counts until `now` or earlier."""
-        if self._first < len(self._untils) and self._untils[self._first] <= now:
-            self._forget(bisect_right(self._untils, now, self._first))
+    def expire(self, now: float) -> float:
+        """Drop what counts until `now` or earlier; return when the next of it does, or infinity."""
+        untils = self._untils
+        if self._first < len(untils) and untils[self._first] <= now:
+            self._forget(bisect_right(untils, now, self._first))
+        return untils[self._first] if self._first < len(untils) else inf
 
     def frees_at(self, weight: int) -> float:
         """Return the first moment by which at least so much more has expired; 1 to `expiring`."""
