@@ -58,12 +58,17 @@ class Ledger:
         """Count a weight, 0 or more, until that moment."""
         if not weight:
             return
-        if self._joins_last(until):
-            self._untils[-1] = until
-            self._totals[-1] += weight
+        untils, totals = self._untils, self._totals
+        count = len(untils) - self._first
+        if count and (
+            untils[-1] == until
+            or (count > _FINE_ENTRIES and until - untils[-2] < _COARSE_SECONDS)
+        ):
+            untils[-1] = until
+            totals[-1] += weight
         else:
-            self._totals.append(weight + (self._totals[-1] if self._totals else 0))
-            self._untils.append(until)
+            untils.append(until)
+            totals.append(weight + totals[-1] if totals else weight)
 
     def take_back(self, until: float, weight: int) -> None:
         """Count a weight no longer that was added with this moment and has not expired."""
@@ -101,13 +106,6 @@ class Ledger:
         for index in range(self._first, len(self._untils)):
             yield self._untils[index], self._totals[index] - total
             total = self._totals[index]
-
-    def _joins_last(self, until: float) -> bool:
-        count = len(self)
-        return count > 0 and (
-            self._untils[-1] == until
-            or (count > _FINE_ENTRIES and until - self._untils[-2] < _COARSE_SECONDS)
-        )
 
     def _total_before_last(self) -> int:
         return self._totals[-2] if len(self) > 1 else self._expired

@@ -160,8 +160,8 @@ class AccountLimiter:
         now = self._advance(now)
         if reservation.is_open:
             self._take_back_request(reservation)
-            reservation.sent_until = now + self._span
-            self._requests.add(reservation.sent_until, 1)
+            until = reservation.sent_until = now + self._span
+            self._requests.add(until, 1)
 
     def grow(self, reservation: Reservation, tokens: int, now: float) -> None:
         """The exchange turns out to use more than was reserved; less, or once it is over: nothing.
