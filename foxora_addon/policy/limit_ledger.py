@@ -61,8 +61,7 @@ class Ledger:
         untils, totals = self._untils, self._totals
         count = len(untils) - self._first
         if count and (
-            untils[-1] == until
-            or (count > _FINE_ENTRIES and until - untils[-2] < _COARSE_SECONDS)
+            untils[-1] == until or (count > _FINE_ENTRIES and until - untils[-2] < _COARSE_SECONDS)
         ):
             untils[-1] = until
             totals[-1] += weight
