@@ -355,12 +355,17 @@ class Accounting:
         self._allowances.forget_idle(now)
 
     def _charge_of(self, exchange: Exchange, scopes: Sequence[Scope]) -> Charge:
-        """What to reserve for a call, below the lowest of its ceilings."""
+        """What to reserve for a call, below the lowest of its ceilings.
+
+        What its model has put out so far is looked up only where the call names no limit itself.
+        """
         ceiling = lowest_tokens(scopes)
         if ceiling is not None and exchange.input_tokens:
             self.wants_counter = True
-        open_calls = self._allowances.open_exchanges(scopes[0])
-        expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)
+        expected = 0
+        if exchange.output_cap is None:
+            open_calls = self._allowances.open_exchanges(scopes[0])
+            expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)
         return charge(
             exchange.input_tokens,
             exchange.output_cap,
