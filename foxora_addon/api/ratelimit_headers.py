@@ -6,11 +6,13 @@ It refuses to know who counts and how; `retry_after` reads what an answer says a
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 
-class Allowance(NamedTuple):
+@dataclass(slots=True)
+class Allowance:
     """One limit's figures: its ceiling, what is left, and the seconds until all of it is back.
 
     None: not said.
@@ -24,7 +26,8 @@ class Allowance(NamedTuple):
 _NOTHING_SAID: Final = Allowance()
 
 
-class Balance(NamedTuple):
+@dataclass(slots=True)
+class Balance:
     """How an account stands, in the two limits that OpenAI's headers know; None: no such limit."""
 
     requests: Allowance | None = None
@@ -70,16 +73,15 @@ def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
 def headers_of(balance: Balance) -> list[tuple[str, str]]:
     """Write a balance as headers: `x-ratelimit-limit-requests`, ...; only what is known."""
     found = []
-    for names, allowance in zip(_NAMES_OF, balance, strict=True):
+    for names, allowance in ((_NAMES_OF[0], balance.requests), (_NAMES_OF[1], balance.tokens)):
         if allowance is None:
             continue
-        limit, remaining, reset_seconds = allowance
-        if limit is not None:
-            found.append((names[0], str(limit)))
-        if remaining is not None:
-            found.append((names[1], str(remaining)))
-        if reset_seconds is not None:
-            found.append((names[2], format_duration(reset_seconds)))
+        if allowance.limit is not None:
+            found.append((names[0], str(allowance.limit)))
+        if allowance.remaining is not None:
+            found.append((names[1], str(allowance.remaining)))
+        if allowance.reset_seconds is not None:
+            found.append((names[2], format_duration(allowance.reset_seconds)))
     return found
 
 

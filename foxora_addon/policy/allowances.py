@@ -217,7 +217,8 @@ class Allowances:
     def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
         """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
         now = self.latest(now)
-        return reduce(tighter, [self.limiter(scope).balance(now) for scope in scopes])
+        balances = [self.limiter(scope).balance(now) for scope in scopes]
+        return balances[0] if len(balances) == 1 else reduce(tighter, balances)
 
     def open_exchanges(self, scope: Scope) -> int:
         """Return how many exchanges of a scope are not over yet."""

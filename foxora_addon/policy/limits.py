@@ -289,10 +289,10 @@ class AccountLimiter:
 
     def balance(self, now: float) -> Balance:
         """Say what is left of the ceilings, and in how long all of it is if no more is sent."""
-        now = self._advance(now)
+        now, ceilings = self._advance(now), self._ceilings
         return Balance(
-            self._allowance(self._ceilings.requests_per_minute, self._requests),
-            self._allowance(self._ceilings.tokens_per_minute, self._tokens),
+            self._allowance(ceilings.requests_per_minute, self._requests, now),
+            self._allowance(ceilings.tokens_per_minute, self._tokens, now),
         )
 
     def _advance(self, now: float) -> float:
@@ -321,15 +321,12 @@ class AccountLimiter:
             found.append(minute_barrier("tokens", ceiling, self._tokens, tokens, end))
         return found
 
-    def _allowance(self, ceiling: int | None, ledger: Ledger) -> Allowance | None:
+    def _allowance(self, ceiling: int | None, ledger: Ledger, now: float) -> Allowance | None:
         if ceiling is None:
             return None
-        clears_at = self._now + self._span if ledger.held else ledger.clears_at
-        return Allowance(
-            ceiling,
-            max(ceiling - ledger.used, 0),
-            0.0 if clears_at is None else clears_at - self._now,
-        )
+        clears_at = now + self._span if ledger.held else ledger.clears_at
+        seconds = 0.0 if clears_at is None else clears_at - now
+        return Allowance(ceiling, max(ceiling - ledger.used, 0), seconds)
 
     def _take_back_request(self, reservation: Reservation) -> None:
         if reservation.sent_until is None:
