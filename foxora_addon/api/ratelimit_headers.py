@@ -23,9 +23,6 @@ class Allowance:
     reset_seconds: float | None = None
 
 
-_NOTHING_SAID: Final = Allowance()
-
-
 @dataclass(slots=True)
 class Balance:
     """How an account stands, in the two limits that OpenAI's headers know; None: no such limit."""
@@ -134,12 +131,12 @@ def _written(milliseconds: int) -> str:
 
 
 def _parse_allowance(told: Mapping[str, str], names: tuple[str, str, str]) -> Allowance | None:
-    allowance = Allowance(
-        _parse_count(told.get(names[0], "")),
-        _parse_count(told.get(names[1], "")),
-        parse_duration(told.get(names[2], "")),
-    )
-    return None if allowance == _NOTHING_SAID else allowance
+    limit = _parse_count(told.get(names[0], ""))
+    remaining = _parse_count(told.get(names[1], ""))
+    reset_seconds = parse_duration(told.get(names[2], ""))
+    if limit is None and remaining is None and reset_seconds is None:
+        return None
+    return Allowance(limit, remaining, reset_seconds)
 
 
 def _parse_count(text: str) -> int | None:
