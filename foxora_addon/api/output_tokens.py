@@ -75,7 +75,7 @@ def _texts_of(value: Any, deepest: int) -> Iterator[str]:
 
 
 def _answers_of(operation: str, parsed: Mapping[str, Any]) -> int:
-    answers = _count_of(parsed.get("n"), _MOST_ANSWERS) or 1
+    answers = (_count_of(parsed["n"], _MOST_ANSWERS) or 1) if "n" in parsed else 1
     if operation != "completions":
         return answers
     tries = _count_of(parsed.get("best_of"), _MOST_ANSWERS) or 1

@@ -85,8 +85,9 @@ def estimated_input_tokens(
     for name in _PROMPTS:
         if name in parsed:
             prompt.read(parsed[name])
-    for schema in _schemas_of(parsed):
-        prompt.read_schema(schema)
+    if not _SCHEMAS.isdisjoint(parsed):
+        for schema in _schemas_of(parsed):
+            prompt.read_schema(schema)
     if "messages" in parsed or operation == "responses":
         prompt.tokens += _ANSWER_TOKENS
     return prompt.tokens + text_tokens(prompt.texts, model, counter)
@@ -94,8 +95,6 @@ def estimated_input_tokens(
 
 def _schemas_of(parsed: Mapping[str, Any]) -> list[Any]:
     """Return what is described to the model as a schema: tools, and the form of the answer."""
-    if _SCHEMAS.isdisjoint(parsed):
-        return []
     described = (
         parsed.get("tools"),
         parsed.get("functions"),
