@@ -43,8 +43,8 @@ NAMES: Final = frozenset(name for names in _NAMES_OF for name in names)
 # What a sum or difference of moments may be off by: it lifts no duration to the next millisecond.
 _NOISE_MILLISECONDS: Final = 5e-7
 
-_MOST_DIGITS: Final = 18
-_LONGEST_KNOWN: Final = 32
+_MOST_DIGITS: Final = 18  # of a count
+_LONGEST_KNOWN: Final = 32  # characters of a duration that is remembered
 _DURATION: Final = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{0,12})?(?:h|ms|m|s|us|\u00b5s|ns))+")
 _TERM: Final = re.compile(r"([0-9.]+)(h|ms|m|s|us|\u00b5s|ns)")
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{0,12})?")

@@ -355,14 +355,11 @@ class Accounting:
         self._allowances.forget_idle(now)
 
     def _charge_of(self, exchange: Exchange, scopes: Sequence[Scope]) -> Charge:
-        """What to reserve for a call, below the lowest of its ceilings.
-
-        What its model has put out so far is looked up only where the call names no limit itself.
-        """
+        """What to reserve for a call, below the lowest of its ceilings."""
         ceiling = lowest_tokens(scopes)
         if ceiling is not None and exchange.input_tokens:
             self.wants_counter = True
-        expected = 0
+        expected = 0  # where the call names a limit itself, it is not looked at
         if exchange.output_cap is None:
             open_calls = self._allowances.open_exchanges(scopes[0])
             expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)

@@ -252,7 +252,7 @@ class AccountLimiter:
         requests, tokens, hold, is_open = other.counted(self._now)
         self._requests.absorb(requests)
         self._tokens.absorb(tokens)
-        self._expires_at = -math.inf
+        self._expires_at = -math.inf  # what the other counts may be older than all of this one's
         self._hold.absorb(hold)
         self._open += is_open
         self.waiting += other.waiting
