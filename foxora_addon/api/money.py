@@ -16,6 +16,7 @@ MOST_USD: Final = Decimal(10**12)
 
 _NUMBER: Final = re.compile(r"[0-9]{1,40}(\.[0-9]{1,40})?([eE][+-]?[0-9]{1,3})?")
 _FIFTEEN_DIGITS: Final = Context(prec=15)
+_SURE_CHARACTERS: Final = 15  # a sum of so many has no more digits
 
 
 def parse_exactly(body: bytes) -> Any:
@@ -65,8 +66,11 @@ def json_number_of(amount: Decimal) -> float:
     the sum again for all sums of up to 15 digits, and for many longer ones; the others lose what is
     beyond the fifteenth digit.
     """
-    number = float(amount)
-    return number if Decimal(repr(number)) == amount else float(_FIFTEEN_DIGITS.plus(amount))
+    text = str(amount)
+    number = float(text)
+    if len(text) <= _SURE_CHARACTERS or Decimal(repr(number)) == amount:
+        return number
+    return float(_FIFTEEN_DIGITS.plus(amount))
 
 
 def dollars(amount: Decimal) -> str:

@@ -75,7 +75,7 @@ def _texts_of(value: Any, deepest: int) -> Iterator[str]:
 
 
 def _answers_of(operation: str, parsed: Mapping[str, Any]) -> int:
-    answers = _count_of(parsed.get("n"), _MOST_ANSWERS) or 1
+    answers = (_count_of(parsed["n"], _MOST_ANSWERS) or 1) if "n" in parsed else 1
     if operation != "completions":
         return answers
     tries = _count_of(parsed.get("best_of"), _MOST_ANSWERS) or 1
@@ -90,8 +90,6 @@ def _prompts_of(prompt: Any) -> int:
 
 def _count_of(value: Any, most: int) -> int | None:
     """Return a whole number from 1 up, `most` for any above it; None for all else."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
-        return None
-    return int(min(value, most))
+    if type(value) is int:
+        return min(value, most) if value >= 1 else None
+    return int(min(value, most)) if isinstance(value, float) and value >= 1 else None

@@ -6,11 +6,13 @@ It refuses to know who counts and how; `retry_after` reads what an answer says a
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 
-class Allowance(NamedTuple):
+@dataclass(slots=True)
+class Allowance:
     """One limit's figures: its ceiling, what is left, and the seconds until all of it is back.
 
     None: not said.
@@ -21,7 +23,8 @@ class Allowance(NamedTuple):
     reset_seconds: float | None = None
 
 
-class Balance(NamedTuple):
+@dataclass(slots=True)
+class Balance:
     """How an account stands, in the two limits that OpenAI's headers know; None: no such limit."""
 
     requests: Allowance | None = None
@@ -29,14 +32,19 @@ class Balance(NamedTuple):
 
 
 KINDS: Final = ("requests", "tokens")
-_NAMES_OF: Final = {
-    kind: tuple(f"x-ratelimit-{figure}-{kind}" for figure in ("limit", "remaining", "reset"))
+# For each kind, as `Balance` has them, the names of the figures, as `Allowance` has those.
+_NAMES_OF: Final = tuple(
+    (f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}")
     for kind in KINDS
-}
-NAMES: Final = frozenset(name for names in _NAMES_OF.values() for name in names)
+)
+NAMES: Final = frozenset(name for names in _NAMES_OF for name in names)
 """Every header name that `headers_of` may give, in lower case."""
 
-_COUNT: Final = re.compile(r"[0-9]{1,18}")
+# What a sum or difference of moments may be off by: it lifts no duration to the next millisecond.
+_NOISE_MILLISECONDS: Final = 5e-7
+
+_MOST_DIGITS: Final = 18  # of a count
+_LONGEST_KNOWN: Final = 32  # characters of a duration that is remembered
 _DURATION: Final = re.compile(r"(?:[0-9]{1,12}(?:\.[0-9]{0,12})?(?:h|ms|m|s|us|\u00b5s|ns))+")
 _TERM: Final = re.compile(r"([0-9.]+)(h|ms|m|s|us|\u00b5s|ns)")
 _SECONDS: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{0,12})?")
@@ -56,22 +64,21 @@ def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
     told = {low: value.strip() for name, value in headers if (low := name.lower()) in NAMES}
     if not told:
         return Balance()
-    return Balance(_parse_allowance(told, "requests"), _parse_allowance(told, "tokens"))
+    return Balance(_parse_allowance(told, _NAMES_OF[0]), _parse_allowance(told, _NAMES_OF[1]))
 
 
 def headers_of(balance: Balance) -> list[tuple[str, str]]:
     """Write a balance as headers: `x-ratelimit-limit-requests`, ...; only what is known."""
     found = []
-    for kind, allowance in (("requests", balance.requests), ("tokens", balance.tokens)):
+    for names, allowance in ((_NAMES_OF[0], balance.requests), (_NAMES_OF[1], balance.tokens)):
         if allowance is None:
             continue
-        limit, remaining, reset = _NAMES_OF[kind]
         if allowance.limit is not None:
-            found.append((limit, str(allowance.limit)))
+            found.append((names[0], str(allowance.limit)))
         if allowance.remaining is not None:
-            found.append((remaining, str(allowance.remaining)))
+            found.append((names[1], str(allowance.remaining)))
         if allowance.reset_seconds is not None:
-            found.append((reset, format_duration(allowance.reset_seconds)))
+            found.append((names[2], format_duration(allowance.reset_seconds)))
     return found
 
 
@@ -91,6 +98,10 @@ def parse_duration(text: str) -> float | None:
 
     None: it is neither.
     """
+    return _known_duration(text) if len(text) <= _LONGEST_KNOWN else _duration_of(text)
+
+
+def _duration_of(text: str) -> float | None:
     if _SECONDS.fullmatch(text):
         return float(text)
     if not _DURATION.fullmatch(text):
@@ -98,9 +109,14 @@ def parse_duration(text: str) -> float | None:
     return math.fsum(float(number) * _UNITS[unit] for number, unit in _TERM.findall(text))
 
 
+_known_duration: Final = lru_cache(maxsize=1_024)(_duration_of)  # most come again
+
+
 def format_duration(seconds: float) -> str:
     """Write as OpenAI does, to whole milliseconds, rounded up: "0s", "2ms", "1.234s", "6m0s"."""
-    return _written(math.ceil(round(max(seconds, 0.0) * 1000, 6)))
+    milliseconds = max(seconds, 0.0) * 1000
+    whole = int(milliseconds)
+    return _written(whole + 1 if milliseconds - whole > _NOISE_MILLISECONDS else whole)
 
 
 @lru_cache(maxsize=1_024)  # of a busy account it is some quarter of a second below a minute
@@ -114,17 +130,18 @@ def _written(milliseconds: int) -> str:
     return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{tail}s"
 
 
-def _parse_allowance(told: Mapping[str, str], kind: str) -> Allowance | None:
-    allowance = Allowance(
-        _parse_count(told.get(f"x-ratelimit-limit-{kind}", "")),
-        _parse_count(told.get(f"x-ratelimit-remaining-{kind}", "")),
-        parse_duration(told.get(f"x-ratelimit-reset-{kind}", "")),
-    )
-    return None if allowance == Allowance() else allowance
+def _parse_allowance(told: Mapping[str, str], names: tuple[str, str, str]) -> Allowance | None:
+    limit = _parse_count(told.get(names[0], ""))
+    remaining = _parse_count(told.get(names[1], ""))
+    reset_seconds = parse_duration(told.get(names[2], ""))
+    if limit is None and remaining is None and reset_seconds is None:
+        return None
+    return Allowance(limit, remaining, reset_seconds)
 
 
 def _parse_count(text: str) -> int | None:
-    return int(text) if _COUNT.fullmatch(text) else None
+    is_count = len(text) <= _MOST_DIGITS and text.isascii() and text.isdigit()
+    return int(text) if is_count else None
 
 
 def _tighter_of(ours: Allowance | None, gateways: Allowance | None) -> Allowance | None:

@@ -9,6 +9,7 @@ encodings of OpenAI's models. tests/api/test_token_text.py holds how well it doe
 import re
 import string
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from operator import mul
 from typing import Final, Literal, NamedTuple
 
@@ -36,6 +37,11 @@ type TextCounter = Callable[[str, Encoding], int]
 
 def encoding_of(model: str | None) -> Encoding:
     """Return the encoding that a model's tokens are in, by its name; o200k for one unknown."""
+    return _encoding_of((model or "")[:_MODEL_CHARACTERS])
+
+
+@lru_cache(maxsize=1_024)  # a model's name comes again and again
+def _encoding_of(model: str) -> Encoding:
     return "cl100k_base" if _OLDER.match(bare_name(model)) else "o200k_base"
 
 

@@ -85,8 +85,9 @@ def estimated_input_tokens(
     for name in _PROMPTS:
         if name in parsed:
             prompt.read(parsed[name])
-    for schema in _schemas_of(parsed):
-        prompt.read_schema(schema)
+    if not _SCHEMAS.isdisjoint(parsed):
+        for schema in _schemas_of(parsed):
+            prompt.read_schema(schema)
     if "messages" in parsed or operation == "responses":
         prompt.tokens += _ANSWER_TOKENS
     return prompt.tokens + text_tokens(prompt.texts, model, counter)
@@ -94,8 +95,6 @@ def estimated_input_tokens(
 
 def _schemas_of(parsed: Mapping[str, Any]) -> list[Any]:
     """Return what is described to the model as a schema: tools, and the form of the answer."""
-    if parsed.keys().isdisjoint(_SCHEMAS):
-        return []
     described = (
         parsed.get("tools"),
         parsed.get("functions"),
@@ -139,15 +138,18 @@ class _Prompt:
         left = [value]
         while left:
             value = left.pop()
-            if isinstance(value, str):
-                self._read_text(value)
-            elif isinstance(value, dict):
+            if isinstance(value, dict):
                 content = value.get("content")
-                if len(value) == 2 and isinstance(content, str) and "role" in value:
-                    self.tokens += _MESSAGE_TOKENS  # as most messages are
-                    self._read_text(content)
-                else:
+                if len(value) != 2 or not isinstance(content, str) or "role" not in value:
                     left += self._read_object(value)
+                    continue
+                self.tokens += _MESSAGE_TOKENS  # as most messages are: a role and a text
+                value = content
+            if isinstance(value, str):
+                if value.startswith("data:") and _DATA_URL.match(value):
+                    self.tokens += self._data_tokens(value, None)
+                else:
+                    self.texts.append(value)
             elif isinstance(value, list):
                 if value and isinstance(value[0], int):
                     self.tokens += len(value)  # a text as token numbers
@@ -168,12 +170,6 @@ class _Prompt:
                 left += value.values()
             elif isinstance(value, list):
                 left += value
-
-    def _read_text(self, text: str) -> None:
-        if text.startswith("data:") and _DATA_URL.match(text):
-            self.tokens += self._data_tokens(text, None)
-        else:
-            self.texts.append(text)
 
     def _read_object(self, part: dict[str, Any]) -> list[Any]:
         """Take an object's own tokens; return the values that are still to be read."""

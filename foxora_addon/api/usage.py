@@ -1,6 +1,5 @@
 """How many tokens a call used, out of any dialect's `usage` object; knows nothing of prices."""
 
-from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple
 
 # What JSON numbers can hold exactly everywhere; a count above it is nonsense.
@@ -31,21 +30,18 @@ def usage_of(value: object) -> Usage | None:
     """
     if not isinstance(value, dict):
         return None
-    input_tokens = _first_count(value, "prompt_tokens", "input_tokens")
-    output_tokens = _first_count(value, "completion_tokens", "output_tokens")
-    total_tokens = _first_count(value, "total_tokens")
+    input_tokens = _count_of(value.get("prompt_tokens"))
+    if input_tokens is None:
+        input_tokens = _count_of(value.get("input_tokens"))
+    output_tokens = _count_of(value.get("completion_tokens"))
+    if output_tokens is None:
+        output_tokens = _count_of(value.get("output_tokens"))
+    total_tokens = _count_of(value.get("total_tokens"))
     if total_tokens is None and input_tokens is not None and output_tokens is not None:
         total_tokens = input_tokens + output_tokens
     if input_tokens is None and output_tokens is None and total_tokens is None:
         return None
     return Usage(input_tokens, output_tokens, total_tokens)
-
-
-def _first_count(value: Mapping[object, object], *names: str) -> int | None:
-    for name in names:
-        if (count := _count_of(value.get(name))) is not None:
-            return count
-    return None
 
 
 def _count_of(value: object) -> int | None:

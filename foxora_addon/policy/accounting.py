@@ -30,7 +30,7 @@ from foxora_addon.policy.places import Caller
 from foxora_addon.policy.plans import Ceilings, parse_me
 from foxora_addon.policy.questions import ME, Questions
 from foxora_addon.policy.recollection import Recollection
-from foxora_addon.policy.scopes import Refusal, Scope, error_of
+from foxora_addon.policy.scopes import Refusal, Scope, error_of, lowest_tokens
 from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import Standings, is_nobodys
 from foxora_addon.policy.turns import Called
@@ -356,17 +356,18 @@ class Accounting:
 
     def _charge_of(self, exchange: Exchange, scopes: Sequence[Scope]) -> Charge:
         """What to reserve for a call, below the lowest of its ceilings."""
-        ceilings = [
-            ceiling for scope in scopes if (ceiling := scope.ceilings.tokens_per_minute) is not None
-        ]
-        self.wants_counter = self.wants_counter or bool(ceilings and exchange.input_tokens)
-        open_calls = self._allowances.open_exchanges(scopes[0])
-        expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)
+        ceiling = lowest_tokens(scopes)
+        if ceiling is not None and exchange.input_tokens:
+            self.wants_counter = True
+        expected = 0  # where the call names a limit itself, it is not looked at
+        if exchange.output_cap is None:
+            open_calls = self._allowances.open_exchanges(scopes[0])
+            expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)
         return charge(
             exchange.input_tokens,
             exchange.output_cap,
             expected,
-            min(ceilings, default=None),
+            ceiling,
             input_doubt=ESTIMATE_DOUBT if self.counter is None else COUNT_DOUBT,
         )
 

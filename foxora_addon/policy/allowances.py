@@ -32,7 +32,7 @@ _FEWEST_SWEPT: Final = 64
 _MOST_TWINS: Final = 65_536
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
     """What one exchange holds of each of its scopes, until it is settled or released.
 
@@ -158,12 +158,11 @@ class Allowances:
     def take(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
         """Take as `admit` does, and leave the ceilings as they are."""
         now = self.latest(now)
-        taken: dict[AccountLimiter, Reservation] = {}
-        for scope in scopes:
-            limiter = self.limiter(scope)
-            if limiter not in taken:
-                taken[limiter] = limiter.admit(tokens, now)
-        return Held(tuple(taken.items()))
+        if len(scopes) == 1:  # as it mostly is
+            limiter = self.limiter(scopes[0])
+            return Held(((limiter, limiter.admit(tokens, now)),))
+        limiters = self.limiters(scopes)
+        return Held(tuple((limiter, limiter.admit(tokens, now)) for limiter in limiters))
 
     def limiters(self, scopes: Sequence[Scope]) -> tuple[AccountLimiter, ...]:
         """Return what counts for these scopes, each once."""
@@ -218,7 +217,8 @@ class Allowances:
     def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
         """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
         now = self.latest(now)
-        return reduce(tighter, [self.limiter(scope).balance(now) for scope in scopes])
+        balances = [self.limiter(scope).balance(now) for scope in scopes]
+        return balances[0] if len(balances) == 1 else reduce(tighter, balances)
 
     def open_exchanges(self, scope: Scope) -> int:
         """Return how many exchanges of a scope are not over yet."""
@@ -263,7 +263,7 @@ class Allowances:
 
     def limiter(self, scope: Scope) -> AccountLimiter:
         """Return what counts for a scope; a new one has the scope's ceilings."""
-        limiter = self._find(scope.name)
+        limiter = self._limiters.get(scope.name) or self._find(scope.name)
         if limiter is None:
             name = self.name_of(scope.name)
             limiter = AccountLimiter(scope.ceilings, guard_seconds=self._guard_seconds)

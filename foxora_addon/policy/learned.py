@@ -22,9 +22,8 @@ deviation grows with each surprise.
 """
 
 import math
+from collections import OrderedDict
 from typing import Final, NamedTuple
-
-from cachetools import LRUCache
 
 # What an answer is taken for before any is known; it weighs as much as one observation.
 START_TOKENS: Final = 300
@@ -69,15 +68,17 @@ class Learned:
     """
 
     def __init__(self, most_known: int = _MOST_KNOWN) -> None:
-        self._courses: LRUCache[tuple[str, str], _Course] = LRUCache(most_known)
+        self._most_known = most_known
+        self._courses: OrderedDict[tuple[str, str], _Course] = OrderedDict()
 
     def observe(self, account: str, model: str | None, output_tokens: int) -> None:
         """A call of this account to this model has put out so many tokens, all answers together."""
         key = _key_of(account, model)
-        try:
-            course = self._courses[key]
-        except KeyError:
+        course = self._find(key)
+        if course is None:
             course = self._courses[key] = _Course()
+            if len(self._courses) > self._most_known:
+                self._courses.popitem(last=False)
         course.add(min(max(output_tokens, 0), _MOST_TOKENS))
 
     def expected(self, account: str, model: str | None, open_calls: int) -> int:
@@ -85,10 +86,14 @@ class Learned:
 
         `open_calls` are those of the account beside it: the more, the less each takes to be safe.
         """
-        try:
-            return self._courses[_key_of(account, model)].expected(open_calls)
-        except KeyError:
-            return START_TOKENS
+        course = self._find(_key_of(account, model))
+        return START_TOKENS if course is None else course.expected(open_calls)
+
+    def _find(self, key: tuple[str, str]) -> _Course | None:
+        course = self._courses.get(key)
+        if course is not None:
+            self._courses.move_to_end(key)
+        return course
 
 
 def _key_of(account: str, model: str | None) -> tuple[str, str]:

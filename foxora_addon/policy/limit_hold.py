@@ -60,6 +60,8 @@ class Hold:
 
     def passes(self, now: float) -> None:
         """One call passes now. One that is let through a closed hold is no part of its opening."""
+        if self._opens_at == -math.inf:
+            return  # nothing is held, as mostly
         if self.is_over(now):
             self._opens_at = -math.inf
             self._passed = 0

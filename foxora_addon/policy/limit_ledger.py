@@ -7,6 +7,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
+from math import inf
 from typing import Final
 
 # A ledger of so many entries is kept to the moment. Beyond them, weights that come closer together
@@ -57,12 +58,16 @@ class Ledger:
         """Count a weight, 0 or more, until that moment."""
         if not weight:
             return
-        if self._joins_last(until):
-            self._untils[-1] = until
-            self._totals[-1] += weight
+        untils, totals = self._untils, self._totals
+        count = len(untils) - self._first
+        if count and (
+            untils[-1] == until or (count > _FINE_ENTRIES and until - untils[-2] < _COARSE_SECONDS)
+        ):
+            untils[-1] = until
+            totals[-1] += weight
         else:
-            self._totals.append(weight + (self._totals[-1] if self._totals else 0))
-            self._untils.append(until)
+            untils.append(until)
+            totals.append(weight + totals[-1] if totals else weight)
 
     def take_back(self, until: float, weight: int) -> None:
         """Count a weight no longer that was added with this moment and has not expired."""
@@ -75,10 +80,12 @@ class Ledger:
         if not len(self):
             self._forget(self._first)
 
-    def expire(self, now: float) -> None:
-        """Drop what counts until `now` or earlier."""
-        if self._first < len(self._untils) and self._untils[self._first] <= now:
-            self._forget(bisect_right(self._untils, now, self._first))
+    def expire(self, now: float) -> float:
+        """Drop what counts until `now` or earlier; return when the next of it does, or infinity."""
+        untils = self._untils
+        if self._first < len(untils) and untils[self._first] <= now:
+            self._forget(bisect_right(untils, now, self._first))
+        return untils[self._first] if self._first < len(untils) else inf
 
     def frees_at(self, weight: int) -> float:
         """Return the first moment by which at least so much more has expired; 1 to `expiring`."""
@@ -98,13 +105,6 @@ class Ledger:
         for index in range(self._first, len(self._untils)):
             yield self._untils[index], self._totals[index] - total
             total = self._totals[index]
-
-    def _joins_last(self, until: float) -> bool:
-        count = len(self)
-        return count > 0 and (
-            self._untils[-1] == until
-            or (count > _FINE_ENTRIES and until - self._untils[-2] < _COARSE_SECONDS)
-        )
 
     def _total_before_last(self) -> int:
         return self._totals[-2] if len(self) > 1 else self._expired

@@ -68,33 +68,30 @@ def denied_by(barriers: Sequence[Barrier], now: float) -> Denied:
     )
 
 
-def hold_barrier(opens_at: float, calls: int, now: float) -> Barrier | None:
-    """Say whether the gateway's own 429 keeps so many calls out; None: it does not."""
-    return Barrier("gateway", None, None, calls, opens_at) if opens_at > now else None
+def hold_barrier(opens_at: float, calls: int) -> Barrier:
+    """Say until when the gateway's own 429 keeps so many calls out."""
+    return Barrier("gateway", None, None, calls, opens_at)
 
 
-def concurrent_barrier(ceiling: int | None, used: int, calls: int, now: float) -> Barrier | None:
-    """Say whether too many exchanges are open for so many more; None: there is room."""
-    if ceiling is None or used + calls <= ceiling:
-        return None
+def concurrent_barrier(ceiling: int, used: int, calls: int, now: float) -> Barrier:
+    """Say until when so many more calls are kept out, since too many exchanges are open."""
     opens_at = now + _CONCURRENT_RETRY_SECONDS if calls <= ceiling else math.inf
     return Barrier("concurrent", ceiling, used, calls, opens_at, awaits_end=True)
 
 
 def minute_barrier(
     limit: LimitName,
-    ceiling: int | None,
+    ceiling: int,
     ledger: Ledger,
     requested: int,
     all_expired_at: float,
-) -> Barrier | None:
-    """Say whether a minute's ceiling keeps out a weight; None: there is room.
+) -> Barrier:
+    """Say until when a minute's ceiling keeps out a weight for which it has no room.
 
-    Nothing requested always fits, in debt too. `all_expired_at`: the moment by which everything
-    has expired if what is held were let go now to expire by itself.
+    `all_expired_at`: the moment by which everything has expired if what is held were let go now to
+    expire by itself.
     """
-    if ceiling is None or not requested or (excess := ledger.used + requested - ceiling) <= 0:
-        return None
+    excess = ledger.used + requested - ceiling
     if requested > ceiling:
         return Barrier(limit, ceiling, ledger.used, requested, math.inf)
     if excess > ledger.expiring:

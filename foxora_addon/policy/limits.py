@@ -97,6 +97,7 @@ class AccountLimiter:
 
     __slots__ = (
         "_ceilings",
+        "_expires_at",
         "_hold",
         "_into",
         "_now",
@@ -114,6 +115,7 @@ class AccountLimiter:
         self._ceilings = ceilings
         self._span = WINDOW_SECONDS + guard_seconds
         self._now = -math.inf
+        self._expires_at = -math.inf  # nothing expires before it
         self._hold = Hold()
         self._open = 0
         self._into: AccountLimiter | None = None  # what has absorbed it
@@ -141,7 +143,7 @@ class AccountLimiter:
         `calls` asks for so many at once, with so many tokens together.
         """
         now = self._advance(now)
-        barriers = [barrier for barrier in self._barriers(_bounded(tokens), calls, now) if barrier]
+        barriers = self._barriers(_bounded(tokens), calls, now)
         return denied_by(barriers, now) if barriers else None
 
     def admit(self, tokens: int, now: float) -> Reservation:
@@ -158,8 +160,8 @@ class AccountLimiter:
         now = self._advance(now)
         if reservation.is_open:
             self._take_back_request(reservation)
-            reservation.sent_until = now + self._span
-            self._requests.add(reservation.sent_until, 1)
+            until = reservation.sent_until = now + self._span
+            self._requests.add(until, 1)
 
     def grow(self, reservation: Reservation, tokens: int, now: float) -> None:
         """The exchange turns out to use more than was reserved; less, or once it is over: nothing.
@@ -250,6 +252,7 @@ class AccountLimiter:
         requests, tokens, hold, is_open = other.counted(self._now)
         self._requests.absorb(requests)
         self._tokens.absorb(tokens)
+        self._expires_at = -math.inf  # what the other counts may be older than all of this one's
         self._hold.absorb(hold)
         self._open += is_open
         self.waiting += other.waiting
@@ -286,38 +289,44 @@ class AccountLimiter:
 
     def balance(self, now: float) -> Balance:
         """Say what is left of the ceilings, and in how long all of it is if no more is sent."""
-        now = self._advance(now)
+        now, ceilings = self._advance(now), self._ceilings
         return Balance(
-            self._allowance(self._ceilings.requests_per_minute, self._requests),
-            self._allowance(self._ceilings.tokens_per_minute, self._tokens),
+            self._allowance(ceilings.requests_per_minute, self._requests, now),
+            self._allowance(ceilings.tokens_per_minute, self._tokens, now),
         )
 
     def _advance(self, now: float) -> float:
         if now > self._now:
             self._now = now
-            self._requests.expire(now)
-            self._tokens.expire(now)
+            if now >= self._expires_at:
+                firsts = self._requests.expire(now), self._tokens.expire(now)
+                # What is counted from here on counts for a span at least.
+                self._expires_at = min(*firsts, now + self._span)
         return self._now
 
-    def _barriers(self, tokens: int, calls: int, now: float) -> tuple[Barrier | None, ...]:
-        ceilings = self._ceilings
-        end = now + self._span
-        return (
-            hold_barrier(self._hold.opens_at(calls), calls, now),
-            concurrent_barrier(ceilings.concurrent_requests, self._open, calls, now),
-            minute_barrier("requests", ceilings.requests_per_minute, self._requests, calls, end),
-            minute_barrier("tokens", ceilings.tokens_per_minute, self._tokens, tokens, end),
-        )
+    def _barriers(self, tokens: int, calls: int, now: float) -> list[Barrier]:
+        """All that keeps out so much; nothing requested always fits, in debt too."""
+        found: list[Barrier] = []
+        ceilings, end = self._ceilings, now + self._span
+        if (opens_at := self._hold.opens_at(calls)) > now:
+            found.append(hold_barrier(opens_at, calls))
+        ceiling = ceilings.concurrent_requests
+        if ceiling is not None and self._open + calls > ceiling:
+            found.append(concurrent_barrier(ceiling, self._open, calls, now))
+        ceiling = ceilings.requests_per_minute
+        if ceiling is not None and calls and self._requests.used + calls > ceiling:
+            found.append(minute_barrier("requests", ceiling, self._requests, calls, end))
+        ceiling = ceilings.tokens_per_minute
+        if ceiling is not None and tokens and self._tokens.used + tokens > ceiling:
+            found.append(minute_barrier("tokens", ceiling, self._tokens, tokens, end))
+        return found
 
-    def _allowance(self, ceiling: int | None, ledger: Ledger) -> Allowance | None:
+    def _allowance(self, ceiling: int | None, ledger: Ledger, now: float) -> Allowance | None:
         if ceiling is None:
             return None
-        clears_at = self._now + self._span if ledger.held else ledger.clears_at
-        return Allowance(
-            ceiling,
-            max(ceiling - ledger.used, 0),
-            0.0 if clears_at is None else clears_at - self._now,
-        )
+        clears_at = now + self._span if ledger.held else ledger.clears_at
+        seconds = 0.0 if clears_at is None else clears_at - now
+        return Allowance(ceiling, max(ceiling - ledger.used, 0), seconds)
 
     def _take_back_request(self, reservation: Reservation) -> None:
         if reservation.sent_until is None:

@@ -174,8 +174,10 @@ class Payers:
 
     def scopes_of(self, payer: str, model: str | None, client: str | None) -> tuple[Scope, ...]:
         """The account, and what has ceilings below it: the model asked for, and the client."""
-        found = [self.account_scope(payer)]
-        rules = self.rules.of(payer)
+        account, rules = self.account_scope(payer), self.rules.of(payer)
+        if not rules.models and not rules.clients:
+            return (account,)
+        found = [account]
         if model is not None and model in rules.models:
             found += self.below(payer, "model", {model: rules.models[model]})
         if client is not None and client in rules.clients:

@@ -4,6 +4,7 @@ A call counts against its account, and against whatever has ceilings below it: i
 client's key. This module refuses to know how anything is counted, and which scopes a call has.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,6 +24,16 @@ class Scope:
     name: str
     label: str
     ceilings: Ceilings
+
+
+def lowest_tokens(scopes: Iterable[Scope]) -> int | None:
+    """The lowest ceiling of tokens a minute among some scopes; None: they have none."""
+    lowest: int | None = None
+    for scope in scopes:
+        ceiling = scope.ceilings.tokens_per_minute
+        if lowest is None or (ceiling is not None and ceiling < lowest):
+            lowest = ceiling
+    return lowest
 
 
 @dataclass(frozen=True, slots=True)

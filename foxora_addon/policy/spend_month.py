@@ -13,7 +13,7 @@ from typing import Final
 NOTHING: Final = Decimal(0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # a value: only not frozen, for one is made for each call
 class MonthSpend:
     """What is known of an account's spend in the month that ends at `renews_at`.
 
@@ -43,10 +43,12 @@ class MonthSpend:
 
     def plus(self, cost_usd: Decimal, *, is_certain: bool) -> "MonthSpend":
         """Return the month with one more call of ours."""
-        return replace(
-            self,
-            since_usd=self.since_usd + cost_usd,
-            certain_usd=self.certain_usd + (cost_usd if is_certain else NOTHING),
+        return MonthSpend(  # `replace` takes several times as long, for each call
+            self.renews_at,
+            self.told_usd,
+            self.since_usd + cost_usd,
+            self.certain_usd + cost_usd if is_certain else self.certain_usd,
+            self.told_cap_usd,
         )
 
     def with_other(self, other: "MonthSpend") -> "MonthSpend":

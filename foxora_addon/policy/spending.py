@@ -42,6 +42,7 @@ class Spending:
     def __init__(self, rules: PriceRules) -> None:
         self.budgets = Budgets()
         self._rules = rules
+        self._spend_rules = SpendRules(None, rules.is_shadow, rules.refuses_unknown)
         self._told: dict[str, Price] = {}
         self._table = PriceTable({}, rules.prices)
         # By payer: what was asked of, which may be part of another by the time of the answer.
@@ -50,6 +51,7 @@ class Spending:
     def take_rules(self, rules: PriceRules) -> None:
         """Work by other rules from now on."""
         self._rules = rules
+        self._spend_rules = SpendRules(None, rules.is_shadow, rules.refuses_unknown)
         self._table = PriceTable(self._told, rules.prices)
 
     def take_models(self, body: bytes) -> bool:
@@ -95,7 +97,9 @@ class Spending:
 
         In shadow mode that is noted on the exchange, and the cost is taken all the same.
         """
-        rules = SpendRules(cap_usd, self._rules.is_shadow, self._rules.refuses_unknown)
+        rules = self._spend_rules
+        if rules.cap_usd is not cap_usd:
+            rules = self._spend_rules = rules._replace(cap_usd=cap_usd)
         cost_usd = self._cost_of(exchange, charged.input_tokens, charged.output_tokens)
         if rules.is_shadow:
             exchange.shadow = self.budgets.refusal(account, rules, cost_usd, now)

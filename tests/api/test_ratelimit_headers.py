@@ -1,4 +1,5 @@
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,14 @@ def test_a_duration_is_never_written_shorter_than_it_is() -> None:
     assert format_duration(0.0000011) == "1ms"
     assert format_duration(59.9999) == "1m0s"
     assert format_duration(-1.0) == "0s"
+
+
+@given(st.floats(-1.0, 100_000.0) | st.integers(0, 100_000_000).map(lambda whole: whole / 1000))
+def test_a_duration_is_rounded_up_but_for_what_binary_fractions_are_off_by(seconds: float) -> None:
+    for near in (seconds, math.nextafter(seconds, math.inf), seconds + 4e-10, seconds + 6e-10):
+        milliseconds = math.ceil(round(max(near, 0.0) * 1000, 6))
+        assert format_duration(near) == format_duration(milliseconds / 1000)
+        assert parse_duration(format_duration(near)) == pytest.approx(milliseconds / 1000)
 
 
 @given(st.floats(0, 10**7))

@@ -1,4 +1,5 @@
 from itertools import accumulate
+from math import inf
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,11 @@ def test_a_weight_counts_until_its_moment_and_not_at_it() -> None:
     ledger.expire(10.0)
     assert ledger.used == 0
     assert ledger.clears_at is None
+
+
+def test_it_says_when_the_next_of_it_expires() -> None:
+    ledger = a_ledger((10.0, 3), (11.0, 2))
+    assert [ledger.expire(now) for now in (9.0, 10.0, 11.0)] == [10.0, 11.0, inf]
 
 
 def test_what_is_held_counts_beside_what_expires() -> None:

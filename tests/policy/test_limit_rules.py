@@ -446,6 +446,13 @@ class TestAbsorbing:
         kept.absorb(other, 3.0)
         assert [kept.tokens_left(at + SPAN) for at in (-1.0, 0.0, 1.0, 2.0)] == [40, 50, 70, 100]
 
+    def test_counts_what_is_older_than_all_of_its_own_until_its_moment(self) -> None:
+        kept, other = a_limiter(tokens=100), a_limiter()
+        done(other, 20, 1.0)
+        done(kept, 30, 40.0)
+        kept.absorb(other, 41.0)
+        assert [kept.tokens_left(at + SPAN) for at in (0.0, 1.0, 39.0, 40.0)] == [50, 70, 70, 100]
+
     def test_settles_and_gives_back_what_the_other_had_open(self) -> None:
         kept, other = a_limiter(requests=3, tokens=100, concurrent=3), a_limiter()
         ends, sent, unsent = (admitted(other, 30, 0.0) for _ in range(3))

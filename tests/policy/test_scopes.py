@@ -1,8 +1,10 @@
+import itertools
+
 import pytest
 
 from foxora_addon.policy.limit_refusal import Denied, LimitName
-from foxora_addon.policy.plans import UNLIMITED
-from foxora_addon.policy.scopes import Refusal, Scope, error_of
+from foxora_addon.policy.plans import UNLIMITED, Ceilings
+from foxora_addon.policy.scopes import Refusal, Scope, error_of, lowest_tokens
 
 ACME = Scope("acme", "Account 'acme'", UNLIMITED)
 MINI = Scope("acme model mini", "Model 'mini' of account 'acme'", UNLIMITED)
@@ -87,3 +89,10 @@ def test_what_can_never_fit_is_not_to_be_tried_again() -> None:
     headers = dict(error_of(a_refusal("tokens", (10, 0, 11), None)).headers())
     assert headers["x-should-retry"] == "false"
     assert "retry-after" not in headers
+
+
+def test_the_lowest_ceiling_of_tokens_is_found_wherever_it_stands() -> None:
+    for ceilings in itertools.permutations((None, 400, 90, 200)):
+        scopes = [Scope("acme", "", Ceilings(1, tokens)) for tokens in ceilings]
+        assert lowest_tokens(scopes) == 90
+    assert lowest_tokens([Scope("acme", "", Ceilings(1, None))]) is None
