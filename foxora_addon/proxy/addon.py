@@ -334,14 +334,18 @@ class Foxora:
     def _heed_the_file(self) -> None:
         """Take a file that was edited, once it has been the same at two looks.
 
-        Who writes it anew empties it first, and an empty file is valid: for a moment it would have
-        everything be as it is by default. One that is gone may come back; what it said stays.
+        Who writes it anew empties it first, and where the disk is full it stays empty. That is
+        valid at a start, but here it would open what the file had closed: who may call, how often,
+        and which gateway. One that is gone may come back; what it said stays.
         """
         stamp = None if self._config is None else _stamp_of(self._config.file)
         before, self._seen_stamp = self._seen_stamp, stamp
         if stamp is None or stamp == self._stamp or stamp != before:
             return
-        self._change()
+        if stamp[1]:
+            self._change()
+        else:
+            _log.error("foxora: the configuration in force stays: its file is empty")
         self._stamp = stamp  # of before it was read: what came meanwhile is seen the next time
 
     def be_found(self) -> None:

@@ -114,7 +114,7 @@ def test_a_valid_edit_is_taken_live_and_an_invalid_one_is_not(tmp_path: Path) ->
 
 
 def test_a_file_is_not_taken_while_it_is_written(tmp_path: Path) -> None:
-    """An editor empties it first, or takes it away; an empty file means all defaults."""
+    """An editor empties it first, or takes it away."""
     file = tmp_path / "foxora.yaml"
     file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o}\n")
     with running_proxy(tmp_path, ()) as proxy:
@@ -131,6 +131,19 @@ def test_a_file_is_not_taken_while_it_is_written(tmp_path: Path) -> None:
         file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o}\n")
         wait_until(lambda: proxy.output.count("the changed configuration is in force") == 2)
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
+
+
+def test_an_emptied_file_opens_nothing(tmp_path: Path) -> None:
+    """As a save on a full disk leaves it: its accounts, limits and gateway stay in force."""
+    file = tmp_path / "foxora.yaml"
+    file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o}\n")
+    with running_proxy(tmp_path, ()) as proxy:
+        file.write_text("")
+        wait_until(lambda: "the configuration in force stays: its file is empty" in proxy.output)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
+        file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o-mini}\n")
+        wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o-mini"
 
 
 def test_a_broken_or_removed_script_forwards_nothing_until_it_is_whole_again(
