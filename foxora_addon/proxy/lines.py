@@ -89,11 +89,9 @@ class Lines:
             log.logger.file = Promptly(outlet)
         uninstall: Callable[[], None] = log.uninstall
 
-        def uninstalled() -> (
-            None
-        ):  # mitmproxy's last step; Python flushes its stream before `_exit`
+        def uninstalled() -> None:
             uninstall()
-            self.flush()
+            self.flush()  # mitmproxy's last step: later, Python flushes its own stream, and waits
 
         log.uninstall = uninstalled
 
