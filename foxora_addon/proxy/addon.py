@@ -40,9 +40,11 @@ from foxora_addon.proxy import (
     host_reading,
     listening,
 )
+from foxora_addon.proxy.accepting import Accepting
 from foxora_addon.proxy.admission import Asking
 from foxora_addon.proxy.commands import Commands
 from foxora_addon.proxy.desk import FlowDesk
+from foxora_addon.proxy.files import NO_FILES
 from foxora_addon.proxy.flow_list import KEEP_OPTIONS, FlowList
 from foxora_addon.proxy.flows import is_local
 from foxora_addon.proxy.handlers import handler_of
@@ -87,6 +89,8 @@ class Foxora:
 
     def __init__(self) -> None:
         self.desk = FlowDesk()
+        self._files = self.desk.files
+        self._accepting = Accepting(self._files)
         self._tally = Tally()
         self._lines = Lines()
         self._notices = Notices()
@@ -132,6 +136,7 @@ class Foxora:
         why = hold.install(self.desk) or flaw_of_hold(ctx.options)
         host_pages.replace(all_of_them=why is not None)
         host_reading.widen()
+        self._accepting.bound(ctx.master.event_loop)
         if why:
             self._is_unfit = True
             self.desk.close("this release of mitmproxy can't be used with it")
@@ -159,7 +164,8 @@ class Foxora:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
         listening.bind_to_loopback(ctx.options)
-        capacity.widen_files()
+        if (too_few := self._accepting.begin(config)) is not None:
+            _warn(too_few)
         self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
@@ -178,6 +184,8 @@ class Foxora:
         self.desk.close("it is shutting down")
         fast.switch(on=False)
         collector.restore()
+        self._accepting.end()
+        self._tell_of_files(is_last=True)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
@@ -322,6 +330,8 @@ class Foxora:
         now = time.monotonic()
         if now - self._tended_at >= _TEND_SECONDS:
             self._tended_at = now
+            self._files.sweep()
+            self._tell_of_files()
             self.desk.tend()
             self._flow_list.tell_open(self.desk.open_calls())
             self._flow_list.show_open(self.desk.open_streams())
@@ -330,6 +340,10 @@ class Foxora:
                 self._loading = asyncio.get_running_loop().create_task(self._load_counter())
         self.be_found()
         self._heed_the_file()
+
+    def _tell_of_files(self, *, is_last: bool = False) -> None:
+        if (news := self._files.news(time.monotonic(), is_last=is_last)) is not None:
+            _warn(news)
 
     def _heed_the_file(self) -> None:
         """Take a file that was edited, once it has been the same at two looks.
@@ -414,6 +428,8 @@ class Foxora:
         capacity.widen_connections(handler_of(client))
         if not is_local(client) and not listening.admits_others(self._config):
             client.error = "Only this machine may use the proxy."
+        elif not self._files.client_came(client.id):
+            client.error = NO_FILES
 
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
         """Leave TLS to hosts that are not ours closed (row 27)."""
@@ -438,7 +454,10 @@ class Foxora:
         self.desk.socket_said(flow)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
-        """A connection is about to be made."""
+        """A connection is about to be made, if there is a file for it."""
+        if not self._files.gateway_wanted(data.client.id, data.server.id):
+            data.server.error = NO_FILES
+            return
         self.desk.connects(data, "tcp")
 
     def server_connected(self, data: ServerConnectionHookData) -> None:
@@ -447,10 +466,12 @@ class Foxora:
 
     def server_connect_error(self, data: ServerConnectionHookData) -> None:
         """A connection could not be made."""
+        self._files.gateway_left(data.client.id, data.server.id)
         self.desk.connects(data, "over")
 
     def server_disconnected(self, data: ServerConnectionHookData) -> None:
         """A connection is over."""
+        self._files.gateway_left(data.client.id, data.server.id)
         self.desk.connects(data, "over")
 
     def tls_established_server(self, data: tls.TlsData) -> None:
@@ -471,6 +492,7 @@ class Foxora:
             # As wget does: some look at a certificate only once the handshake is over.
             self._tally.distrusted(client.sni or "unknown")
         self.desk.client_left(client)
+        self._files.client_left(client.id)
 
 
 def _confdir() -> Path:

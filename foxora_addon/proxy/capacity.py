@@ -21,10 +21,11 @@ _MOST_UNREAD_BYTES: Final = 4 * 1_048_576
 _LOOK_SECONDS: Final = 0.05
 
 
-def widen_files() -> None:
-    """Let the process have as many files as it may: each open call takes two."""
+def widen_files(wanted: int) -> None:
+    """Let the process have as many files as it may, and no fewer than are wanted if it can."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    wanted = max(wanted, _MOST_FILES)
+    wanted = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 

@@ -32,6 +32,7 @@ from foxora_addon.proxy.arrivals import Arrivals, Listeners
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase
 from foxora_addon.proxy.failed_flows import FailedFlows
+from foxora_addon.proxy.files import NO_FILES, FileBook
 from foxora_addon.proxy.handlers import handler_of, is_stale
 from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
@@ -61,6 +62,7 @@ class FlowDesk:
         self._is_ending = False
         self._deadlines = Deadlines(_now, self._late)
         self._connecting = Connecting()
+        self.files = FileBook()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
         self._deciding: set[str] = set()
@@ -286,6 +288,10 @@ class FlowDesk:
         rules = self._pipeline.rules
         if len(self._open) > rules.max_exchanges:
             exchange.refusal = exchange.refusal or full(rules.max_exchanges)
+        elif self.files.is_full and not (
+            exchange.refusal or self.files.takes_call(flow.client_conn.id)
+        ):
+            exchange.refusal = full(self.files.most_calls)
         refusal = exchange.refusal or requests.too_large(flow, rules.max_request_bytes)
         if refusal is not None:
             self._refuse(flow, exchange, refusal)
@@ -534,6 +540,8 @@ class FlowDesk:
         late = self._connecting.late_phases.get(failure.connection) if failure.connection else None
         if late is not None:
             return failures.timed_out(late.phase, late.seconds)
+        if NO_FILES in failure.message:
+            return failures.Worded("refused", full(self.files.most_calls))
         exchange = self._open.get(flow.id)
         is_streaming = exchange is not None and exchange.observation is not None
         gateway = self._pipeline.rules.gateway if self._pipeline else None

@@ -103,6 +103,11 @@ _CONNECT_FAILURES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (
         None,
     ),
     (
+        re.compile(r"too many open files", re.IGNORECASE),
+        "The proxy's machine has no open file left for a connection to {gateway}. Try again later.",
+        None,
+    ),
+    (
         re.compile(r"TLS|SSL|handshake", re.IGNORECASE),
         "The TLS handshake with {gateway} failed. Nothing was sent. Check gateway.base_url.",
         None,
