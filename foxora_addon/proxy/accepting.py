@@ -4,7 +4,7 @@ asyncio takes up to 100 waiting clients in one go, before anybody can turn one a
 is no file for one goes on trying all the same: each failure is told with a traceback and sets a
 timer of its own, which begins anew. Seen in 3.12 and 3.13. So no more are taken in one go than
 there is room for; if files run out even so, for other programs may take them as well, clients that
-wait are closed with a file that was kept for it, and asyncio finds nobody to go on with.
+wait are closed with a file that is kept for it, and asyncio tries once for each of its timers.
 """
 
 import asyncio
@@ -77,6 +77,11 @@ class Accepting:
             f"LimitNOFILE={wanted} of a systemd unit), or lower listen.max_exchanges"
         )
 
+    def tend(self) -> None:
+        """What is due about once a second."""
+        self._book.sweep()
+        self._take_spare()
+
     def end(self) -> None:
         """Hear no more of it, unless somebody has come in between: it is passed on then."""
         loop, before = self._loop, self._before
@@ -128,11 +133,11 @@ class Accepting:
         return closed
 
     def _take_spare(self) -> None:
-        if self._spare is None:
+        if self._spare is None and self._loop is not None:
             try:
                 self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
             except OSError:
-                self._spare = None  # there is none just now: it is tried again when it was needed
+                self._spare = None  # there is none just now
 
     def _let_spare_go(self) -> None:
         if self._spare is not None:

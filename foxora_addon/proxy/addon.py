@@ -330,7 +330,7 @@ class Foxora:
         now = time.monotonic()
         if now - self._tended_at >= _TEND_SECONDS:
             self._tended_at = now
-            self._files.sweep()
+            self._accepting.tend()
             self._tell_of_files()
             self.desk.tend()
             self._flow_list.tell_open(self.desk.open_calls())

@@ -58,7 +58,7 @@ class FileBook:
         self._gateways: dict[str, set[str]] = {}
         self._count = 0
         self._left: tuple[set[str], set[str]] = set(), set()
-        self._closed = self._refused = self._failed = 0
+        self._closed = self._refused = 0
         self._why = ""
         self._told_at = -_TELL_SECONDS
 
@@ -138,7 +138,6 @@ class FileBook:
 
     def ran_out(self, why: str, closed: int) -> None:
         """The system has no file for a new client; so many were closed for it."""
-        self._failed += 1
         self._why = why
         self._closed += closed
 
@@ -146,18 +145,17 @@ class FileBook:
         """What was turned away since this was told last, in a line, at most once a minute."""
         if not is_last and now - self._told_at < _TELL_SECONDS:
             return None
-        counts = (
-            (self._closed, "connections were closed"),
-            (self._refused, "calls were refused"),
-            (self._failed, f"times none could be taken ({self._why})"),
-        )
-        words = ", ".join(f"{count} {what}" for count, what in counts if count)
+        counts = ((self._closed, "connections closed"), (self._refused, "calls refused"))
+        words = [f"{count} {what}" for count, what in counts if count]
+        if self._why:
+            words.append(f"the system had none left ({self._why})")
         if not words:
             return None
-        self._closed = self._refused = self._failed = 0
+        self._closed = self._refused = 0
+        self._why = ""
         self._told_at = now
         limit = f" (the limit is {self._limit})" if self._limit else ""
-        return f"too few open files{limit}: {words}"
+        return f"too few open files{limit}: {', '.join(words)}"
 
     def _look(self) -> None:
         self.is_full = self._count >= self._shares.gateways
