@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from foxora_addon.config import Config
 from foxora_addon.proxy.capacity import widen_files
 from foxora_addon.proxy.files import FileBook, limit_for, shares_of
 
@@ -53,15 +52,15 @@ class Accepting:
 
         setattr(loop, _NAME, accept)
 
-    def begin(self, config: Config) -> str | None:
+    def begin(self, calls: int, *, is_mock: bool) -> str | None:
         """Share out the open files; what is wrong with their limit, in a line, None if it will do.
 
+        It will if so many calls can go on at once. `is_mock`: the gateway is in this process too.
         From now on what asyncio says of clients that it can't take is heard here.
         """
         self._listen()
-        each = 2 if config.gateway.is_mock else 1
+        each = 2 if is_mock else 1
         held = _open_files() - self._book.held
-        calls = config.listen.max_exchanges
         wanted = limit_for(calls, held, each)
         widen_files(wanted)
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

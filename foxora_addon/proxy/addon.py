@@ -164,7 +164,8 @@ class Foxora:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
         listening.bind_to_loopback(ctx.options)
-        if (too_few := self._accepting.begin(config)) is not None:
+        calls, is_mock = config.listen.max_exchanges, config.gateway.is_mock
+        if (too_few := self._accepting.begin(calls, is_mock=is_mock)) is not None:
             _warn(too_few)
         self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
