@@ -451,7 +451,7 @@ class FlowDesk:
             exchange.flaw = failures.UNDECODABLE.message
         if handler is not None:
             self._end(flow, failures.Worded("stream_broken", failures.UNDECODABLE), handler)
-        return event_of(failures.UNDECODABLE)
+        return event_of(exchange, failures.UNDECODABLE)
 
     def passed(self, flow: http.HTTPFlow, unread: Callable[[], int]) -> None:
         """Have the gateway wait for a client that reads slowly; where it can't, end the stream."""

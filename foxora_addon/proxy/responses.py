@@ -17,7 +17,15 @@ from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy import failures, flows
-from foxora_addon.proxy.answers import Passing, head_of, mark, observation_of, replace_body, tee
+from foxora_addon.proxy.answers import (
+    Passing,
+    event_of,
+    head_of,
+    mark,
+    observation_of,
+    replace_body,
+    tee,
+)
 from foxora_addon.proxy.tee import Tee
 
 _log = logging.getLogger(__name__)
@@ -102,6 +110,7 @@ def observe(
             arrived=lambda: _piece_arrived(exchange, observation, pipeline, watch.clock()),
             failed=watch.failed,
             broke=partial(watch.broke, flow),
+            last=partial(event_of, exchange),
             strips_usage=exchange.unasked_body is not None,
             key=exchange.credential,
         )
