@@ -104,8 +104,9 @@ class Journal:
     ) -> Self:
         """Open or create a trail and go on where it ends; raises `TrailUnavailable`.
 
-        The file is readable by its owner only, and locked: a second writer is refused. `known` are
-        `seq` and hash of a record that the trail is known to have had: it goes on behind it.
+        A new file is readable by its owner only; one that is there keeps its mode, and is told of
+        if others may open it. It is locked: a second writer is refused. `known` are `seq` and hash
+        of a record that the trail is known to have had: it goes on behind it.
         Whether the file still has its name is asked every `follow_seconds`; 0: at each record.
         Whether it has one at all is asked at each record.
         """
@@ -265,7 +266,8 @@ class Journal:
             fd = self._disk.open(self._name)
         except OSError as error:
             raise self._unavailable("can't be opened", error) from error
-        if not stat.S_ISREG(os.fstat(fd).st_mode):  # /dev/null keeps nothing, a FIFO blocks us
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):  # /dev/null keeps nothing, a FIFO blocks us
             os.close(fd)
             raise TrailUnavailable(
                 f"{self.path} is no regular file; give the trail another path with "
@@ -279,6 +281,11 @@ class Journal:
                 f"the trail {self.path} is written by another proxy; stop that one, or give this "
                 "one its own with foxora_audit=PATH"
             ) from error
+        if mode & stat.S_IRWXO:
+            self._say(
+                f"the trail {self.path} was there, and everybody on this machine may open it (mode "
+                f"{stat.S_IMODE(mode):04o}); it has the text of calls: chmod 600 {self.path}"
+            )
         self._use(fd)
 
     def _use(self, fd: int) -> None:

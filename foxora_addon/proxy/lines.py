@@ -4,7 +4,7 @@ mitmdump's own lines stay for all other traffic. Whoever wants another `flow_det
 1 (by -v, -q or by its name) gets mitmdump's own output for everything instead.
 """
 
-import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -17,12 +17,13 @@ from mitmproxy import ctx, http
 
 from foxora_addon.ending import Ending
 from foxora_addon.proxy.flows import is_ours
+from foxora_addon.proxy.outlet import Outlet, Promptly, has_room
 from foxora_addon.reading.columns import GAP, Column, cell_in, fitted
 
 _GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
 _COLOURS: Final[Mapping[str, str]] = {"completed": _GREEN, "refused": _YELLOW}
 _LONGEST_TEXT: Final = 64
-_TOGETHER_SECONDS: Final = 0.05
+_LAST_SECONDS: Final = 1.0
 _HEAD_OF_ID: Final = 11
 """`ex_` and eight hexadecimal digits, by which an exchange can be found in the trail."""
 _COLUMNS: Final = (
@@ -36,17 +37,13 @@ _COLUMNS: Final = (
     Column("exchange", _HEAD_OF_ID, _HEAD_OF_ID, rank=4),
 )
 _WHOLE: Final = (" " * GAP).join(
-    f"{{:{'>' if column.is_figure else '<'}{column.width}}}" for column in _COLUMNS
+    f"%{'' if column.is_figure else '-'}{column.width}s" for column in _COLUMNS
 )
-"""How a line is put together where all of each cell is shown."""
+"""How a line is put together where all of each cell is shown; in half of the time of `format`."""
 
 
 class Lines:
-    """Prints on `out`; `wall_clock` gives Unix seconds.
-
-    Where nobody looks on, at a pipe or a file, lines wait for a moment and leave together: each
-    costs as much as all of them.
-    """
+    """Prints on `out`, which may stand still: no call does. `wall_clock` gives Unix seconds."""
 
     def __init__(
         self, out: IO[str] | None = None, wall_clock: Callable[[], float] = time.time
@@ -54,9 +51,7 @@ class Lines:
         self._out = out
         self._wall_clock = wall_clock
         self._dumper: Any = None
-        self._waiting: list[str] = []
-        self._asked: IO[str] | None = None
-        self._is_terminal = False
+        self._outlet: Outlet | None = None
 
     def take_over(self, dumper: Any, log: Any) -> None:
         """Keep mitmdump's dumper silent about our flows, and its log about mere steps of a call.
@@ -74,6 +69,31 @@ class Lines:
             return not (is_ours(flow) and _is_ours_to_print()) and original(flow)
 
         dumper.match = match
+        if _is_ours_to_print():
+            self._lead(dumper, log)
+
+    def _lead(self, dumper: Any, log: Any) -> None:
+        """Have mitmdump's own lines and its log go our way, too.
+
+        Else they would stand still, or lie in a buffer while ours pass them by.
+        """
+        outlet = self._outlet_now()
+        if has_room(outlet.out):
+            with contextlib.suppress(OSError, ValueError):
+                outlet.out.flush()
+        if getattr(dumper, "outfp", None) is outlet.out:
+            dumper.outfp = outlet
+        if log is None:
+            return
+        if getattr(log.logger, "file", None) is outlet.out:
+            log.logger.file = Promptly(outlet)
+        uninstall: Callable[[], None] = log.uninstall
+
+        def uninstalled() -> None:
+            uninstall()
+            self.flush()  # mitmproxy's last step: later, Python flushes its own stream, and waits
+
+        log.uninstall = uninstalled
 
     def ended(self, ending: Ending, flow: http.HTTPFlow | None) -> None:
         """Print the line of an exchange, if mitmdump would have printed its flow."""
@@ -82,47 +102,30 @@ class Lines:
             return
         if dumper.filter and (flow is None or not dumper.filter(flow)):
             return
-        out = self._out or sys.stdout
-        is_watched = self._is_watched(out)
-        coloured = is_watched and is_coloured(out)
-        room = _room_of(out) if is_watched else None
-        self._waiting.append(line_of(ending, self._wall_clock(), is_coloured=coloured, room=room))
-        if is_watched:
-            self.flush()
-        elif len(self._waiting) == 1:
-            _soon(self.flush)
+        outlet = self._outlet_now()
+        if outlet.is_gone:
+            return
+        if outlet.is_watched:
+            coloured, room = is_coloured(outlet.out), _room_of(outlet.out)
+            outlet.say(line_of(ending, self._wall_clock(), is_coloured=coloured, room=room))
+        else:
+            outlet.say(line_of(ending, self._wall_clock()))
 
-    def _is_watched(self, out: IO[str]) -> bool:
-        """Whether it is a terminal: the system is asked once."""
-        if self._asked is not out:
-            self._asked, self._is_terminal = out, out.isatty()
-        return self._is_terminal
+    def _outlet_now(self) -> Outlet:
+        """The way to what is standard output by now."""
+        out = self._out or sys.stdout
+        outlet = self._outlet
+        if outlet is None or outlet.out is not out:
+            if outlet is not None:
+                outlet.drain(0)
+            self._outlet = outlet = Outlet(out)
+        return outlet
 
     def flush(self) -> None:
-        """Print what waits."""
-        lines, self._waiting = self._waiting, []
-        if not lines:
-            return
-        out = self._out or sys.stdout
-        try:
-            print(_sayable("\n".join(lines), out), file=out, flush=True)
-        except (BrokenPipeError, ValueError):  # nobody reads any more, or it was closed
-            self._dumper = None
-        except OSError:
-            pass  # a full disk may have room again; the trail has it all the same
-
-
-def _sayable(text: str, out: IO[str]) -> str:
-    """The text with question marks for what the output's encoding has no bytes for."""
-    encoding: str = getattr(out, "encoding", None) or "utf-8"
-    return text.encode(encoding, "replace").decode(encoding)
-
-
-def _soon(flush: Callable[[], None]) -> None:
-    try:
-        asyncio.get_running_loop().call_later(_TOGETHER_SECONDS, flush)
-    except RuntimeError:  # the program ends, and its loop has already
-        flush()
+        """Print what waits, at the end of the program: what is not taken in a second is lost."""
+        outlet = self._outlet
+        if outlet is not None and not outlet.is_gone and not outlet.drain(_LAST_SECONDS):
+            outlet.let_go()
 
 
 _OF_EACH_CALL: Final = (
@@ -169,7 +172,7 @@ def line_of(
     """
     cells = _cells_of(ending, wall_time)
     if room is None and not is_coloured:
-        return _WHOLE.format(*cells)
+        return _WHOLE % cells
     widths = fitted(_COLUMNS, room) if room else {i: len(cell) for i, cell in enumerate(cells)}
     shown = []
     for index, width in widths.items():

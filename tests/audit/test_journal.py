@@ -72,6 +72,21 @@ def test_only_the_owner_can_read_it(journal: Journal, path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(
+    ("mode", "is_told"), [(0o666, True), (0o604, True), (0o640, False), (0o600, False)]
+)
+def test_one_that_was_there_keeps_its_mode_and_is_told_of_if_others_may_open_it(
+    mode: int, is_told: bool, path: Path
+) -> None:
+    path.touch()
+    path.chmod(mode)
+    said: list[str] = []
+    journal = Journal.open(path, sync="none", wall_clock=lambda: NOON, say=said.append)
+    journal.close()
+    assert stat.S_IMODE(path.stat().st_mode) == mode
+    assert [f"(mode {mode:04o})" in line for line in said] == [True] * is_told
+
+
 def test_a_second_writer_is_refused_until_the_first_is_done(journal: Journal, path: Path) -> None:
     with pytest.raises(TrailUnavailable, match="written by another proxy"):
         opened(path)

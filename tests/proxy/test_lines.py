@@ -1,12 +1,14 @@
 """The line of an exchange: what stands in it, for whom it is coloured, and what may not be."""
 
-import asyncio
-import errno
+import contextlib
 import io
+import logging
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
+from mitmproxy.addons.termlog import TermLogHandler
 from mitmproxy.test import taddons
 
 from foxora_addon.proxy.lines import Lines, is_coloured, line_of
@@ -106,96 +108,149 @@ def test_colours_are_for_terminals_without_no_color(monkeypatch: pytest.MonkeyPa
 
 
 class FakeDumper:
-    """mitmdump's dumper, as far as it is looked at."""
+    """mitmdump's dumper, as far as it is looked at; `outfp` is where it prints."""
 
     filter = None
+
+    def __init__(self, outfp: Any = None) -> None:
+        self.outfp = outfp
 
     def match(self, _: object) -> bool:
         return True
 
 
-class CountingPipe(io.StringIO):
-    """Counts what would be system calls."""
+class FakeLog:
+    """mitmdump's log."""
 
-    flushes = 0
+    def __init__(self, file: Any) -> None:
+        self.logger = TermLogHandler(file)
+        self.is_there = True
 
-    def flush(self) -> None:
-        self.flushes += 1
+    def uninstall(self) -> None:
+        self.is_there = False
+
+    def say(self, text: str) -> None:
+        self.logger.emit(logging.makeLogRecord({"msg": text}))
 
 
-class FullPipe(io.StringIO):
-    """Has no room for the first line."""
-
-    error: Exception | None = OSError(errno.ENOSPC, "No space left on device")
-
+class ClosedPipe(io.StringIO):
     def write(self, text: str) -> int:
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
-        return super().write(text)
+        raise BrokenPipeError
 
 
-def ids_printed(out: Any, *exchanges: str) -> list[str]:
-    """The ids of the exchanges whose lines were printed, each by itself."""
+@contextlib.contextmanager
+def printing(
+    out: Any, dumper: Any = None, log: Any = None, flow_detail: int = 1
+) -> Iterator[Lines]:
+    """Lines that have taken mitmdump's place; in the end they are all printed."""
     lines = Lines(out, lambda: NOON)
     with taddons.context() as context:
         context.options.add_option("flow_detail", int, 1, "as mitmdump has it")
-        lines.take_over(FakeDumper(), None)
-        for exchange in exchanges:
-            lines.ended(an_ending(exchange=exchange), None)  # there is no loop: at once
-    return [] if out.closed else [line.split()[-1] for line in out.getvalue().splitlines()]
+        context.options.flow_detail = flow_detail
+        lines.take_over(dumper or FakeDumper(), log)
+        yield lines
+        lines.flush()
 
 
-def test_an_output_that_is_full_is_tried_again_with_the_next_line() -> None:
-    assert ids_printed(FullPipe(), "ex_1", "ex_2", "ex_3") == ["ex_2", "ex_3"]
+def ends(lines: Lines, *exchanges: str) -> None:
+    for exchange in exchanges:
+        lines.ended(an_ending(exchange=exchange), None)
 
 
-@pytest.mark.parametrize("error", [BrokenPipeError(), ValueError("I/O operation on closed file")])
-def test_an_output_that_nobody_reads_any_more_gets_no_further_line(error: Exception) -> None:
-    pipe = FullPipe()
-    pipe.error = error
-    assert ids_printed(pipe, "ex_1", "ex_2") == []
+def last_words(out: io.StringIO) -> list[str]:
+    return [line.split()[-1] for line in out.getvalue().splitlines()]
+
+
+def test_each_exchange_is_a_line_in_the_order_of_their_ends() -> None:
+    out = io.StringIO()
+    with printing(out) as lines:
+        ends(lines, "ex_1", "ex_2", "ex_3")
+    assert last_words(out) == ["ex_1", "ex_2", "ex_3"]
+
+
+def test_in_a_terminal_there_are_colours_and_the_lines_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    out = Terminal()
+    with printing(out) as lines:
+        ends(lines, "ex_1")
+    assert "\x1b[32m" in out.getvalue()
+
+
+def test_for_an_output_that_nobody_reads_any_more_no_line_is_made() -> None:
+    with printing(ClosedPipe()) as lines:
+        ends(lines, "ex_1")
+        lines.flush()
+        broken = an_ending(duration_ms=cast("Any", "no number"))
+        lines.ended(broken, None)
+
+
+def test_mitmdumps_own_lines_and_its_log_stand_in_the_same_order() -> None:
+    out = io.StringIO()
+    dumper, log = FakeDumper(out), FakeLog(out)
+    print("before", file=out)
+    with printing(out, dumper, log) as lines:
+        log.say("banner")
+        ends(lines, "ex_1")
+        print("GET http://other.example", file=dumper.outfp)
+        ends(lines, "ex_2")
+        log.say("a warning")
+    assert last_words(out) == [
+        "before",
+        "banner",
+        "ex_1",
+        "http://other.example",
+        "ex_2",
+        "warning",
+    ]
+
+
+def test_when_mitmdump_is_done_with_its_log_all_is_printed() -> None:
+    out = io.StringIO()
+    with printing(out, log=(log := FakeLog(out))) as lines:
+        ends(lines, "ex_1")
+        log.uninstall()
+        assert not log.is_there
+        assert last_words(out) == ["ex_1"]
+        ends(lines, "ex_2")  # a call that the end of the program has cut off
+    assert last_words(out) == ["ex_1", "ex_2"]
+
+
+def test_an_output_that_is_another_than_ours_is_left_to_mitmdump() -> None:
+    out, other = io.StringIO(), io.StringIO()
+    dumper, log = FakeDumper(other), FakeLog(other)
+    with printing(out, dumper, log):
+        assert dumper.outfp is other
+        assert log.logger.file is other
+
+
+def test_who_wants_mitmdumps_own_output_has_it_as_it_is() -> None:
+    out = io.StringIO()
+    dumper, log = FakeDumper(out), FakeLog(out)
+    with printing(out, dumper, log, flow_detail=2) as lines:
+        ends(lines, "ex_1")
+        assert dumper.outfp is out
+        assert log.logger.file is out
+    assert not out.getvalue()
+
+
+def test_lines_go_to_what_is_standard_output_by_then(capsys: pytest.CaptureFixture[str]) -> None:
+    with printing(None) as lines, contextlib.redirect_stdout(io.StringIO()) as other:
+        ends(lines, "ex_1")
+        lines.flush()
+    assert last_words(other) == ["ex_1"]
+    with printing(None) as lines:
+        ends(lines, "ex_2")
+    assert capsys.readouterr().out.split()[-1] == "ex_2"
 
 
 def test_what_the_outputs_encoding_cannot_say_costs_no_other_line() -> None:
     raw = io.BytesIO()
-    lines = Lines(io.TextIOWrapper(raw, "ascii"), lambda: NOON)
-    with taddons.context() as context:
-        context.options.add_option("flow_detail", int, 1, "as mitmdump has it")
-        lines.take_over(FakeDumper(), None)
-
-        async def several() -> None:
-            for model in ("one", "módèl", "three"):
-                lines.ended(an_ending(model=model), None)
-            lines.flush()
-
-        asyncio.run(several())
+    with printing(io.TextIOWrapper(raw, "ascii")) as lines:
+        for model in ("one", "módèl", "three"):
+            lines.ended(an_ending(model=model), None)
     assert [line.split()[2] for line in raw.getvalue().decode().splitlines()] == [
         "one",
         "m?d?l",
         "three",
     ]
-
-
-def test_at_a_pipe_lines_of_one_moment_leave_together_and_in_order() -> None:
-    pipe = CountingPipe()
-    lines = Lines(pipe, lambda: NOON)
-
-    async def several() -> None:
-        for number in range(5):
-            lines.ended(an_ending(exchange=f"ex_{number}"), None)
-        assert not pipe.getvalue()
-        for _ in range(200):
-            if pipe.getvalue():
-                return
-            await asyncio.sleep(0.01)
-
-    with taddons.context() as context:
-        context.options.add_option("flow_detail", int, 1, "as mitmdump has it")
-        lines.take_over(FakeDumper(), None)
-        asyncio.run(several())
-        assert pipe.flushes == 1
-        ids = [line.split()[-1] for line in pipe.getvalue().splitlines()]
-        assert ids == [f"ex_{number}" for number in range(5)]
-        lines.ended(an_ending(exchange="ex_last"), None)  # there is no loop any more
-    assert pipe.getvalue().split()[-1] == "ex_last"
