@@ -156,17 +156,18 @@ def tee(
 
 
 def last_event(response: http.Response, error: ApiError) -> bytes | None:
-    """The event that ends a broken stream; None where no client could read it as one.
+    """The event that ends a broken stream, nothing if all was said before it broke.
 
-    That is where the client has half an event already, or the stream is no event stream, of a
-    content encoding that is not known, or of a length that was promised.
+    None where no client could read it as an event. That is where the client has half an event
+    already, or the stream is no event stream, of a content encoding that is not known, or of a
+    length that was promised.
     """
     stream = response.stream
     if not isinstance(stream, Tee) or not stream.is_between_events:
         return None
     if "content-length" in response.headers:
         return None
-    return stream.last(error)
+    return b"" if stream.has_said_all else stream.last(error)
 
 
 def event_of(exchange: Exchange | None, error: ApiError) -> bytes:

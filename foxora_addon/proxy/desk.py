@@ -546,7 +546,7 @@ class FlowDesk:
         return self._failed.answer_for(flow)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
-        """The event that tells the reader of a stream that it broke, where one can be read."""
+        """What ends a stream that broke, cleanly; None: it is torn off there."""
         return self._failed.last_words(flow)
 
     # What all of it shares.

@@ -184,11 +184,16 @@ def end_failed(
     pipeline: Pipeline,
     now: float,
 ) -> None:
-    """End an exchange that gets no whole answer."""
+    """End an exchange whose answer does not come to its end.
+
+    A stream that has said all is as good as one that did: what it lacks is of the transfer.
+    """
     if exchange.may("record"):  # the upload was cut before there was a decision
         exchange.refusal = exchange.refusal or worded.error or failures.LEFT
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-    if exchange.observation is not None:
+    if exchange.has_said_all and worded.outcome not in {"aborted", "client_disconnected"}:
+        pipeline.streamed(exchange, now)
+    elif exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
         outcome: Outcome = worded.outcome if is_ours else "stream_broken"
         is_gateways = worded.error is not None and worded.error.source == "gateway"

@@ -118,6 +118,12 @@ class Tee:
             undo.tear()
 
     @property
+    def has_said_all(self) -> bool:
+        """Whether the last event has come: nothing of the stream is missing then."""
+        transcript = self._observation.transcript
+        return transcript is not None and transcript.done
+
+    @property
     def is_between_events(self) -> bool:
         """Whether what has passed is whole events, so that one of our own can follow."""
         return any(isinstance(step, WholeEvents) and step.is_between for step in self._filters)
