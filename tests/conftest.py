@@ -18,7 +18,7 @@ NODE = Path(__file__).parents[1] / ".tools" / "node"
 
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
-    """The folder with the openai package for Node, which NODE_PATH shows to a `.cjs` script."""
+    """The folder with the packages for Node, which NODE_PATH shows to a `.cjs` script."""
     if not (NODE / "installed.json").exists():
         pytest.skip("scripts/setup-node has found no Node here")
     return NODE / "node_modules"

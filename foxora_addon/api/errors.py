@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from foxora_addon.api import error_bodies, retry_after
 
@@ -74,11 +74,11 @@ class ApiError:
 
     def body(self) -> bytes:
         """Return the documented JSON body (foxora-api.md, Errors), compact, in UTF-8."""
-        shape = {"error": {"code": self.code, "message": self.message, "param": self.param}}
-        text = json.dumps(shape, ensure_ascii=False, separators=(",", ":"))
-        # A lone surrogate, which a JSON request can smuggle into a message, has no UTF-8; written
-        # as a backslash escape it is JSON again.
-        return text.encode("utf-8", "backslashreplace")
+        return json_of({"error": self.told()})
+
+    def told(self) -> dict[str, str | None]:
+        """Return what stands below `error` in `body()`."""
+        return {"code": self.code, "message": self.message, "param": self.param}
 
     def headers(self) -> list[tuple[str, str]]:
         """Return the headers that go with `body()`, except its length.
@@ -93,6 +93,14 @@ class ApiError:
         if self.should_retry is not None:
             headers.append(("x-should-retry", "true" if self.should_retry else "false"))
         return headers
+
+
+def json_of(value: dict[str, Any]) -> bytes:
+    """Return compact JSON in UTF-8 of what quotes a message."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # A lone surrogate, which a JSON request can smuggle into a message, has no UTF-8; written as a
+    # backslash escape it is JSON again.
+    return text.encode("utf-8", "backslashreplace")
 
 
 def invalid_request(message: str, param: str | None = None) -> ApiError:

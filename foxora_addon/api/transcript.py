@@ -18,6 +18,7 @@ DEFAULT_MAX_BYTES: Final = 1_048_576
 # Deeper JSON is taken for malformed, so that whoever reads a completion may do so by recursion.
 _DEEPEST: Final = 64
 _CHOICE_BYTES: Final = 512
+_MOST_EVENTS: Final = 2**53 - 1  # no number beyond it is exact for a client in JavaScript
 
 # Around the choices: what the first chunk that has it decides, and what is no part of a completion.
 _SETTLED_FIRST: Final = frozenset({"id", "created", "model"})
@@ -74,6 +75,12 @@ class Transcript:
     def model(self) -> str | None:
         """The model that answers, as the stream names it; None while it has not."""
         return self._named("model")
+
+    @property
+    def next_number(self) -> int:
+        """The number of an event that follows, in a stream whose events are numbered from 0."""
+        last = self._last.get("sequence_number")
+        return last + 1 if type(last) is int and 0 <= last < _MOST_EVENTS else self.chunks
 
     def add(self, event: Event) -> None:
         """Take the next event of the stream."""

@@ -22,11 +22,11 @@ _LDAP: Final = "ldap3"
 _PAGE: Final = "mitmproxy.addons.onboardingapp"
 _SECURITY: Final = "werkzeug.security"
 _USERS: Final[Mapping[str, tuple[str, str]]] = {
-    _LDAP: ("proxyauth.py", "fc59f135f12daf42"),
+    _LDAP: ("proxyauth.py", "fc59f135f12daf42 2418e477982f30e9"),
     _PAGE: ("onboarding.py", "1143abf4eae68e13"),
     _SECURITY: ("maplocal.py", "ff37d5608a6c68c7"),
 }
-"""Which of mitmproxy's addons asks for a module, and the beginning of its source's SHA-256."""
+"""Which of mitmproxy's addons asks for a module, and the SHA-256 of its known sources."""
 
 
 def promise() -> None:
@@ -35,8 +35,8 @@ def promise() -> None:
     if mitmproxy is None or mitmproxy.origin is None:
         return
     addons = Path(mitmproxy.origin).parent / "addons"
-    for name, (file, source) in _USERS.items():
-        if name not in sys.modules and source_of(addons / file) == source:
+    for name, (file, sources) in _USERS.items():
+        if name not in sys.modules and source_of(addons / file) in sources.split():
             _PROMISES[name]()
 
 

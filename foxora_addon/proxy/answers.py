@@ -7,6 +7,8 @@ from typing import Final, NamedTuple
 from mitmproxy import http
 
 from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
+from foxora_addon.api.endpoints import OTHER
+from foxora_addon.api.error_events import error_event
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.api.whole_events import WholeEvents
@@ -114,13 +116,15 @@ class Passing:
     """What happens to an answer on its way. `arrived` is called at each piece.
 
     `failed` is told what goes wrong in our own code, `broke` that the answer can't be decoded; it
-    gives the last event then. `strips_usage`: the proxy asked for the stream's usage, which the
-    client must not see. `key` is what must not come back.
+    gives the last event then, as `last` does for an error that ends the stream. `strips_usage`: the
+    proxy asked for the stream's usage, which the client must not see. `key` is what must not come
+    back.
     """
 
     arrived: Callable[[], None]
     failed: Callable[[Exception], None]
     broke: Callable[[str], bytes]
+    last: Callable[[ApiError], bytes]
     strips_usage: bool
     key: str | None
 
@@ -144,7 +148,7 @@ def tee(
     if decode is not None:
         undo = Undo(decode, passing.broke, flow.kill)
         response.headers.pop("content-encoding")
-    response.stream = Tee(observation, passing.arrived, passing.failed, filters, undo)
+    response.stream = Tee(observation, passing.arrived, passing.failed, passing.last, filters, undo)
     # Row 10: without a length, an HTTP/1 client would see no end while the connection lives.
     has_length = {"content-length", "transfer-encoding"} & {k.lower() for k in response.headers}
     if not flow.request.is_http2 and response.is_http2 and not has_length:
@@ -152,22 +156,27 @@ def tee(
 
 
 def last_event(response: http.Response, error: ApiError) -> bytes | None:
-    """The event that ends a broken stream; None where no client could read it as one.
+    """The event that ends a broken stream, nothing if all was said before it broke.
 
-    That is where the client has half an event already, or the stream is no event stream, of a
-    content encoding that is not known, or of a length that was promised.
+    None where no client could read it as an event. That is where the client has half an event
+    already, or the stream is no event stream, of a content encoding that is not known, or of a
+    length that was promised.
     """
     stream = response.stream
     if not isinstance(stream, Tee) or not stream.is_between_events:
         return None
     if "content-length" in response.headers:
         return None
-    return event_of(error)
+    return b"" if stream.has_said_all else stream.last(error)
 
 
-def event_of(error: ApiError) -> bytes:
-    """The last event of a stream that broke."""
-    return b"data: " + error.body() + b"\n\n"
+def event_of(exchange: Exchange | None, error: ApiError) -> bytes:
+    """The last event of a stream that broke, as the clients of the exchange's operation read it."""
+    call = None if exchange is None else exchange.call
+    seen = None if exchange is None else exchange.observation
+    operation = OTHER if call is None else call.operation
+    transcript = None if seen is None else seen.transcript
+    return error_event(error, operation.name, 0 if transcript is None else transcript.next_number)
 
 
 def mark(

@@ -17,7 +17,7 @@ _SHORTEST, _LONGEST = 20, 60
 
 def show_comments() -> None:
     """Replace what draws a row; its imports are large, and only the console has them already."""
-    import urwid  # type: ignore[import-untyped]  # noqa: PLC0415
+    import urwid  # noqa: PLC0415
     from mitmproxy.tools.console import common, flowlist  # noqa: PLC0415
 
     item: Any = getattr(flowlist, "FlowItem", None)

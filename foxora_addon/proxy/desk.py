@@ -457,7 +457,7 @@ class FlowDesk:
             exchange.flaw = failures.UNDECODABLE.message
         if handler is not None:
             self._end(flow, failures.Worded("stream_broken", failures.UNDECODABLE), handler)
-        return event_of(failures.UNDECODABLE)
+        return event_of(exchange, failures.UNDECODABLE)
 
     def passed(self, flow: http.HTTPFlow, unread: Callable[[], int]) -> None:
         """Have the gateway wait for a client that reads slowly; where it can't, end the stream."""
@@ -554,7 +554,7 @@ class FlowDesk:
         return self._failed.answer_for(flow)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
-        """The event that tells the reader of a stream that it broke, where one can be read."""
+        """What ends a stream that broke, cleanly; None: it is torn off there."""
         return self._failed.last_words(flow)
 
     # What all of it shares.

@@ -51,7 +51,7 @@ class FailedFlows:
         return flows.response_of(worded.error, exchange_id, more)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
-        """The event that tells the reader of a stream that it broke, where one can be read."""
+        """The event that tells the reader of a stream that it broke; see `last_event`."""
         worded = self._worded.pop(flow.id, None)
         if worded is None or worded.error is None or flow.response is None:
             return None

@@ -451,7 +451,8 @@ def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]
         if response is not None:
             yield from parts_of(self, response)
     elif (last := desk.last_words(self.flow)) is not None:
-        yield http_events.ResponseData(self.stream_id, last)
+        if last:
+            yield http_events.ResponseData(self.stream_id, last)
         yield http_events.ResponseEndOfMessage(self.stream_id)
 
 

@@ -17,7 +17,15 @@ from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy import failures, flows
-from foxora_addon.proxy.answers import Passing, head_of, mark, observation_of, replace_body, tee
+from foxora_addon.proxy.answers import (
+    Passing,
+    event_of,
+    head_of,
+    mark,
+    observation_of,
+    replace_body,
+    tee,
+)
 from foxora_addon.proxy.tee import Tee
 
 _log = logging.getLogger(__name__)
@@ -102,6 +110,7 @@ def observe(
             arrived=lambda: _piece_arrived(exchange, observation, pipeline, watch.clock()),
             failed=watch.failed,
             broke=partial(watch.broke, flow),
+            last=partial(event_of, exchange),
             strips_usage=exchange.unasked_body is not None,
             key=exchange.credential,
         )
@@ -175,11 +184,16 @@ def end_failed(
     pipeline: Pipeline,
     now: float,
 ) -> None:
-    """End an exchange that gets no whole answer."""
+    """End an exchange whose answer does not come to its end.
+
+    A stream that has said all is as good as one that did: what it lacks is of the transfer.
+    """
     if exchange.may("record"):  # the upload was cut before there was a decision
         exchange.refusal = exchange.refusal or worded.error or failures.LEFT
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-    if exchange.observation is not None:
+    if exchange.has_said_all and worded.outcome not in {"aborted", "client_disconnected"}:
+        pipeline.streamed(exchange, now)
+    elif exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
         outcome: Outcome = worded.outcome if is_ours else "stream_broken"
         is_gateways = worded.error is not None and worded.error.source == "gateway"

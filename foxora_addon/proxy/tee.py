@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from foxora_addon.api.content_encoding import Decoder, Undecodable
+from foxora_addon.api.errors import ApiError
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.observation import Observation
 
@@ -54,7 +55,7 @@ class Tee:
 
     The filters stand in the order in which the bytes go through them; without any, every byte
     passes as it came, or as `undo` decodes it. `then` is another addon's callable of the same kind,
-    which gets what passes.
+    which gets what passes. `last` gives the event for an error that ends the stream.
     """
 
     def __init__(
@@ -62,12 +63,14 @@ class Tee:
         observation: Observation,
         arrived: Callable[[], None],
         failed: Callable[[Exception], None],
+        last: Callable[[ApiError], bytes],
         filters: Sequence[Filter] = (),
         undo: Undo | None = None,
     ) -> None:
         self._observation = observation
         self._arrived = arrived
         self._failed = failed
+        self.last = last
         self._filters = tuple(filters)
         self._undo = undo
         self._looking = True
@@ -113,6 +116,12 @@ class Tee:
             yield undo.last_words
         else:
             undo.tear()
+
+    @property
+    def has_said_all(self) -> bool:
+        """Whether the last event has come: nothing of the stream is missing then."""
+        transcript = self._observation.transcript
+        return transcript is not None and transcript.done
 
     @property
     def is_between_events(self) -> bool:

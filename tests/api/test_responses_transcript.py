@@ -126,3 +126,24 @@ def test_what_was_truncated_on_the_way_is_whole_at_the_end() -> None:
     transcript = transcript_of([*deltas, last], 10_000)
     assert not transcript.truncated
     assert transcript.message() == MESSAGE
+
+
+def numbered(*numbers: Any) -> Transcript:
+    return transcript_of([an_event("response.x", sequence_number=number) for number in numbers])
+
+
+def test_what_follows_is_numbered_on_from_the_last_event() -> None:
+    assert numbered(0, 1).next_number == 2
+    assert numbered(40, 41, 42).next_number == 43  # a stream that is taken up again begins late
+    ended = transcript_of([an_event("response.completed", sequence_number=9, response={})])
+    assert ended.next_number == 10
+
+
+@pytest.mark.parametrize("number", [None, True, -1, 1.5, "2", 10**400], ids=str)
+def test_without_a_number_to_go_on_from_the_events_are_counted(number: Any) -> None:
+    assert numbered().next_number == 0
+    assert numbered(0, 1, number).next_number == 3
+
+
+def test_an_event_that_is_no_json_is_counted_as_well() -> None:
+    assert transcript_of([*STARTED[:2], Event("{", "response.x")]).next_number == 3

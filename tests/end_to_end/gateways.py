@@ -20,11 +20,11 @@ class Gateway:
     control: str
     options: tuple[str, ...] = ()
 
-    def queue(self, *faults: str) -> None:
-        """Let the next chats go wrong, one fault for each; not the proxy's own questions."""
-        of_chats = [f"path=/v1/chat;{fault}" for fault in faults]
+    def queue(self, *faults: str, path: str = "/v1/chat") -> None:
+        """Let the next calls below a path go wrong, one fault for each; not the proxy's own."""
+        queued = [f"path={path};{fault}" for fault in faults]
         with direct_client() as client:
-            client.post(f"{self.control}/_mock/faults", json=of_chats).raise_for_status()
+            client.post(f"{self.control}/_mock/faults", json=queued).raise_for_status()
 
     def reset(self) -> None:
         with direct_client() as client:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import openai
@@ -30,6 +31,7 @@ FAULTS = {
     "cut-bytes=0": "gateway_unreachable",
     "mute-after=2": "gateway_timeout",
 }
+RESPONSES_CALL = {"model": "gpt-4o-mini", "input": "hi", "stream": True}
 
 type Read = Callable[[Proxy], httpx.Response]
 
@@ -53,16 +55,24 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, gateway: Gateway) -> Iterato
 
 
 def by_http_1(proxy: Proxy) -> httpx.Response:
-    return _read(direct_client(), f"{proxy.base_url}/chat/completions")
+    return _read(direct_client(), f"{proxy.base_url}/chat/completions", CALL)
 
 
 def by_http_2(proxy: Proxy) -> httpx.Response:
-    return _read(http_2_client(proxy), "https://api.openai.com/v1/chat/completions")
+    return _read(http_2_client(proxy), "https://api.openai.com/v1/chat/completions", CALL)
 
 
-def _read(client: httpx.Client, url: str) -> httpx.Response:
+def responses_by_http_1(proxy: Proxy) -> httpx.Response:
+    return _read(direct_client(), f"{proxy.base_url}/responses", RESPONSES_CALL)
+
+
+def responses_by_http_2(proxy: Proxy) -> httpx.Response:
+    return _read(http_2_client(proxy), "https://api.openai.com/v1/responses", RESPONSES_CALL)
+
+
+def _read(client: httpx.Client, url: str, call: dict[str, Any]) -> httpx.Response:
     with client:
-        return client.post(url, json=CALL, headers={"authorization": f"Bearer {APP_KEY}"})
+        return client.post(url, json=call, headers={"authorization": f"Bearer {APP_KEY}"})
 
 
 def events_of(answer: httpx.Response) -> list[dict[str, Any]]:
@@ -70,6 +80,18 @@ def events_of(answer: httpx.Response) -> list[dict[str, Any]]:
     events = answer.text.split("\n\n")
     assert events.pop() == ""
     return [json.loads(event.removeprefix("data: ")) for event in events]
+
+
+def typed_events_of(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The events of a Responses stream, which are all whole and of the type that names them."""
+    events = answer.text.split("\n\n")
+    assert events.pop() == ""
+    read = []
+    for event in events:
+        name, data = event.split("\n")
+        read.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {read[-1]['type']}"
+    return read
 
 
 @pytest.mark.parametrize("read", [by_http_1, by_http_2])
@@ -92,6 +114,51 @@ def test_the_last_event_says_what_happened(
     assert {name: record["error"][name] for name in last["error"]} == last["error"]
     assert record["chunks"] == len(chunks)
     assert read(proxy).text.endswith("data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("read", [responses_by_http_1, responses_by_http_2])
+@pytest.mark.parametrize("fault", [*FAULTS, "cut-bytes=2500", "gzip;cut-after=6"])
+def test_the_last_event_of_a_responses_stream_is_of_its_kind(
+    proxy: Proxy, gateway: Gateway, read: Read, fault: str
+) -> None:
+    gateway.reset()
+    gateway.queue(fault, path="/v1/responses")
+    answer = read(proxy)
+    *events, last = typed_events_of(answer)
+    assert [event["sequence_number"] for event in (*events, last)] == list(range(len(events) + 1))
+    told = {name: last[name] for name in ("code", "message", "param")}
+    assert (last["type"], told["code"]) == ("error", FAULTS.get(fault, "gateway_unreachable"))
+    assert last["error"] == {"type": "server_error", **told}
+    exchange = answer.headers["x-foxora-exchange"]
+    wait_until(lambda: bool(proxy.answer_records(exchange)))
+    (record,) = proxy.answer_records(exchange)
+    assert record["outcome"] == ("timeout" if "mute" in fault else "stream_broken")
+    assert {name: record["error"][name] for name in told} == told
+    assert record["chunks"] == len(events)
+    said = "".join(event.get("delta", "") for event in events)
+    kept = record["message"]["content"] if record["message"] else []
+    assert "".join(part["text"] for part in kept) == said
+    assert typed_events_of(read(proxy))[-1]["type"] == "response.completed"
+
+
+DOCUMENTED = (
+    b"event: error\n"
+    b'data: {"type":"error","code":"busy","message":"Wait.","param":null,"sequence_number":0}\n\n'
+)
+
+
+@pytest.mark.parametrize("read", [responses_by_http_1, responses_by_http_2])
+def test_an_error_event_of_the_gateways_own_passes_as_it_is(
+    proxy: Proxy, gateway: Gateway, read: Read
+) -> None:
+    gateway.reset()
+    gateway.queue(f"body={quote(DOCUMENTED)};type=text/event-stream", path="/v1/responses")
+    answer = read(proxy)
+    assert answer.content == DOCUMENTED
+    exchange = answer.headers["x-foxora-exchange"]
+    wait_until(lambda: bool(proxy.answer_records(exchange)))
+    (record,) = proxy.answer_records(exchange)
+    assert (record["error"]["code"], record["error"]["message"]) == ("busy", "Wait.")
 
 
 @pytest.mark.parametrize("read", [by_http_1, by_http_2])

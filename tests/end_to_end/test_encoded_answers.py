@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -127,6 +128,20 @@ def test_a_stream_that_is_not_encoded_as_it_says_ends_with_an_event(
     told = json.loads(content.removeprefix(b"data: "))["error"]
     assert {**told, "retry_after_ms": None} == record["error"]
     assert record["error"]["code"] == "bad_gateway_answer"
+    assert record["outcome"] == "stream_broken"
+
+
+def test_so_does_a_stream_of_the_responses_api_with_one_of_its_own(
+    proxy: Proxy, gateway: Gateway
+) -> None:
+    event = b'event: response.x\ndata: {"type":"response.x","sequence_number":0}\n\n'
+    coder = zlib.compressobj(0, wbits=31)  # nothing is made smaller: it breaks in the second event
+    torn = coder.compress(event * 3) + coder.flush(zlib.Z_SYNC_FLUSH) + b"\xff" * 80
+    content, _, record = ask(proxy, gateway, torn, "gzip", path="/responses")
+    name, _, data = content.removeprefix(event).partition(b"\n")
+    last = json.loads(data.removeprefix(b"data: "))
+    assert (name, last["type"], last["sequence_number"]) == (b"event: error", "error", 1)
+    assert last["error"]["code"] == record["error"]["code"] == "bad_gateway_answer"
     assert record["outcome"] == "stream_broken"
 
 

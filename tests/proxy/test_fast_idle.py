@@ -437,6 +437,15 @@ def test_an_addon_whose_own_method_has_no_part_in_the_hook_is_not_asked(
     assert spares is not None
 
 
+@pytest.mark.parametrize("option", ["emudhra", "emudhra_old"])
+def test_an_addon_that_may_kill_a_flow_is_asked(option: str, context: taddons.context) -> None:
+    flow = a_flow()
+    flow.request.host = "ocsp.comodoca.com"
+    context.options.update(**{option: True})
+    told(context, flow)
+    assert flow.error is not None
+
+
 def test_a_class_whose_method_a_script_replaces_as_it_loads_is_asked(
     context: taddons.context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

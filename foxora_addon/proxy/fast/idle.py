@@ -25,16 +25,17 @@ type Spares = Callable[[Any, HTTPFlow], bool]
 class Idle:
     """A hook of an addon of mitmproxy's, and when it does nothing.
 
-    That is while the attribute `empty` is empty, while the option `off` is off, and for those flows
-    that `spares` says: whatever of it is given. `hook` and `relies_on` are names as
-    `pkgutil.resolve_name` has them; `sources` are the beginning of the SHA-256 of their sources.
+    That is while the attribute `empty` is empty, while the options `off` are off (or not there, in
+    a release that has none), and for those flows that `spares` says: whatever of it is given.
+    `hook` and `relies_on` are names as `pkgutil.resolve_name` has them; `sources` has the
+    beginnings of the SHA-256 of their sources, one for each wording that is known to do the same.
     """
 
     hook: str
     sources: str
     relies_on: tuple[str, ...] = ()
     empty: str = ""
-    off: str = ""
+    off: tuple[str, ...] = ()
     spares: Spares | None = None
 
     @property
@@ -97,8 +98,8 @@ IDLE: Final = (
     ),
     Idle(f"{_ADDONS}.upstream_auth:UpstreamAuth.requestheaders", "9222268024657614", empty="auth"),
     Idle(f"{_ADDONS}.blocklist:BlockList.request", "b57fd28ef2853c16", empty="items"),
-    Idle(f"{_ADDONS}.anticache:AntiCache.request", "b48d2e8a6a567262", off="anticache"),
-    Idle(f"{_ADDONS}.anticomp:AntiComp.request", "b0d9e97431cee67e", off="anticomp"),
+    Idle(f"{_ADDONS}.anticache:AntiCache.request", "b48d2e8a6a567262", off=("anticache",)),
+    Idle(f"{_ADDONS}.anticomp:AntiComp.request", "b0d9e97431cee67e", off=("anticomp",)),
     Idle(
         f"{_ADDONS}.disable_h2c:DisableH2C.request",
         "4d61074af383be58",
@@ -118,7 +119,13 @@ IDLE: Final = (
     Idle(f"{_ADDONS}.stickyauth:StickyAuth.request", "76b0bbaeb50614fa", empty="flt"),
     Idle(f"{_ADDONS}.stickycookie:StickyCookie.request", "d57c78803120ae99", empty="flt"),
     Idle(f"{_SAVE}.request", "5b91fa00461227c1", empty="stream"),
-    Idle(f"{_TLS}.request", "6c28a1d79af5fcf2", (f"{_TLS}.crl_path",), spares=_asks_for_no_crl),
+    Idle(
+        f"{_TLS}.request",
+        "6c28a1d79af5fcf2 aa9468853aaa3a2e",
+        (f"{_TLS}.crl_path",),
+        off=("emudhra", "emudhra_old"),  # it kills flows to some hosts then
+        spares=_asks_for_no_crl,
+    ),
     Idle(f"{_INTERCEPT}.request", "51c5bfd19f32cf0c", _INTERCEPTING, empty="filt"),
     Idle(
         f"{_HEADERS}.responseheaders",
@@ -140,7 +147,7 @@ IDLE: Final = (
         spares=_has_answer,
     ),
     Idle(f"{_SAVE}.response", "def0c08122a3adc9", (f"{_SAVE}.save_flow",), empty="stream"),
-    Idle(f"{_HAR}.response", "11da00ffafb99d7a", (f"{_HAR}._save_flow",), off="hardump"),
+    Idle(f"{_HAR}.response", "11da00ffafb99d7a", (f"{_HAR}._save_flow",), off=("hardump",)),
     Idle(f"{_INTERCEPT}.response", "554e574f5d0fac9d", _INTERCEPTING, empty="filt"),
 )
 
@@ -156,7 +163,7 @@ def take_up() -> list[str]:
         owner, _, name = each.hook.rpartition(".")
         try:
             kind, functions = resolve_name(owner), _functions_of(each)
-            if sources_of(each.functions) == each.sources:
+            if sources_of(each.functions) in each.sources.split():
                 _taken[kind, name] = each, functions
                 continue
         except (AttributeError, ImportError, OSError):
@@ -181,7 +188,7 @@ def left_out(addon: Any, name: str) -> Left | None:
     state = vars(addon)
     if not state.keys().isdisjoint(name.rpartition(".")[2] for name in each.functions):
         return None  # what it calls at the hook is another than its class's
-    if each.off and getattr(ctx.options, each.off, True):
+    if any(getattr(ctx.options, option, False) for option in each.off):
         return None
     if each.empty and getattr(addon, each.empty, True):
         return None

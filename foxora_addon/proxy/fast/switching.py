@@ -49,8 +49,9 @@ def wanted(option: str, variable: str, *, default: bool) -> bool:
 class SpeedUp:
     """A method of mitmproxy's that is replaced, or one that its class inherits from Python's own.
 
-    `replaces` and `relies_on` are names as `pkgutil.resolve_name` has them. `sources` is the
-    beginning of the SHA-256 of their sources: if it is another one, the method stays as it is.
+    `replaces` and `relies_on` are names as `pkgutil.resolve_name` has them. `sources` has the
+    beginnings of the SHA-256 of their sources, one for each wording of them that is known to do the
+    same: if it is another one, the method stays as it is.
     """
 
     replaces: str
@@ -188,7 +189,7 @@ SPEED_UPS: Final = (
             "mitmproxy.net.http.http1.read.connection_close",
             "mitmproxy.net.http.http1.read.get_header_tokens",
         ),
-        "286dc2039f25dbbc",
+        "286dc2039f25dbbc 68973d4501ac7717",
     ),
     SpeedUp(
         "mitmproxy.net.http.http1.read.raise_if_http_version_unknown",
@@ -369,7 +370,7 @@ def _fits(each: SpeedUp) -> bool:
 
 
 def _is_same(each: SpeedUp) -> bool:
-    return sources_of(each.relies_on) == each.sources
+    return sources_of(each.relies_on) in each.sources.split()
 
 
 def _put(each: SpeedUp) -> None:

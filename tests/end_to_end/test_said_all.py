@@ -1,0 +1,113 @@
+"""A stream whose last event has come is whole, whatever becomes of its connection then."""
+
+import socket
+import socketserver
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+import openai
+import pytest
+
+from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy, wait_until
+from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
+
+pytestmark = pytest.mark.real_server
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+CHAT = [
+    b'data: {"id":"c1","object":"chat.completion.chunk","created":1,"model":"gpt-4o-mini",'
+    b'"choices":[{"index":0,"delta":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}',
+    b"data: [DONE]",
+]
+RESPONSE = (
+    b'"response":{"id":"r1","object":"response","created_at":1,"model":"gpt-4o-mini","output":[],'
+    b'"status":"%b"}'
+)
+RESPONSES = [
+    b'event: response.created\ndata: {"type":"response.created","sequence_number":0,%b}'
+    % (RESPONSE % b"in_progress"),
+    b'event: response.completed\ndata: {"type":"response.completed","sequence_number":1,%b}'
+    % (RESPONSE % b"completed"),
+]
+STREAMS = {"chat/completions": CHAT, "responses": RESPONSES}
+BODIES: dict[str, dict[str, Any]] = {
+    "chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
+    "responses": {"input": "hi"},
+}
+
+
+class Gateway(socketserver.ThreadingTCPServer):
+    """Streams all events of a call, and then resets the connection, closes it, or says no more."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+    then = ""
+    most = 2  # of the events
+
+
+class Answers(socketserver.StreamRequestHandler):
+    server: Gateway
+
+    def handle(self) -> None:
+        self.connection.settimeout(SECONDS)
+        for asked in requests_in(self.rfile):
+            if not asked.is_call:
+                self.wfile.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                continue
+            path = asked.line.split()[1].partition(b"/v1/")[2].decode()
+            events = b"".join(each + b"\n\n" for each in STREAMS[path][: self.server.most])
+            self.wfile.write(b"%b%x\r\n%b\r\n" % (HEAD, len(events), events))
+            if self.server.then == "reset":
+                lingers = struct.pack("ii", 1, 0)
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers)
+            if self.server.then != "silence":
+                return
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[Gateway]:
+    with serving(Gateway(("127.0.0.1", 0), Answers)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["false", "true"])
+def proxy(
+    gateway: Gateway, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Proxy]:
+    folder = tmp_path_factory.mktemp("proxy")
+    (folder / "foxora.yaml").write_text("gateway: {stream_idle_timeout_seconds: 1}\n")
+    environment = {
+        "FOXORA_API_KEY": "foxora_sk_fake_said_all",
+        "FOXORA_BASE_URL": f"http://127.0.0.1:{gateway.server_address[1]}/v1",
+        "FOXORA_FAST": request.param,
+    }
+    with running_proxy(folder, (), environment) as started:
+        yield started
+
+
+@pytest.mark.parametrize("then", ["reset", "close", "silence"])
+@pytest.mark.parametrize("path", STREAMS)
+def test_it_ends_as_if_its_connection_had(
+    gateway: Gateway, proxy: Proxy, path: str, then: str
+) -> None:
+    gateway.then, gateway.most = then, 2
+    call = {"model": "gpt-4o-mini", "stream": True, **BODIES[path]}
+    with direct_client() as client:
+        answer = client.post(
+            f"{proxy.base_url}/{path}", json=call, headers={"authorization": f"Bearer {APP_KEY}"}
+        )
+    assert answer.content == b"".join(each + b"\n\n" for each in STREAMS[path])
+    exchange = answer.headers["x-foxora-exchange"]
+    wait_until(lambda: bool(proxy.answer_records(exchange)))
+    (record,) = proxy.answer_records(exchange)
+    assert (record["outcome"], record["status"], record["error"]) == ("completed", 200, None)
+
+
+def test_the_same_without_its_last_event_is_broken(gateway: Gateway, proxy: Proxy) -> None:
+    gateway.then, gateway.most = "reset", 1
+    client = openai.OpenAI(base_url=proxy.base_url, api_key=APP_KEY, max_retries=0)
+    with client, pytest.raises(openai.APIError) as raised:
+        for _ in client.responses.create(model="gpt-4o-mini", input="hi", stream=True):
+            pass
+    assert raised.value.code == "gateway_unreachable"
