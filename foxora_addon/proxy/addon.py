@@ -47,7 +47,7 @@ from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.files import NO_FILES
 from foxora_addon.proxy.flow_list import KEEP_OPTIONS, FlowList
 from foxora_addon.proxy.flows import is_local
-from foxora_addon.proxy.handlers import handler_of
+from foxora_addon.proxy.handlers import handler_of, ids_of_connections
 from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes
@@ -331,8 +331,7 @@ class Foxora:
         now = time.monotonic()
         if now - self._tended_at >= _TEND_SECONDS:
             self._tended_at = now
-            self._accepting.tend()
-            self._tell_of_files()
+            self._tend_files()
             self.desk.tend()
             self._flow_list.tell_open(self.desk.open_calls())
             self._flow_list.show_open(self.desk.open_streams())
@@ -341,6 +340,12 @@ class Foxora:
                 self._loading = asyncio.get_running_loop().create_task(self._load_counter())
         self.be_found()
         self._heed_the_file()
+
+    def _tend_files(self) -> None:
+        self._accepting.tend()
+        if self._files.is_full or not self._files.room_for_clients:
+            self._files.keep_only(ids_of_connections())
+        self._tell_of_files()
 
     def _tell_of_files(self, *, is_last: bool = False) -> None:
         if (news := self._files.news(time.monotonic(), is_last=is_last)) is not None:

@@ -6,6 +6,7 @@ call is sent. The clients' is the larger, so that calls beyond the gateway's can
 beyond their own can't be told anything. This is the book alone: it opens and closes nothing.
 """
 
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 OWN_FILES: Final = 16
@@ -134,6 +135,15 @@ class FileBook:
         for client in gone:
             self._count -= len(self._gateways.pop(client, ()))
         self._left = recent, set()
+        self._look()
+
+    def keep_only(self, there: Collection[str]) -> None:
+        """Forget all connections but these, by their ids; a book that errs turns nobody away."""
+        self._clients.intersection_update(there)
+        for servers in self._gateways.values():
+            servers.intersection_update(there)
+        self._gateways = {client: servers for client, servers in self._gateways.items() if servers}
+        self._count = sum(map(len, self._gateways.values()))
         self._look()
 
     def ran_out(self, why: str, closed: int) -> None:

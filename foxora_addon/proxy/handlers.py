@@ -18,6 +18,13 @@ def handler_of(client: Client) -> ConnectionHandler | None:
     return found
 
 
+def ids_of_connections() -> set[str]:
+    """The ids of all connections that are run now: of clients, and those that they have made."""
+    proxy = ctx.master.addons.get("proxyserver")
+    handlers = proxy.connections.values() if proxy else ()
+    return {connection.id for handler in handlers for connection in handler.transports}
+
+
 def is_stale(client: Client, connection: Connection) -> bool:
     """Whether something has come on a connection to a server that waits for its next request.
 

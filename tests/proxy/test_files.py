@@ -93,6 +93,21 @@ def test_connections_that_end_after_their_client_count_once() -> None:
     assert book.held == 0
 
 
+def test_a_book_that_errs_is_put_right_by_what_is_there() -> None:
+    book = a_book(clients=2, gateways=2)
+    for client in "ab":
+        book.client_came(client)
+        book.gateway_wanted(client, f"{client}1")
+    assert book.is_full
+    assert not book.client_came("c")
+    book.keep_only({"a", "a1", "x"})
+    assert book.held == 2
+    assert book.takes_call("d")
+    assert book.client_came("d")
+    book.gateway_left("a", "a1")
+    assert book.held == 2
+
+
 def test_who_was_turned_away_is_told_once_a_minute_and_at_the_end() -> None:
     book = a_book(clients=1, gateways=1)
     assert book.news(0.0) is None
