@@ -186,12 +186,6 @@ class Exchange:
         """How often it was sent again after a failure; not the proxy's own mistake of asking."""
         return len(self.tries) - self.usage_refused
 
-    @property
-    def has_said_all(self) -> bool:
-        """Whether it is a stream, readable so far, whose last event has come."""
-        seen = None if self.flaw is not None else self.observation
-        return seen is not None and seen.transcript is not None and seen.transcript.done
-
     def may(self, step: Step) -> bool:
         """Whether the step is legal now."""
         return self.state in STEPS[step][0]

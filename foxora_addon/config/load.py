@@ -39,6 +39,7 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
     """
     file, shown = _file_named(options, environ, cwd)
     document = Document({}, {}) if file is None else _document_in(file, shown)
+    is_blank = file is not None and not any(document.tree.values())
     tree, labels = _overlaid(document.tree, options, environ)
     gateway = tree.get("gateway")
     is_mock = isinstance(gateway, dict) and str(gateway.get("base_url")).strip() == MOCK
@@ -54,7 +55,7 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
         raise ConfigError(_NO_KEY)
     origin, warnings = _origin_of(environ.get("OPENAI_BASE_URL", ""))
     return Config.model_construct(
-        **dict(settings), file=file, origin_base_url=origin, warnings=warnings
+        **dict(settings), file=file, is_blank=is_blank, origin_base_url=origin, warnings=warnings
     )
 
 

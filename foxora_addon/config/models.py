@@ -292,11 +292,13 @@ class AuditAlone(Section):
 class Config(Settings):
     """The configuration in force.
 
-    `file` is the YAML file that was read, None without one. `origin_base_url` is where the proxy's
+    `file` is the YAML file that was read, None without one; `is_blank`: nothing is set in it.
+    `origin_base_url` is where the proxy's
     own environment sends OpenAI clients. `warnings` are lines for the log.
     """
 
     file: Path | None = None
+    is_blank: bool = False
     origin_base_url: BaseUrl | None = None
     warnings: tuple[str, ...] = ()
 

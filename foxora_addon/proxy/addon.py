@@ -253,9 +253,16 @@ class Foxora:
         collector.relax(rarely=on)
 
     def _loaded(self) -> Config:
+        """The configuration as it is now, which may be another one; raises `ConfigError`.
+
+        A file in which nothing is set is valid at a start. Later it would open what it had closed:
+        who may call, how often, and which gateway; a full disk leaves one so, or a slip.
+        """
         options = {name: getattr(ctx.options, name) for name in OPTIONS}
         config = load(options, os.environ, Path.cwd())
         listening.check(ctx.options, config)
+        if self._config is not None and config.is_blank and not self._config.is_blank:
+            raise ConfigError("its file is empty, or has comments alone; start anew to mean that")
         if self._config is not None and (keys := restart_needed(self._config, config)):
             raise ConfigError(f"{', '.join(keys)} can't change while the proxy runs; start it anew")
         return config
@@ -354,18 +361,13 @@ class Foxora:
     def _heed_the_file(self) -> None:
         """Take a file that was edited, once it has been the same at two looks.
 
-        Who writes it anew empties it first, and where the disk is full it stays empty. That is
-        valid at a start, but here it would open what the file had closed: who may call, how often,
-        and which gateway. One that is gone may come back; what it said stays.
+        Who writes it anew empties it first. One that is gone may come back; what it said stays.
         """
         stamp = None if self._config is None else _stamp_of(self._config.file)
         before, self._seen_stamp = self._seen_stamp, stamp
         if stamp is None or stamp == self._stamp or stamp != before:
             return
-        if stamp[1]:
-            self._change()
-        else:
-            _log.error("foxora: the configuration in force stays: its file is empty")
+        self._change()
         self._stamp = stamp  # of before it was read: what came meanwhile is seen the next time
 
     def be_found(self) -> None:

@@ -156,7 +156,7 @@ def tee(
 
 
 def last_event(response: http.Response, error: ApiError) -> bytes | None:
-    """The event that ends a broken stream, nothing if all was said before it broke.
+    """The event that ends a broken stream; if all was said before it broke, what is left of it.
 
     None where no client could read it as an event. That is where the client has half an event
     already, or the stream is no event stream, of a content encoding that is not known, or of a
@@ -167,7 +167,15 @@ def last_event(response: http.Response, error: ApiError) -> bytes | None:
         return None
     if "content-length" in response.headers:
         return None
-    return b"" if stream.has_said_all else stream.last(error)
+    return stream.ended() if stream.has_said_all else stream.last(error)
+
+
+def has_said_all(response: http.Response | None) -> bool:
+    """Whether a broken stream ends cleanly for its client, since its last event had come."""
+    stream = None if response is None else response.stream
+    if response is None or not isinstance(stream, Tee) or "content-length" in response.headers:
+        return False
+    return stream.has_said_all
 
 
 def event_of(exchange: Exchange | None, error: ApiError) -> bytes:

@@ -20,6 +20,7 @@ from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.answers import (
     Passing,
     event_of,
+    has_said_all,
     head_of,
     mark,
     observation_of,
@@ -191,7 +192,7 @@ def end_failed(
     if exchange.may("record"):  # the upload was cut before there was a decision
         exchange.refusal = exchange.refusal or worded.error or failures.LEFT
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-    if exchange.has_said_all and worded.outcome not in {"aborted", "client_disconnected"}:
+    if has_said_all(flow.response) and worded.outcome != "client_disconnected":
         pipeline.streamed(exchange, now)
     elif exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}

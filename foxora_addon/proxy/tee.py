@@ -119,9 +119,22 @@ class Tee:
 
     @property
     def has_said_all(self) -> bool:
-        """Whether the last event has come: nothing of the stream is missing then."""
+        """Whether the last event has come, and whole ones alone have passed: nothing is missing."""
         transcript = self._observation.transcript
-        return transcript is not None and transcript.done
+        is_readable = self._undo is None or self._undo.last_words is None
+        return transcript is not None and transcript.done and is_readable and self.is_between_events
+
+    def ended(self) -> bytes:
+        """What passes yet where all was said, though the clean end has not come."""
+        rest = self._rest()
+        if self.then is None:
+            return rest
+        given = (rest, b"") if rest else (b"",)
+        try:
+            return b"".join(piece for data in given for piece in _pieces(self.then(data)))
+        except Exception as error:  # noqa: BLE001  # another's code: ours is to end the stream
+            self._failed(error)
+            return rest
 
     @property
     def is_between_events(self) -> bool:

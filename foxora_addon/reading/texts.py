@@ -79,7 +79,7 @@ def brief_cost(usd: float) -> str:
 
     Every call is told so, and floats are written in a quarter of the time that decimals take.
     """
-    if not 0 < usd < inf:
+    if not 1e-12 < usd < inf:
         return "$0.00"
     whole, _, fraction = f"{usd:.{max(2, 1 - floor(log10(usd)))}f}".partition(".")
     return f"${whole}.{fraction.rstrip('0').ljust(2, '0')}"

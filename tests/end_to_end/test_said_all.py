@@ -4,8 +4,10 @@ import socket
 import socketserver
 import struct
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 import pytest
 
@@ -30,11 +32,33 @@ RESPONSES = [
     b'event: response.completed\ndata: {"type":"response.completed","sequence_number":1,%b}'
     % (RESPONSE % b"completed"),
 ]
+LONG_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
 STREAMS = {"chat/completions": CHAT, "responses": RESPONSES}
 BODIES: dict[str, dict[str, Any]] = {
     "chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
     "responses": {"input": "hi"},
 }
+
+
+KEEPER = """
+class Keeper:
+    def responseheaders(self, flow):
+        kept = []
+        def pass_at_the_end(data):
+            if data:
+                kept.append(data)
+                return b""
+            return b"".join(kept) + b": kept\\n\\n"
+        flow.response.stream = pass_at_the_end
+
+addons = [Keeper()]
+"""
+
+
+def said(path: str, most: int = 2, line_break: bytes = b"\n") -> bytes:
+    """The events of a stream, as the gateway says them."""
+    whole = b"".join(each + b"\n\n" for each in STREAMS[path][:most])
+    return whole.replace(b"\n", line_break)
 
 
 class Gateway(socketserver.ThreadingTCPServer):
@@ -44,6 +68,8 @@ class Gateway(socketserver.ThreadingTCPServer):
     daemon_threads = True
     then = ""
     most = 2  # of the events
+    line_break = b"\n"
+    length: int | None = None  # that is promised
 
 
 class Answers(socketserver.StreamRequestHandler):
@@ -56,8 +82,11 @@ class Answers(socketserver.StreamRequestHandler):
                 self.wfile.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
                 continue
             path = asked.line.split()[1].partition(b"/v1/")[2].decode()
-            events = b"".join(each + b"\n\n" for each in STREAMS[path][: self.server.most])
-            self.wfile.write(b"%b%x\r\n%b\r\n" % (HEAD, len(events), events))
+            events = said(path, self.server.most, self.server.line_break)
+            if self.server.length is None:
+                self.wfile.write(b"%b%x\r\n%b\r\n" % (HEAD, len(events), events))
+            else:
+                self.wfile.write(LONG_HEAD % self.server.length + events)
             if self.server.then == "reset":
                 lingers = struct.pack("ii", 1, 0)
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers)
@@ -86,28 +115,67 @@ def proxy(
         yield started
 
 
+def asked(proxy: Proxy, path: str, **more: object) -> httpx.Response:
+    call = {"model": "gpt-4o-mini", "stream": True, **BODIES[path], **more}
+    with direct_client() as client:
+        return client.post(
+            f"{proxy.base_url}/{path}", json=call, headers={"authorization": f"Bearer {APP_KEY}"}
+        )
+
+
+def record_of(proxy: Proxy, exchange: str) -> dict[str, Any]:
+    wait_until(lambda: bool(proxy.answer_records(exchange)))
+    (record,) = proxy.answer_records(exchange)
+    return record
+
+
+@pytest.mark.parametrize("line_break", [b"\n", b"\r\n"])
 @pytest.mark.parametrize("then", ["reset", "close", "silence"])
 @pytest.mark.parametrize("path", STREAMS)
 def test_it_ends_as_if_its_connection_had(
-    gateway: Gateway, proxy: Proxy, path: str, then: str
+    gateway: Gateway, proxy: Proxy, path: str, then: str, line_break: bytes
 ) -> None:
-    gateway.then, gateway.most = then, 2
-    call = {"model": "gpt-4o-mini", "stream": True, **BODIES[path]}
-    with direct_client() as client:
-        answer = client.post(
-            f"{proxy.base_url}/{path}", json=call, headers={"authorization": f"Bearer {APP_KEY}"}
-        )
-    assert answer.content == b"".join(each + b"\n\n" for each in STREAMS[path])
-    exchange = answer.headers["x-foxora-exchange"]
-    wait_until(lambda: bool(proxy.answer_records(exchange)))
-    (record,) = proxy.answer_records(exchange)
+    gateway.then, gateway.most, gateway.length, gateway.line_break = then, 2, None, line_break
+    answer = asked(proxy, path)
+    assert answer.content == said(path, 2, line_break)
+    record = record_of(proxy, answer.headers["x-foxora-exchange"])
     assert (record["outcome"], record["status"], record["error"]) == ("completed", 200, None)
 
 
 def test_the_same_without_its_last_event_is_broken(gateway: Gateway, proxy: Proxy) -> None:
-    gateway.then, gateway.most = "reset", 1
+    gateway.then, gateway.most, gateway.length, gateway.line_break = "reset", 1, None, b"\n"
     client = openai.OpenAI(base_url=proxy.base_url, api_key=APP_KEY, max_retries=0)
     with client, pytest.raises(openai.APIError) as raised:
         for _ in client.responses.create(model="gpt-4o-mini", input="hi", stream=True):
             pass
     assert raised.value.code == "gateway_unreachable"
+
+
+def test_one_of_a_promised_length_is_broken_for_its_client_and_on_record(
+    gateway: Gateway, proxy: Proxy
+) -> None:
+    gateway.then, gateway.most, gateway.length, gateway.line_break = "reset", 2, 5_000, b"\n"
+    before = {record["exchange"] for record in proxy.records()}
+    with pytest.raises(httpx.RemoteProtocolError):
+        asked(proxy, "chat/completions", stream_options={"include_usage": True})
+    wait_until(lambda: len({r["exchange"] for r in proxy.records()} - before) == 1)
+    (exchange,) = {record["exchange"] for record in proxy.records()} - before
+    assert record_of(proxy, exchange)["outcome"] == "stream_broken"
+
+
+@pytest.mark.parametrize("fast", ["false", "true"])
+def test_what_another_addon_has_kept_of_it_passes(
+    gateway: Gateway, tmp_path: Path, fast: str
+) -> None:
+    gateway.then, gateway.most, gateway.length, gateway.line_break = "reset", 2, None, b"\n"
+    (tmp_path / "keeper.py").write_text(KEEPER)
+    environment = {
+        "FOXORA_API_KEY": "foxora_sk_fake_said_all",
+        "FOXORA_BASE_URL": f"http://127.0.0.1:{gateway.server_address[1]}/v1",
+        "FOXORA_FAST": fast,
+    }
+    with running_proxy(tmp_path, ("-s", str(tmp_path / "keeper.py")), environment) as proxy:
+        answer = asked(proxy, "responses")
+        assert answer.content == said("responses") + b": kept\n\n"
+        record = record_of(proxy, answer.headers["x-foxora-exchange"])
+    assert record["outcome"] == "completed"

@@ -133,12 +133,13 @@ def test_a_file_is_not_taken_while_it_is_written(tmp_path: Path) -> None:
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
 
 
-def test_an_emptied_file_opens_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", ["", "\n", "# gateway: {base_url: mock}\n", "---\n"])
+def test_an_emptied_file_opens_nothing(tmp_path: Path, left: str) -> None:
     """As a save on a full disk leaves it: its accounts, limits and gateway stay in force."""
     file = tmp_path / "foxora.yaml"
     file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o}\n")
-    with running_proxy(tmp_path, ()) as proxy:
-        file.write_text("")
+    with running_proxy(tmp_path, (), {"FOXORA_API_KEY": "foxora_sk_fake_emptied"}) as proxy:
+        file.write_text(left)
         wait_until(lambda: "the configuration in force stays: its file is empty" in proxy.output)
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
         file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o-mini}\n")
