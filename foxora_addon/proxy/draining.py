@@ -33,12 +33,8 @@ async def finished_or_hurried(finished: Awaitable[object], seconds: float) -> No
 def _hurry() -> Iterator[asyncio.Event]:
     """An event that the next signal to end sets."""
     loop, hurried = asyncio.get_running_loop(), asyncio.Event()
-    try:
-        for number in _SIGNALS:
-            loop.add_signal_handler(number, hurried.set)
-    except NotImplementedError:  # Windows: signals end the program there as they always do
-        yield hurried
-        return
+    for number in _SIGNALS:
+        loop.add_signal_handler(number, hurried.set)
     try:
         yield hurried
     finally:
