@@ -292,13 +292,15 @@ class AuditAlone(Section):
 class Config(Settings):
     """The configuration in force.
 
-    `file` is the YAML file that was read, None without one; `is_blank`: nothing is set in it.
-    `origin_base_url` is where the proxy's
-    own environment sends OpenAI clients. `warnings` are lines for the log.
+    `file` is the YAML file that was read, None without one; `is_blank`: nothing is set in it;
+    `lists_accounts`: the accounts are its own, and not the single one of FOXORA_API_KEY.
+    `origin_base_url` is where the proxy's own environment sends OpenAI clients. `warnings` are
+    lines for the log.
     """
 
     file: Path | None = None
     is_blank: bool = False
+    lists_accounts: bool = False
     origin_base_url: BaseUrl | None = None
     warnings: tuple[str, ...] = ()
 
@@ -306,14 +308,3 @@ class Config(Settings):
     def default_account(self) -> Account | None:
         """The account that takes what no client entry claims."""
         return next((account for account in self.accounts if account.default), None)
-
-
-_FIXED: Final = (("audit", "path"), ("limits", "store"), ("limits", "guard_seconds"))
-
-
-def restart_needed(old: Config, new: Config) -> list[str]:
-    """Return the keys that differ and cannot change while the proxy runs, such as "audit.path"."""
-    pairs = (
-        (getattr(old, section), getattr(new, section), section, key) for section, key in _FIXED
-    )
-    return [f"{s}.{key}" for a, b, s, key in pairs if getattr(a, key) != getattr(b, key)]

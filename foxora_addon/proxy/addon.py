@@ -28,7 +28,7 @@ from foxora_addon.audit.chain import GENESIS
 from foxora_addon.audit.checkpoint import CheckpointUnusable
 from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal, TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
-from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
+from foxora_addon.config import Audit, Config, ConfigError, load, why_not_live
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import (
     capacity,
@@ -253,18 +253,12 @@ class Foxora:
         collector.relax(rarely=on)
 
     def _loaded(self) -> Config:
-        """The configuration as it is now, which may be another one; raises `ConfigError`.
-
-        A file in which nothing is set is valid at a start. Later it would open what it had closed:
-        who may call, how often, and which gateway; a full disk leaves one so, or a slip.
-        """
+        """The configuration as it is now, which may be another one; raises `ConfigError`."""
         options = {name: getattr(ctx.options, name) for name in OPTIONS}
         config = load(options, os.environ, Path.cwd())
         listening.check(ctx.options, config)
-        if self._config is not None and config.is_blank and not self._config.is_blank:
-            raise ConfigError("its file is empty, or has comments alone; start anew to mean that")
-        if self._config is not None and (keys := restart_needed(self._config, config)):
-            raise ConfigError(f"{', '.join(keys)} can't change while the proxy runs; start it anew")
+        if self._config is not None and (why := why_not_live(self._config, config)) is not None:
+            raise ConfigError(why)
         return config
 
     def _take_first(self, config: Config) -> None:
