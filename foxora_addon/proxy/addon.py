@@ -164,9 +164,7 @@ class Foxora:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
         listening.bind_to_loopback(ctx.options)
-        calls, is_mock = config.listen.max_exchanges, config.gateway.is_mock
-        if (too_few := self._accepting.begin(calls, is_mock=is_mock)) is not None:
-            _warn(too_few)
+        self._share_files(config, self._accepting.begin)
         self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
@@ -217,11 +215,19 @@ class Foxora:
     def _change(self) -> None:
         """Put a changed configuration in force if it is valid; if not, the old one stays."""
         try:
-            self._take(self._loaded())
+            config = self._loaded()
+            self._take(config)
         except _MISTAKES as error:
             _log.error("foxora: the configuration in force stays: %s", error)
         else:
             _log.info("foxora: the changed configuration is in force")
+            self._share_files(config, self._accepting.share)
+
+    def _share_files(self, config: Config, share: Callable[..., str | None]) -> None:
+        """Share the open files out among the calls that may be open at once."""
+        too_few = share(config.listen.max_exchanges, is_mock=config.gateway.is_mock)
+        if too_few is not None:
+            _warn(too_few)
 
     def _put_back(self, updated: set[str]) -> None:
         """Undo at once what would break a promise from the next call on, whoever has set it.
