@@ -22,6 +22,7 @@ from pydantic import (
 
 from foxora_addon.api.endpoints import OPERATIONS, OTHER
 from foxora_addon.audit.looks import compiled
+from foxora_addon.audit.place import place_of
 from foxora_addon.config.accounts import Account, Level, checked_accounts
 from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
@@ -173,7 +174,7 @@ class Limits(Section):
 
 
 class Audit(Section):
-    """The trail. `path` is below the working directory, or absolute, once loaded.
+    """The trail. `path` is below the working directory, or absolute, once loaded, and no link.
 
     `level` is how much of a call is kept, and `operations` of calls of certain kinds; see
     `policy.levels`. `max_body_bytes` is for each body of a record. `checkpoint_key` is the file of
@@ -226,6 +227,10 @@ class Audit(Section):
         return patterns
 
     @field_validator("path", mode="before")
+    @classmethod
+    def _trail_meant(cls, value: object, info: ValidationInfo) -> Path:
+        return place_of(cls._path_meant(value, info))
+
     @classmethod
     def _path_meant(cls, value: object, info: ValidationInfo) -> Path:
         if not isinstance(value, str | Path):
