@@ -23,7 +23,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from foxora_addon import __version__
+from foxora_addon import __version__, first_start
 from foxora_addon.audit.chain import GENESIS
 from foxora_addon.audit.checkpoint import CheckpointUnusable
 from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal, TrailTaken, TrailUnavailable
@@ -156,6 +156,7 @@ class Foxora:
         Until here every call is refused. An ERROR makes mitmproxy exit with status 1 after this
         hook, and without a traceback, as an exception would not (row 4).
         """
+        first_start.is_over()
         try:
             self._choose_speed()
             config = self._loaded()
