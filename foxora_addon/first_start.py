@@ -4,19 +4,23 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
+import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from foxora_addon.confdir import AUTHORITY
+from foxora_addon.confdir import AUTHORITY, USUAL, NoConfdir, confdir_of
 
 _MOST_SECONDS: Final = 10.0
 """How long another's start is waited for: it takes less than one, unless it hangs."""
 _SILENT_SECONDS: Final = 1.0
 """How long nothing is said of it."""
 _PAUSE_SECONDS: Final = 0.02
+_CONFDIR: Final = re.compile(r"(?:--set=)?confdir=(.+)")
+_NOTHING_STARTS: Final = frozenset({"--version", "--options", "--commands", "-h", "--help"})
 
 
 @contextmanager
@@ -39,6 +43,37 @@ def alone_at_first_start(folder: Path, say: Callable[[str], None]) -> Iterator[N
     finally:
         if lock is not None:
             os.close(lock)
+
+
+_starts: Final = contextlib.ExitStack()
+
+
+def begins(arguments: Sequence[str]) -> None:
+    """One of mitmproxy's own programs starts with us, and no code of ours stands at its reading.
+
+    So whoever makes an authority keeps others out until its start `is_over`, or it has ended.
+    """
+    if _NOTHING_STARTS.isdisjoint(arguments):
+        with contextlib.suppress(NoConfdir, OSError):  # mitmproxy will say what is wrong
+            folder = confdir_of(_folder_in(arguments))
+            if not (folder / AUTHORITY).exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                _starts.enter_context(alone_at_first_start(folder, _say))
+
+
+def is_over() -> None:
+    """The authority is made and read."""
+    _starts.close()
+
+
+def _say(words: str) -> None:
+    sys.stderr.write(f"foxora: {words}\n")
+    sys.stderr.flush()
+
+
+def _folder_in(arguments: Sequence[str]) -> str:
+    named = [_CONFDIR.fullmatch(argument) for argument in arguments]
+    return next((match[1] for match in reversed(named) if match), USUAL)
 
 
 def _lock(descriptor: int, is_waiting: Callable[[], None]) -> None:

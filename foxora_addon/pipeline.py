@@ -456,7 +456,9 @@ class Pipeline:
     ) -> None:
         exchange.step("close")
         self._remember_refusal(exchange, status)
-        usage = facts.get("usage") or self.accounting.guessed(exchange, status, outcome)
+        usage = facts.get("usage") or self.accounting.guessed(
+            exchange, status, outcome, body["body_bytes"]
+        )
         facts["usage"] = usage
         self.accounting.settle(exchange, usage, now)
         facts["cost_usd"] = exchange.cost_usd

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from foxora_addon import first_start
 from foxora_addon.first_start import alone_at_first_start
 
 SECONDS = 60
@@ -78,3 +79,38 @@ def test_ctrl_c_ends_the_wait_for_another_start(tmp_path: Path) -> None:
 
     with alone_at_first_start(tmp_path, silent):
         asyncio.run(interrupted())
+
+
+@pytest.mark.parametrize("shape", ["--set|confdir={}", "--set=confdir={}", "HOME"])
+def test_a_start_by_the_script_lets_others_in_once_it_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str
+) -> None:
+    folder = tmp_path / ".mitmproxy"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    order: list[str] = []
+
+    def start_second() -> None:
+        with alone_at_first_start(folder, silent):
+            order.append("begins")
+
+    waiting = threading.Thread(target=start_second)
+    named = [] if shape == "HOME" else shape.format(folder).split("|")
+    first_start.begins(["-s", "script.py", *named, "--set", "a=b"])
+    waiting.start()
+    waiting.join(0.1)
+    order.append("made")
+    first_start.is_over()
+    waiting.join(SECONDS)
+    assert order == ["made", "begins"]
+
+
+def test_where_nothing_starts_or_an_authority_is_there_nobody_is_kept_out(tmp_path: Path) -> None:
+    first_start.begins(["--version", "--set", f"confdir={tmp_path / 'new'}"])
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "mitmproxy-ca.pem").write_text("")
+    first_start.begins(["--set", f"confdir={tmp_path}"])
+    (tmp_path / "mitmproxy-ca.pem").unlink()
+    with alone_at_first_start(tmp_path, silent):
+        pass
+    (tmp_path / "file").write_text("")
+    first_start.begins(["--set", f"confdir={tmp_path / 'file'}"])  # mitmproxy says it

@@ -123,6 +123,32 @@ def test_a_call_is_forwarded_with_the_accounts_key_and_both_records() -> None:
     assert desk.response["duration_ms"] == 1000.0
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "output"),
+    [
+        (204, b"", 0),
+        (202, b"", 0),
+        (202, b"[]", None),
+        (304, b"", "nothing"),
+        (307, b"<", "nothing"),
+    ],
+)
+def test_an_answer_in_which_no_model_speaks_is_charged_no_output(
+    status: int, body: bytes, output: object
+) -> None:
+    desk = a_desk()
+    exchange = desk.admitted()
+    desk.pipeline.send(exchange, 100.1)
+    assert desk.pipeline.answered(exchange, Answer(status, [], body), 101.0) is None
+    assert (desk.response["status"], desk.response["outcome"]) == (status, "completed")
+    usage = desk.response["usage"]
+    if output == "nothing":
+        assert usage is None
+    else:
+        assert (usage["output_tokens"], usage["source"]) == (output, "estimated")
+        assert (usage["total_tokens"] == usage["input_tokens"]) == (output == 0)
+
+
 def test_what_is_not_ours_opens_no_exchange() -> None:
     desk = a_desk()
     head = a_head(addressed="host", hosts=("example.com",))

@@ -13,9 +13,10 @@ MOST_HELD_BYTES: Final = 65_536
 """An event that is larger passes as it comes, for memory's sake."""
 
 # A line ends in LF, CR LF or CR, and two ends on end make a blank line. A LF that follows `\n\r` or
-# `\r\r` belongs to it, and may pass with what follows: a client skips it.
+# `\r\r` belongs to it: it stands between events, where comments and blank lines do.
 _BLANK_LINES: Final = (b"\n\n", b"\n\r", b"\r\r")
-_COMMENTS: Final = re.compile(rb"(?::[^\r\n]*(?:\r\n|\n|\r))+")
+_WHOLE: Final = (b"\n\n", b"\r\n\r\n")
+_BETWEEN: Final = re.compile(rb"(?:(?::[^\r\n]*+)?(?:\r\n|\n|\r))*")
 
 
 class WholeEvents:
@@ -32,13 +33,13 @@ class WholeEvents:
 
     def feed(self, data: bytes) -> bytes:
         """Take the next bytes; return those that may pass by now."""
-        if self.is_between and not self._held and data.endswith(b"\n\n"):
+        if self.is_between and not self._held and data.endswith(_WHOLE):
             return data  # almost every chunk of a gateway is whole events
         if not self.is_between:
             return self._feed_large(data)
         seam = max(len(self._held) - 1, 0)
         self._held += data
-        end = max(self._end_of_events(seam), self._end_of_comments())
+        end = self._end_of_comments(self._end_of_events(seam))
         if end == 0 and len(self._held) > self._most_held_bytes:
             self.is_between = False
             end = len(self._held)
@@ -65,13 +66,13 @@ class WholeEvents:
         found = max(self._held.rfind(pair, start) for pair in _BLANK_LINES)
         return 0 if found < 0 else found + 2
 
-    def _end_of_comments(self) -> int:
-        """Where the comments end that stand at the start: those that keep a connection alive.
+    def _end_of_comments(self, start: int) -> int:
+        """Where the comments end that begin at `start`: those that keep a connection alive.
 
-        They may come without a blank line, and are no part of an event.
+        They may come without a blank line, and are no part of an event; nor is a blank line alone.
         """
-        found = _COMMENTS.match(self._held)
-        return found.end() if found else 0
+        found = _BETWEEN.match(self._held, start)
+        return found.end() if found else start
 
     def _passed(self, end: int) -> bytes:
         passed = bytes(self._held[:end])

@@ -15,6 +15,7 @@ import typer
 
 from foxora_addon.app import reading_cli
 from foxora_addon.app.say import FINDING, WRONG_USAGE, say
+from foxora_addon.audit.place import place_of
 
 if TYPE_CHECKING:
     from foxora_addon.audit.verification import Kept, Report
@@ -65,7 +66,7 @@ def verify(
         say("--signed needs --public-key, the key that signed")
         return WRONG_USAGE
     audit = configured_audit()
-    trail = path or audit.path
+    trail = place_of(path or audit.path)
     kept = [Kept(after_seq, None)] if after_seq else []
     checkpoints: list[Kept] = []
     try:
@@ -152,7 +153,7 @@ def sign(
     from foxora_addon.audit.recovery import NoTrail
     from foxora_addon.audit.signing import signed_head
 
-    trail = path or configured_trail()
+    trail = place_of(path or configured_trail())
     now = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         typer.echo(signed_head(trail, key, now))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from foxora_addon.app.say import FINDING, is_of_output, say, say_no_output
+from foxora_addon.audit.place import place_of
 
 if TYPE_CHECKING:
     from foxora_addon.policy.plans import Ceilings
@@ -100,7 +101,7 @@ def _filters_of(given: dict[str, Any]) -> "Filters":
 def _mannered(command: Command, **given: Any) -> int:
     from foxora_addon.reading.ids import Unknown
 
-    trail = given["trail"] = given["trail"] or _configured_trail()
+    trail = given["trail"] = place_of(given["trail"] or _configured_trail())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

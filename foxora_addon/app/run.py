@@ -159,10 +159,7 @@ def _joined(told: Mapping[str, Any]) -> JoinedProxy | None:
 
 def _refused(error: NotServing, proxy: ProxyProcess, log: ProxyLog, say: Say) -> int:
     """Say why there is no proxy: options that mitmdump does not know are wrong usage."""
-    said = log.why_not_started()
-    say(f"{error}{said}")
-    if "address already in use" in said:
-        say("if a proxy of ours runs there, use it: foxora-proxy run --use PORT -- CMD")
+    say(f"{error}{log.why_not_started()}")
     return WRONG_USAGE if proxy.exit_status(STOP_SECONDS) == WRONG_USAGE else FINDING
 
 

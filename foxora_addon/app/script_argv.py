@@ -39,6 +39,10 @@ def rewrite_argv() -> None:
         starting.begins()
         late_imports.promise()
 
+        from foxora_addon import first_start  # noqa: PLC0415
+
+        first_start.begins(changed)
+
 
 def rewritten(arguments: Sequence[str]) -> list[str]:
     """The arguments, with the packaged script's absolute path for each script that means us."""

@@ -29,7 +29,7 @@ from pydantic import (
 
 from foxora_addon.api.money import usd_of
 from foxora_addon.policy.plans import Ceilings
-from foxora_addon.policy.reckoning import Setting
+from foxora_addon.policy.reckoning import Saved, Setting
 from foxora_addon.policy.remembered import Closing, Told
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
 
@@ -70,13 +70,15 @@ class Clock:
 class State:
     """What the file holds: each account's month, the clock, and what the gateway told and closed.
 
-    `clock` None: none was known. Moments in `told` and `closed` are Unix seconds.
+    `clock` None: none was known, nor is `saved` then. Moments in `told` and `closed` are Unix
+    seconds.
     """
 
     accounts: Mapping[str, Written] = field(default_factory=dict)
     clock: Clock | None = None
     told: Mapping[str, Told] = field(default_factory=dict)
     closed: Mapping[str, Closing] = field(default_factory=dict)
+    saved: Saved | None = None
 
     def with_months(
         self,
@@ -160,12 +162,19 @@ class _Closing(_Model):
     until: FiniteFloat
 
 
+class _Saved(_Model):
+    boot: str
+    at: FiniteFloat
+    seq: int = Field(ge=0)
+
+
 class _File(_Model):
     v: Literal[1]
     accounts: dict[str, _Account]
     clock: _Clock | None = None
     told: dict[str, _Told] = {}
     closed: dict[str, _Closing] = {}
+    saved: _Saved | None = None
 
 
 def load(path: Path) -> State:
@@ -277,7 +286,9 @@ def _state_of(file: _File) -> State:
     accounts = {name: _written_of(account) for name, account in file.accounts.items()}
     told = {name: _told_of(each) for name, each in file.told.items()}
     closed = {name: Closing(each.at, each.until) for name, each in file.closed.items()}
-    return State(accounts, None if file.clock is None else _clock_of(file.clock), told, closed)
+    clock = None if file.clock is None else _clock_of(file.clock)
+    saved = None if file.saved is None else Saved(**file.saved.model_dump())
+    return State(accounts, clock, told, closed, saved)
 
 
 def _told_of(told: _Told) -> Told:
@@ -316,6 +327,7 @@ def _file_of(state: State) -> _File:
             for name, each in state.told.items()
         },
         closed={name: _Closing(**asdict(each)) for name, each in state.closed.items()},
+        saved=None if state.saved is None else _Saved(**asdict(state.saved)),
     )
 
 

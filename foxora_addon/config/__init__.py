@@ -5,6 +5,7 @@ Whoever reads it imports from here; the modules below are its own affair.
 
 from foxora_addon.config.accounts import Account, AccountLimits, CeilingFigures, Client, Plan
 from foxora_addon.config.amounts import PriceFigures
+from foxora_addon.config.changes import why_not_live
 from foxora_addon.config.load import load, load_audit
 from foxora_addon.config.models import (
     MOCK,
@@ -15,7 +16,6 @@ from foxora_addon.config.models import (
     Limits,
     Listen,
     Models,
-    restart_needed,
 )
 from foxora_addon.config.problems import ConfigError
 
@@ -37,5 +37,5 @@ __all__ = [
     "PriceFigures",
     "load",
     "load_audit",
-    "restart_needed",
+    "why_not_live",
 ]

@@ -44,7 +44,8 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
     gateway = tree.get("gateway")
     is_mock = isinstance(gateway, dict) and str(gateway.get("base_url")).strip() == MOCK
     lacks_key = False
-    if tree.get("accounts", ()) == ():
+    lists_accounts = tree.get("accounts", ()) != ()
+    if not lists_accounts:
         lacks_key = not environ.get("FOXORA_API_KEY") and not is_mock
         tree["accounts"] = ({"name": "default", "key": {"env": "FOXORA_API_KEY"}},)
         labels["accounts", 0, "key"] = ""
@@ -55,7 +56,12 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
         raise ConfigError(_NO_KEY)
     origin, warnings = _origin_of(environ.get("OPENAI_BASE_URL", ""))
     return Config.model_construct(
-        **dict(settings), file=file, is_blank=is_blank, origin_base_url=origin, warnings=warnings
+        **dict(settings),
+        file=file,
+        is_blank=is_blank,
+        lists_accounts=lists_accounts,
+        origin_base_url=origin,
+        warnings=warnings,
     )
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 
 from foxora_addon.api.endpoints import OPERATIONS, OTHER
 from foxora_addon.audit.looks import compiled
+from foxora_addon.audit.place import place_of
 from foxora_addon.config.accounts import Account, Level, checked_accounts
 from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
@@ -173,7 +174,7 @@ class Limits(Section):
 
 
 class Audit(Section):
-    """The trail. `path` is below the working directory, or absolute, once loaded.
+    """The trail. `path` is below the working directory, or absolute, once loaded, and no link.
 
     `level` is how much of a call is kept, and `operations` of calls of certain kinds; see
     `policy.levels`. `max_body_bytes` is for each body of a record. `checkpoint_key` is the file of
@@ -226,6 +227,10 @@ class Audit(Section):
         return patterns
 
     @field_validator("path", mode="before")
+    @classmethod
+    def _trail_meant(cls, value: object, info: ValidationInfo) -> Path:
+        return place_of(cls._path_meant(value, info))
+
     @classmethod
     def _path_meant(cls, value: object, info: ValidationInfo) -> Path:
         if not isinstance(value, str | Path):
@@ -292,13 +297,15 @@ class AuditAlone(Section):
 class Config(Settings):
     """The configuration in force.
 
-    `file` is the YAML file that was read, None without one; `is_blank`: nothing is set in it.
-    `origin_base_url` is where the proxy's
-    own environment sends OpenAI clients. `warnings` are lines for the log.
+    `file` is the YAML file that was read, None without one; `is_blank`: nothing is set in it;
+    `lists_accounts`: the accounts are its own, and not the single one of FOXORA_API_KEY.
+    `origin_base_url` is where the proxy's own environment sends OpenAI clients. `warnings` are
+    lines for the log.
     """
 
     file: Path | None = None
     is_blank: bool = False
+    lists_accounts: bool = False
     origin_base_url: BaseUrl | None = None
     warnings: tuple[str, ...] = ()
 
@@ -306,14 +313,3 @@ class Config(Settings):
     def default_account(self) -> Account | None:
         """The account that takes what no client entry claims."""
         return next((account for account in self.accounts if account.default), None)
-
-
-_FIXED: Final = (("audit", "path"), ("limits", "store"), ("limits", "guard_seconds"))
-
-
-def restart_needed(old: Config, new: Config) -> list[str]:
-    """Return the keys that differ and cannot change while the proxy runs, such as "audit.path"."""
-    pairs = (
-        (getattr(old, section), getattr(new, section), section, key) for section, key in _FIXED
-    )
-    return [f"{s}.{key}" for a, b, s, key in pairs if getattr(a, key) != getattr(b, key)]

@@ -226,9 +226,11 @@ class Accounting:
         """Count the usage of an answer that reports none; None where no model has answered."""
         return counted(exchange, answer, self.counter)
 
-    def guessed(self, exchange: Exchange, status: int | None, outcome: Outcome) -> Usage | None:
+    def guessed(
+        self, exchange: Exchange, status: int | None, outcome: Outcome, size: int | None = None
+    ) -> Usage | None:
         """What a call is charged of which nothing is known; None: nothing (see `used`)."""
-        return guessed(exchange, status, outcome)
+        return guessed(exchange, status, outcome, size)
 
     def settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
         """The exchange is over: charge what it used, nothing if `usage` is None.

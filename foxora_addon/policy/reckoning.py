@@ -57,23 +57,44 @@ def settings_now(
     return kept[-_MOST_SETTINGS:]
 
 
-class Reckoning:
-    """How old records are, asked for from the newest to the oldest. `now` is the boot clock's."""
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """When the state was saved, by the clock of that boot, and the last record by then.
 
-    def __init__(self, settings: Sequence[Setting], now: float) -> None:
+    Records after it can't be older, whatever the wall clock was set to when they were written: it
+    may have been set back again before anybody saw it.
+    """
+
+    boot: str
+    at: float
+    seq: int
+
+
+class Reckoning:
+    """How old records are, asked for from the newest to the oldest. `now` is the boot clock's.
+
+    `saved`: when the state was in this boot; None if it was not.
+    """
+
+    def __init__(self, settings: Sequence[Setting], now: float, saved: Saved | None = None) -> None:
         self._settings = settings
         self._now = now
+        self._saved = saved
         # Of the record after the one that is asked for: its moment as written, and as read.
         self._last: tuple[float, float] | None = None
 
-    def age(self, moment: float) -> float:
-        """Return how many seconds ago a record was written that bears this wall clock's time."""
+    def age(self, moment: float, seq: int = 0) -> float:
+        """Return how many seconds ago a record was written that bears this wall clock's time.
+
+        `seq` is its number, 0 where it has none.
+        """
         readings = [setting.reads(moment, self._now) for setting in self._settings]
         at = max((reading for reading in readings if reading is not None), default=None)
-        if self._last is None:
-            at = self._now if at is None else at
-        else:
-            last_moment, last_at = self._last
-            at = last_at - max(last_moment - moment, 0.0) if at is None else min(at, last_at)
+        last_moment, last_at = self._last or (moment, self._now)
+        if at is None:
+            at = last_at - max(last_moment - moment, 0.0)
+        if self._saved is not None and seq > self._saved.seq:
+            at = max(at, self._saved.at)
+        at = min(at, last_at)
         self._last = moment, at
         return self._now - at

@@ -143,7 +143,7 @@ def _cut_off(request: Mapping[str, Any], now: float) -> Remembered | None:
 
 def _age_of(record: Mapping[str, Any], reckoning: Reckoning) -> float | None:
     moment = _moment_of(record.get("time"))
-    return None if moment is None else reckoning.age(moment)
+    return None if moment is None else reckoning.age(moment, _count(record.get("seq")) or 0)
 
 
 def _moment_of(text: object) -> float | None:

@@ -15,6 +15,7 @@ from foxora_addon.exchange import Exchange, Outcome
 _FEWEST_BYTES_PER_TOKEN: Final = 3
 _LEAST_OUTPUT: Final = 64
 _GROWTH: Final = 1.25
+_SWITCHING_PROTOCOLS: Final = 101
 
 
 def counted(
@@ -27,19 +28,23 @@ def counted(
     return Usage(exchange.input_tokens, output, exchange.input_tokens + output, "counted")
 
 
-def guessed(exchange: Exchange, status: int | None, outcome: Outcome) -> Usage | None:
+def guessed(
+    exchange: Exchange, status: int | None, outcome: Outcome, size: int | None = None
+) -> Usage | None:
     """What a call is charged of which nothing is known; None: nothing.
 
-    A gateway that refuses a call has not had it answered (foxora-api.md, Spend); one that fails
-    may have had its prompt read. A client that left has ended the gateway's work at once. Where
-    nobody answered, all that was reserved may have been used.
+    A gateway that refuses a call (foxora-api.md, Spend), or points elsewhere, has not had it
+    answered; one that fails may have had its prompt read, and so may one whose answer is whole and
+    empty (`size`, in bytes), as a 204 is. A client that left has ended the gateway's work at once.
+    Where nobody answered, all that was reserved may have been used.
     """
     if not exchange.was_sent or not exchange.estimated_tokens:
         return None
-    is_error = status is not None and status >= 400
-    if is_error and status is not None and status < 500:
+    status = status or 0
+    if 300 <= status < 500:
         return None
-    if is_error or outcome == "client_disconnected":
+    is_empty = outcome == "completed" and size == 0 and status != _SWITCHING_PROTOCOLS
+    if status >= 500 or is_empty or outcome == "client_disconnected":
         tokens = exchange.input_tokens
         return Usage(tokens, 0, tokens, "estimated")
     return Usage(exchange.input_tokens, None, exchange.estimated_tokens, "estimated")

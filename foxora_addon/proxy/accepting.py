@@ -17,13 +17,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from foxora_addon.proxy.capacity import widen_files
-from foxora_addon.proxy.files import FileBook, limit_for, shares_of
+from foxora_addon.proxy.files import USUALLY_HELD, FileBook, limit_for, shares_of, shortage
 
 _SCARCE: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _AT_ONCE: Final = 100
 _CAREFUL_SECONDS: Final = 2.0
 _MOST_CLOSED: Final = 1_000
-_USUALLY_HELD: Final = 32
 _NAME: Final = "_accept_connection"
 _PLACE_OF_BACKLOG: Final = 4
 
@@ -39,6 +38,8 @@ class Accepting:
         self._before: Heard | None = None
         self._spare: int | None = None
         self._scarce_until = 0.0
+        self._held = USUALLY_HELD
+        self._short: tuple[str, str] | None = None
 
     def bound(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have this loop's listeners, from the next one on, take in what there is room for."""
@@ -53,28 +54,28 @@ class Accepting:
         setattr(loop, _NAME, accept)
 
     def begin(self, calls: int, *, is_mock: bool) -> str | None:
-        """Share out the open files; what is wrong with their limit, in a line, None if it will do.
+        """Share out the open files, as `share` does, before the first client comes.
 
-        It will if so many calls can go on at once. `is_mock`: the gateway is in this process too.
         From now on what asyncio says of clients that it can't take is heard here.
         """
         self._listen()
+        self._held = _open_files() - self._book.held
+        return self.share(calls, is_mock=is_mock)
+
+    def share(self, calls: int, *, is_mock: bool) -> str | None:
+        """Share out the open files; what is wrong with their limit, in a line.
+
+        None if it will do, so that so many calls can go on at once, or if it was said before.
+        `is_mock`: the gateway is in this process too.
+        """
         each = 2 if is_mock else 1
-        held = _open_files() - self._book.held
-        wanted = limit_for(calls, held, each)
-        widen_files(wanted)
+        widen_files(limit_for(calls, self._held, each))
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if limit == resource.RLIM_INFINITY:
             return None
-        shares = shares_of(limit, held, each)
-        self._book.share(limit, shares)
-        if shares.gateways >= calls:
-            return None
-        return (
-            f"{limit} open files are enough for {shares.gateways} calls at once, not for the "
-            f"{calls} of listen.max_exchanges; raise the limit (ulimit -n {wanted}, or "
-            f"LimitNOFILE={wanted} of a systemd unit), or lower listen.max_exchanges"
-        )
+        self._book.share(limit, shares_of(limit, self._held, each))
+        before, self._short = self._short, shortage(limit, self._held, calls, is_mock=is_mock)
+        return None if self._short in {None, before} else "; ".join(self._short)
 
     def tend(self) -> None:
         """What is due about once a second."""
@@ -149,4 +150,4 @@ def _open_files() -> int:
     try:
         return sum(1 for _ in Path("/dev/fd").iterdir())  # and one for looking
     except OSError:
-        return _USUALLY_HELD
+        return USUALLY_HELD

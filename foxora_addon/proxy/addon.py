@@ -23,12 +23,12 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from foxora_addon import __version__
+from foxora_addon import __version__, first_start
 from foxora_addon.audit.chain import GENESIS
 from foxora_addon.audit.checkpoint import CheckpointUnusable
 from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal, TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
-from foxora_addon.config import Audit, Config, ConfigError, load, restart_needed
+from foxora_addon.config import Audit, Config, ConfigError, load, why_not_live
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import (
     capacity,
@@ -156,6 +156,7 @@ class Foxora:
         Until here every call is refused. An ERROR makes mitmproxy exit with status 1 after this
         hook, and without a traceback, as an exception would not (row 4).
         """
+        first_start.is_over()
         try:
             self._choose_speed()
             config = self._loaded()
@@ -164,9 +165,7 @@ class Foxora:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
         listening.bind_to_loopback(ctx.options)
-        calls, is_mock = config.listen.max_exchanges, config.gateway.is_mock
-        if (too_few := self._accepting.begin(calls, is_mock=is_mock)) is not None:
-            _warn(too_few)
+        self._share_files(config, self._accepting.begin)
         self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
         self._is_running = True
@@ -217,11 +216,19 @@ class Foxora:
     def _change(self) -> None:
         """Put a changed configuration in force if it is valid; if not, the old one stays."""
         try:
-            self._take(self._loaded())
+            config = self._loaded()
+            self._take(config)
         except _MISTAKES as error:
             _log.error("foxora: the configuration in force stays: %s", error)
         else:
             _log.info("foxora: the changed configuration is in force")
+            self._share_files(config, self._accepting.share)
+
+    def _share_files(self, config: Config, share: Callable[..., str | None]) -> None:
+        """Share the open files out among the calls that may be open at once."""
+        too_few = share(config.listen.max_exchanges, is_mock=config.gateway.is_mock)
+        if too_few is not None:
+            _warn(too_few)
 
     def _put_back(self, updated: set[str]) -> None:
         """Undo at once what would break a promise from the next call on, whoever has set it.
@@ -253,18 +260,12 @@ class Foxora:
         collector.relax(rarely=on)
 
     def _loaded(self) -> Config:
-        """The configuration as it is now, which may be another one; raises `ConfigError`.
-
-        A file in which nothing is set is valid at a start. Later it would open what it had closed:
-        who may call, how often, and which gateway; a full disk leaves one so, or a slip.
-        """
+        """The configuration as it is now, which may be another one; raises `ConfigError`."""
         options = {name: getattr(ctx.options, name) for name in OPTIONS}
         config = load(options, os.environ, Path.cwd())
         listening.check(ctx.options, config)
-        if self._config is not None and config.is_blank and not self._config.is_blank:
-            raise ConfigError("its file is empty, or has comments alone; start anew to mean that")
-        if self._config is not None and (keys := restart_needed(self._config, config)):
-            raise ConfigError(f"{', '.join(keys)} can't change while the proxy runs; start it anew")
+        if self._config is not None and (why := why_not_live(self._config, config)) is not None:
+            raise ConfigError(why)
         return config
 
     def _take_first(self, config: Config) -> None:

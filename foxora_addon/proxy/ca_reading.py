@@ -56,7 +56,10 @@ class CaReading:
         before = self._host.certstore
         try:
             self._configure(updated)
-        except OptionsError:  # one of the other options, in mitmproxy's words
+        except OptionsError as error:  # one of the other options, in mitmproxy's words
+            first, *others = str(error).splitlines() or [""]
+            if others:  # of keys that do not match: Python's words for both
+                raise OptionsError(first.rstrip(" :")) from error
             raise
         except Exception as error:
             if self._host.certstore is not before:  # then it is a file that `certs` names

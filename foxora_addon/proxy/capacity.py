@@ -15,8 +15,9 @@ from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.server import ConnectionHandler
 
+from foxora_addon.proxy.files import raised
+
 _CONNECTIONS: Final = 1_000
-_MOST_FILES: Final = 65_536
 _MOST_UNREAD_BYTES: Final = 4 * 1_048_576
 _LOOK_SECONDS: Final = 0.05
 
@@ -24,10 +25,8 @@ _LOOK_SECONDS: Final = 0.05
 def widen_files(wanted: int) -> None:
     """Let the process have as many files as it may, and no fewer than are wanted if it can."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = max(wanted, _MOST_FILES)
-    wanted = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if (limit := raised(soft, hard, wanted)) != soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def widen_connections(handler: ConnectionHandler | None) -> None:

@@ -16,6 +16,10 @@ and connections that are being closed."""
 NO_FILES: Final = "foxora has no file left for it"
 """The error of a connection that the book has no room for."""
 
+USUALLY_HELD: Final = 16
+"""About how many a proxy has open before its first client comes."""
+
+_MOST_FILES: Final = 65_536
 _MOST_TOLD: Final = 64
 _TELL_SECONDS: Final = 60.0
 _UNBOUNDED: Final = 1 << 30
@@ -43,6 +47,32 @@ def limit_for(calls: int, held: int, each: int) -> int:
     """The lowest limit, in hundreds, that lets so many calls go on at once."""
     wanted = held + OWN_FILES + (1 + each) * calls + _MOST_TOLD
     return -(-wanted // 100) * 100
+
+
+def raised(soft: int, hard: int, wanted: int) -> int:
+    """The limit that a proxy gives itself which wants so many files; -1 is without limit."""
+    if soft < 0:
+        return soft
+    wanted = max(wanted, _MOST_FILES)
+    return max(soft, wanted if hard < 0 else min(hard, wanted))
+
+
+def shortage(limit: int, held: int, calls: int, *, is_mock: bool) -> tuple[str, str] | None:
+    """What is wrong with a limit of open files, and what to do; None: so many calls can go on.
+
+    `is_mock`: the gateway is in this process too.
+    """
+    each = 2 if is_mock else 1
+    most = shares_of(limit, held, each).gateways
+    if limit < 0 or most >= calls:
+        return None
+    wanted = limit_for(calls, held, each)
+    return (
+        f"{limit} open files are enough for {most} calls at once, not for the "
+        f"{calls} of listen.max_exchanges",
+        f"raise the limit (ulimit -n {wanted}, or LimitNOFILE={wanted} of a systemd unit), or "
+        "lower listen.max_exchanges",
+    )
 
 
 class FileBook:

@@ -448,12 +448,25 @@ def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]
         return
     if not self.foxora.is_answered:
         response = desk.answer_for(self.flow)
-        if response is not None:
+        if response is not None and _has_no_end(self, error):
+            response.headers["connection"] = "close"
+            *parts, _ = parts_of(self, response)
+            yield from (*parts, error)  # which closes the connection, as mitmproxy does itself
+        elif response is not None:
             yield from parts_of(self, response)
     elif (last := desk.last_words(self.flow)) is not None:
         if last:
             yield http_events.ResponseData(self.stream_id, last)
         yield http_events.ResponseEndOfMessage(self.stream_id)
+
+
+def _has_no_end(self: Held, error: Any) -> bool:
+    """Whether nobody knows where the body of a request ends, and the next one begins.
+
+    Its connection can't be used further then (RFC 9112, 6.3).
+    """
+    is_invalid: bool = error.code is ErrorCode.REQUEST_VALIDATION_FAILED
+    return is_invalid and self.context.client.alpn != b"h2"
 
 
 def end_upload(self: Held, response: Response) -> Commands:

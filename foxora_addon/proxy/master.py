@@ -1,6 +1,7 @@
 """mitmproxy's programs with the addon in them from the start, listening on this machine alone."""
 
 import argparse
+import logging
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from foxora_addon.confdir import USUAL, NoConfdir, confdir_of, require_options
 from foxora_addon.host_options import options_in
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.ca_reading import CaReading
+from foxora_addon.proxy.taken_port import TakenPort
 
 type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
 
@@ -27,6 +29,7 @@ def run_tool(
     `prepare` gets the master before any option is read: what it sets, the arguments can change.
     """
     readings: list[CaReading] = []
+    of_ports = TakenPort()
 
     def made(options: Options) -> Master:
         _have_types_told(options)
@@ -36,6 +39,7 @@ def run_tool(
         addon.is_fast_by_default = True  # it is our own program: nobody waits for mitmproxy's pace
         readings.append(CaReading(master))
         master.addons.add(addon)
+        logging.getLogger().addHandler(of_ports)  # behind the host's own, and so are its words
         prepare(master)
         return master
 
@@ -56,6 +60,8 @@ def run_tool(
     except SystemExit as ended:
         code = failed[0] if failed else ended.code
         return code if isinstance(code, int) else 1
+    finally:
+        logging.getLogger().removeHandler(of_ports)
     return 0
 
 

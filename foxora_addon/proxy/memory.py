@@ -18,7 +18,7 @@ from foxora_addon.audit.recent import recent_records
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.budgets import Budgets
 from foxora_addon.policy.limits import WINDOW_SECONDS
-from foxora_addon.policy.reckoning import Reckoning, Setting, settings_now
+from foxora_addon.policy.reckoning import Reckoning, Saved, Setting, settings_now
 from foxora_addon.policy.remembered import Closing, Told, remembered_of
 from foxora_addon.policy.spend_month import MonthSpend
 from foxora_addon.proxy.clocks import Clocks, clocks
@@ -65,8 +65,10 @@ class Memory:
         # When it was set is not known, if it was: any time since what was last known of it.
         settings = settings_now(known, told.offset, known[-1].since if known else None, None)
         state = _with_clock(state, told, settings)
+        saved = state.saved if state.saved and state.saved.boot == told.boot_id else None
+        reckoning = partial(Reckoning, settings, told.boot, saved)
         try:
-            records = _records_since(self._journal.path, state, Reckoning(settings, told.boot))
+            records = _records_since(self._journal.path, state, reckoning())
         except OSError as error:
             _log.warning("foxora: the trail can't be read again: %s", error.strerror)
             records = []
@@ -74,9 +76,9 @@ class Memory:
         recollection.know(state.told, state.accounts)
         self._state = states.rebuilt(state, records, recollection.account_of)
         self._accounting.spending.budgets = Budgets(self._state.months(wall_now))
-        calls = remembered_of(records, now, Reckoning(settings, told.boot))
-        asked = _told_at(state.told, now, Reckoning(settings, told.boot))
-        closed = _closed_at(state.closed, now, Reckoning(settings, told.boot))
+        calls = remembered_of(records, now, reckoning())
+        asked = _told_at(state.told, now, reckoning())
+        closed = _closed_at(state.closed, now, reckoning())
         recollection.count(calls, asked, closed, now)
 
     def tend(self, now: float) -> None:
@@ -113,7 +115,8 @@ class Memory:
 
     def _save_of_changes(self) -> Callable[[], None] | None:
         """What writes the state as it is at this moment; None where it is written already."""
-        wall_now = self._read_clocks().wall
+        clocks = self._read_clocks()
+        wall_now = clocks.wall
         budgets = self._accounting.spending.budgets
         months = budgets.months(wall_now)
         seq = self._journal.seq  # also of records that were late: the months have had them before
@@ -133,6 +136,9 @@ class Memory:
             for name, each in self._closed.items()
         }
         self._state = replace(self._state, told={**self._state.told, **told}, closed=closed)
+        boot = clocks.boot_id
+        saved = None if boot is None else Saved(boot, clocks.boot, seq)
+        self._state = replace(self._state, saved=saved)
         self._state = self._state.with_months(months, wall_now, seq, budgets.merged)
         return partial(self._save, self._state)
 
@@ -195,7 +201,7 @@ def _records_since(path: Path, state: states.State, reckoning: Reckoning) -> lis
         if record.get("event") == "request":
             cut_off.discard(exchange)
         moment = states.moment_of(record.get("time"))
-        is_old = moment is not None and reckoning.age(moment) > window
+        is_old = moment is not None and reckoning.age(moment, record.get("seq", 0)) > window
         return is_old and record.get("seq", 0) <= held and not cut_off
 
     if state.accounts:

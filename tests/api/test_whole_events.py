@@ -35,6 +35,28 @@ def test_no_event_waits_once_it_is_whole(data: bytes, cuts: list[int]) -> None:
         assert seen.feed(whole.feed(piece)) == sent.feed(piece)
 
 
+@given(STREAMS, CUTS)
+def test_nothing_waits_after_a_blank_line(data: bytes, cuts: list[int]) -> None:
+    whole, fed, passed = WholeEvents(), b"", b""
+    for piece in pieces_of(data, cuts):
+        fed += piece
+        passed += whole.feed(piece)
+        if fed.endswith((b"\n\n", b"\n\r", b"\n\r\n", b"\r\r", b"\r\r\n")):
+            assert passed == fed
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_an_event_passes_whole_at_once(end: str) -> None:
+    whole = WholeEvents(10)
+    for event in ("data: x", "event: y\ndata: 1", "data: x", "data: one that is too large to wait"):
+        piece = f"{event}\n\n".replace("\n", end).encode()
+        assert whole.feed(piece) == piece
+    piece = b"data: one that comes in two pieces"
+    assert whole.feed(piece) == piece
+    piece = f"{end}{end}data: x{end}{end}: ping{end}".encode()
+    assert whole.feed(piece) == piece
+
+
 @given(STREAMS, CUTS, st.integers(1, 40))
 def test_between_events_another_one_can_follow(data: bytes, cuts: list[int], most: int) -> None:
     whole, client = WholeEvents(most), Decoder()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from foxora_addon import starting
+from foxora_addon import first_start, starting
 from foxora_addon.app import late_imports, script_argv
 from foxora_addon.app.script_argv import PACKAGE, SCRIPT, rewrite_argv, rewritten
 
@@ -17,6 +17,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(late_imports, "promise", lambda: None)  # this process is no proxy
     monkeypatch.setattr(starting, "begins", lambda: None)
+    monkeypatch.setattr(first_start, "begins", lambda _: None)
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from foxora_addon.audit.state import (
     rebuilt,
     save,
 )
+from foxora_addon.policy.reckoning import Saved
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
 from tests.builders import NOON, a_request_of, a_response_of, as_it_is
 
@@ -55,7 +56,8 @@ def test_it_lies_beside_the_trail() -> None:
 
 @pytest.mark.parametrize("month", [MONTH, CAPPED])
 def test_what_is_saved_is_loaded_again(tmp_path: Path, month: MonthSpend) -> None:
-    state = STATE.with_months({"other": month}, NOON + 1, 18)
+    saved = Saved("e3f63d66", 36_000.25, 18)
+    state = replace(STATE, saved=saved).with_months({"other": month}, NOON + 1, 18)
     save(tmp_path / "s", state)
     assert load(tmp_path / "s") == state
 

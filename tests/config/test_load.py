@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from foxora_addon.config import Config, ConfigError, load, restart_needed
+from foxora_addon.config import Config, ConfigError, load
 from foxora_addon.policy.hosts import BaseUrl, HostPattern
 
 type LoadYaml = Callable[..., Config]
@@ -235,17 +235,6 @@ def test_an_unreadable_origin_is_a_warning_that_quotes_nothing(tmp_path: Path) -
         "OPENAI_BASE_URL of the proxy's environment is ignored: "
         "it has a user name or password; write it without",
     )
-
-
-def test_only_the_trail_and_the_store_need_a_restart(load_yaml: LoadYaml) -> None:
-    old = load_yaml("")
-    new = load_yaml("audit: {path: other.jsonl, level: metadata}\nlimits: {shadow: true}")
-    assert restart_needed(old, new) == ["audit.path"]
-    assert restart_needed(old, old) == []
-
-    elsewhere = new.limits.model_copy(update={"store": "redis://127.0.0.1"})
-    moved = new.model_copy(update={"limits": elsewhere})
-    assert restart_needed(old, moved) == ["audit.path", "limits.store"]
 
 
 def test_equal_texts_give_equal_configurations(load_yaml: LoadYaml) -> None:

@@ -183,3 +183,29 @@ def test_nothing_is_said_where_the_files_suffice(
     with with_few_files(tmp_path, gateway, program, files=256) as proxy:
         assert serves(proxy)
     assert "open files" not in proxy.output
+
+
+def test_more_calls_than_the_files_suffice_for_are_told_of_as_they_are_set(
+    tmp_path: Path, gateway: str, program: str
+) -> None:
+    file = tmp_path / "foxora.yaml"
+    file.write_text("listen: {max_exchanges: 10}")
+    with with_few_files(tmp_path, gateway, program, files=256) as proxy:
+        file.write_text("listen: {max_exchanges: 1000}")
+        wait_until(lambda: "not for the 1000 of listen.max_exchanges" in proxy.output)
+        file.write_text("listen: {max_exchanges: 1000, grace_seconds: 5}")
+        wait_until(lambda: proxy.output.count("the changed configuration is in force") == 2)
+        assert serves(proxy)
+    assert proxy.output.count("open files are enough") == 1
+
+
+def test_doctor_says_the_same_as_the_start(tmp_path: Path, gateway: str, program: str) -> None:
+    with with_few_files(tmp_path, gateway, program, files=256) as proxy:
+        wait_until(lambda: "open files are enough" in proxy.output)
+    said = proxy.output.partition("not for the ")[2].splitlines()[0]
+    doctor = ["sh", "-c", f"ulimit -n 256; exec {BIN}/foxora-proxy doctor"]
+    environment = {"FOXORA_API_KEY": "foxora_sk_fake_files", "FOXORA_BASE_URL": f"{gateway}/v1"}
+    found = run_to_its_end(doctor, tmp_path, environment).stdout
+    what, _, remedy = said.partition("; ")
+    assert what in found
+    assert remedy in found

@@ -1,5 +1,6 @@
 """What a client sends that is no request, or not all of one, and tunnels that lead nowhere."""
 
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -59,6 +60,39 @@ def test_what_has_a_bad_length_is_answered_once(proxy: Proxy, length: str) -> No
             answer += piece
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert answer.count(b"HTTP/1.1 ") == 1
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_request_without_a_certain_end_is_the_last_of_its_connection(
+    tmp_path: Path, fast: str
+) -> None:
+    """What follows may be its body, or what somebody hides in it as a call of its own."""
+    codings = {
+        "gzip": "",
+        "identity": "",
+        "gzip, chunked": "X: y\r\nTransfer-Encoding: chunked\r\n",
+    }
+    codings["chunked"] = "Content-Length: 5\r\n"
+    hidden = (
+        f"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {APP_KEY}\r\n\r\n"
+    )
+    with running_proxy(tmp_path, environment={"FOXORA_FAST": fast}) as proxy:
+        for coding, more in codings.items():
+            head = f"{HEAD}Transfer-Encoding: {coding}\r\n{more}\r\n"
+            with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+                client.sendall(f"{head}0\r\n\r\n".encode())
+                answer = b"".join(iter(lambda: client.recv(65_536), b""))
+            assert answer.startswith(b"HTTP/1.1 400 "), coding
+            assert b"connection: close" in answer.lower()
+            assert answer.endswith(b"}}")
+            with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:
+                client.sendall(f"{head}0\r\n\r\n{hidden}".encode())
+                answer = b""
+                with contextlib.suppress(ConnectionResetError):
+                    while piece := client.recv(65_536):
+                        answer += piece
+            assert answer.count(b"HTTP/1.1 ") == 1, coding
+        assert all(record.get("operation") != "models" for record in proxy.records())
 
 
 def test_a_call_that_comes_with_the_head_of_its_tunnel_is_answered(proxy: Proxy) -> None:

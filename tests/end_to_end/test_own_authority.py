@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from mitmproxy import certs
 
-from tests.end_to_end.proxies import BIN, run_to_its_end
+from tests.end_to_end.proxies import (
+    BIN,
+    ON_MOCK,
+    arguments,
+    clean_environment,
+    free_port,
+    run_to_its_end,
+    wait_until,
+)
 from tests.end_to_end.runs import SECONDS, program, run, run_line, started
 
 ASKS = 'curl -sS https://api.openai.com/v1/models -H "Authorization: Bearer any"'
@@ -201,3 +209,29 @@ def test_a_start_that_waits_for_another_says_so(tmp_path: Path) -> None:
         out, errors = process.communicate(timeout=SECONDS)
     assert out == "ran\n", errors
     assert "waiting for another start" not in errors
+
+
+def test_a_start_of_mitmdump_waits_for_the_one_that_makes_the_authority(tmp_path: Path) -> None:
+    """Each would have one of its own else, and that of one alone would be left for clients."""
+    folder = tmp_path / "confdir"
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    line = [*arguments(tmp_path, free_port()), *ON_MOCK]
+    with subprocess.Popen(
+        line,
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        assert "waiting for another start" in process.stderr.readline()
+        assert list(folder.iterdir()) == []
+        certs.CertStore.create_store(folder, "mitmproxy", 2048)
+        made = (folder / "mitmproxy-ca.pem").read_bytes()
+        os.close(descriptor)
+        wait_until((folder / "mitmproxy-dhparam.pem").exists)
+        process.terminate()
+    assert (folder / "mitmproxy-ca.pem").read_bytes() == made

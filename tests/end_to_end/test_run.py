@@ -153,13 +153,26 @@ def test_a_home_that_can_not_have_the_authority_is_said_and_what_to_do(
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_that_is_taken_is_said_in_the_words_of_mitmproxy(tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_said_in_one_line_that_advises_a_free_one(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         done = run(tmp_path, "-p", port, command=["echo", "ran"])
     assert (done.stdout, done.returncode) == ("", 1)
-    assert "address already in use" in done.stderr
-    assert "foxora-proxy run --use PORT -- CMD" in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert f"the proxy could not start: port {port} is taken by another program; " in line
+    assert f"foxora-proxy run --use {port} -- CMD" in line
+
+
+def test_without_a_command_the_words_of_mitmproxy_stand_before_ours(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        line = [str(BIN / "foxora-proxy"), "run", "--mock", "-p", port]
+        done = run_to_its_end(line, tmp_path, {"HOME": str(tmp_path)})
+    assert done.returncode == 1
+    said = done.stdout + done.stderr
+    before, _, after = said.partition(f"foxora: port {port} is taken by another program")
+    assert "address already in use" in before
+    assert "address already in use" not in after
 
 
 def test_a_proxy_that_takes_no_http_is_said_and_the_command_is_not_run(tmp_path: Path) -> None:

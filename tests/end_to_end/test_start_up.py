@@ -147,6 +147,26 @@ def test_an_emptied_file_opens_nothing(tmp_path: Path, left: str) -> None:
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o-mini"
 
 
+@pytest.mark.parametrize("left", ["accounts: []\n", "accounts:\n", ""])
+def test_accounts_that_are_taken_out_let_nobody_else_in(tmp_path: Path, left: str) -> None:
+    rest = "gateway: {base_url: mock}\n"
+    listed = (
+        "accounts: [{name: acme, key: {env: FOXORA_API_KEY}, default: false, "
+        "clients: [{address: 10.0.0.0/8}]}]\n"
+    )
+    file = tmp_path / "foxora.yaml"
+    file.write_text(rest + listed)
+    with running_proxy(tmp_path, (), {"FOXORA_API_KEY": "foxora_sk_fake_taken_out"}) as proxy:
+        assert answer_of(proxy).status_code == 401
+        file.write_text(rest + left)
+        said = "the configuration in force stays: its file lists no accounts any more"
+        wait_until(lambda: said in proxy.output)
+        assert answer_of(proxy).status_code == 401
+        file.write_text(rest + listed.replace("false", "true"))
+        wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert answer_of(proxy).status_code == 200
+
+
 def test_a_broken_or_removed_script_forwards_nothing_until_it_is_whole_again(
     tmp_path: Path,
 ) -> None:

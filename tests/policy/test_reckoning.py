@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.policy.reckoning import SLACK_SECONDS, Reckoning, Setting, settings_now
+from foxora_addon.policy.reckoning import SLACK_SECONDS, Reckoning, Saved, Setting, settings_now
 
 HOUR = 3_600.0
 
@@ -34,6 +34,15 @@ def test_a_setting_that_was_seen_to_end_says_nothing_of_later_moments() -> None:
 def test_a_setting_says_nothing_of_moments_before_it() -> None:
     settings = settings_now([Setting(1_000.0)], 1_000.0 + HOUR, 4_500.0, 4_501.0)
     assert Reckoning(settings, 4_510.0).age(1_000.0 + 4_480.0) == pytest.approx(30.0)
+
+
+def test_what_was_written_after_the_state_is_no_older_than_that() -> None:
+    """The clock was an hour behind for a moment that nobody saw."""
+    settings, saved = [Setting(1_000.0)], Saved("boot", 495.0, 7)
+    reckoning = Reckoning(settings, 500.0, saved)
+    ages = [reckoning.age(moment, seq) for moment, seq in ((1_498.5 - HOUR, 8), (1_490.0, 7))]
+    assert ages == [5.0, 10.0]
+    assert Reckoning(settings, 500.0, saved).age(1_498.5 - HOUR, 7) == HOUR + 1.5
 
 
 def test_the_settings_that_are_kept_are_few() -> None:

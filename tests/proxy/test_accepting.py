@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from foxora_addon.proxy import accepting as accepting_module
 from foxora_addon.proxy.accepting import Accepting
 from foxora_addon.proxy.files import FileBook, Shares
 
@@ -135,6 +136,26 @@ def test_clients_that_wait_are_closed_and_told_of_where_the_system_has_no_file()
         assert open_files() == files, "the spare one is closed"
 
     asyncio.run(run())
+
+
+def test_a_limit_that_is_too_low_is_told_of_again_where_more_calls_are_wanted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(accepting_module, "widen_files", lambda _: None)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 256))
+
+    async def run() -> list[str | None]:
+        accepting = Accepting(FileBook())
+        said = [accepting.begin(50, is_mock=False)]
+        said += [accepting.share(calls, is_mock=False) for calls in (500, 500, 900, 50, 900)]
+        said += [accepting.share(900, is_mock=True)]
+        accepting.end()
+        return said
+
+    few, *said = asyncio.run(run())
+    assert few is None
+    told = [None if line is None else line.partition("not for ")[2][:11] for line in said]
+    assert told == ["the 500 of ", None, "the 900 of ", None, "the 900 of ", "the 900 of "]
 
 
 def test_a_handler_that_came_later_stays_and_what_it_passes_on_is_passed_on() -> None:

@@ -76,6 +76,28 @@ def test_other_options_of_tls_are_heeded_before(tmp_path: Path, read: list[Path]
     assert read == []
 
 
+def test_a_file_of_the_option_certs_that_is_unfit_is_told_in_one_line(tmp_path: Path) -> None:
+    certs.CertStore.create_store(tmp_path / "one", "mitmproxy", 2048)
+    certs.CertStore.create_store(tmp_path / "two", "mitmproxy", 2048)
+    key = (tmp_path / "one" / "mitmproxy-ca.pem").read_text().partition("-----BEGIN CERT")[0]
+    file = tmp_path / "unfit.pem"
+    file.write_text(key + (tmp_path / "two" / "mitmproxy-ca-cert.pem").read_text())
+
+    def act(reading: CaReading, master: DumpMaster) -> None:
+        master.options.update(confdir=str(tmp_path / "one"))
+        reading.settle()
+        for content in (file.read_text(), "junk", key):
+            file.write_text(content)
+            with pytest.raises(OptionsError) as raised:
+                master.options.update(certs=[str(file)])
+            (line,) = str(raised.value).splitlines()
+            assert line.startswith(f"Invalid certificate format for {file}: ")
+            assert "object at" not in line
+            assert not line.endswith(":")
+
+    with_reading(act)
+
+
 def test_a_certificate_of_another_key_is_refused_although_mitmproxy_takes_it(
     tmp_path: Path,
 ) -> None:

@@ -3,7 +3,15 @@
 import pytest
 
 from foxora_addon.proxy.failures import worded
-from foxora_addon.proxy.files import OWN_FILES, FileBook, Shares, limit_for, shares_of
+from foxora_addon.proxy.files import (
+    OWN_FILES,
+    FileBook,
+    Shares,
+    limit_for,
+    raised,
+    shares_of,
+    shortage,
+)
 from foxora_addon.proxy.hold_desk import ErrorCode, Failure
 
 
@@ -27,6 +35,25 @@ def test_shares_leave_files_for_the_process_itself(limit: int, each: int) -> Non
 def test_the_limit_that_is_advised_suffices(calls: int, each: int) -> None:
     wanted = limit_for(calls, 12, each)
     assert shares_of(wanted, 12, each).gateways >= calls
+
+
+@pytest.mark.parametrize("is_mock", [True, False])
+def test_a_limit_is_too_low_until_it_is_the_advised_one(*, is_mock: bool) -> None:
+    short = shortage(256, 12, 2_000, is_mock=is_mock)
+    assert short is not None
+    advised = limit_for(2_000, 12, 2 if is_mock else 1)
+    assert short[0].startswith("256 open files are enough for ")
+    assert short[1].startswith(f"raise the limit (ulimit -n {advised}, ")
+    assert shortage(advised, 12, 2_000, is_mock=is_mock) is None
+    assert shortage(-1, 12, 2_000, is_mock=is_mock) is None, "there is no limit"
+
+
+def test_a_limit_is_raised_as_far_as_it_may_be_and_never_lowered() -> None:
+    assert raised(64, 256, 4_000) == 256
+    assert raised(64, -1, 4_000) == 65_536
+    assert raised(64, 1 << 20, 90_000) == 90_000
+    assert raised(1 << 18, 1 << 20, 4_000) == 1 << 18
+    assert raised(-1, -1, 4_000) == -1
 
 
 def test_nobody_is_turned_away_before_there_are_shares() -> None:

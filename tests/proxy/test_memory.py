@@ -101,6 +101,33 @@ def test_the_last_minute_is_remembered_though_the_clock_was_set_under_it(
     assert machine.counted() >= 2
 
 
+@pytest.mark.parametrize("then", [0.0, 30.0, -HOUR])
+@pytest.mark.parametrize("jump", [HOUR, -HOUR, -70.0])
+def test_the_last_minute_is_remembered_though_the_clock_was_set_twice_unseen(
+    tmp_path: Path, jump: float, then: float
+) -> None:
+    """A call that ends between them bears a time that no reading of the clocks explains."""
+    machine = Machine(tmp_path)
+
+    async def live() -> None:
+        journal, _, memory = machine.start()
+        machine.call(journal)
+        memory.tend(machine.boot)
+        await all_saved()
+        machine.boot += 0.2
+        machine.offset += jump
+        machine.call(journal)
+        machine.boot += 0.1
+        machine.offset += then - jump
+        journal.close()
+
+    asyncio.run(live())
+    machine.boot += 20.0
+    assert machine.counted() == 2
+    machine.boot += 60.0
+    assert machine.counted() == (jump > 0), "what comes from the future counts from the start on"
+
+
 @pytest.mark.parametrize("jump", [0.0, HOUR, -HOUR, -HOUR - 65.0])
 def test_what_is_over_is_not_counted_however_the_clock_was_set(tmp_path: Path, jump: float) -> None:
     machine = Machine(tmp_path)

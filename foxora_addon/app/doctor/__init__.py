@@ -54,6 +54,7 @@ def look(port: int, file: Path | None) -> Iterator[Finding]:
     if config is not None:
         yield machine.about_trail(config, status)
         yield from machine.about_room(config)
+        yield from machine.about_files(config)
         yield from checkpoints.look(config.audit)
         yield from gateway.look(config)
     if folders is not None and folders.authority is not None:

@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import re
+import resource
 import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +18,7 @@ from foxora_addon.app.local_proxy import NoProxy, ask
 from foxora_addon.confdir import OPTIONS
 from foxora_addon.config import Config
 from foxora_addon.host_options import BadOptions, options_in
+from foxora_addon.proxy.files import USUALLY_HELD, limit_for, raised, shortage
 from foxora_addon.reading.texts import size_text
 
 SUPPORTED: Final = ((12, 2), (13,))
@@ -118,6 +120,18 @@ def about_room(
         yield fail("room", text, remedy)
     elif free < _LITTLE_ROOM_BYTES:
         yield warn("room", text, remedy)
+
+
+def about_files(config: Config, limits: tuple[int, int] | None = None) -> Iterator[Finding]:
+    """Whether as many files can be open as there may be calls; nothing where they can.
+
+    `limits` are the soft and the hard one that a proxy begins with, this process's if None.
+    """
+    calls, is_mock = config.listen.max_exchanges, config.gateway.is_mock
+    soft, hard = limits or resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = raised(soft, hard, limit_for(calls, USUALLY_HELD, 2 if is_mock else 1))
+    if (short := shortage(limit, USUALLY_HELD, calls, is_mock=is_mock)) is not None:
+        yield warn("files", *short)
 
 
 def about_trail(config: Config, status: Status | None) -> Finding:

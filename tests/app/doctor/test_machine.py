@@ -1,6 +1,7 @@
 """Findings about this machine: each reason to fail is made, and found."""
 
 import errno
+import resource
 import socket
 import tomllib
 from importlib import metadata
@@ -170,3 +171,21 @@ def test_a_full_disk_fails(tmp_path: Path, free: int, verdicts: list[str]) -> No
 
 def test_room_that_can_not_be_told_is_not_told(tmp_path: Path) -> None:
     assert list(machine.about_room(a_config(tmp_path / "nowhere"))) == []
+
+
+def test_too_few_open_files_are_told_of_with_a_remedy(tmp_path: Path) -> None:
+    config = a_config(tmp_path)
+    (finding,) = machine.about_files(config, (64, 256))
+    assert finding.verdict == "warn"
+    assert "256 open files are enough for" in finding.text
+    assert finding.remedy is not None
+    assert "ulimit -n 6100" in finding.remedy
+    assert list(machine.about_files(config, (64, 6_100))) == [], "the proxy raises it by itself"
+    assert list(machine.about_files(config, (-1, -1))) == []
+
+
+def test_the_limit_of_this_process_is_the_one_that_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (100, 100))
+    assert [finding.check for finding in machine.about_files(a_config(tmp_path))] == ["files"]
