@@ -6,7 +6,7 @@ decided here.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote
 
 from foxora_addon.mock import legacy, responses
 from foxora_addon.mock.accounts import NOTHING, Account, Charge, charge_of
@@ -14,13 +14,17 @@ from foxora_addon.mock.answers import Answer, error_answer, json_answer, stream_
 from foxora_addon.mock.chat import complete
 from foxora_addon.mock.chat_json import completion_events, completion_json, usage_json
 from foxora_addon.mock.chat_request import parse_chat
+from foxora_addon.mock.coding import decoded
 from foxora_addon.mock.embeddings import embeddings_json, parse_embeddings
 from foxora_addon.mock.fields import Json, RequestError
-from foxora_addon.mock.profile import days_json, me_json, money_json
+from foxora_addon.mock.profile import days_json, me_json, model_json
 from foxora_addon.mock.received import Received
+from foxora_addon.mock.responses_request import parse_responses
 from foxora_addon.mock.settings import MockSettings, ModelSettings
 
 _LONGEST_USAGE_DAYS = 366
+_MODELS = "/v1/models/"
+_MODELS_CREATED = 1_721_172_741
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,11 @@ class Call:
     now: float
     token: str
     words: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The request's body, without its content coding; raises RequestError."""
+        return decoded(self.received.body, self.received.header("content-encoding"))
 
     def head(self, prefix: str, model: ModelSettings) -> Json:
         """The fields that every completion opens with."""
@@ -51,7 +60,7 @@ class Reply:
 def reply_to_call(call: Call) -> Reply:
     """The route's reply; a refusal by the contract (400, 404) is a reply too, without a charge."""
     method = "GET" if call.received.method == "HEAD" else call.received.method
-    route = _ROUTES.get((method, call.received.path))
+    route = _ROUTES.get((method, call.received.path)) or _route_below(method, call.received.path)
     if route is None:
         return Reply(error_answer(404, f"There is no {method} {call.received.path} here."))
     try:
@@ -63,7 +72,7 @@ def reply_to_call(call: Call) -> Reply:
 
 
 def _chat(call: Call) -> Reply:
-    request = parse_chat(call.received.body)
+    request = parse_chat(call.body)
     model = _model(call, request.model, "chat")
     with_usage = _with_usage(call, asked=request.stream_usage)
     head = call.head("cmpl", model)
@@ -76,7 +85,7 @@ def _chat(call: Call) -> Reply:
 
 
 def _legacy(call: Call) -> Reply:
-    request = legacy.parse_legacy(call.received.body)
+    request = legacy.parse_legacy(call.body)
     model = _model(call, request.model, "chat")
     with_usage = _with_usage(call, asked=request.stream_usage)
     head = call.head("cmpl", model)
@@ -90,35 +99,32 @@ def _legacy(call: Call) -> Reply:
 
 
 def _responses(call: Call) -> Reply:
-    request = responses.parse_responses(call.received.body)
+    request = parse_responses(call.body)
     model = _model(call, request.model, "chat")
     response = responses.respond(request, f"resp_{call.token}", int(call.now), call.words)
-    charge = charge_of(model, request.input_tokens, response.output_tokens)
+    charge = charge_of(model, request.input_tokens, response.choice.tokens)
     if request.stream:
         return Reply(_stream(call, responses.response_events(response)), charge, model)
     return Reply(json_answer(responses.response_json(response)), charge, model)
 
 
 def _embeddings(call: Call) -> Reply:
-    request = parse_embeddings(call.received.body)
+    request = parse_embeddings(call.body)
     model = _model(call, request.model, "embeddings")
     charge = charge_of(model, request.input_tokens, 0)
     return Reply(json_answer(embeddings_json(request)), charge, model)
 
 
 def _models(call: Call) -> Reply:
-    rows = [
-        {
-            "id": model.id,
-            "provider": model.provider,
-            "context_window": model.context_window,
-            "input_per_1k_usd": money_json(model.input_per_1k_usd),
-            "output_per_1k_usd": money_json(model.output_per_1k_usd),
-            "supports": list(model.supports),
-        }
-        for model in call.settings.models
-    ]
+    rows = [model_json(model) for model in call.settings.models]
     return Reply(json_answer({"object": "list", "data": rows}))
+
+
+def _one_model(call: Call) -> Reply:
+    """Not documented as served: OpenAI's fields beside those of a row of the list."""
+    model = _model_named(call, unquote(call.received.path.removeprefix(_MODELS)))
+    told = {"object": "model", "created": _MODELS_CREATED, "owned_by": model.provider}
+    return Reply(json_answer(model_json(model) | told))
 
 
 def _me(call: Call) -> Reply:
@@ -154,11 +160,20 @@ _ROUTES: dict[tuple[str, str], Callable[[Call], Reply]] = {
 }
 
 
-def _model(call: Call, name: str, ability: str) -> ModelSettings:
+def _route_below(method: str, path: str) -> Callable[[Call], Reply] | None:
+    return _one_model if method == "GET" and path.startswith(_MODELS) else None
+
+
+def _model_named(call: Call, name: str) -> ModelSettings:
     model = next((each for each in call.settings.models if each.id == name), None)
     if model is None:
         message = f"The model '{name}' does not exist."
         raise RequestError(message, "model", status=404, code="model_not_found")
+    return model
+
+
+def _model(call: Call, name: str, ability: str) -> ModelSettings:
+    model = _model_named(call, name)
     if ability not in model.supports:
         raise RequestError(f"The model '{name}' does not support {ability}.", "model")
     return model

@@ -18,7 +18,7 @@ NOON = 1_795_435_200.0
 """2026-11-23T12:00:00Z, a full minute."""
 
 CHAT = "/v1/chat/completions"
-WEATHER = {
+WEATHER: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",
