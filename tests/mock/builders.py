@@ -80,6 +80,12 @@ def a_get(target: str) -> Received:
     return a_request("GET", target)
 
 
+def a_form(texts: dict[str, str], files: dict[str, tuple[str, bytes]]) -> tuple[bytes, str]:
+    """The body of a form, and its content type."""
+    request = httpx.Request("POST", "http://mock", data=texts, files=files or {"other": ("x", b"")})
+    return request.read(), request.headers["content-type"]
+
+
 def a_gateway(settings: MockSettings | None = None, clock: Clock | None = None) -> Gateway:
     return Gateway(settings or MockSettings(), clock or Clock())
 
