@@ -114,7 +114,7 @@ def _batch(call: Call) -> Reply:
     return storage.add_batch(call, reply_to_call)
 
 
-def _realtime(call: Call) -> Reply:
+def _socket(call: Call) -> Reply:
     """101 for a WebSocket's opening; the frames are the server's business."""
     if (call.received.header("upgrade") or "").lower() != "websocket":
         raise RequestError("This route speaks WebSocket: the 'Upgrade' header is missing.")
@@ -129,7 +129,8 @@ _ROUTES: dict[tuple[str, str], Callable[[Call], Reply]] = {
     ("GET", "/v1/models"): _models,
     ("GET", "/v1/me"): _me,
     ("GET", "/v1/me/usage"): _usage,
-    ("GET", "/v1/realtime"): _realtime,
+    ("GET", "/v1/realtime"): _socket,
+    ("GET", "/v1/responses"): _socket,
     ("GET", "/v1/models/*"): _one_model,
     ("POST", "/v1/images/generations"): media.generate_pictures,
     ("POST", "/v1/images/edits"): media.edit_pictures,
