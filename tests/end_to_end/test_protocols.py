@@ -84,6 +84,7 @@ def test_a_websocket_is_led_to_the_gateway_with_its_key(
         return [r for r in open_to_a_page.records() if r.get("status") == 101]
 
     wait_until(lambda: bool(sessions()))
+    assert sessions()[0]["cost_usd"] is None  # not nothing: it is not known
     messages = sessions()[0]["websocket"]["messages"]
     assert messages[0]["sender"] == "client"
     assert messages[0]["text"] == '{"type": "session.update"}'
