@@ -6,11 +6,12 @@ silent, and what is heard is the name of the file.
 
 import base64
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from foxora_addon.mock import fields
-from foxora_addon.mock.accounts import charge_of
-from foxora_addon.mock.answers import DONE, event_of, json_answer, plain_answer, stream_answer
+from foxora_addon.mock.accounts import Charge, charge_of
+from foxora_addon.mock.answers import Answer, event_of, json_answer, plain_answer, stream_answer
 from foxora_addon.mock.call import Call, Reply
 from foxora_addon.mock.fields import Json, RequestError
 from foxora_addon.mock.forms import Form, parse_form
@@ -20,8 +21,10 @@ from foxora_addon.mock.wording import reply_to, tokens_of, words_of
 _SIZE = re.compile(r"([1-9][0-9]{1,3})x([1-9][0-9]{1,3})")
 _PICTURE_TOKENS = 272
 _MOST_PICTURES = 10
+_MOST_PARTS = 3
 _TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm"}
 _MS_A_WORD = 400
+_SOUND_TOKENS = 10
 _HEARD_FORMS = ("json", "text", "srt", "verbose_json", "vtt")
 _CATEGORIES = (
     "harassment",
@@ -42,7 +45,8 @@ _CATEGORIES = (
 
 def generate_pictures(call: Call) -> Reply:
     """`POST /v1/images/generations`."""
-    return _pictures(call, fields.object_of(call.body))
+    json = fields.object_of(call.body)
+    return _pictures(call, json, "image_generation", streams=fields.flag(json, "stream"))
 
 
 def edit_pictures(call: Call) -> Reply:
@@ -50,14 +54,15 @@ def edit_pictures(call: Call) -> Reply:
     form = _form(call)
     form.file("image")
     form.text("prompt")
-    return _pictures(call, form.texts)
+    streams = form.text("stream", "false").lower() == "true"
+    return _pictures(call, form.texts, "image_edit", streams=streams)
 
 
 def vary_pictures(call: Call) -> Reply:
     """`POST /v1/images/variations`: a form with a picture and no prompt."""
     form = _form(call)
     form.file("image")
-    return _pictures(call, {"prompt": "a variation", **form.texts})
+    return _pictures(call, {"prompt": "a variation", **form.texts}, "image_variation")
 
 
 def speak(call: Call) -> Reply:
@@ -71,8 +76,13 @@ def speak(call: Call) -> Reply:
     if sound is None:
         message = f"The 'response_format' field must be one of {', '.join(_TYPES)} in this mock."
         raise RequestError(message, "response_format")
+    charge = charge_of(model, tokens_of(text), 0)
+    if json.get("stream_format") == "sse":
+        audio = {"type": "speech.audio.delta", "audio": base64.b64encode(sound).decode()}
+        done = {"type": "speech.audio.done", "usage": _usage(charge)}
+        return Reply(_streamed(call, [audio, done]), charge, model)
     answer = plain_answer(200, (("content-type", _TYPES[kind]),), sound)
-    return Reply(answer, charge_of(model, tokens_of(text), 0), model)
+    return Reply(answer, charge, model)
 
 
 def transcribe(call: Call) -> Reply:
@@ -84,12 +94,14 @@ def transcribe(call: Call) -> Reply:
     if kind not in _HEARD_FORMS:
         message = f"The 'response_format' field must be one of {', '.join(_HEARD_FORMS)}."
         raise RequestError(message, "response_format")
-    charge = charge_of(model, 0, tokens_of(heard))
+    charge = charge_of(model, _SOUND_TOKENS, tokens_of(heard))
+    usage = _heard_usage(model.id, charge)
     if form.text("stream", "false").lower() == "true":
-        events = tuple(_heard_events(heard))
-        return Reply(stream_answer(events, call.settings.chunk_delay_seconds), charge, model)
+        parts = ({"type": "transcript.text.delta", "delta": word} for word in words_of(heard))
+        done = {"type": "transcript.text.done", "text": heard, "usage": usage}
+        return Reply(_streamed(call, [*parts, done]), charge, model)
     if "json" in kind:
-        return Reply(json_answer(_heard_json(heard, kind)), charge, model)
+        return Reply(json_answer(_heard_json(heard, kind, usage)), charge, model)
     cue = f"{'' if kind == 'vtt' else '1\n'}00:00:00.000 --> 00:00:01.000\n{heard}\n"
     told = {"text": f"{heard}\n", "srt": cue.replace(".000", ",000"), "vtt": f"WEBVTT\n\n{cue}"}
     head = (("content-type", "text/plain; charset=utf-8"),)
@@ -117,12 +129,11 @@ def _form(call: Call) -> Form:
     return parse_form(call.body, call.received.header("content-type"))
 
 
-def _pictures(call: Call, given: Json) -> Reply:
+def _pictures(call: Call, given: Json, kind: str, *, streams: bool = False) -> Reply:
+    """The pictures; `kind` names the events of a stream of them."""
     prompt = fields.required_text(given, "prompt")
     model = call.model(given.get("model") or "dall-e-2", "images")
-    count = int(given["n"]) if str(given.get("n", "")).isdecimal() else 1
-    if not 1 <= count <= _MOST_PICTURES:
-        raise RequestError(f"The 'n' field must be from 1 to {_MOST_PICTURES}.", "n")
+    count = _number(given, "n", _MOST_PICTURES) or 1
     size = _SIZE.fullmatch(str(given.get("size") or "1024x1024"))
     width, height = (int(side) for side in size.groups()) if size else (1024, 1024)
     octets = png(width, height)
@@ -132,21 +143,56 @@ def _pictures(call: Call, given: Json) -> Reply:
         host = call.received.header("host") or "127.0.0.1"
         told["data"] = [{"url": f"http://{host}/_mock/picture.png"}] * count
         return Reply(json_answer(told), charge, model)
-    told["data"] = [{"b64_json": base64.b64encode(octets).decode()}] * count
+    picture = {"b64_json": base64.b64encode(octets).decode()}
+    told["data"] = [picture] * count
     if not model.id.startswith("dall-e"):
-        told["usage"] = {
-            "input_tokens": charge.input_tokens,
-            "input_tokens_details": {"text_tokens": charge.input_tokens, "image_tokens": 0},
-            "output_tokens": charge.output_tokens,
-            "total_tokens": charge.total_tokens,
-        }
+        details = {"text_tokens": charge.input_tokens, "image_tokens": 0}
+        told["usage"] = {**_usage(charge), "input_tokens_details": details}
+        if streams:
+            last = {"type": f"{kind}.completed", "created_at": int(call.now), **picture}
+            parts = _number(given, "partial_images", _MOST_PARTS) or 0
+            partial = {**last, "type": f"{kind}.partial_image"}
+            events = [{**partial, "partial_image_index": at} for at in range(parts)]
+            events.append({**last, "usage": told["usage"]})
+            return Reply(_streamed(call, events), charge, model)
     return Reply(json_answer(told), charge, model)
 
 
-def _heard_json(heard: str, kind: str) -> Json:
-    seconds = {"type": "duration", "seconds": 1}
+def _number(given: Json, name: str, most: int) -> int | None:
+    """A field's whole number, be it of JSON or of a form; None where it is not given."""
+    text = str(given.get(name, ""))
+    if not text:
+        return None
+    if not text.isdecimal() or len(text) > 2 or int(text) > most:
+        raise RequestError(f"The '{name}' field must be a whole number up to {most}.", name)
+    return int(text)
+
+
+def _streamed(call: Call, events: Sequence[Json]) -> Answer:
+    """Typed events, of which the last says that it is; no `[DONE]` follows it."""
+    pieces = tuple(event_of(event, event["type"]) for event in events)
+    return stream_answer(pieces, call.settings.chunk_delay_seconds)
+
+
+def _heard_usage(model: str, charge: Charge) -> Json:
+    """Whisper is paid for by the second, its successors by tokens."""
+    if model.startswith("whisper"):
+        return {"type": "duration", "seconds": 1}
+    details = {"text_tokens": 0, "audio_tokens": charge.input_tokens}
+    return {"type": "tokens", **_usage(charge), "input_token_details": details}
+
+
+def _usage(charge: Charge) -> Json:
+    return {
+        "input_tokens": charge.input_tokens,
+        "output_tokens": charge.output_tokens,
+        "total_tokens": charge.total_tokens,
+    }
+
+
+def _heard_json(heard: str, kind: str, usage: Json) -> Json:
     if kind == "json":
-        return {"text": heard, "usage": seconds}
+        return {"text": heard, "usage": usage}
     segment: dict[str, Any] = {
         "id": 0,
         "seek": 0,
@@ -160,9 +206,4 @@ def _heard_json(heard: str, kind: str) -> Json:
         "no_speech_prob": 0.0,
     }
     whole = {"task": "transcribe", "language": "english", "duration": 1.0, "text": heard}
-    return {**whole, "segments": [segment], "usage": seconds}
-
-
-def _heard_events(heard: str) -> list[bytes]:
-    parts = [event_of({"type": "transcript.text.delta", "delta": word}) for word in words_of(heard)]
-    return [*parts, event_of({"type": "transcript.text.done", "text": heard}), DONE]
+    return {**whole, "segments": [segment], "usage": usage}

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from foxora_addon.mock.gateway import Exchange
 from tests.mock.builders import a_form, a_gateway, a_request, answered, body_of, headers_of
 
 Json = dict[str, Any]
@@ -97,7 +98,7 @@ def test_speech_is_silence_of_a_fitting_length() -> None:
     assert json.loads(sound)["error"]["param"] == "response_format"
 
 
-def heard_by(**texts: str) -> Any:
+def heard_by(**texts: str) -> Exchange:
     body, kind = a_form({"model": "whisper-1", **texts}, {"file": ("talk.wav", b"RIFF")})
     return answered(a_gateway(), a_request("POST", HEARD, body, content_type=kind))
 
@@ -118,11 +119,44 @@ def test_what_is_heard_is_told_as_text_and_titles(form: str, start: str) -> None
     assert "talk.wav" in text
 
 
+def streamed_by(exchange: Exchange) -> list[Json]:
+    """The events of a stream, each under its name."""
+    heads = [piece.partition(b"\n")[0].decode() for piece in exchange.answer.pieces]
+    events: list[Json] = [json.loads(p.partition(b"data: ")[2]) for p in exchange.answer.pieces]
+    assert heads == [f"event: {event['type']}" for event in events]
+    return events
+
+
 def test_what_is_heard_can_be_streamed() -> None:
-    *deltas, last, _ = heard_by(stream="true").answer.pieces
-    events = [json.loads(each.removeprefix(b"data: ")) for each in (*deltas, last)]
+    events = streamed_by(heard_by(stream="true"))
     assert "".join(each["delta"] for each in events[:-1]) == events[-1]["text"]
     assert events[-1]["type"] == "transcript.text.done"
+
+
+def test_pictures_and_speech_can_be_streamed() -> None:
+    asked = {"model": "gpt-image-1", "prompt": "a fox", "stream": True, "partial_images": 2}
+    *parts, last = streamed_by(answered(a_gateway(), a_request("POST", PICTURES, asked)))
+    assert [part["partial_image_index"] for part in parts] == [0, 1]
+    assert (last["type"], last["usage"]["output_tokens"]) == ("image_generation.completed", 272)
+    assert sizes_of(base64.b64decode(last["b64_json"])) == (1024, 1024)
+    texts = {"prompt": "a fox", "model": "gpt-image-1", "stream": "true"}
+    body, kind = a_form(texts, {"image": ("a.png", b"x")})
+    edit = a_request("POST", "/v1/images/edits", body, content_type=kind)
+    assert streamed_by(answered(a_gateway(), edit))[-1]["type"] == "image_edit.completed"
+    said = {"model": "tts-1", "voice": "alloy", "input": "two words", "stream_format": "sse"}
+    speech = a_request("POST", "/v1/audio/speech", said)
+    audio, done = streamed_by(answered(a_gateway(), speech))
+    assert len(base64.b64decode(audio["audio"])) == 34 * 192
+    assert done["type"] == "speech.audio.done"
+
+
+def test_what_was_heard_is_paid_for_by_the_second_or_by_tokens() -> None:
+    assert body_of(heard_by())["usage"] == {"type": "duration", "seconds": 1}
+    usage = body_of(heard_by(model="gpt-4o-transcribe"))["usage"]
+    assert (usage["type"], usage["input_tokens"]) == ("tokens", 10)
+    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
+    streamed = streamed_by(heard_by(model="gpt-4o-transcribe", stream="true"))
+    assert streamed[-1]["usage"] == usage
 
 
 def test_a_wrong_request_to_hear_is_refused() -> None:
