@@ -18,6 +18,11 @@ DEFAULT_MAX_BYTES: Final = 1_048_576
 # Deeper JSON is taken for malformed, so that whoever reads a completion may do so by recursion.
 _DEEPEST: Final = 64
 _CHOICE_BYTES: Final = 512
+# The last events of the streams that no `[DONE]` ends (OpenAI's API reference, Images and Audio).
+_LAST: Final = frozenset(
+    {"image_generation.completed", "image_edit.completed"}
+    | {"speech.audio.done", "transcript.text.done"}
+)
 _MOST_EVENTS: Final = 2**53 - 1  # no number beyond it is exact for a client in JavaScript
 
 # Around the choices: what the first chunk that has it decides, and what is no part of a completion.
@@ -34,7 +39,8 @@ class Transcript:
 
     `chunks` counts its data events but `[DONE]`, `malformed` those among them that are no JSON
     object, `done` tells whether the stream said that it is over: what follows is not read, as no
-    client reads it. `error` is the first error among the events, as `{"error": ...}`.
+    client reads it, but where a picture was the last, since another may follow. `error` is the
+    first error among the events, as `{"error": ...}`.
 
     Memory is bounded by about `max_bytes`, beyond which content stops being kept and `truncated` is
     True, while usage, finish reasons, errors and the end are still observed.
@@ -44,6 +50,7 @@ class Transcript:
         self.chunks = 0
         self.malformed = 0
         self.done = False
+        self._may_go_on = False
         self.truncated = False
         self.error: dict[str, Any] | None = None
         self._max_bytes = max_bytes
@@ -84,10 +91,10 @@ class Transcript:
 
     def add(self, event: Event) -> None:
         """Take the next event of the stream."""
-        if self.done:
+        if self.done and not self._may_go_on:
             return
         if event.data.startswith("[DONE]"):
-            self.done = True
+            self.done, self._may_go_on = True, False
             return
         self.chunks += 1
         value = _object_of(event.data)
@@ -102,6 +109,8 @@ class Transcript:
         elif isinstance(value.get("choices"), list):
             self.truncated = self.truncated or self._bytes + len(event.data) > self._max_bytes
             self._add_chunk(value)
+        elif isinstance(kind, str):
+            self.done = self._may_go_on = kind in _LAST
 
     def speaker(self) -> dict[str, Any] | None:
         """What `say` takes if the last event did nothing but add to one choice's text.

@@ -11,6 +11,7 @@ from foxora_addon.placeholder import PLACEHOLDER_KEY
 
 _PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
 _NO_PROXIES: Final = ("NO_PROXY", "no_proxy")
+_AZURE: Final = ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
@@ -21,18 +22,21 @@ def variables_of(
 
     `keeps_key`: the app's own OPENAI_API_KEY stays if it has one, because accounts claim keys.
     AZURE_OPENAI_ENDPOINT is changed only where there is one: apps take its presence for the wish
-    to use Azure. The Foxora key is hidden: no app needs it.
+    to use Azure. OPENAI_API_BASE, which older programs read, is left out for these unless they have
+    one: LangChain's classes for Azure refuse to start beside it. The Foxora key is hidden: no app
+    needs it.
     """
     base_url = f"{url}/v1"
     no_proxy = ",".join(_no_proxy(environ))
     variables = {
         "OPENAI_BASE_URL": base_url,
-        "OPENAI_API_BASE": base_url,
         **dict.fromkeys(_PROXIES, url),
         **dict.fromkeys(_NO_PROXIES, no_proxy),
         **dict.fromkeys((*REPLACING, *ADDING), bundle),
         "NODE_USE_ENV_PROXY": "1",
     }
+    if environ.get("OPENAI_API_BASE") or not any(map(environ.get, _AZURE)):
+        variables["OPENAI_API_BASE"] = base_url
     if not (keeps_key and environ.get("OPENAI_API_KEY")):
         variables["OPENAI_API_KEY"] = PLACEHOLDER_KEY
     if environ.get("AZURE_OPENAI_ENDPOINT"):

@@ -4,8 +4,10 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
 from foxora_addon.mock.answers import DONE, event_of
-from foxora_addon.mock.chat import Choice, Completion, ToolCall
+from foxora_addon.mock.chat import Completion
 from foxora_addon.mock.fields import Json
+from foxora_addon.mock.task import Choice
+from foxora_addon.mock.tools import ToolCall
 from foxora_addon.mock.wording import words_of
 
 _ARGUMENT_FRAGMENT = 12
@@ -18,9 +20,9 @@ def completion_json(completion: Completion, head: Json) -> Json:
         "choices": [
             {
                 "index": index,
-                "message": _message(choice),
+                "message": _message(choice, is_older=completion.is_older),
                 "logprobs": None,
-                "finish_reason": choice.finish_reason,
+                "finish_reason": _reason(choice, is_older=completion.is_older),
             }
             for index, choice in enumerate(completion.choices)
         ],
@@ -35,7 +37,10 @@ def completion_events(completion: Completion, head: Json, *, with_usage: bool) -
     """
     tail: Json = {"usage": None} if with_usage else {}
     chunk = _headed(head, "chat.completion.chunk")
-    streams = [_deltas(index, choice) for index, choice in enumerate(completion.choices)]
+    older = completion.is_older
+    streams = [
+        _deltas(index, choice, is_older=older) for index, choice in enumerate(completion.choices)
+    ]
     events = [
         event_of({**chunk, "choices": [delta], **tail})
         for turn in zip_longest(*streams)
@@ -61,11 +66,17 @@ def _headed(head: Json, kind: str) -> Json:
     return {"id": head["id"], "object": kind, "created": head["created"], "model": head["model"]}
 
 
-def _message(choice: Choice) -> Json:
+def _reason(choice: Choice, *, is_older: bool) -> str:
+    is_call = choice.finish_reason == "tool_calls"
+    return "function_call" if is_call and is_older else choice.finish_reason
+
+
+def _message(choice: Choice, *, is_older: bool) -> Json:
     message: Json = {"role": "assistant", "content": choice.text, "refusal": None}
     if choice.tool_calls:
         message["content"] = None
-        message["tool_calls"] = [_call_json(call) for call in choice.tool_calls]
+        calls = [_call_json(call) for call in choice.tool_calls]
+        message |= {"function_call": calls[0]["function"]} if is_older else {"tool_calls": calls}
     return message
 
 
@@ -74,24 +85,30 @@ def _call_json(call: ToolCall) -> Json:
     return {"id": call.id, "type": "function", "function": function}
 
 
-def _deltas(index: int, choice: Choice) -> Iterator[Json]:
+def _deltas(index: int, choice: Choice, *, is_older: bool) -> Iterator[Json]:
     opening = {"role": "assistant", "content": None if choice.tool_calls else ""}
     yield _delta(index, opening)
     for word in words_of(choice.text):
         yield _delta(index, {"content": word})
     for place, call in enumerate(choice.tool_calls):
-        begun = {"index": place, **_call_json(call)}
-        begun["function"] = {"name": call.name, "arguments": ""}
-        yield _delta(index, {"tool_calls": [begun]})
-        for fragment in _fragments(call.arguments):
-            part = {"index": place, "function": {"arguments": fragment}}
-            yield _delta(index, {"tool_calls": [part]})
-    yield _delta(index, {}, choice.finish_reason)
+        for part in _call_parts(place, call):
+            told = {"function_call": part["function"]} if is_older else {"tool_calls": [part]}
+            yield _delta(index, told)
+    yield _delta(index, {}, _reason(choice, is_older=is_older))
+
+
+def _call_parts(place: int, call: ToolCall) -> Iterator[Json]:
+    begun = {"index": place, **_call_json(call)}
+    begun["function"] = {"name": call.name, "arguments": ""}
+    yield begun
+    for fragment in fragments_of(call.arguments):
+        yield {"index": place, "function": {"arguments": fragment}}
 
 
 def _delta(index: int, delta: Json, finish_reason: str | None = None) -> Json:
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
 
 
-def _fragments(text: str) -> Sequence[str]:
+def fragments_of(text: str) -> Sequence[str]:
+    """The text of a call's arguments in the pieces in which a stream tells it."""
     return [text[at : at + _ARGUMENT_FRAGMENT] for at in range(0, len(text), _ARGUMENT_FRAGMENT)]

@@ -6,49 +6,33 @@ tokens of it all.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from foxora_addon.mock import fields
 from foxora_addon.mock.answers import json_text
 from foxora_addon.mock.fields import Json, RequestError
+from foxora_addon.mock.task import Task
+from foxora_addon.mock.tools import functions_of, toolbox_of
 from foxora_addon.mock.wording import tokens_of
 
 _TOKENS_PER_MESSAGE = 4
 _TOKENS_PER_IMAGE = 85
 _MOST_CHOICES = 128
 _FORMATS = ("text", "json_object", "json_schema")
-_CHOICES_OF_TOOLS = ("none", "auto", "required")
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that the assistant may call; `schema` is that of its arguments."""
-
-    name: str
-    schema: Any
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A valid request.
-
-    `tool_answer` None: the last message is not a tool's. `tool_choice` is `none`, `auto`,
-    `required`, or the Tool that must be called. `json_schema` None: words are wanted; empty: any
-    JSON object. `most_tokens` None: no limit.
-    """
+    """A valid request. `is_older`: tools are told as `functions`, which came before them."""
 
     model: str
-    asked: str
-    tool_answer: str | None
+    task: Task
     input_tokens: int
-    tools: tuple[Tool, ...]
-    tool_choice: str | Tool
-    parallel_tools: bool
-    json_schema: Json | None
     choices: int
-    most_tokens: int | None
     stream: bool
     stream_usage: bool
+    is_older: bool
 
 
 def parse_chat(body: bytes) -> ChatRequest:
@@ -57,20 +41,23 @@ def parse_chat(body: bytes) -> ChatRequest:
     model = fields.required_text(json, "model")
     messages = _messages(json)
     fields.number(json, "temperature", 0, 2)
-    tools = tuple(_tools(json))
-    return ChatRequest(
-        model=model,
+    is_older = bool(json.get("functions")) and not json.get("tools")
+    task = Task(
         asked=_last_asked(messages),
         tool_answer=_tool_answer(messages[-1]),
-        input_tokens=sum(map(_message_tokens, messages)) + _tool_tokens(json),
-        tools=tools,
-        tool_choice=_tool_choice(json, tools),
-        parallel_tools=json.get("parallel_tool_calls") is not False,
+        called=_called(messages),
+        toolbox=functions_of(json) if is_older else toolbox_of(json),
         json_schema=schema_of_format(fields.mapping(json, "response_format"), "response_format"),
-        choices=fields.whole_number(json, "n", 1, _MOST_CHOICES) or 1,
         most_tokens=_most_tokens(json),
+    )
+    return ChatRequest(
+        model=model,
+        task=task,
+        input_tokens=sum(map(_message_tokens, messages)) + _tool_tokens(json),
+        choices=fields.whole_number(json, "n", 1, _MOST_CHOICES) or 1,
         stream=fields.flag(json, "stream"),
         stream_usage=fields.flag(fields.mapping(json, "stream_options"), "include_usage"),
+        is_older=is_older,
     )
 
 
@@ -119,7 +106,20 @@ def _last_asked(messages: Sequence[Json]) -> str:
 
 
 def _tool_answer(last: Json) -> str | None:
-    return text_of(last.get("content")) if last["role"] == "tool" else None
+    return text_of(last.get("content")) if last["role"] in ("tool", "function") else None
+
+
+def _called(messages: Sequence[Json]) -> frozenset[str]:
+    """The tools that were called since the user's last words."""
+    since = takewhile(lambda message: message["role"] != "user", reversed(messages))
+    return frozenset(name for message in since for name in _names_called(message))
+
+
+def _names_called(message: Json) -> Iterator[str]:
+    calls = [fields.mapping(call, "function") for call in fields.objects(message, "tool_calls")]
+    for call in (*calls, fields.mapping(message, "function_call")):
+        if isinstance(call.get("name"), str):
+            yield call["name"]
 
 
 def _message_tokens(message: Json) -> int:
@@ -127,31 +127,8 @@ def _message_tokens(message: Json) -> int:
 
 
 def _tool_tokens(json: Json) -> int:
-    return tokens_of(json_text(json["tools"])) if json.get("tools") else 0
-
-
-def _tools(json: Json) -> Iterator[Tool]:
-    """The functions among the tools. Other kinds are taken, and never called."""
-    for spec in fields.objects(json, "tools"):
-        if spec.get("type", "function") != "function":
-            continue
-        function = fields.mapping(spec, "function")
-        name = function.get("name")
-        if not isinstance(name, str) or not name:
-            raise RequestError("Each function of 'tools' must have a name.", "tools")
-        yield Tool(name, function.get("parameters"))
-
-
-def _tool_choice(json: Json, tools: Sequence[Tool]) -> str | Tool:
-    choice = json.get("tool_choice") or "auto"
-    if choice in _CHOICES_OF_TOOLS:
-        return str(choice)
-    function = choice.get("function") if isinstance(choice, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    tool = next((each for each in tools if each.name == name), None)
-    if tool is None:
-        raise RequestError("The 'tool_choice' field names no tool of 'tools'.", "tool_choice")
-    return tool
+    tools = json.get("tools") or json.get("functions")
+    return tokens_of(json_text(tools)) if tools else 0
 
 
 def _most_tokens(json: Json) -> int | None:

@@ -7,10 +7,11 @@ import json
 from itertools import islice
 from urllib.parse import parse_qs
 
-from foxora_addon.mock.answers import Answer, error_answer, json_answer
+from foxora_addon.mock.answers import Answer, error_answer, json_answer, plain_answer
 from foxora_addon.mock.faults import faults_of, vocabulary
 from foxora_addon.mock.fields import Json
 from foxora_addon.mock.gateway import Gateway
+from foxora_addon.mock.octets import png
 from foxora_addon.mock.profile import money_json
 from foxora_addon.mock.received import Received
 from foxora_addon.mock.settings import AccountSettings
@@ -20,6 +21,7 @@ PREFIX = "/_mock/"
 _OFFERS = {
     "GET /_mock/": "this page",
     "GET /_mock/log": "what was received, oldest first; ?last=N for the newest N",
+    "GET /_mock/picture.png": "the picture that answers name by its URL",
     "POST /_mock/faults": "a JSON list of faults, one for each of the next requests",
     "POST /_mock/reset": "forget the log, the faults and all use",
 }
@@ -32,6 +34,8 @@ def control_answer(gateway: Gateway, received: Received) -> Answer:
             return json_answer(_overview(gateway))
         case "GET", "/_mock/log":
             return _log(gateway, received.query)
+        case "GET", "/_mock/picture.png":
+            return plain_answer(200, (("content-type", "image/png"),), png(1024, 1024))
         case "POST", "/_mock/faults":
             return _queue(gateway, received.body)
         case "POST", "/_mock/reset":

@@ -12,10 +12,12 @@ from dataclasses import dataclass, replace
 
 from foxora_addon.mock.accounts import Account, Refusal, charge_of
 from foxora_addon.mock.answers import Answer, Pairs, error_answer
+from foxora_addon.mock.call import Call, Reply
 from foxora_addon.mock.faults import Fault, parse_header, take
 from foxora_addon.mock.received import Fate, Log, Received
-from foxora_addon.mock.routes import Call, Reply, reply_to_call
+from foxora_addon.mock.routes import reply_to_call
 from foxora_addon.mock.settings import DEFAULT_ACCOUNT, AccountSettings, MockSettings
+from foxora_addon.mock.shelf import Shelf
 from foxora_addon.mock.spoiling import spoiled, stand_in, without_forbidden_body
 
 Clock = Callable[[], float]
@@ -54,16 +56,18 @@ class Gateway:
         self.faults: deque[Fault] = deque()
         self.log = Log(settings.log_size, settings.log_bytes)
         self._accounts: dict[str, Account] = {}
+        self._shelves: dict[str, Shelf] = {}
         self._account_of_key: dict[str, Account] = {}
         self.reset()
 
     def reset(self) -> None:
-        """As new: no log, no faults, nothing used."""
+        """As new: no log, no faults, nothing used or stored."""
         self.faults.clear()
         self.log.clear()
         named = {each.name: each for each in self.settings.accounts}
         named.setdefault(DEFAULT_ACCOUNT, AccountSettings(name=DEFAULT_ACCOUNT))
         self._accounts = {name: self._account(each) for name, each in named.items()}
+        self._shelves = {name: Shelf() for name in named}
         self._account_of_key = {
             key: self._accounts[each.name] for each in named.values() for key in each.keys
         }
@@ -111,7 +115,10 @@ class Gateway:
             exchange = Exchange(received, _UNAUTHORIZED, now)
         else:
             words = None if fault is None else fault.words
-            exchange = self._served(Call(received, account, self.settings, now, token, words))
+            shelf = self._shelves[account.settings.name]
+            exchange = self._served(
+                Call(received, account, shelf, self.settings, now, token, words)
+            )
         if fault is None or exchange.answer.status == 101:
             return exchange
         return replace(exchange, answer=spoiled(exchange.answer, fault))

@@ -5,15 +5,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
+from tornado.routing import Matcher, Rule
 from tornado.web import Application, RequestHandler, stream_request_body
-from tornado.websocket import WebSocketHandler
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from foxora_addon.mock.answers import error_answer
 from foxora_addon.mock.control import PREFIX, control_answer
 from foxora_addon.mock.delivery import Delivery
 from foxora_addon.mock.gateway import Exchange, Gateway
 from foxora_addon.mock.received import Fate, Received
+from foxora_addon.mock.responding import asked_by, told_by
 
 _SUBPROTOCOL = "realtime"
 
@@ -24,7 +27,7 @@ class Floor:
 
     gateway: Gateway
     deliveries: dict[RequestHandler, Delivery] = field(default_factory=dict)
-    sockets: set["Realtime"] = field(default_factory=set)
+    sockets: set["_Socket"] = field(default_factory=set)
 
     async def carry_out(self, handler: RequestHandler, exchange: Exchange) -> None:
         """Deliver an exchange's answer, and tell the gateway what became of it."""
@@ -65,9 +68,25 @@ def application_of(floor: Floor) -> Application:
     """The tornado application. It writes no access log: the gateway has its own."""
     shared = {"floor": floor}
     return Application(
-        [(r"/v1/realtime", Realtime, shared), (r".*", Plain, shared)],
+        [
+            Rule(_SocketAt("/v1/realtime"), Realtime, shared),
+            Rule(_SocketAt("/v1/responses"), Responding, shared),
+            (r".*", Plain, shared),
+        ],
         log_function=lambda _: None,
     )
+
+
+class _SocketAt(Matcher):
+    """The opening of a WebSocket at a path. A GET that is none is an ordinary request there."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
+        """Tornado's way to say yes: a mapping."""
+        is_socket = request.headers.get("upgrade", "").lower() == "websocket"
+        return {} if is_socket and request.path == self._path else None
 
 
 class _Conversation(RequestHandler):
@@ -141,8 +160,8 @@ class Plain(_Conversation):
     head = post = put = patch = delete = options = get
 
 
-class Realtime(_Conversation, WebSocketHandler):
-    """The WebSocket route: it says back what it is told."""
+class _Socket(_Conversation, WebSocketHandler):
+    """A WebSocket, from its opening to its close."""
 
     async def prepare(self) -> None:
         """Ask the gateway whether the socket may be opened."""
@@ -166,14 +185,6 @@ class Realtime(_Conversation, WebSocketHandler):
         """Be found when the server stops."""
         self._floor.sockets.add(self)
 
-    async def on_message(self, message: str | bytes) -> None:
-        """Log a message as an entry of its own, and send it back."""
-        received = self.take()
-        received.body = message.encode() if isinstance(message, str) else message
-        received.method, received.fate = "MESSAGE", "answered"
-        self._floor.gateway.log.add(received)
-        await self.write_message(message, binary=isinstance(message, bytes))
-
     def on_close(self) -> None:
         """Be found no more."""
         self._floor.sockets.discard(self)
@@ -184,3 +195,39 @@ class Realtime(_Conversation, WebSocketHandler):
         connection = self.ws_connection
         if connection is not None and connection.stream is not None:
             connection.stream.close()
+
+
+class Realtime(_Socket):
+    """The route of the Realtime API: it says back what it is told."""
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Log a message as an entry of its own, and send it back."""
+        received = self.take()
+        received.body = message.encode() if isinstance(message, str) else message
+        received.method, received.fate = "MESSAGE", "answered"
+        self._floor.gateway.log.add(received)
+        await self.write_message(message, binary=isinstance(message, bytes))
+
+
+class Responding(_Socket):
+    """The route of Responses over a WebSocket: each message asks for one, told in its events."""
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Have the gateway answer as if the message were the body of a streamed request."""
+        received = self.take()
+        received.method, received.body = "POST", asked_by(message)
+        gateway = self._floor.gateway
+        exchange = gateway.receive(received)
+        received.status = exchange.answer.status
+        told, sent = told_by(exchange.answer), 0
+        fate: Fate = "answered"
+        try:
+            for event in told:
+                await self.write_message(event)
+                sent += 1
+        except WebSocketClosedError:
+            fate = "client_left"
+        if not told or exchange.answer.ending != "whole":
+            fate = "cut"
+            self.leave()
+        gateway.finish(exchange, fate, sent)

@@ -1,4 +1,4 @@
-"""Tells an account about itself, in the shapes of `/v1/me` and `/v1/me/usage`."""
+"""Tells an account about itself and its models, in the shapes of `/v1/me` and `/v1/models`."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
@@ -7,6 +7,7 @@ from typing import Any
 
 from foxora_addon.mock.accounts import Account
 from foxora_addon.mock.fields import Json
+from foxora_addon.mock.settings import ModelSettings
 
 _FEATURES = {"streaming": True, "tools": True, "json_mode": True, "realtime": True}
 
@@ -49,6 +50,18 @@ def days_json(account: Account, now: float, count: int) -> list[Json]:
         }
         for day, use in account.days(now, count)
     ]
+
+
+def model_json(model: ModelSettings) -> Json:
+    """A row of the list of models, with the documented fields."""
+    return {
+        "id": model.id,
+        "provider": model.provider,
+        "context_window": model.context_window,
+        "input_per_1k_usd": money_json(model.input_per_1k_usd),
+        "output_per_1k_usd": money_json(model.output_per_1k_usd),
+        "supports": list(model.supports),
+    }
 
 
 def money_json(amount: Decimal | None) -> Any:

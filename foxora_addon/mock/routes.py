@@ -4,54 +4,32 @@ A new route is a function and a row of the table. Whether the account may make t
 decided here.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from urllib.parse import parse_qs
 
-from foxora_addon.mock import legacy, responses
-from foxora_addon.mock.accounts import NOTHING, Account, Charge, charge_of
+from foxora_addon.mock import legacy, media, responses, storage
+from foxora_addon.mock.accounts import charge_of
 from foxora_addon.mock.answers import Answer, error_answer, json_answer, stream_answer
+from foxora_addon.mock.call import Call, Reply
 from foxora_addon.mock.chat import complete
 from foxora_addon.mock.chat_json import completion_events, completion_json, usage_json
 from foxora_addon.mock.chat_request import parse_chat
 from foxora_addon.mock.embeddings import embeddings_json, parse_embeddings
-from foxora_addon.mock.fields import Json, RequestError
-from foxora_addon.mock.profile import days_json, me_json, money_json
-from foxora_addon.mock.received import Received
-from foxora_addon.mock.settings import MockSettings, ModelSettings
+from foxora_addon.mock.fields import RequestError
+from foxora_addon.mock.profile import days_json, me_json, model_json
+from foxora_addon.mock.responses_request import parse_responses
 
 _LONGEST_USAGE_DAYS = 366
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A request with a valid token, and what its route may know. `token` makes its ids."""
-
-    received: Received
-    account: Account
-    settings: MockSettings
-    now: float
-    token: str
-    words: int | None = None
-
-    def head(self, prefix: str, model: ModelSettings) -> Json:
-        """The fields that every completion opens with."""
-        return {"id": f"{prefix}_{self.token}", "created": int(self.now), "model": model.id}
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer, and the charge for it if it is delivered whole. `model` None: free of charge."""
-
-    answer: Answer
-    charge: Charge = NOTHING
-    model: ModelSettings | None = None
+_MODELS_CREATED = 1_721_172_741
 
 
 def reply_to_call(call: Call) -> Reply:
     """The route's reply; a refusal by the contract (400, 404) is a reply too, without a charge."""
     method = "GET" if call.received.method == "HEAD" else call.received.method
-    route = _ROUTES.get((method, call.received.path))
+    route = _ROUTES.get((method, call.received.path)) or _ROUTES.get(
+        (method, _general(call.received.path))
+    )
     if route is None:
         return Reply(error_answer(404, f"There is no {method} {call.received.path} here."))
     try:
@@ -63,8 +41,8 @@ def reply_to_call(call: Call) -> Reply:
 
 
 def _chat(call: Call) -> Reply:
-    request = parse_chat(call.received.body)
-    model = _model(call, request.model, "chat")
+    request = parse_chat(call.body)
+    model = call.model(request.model, "chat")
     with_usage = _with_usage(call, asked=request.stream_usage)
     head = call.head("cmpl", model)
     completion = complete(request, head["id"], call.words)
@@ -76,8 +54,8 @@ def _chat(call: Call) -> Reply:
 
 
 def _legacy(call: Call) -> Reply:
-    request = legacy.parse_legacy(call.received.body)
-    model = _model(call, request.model, "chat")
+    request = legacy.parse_legacy(call.body)
+    model = call.model(request.model, "chat")
     with_usage = _with_usage(call, asked=request.stream_usage)
     head = call.head("cmpl", model)
     choices = legacy.continue_texts(request, call.words)
@@ -90,35 +68,32 @@ def _legacy(call: Call) -> Reply:
 
 
 def _responses(call: Call) -> Reply:
-    request = responses.parse_responses(call.received.body)
-    model = _model(call, request.model, "chat")
+    request = parse_responses(call.body)
+    model = call.model(request.model, "chat")
     response = responses.respond(request, f"resp_{call.token}", int(call.now), call.words)
-    charge = charge_of(model, request.input_tokens, response.output_tokens)
+    charge = charge_of(model, request.input_tokens, response.choice.tokens)
     if request.stream:
         return Reply(_stream(call, responses.response_events(response)), charge, model)
     return Reply(json_answer(responses.response_json(response)), charge, model)
 
 
 def _embeddings(call: Call) -> Reply:
-    request = parse_embeddings(call.received.body)
-    model = _model(call, request.model, "embeddings")
+    request = parse_embeddings(call.body)
+    model = call.model(request.model, "embeddings")
     charge = charge_of(model, request.input_tokens, 0)
     return Reply(json_answer(embeddings_json(request)), charge, model)
 
 
 def _models(call: Call) -> Reply:
-    rows = [
-        {
-            "id": model.id,
-            "provider": model.provider,
-            "context_window": model.context_window,
-            "input_per_1k_usd": money_json(model.input_per_1k_usd),
-            "output_per_1k_usd": money_json(model.output_per_1k_usd),
-            "supports": list(model.supports),
-        }
-        for model in call.settings.models
-    ]
+    rows = [model_json(model) for model in call.settings.models]
     return Reply(json_answer({"object": "list", "data": rows}))
+
+
+def _one_model(call: Call) -> Reply:
+    """Not documented as served: OpenAI's fields beside those of a row of the list."""
+    model = call.model(call.name)
+    told = {"object": "model", "created": _MODELS_CREATED, "owned_by": model.provider}
+    return Reply(json_answer(model_json(model) | told))
 
 
 def _me(call: Call) -> Reply:
@@ -135,7 +110,11 @@ def _usage(call: Call) -> Reply:
     return Reply(json_answer(days_json(call.account, call.now, int(given))))
 
 
-def _realtime(call: Call) -> Reply:
+def _batch(call: Call) -> Reply:
+    return storage.add_batch(call, reply_to_call)
+
+
+def _socket(call: Call) -> Reply:
     """101 for a WebSocket's opening; the frames are the server's business."""
     if (call.received.header("upgrade") or "").lower() != "websocket":
         raise RequestError("This route speaks WebSocket: the 'Upgrade' header is missing.")
@@ -150,18 +129,31 @@ _ROUTES: dict[tuple[str, str], Callable[[Call], Reply]] = {
     ("GET", "/v1/models"): _models,
     ("GET", "/v1/me"): _me,
     ("GET", "/v1/me/usage"): _usage,
-    ("GET", "/v1/realtime"): _realtime,
+    ("GET", "/v1/realtime"): _socket,
+    ("GET", "/v1/responses"): _socket,
+    ("GET", "/v1/models/*"): _one_model,
+    ("POST", "/v1/images/generations"): media.generate_pictures,
+    ("POST", "/v1/images/edits"): media.edit_pictures,
+    ("POST", "/v1/images/variations"): media.vary_pictures,
+    ("POST", "/v1/audio/speech"): media.speak,
+    ("POST", "/v1/audio/transcriptions"): media.transcribe,
+    ("POST", "/v1/audio/translations"): media.transcribe,
+    ("POST", "/v1/moderations"): media.moderate,
+    ("POST", "/v1/files"): storage.add_file,
+    ("GET", "/v1/files"): storage.list_files,
+    ("GET", "/v1/files/*"): storage.tell_file,
+    ("GET", "/v1/files/*/content"): storage.give_file,
+    ("DELETE", "/v1/files/*"): storage.remove_file,
+    ("POST", "/v1/batches"): _batch,
+    ("GET", "/v1/batches"): storage.list_batches,
+    ("GET", "/v1/batches/*"): storage.tell_batch,
+    ("POST", "/v1/batches/*/cancel"): storage.cancel_batch,
 }
 
 
-def _model(call: Call, name: str, ability: str) -> ModelSettings:
-    model = next((each for each in call.settings.models if each.id == name), None)
-    if model is None:
-        message = f"The model '{name}' does not exist."
-        raise RequestError(message, "model", status=404, code="model_not_found")
-    if ability not in model.supports:
-        raise RequestError(f"The model '{name}' does not support {ability}.", "model")
-    return model
+def _general(path: str) -> str:
+    """The path with `*` in place of what its third segment names."""
+    return re.sub(r"^(/v1/[^/]+)/[^/]+", r"\1/*", path)
 
 
 def _with_usage(call: Call, *, asked: bool) -> bool:

@@ -59,11 +59,24 @@ def _with_events(answer: Answer, fault: Fault) -> Answer:
     pieces = answer.pieces
     if fault.error_event and len(pieces) > 1:
         half = pieces[: len(pieces) // 2]
-        error = error_body(502, "The upstream provider failed in mid-stream.")
-        pieces = (*half, event_of(error))
+        pieces = (*half, _error_event(half))
     if fault.no_done:
         pieces = tuple(piece for piece in pieces if piece != DONE)
     return replace(answer, pieces=pieces)
+
+
+def _error_event(before: Sequence[bytes]) -> bytes:
+    """An error as an event after others; among typed ones it is OpenAI's `error`, numbered on.
+
+    OpenAI's reference has it flat; openai for Python and Node raise on a member `error`, which
+    OpenAI's own streams have as well. So both are told.
+    """
+    error = error_body(502, "The upstream provider failed in mid-stream.")
+    if not before[0].startswith(b"event: "):
+        return event_of(error)
+    told = error["error"]
+    typed = {"type": "error", **told, "sequence_number": len(before)}
+    return event_of({**typed, "error": {"type": "server_error", **told}}, "error")
 
 
 def _with_head(answer: Answer, fault: Fault) -> Answer:

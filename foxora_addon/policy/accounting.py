@@ -270,10 +270,14 @@ class Accounting:
         return held_to.cap_usd if told is None else min(held_to.cap_usd, told)
 
     def _spend(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
-        """Settle the cost of a call; one that the gateway refused, or never got, costs nothing."""
+        """Settle the cost of a call; one that the gateway refused, or never got, costs nothing.
+
+        What was said over a WebSocket has a price, but none that is known here.
+        """
         if exchange.spending is None:
             return
-        if not exchange.was_sent or (usage is None and exchange.estimated_tokens):
+        is_priced = exchange.estimated_tokens or exchange.socket is not None
+        if not exchange.was_sent or (usage is None and is_priced):
             self.spending.release(exchange)
         else:
             self.spending.settle(exchange, usage, self._wall(now))

@@ -253,6 +253,32 @@ def test_nothing_follows_done() -> None:
     assert transcript.message() == {"role": "assistant", "content": "x"}
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "image_generation.completed",
+        "image_edit.completed",
+        "speech.audio.done",
+        "transcript.text.done",
+    ],
+)
+def test_streams_of_pictures_and_sounds_end_without_done(kind: str) -> None:
+    usage = {"input_tokens": 5, "output_tokens": 50, "total_tokens": 55}
+    first = Event(json.dumps({"type": f"{kind}.delta"}))
+    last = Event(json.dumps({"type": kind, "usage": usage}), kind)
+    assert not transcript_of([first]).done
+    transcript = transcript_of([first, last])
+    assert (transcript.done, transcript.usage, transcript.chunks) == (True, usage, 2)
+
+
+def test_another_picture_may_follow_one_that_is_complete() -> None:
+    last = Event('{"type":"image_generation.completed","usage":{"total_tokens":7}}')
+    partial = Event('{"type":"image_generation.partial_image"}')
+    assert not transcript_of([last, partial]).done
+    transcript = transcript_of([last, partial, last, Event("[DONE]"), last])
+    assert (transcript.done, transcript.chunks) == (True, 3)
+
+
 def test_nothing_folded_is_none() -> None:
     transcript = transcript_of([Event("{}"), Event('{"usage": {"input_tokens": 1}}')])
     assert transcript.completion() is None

@@ -46,6 +46,14 @@ def test_azure_is_turned_here_only_for_apps_that_use_it() -> None:
     assert variables_of(URL, BUNDLE, given)["AZURE_OPENAI_ENDPOINT"] == URL
 
 
+@pytest.mark.parametrize("name", ["AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"])
+def test_apps_for_azure_get_no_older_base_url_unless_they_have_one(name: str) -> None:
+    given = {name: "https://mine.openai.azure.com"}
+    assert "OPENAI_API_BASE" not in variables_of(URL, BUNDLE, given)
+    given["OPENAI_API_BASE"] = "https://api.openai.com/v1"
+    assert variables_of(URL, BUNDLE, given)["OPENAI_API_BASE"] == f"{URL}/v1"
+
+
 def test_a_second_pass_changes_nothing() -> None:
     once = variables_of(URL, BUNDLE, {})
     assert variables_of(URL, BUNDLE, once) == once

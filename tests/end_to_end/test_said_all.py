@@ -32,11 +32,16 @@ RESPONSES = [
     b'event: response.completed\ndata: {"type":"response.completed","sequence_number":1,%b}'
     % (RESPONSE % b"completed"),
 ]
+PICTURES = [
+    b'event: image_generation.partial_image\ndata: {"type":"image_generation.partial_image"}',
+    b'event: image_generation.completed\ndata: {"type":"image_generation.completed"}',
+]
 LONG_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
-STREAMS = {"chat/completions": CHAT, "responses": RESPONSES}
+STREAMS = {"chat/completions": CHAT, "responses": RESPONSES, "images/generations": PICTURES}
 BODIES: dict[str, dict[str, Any]] = {
     "chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
     "responses": {"input": "hi"},
+    "images/generations": {"prompt": "a fox"},
 }
 
 

@@ -18,7 +18,7 @@ NOON = 1_795_435_200.0
 """2026-11-23T12:00:00Z, a full minute."""
 
 CHAT = "/v1/chat/completions"
-WEATHER = {
+WEATHER: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "get_weather",
@@ -78,6 +78,12 @@ def a_request(
 
 def a_get(target: str) -> Received:
     return a_request("GET", target)
+
+
+def a_form(texts: dict[str, str], files: dict[str, tuple[str, bytes]]) -> tuple[bytes, str]:
+    """The body of a form, and its content type."""
+    request = httpx.Request("POST", "http://mock", data=texts, files=files or {"other": ("x", b"")})
+    return request.read(), request.headers["content-type"]
 
 
 def a_gateway(settings: MockSettings | None = None, clock: Clock | None = None) -> Gateway:

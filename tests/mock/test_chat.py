@@ -165,6 +165,61 @@ def test_after_a_tools_answer_comes_an_answer_in_words() -> None:
     assert "21 degrees" in choice["message"]["content"]
 
 
+def test_a_tool_that_is_demanded_and_was_not_called_is_called_after_an_answer_too() -> None:
+    final = {"type": "function", "function": {"name": "final_answer"}}
+    called = {"id": "call_1", "type": "function", "function": {"name": "get_weather"}}
+    messages: list[Json] = [
+        {"role": "user", "content": "use get_weather"},
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "21 degrees"},
+    ]
+    asked = a_chat(messages=messages, tools=[WEATHER, final])
+    calls = choice_of({**asked, "tool_choice": "required"})["message"]["tool_calls"]
+    assert [call["function"]["name"] for call in calls] == ["final_answer"]
+    assert choice_of({**asked, "tool_choice": "auto"})["finish_reason"] == "stop"
+    called["function"] = {"name": "final_answer"}
+    demanded = {**asked, "tool_choice": {"type": "function", "function": {"name": "final_answer"}}}
+    assert choice_of(demanded)["finish_reason"] == "stop"
+
+
+def an_older_chat(**more: Any) -> Json:
+    return a_chat("use get_weather", functions=[WEATHER["function"]], **more)
+
+
+def test_an_older_client_is_told_a_function_call() -> None:
+    choice = choice_of(an_older_chat())
+    assert choice["finish_reason"] == "function_call"
+    assert "tool_calls" not in choice["message"]
+    call = choice["message"]["function_call"]
+    assert call == {"name": "get_weather", "arguments": '{"city":"Paris","unit":"celsius"}'}
+    deltas = [chunk["choices"][0] for chunk in chunks_of(an_older_chat())]
+    parts = [d["delta"]["function_call"] for d in deltas if "function_call" in d["delta"]]
+    assert parts[0]["name"] == "get_weather"
+    assert "".join(part["arguments"] for part in parts) == call["arguments"]
+    assert deltas[-1]["finish_reason"] == "function_call"
+
+
+def test_an_older_client_can_demand_a_function_and_forbid_all() -> None:
+    demanded = a_chat(functions=[WEATHER["function"]], function_call={"name": "get_weather"})
+    assert choice_of(demanded)["message"]["function_call"]["name"] == "get_weather"
+    assert choice_of(an_older_chat(function_call="none"))["finish_reason"] == "stop"
+    told: Json = {"role": "function", "name": "get_weather", "content": "21 degrees"}
+    asked = an_older_chat()
+    assert choice_of({**asked, "messages": [*asked["messages"], told]})["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": []}},
+        {"type": "allowed_tools", "mode": "required", "tools": []},
+    ],
+)
+def test_tools_that_are_allowed_can_be_demanded(choice: Json) -> None:
+    asked = a_chat(tools=[WEATHER], tool_choice=choice)
+    assert choice_of(asked)["finish_reason"] == "tool_calls"
+
+
 def test_a_streamed_tool_call_comes_in_fragments() -> None:
     chunks = chunks_of(a_chat("use get_weather", tools=[WEATHER]))
     deltas = [chunk["choices"][0]["delta"] for chunk in chunks]

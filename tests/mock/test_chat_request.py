@@ -54,6 +54,12 @@ REFUSED: list[tuple[Any, str | None, str]] = [
         "tool_choice",
         "The 'tool_choice' field names no tool of 'tools'.",
     ),
+    (a_chat(functions=[{}]), "functions", "Each function of 'functions' must have a name."),
+    (
+        a_chat(functions=[{"name": "a"}], function_call={"name": "b"}),
+        "function_call",
+        "The 'function_call' field names no tool of 'functions'.",
+    ),
     (
         a_chat(response_format={"type": "xml"}),
         "response_format",
@@ -90,7 +96,7 @@ def test_what_real_programs_send_is_taken() -> None:
     bodies = [path.read_bytes() for path in BODIES.glob("*.json")]
     requests = [parse_chat(body) for body in bodies if is_ours(json.loads(body))]
     assert len(requests) > 100
-    assert any(request.tools for request in requests)
+    assert any(request.task.toolbox.tools for request in requests)
 
 
 def is_ours(body: Any) -> bool:

@@ -1,7 +1,6 @@
-"""Legacy completions, embeddings and responses."""
+"""Legacy completions and embeddings."""
 
 import base64
-import json
 import math
 import struct
 from typing import Any
@@ -32,10 +31,6 @@ def a_prompt(prompt: Any = "Once upon a time", **more: Any) -> Json:
 
 def an_input(value: Any = "fox", **more: Any) -> Json:
     return {"model": "text-embedding-3-small", "input": value, **more}
-
-
-def a_response(value: Any = "Hello, mock.", **more: Any) -> Json:
-    return {"model": "gpt-4o-mini", "input": value, **more}
 
 
 def test_a_prompt_is_answered_up_to_its_limit() -> None:
@@ -106,46 +101,3 @@ def test_an_embedding_in_base64_is_the_same_vector() -> None:
 )
 def test_a_wrong_request_for_embeddings_is_refused(request_of_vector: Json, param: str) -> None:
     assert refusal_of("embeddings", request_of_vector)["param"] == param
-
-
-def test_a_response_has_openais_shape() -> None:
-    response = answer_to("responses", a_response("Why is the sky blue?"))
-    content = response["output"][0]["content"][0]
-    assert (response["object"], response["status"]) == ("response", "completed")
-    assert content["type"] == "output_text"
-    assert "Why is the sky blue?" in content["text"]
-    usage = response["usage"]
-    assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"]
-
-
-def test_a_response_cut_by_its_limit_says_so() -> None:
-    response = answer_to("responses", a_response(max_output_tokens=3))
-    assert response["status"] == "incomplete"
-    assert response["incomplete_details"] == {"reason": "max_output_tokens"}
-    assert response["usage"]["output_tokens"] == 3
-
-
-def test_a_response_reads_items_and_fits_a_schema() -> None:
-    items = [{"role": "user", "content": [{"type": "input_text", "text": "Hi"}]}]
-    form = {"type": "json_schema", "name": "x", "schema": {"properties": {"a": {"const": 1}}}}
-    response = answer_to("responses", a_response(items, text={"format": form}))
-    assert json.loads(response["output"][0]["content"][0]["text"]) == {"a": 1}
-
-
-def test_a_streamed_response_is_typed_and_numbered_events() -> None:
-    request = a_response(stream=True)
-    exchange = answered(a_gateway(), a_request("POST", "/v1/responses", request))
-    heads = [piece.split(b"\n", 1)[0].decode() for piece in exchange.answer.pieces]
-    events = [json.loads(piece.split(b"data: ", 1)[1]) for piece in exchange.answer.pieces]
-    assert heads == [f"event: {event['type']}" for event in events]
-    assert [event["sequence_number"] for event in events] == list(range(len(events)))
-    assert events[0]["type"] == "response.created"
-    assert events[-1]["type"] == "response.completed"
-    deltas = [e["delta"] for e in events if e["type"] == "response.output_text.delta"]
-    whole = events[-1]["response"]["output"][0]["content"][0]["text"]
-    assert "".join(deltas) == whole
-
-
-@pytest.mark.parametrize("value", [None, 7, ["text"]])
-def test_a_wrong_input_of_a_response_is_refused(value: Any) -> None:
-    assert refusal_of("responses", a_response(value))["param"] == "input"

@@ -2,6 +2,7 @@
 
 import pytest
 
+from foxora_addon.mock.settings import MockSettings, ModelSettings
 from tests.mock.builders import (
     Clock,
     a_gateway,
@@ -77,3 +78,19 @@ def test_models_are_listed_with_the_documented_fields() -> None:
         "output_per_1k_usd": 0.0006,
         "supports": ["chat", "tools", "vision", "json_mode"],
     }
+
+
+def test_a_model_is_told_in_openais_shape_beside_its_row() -> None:
+    gateway = a_gateway(MockSettings(models=(ModelSettings(id="meta/llama", provider="meta"),)))
+    (row,) = body_of(answered(gateway, a_get("/v1/models")))["data"]
+    model = body_of(answered(gateway, a_get("/v1/models/meta%2Fllama")))
+    assert model["object"] == "model"
+    assert model["owned_by"] == "meta"
+    assert isinstance(model["created"], int)
+    assert model.items() > row.items()
+
+
+def test_a_model_that_is_not_there_is_not_found() -> None:
+    exchange = answered(a_gateway(), a_get("/v1/models/gpt-0"))
+    assert exchange.answer.status == 404
+    assert body_of(exchange)["error"]["code"] == "model_not_found"

@@ -1,9 +1,11 @@
 """TLS and WebSockets, over real loopback connections."""
 
+import json
 import ssl
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -13,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from foxora_addon.mock.faults import parse_fault
 from foxora_addon.mock.server import MockGateway
 from tests.mock.builders import KEY, run, running
 
@@ -68,7 +71,13 @@ def test_a_certificate_that_is_not_there_is_an_error_of_the_system(tmp_path: Pat
 async def opened(
     gateway: MockGateway, subprotocols: list[str] | None = None, **headers: str
 ) -> WebSocketClientConnection:
-    url = f"{gateway.base_url}/realtime?model=gpt-4o".replace("http", "ws", 1)
+    return await opened_at(gateway, "realtime?model=gpt-4o", subprotocols, **headers)
+
+
+async def opened_at(
+    gateway: MockGateway, route: str, subprotocols: list[str] | None = None, **headers: str
+) -> WebSocketClientConnection:
+    url = f"{gateway.base_url}/{route}".replace("http", "ws", 1)
     return await websocket_connect(HTTPRequest(url, headers=headers), subprotocols=subprotocols)
 
 
@@ -144,5 +153,65 @@ def test_stopping_closes_open_websockets() -> None:
             assert await socket.read_message() is None
             assert socket.close_code == 1001
             socket.close()
+
+    run(scenario)
+
+
+async def answer_to(socket: WebSocketClientConnection, message: Any) -> list[Any]:
+    """The events that a message is answered with, up to one that ends them, or to the close."""
+    await socket.write_message(json.dumps(message))
+    events: list[Any] = []
+    ends = ("response.completed", "error")
+    while not events or events[-1]["type"] not in ends:
+        told = await socket.read_message()
+        if told is None:
+            return events
+        events.append(json.loads(told))
+    return events
+
+
+A_RESPONSE = {"type": "response.create", "model": "gpt-4o-mini", "input": "Hello"}
+
+
+def test_responses_are_told_over_a_websocket_in_their_events() -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, client):
+            socket = await opened_at(gateway, "responses", Authorization=f"Bearer {KEY}")
+            first = await answer_to(socket, A_RESPONSE)
+            second = await answer_to(socket, {**A_RESPONSE, "model": "gpt-0"})
+            third = await answer_to(socket, {"type": "session.update"})
+            await leave(socket)
+            used = (await client.get("/me")).json()["usage"]
+            fates = [(each.method, each.status, each.fate) for each in gateway.received[:4]]
+        assert [event["sequence_number"] for event in first] == list(range(len(first)))
+        assert first[-1]["response"]["output"][0]["content"][0]["text"]
+        assert [(e["status"], e["error"]["code"]) for e in second] == [(404, "model_not_found")]
+        assert [(e["status"], e["error"]["param"]) for e in third] == [(400, "model")]
+        assert used["tokens_this_month"] == first[-1]["response"]["usage"]["total_tokens"]
+        told = [("POST", status, "answered") for status in (200, 404, 400)]
+        assert fates == [("GET", 101, "answered"), *told]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("fault", ["cut-after=2", "close-before-head", "html", "mute"])
+def test_a_fault_closes_a_websocket_of_responses(fault: str) -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            socket = await opened_at(gateway, "responses", Authorization=f"Bearer {KEY}")
+            gateway.faults.append(parse_fault(fault))
+            events = await answer_to(socket, A_RESPONSE)
+            socket.close()
+            assert len(events) == (2 if fault == "cut-after=2" else 0)
+            assert gateway.received[-1].fate == "cut"
+
+    run(scenario)
+
+
+def test_a_get_of_responses_that_opens_nothing_is_no_websocket() -> None:
+    async def scenario() -> None:
+        async with running() as (_, client):
+            answer = await client.get("/responses")
+        assert answer.status_code == 400
 
     run(scenario)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from foxora_addon.mock.answers import DONE, Answer, json_answer, stream_answer
+from foxora_addon.mock.answers import DONE, Answer, event_of, json_answer, stream_answer
 from foxora_addon.mock.faults import parse_fault
 from foxora_addon.mock.spoiling import spoiled, stand_in
 
@@ -129,6 +129,18 @@ def test_an_error_event_takes_the_place_of_a_streams_second_half() -> None:
     *events, last = spoil("error-event").pieces
     assert tuple(events) == EVENTS[:2]
     assert json.loads(last.removeprefix(b"data: "))["error"]["code"] == "upstream_error"
+
+
+def test_an_error_event_among_typed_events_is_typed_and_numbered() -> None:
+    typed = tuple(event_of({"type": "x", "sequence_number": n}, "x") for n in range(4))
+    *events, last = spoil("error-event", stream_answer(typed)).pieces
+    assert tuple(events) == typed[:2]
+    name, _, data = last.partition(b"\ndata: ")
+    event = json.loads(data)
+    told = event.pop("error")
+    assert (name, told.pop("type")) == (b"event: error", "server_error")
+    assert told["code"] == "upstream_error"
+    assert event == {"type": "error", "sequence_number": 2, **told}
 
 
 def test_each_compressed_event_can_be_read_before_the_next() -> None:

@@ -1,0 +1,58 @@
+"""A request as its route sees it, and what a route gives back. Pure; time is an argument."""
+
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from foxora_addon.mock.accounts import NOTHING, Account, Charge
+from foxora_addon.mock.answers import Answer
+from foxora_addon.mock.coding import decoded
+from foxora_addon.mock.fields import Json, RequestError
+from foxora_addon.mock.received import Received
+from foxora_addon.mock.settings import MockSettings, ModelSettings
+from foxora_addon.mock.shelf import Shelf
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request with a valid token, and what its route may know. `token` makes its ids."""
+
+    received: Received
+    account: Account
+    shelf: Shelf
+    settings: MockSettings
+    now: float
+    token: str
+    words: int | None = None
+
+    @property
+    def body(self) -> bytes:
+        """The request's body, without its content coding; raises RequestError."""
+        return decoded(self.received.body, self.received.header("content-encoding"))
+
+    @property
+    def name(self) -> str:
+        """What the path names: its third segment, unescaped."""
+        return unquote(self.received.path.split("/")[3])
+
+    def head(self, prefix: str, model: ModelSettings) -> Json:
+        """The fields that every completion opens with."""
+        return {"id": f"{prefix}_{self.token}", "created": int(self.now), "model": model.id}
+
+    def model(self, name: str, ability: str | None = None) -> ModelSettings:
+        """The model of that name; raises RequestError if there is none, or it is not able to."""
+        model = next((each for each in self.settings.models if each.id == name), None)
+        if model is None:
+            message = f"The model '{name}' does not exist."
+            raise RequestError(message, "model", status=404, code="model_not_found")
+        if ability is not None and ability not in model.supports:
+            raise RequestError(f"The model '{name}' does not support {ability}.", "model")
+        return model
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, and the charge for it if it is delivered whole. `model` None: free of charge."""
+
+    answer: Answer
+    charge: Charge = NOTHING
+    model: ModelSettings | None = None
