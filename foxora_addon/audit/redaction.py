@@ -62,6 +62,10 @@ class Scrub:
         """Whether surely no text of a JSON object, which is given as JSON, has to be changed."""
         return self._redactor.spares(line, self._also)
 
+    def of_beginning(self, text: str) -> str:
+        """The same of a text that was cut off, maybe in the midst of a secret."""
+        return self._redactor.without_cut_off(self(text), self._also)
+
 
 class Redactor:
     """Redaction for one configuration.
@@ -114,6 +118,14 @@ class Redactor:
         return self._scrubbed(text, also)
 
     def _scrubbed(self, text: str, also: Sequence[str]) -> str:
+        text = self._scrubbed_as_it_is(text, also)
+        if "\0" not in text:
+            return text
+        narrow = text.replace("\0", "")  # UTF-16, or -32, is ASCII with NULs in between
+        scrubbed = self._scrubbed_as_it_is(narrow, also)
+        return text if scrubbed == narrow else scrubbed
+
+    def _scrubbed_as_it_is(self, text: str, also: Sequence[str]) -> str:
         text = self.without_known(text, also)
         if len(text) < _SHORTEST:
             return text
@@ -158,6 +170,17 @@ class Redactor:
             return text
         text = self._replaced(text, also)
         return self._unescaped(text, also) if "\\u00" in text else text
+
+    def without_cut_off(self, text: str, also: Sequence[str] = ()) -> str:
+        """The text without the beginning of a known secret at its end, of 8 characters or more."""
+        narrow = text.replace("\0", "")
+        forms = (*_forms_of(tuple(also)), *self._known)
+        end = narrow[-max(map(len, forms), default=1) :]
+        forms = tuple(form for form in forms if form[:_SHORTEST] in end)
+        for size in range(len(end), _SHORTEST - 1, -1):
+            if any(form.startswith(end[-size:]) for form in forms):
+                return narrow[:-size] + REDACTED
+        return text
 
     def _unescaped(self, text: str, also: Sequence[str]) -> str:
         """The text without JSON's needless escapes, if they hide a secret in it."""
