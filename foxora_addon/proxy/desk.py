@@ -237,6 +237,11 @@ class FlowDesk:
             self._fail_closed(flow, error)
             _cut_socket(flow)
 
+    def forms_of_key(self, flow: http.HTTPFlow) -> tuple[bytes, ...]:
+        """The ways in which the key of an open exchange may be written; none where it has none."""
+        exchange = self._open.get(flow.id)
+        return () if exchange is None else forms_of(exchange.credential)
+
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
         try:

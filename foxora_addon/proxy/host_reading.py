@@ -53,7 +53,7 @@ def _read_final_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
             what = f"Cannot parse HTTP response: {flaw}"
             yield ReceiveHttp(http_events.ResponseProtocolError(self.stream_id, what, code))
             return
-    yield from _quietly(_read_headers(self, event))
+    yield from quietly(_read_headers(self, event))
 
 
 def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
@@ -61,10 +61,10 @@ def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
     data = bytes(self.buf)
     if (empty := len(data) - len(data.lstrip(b"\r\n"))) > 0:
         self.buf.maybe_extract_at_most(empty)
-    yield from _quietly(_read_head(self, event))
+    yield from quietly(_read_head(self, event))
 
 
-def _quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+def quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
     """A step of reading, which has nothing of what it read in the log. No command has a reply."""
     for command in reading:
         if isinstance(command, commands.Log):
