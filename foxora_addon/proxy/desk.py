@@ -34,6 +34,7 @@ from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase
 from foxora_addon.proxy.failed_flows import FailedFlows
 from foxora_addon.proxy.files import NO_FILES, FileBook
 from foxora_addon.proxy.handlers import handler_of, is_stale
+from foxora_addon.proxy.host_reading import without_bytes
 from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
@@ -534,6 +535,9 @@ class FlowDesk:
         if self._is_ending and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failed.put(flow.id, worded)
+        if flow.error is not None:  # it stays with the flow, and may quote what came
+            quoteless = without_bytes(flow.error.msg)
+            flow.error.msg = pipeline.rules.redactor.scrub(quoteless, exchange.secrets)
         responses.end_failed(flow, exchange, worded, pipeline, _now())
         more = self._balance_of(exchange)
         if exchange.retries:

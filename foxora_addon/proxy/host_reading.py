@@ -24,6 +24,7 @@ _INTERIM: Final = re.compile(rb"HTTP/1\.[01][ \t]+0*1(?!01)\d\d[ \t\r\n]")
 _SWITCH: Final = re.compile(rb"HTTP/1\.[01][ \t]+0*101[ \t\r\n]")
 _WEBSOCKET: Final = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*websocket", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"\[?b?['\"].*", re.DOTALL)
+_QUOTED_BYTES: Final = re.compile(r"(?:bytearray\()?\[?b['\"].*", re.DOTALL)
 _LONGEST_START: Final = 64
 _LONGEST_HEAD: Final = 65_536
 
@@ -71,6 +72,11 @@ def quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
             yield commands.Log(_QUOTED.sub("(not shown)", command.message), command.level)
         else:
             yield command
+
+
+def without_bytes(message: str) -> str:
+    """An error of mitmproxy's without what it quotes of the wire."""
+    return _QUOTED_BYTES.sub("(not shown)", message)
 
 
 def _flaw_of(self: Any) -> str | None:

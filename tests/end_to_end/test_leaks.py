@@ -70,6 +70,18 @@ FAULTS: dict[str, dict[str, Any]] = {
         "raw": f"HTTP/1.1 200 Is {FOXORA_KEY}\r\nX-{FOXORA_KEY}: 1\r\n{TWICE}"
         'content-type: application/json\r\ncontent-length: 15\r\n\r\n{"object": "x"}'
     },
+    "no line of a head, which echoes the key": {"raw": f"{FOXORA_KEY}\r\n\r\n"},
+    "no header, which echoes the key": {"raw": f"HTTP/1.1 200 OK\r\n{FOXORA_KEY}\r\n\r\n"},
+    "no length, which echoes the key": {
+        "raw": f"HTTP/1.1 200 OK\r\ncontent-length: {FOXORA_KEY}\r\n\r\n"
+    },
+    "no chunk, which echoes the key": {
+        "raw": f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{FOXORA_KEY}\r\n"
+    },
+    "no chunk of a stream, which echoes the key": {
+        "raw": "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+        f"transfer-encoding: chunked\r\n\r\n{FOXORA_KEY}\r\n"
+    },
     "a redirect that echoes the key": {"redirect": f"/v1/elsewhere?key={FOXORA_KEY}"},
     "garbage": {"garbage": True},
     "a close before the head": {"close_before_head": True},
