@@ -24,9 +24,12 @@ _LONGEST_WORD: Final = 64
 """The names of models and the codes of errors come again and again."""
 
 _ESCAPED: Final = re.compile(
-    r"\\u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])"
+    r"\\+(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
 )
-"""ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash."""
+"""ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash.
+
+.NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes.
+"""
 
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
@@ -126,6 +129,12 @@ class Redactor:
         return text if scrubbed == narrow else scrubbed
 
     def _scrubbed_as_it_is(self, text: str, also: Sequence[str]) -> str:
+        plain = _without_needless_escapes(text)
+        if plain is not text and (found := self._scrubbed_plain(plain, also)) != plain:
+            return found
+        return self._scrubbed_plain(text, also)
+
+    def _scrubbed_plain(self, text: str, also: Sequence[str]) -> str:
         text = self.without_known(text, also)
         if len(text) < _SHORTEST:
             return text
@@ -184,7 +193,7 @@ class Redactor:
 
     def _unescaped(self, text: str, also: Sequence[str]) -> str:
         """The text without JSON's needless escapes, if they hide a secret in it."""
-        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+        plain = _without_needless_escapes(text)
         replaced = self._replaced(plain, also)
         return text if replaced == plain else replaced
 
@@ -203,6 +212,14 @@ class Redactor:
         if self._heads is None or self._heads.may_be_in(text.encode("utf-8", "surrogatepass")):
             return self._known
         return ()
+
+
+def _without_needless_escapes(text: str) -> str:
+    """The very same text where it has none of JSON's escapes that nobody needs."""
+    if "\\u00" not in text and "\\/" not in text:
+        return text
+    plain, count = _ESCAPED.subn(lambda match: chr(int(match[1], 16)) if match[1] else "/", text)
+    return plain if count else text
 
 
 def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
