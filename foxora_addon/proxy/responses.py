@@ -155,7 +155,11 @@ def conclude(
     pipeline: Pipeline,
     now: float,
 ) -> None:
-    """End an exchange whose answer is complete: ours, observed as it passed, or whole."""
+    """End an exchange whose answer is complete: ours, observed as it passed, or whole.
+
+    Trailers go no further, as on HTTP/1 (`host_reading`): they come once the head was cleaned.
+    """
+    response.trailers = None
     if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
     if exchange.refusal is failures.INTERNAL:
