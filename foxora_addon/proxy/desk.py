@@ -334,7 +334,6 @@ class FlowDesk:
         if exchange is None or self._admission is None:
             return None
         try:
-            flow.request.trailers = None  # they come after the head was cleaned of the app's keys
             body = flow.request.raw_content or b""
             encoding = flows.header(flow.request.headers, b"content-encoding")
             is_open = partial(self._is_open, flow.id)
