@@ -4,7 +4,6 @@ import base64
 import hashlib
 import socket
 import socketserver
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,22 +51,18 @@ class Talker(socketserver.StreamRequestHandler):
             return
 
 
-@pytest.fixture(params=["true", "false"])
-def proxy(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Proxy]:
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_no_key_is_in_a_control_frame_nor_in_what_is_kept_of_it(tmp_path: Path, fast: str) -> None:
+    options = ("-w", str(tmp_path / "flows.mitm"))
     with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talker)) as server:
         environment = {
             "FOXORA_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}/v1",
             "FOXORA_API_KEY": FOXORA_KEY,
-            "FOXORA_FAST": request.param,
+            "FOXORA_FAST": fast,
         }
-        with running_proxy(tmp_path, ("-w", str(tmp_path / "flows.mitm")), environment) as running:
-            yield running
-
-
-def test_no_key_is_in_a_control_frame_nor_in_what_is_kept_of_it(proxy: Proxy) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client:
-        client.sendall(HEAD.encode() + frame(PING, APP_KEY.encode(), bytes(4)))
-        said = b"".join(iter(lambda: client.recv(65_536), b""))
+        with running_proxy(tmp_path, options, environment) as proxy:
+            said = said_to(proxy)
+            wait_until(lambda: any(record.get("status") == 101 for record in proxy.records()))
 
     assert said.startswith(b"HTTP/1.1 101 ")
     hidden = b"*" * len(FOXORA_KEY)
@@ -75,10 +70,16 @@ def test_no_key_is_in_a_control_frame_nor_in_what_is_kept_of_it(proxy: Proxy) ->
     frames.append(frame(CLOSE, GOING + b"no such key: " + hidden))
     assert said.partition(b"\r\n\r\n")[2] == b"".join(frames)
 
-    wait_until(lambda: any(record.get("status") == 101 for record in proxy.records()))
-    wait_until(lambda: (proxy.folder / "flows.mitm").stat().st_size > 0)
     assert "Received WebSocket ping from client" in proxy.output
+    assert b"no such key: " in (tmp_path / "flows.mitm").read_bytes()
     for name in ("output.log", "flows.mitm", "trail.jsonl"):
-        kept = (proxy.folder / name).read_bytes()
+        kept = (tmp_path / name).read_bytes()
         assert FOXORA_KEY.encode() not in kept, name
         assert APP_KEY.encode() not in kept, name
+
+
+def said_to(proxy: Proxy) -> bytes:
+    """What a client gets that sends its own key in a ping."""
+    with socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client:
+        client.sendall(HEAD.encode() + frame(PING, APP_KEY.encode(), bytes(4)))
+        return b"".join(iter(lambda: client.recv(65_536), b""))
