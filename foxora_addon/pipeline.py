@@ -282,7 +282,7 @@ class Pipeline:
     def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
         """The gateway's error in the documented shape, as the client may have it."""
         plain = _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
-        return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
+        return self._normalised(exchange, answer, plain)
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Take a further try from the account's ceilings, or say why there is no room for it."""
@@ -364,9 +364,20 @@ class Pipeline:
     ) -> ApiError | None:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
-            return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
+            return self._normalised(exchange, answer, plain)
         flaw = exchange.flaw or self._flaw_in(exchange, answer, plain, value)
         return None if flaw is None else bad_gateway_answer(flaw)
+
+    def _normalised(self, exchange: Exchange, answer: Answer, plain: bytes) -> ApiError:
+        """An error in the documented shape; its words are cut once no key that we know is in them.
+
+        Half a key is none that redaction would find.
+        """
+        if not self.has_no_key_in(exchange, plain):
+            text = plain.decode("utf-8", "surrogateescape")
+            text = self.rules.redactor.without_known(text, exchange.secrets)
+            plain = text.encode("utf-8", "surrogateescape")
+        return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
 
     def _flaw_in(
         self, exchange: Exchange, answer: Answer, plain: bytes, value: object

@@ -339,6 +339,21 @@ def test_an_error_of_the_gateway_is_normalised_and_recorded_as_it_came(body: byt
     assert desk.response["body_bytes"] == len(body)
 
 
+@pytest.mark.parametrize("key", [ACCOUNT_KEY, APP_KEY])
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_long_error_of_the_gateway_is_cut_behind_a_key_that_it_quotes(
+    key: str, as_json: bool
+) -> None:
+    for size in range(8, len(key)):
+        text = "x" * (1_998 - size) + f" {key} is no key"
+        body = encoded({"error": {"message": text}}) if as_json else text.encode()
+        desk = a_desk()
+        error = desk.pipeline.answered(desk.sent(), Answer(401, [JSON], body), 101.0)
+        assert error is not None
+        assert key[:8] not in error.message
+        assert key[:8] not in json.dumps(desk.response)
+
+
 LEVELS_AND_WORDS: list[tuple[Level, str | None, str | None]] = [
     ("full", "No such thing: my secret plan", "my secret plan, all of it"),
     ("request", "The gateway's own words are on record at level full only.", None),

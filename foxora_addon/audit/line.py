@@ -3,7 +3,8 @@
 The one way from a record to bytes, so nothing meets the file that redaction has not seen.
 """
 
-from collections.abc import Callable, Mapping
+import base64
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Final
@@ -47,10 +48,18 @@ def line_of(  # what a line has besides the record's own members
         "prev": prev,
     }
     data = quick_json.bytes_of(record)
-    if data is None or not (isinstance(scrub, Scrub) and scrub.spares(data)):
+    if data is None or _may_hide(fields) or not (isinstance(scrub, Scrub) and scrub.spares(data)):
         # It is seldom so far: as a rule one look at all of it will do.
         data = _encoded(quick_json.text_of({**record, **scrubbed(fields, scrub)}))
     return seal(data)
+
+
+def _may_hide(fields: Mapping[str, Any]) -> bool:
+    """Whether a look at the line does not show all that its texts are: what is base64, or cut."""
+    if fields.get("body_encoding") == "base64" or fields.get("body_truncated"):
+        return True
+    socket = fields.get("websocket")
+    return socket is not None and any(each["encoding"] == "base64" for each in socket["messages"])
 
 
 def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
@@ -60,12 +69,45 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
         if name in _OURS:
             continue
         if isinstance(value, str):
-            found[name] = scrub(value)
+            found[name] = _body_scrubbed(fields, scrub) if name == "body" else scrub(value)
+        elif name == "websocket" and value is not None:
+            found[name] = {**value, "messages": _messages_scrubbed(value["messages"], scrub)}
         elif value is not None and not isinstance(value, int | float):
             found[name] = _texts_scrubbed(
                 value, scrub, _OURS_WITHIN.get(name, frozenset()), names=name == "message"
             )
     return found
+
+
+def _body_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> str:
+    """A body with its text redacted; if that was cut off, without half a secret at its end."""
+    body: str = fields["body"]
+    is_cut = fields.get("body_truncated")
+    take = scrub.of_beginning if is_cut and isinstance(scrub, Scrub) else scrub
+    return _base64_scrubbed(body, take) if fields.get("body_encoding") == "base64" else take(body)
+
+
+def _messages_scrubbed(
+    messages: Sequence[Mapping[str, Any]], scrub: Callable[[str], str]
+) -> list[dict[str, Any]]:
+    return [
+        {
+            **each,
+            "text": _base64_scrubbed(each["text"], scrub)
+            if each["encoding"] == "base64"
+            else scrub(each["text"]),
+        }
+        for each in messages
+    ]
+
+
+def _base64_scrubbed(encoded: str, scrub: Callable[[str], str]) -> str:
+    """Bytes in base64 with what is text in them redacted, all else as it is."""
+    text = base64.b64decode(encoded).decode("utf-8", "surrogateescape")
+    kept = scrub(text)
+    if kept == text:
+        return encoded
+    return base64.b64encode(kept.encode("utf-8", "surrogateescape")).decode("ascii")
 
 
 def _texts_scrubbed(

@@ -24,9 +24,12 @@ _LONGEST_WORD: Final = 64
 """The names of models and the codes of errors come again and again."""
 
 _ESCAPED: Final = re.compile(
-    r"\\u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])"
+    r"\\+(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
 )
-"""ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash."""
+"""ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash.
+
+.NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes.
+"""
 
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
@@ -61,6 +64,10 @@ class Scrub:
     def spares(self, line: bytes) -> bool:
         """Whether surely no text of a JSON object, which is given as JSON, has to be changed."""
         return self._redactor.spares(line, self._also)
+
+    def of_beginning(self, text: str) -> str:
+        """The same of a text that was cut off, maybe in the midst of a secret."""
+        return self._redactor.without_cut_off(self(text), self._also)
 
 
 class Redactor:
@@ -114,6 +121,20 @@ class Redactor:
         return self._scrubbed(text, also)
 
     def _scrubbed(self, text: str, also: Sequence[str]) -> str:
+        text = self._scrubbed_as_it_is(text, also)
+        if "\0" not in text:
+            return text
+        narrow = text.replace("\0", "")  # UTF-16, or -32, is ASCII with NULs in between
+        scrubbed = self._scrubbed_as_it_is(narrow, also)
+        return text if scrubbed == narrow else scrubbed
+
+    def _scrubbed_as_it_is(self, text: str, also: Sequence[str]) -> str:
+        plain = _without_needless_escapes(text)
+        if plain is not text and (found := self._scrubbed_plain(plain, also)) != plain:
+            return found
+        return self._scrubbed_plain(text, also)
+
+    def _scrubbed_plain(self, text: str, also: Sequence[str]) -> str:
         text = self.without_known(text, also)
         if len(text) < _SHORTEST:
             return text
@@ -159,9 +180,20 @@ class Redactor:
         text = self._replaced(text, also)
         return self._unescaped(text, also) if "\\u00" in text else text
 
+    def without_cut_off(self, text: str, also: Sequence[str] = ()) -> str:
+        """The text without the beginning of a known secret at its end, of 8 characters or more."""
+        narrow = text.replace("\0", "")
+        forms = (*_forms_of(tuple(also)), *self._known)
+        end = narrow[-max(map(len, forms), default=1) :]
+        forms = tuple(form for form in forms if form[:_SHORTEST] in end)
+        for size in range(len(end), _SHORTEST - 1, -1):
+            if any(form.startswith(end[-size:]) for form in forms):
+                return narrow[:-size] + REDACTED
+        return text
+
     def _unescaped(self, text: str, also: Sequence[str]) -> str:
         """The text without JSON's needless escapes, if they hide a secret in it."""
-        plain = _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
+        plain = _without_needless_escapes(text)
         replaced = self._replaced(plain, also)
         return text if replaced == plain else replaced
 
@@ -180,6 +212,14 @@ class Redactor:
         if self._heads is None or self._heads.may_be_in(text.encode("utf-8", "surrogatepass")):
             return self._known
         return ()
+
+
+def _without_needless_escapes(text: str) -> str:
+    """The very same text where it has none of JSON's escapes that nobody needs."""
+    if "\\u00" not in text and "\\/" not in text:
+        return text
+    plain, count = _ESCAPED.subn(lambda match: chr(int(match[1], 16)) if match[1] else "/", text)
+    return plain if count else text
 
 
 def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:

@@ -49,6 +49,18 @@ def closed_segments_of(path: Path) -> list[Path]:
     return sorted(file for file in _beside(path) if _OURS.fullmatch(_ending(file, path)))
 
 
+def first_named(path: Path) -> int | None:
+    """With which record the first of the closed segments begins, by their names; None: not known.
+
+    `path` may also be a single segment.
+    """
+    endings = [_ending(file, path) for file in closed_segments_of(path)] or [
+        path.name.removesuffix(".zst")[-13:]
+    ]
+    found = _OURS.fullmatch(endings[0].removesuffix(".zst"))
+    return None if found is None else int(found[1])
+
+
 def lines_of(path: Path) -> Iterator[tuple[Path, int, bytes]]:
     """Each line of a trail: its file, its number there from 1, and its bytes with the line break.
 

@@ -3,7 +3,8 @@
 What `verify` proves: no record was changed, left out, put in or moved between the first and the
 last line that is there. What it can't, since the chain has no secret: that lines were cut off at
 the end, or that somebody wrote all of it anew. For that, give it a head that was kept elsewhere,
-or a signed one (`signing`).
+or a signed one (`signing`). What was cut off at the beginning shows where its file is still here,
+by what that is called, or by the trail's head.
 """
 
 import json
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from foxora_addon.audit.chain import GENESIS, hash_of_line
-from foxora_addon.audit.segments import lines_of
+from foxora_addon.audit.head import read_head
+from foxora_addon.audit.segments import first_named, lines_of
 
 _HEAD: Final = re.compile(
     rb'\{"v":\d+,"seq":(\d{1,18}),"time":"[^"\\]{1,40}",'
@@ -216,9 +218,14 @@ def verify(
     """
     state, files, read, told = _Verification(_KeptHeads(kept)), set[Path](), 0, 0
     problem: str | None = None
+    is_begun = False
     for segment, number, line in lines_of(path):
         files.add(segment)
         problem = state.take(line, lambda: _place(path, segment, number))  # noqa: B023  # called at once
+        if state.records and not is_begun and problem is None:
+            is_begun = True
+            if gap := _cut_off_before(path, segment, state.first_seq):
+                problem = f"{_place(path, segment, number)}: {gap}"
         if problem is not None:
             break
         read += len(line)
@@ -239,6 +246,22 @@ def verify(
         0 if problem else state.torn,
         problem,
     )
+
+
+def _cut_off_before(path: Path, segment: Path, first_seq: int) -> str | None:
+    """Whether records were cut off at the beginning of a file that is here, in words for it.
+
+    Files that are gone are no finding. But a closed file is called after its first record, and the
+    head knows with which one the file began that is written, if it was written behind this record.
+    """
+    begins = first_named(path) or first_seq
+    head = read_head(path) if segment == path else None
+    if head is not None and head.seq >= first_seq:
+        begins = min(begins, head.first)
+    if begins >= first_seq:
+        return None
+    last = f" to {first_seq - 1}" if first_seq - 1 > begins else ""
+    return f"{begins}{last} missing: cut off at the beginning of a file that is here"
 
 
 def _place(path: Path, segment: Path, number: int) -> str:

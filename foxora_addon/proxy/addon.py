@@ -38,6 +38,7 @@ from foxora_addon.proxy import (
     hold,
     host_pages,
     host_reading,
+    host_sockets,
     listening,
 )
 from foxora_addon.proxy.accepting import Accepting
@@ -136,6 +137,7 @@ class Foxora:
         why = hold.install(self.desk) or flaw_of_hold(ctx.options)
         host_pages.replace(all_of_them=why is not None)
         host_reading.widen()
+        host_sockets.mask(self.desk.forms_of_key)
         self._accepting.bound(ctx.master.event_loop)
         if why:
             self._is_unfit = True

@@ -34,6 +34,7 @@ from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase
 from foxora_addon.proxy.failed_flows import FailedFlows
 from foxora_addon.proxy.files import NO_FILES, FileBook
 from foxora_addon.proxy.handlers import handler_of, is_stale
+from foxora_addon.proxy.host_reading import without_bytes
 from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
@@ -237,6 +238,11 @@ class FlowDesk:
             self._fail_closed(flow, error)
             _cut_socket(flow)
 
+    def forms_of_key(self, flow: http.HTTPFlow) -> tuple[bytes, ...]:
+        """The ways in which the key of an open exchange may be written; none where it has none."""
+        exchange = self._open.get(flow.id)
+        return () if exchange is None else forms_of(exchange.credential)
+
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
         try:
@@ -328,7 +334,6 @@ class FlowDesk:
         if exchange is None or self._admission is None:
             return None
         try:
-            flow.request.trailers = None  # they come after the head was cleaned of the app's keys
             body = flow.request.raw_content or b""
             encoding = flows.header(flow.request.headers, b"content-encoding")
             is_open = partial(self._is_open, flow.id)
@@ -529,6 +534,9 @@ class FlowDesk:
         if self._is_ending and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failed.put(flow.id, worded)
+        if flow.error is not None:  # it stays with the flow, and may quote what came
+            quoteless = without_bytes(flow.error.msg)
+            flow.error.msg = pipeline.rules.redactor.scrub(quoteless, exchange.secrets)
         responses.end_failed(flow, exchange, worded, pipeline, _now())
         more = self._balance_of(exchange)
         if exchange.retries:

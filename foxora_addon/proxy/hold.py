@@ -25,7 +25,7 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
 
-from foxora_addon.proxy.flows import host_header
+from foxora_addon.proxy.flows import host_header, is_ours
 from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refused
 from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, give_up, lose_connection
 from foxora_addon.proxy.hold_retry import (
@@ -267,6 +267,8 @@ def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
     elif isinstance(event, http_events.RequestProtocolError) and self.foxora.pause is not None:
         yield from treated(self, left(self, event), event)
         return
+    elif isinstance(event, http_events.RequestTrailers) and is_ours(self.flow):
+        return  # they come after the head was cleaned of the app's keys
     yield from treated(self, _step_of(self, event), event)
 
 

@@ -24,6 +24,7 @@ _INTERIM: Final = re.compile(rb"HTTP/1\.[01][ \t]+0*1(?!01)\d\d[ \t\r\n]")
 _SWITCH: Final = re.compile(rb"HTTP/1\.[01][ \t]+0*101[ \t\r\n]")
 _WEBSOCKET: Final = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*websocket", re.IGNORECASE)
 _QUOTED: Final = re.compile(r"\[?b?['\"].*", re.DOTALL)
+_QUOTED_BYTES: Final = re.compile(r"(?:bytearray\()?\[?b['\"].*", re.DOTALL)
 _LONGEST_START: Final = 64
 _LONGEST_HEAD: Final = 65_536
 
@@ -53,7 +54,7 @@ def _read_final_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
             what = f"Cannot parse HTTP response: {flaw}"
             yield ReceiveHttp(http_events.ResponseProtocolError(self.stream_id, what, code))
             return
-    yield from _quietly(_read_headers(self, event))
+    yield from quietly(_read_headers(self, event))
 
 
 def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
@@ -61,16 +62,21 @@ def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
     data = bytes(self.buf)
     if (empty := len(data) - len(data.lstrip(b"\r\n"))) > 0:
         self.buf.maybe_extract_at_most(empty)
-    yield from _quietly(_read_head(self, event))
+    yield from quietly(_read_head(self, event))
 
 
-def _quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
+def quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
     """A step of reading, which has nothing of what it read in the log. No command has a reply."""
     for command in reading:
         if isinstance(command, commands.Log):
             yield commands.Log(_QUOTED.sub("(not shown)", command.message), command.level)
         else:
             yield command
+
+
+def without_bytes(message: str) -> str:
+    """An error of mitmproxy's without what it quotes of the wire."""
+    return _QUOTED_BYTES.sub("(not shown)", message)
 
 
 def _flaw_of(self: Any) -> str | None:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 from mitmproxy import http
 
@@ -27,6 +28,7 @@ from foxora_addon.proxy.answers import (
     replace_body,
     tee,
 )
+from foxora_addon.proxy.quick_headers import QuickHeaders
 from foxora_addon.proxy.tee import Tee
 
 _log = logging.getLogger(__name__)
@@ -129,13 +131,21 @@ def _piece_arrived(
 
 
 def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeline) -> None:
-    if pipeline.has_no_key_in(
-        exchange, b"\n".join([value for _, value in response.headers.fields])
-    ):
+    """Take known keys out of a head, the reason beside its status too.
+
+    A name that has one goes with its value: nothing that stands for a key may stand in a name.
+    """
+    fields, reason = response.headers.fields, response.data.reason
+    if pipeline.has_no_key_in(exchange, b"\n".join([reason, *chain.from_iterable(fields)])):
         return
-    for name, value in response.headers.items(multi=True):
-        if (shown := pipeline.header_for_client(exchange, value)) != value:
-            response.headers[name] = shown
+
+    def shown(part: bytes) -> bytes:
+        text = pipeline.header_for_client(exchange, flows.text(part))
+        return text.encode("utf-8", "surrogateescape")
+
+    response.data.reason = shown(reason)
+    kept = ((name, shown(value)) for name, value in fields if shown(name) == name)
+    response.headers = QuickHeaders.of(kept)
 
 
 def conclude(
@@ -145,7 +155,11 @@ def conclude(
     pipeline: Pipeline,
     now: float,
 ) -> None:
-    """End an exchange whose answer is complete: ours, observed as it passed, or whole."""
+    """End an exchange whose answer is complete: ours, observed as it passed, or whole.
+
+    Trailers go no further, as on HTTP/1 (`host_reading`): they come once the head was cleaned.
+    """
+    response.trailers = None
     if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
     if exchange.refusal is failures.INTERNAL:

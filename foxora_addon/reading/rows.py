@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import mapping_of
+from foxora_addon.reading.texts import visible
 
 COLUMNS: Final = (
     *("exchange", "time", "account", "client_address", "client_key", "user_agent", "tags"),
@@ -39,10 +40,13 @@ def row_of(recorded: Recorded) -> list[Any]:
 
 
 def safe_cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: clients choose some of these texts."""
+    """A cell that no spreadsheet takes for a formula, and no terminal for a command.
+
+    Clients choose some of these texts.
+    """
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        text = value.encode("utf-8", "backslashreplace").decode("utf-8")
+        text = visible(value)
         return f"'{text}" if text.startswith(_FORMULA) else text
     return value

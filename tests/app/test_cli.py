@@ -261,6 +261,9 @@ def test_a_head_that_was_kept_is_compared(capsys: Output) -> None:
 def test_a_trail_that_begins_later_says_so(capsys: Output) -> None:
     trail = a_trail(Path("trail.jsonl"))
     trail.write_bytes(b"".join(trail.read_bytes().splitlines(keepends=True)[1:]))
+    assert cli.main(["audit", "verify", "trail.jsonl"]) == 1
+    assert "cut off at the beginning of a file that is here" in capsys.readouterr().out
+    Path("trail.jsonl.head").unlink()
     assert cli.main(["audit", "verify", "trail.jsonl"]) == 0
     shown = capsys.readouterr().out
     assert "it begins at seq 2: earlier segments are not here" in shown

@@ -1,5 +1,6 @@
 """A line of the trail is strict JSON in strict UTF-8, whatever clients and gateways send."""
 
+import base64
 import json
 import math
 from typing import Any
@@ -10,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.audit.chain import GENESIS, hash_of_line
+from foxora_addon.audit.contents import SocketLog
 from foxora_addon.audit.line import line_of
+from foxora_addon.audit.record import body_fields
 from foxora_addon.audit.redaction import Redactor, Scrub
 from tests.builders import NOON, a_request_of, as_it_is
 
@@ -58,3 +61,63 @@ def test_a_lone_surrogate_is_a_replacement_character_and_a_pair_what_it_means(
 def test_a_number_that_json_has_not_is_null(number: float) -> None:
     line = written({**a_request_of("x1"), "message": {"a": [number, 1.5], "b": {"c": (number,)}}})
     assert json.loads(line)["message"] == {"a": [None, 1.5], "b": {"c": [None]}}
+
+
+SECRET = "foxora_sk_test_0123456789"
+OWN = "sk-client-0123456789-abcdef"
+LOOK = "sk-proj-of-somebody-0123456789"
+SCRUB = Scrub(Redactor([SECRET]), (OWN,))
+
+
+def texts_of(fields: dict[str, Any]) -> str:
+    """What a reader of the body on record can see in it, however that is encoded."""
+    body = json.loads(written({**a_request_of("x1"), **fields}, SCRUB))
+    data = base64.b64decode(body["body"]) if body["body_encoding"] == "base64" else body["body"]
+    text = data.decode("latin-1") if isinstance(data, bytes) else str(data)
+    return text.replace("\0", "")
+
+
+@pytest.mark.parametrize("secret", [SECRET, OWN, LOOK])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
+def test_no_secret_is_hidden_in_a_body_of_another_unicode_encoding(
+    secret: str, encoding: str
+) -> None:
+    body = json.dumps({"x": f"before {secret} after"}).encode(encoding)
+    text = texts_of(body_fields(body, 1_000))
+    assert secret not in text
+    assert "before [redacted] after" in text
+
+
+@pytest.mark.parametrize("secret", [SECRET, OWN, LOOK, OWN.replace("-", "\\u002d")])
+def test_no_secret_is_hidden_in_a_body_that_is_base64_for_a_byte_of_it(secret: str) -> None:
+    text = texts_of(body_fields(b"\xff\0 " + secret.encode() + b" \xfe", 1_000))
+    assert text.replace(" ", "") in {"\xff[redacted]\xfe", "\xff\0[redacted]\xfe"}
+
+
+def test_bytes_in_base64_without_a_secret_are_as_they_were() -> None:
+    body = bytes(range(256)) * 3
+    line = json.loads(written({**a_request_of("x1"), **body_fields(body, 1_000)}, SCRUB))
+    assert base64.b64decode(line["body"]) == body
+
+
+@pytest.mark.parametrize("secret", [SECRET, OWN])
+@pytest.mark.parametrize("ending", [b"", b"\xff"])
+def test_half_a_secret_at_the_end_of_a_body_that_was_cut_is_taken_out(
+    secret: str, ending: bytes
+) -> None:
+    for size in range(8, len(secret)):
+        body = b"{" + ending + b'"x": "' + secret.encode()
+        text = texts_of(body_fields(body, len(body) - len(secret) + size))
+        assert text.endswith('"x": "[redacted]')
+    whole = texts_of(body_fields(secret[:12].encode(), 1_000))
+    assert whole == secret[:12]  # nothing was cut: it is no half of anything
+
+
+def test_a_socket_has_no_secret_in_a_message_of_bytes() -> None:
+    log = SocketLog(1_000)
+    log.add(b"\xff " + LOOK.encode(), is_clients=True, at_ms=1.0)
+    log.add(b"plain", is_clients=False, at_ms=2.0)
+    line = json.loads(written({**a_request_of("x1"), "websocket": log.fields("full")}, SCRUB))
+    first, second = line["websocket"]["messages"]
+    assert base64.b64decode(first["text"]) == b"\xff [redacted]"
+    assert second["text"] == "plain"

@@ -41,6 +41,27 @@ def test_an_escape_of_json_that_is_not_needed_hides_no_secret(place: int) -> Non
     assert REDACTOR.scrub(untouched, (APP_KEY,)) == untouched
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("Bearer abcdefghij\\u002Bklmnopqrst", "Bearer [redacted]"),  # as .NET writes a plus
+        ("Bearer abcdefghij\\/klmnopqrst", "Bearer [redacted]"),  # as PHP writes a slash
+        ("Bearer abcdefghij\\\\u002Bklmnopqrst", "Bearer [redacted]"),  # in JSON within JSON
+        ("sk\\u002dproj-of-somebody-0123456789", "[redacted]"),
+        ("me\\u002Btag@example.com", "[redacted:email]"),
+        ("\\u002B49 171 123 45678", "[redacted:phone]"),
+        ("no \\u002B, no \\/ and no \\\\u0041", "no \\u002B, no \\/ and no \\\\u0041"),
+    ],
+)
+def test_an_escape_that_is_not_needed_hides_no_part_of_what_looks_like_a_secret(
+    text: str, kept: str
+) -> None:
+    redactor = Redactor([ACCOUNT_KEY], presets=("secrets", "pii"))
+    assert redactor.scrub(f'{{"a": "{text}"}}') == f'{{"a": "{kept}"}}'
+    line = json.dumps({"body": f'{{"a": "{text}"}}'}, ensure_ascii=False).encode()
+    assert kept == text or not redactor.spares(line)
+
+
 @pytest.mark.parametrize("secret", [ACCOUNT_KEY, APP_KEY])
 def test_a_secret_that_stands_there_plainly_hides_no_other_that_is_escaped(secret: str) -> None:
     written = f"{secret[:3]}\\u{ord(secret[3]):04x}{secret[4:]}"

@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from zstandard import ZstdCompressor
 
 from foxora_addon.audit import verification
 from foxora_addon.audit.chain import GENESIS, seal
@@ -197,6 +198,52 @@ def test_a_trail_whose_first_segments_are_gone_begins_later_and_is_fine(parts: l
     assert (report.problem, report.first_seq, report.records) == (None, 4, 5)
     assert report.begun_before == 1
     assert report.exchanges == 2
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2])
+@pytest.mark.parametrize("is_compressed", [False, True])
+def test_lines_that_were_cut_off_where_the_first_segment_begins_are_found(
+    parts: list[Path], kept: int, is_compressed: bool
+) -> None:
+    data = b"".join(lines_of(parts[0])[3 - kept :])
+    if is_compressed:
+        parts[0].unlink()
+        data, parts[0] = ZstdCompressor().compress(data), Path(f"{parts[0]}.zst")
+    parts[0].write_bytes(data)
+
+    place = "trail.jsonl.000000000001" if kept else "trail.jsonl.000000000004"
+    problem = verify(parts[-1]).problem
+    assert problem is not None
+    assert problem.startswith(f"{place}{'.zst' if kept and is_compressed else ''}, line 1: 1")
+    assert problem.endswith("missing: cut off at the beginning of a file that is here")
+    if kept:
+        assert verify(parts[0]).problem is not None
+
+
+def test_lines_that_were_cut_off_where_the_trail_begins_are_found_by_its_head(
+    tmp_path: Path,
+) -> None:
+    trail = a_trail(tmp_path / "trail.jsonl", exchanges=4)
+    whole = lines_of(trail)
+    for count in range(1, 8):
+        trail.write_bytes(b"".join(whole[count:]))
+        missing = "1" if count == 1 else f"1 to {count}"
+        assert verify(trail).problem == (
+            f"line 1: {missing} missing: cut off at the beginning of a file that is here"
+        )
+    head_path(trail).unlink()  # nothing tells it from a trail whose first files are gone
+    assert verify(trail).problem is None
+
+
+def test_a_file_that_was_made_anew_since_the_head_is_no_finding(tmp_path: Path) -> None:
+    trail = a_trail(tmp_path / "trail.jsonl", exchanges=2)
+    head = head_path(trail).read_bytes()
+    trail.unlink()
+    a_trail(trail, exchanges=2)
+    head_path(trail).write_bytes(head)
+
+    report = verify(trail)
+    assert (report.problem, report.first_seq) == (None, 5)
 
 
 def test_a_segment_that_is_gone_from_the_middle_is_named(parts: list[Path]) -> None:

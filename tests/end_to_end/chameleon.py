@@ -29,6 +29,7 @@ _HTTP_1 = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:
     ANSWER,
 )
 _EVENT = b'data: {"id":"x","object":"chat.completion.chunk","choices":[]}\n\n'
+TRAILER = "said-behind-the-answer"
 CERTIFICATES = ("good", "untrusted", "expired", "wrong-name")
 
 
@@ -114,6 +115,12 @@ def _answer_http_2(connection: h2.connection.H2Connection, stream: int, fault: s
             connection.send_headers(stream, head)
             connection.send_data(stream, _EVENT + b'data: {"id":"x","obj')
             connection.reset_stream(stream, 2)
+        case "trailers" | "trailers of a stream":
+            is_stream = fault.endswith("stream")
+            kind = "text/event-stream" if is_stream else "application/json"
+            connection.send_headers(stream, [(":status", "200"), ("content-type", kind)])
+            connection.send_data(stream, _EVENT + b"data: [DONE]\n\n" if is_stream else ANSWER)
+            connection.send_headers(stream, [("x-trailer", TRAILER)], end_stream=True)
         case _:
             connection.send_headers(
                 stream, [(":status", "200"), ("content-type", "application/json")]

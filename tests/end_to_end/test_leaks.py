@@ -51,6 +51,7 @@ CALL: dict[str, Any] = {
     "messages": [{"role": "user", "content": "Who answers me here?"}],
 }
 ECHO = f"No such key: Bearer {FOXORA_KEY}"
+TWICE = f"x-twice: kept\r\nx-twice: {ECHO}\r\n"
 FAULTS: dict[str, dict[str, Any]] = {
     "a plain failure": {"status": 500},
     "a refusal that echoes the key in JSON": {
@@ -65,6 +66,22 @@ FAULTS: dict[str, dict[str, Any]] = {
     },
     "a text that echoes the key": {"status": 400, "body": ECHO, "type": "text/plain"},
     "a header that echoes the key": {"status": 500, "headers": {"X-Echo": FOXORA_KEY}},
+    "an answer whose reason and headers' names echo the key": {
+        "raw": f"HTTP/1.1 200 Is {FOXORA_KEY}\r\nX-{FOXORA_KEY}: 1\r\n{TWICE}"
+        'content-type: application/json\r\ncontent-length: 15\r\n\r\n{"object": "x"}'
+    },
+    "no line of a head, which echoes the key": {"raw": f"{FOXORA_KEY}\r\n\r\n"},
+    "no header, which echoes the key": {"raw": f"HTTP/1.1 200 OK\r\n{FOXORA_KEY}\r\n\r\n"},
+    "no length, which echoes the key": {
+        "raw": f"HTTP/1.1 200 OK\r\ncontent-length: {FOXORA_KEY}\r\n\r\n"
+    },
+    "no chunk, which echoes the key": {
+        "raw": f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{FOXORA_KEY}\r\n"
+    },
+    "no chunk of a stream, which echoes the key": {
+        "raw": "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
+        f"transfer-encoding: chunked\r\n\r\n{FOXORA_KEY}\r\n"
+    },
     "a redirect that echoes the key": {"redirect": f"/v1/elsewhere?key={FOXORA_KEY}"},
     "garbage": {"garbage": True},
     "a close before the head": {"close_before_head": True},
@@ -163,7 +180,9 @@ def all_calls(proxy: Proxy, origin: str) -> Iterator[tuple[str, httpx.Response]]
 
 def bytes_of(answer: httpx.Response) -> bytes:
     """An answer as the client got it: its headers and its body."""
-    head = b"\r\n".join(name + b": " + value for name, value in answer.headers.raw)
+    head = answer.reason_phrase.encode() + b"".join(
+        b"\r\n" + name + b": " + value for name, value in answer.headers.raw
+    )
     return head + b"\r\n\r\n" + answer.content
 
 
@@ -250,3 +269,10 @@ def quoting_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     environment = {"FOXORA_API_KEY": FOXORA_KEY}
     with running_proxy(tmp_path_factory.mktemp("quoted"), environment=environment) as proxy:
         yield proxy
+
+
+def test_of_two_headers_of_a_name_the_other_stays_as_it_was(aftermath: Aftermath) -> None:
+    answer = aftermath.answers["an answer whose reason and headers' names echo the key"].lower()
+    assert answer.startswith(b"is [redacted]\r\n")
+    assert answer.count(b"x-twice: ") == 2
+    assert b"x-twice: kept\r\n" in answer

@@ -11,6 +11,7 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
+from tests.end_to_end.chameleon import ANSWER, TRAILER, running_chameleon
 from tests.end_to_end.proxies import (
     APP_KEY,
     BIN,
@@ -18,6 +19,7 @@ from tests.end_to_end.proxies import (
     clean_environment,
     direct_client,
     free_port,
+    http_2_client,
     running_command,
     running_gateway,
     running_proxy,
@@ -243,3 +245,26 @@ def by_curl(proxy: Proxy, body: bytes, path: str, *options: str) -> bytes:
         timeout=30,
     )
     return finished.stdout
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_trailers_of_a_gateway_go_nowhere(tmp_path: Path, fast: str, *, is_stream: bool) -> None:
+    call = {"model": "gpt-4o-mini", "messages": [], "stream": is_stream}
+    flows = tmp_path / "flows.mitm"
+    with running_chameleon(tmp_path) as chameleon:
+        chameleon.behaviour = "h2:trailers of a stream" if is_stream else "h2:trailers"
+        environment = {
+            "FOXORA_API_KEY": FOXORA_KEY,
+            "FOXORA_BASE_URL": chameleon.base_url,
+            "FOXORA_FAST": fast,
+        }
+        trusted = f"ssl_verify_upstream_trusted_ca={chameleon.trusted}"
+        options = ("--set", trusted, "-w", str(flows))
+        with running_proxy(tmp_path, options, environment) as proxy, http_2_client(proxy) as client:
+            url = "https://api.openai.com/v1/chat/completions"
+            answer = client.post(url, json=call, headers={"authorization": f"Bearer {APP_KEY}"})
+    assert answer.status_code == 200
+    assert answer.content.endswith(b"data: [DONE]\n\n" if is_stream else ANSWER)
+    assert TRAILER.encode() not in flows.read_bytes()
+    assert [record["outcome"] for record in proxy.records()[1::2]] == ["completed"]

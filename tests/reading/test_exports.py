@@ -101,6 +101,21 @@ def test_a_row_has_a_cell_for_each_column() -> None:
     assert (row["account"], row["total_tokens"], row["stream"]) == ("acme", 12, "false")
 
 
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("\x1b]0;pwned\x07", "\\x1b]0;pwned\\x07"),
+        ("a\x9bb", "a\\x9bb"),
+        ("a\u202eb", "a\\u202eb"),
+        ("\r\x1b", "\\x0d\\x1b"),
+        ("two\nlines\t", "two\nlines\t"),
+        ("\ud800", "\\ud800"),
+    ],
+)
+def test_no_cell_commands_a_terminal(text: str, cell: str) -> None:
+    assert rows.safe_cell(text) == cell
+
+
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1"])
 def test_no_cell_is_a_formula(text: str) -> None:
     row = dict(zip(rows.COLUMNS, rows.row_of(recorded(a_request(model=text))), strict=True))

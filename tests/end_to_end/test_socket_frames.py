@@ -1,0 +1,85 @@
+"""What a gateway says in a WebSocket's control frames, which mitmproxy shows to no addon."""
+
+import base64
+import hashlib
+import socket
+import socketserver
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, wait_until
+from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
+
+pytestmark = pytest.mark.real_server
+
+FOXORA_KEY = "foxora_sk_live_fake-frames-0123456789"
+PING, PONG, CLOSE = 9, 10, 8
+GOING = (1000).to_bytes(2)
+HEAD = (
+    "GET /v1/realtime?model=gpt-4o-mini HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
+    f"Authorization: Bearer {APP_KEY}\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+def frame(kind: int, payload: bytes, mask: bytes = b"") -> bytes:
+    """A frame of RFC 6455; `mask` is a client's, of zeros, so that it changes nothing."""
+    return bytes([0x80 | kind, len(payload) | (0x80 if mask else 0)]) + mask + payload
+
+
+class Talker(socketserver.StreamRequestHandler):
+    """Opens a WebSocket, says the key in each kind of control frame, and leaves."""
+
+    def handle(self) -> None:
+        self.connection.settimeout(SECONDS)
+        for asked in requests_in(self.rfile):
+            if b"realtime" not in asked.line:
+                self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
+                continue
+            key = asked.headers[b"sec-websocket-key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+            accepted = base64.b64encode(hashlib.sha1(key, usedforsecurity=False).digest())
+            sent = asked.headers[b"authorization"].removeprefix(b"Bearer ")
+            assert sent == FOXORA_KEY.encode()
+            self.wfile.write(
+                b"HTTP/1.1 101 Go\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+                b"sec-websocket-accept: " + accepted + b"\r\n\r\n"
+            )
+            self.wfile.write(frame(PING, b"is " + sent) + frame(PONG, sent))
+            self.rfile.read(6 + len(APP_KEY))  # the client's ping
+            self.wfile.write(frame(CLOSE, GOING + b"no such key: " + sent))
+            return
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_no_key_is_in_a_control_frame_nor_in_what_is_kept_of_it(tmp_path: Path, fast: str) -> None:
+    options = ("-w", str(tmp_path / "flows.mitm"))
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Talker)) as server:
+        environment = {
+            "FOXORA_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}/v1",
+            "FOXORA_API_KEY": FOXORA_KEY,
+            "FOXORA_FAST": fast,
+        }
+        with running_proxy(tmp_path, options, environment) as proxy:
+            said = said_to(proxy)
+            wait_until(lambda: any(record.get("status") == 101 for record in proxy.records()))
+
+    assert said.startswith(b"HTTP/1.1 101 ")
+    hidden = b"*" * len(FOXORA_KEY)
+    frames = [frame(PING, b"is " + hidden), frame(PONG, hidden)]
+    frames.append(frame(CLOSE, GOING + b"no such key: " + hidden))
+    assert said.partition(b"\r\n\r\n")[2] == b"".join(frames)
+
+    assert "Received WebSocket ping from client" in proxy.output
+    assert b"no such key: " in (tmp_path / "flows.mitm").read_bytes()
+    for name in ("output.log", "flows.mitm", "trail.jsonl"):
+        kept = (tmp_path / name).read_bytes()
+        assert FOXORA_KEY.encode() not in kept, name
+        assert APP_KEY.encode() not in kept, name
+
+
+def said_to(proxy: Proxy) -> bytes:
+    """What a client gets that sends its own key in a ping."""
+    with socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client:
+        client.sendall(HEAD.encode() + frame(PING, APP_KEY.encode(), bytes(4)))
+        return b"".join(iter(lambda: client.recv(65_536), b""))
