@@ -21,8 +21,10 @@ from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge, Learned, charge
+from foxora_addon.policy.limits import WINDOW_SECONDS
 from foxora_addon.policy.payers import Payers
 from foxora_addon.policy.recognise import Recognised
+from foxora_addon.policy.remembered import Spoken
 from foxora_addon.policy.scopes import Scope, error_of, lowest_tokens, too_large
 from foxora_addon.policy.spend import SpendReservation
 from foxora_addon.policy.spending import Spending
@@ -32,6 +34,10 @@ _AS: Final = "responses"
 """The operation as which the fields of a message are read: both protocols name them as it does."""
 
 _MOST_PENDING: Final = 1_000
+
+# For how long it is known when tokens were used, and how close together that is one moment.
+_LATELY_SECONDS: Final = WINDOW_SECONDS + 31.0
+_SAME_SECONDS: Final = 1.0
 
 
 class Pending(NamedTuple):
@@ -52,6 +58,7 @@ class Talk:
     answers that were asked for, or have begun, in their order; of them so many have `begun`.
     `usage` and `cost_usd` add up what was charged; None: nothing was. `context_tokens` are those
     that the next answer may begin with. `is_warned`: that no sound passes for now was said.
+    `lately` has when which tokens were used, of the last minute.
     """
 
     model: str | None = None
@@ -64,6 +71,7 @@ class Talk:
     errors: int = 0
     is_warned: bool = False
     is_over: bool = False
+    lately: deque[tuple[float, int]] = field(default_factory=deque)
 
 
 class Books(Protocol):
@@ -99,6 +107,26 @@ class Talks:
     def __init__(self, books: Books, allowances: Allowances) -> None:
         self._books = books
         self._allowances = allowances
+        self._charged: dict[str, tuple[Exchange, Talk]] = {}  # of those open, or over just now
+
+    def spoken(self, now: float) -> dict[str, Spoken]:
+        """What was charged to WebSockets that are open, or in the last minute, by exchange."""
+        found: dict[str, Spoken] = {}
+        for exchange, talk in list(self._charged.values()):
+            while talk.lately and now - talk.lately[0][0] > _LATELY_SECONDS:
+                talk.lately.popleft()
+            if talk.is_over and not talk.lately:
+                del self._charged[exchange.id]
+                continue
+            found[exchange.id] = Spoken(
+                exchange.account_name or "",
+                talk.model,
+                exchange.client.name,
+                0 if talk.usage is None else _tokens_of(talk.usage),
+                talk.cost_usd or Decimal(0),
+                tuple(talk.lately),
+            )
+        return found
 
     def client_said(
         self, exchange: Exchange, talk: Talk, content: bytes, now: float
@@ -141,7 +169,7 @@ class Talks:
                 talk.pending.append(self._hold_anyway(exchange, scopes, talk.model, charged, now))
         elif told.news == "aside":
             if told.usage is not None:
-                self._count(talk, self._nothing(exchange, talk, now), told.usage, now)
+                self._count(exchange, talk, self._nothing(exchange, talk, now), told.usage, now)
         else:
             self._one_is_over(exchange, talk, told, now)
 
@@ -155,12 +183,14 @@ class Talks:
             return
         while talk.pending:
             pending = talk.pending.popleft()
-            self._count(talk, pending, _guessed(pending), now)
+            self._count(exchange, talk, pending, _guessed(pending), now)
         if exchange.reservation is not None:
             self._allowances.settle(exchange.reservation, exchange.estimated_tokens or 0, now)
         self._books.spending.release(exchange)
         exchange.cost_usd = talk.cost_usd
         talk.is_over = True
+        if exchange.id in self._charged:  # for as long as its record counts as new
+            talk.lately.append((now, 0))
 
     def _ask(self, exchange: Exchange, talk: Talk, asked: Asked, now: float) -> ApiError | None:
         """Take an answer from the ceilings and the cap, or say why there is no room for it.
@@ -241,7 +271,7 @@ class Talks:
             usage = _guessed(pending)
         if usage is not None:
             pending = pending or self._nothing(exchange, talk, now)
-            self._count(talk, pending, usage, now)
+            self._count(exchange, talk, pending, usage, now)
             talk.context_tokens = _tokens_of(usage)
         elif pending is not None:
             self._let_go(pending, now)
@@ -252,8 +282,15 @@ class Talks:
             self._books.spending.let_go(pending.spending)
         self._books.room_may_be_free(pending.scopes[0].name)
 
-    def _count(self, talk: Talk, pending: Pending, usage: Usage, now: float) -> None:
+    def _count(
+        self, exchange: Exchange, talk: Talk, pending: Pending, usage: Usage, now: float
+    ) -> None:
         """Charge what an answer has used, in place of what it holds."""
+        self._charged[exchange.id] = exchange, talk
+        if talk.lately and now - talk.lately[-1][0] < _SAME_SECONDS:
+            talk.lately[-1] = now, talk.lately[-1][1] + _tokens_of(usage)
+        else:
+            talk.lately.append((now, _tokens_of(usage)))
         books, account = self._books, pending.scopes[0].name
         self._allowances.use(pending.held, _tokens_of(usage), now)
         if pending.spending is not None:
