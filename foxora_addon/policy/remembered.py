@@ -65,8 +65,8 @@ class Closing:
 class Spoken:
     """What a WebSocket was charged while it was open, of which its record has no moments.
 
-    By the account's name in records. `lately` has the moments of the last minute, and the tokens of
-    each; `tokens` and `cost_usd` are of all.
+    By the account's name in records; `model` is None where it has no ceilings. `lately` has the
+    moments of the last minute, and the tokens of each; `tokens` and `cost_usd` are of all.
     """
 
     account: str

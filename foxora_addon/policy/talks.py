@@ -118,9 +118,10 @@ class Talks:
             if talk.is_over and not talk.lately:
                 del self._charged[exchange.id]
                 continue
+            has_ceilings = talk.model in self._books.payers.rules.of(exchange.payer or "").models
             found[exchange.id] = Spoken(
                 exchange.account_name or "",
-                talk.model,
+                talk.model if has_ceilings else None,
                 exchange.client.name,
                 0 if talk.usage is None else _tokens_of(talk.usage),
                 talk.cost_usd or Decimal(0),

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from foxora_addon.audit.state import load, path_beside
+from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.talks import Talk
 from tests.builders import an_exchange
 from tests.proxy.test_memory import all_saved
-from tests.proxy.test_restart import MODEL, Proxy
+from tests.proxy.test_restart import ACME, MODEL, Proxy
 
 TOKENS = 2_500
 USD = 0.25
@@ -89,6 +91,22 @@ def test_a_session_that_a_kill_cut_off_counts_what_it_was_charged(proxy: Proxy) 
     assert proxy.spent()[0] == 2 * USD
     proxy.now += 51.0  # 62 seconds after the first of them
     assert used(proxy) == TOKENS
+
+
+def test_a_models_ceiling_is_kept_and_no_name_that_a_client_chose(proxy: Proxy) -> None:
+    proxy.accounts = {"acme": replace(ACME, models={MODEL: Ceilings(None, 9_000)})}
+    proxy.restart()
+    for name, model in (("ex_1", MODEL), ("ex_2", "sk-by-mistake")):
+        session = Session(proxy, name)
+        session.talk.model = model
+        session.hear()
+    asyncio.run(proxy.save())
+    assert "sk-by-mistake" not in path_beside(proxy.journal.path).read_text()
+    proxy.restart()
+    scopes = proxy.accounting.payers.scopes_of("acme", MODEL, None)
+    left = [proxy.accounting.headers(an_exchange(scopes=(each,)), (), proxy.now) for each in scopes]
+    assert dict(left[1])["x-ratelimit-remaining-tokens"] == str(9_000 - TOKENS)
+    assert used(proxy) == 2 * TOKENS
 
 
 def test_it_is_written_within_a_second(proxy: Proxy) -> None:
