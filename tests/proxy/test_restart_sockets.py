@@ -10,7 +10,7 @@ import pytest
 
 from foxora_addon.audit.state import load, path_beside
 from foxora_addon.policy.plans import Ceilings
-from foxora_addon.policy.talks import Talk
+from foxora_addon.policy.talk import Talk
 from tests.builders import an_exchange
 from tests.proxy.test_memory import all_saved
 from tests.proxy.test_restart import ACME, MODEL, Proxy
