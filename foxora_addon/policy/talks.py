@@ -69,7 +69,7 @@ class Talks:
         self._charged: dict[str, tuple[Exchange, Talk]] = {}  # of those open, or over just now
 
     def spoken(self, now: float) -> dict[str, Spoken]:
-        """What was charged to WebSockets that are open, or in the last minute, by exchange."""
+        """What WebSockets that are open, or were in the last minute, were charged, and hold."""
         found: dict[str, Spoken] = {}
         for exchange, talk in list(self._charged.values()):
             talk.forget_old(now)
@@ -84,6 +84,7 @@ class Talks:
                 0 if talk.usage is None else tokens_of(talk.usage),
                 talk.cost_usd or Decimal(0),
                 tuple(talk.lately),
+                sum(pending.held.tokens for pending in talk.pending),
             )
         return found
 
@@ -121,6 +122,7 @@ class Talks:
             talk.model = told.model or talk.model
         elif told.news == "begun":
             if talk.begins(_MOST_PENDING):
+                self._charged[exchange.id] = exchange, talk
                 scopes = self._scopes(exchange, talk.model)
                 charged = self._charge(scopes, talk.model, talk.context_tokens, None)
                 talk.pending.append(self._hold_anyway(exchange, scopes, talk.model, charged, now))
@@ -172,6 +174,7 @@ class Talks:
         if is_sound:
             self._let_go(taken, now)
         else:
+            self._charged[exchange.id] = exchange, talk
             if len(talk.pending) >= _MOST_PENDING:  # no gateway will tell of it any more
                 self._count(exchange, talk, *talk.oldest(), now)
             talk.pending.append(taken)
