@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
+from foxora_addon.audit.beginnings import Beginnings
 from foxora_addon.audit.looks import REDACTED, rules_of
 from foxora_addon.audit.screen import Heads, Screen
 
@@ -24,12 +25,15 @@ _LONGEST_WORD: Final = 64
 """The names of models and the codes of errors come again and again."""
 
 _ESCAPED: Final = re.compile(
-    r"\\+(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
+    r"(?<!\\)\\++(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
 )
 """ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash.
 
-.NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes.
+.NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes: all
+of them are taken in one go, and none a second time, since a text of backslashes is soon written.
 """
+
+_CUT_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u[0-9a-fA-F]{0,3})?\Z")
 
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
@@ -87,6 +91,7 @@ class Redactor:
         known = tuple(secrets)
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
+        self._beginnings = Beginnings(self._known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         signs = _signs_of(known)
         self._heads = None if signs is None else Heads(signs)
@@ -183,12 +188,10 @@ class Redactor:
     def without_cut_off(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the beginning of a known secret at its end, of 8 characters or more."""
         narrow = text.replace("\0", "")
-        forms = (*_forms_of(tuple(also)), *self._known)
-        end = narrow[-max(map(len, forms), default=1) :]
-        forms = tuple(form for form in forms if form[:_SHORTEST] in end)
-        for size in range(len(end), _SHORTEST - 1, -1):
-            if any(form.startswith(end[-size:]) for form in forms):
-                return narrow[:-size] + REDACTED
+        beginnings = (_beginnings_of(tuple(also)), self._beginnings)
+        for written in (narrow, _without_needless_escapes(_CUT_ESCAPE.sub("", narrow))):
+            if size := max(each.at_end_of(written) for each in beginnings):
+                return written[:-size] + REDACTED
         return text
 
     def _unescaped(self, text: str, also: Sequence[str]) -> str:
@@ -261,6 +264,11 @@ def _is_utf8(text: str) -> bool:
 def _encoded_signs_of(secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
     signs = _signs_of(secrets)
     return None if signs is None else tuple(sign.encode("utf-8") for sign in signs)
+
+
+@lru_cache(maxsize=256)
+def _beginnings_of(secrets: tuple[str, ...]) -> Beginnings:
+    return Beginnings(_forms_of(secrets))
 
 
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys

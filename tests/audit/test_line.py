@@ -113,6 +113,17 @@ def test_half_a_secret_at_the_end_of_a_body_that_was_cut_is_taken_out(
     assert whole == secret[:12]  # nothing was cut: it is no half of anything
 
 
+@pytest.mark.parametrize("cut", range(6))
+@pytest.mark.parametrize("size", [8, len(OWN) - 1])
+def test_half_a_secret_is_taken_out_though_the_cut_went_through_an_escape(
+    size: int, cut: int
+) -> None:
+    half = "".join(f"\\u{ord(letter):04x}" for letter in OWN[:size])
+    body = b'{"x": "' + half.encode() + b"\\u0061"[:cut]
+    text = texts_of(body_fields(body + b" and more", len(body)))
+    assert text.rstrip("\\u06") == '{"x": "[redacted]'
+
+
 def test_a_socket_has_no_secret_in_a_message_of_bytes() -> None:
     log = SocketLog(1_000)
     log.add(b"\xff " + LOOK.encode(), is_clients=True, at_ms=1.0)
