@@ -111,8 +111,8 @@ def install(desk: Desk) -> str | None:
 
 
 @contextmanager
-def in_place(desk: Desk) -> Iterator[None]:
-    """Another desk for a moment, in which nothing else runs."""
+def in_place(desk: Desk | None) -> Iterator[None]:
+    """Another desk, or none, for a moment, in which nothing else runs."""
     global _desk  # noqa: PLW0603  # as above
     before, _desk = _desk, desk
     try:
