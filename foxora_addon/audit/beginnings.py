@@ -18,10 +18,15 @@ class Beginnings:
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts: Final = tuple(texts)
 
+    @cached_property
+    def longest(self) -> int:
+        """How many characters the longest of them has."""
+        return max(map(len, self._texts), default=0)
+
     def at_end_of(self, text: str) -> int:
         """Return how many characters at the end of a text one of them begins with; 0: none does."""
-        longest, heads = self._longest, self._heads
-        for start in range(max(len(text) - longest, 0), len(text) - _SHORTEST + 1):
+        heads = self._heads
+        for start in range(max(len(text) - self.longest, 0), len(text) - _SHORTEST + 1):
             if text[start : start + _SHORTEST] in heads and self._begins_one(text[start:]):
                 return len(text) - start
         return 0
@@ -37,7 +42,3 @@ class Beginnings:
     @cached_property
     def _heads(self) -> frozenset[str]:
         return frozenset(text[:_SHORTEST] for text in self._texts)
-
-    @cached_property
-    def _longest(self) -> int:
-        return max(map(len, self._texts), default=0)

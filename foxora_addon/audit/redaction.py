@@ -24,6 +24,12 @@ _SHORTEST: Final = 8
 _LONGEST_WORD: Final = 64
 """The names of models and the codes of errors come again and again."""
 
+_LONG: Final = 4_096
+"""Characters from which on one look at all of a text, which mostly is enough, is worth it."""
+
+_MOST_WRITTEN: Final = 8
+"""How many characters stand for one where each is escaped, in JSON within JSON."""
+
 _ESCAPED: Final = re.compile(
     r"(?<!\\)\\++(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
 )
@@ -126,6 +132,8 @@ class Redactor:
         return self._scrubbed(text, also)
 
     def _scrubbed(self, text: str, also: Sequence[str]) -> str:
+        if len(text) >= _LONG and self._spares_text(text, also):
+            return text
         text = self._scrubbed_as_it_is(text, also)
         if "\0" not in text:
             return text
@@ -161,6 +169,13 @@ class Redactor:
                 return False
         return self._screen.passes(line)
 
+    def _spares_text(self, text: str, also: Sequence[str]) -> bool:
+        if self._screen.is_blind:
+            return False
+        data = text.encode("utf-8", "surrogatepass")
+        narrow = data.replace(b"\0", b"")
+        return self.spares(data, also) and (len(narrow) == len(data) or self.spares(narrow, also))
+
     def _new_signs_beside_screen(self, secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
         """The signs of secrets that the screen does not find by itself, as it does `sk-...`."""
         signs = _signs_of(secrets)
@@ -189,9 +204,11 @@ class Redactor:
         """The text without the beginning of a known secret at its end, of 8 characters or more."""
         narrow = text.replace("\0", "")
         beginnings = (_beginnings_of(tuple(also)), self._beginnings)
-        for written in (narrow, _without_needless_escapes(_CUT_ESCAPE.sub("", narrow))):
+        start = max(len(narrow) - _MOST_WRITTEN * max(each.longest for each in beginnings), 0)
+        end = narrow[start:]
+        for written in (end, _without_needless_escapes(_CUT_ESCAPE.sub("", end))):
             if size := max(each.at_end_of(written) for each in beginnings):
-                return written[:-size] + REDACTED
+                return narrow[:start] + written[:-size] + REDACTED
         return text
 
     def _unescaped(self, text: str, also: Sequence[str]) -> str:
