@@ -59,6 +59,10 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self._descriptor, keys.encode())
 
+    def foreground(self) -> int:
+        """The group of processes that the keys go to."""
+        return os.tcgetpgrp(self._descriptor)
+
     def _look(self) -> str:
         with contextlib.suppress(BlockingIOError, OSError):  # nothing new, or nobody there
             self.shown += os.read(self._descriptor, 65_536).decode("utf-8", "replace")
@@ -108,11 +112,14 @@ def test_ctrl_z_stops_the_command_and_fg_goes_on_with_it(tmp_path: Path) -> None
         wait_until((tmp_path / "trail.jsonl").exists)
         terminal.press("one\n")
         terminal.wait_for("one\r\none\r\n")
+        command = terminal.foreground()
         terminal.press("\x1a")
         terminal.wait_for("Stopped")
         terminal.press("fg\n")
+        # What is typed earlier goes to the shell, or waits for another line's end.
+        wait_until(lambda: terminal.foreground() == command)
         terminal.press("two\n")
-        terminal.wait_for("two\r\n")
+        terminal.wait_for("two\r\ntwo\r\n")
         terminal.press("\x04")
         terminal.wait_for("0 calls seen")
         terminal.press("exit 0\n")
