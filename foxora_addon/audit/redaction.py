@@ -41,6 +41,8 @@ of them are taken in one go, and none a second time, since a text of backslashes
 
 _CUT_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u[0-9a-fA-F]{0,3})?\Z")
 
+_WIDE: Final = re.compile(r"(?:[ -~]\0{1,3}){7}")
+
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
 _WORD: Final = re.compile(r"[!-~]*")
@@ -135,9 +137,9 @@ class Redactor:
         if len(text) >= _LONG and self._spares_text(text, also):
             return text
         text = self._scrubbed_as_it_is(text, also)
-        if "\0" not in text:
+        if not _is_wide(text):
             return text
-        narrow = text.replace("\0", "")  # UTF-16, or -32, is ASCII with NULs in between
+        narrow = text.replace("\0", "")
         scrubbed = self._scrubbed_as_it_is(narrow, also)
         return text if scrubbed == narrow else scrubbed
 
@@ -173,8 +175,9 @@ class Redactor:
         if self._screen.is_blind:
             return False
         data = text.encode("utf-8", "surrogatepass")
-        narrow = data.replace(b"\0", b"")
-        return self.spares(data, also) and (len(narrow) == len(data) or self.spares(narrow, also))
+        if not self.spares(data, also):
+            return False
+        return not _is_wide(text) or self.spares(data.replace(b"\0", b""), also)
 
     def _new_signs_beside_screen(self, secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
         """The signs of secrets that the screen does not find by itself, as it does `sk-...`."""
@@ -232,6 +235,11 @@ class Redactor:
         if self._heads is None or self._heads.may_be_in(text.encode("utf-8", "surrogatepass")):
             return self._known
         return ()
+
+
+def _is_wide(text: str) -> bool:
+    """Whether as much as a short secret in it may be UTF-16, or -32: ASCII with NULs in between."""
+    return "\0" in text and _WIDE.search(text) is not None
 
 
 def _without_needless_escapes(text: str) -> str:
