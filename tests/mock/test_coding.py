@@ -53,7 +53,6 @@ def test_a_body_that_grows_without_bound_is_refused(monkeypatch: pytest.MonkeyPa
 
 def test_a_packed_chat_is_answered_and_logged_as_it_came() -> None:
     gateway = a_gateway()
-    packed = PACKED
-    exchange = answered(gateway, a_request(body=packed, content_encoding="gzip"))
+    exchange = answered(gateway, a_request(body=PACKED, content_encoding="gzip"))
     assert "packed" in body_of(exchange)["choices"][0]["message"]["content"]
-    assert next(iter(gateway.log)).body == packed
+    assert next(iter(gateway.log)).body == PACKED
