@@ -61,8 +61,8 @@ def begins(arguments: Sequence[str]) -> None:
     try:
         folder = confdir_of(_folder_in(arguments))
         if not (folder / AUTHORITY).exists():
-            _begun.append(folder)
             folder.mkdir(parents=True, exist_ok=True)
+            _begun.append(folder)
             _starts.enter_context(alone_at_first_start(folder, _say))
     except (NoConfdir, OSError):
         return  # mitmproxy will say what is wrong
