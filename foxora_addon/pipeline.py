@@ -37,6 +37,7 @@ from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.recognise import Recognised
+from foxora_addon.policy.talks import model_named_by
 from foxora_addon.policy.validation import CallBody, read_call
 from foxora_addon.reception import Arrival, Reception, fields_of
 from foxora_addon.rules import Rules
@@ -293,7 +294,8 @@ class Pipeline:
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
         """The exchange ends with an answer of our own."""
         body = self._plain_fields(error.body(), keeps=exchange.level == "full")
-        self._close(exchange, body, error.status, outcome, error.source, now, error=error)
+        facts = self._talk_facts(exchange, now)
+        self._close(exchange, body, error.status, outcome, error.source, now, error=error, **facts)
 
     def lost(
         self,
@@ -403,12 +405,37 @@ class Pipeline:
         if error.status == 429 and exchange.payer is not None:
             self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
 
-    def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> None:
-        """A message went over a WebSocket, from the client or to it."""
-        if exchange.socket is None:
-            exchange.socket = SocketLog(self.rules.max_body_bytes)
+    def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> bool:
+        """A message went over a WebSocket, from the client or to it; whether it may pass on.
+
+        If not, what the client is told instead is among `exchange.socket.words`.
+        """
+        socket = exchange.socket
+        if socket is None:
+            model = model_named_by(exchange.call)
+            socket = exchange.socket = SocketLog(self.rules.max_body_bytes, model)
         at_ms = round((now - exchange.arrived_at) * 1000, 3)
-        exchange.socket.add(content, is_clients=is_clients, at_ms=at_ms)
+        socket.add(content, is_clients=is_clients, at_ms=at_ms)
+        if not is_clients:
+            self.accounting.talks.gateway_said(exchange, socket.talk, content, now)
+            return True
+        told = self.accounting.talks.client_said(exchange, socket.talk, content, now)
+        if told:
+            socket.add(told, is_clients=False, at_ms=at_ms)
+            socket.words.append(told)
+        return told is None
+
+    def _talk_facts(self, exchange: Exchange, now: float) -> dict[str, Any]:
+        """End what was said over a WebSocket, and say what it comes to; {} of any other call."""
+        if exchange.socket is None:
+            return {}
+        talk = exchange.socket.talk
+        self.accounting.talks.end(exchange, talk, now)
+        return {
+            "websocket": exchange.socket.fields(exchange.level),
+            "usage": talk.usage,
+            "model": talk.told_model or (talk.usage and talk.model),
+        }
 
     def count_so_far(self, exchange: Exchange, seen: Observation, now: float) -> None:
         """A stream has said so much that it may have outgrown its charge."""
@@ -451,7 +478,7 @@ class Pipeline:
         facts = facts_of_stream(seen, count, keeps_content=keeps)
         facts["gateway_request_id"] = exchange.gateway_request_id
         if exchange.socket is not None:
-            facts["websocket"] = exchange.socket.fields(exchange.level)
+            facts |= self._talk_facts(exchange, now)
         if error is not None:
             facts["error"] = error
         head = seen.head if keeps and facts.get("message") is None else None

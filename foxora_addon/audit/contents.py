@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from foxora_addon.audit.record import text_of
 from foxora_addon.config.accounts import Level
+from foxora_addon.policy.talks import Talk
 
 _MOST_MESSAGES: Final = 10_000
 _MOST_PARTS: Final = 64
@@ -18,9 +19,14 @@ _TYPE: Final = re.compile(rb"(?i)(?:^|\n)content-type:[ \t]*([^\r\n]{0,200})")
 
 
 class SocketLog:
-    """The messages of one WebSocket, at most `max_bytes` of them by their contents."""
+    """The messages of one WebSocket, at most `max_bytes` of them by their contents.
 
-    def __init__(self, max_bytes: int) -> None:
+    `talk` is what they are charged, `words` what of our own the client is yet to be told.
+    """
+
+    def __init__(self, max_bytes: int, model: str | None = None) -> None:
+        self.talk = Talk(model)
+        self.words: list[bytes] = []
         self._left = max_bytes
         self._count = 0
         self._bytes = 0

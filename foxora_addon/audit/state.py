@@ -30,7 +30,7 @@ from pydantic import (
 from foxora_addon.api.money import usd_of
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.reckoning import Saved, Setting
-from foxora_addon.policy.remembered import Closing, Told
+from foxora_addon.policy.remembered import Closing, Spoken, Told
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
 
 VERSION: Final = 1
@@ -70,8 +70,8 @@ class Clock:
 class State:
     """What the file holds: each account's month, the clock, and what the gateway told and closed.
 
-    `clock` None: none was known, nor is `saved` then. Moments in `told` and `closed` are Unix
-    seconds.
+    `clock` None: none was known, nor is `saved` then. Moments in `told`, `closed` and `spoken` are
+    Unix seconds. `spoken` is what WebSockets were charged, by their exchanges: the months have it.
     """
 
     accounts: Mapping[str, Written] = field(default_factory=dict)
@@ -79,6 +79,7 @@ class State:
     told: Mapping[str, Told] = field(default_factory=dict)
     closed: Mapping[str, Closing] = field(default_factory=dict)
     saved: Saved | None = None
+    spoken: Mapping[str, Spoken] = field(default_factory=dict)
 
     def with_months(
         self,
@@ -168,6 +169,15 @@ class _Saved(_Model):
     seq: int = Field(ge=0)
 
 
+class _Spoken(_Model):
+    account: str
+    model: str | None
+    client: str | None
+    tokens: int = Field(ge=0)
+    cost_usd: _Usd
+    lately: list[tuple[FiniteFloat, int]]
+
+
 class _File(_Model):
     v: Literal[1]
     accounts: dict[str, _Account]
@@ -175,6 +185,7 @@ class _File(_Model):
     told: dict[str, _Told] = {}
     closed: dict[str, _Closing] = {}
     saved: _Saved | None = None
+    spoken: dict[str, _Spoken] = {}
 
 
 def load(path: Path) -> State:
@@ -255,6 +266,8 @@ def rebuilt(
         if not cost or time is None or not isinstance(name, str) or not isinstance(seq, int):
             continue
         name = account_of(name)
+        said = state.spoken.get(str(record.get("exchange")))
+        cost = cost if said is None else max(cost - said.cost_usd, Decimal(0))
         held = state.accounts.get(name, last_held)
         if held is None or seq > held.seq or time > held.time:
             last = accounts.get(name) or Written(calendar_month(time), time, seq)
@@ -288,7 +301,12 @@ def _state_of(file: _File) -> State:
     closed = {name: Closing(each.at, each.until) for name, each in file.closed.items()}
     clock = None if file.clock is None else _clock_of(file.clock)
     saved = None if file.saved is None else Saved(**file.saved.model_dump())
-    return State(accounts, clock, told, closed, saved)
+    spoken = {name: _spoken_of(each) for name, each in file.spoken.items()}
+    return State(accounts, clock, told, closed, saved, spoken)
+
+
+def _spoken_of(spoken: _Spoken) -> Spoken:
+    return Spoken(**{**dict(spoken), "lately": tuple(spoken.lately)})
 
 
 def _told_of(told: _Told) -> Told:
@@ -328,6 +346,7 @@ def _file_of(state: State) -> _File:
         },
         closed={name: _Closing(**asdict(each)) for name, each in state.closed.items()},
         saved=None if state.saved is None else _Saved(**asdict(state.saved)),
+        spoken={name: _Spoken(**asdict(each)) for name, each in state.spoken.items()},
     )
 
 

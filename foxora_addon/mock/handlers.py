@@ -1,6 +1,7 @@
 """Tornado's side of an exchange: reads a request, asks the gateway, has the answer delivered."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +12,13 @@ from tornado.routing import Matcher, Rule
 from tornado.web import Application, RequestHandler, stream_request_body
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
-from foxora_addon.mock.answers import error_answer
+from foxora_addon.mock.answers import Answer, error_answer
 from foxora_addon.mock.control import PREFIX, control_answer
 from foxora_addon.mock.delivery import Delivery
 from foxora_addon.mock.gateway import Exchange, Gateway
 from foxora_addon.mock.received import Fate, Received
 from foxora_addon.mock.responding import asked_by, told_by
+from foxora_addon.mock.speaking import Session
 
 _SUBPROTOCOL = "realtime"
 
@@ -189,33 +191,8 @@ class _Socket(_Conversation, WebSocketHandler):
         """Be found no more."""
         self._floor.sockets.discard(self)
 
-    def leave(self) -> None:
-        """Say goodbye and close, without waiting for the client's own goodbye."""
-        self.close(1001, "the mock gateway stops")
-        connection = self.ws_connection
-        if connection is not None and connection.stream is not None:
-            connection.stream.close()
-
-
-class Realtime(_Socket):
-    """The route of the Realtime API: it says back what it is told."""
-
-    async def on_message(self, message: str | bytes) -> None:
-        """Log a message as an entry of its own, and send it back."""
-        received = self.take()
-        received.body = message.encode() if isinstance(message, str) else message
-        received.method, received.fate = "MESSAGE", "answered"
-        self._floor.gateway.log.add(received)
-        await self.write_message(message, binary=isinstance(message, bytes))
-
-
-class Responding(_Socket):
-    """The route of Responses over a WebSocket: each message asks for one, told in its events."""
-
-    async def on_message(self, message: str | bytes) -> None:
-        """Have the gateway answer as if the message were the body of a streamed request."""
-        received = self.take()
-        received.method, received.body = "POST", asked_by(message)
+    async def tell(self, received: Received, told_by: Callable[[Answer], list[str]]) -> None:
+        """Have the gateway answer a request, and tell that in messages; none: leave."""
         gateway = self._floor.gateway
         exchange = gateway.receive(received)
         received.status = exchange.answer.status
@@ -231,3 +208,44 @@ class Responding(_Socket):
             fate = "cut"
             self.leave()
         gateway.finish(exchange, fate, sent)
+
+    def leave(self) -> None:
+        """Say goodbye and close, without waiting for the client's own goodbye."""
+        self.close(1001, "the mock gateway stops")
+        connection = self.ws_connection
+        if connection is not None and connection.stream is not None:
+            connection.stream.close()
+
+
+class Realtime(_Socket):
+    """The route of the Realtime API: it answers where it is asked to, and says all else back."""
+
+    def open(self, *args: str, **more: str) -> None:
+        """Begin a conversation."""
+        super().open(*args, **more)
+        self._session = Session(self.get_query_argument("model", ""))
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Log a message as an entry of its own, and answer it, or send it back."""
+        received = self.take()
+        body = self._session.asked_by(message)
+        if body is not None:
+            opened_at = received.target
+            received.method, received.target, received.body = "POST", "/v1/responses", body
+            await self.tell(received, self._session.told_by)
+            received.target = opened_at  # as the log is to have it
+            return
+        received.body = message.encode() if isinstance(message, str) else message
+        received.method, received.fate = "MESSAGE", "answered"
+        self._floor.gateway.log.add(received)
+        await self.write_message(message, binary=isinstance(message, bytes))
+
+
+class Responding(_Socket):
+    """The route of Responses over a WebSocket: each message asks for one, told in its events."""
+
+    async def on_message(self, message: str | bytes) -> None:
+        """Have the gateway answer as if the message were the body of a streamed request."""
+        received = self.take()
+        received.method, received.body = "POST", asked_by(message)
+        await self.tell(received, told_by)

@@ -6,7 +6,6 @@ first that of `waiting`, and what outlives a restart that of `recollection`.
 """
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
@@ -22,7 +21,6 @@ from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
-from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.payers import LimitRules, Payers
@@ -30,9 +28,10 @@ from foxora_addon.policy.places import Caller
 from foxora_addon.policy.plans import Ceilings, parse_me
 from foxora_addon.policy.questions import ME, Questions
 from foxora_addon.policy.recollection import Recollection
-from foxora_addon.policy.scopes import Refusal, Scope, error_of, lowest_tokens
+from foxora_addon.policy.scopes import Refusal, Scope, error_of, lowest_tokens, too_large
 from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import Standings, is_nobodys
+from foxora_addon.policy.talks import Talks
 from foxora_addon.policy.turns import Called
 from foxora_addon.policy.used import bytes_before_look, counted, guessed, held_for
 from foxora_addon.policy.waiting import Bounds, WaitingLines
@@ -66,6 +65,7 @@ class Accounting:
         self.learned = Learned()
         self.counter = counter
         self.wants_counter = False  # a call was estimated that counts against a ceiling of tokens
+        self.talks = Talks(self, self._allowances)
         self._questions = Questions(self.payers, self._allowances)
         self.recollection = Recollection(
             self.payers, self._allowances, self._questions, self.learned
@@ -79,7 +79,7 @@ class Accounting:
         for payer in rules.accounts:
             scopes = [self.payers.account_scope(payer), *self.payers.scopes_below(payer)]
             self._allowances.enforce(scopes, now)
-            self._room_may_be_free(self.standings.canonical(payer))
+            self.room_may_be_free(self.standings.canonical(payer))
 
     @property
     def rules(self) -> LimitRules:
@@ -113,19 +113,19 @@ class Accounting:
         heir = self.standings.left(payer, me) if is_configured else None
         if heir is not None:
             self._lines.part(payer, heir, now)
-            self.spending.part(payer, heir, self._wall(now))
-            self._room_may_be_free(heir)
-        self.spending.reconcile(payer, body, self._wall(now))
+            self.spending.part(payer, heir, self.wall(now))
+            self.room_may_be_free(heir)
+        self.spending.reconcile(payer, body, self.wall(now))
         other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
         account = self.standings.canonical(payer)
         if other is not None:
             self._lines.unify(account, other, now)
             if not is_nobodys(other):
-                self.spending.unify(account, other, self._wall(now))
-        self.spending.meet(account, body, self._wall(now))
+                self.spending.unify(account, other, self.wall(now))
+        self.spending.meet(account, body, self.wall(now))
         changed = [heir, payer] if heir and self.payers.is_configured(heir) else [payer]
         self._allowances.enforce([self.payers.account_scope(each) for each in changed], now)
-        self._room_may_be_free(account)
+        self.room_may_be_free(account)
         return True
 
     def ask(self, payer: str, path: str, now: float) -> float:
@@ -133,7 +133,7 @@ class Accounting:
         wait = self._questions.ask(payer, path, now)
         account = self.standings.canonical(payer)
         if not wait and path == ME and not is_nobodys(account):
-            self.spending.ask(payer, account, self._wall(now))
+            self.spending.ask(payer, account, self.wall(now))
         return wait
 
     # One call.
@@ -159,7 +159,7 @@ class Accounting:
         scopes = exchange.scopes = self.payers.scopes_of(payer, model, client)
         charged = self._charge_of(exchange, scopes)
         tokens = exchange.estimated_tokens = charged.tokens
-        misfit = _too_large(scopes, charged.input_tokens) if not charged.can_fit else None
+        misfit = too_large(scopes, charged.input_tokens) if not charged.can_fit else None
         if misfit is not None and not self.rules.is_shadow:
             return error_of(misfit)
         if (over := self._budget(exchange, charged, now)) is not None:
@@ -248,7 +248,7 @@ class Accounting:
         if usage and usage.source != "estimated" and usage.output_tokens is not None:
             self._learn(exchange, usage.output_tokens, is_counted=usage.source == "counted")
         if exchange.scopes:
-            self._room_may_be_free(exchange.scopes[0].name)
+            self.room_may_be_free(exchange.scopes[0].name)
 
     def _budget(self, exchange: Exchange, charged: Charge, now: float) -> ApiError | None:
         """Take the estimated cost of a call from its account's cap, or refuse the call.
@@ -258,31 +258,28 @@ class Accounting:
         name = exchange.scopes[0].name
         if is_nobodys(name):
             return None
-        cap_usd = self._cap_of_config(exchange.payer or "", name, now)
-        return self.spending.reserve(exchange, name, cap_usd, charged, self._wall(now))
+        cap_usd = self.cap_of_config(exchange.payer or "", name, now)
+        return self.spending.reserve(exchange, name, cap_usd, charged, self.wall(now))
 
-    def _cap_of_config(self, payer: str, account: str, now: float) -> Decimal | None:
+    def cap_of_config(self, payer: str, account: str, now: float) -> Decimal | None:
         """The month's cap by the configuration; None: the gateway's own holds, if it has one."""
         held_to = self.payers.in_force(payer)
         if not held_to.is_told_cap_kept or held_to.cap_usd is None:
             return held_to.cap_usd
-        told = self.spending.told_cap(account, self._wall(now))
+        told = self.spending.told_cap(account, self.wall(now))
         return held_to.cap_usd if told is None else min(held_to.cap_usd, told)
 
     def _spend(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
-        """Settle the cost of a call; one that the gateway refused, or never got, costs nothing.
-
-        What was said over a WebSocket has a price, but none that is known here.
-        """
+        """Settle the cost of a call; one that the gateway refused, or never got, costs nothing."""
         if exchange.spending is None:
             return
-        is_priced = exchange.estimated_tokens or exchange.socket is not None
-        if not exchange.was_sent or (usage is None and is_priced):
+        if not exchange.was_sent or (usage is None and exchange.estimated_tokens):
             self.spending.release(exchange)
         else:
-            self.spending.settle(exchange, usage, self._wall(now))
+            self.spending.settle(exchange, usage, self.wall(now))
 
-    def _wall(self, now: float) -> float:
+    def wall(self, now: float) -> float:
+        """What the wall clock shows at a moment, in Unix seconds."""
         return now + self.wall_offset
 
     def _learn(self, exchange: Exchange, output_tokens: int, *, is_counted: bool) -> None:
@@ -357,7 +354,7 @@ class Accounting:
             **self._allowances.standing(scope, now),
             "waiting": self._lines.waiting(scope.name),
             "spend": self.spending.balance(
-                scope.name, self._cap_of_config(payer, scope.name, now), self._wall(now)
+                scope.name, self.cap_of_config(payer, scope.name, now), self.wall(now)
             ),
         }
 
@@ -382,7 +379,8 @@ class Accounting:
             input_doubt=ESTIMATE_DOUBT if self.counter is None else COUNT_DOUBT,
         )
 
-    def _room_may_be_free(self, account: str) -> None:
+    def room_may_be_free(self, account: str) -> None:
+        """Have whoever makes calls wait look at an account's line, if there is one."""
         if self._lines.waiting(account):
             self.room_freed(account)
 
@@ -393,10 +391,3 @@ def _caller_of(exchange: Exchange) -> Caller:
     call = hash((client.address, client.key, len(body), body[:_KNOWN_BY_BYTES]))
     connection = None if port is None else (client.address, port)
     return Caller(call, connection)
-
-
-def _too_large(scopes: Sequence[Scope], tokens: int) -> Refusal:
-    """The refusal of a call whose prompt alone is larger than a ceiling."""
-    scope = min(scopes, key=lambda scope: scope.ceilings.tokens_per_minute or math.inf)
-    ceiling = scope.ceilings.tokens_per_minute
-    return Refusal(scope, Denied("tokens", ceiling, None, tokens, None, None, awaits_end=False))

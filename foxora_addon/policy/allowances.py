@@ -186,6 +186,26 @@ class Allowances:
         for limiter, reservation in held.parts:
             limiter.root.settle(reservation, tokens, now)
 
+    def no_room(self, scopes: Sequence[Scope], tokens: int, now: float) -> Refusal | None:
+        """Say why there is no room for tokens alone, which are no call; None: there is."""
+        now = self.latest(now)
+        self.enforce(scopes, now)
+        told = [(scope, self.limiter(scope).refusal(tokens, now, calls=0)) for scope in scopes]
+        refusals = [Refusal(scope, denied) for scope, denied in told if denied is not None]
+        return max(refusals, key=lambda refusal: _opens_at(refusal.denied), default=None)
+
+    def hold(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
+        """Hold tokens alone of all scopes, whether or not they fit, until `use`."""
+        now = self.latest(now)
+        held = ((limiter, limiter.hold(tokens, now)) for limiter in self.limiters(scopes))
+        return Held(tuple(held))
+
+    def use(self, held: Held, tokens: int, now: float) -> None:
+        """What `hold` gave has used so many tokens now; a second time changes nothing."""
+        now = self.latest(now)
+        for limiter, reservation in held.parts:
+            limiter.root.use(reservation, tokens, now)
+
     def release(self, held: Held, now: float) -> None:
         """The call never reached the gateway: all is given back. A second time changes nothing."""
         now = self.latest(now)

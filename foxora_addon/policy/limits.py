@@ -140,7 +140,7 @@ class AccountLimiter:
     def refusal(self, tokens: int, now: float, calls: int = 1) -> Denied | None:
         """Say why `reserve` would deny, and take nothing; None: it would admit.
 
-        `calls` asks for so many at once, with so many tokens together.
+        `calls` asks for so many at once, with so many tokens together; 0 for tokens alone.
         """
         now = self._advance(now)
         barriers = self._barriers(_bounded(tokens), calls, now)
@@ -186,6 +186,24 @@ class AccountLimiter:
             self.mark_sent(reservation, now)
         self._close(reservation)
         self._tokens.add(now + self._span, _bounded(actual_tokens))
+
+    def hold(self, tokens: int, now: float) -> Reservation:
+        """Hold tokens for an answer within an open exchange, which is no request of its own.
+
+        Whether or not they fit: `use` ends it, and neither `settle` nor `release`.
+        """
+        self._advance(now)
+        reservation = Reservation(_bounded(tokens))
+        self._tokens.held += reservation.tokens
+        return reservation
+
+    def use(self, reservation: Reservation, actual_tokens: int, now: float) -> None:
+        """What `hold` gave is over and has used so many; a second time changes nothing."""
+        now = self._advance(now)
+        if reservation.is_open:
+            reservation.is_open = False
+            self._tokens.held -= reservation.tokens
+            self._tokens.add(now + self._span, _bounded(actual_tokens))
 
     def release(self, reservation: Reservation, now: float) -> None:
         """The call never reached the gateway: all is given back, its request too.
@@ -308,10 +326,10 @@ class AccountLimiter:
         """All that keeps out so much; nothing requested always fits, in debt too."""
         found: list[Barrier] = []
         ceilings, end = self._ceilings, now + self._span
-        if (opens_at := self._hold.opens_at(calls)) > now:
+        if (opens_at := self._hold.opens_at(calls or 1)) > now:
             found.append(hold_barrier(opens_at, calls))
         ceiling = ceilings.concurrent_requests
-        if ceiling is not None and self._open + calls > ceiling:
+        if ceiling is not None and calls and self._open + calls > ceiling:
             found.append(concurrent_barrier(ceiling, self._open, calls, now))
         ceiling = ceilings.requests_per_minute
         if ceiling is not None and calls and self._requests.used + calls > ceiling:

@@ -100,7 +100,9 @@ class Recollection:
                 calls = [*calls, *questions]
         self._count_calls(calls)
         for payer in {
-            self._payer_of(call) for call in calls if now - call.sent_at < WINDOW_SECONDS
+            self._payer_of(call)
+            for call in calls
+            if call.is_request and now - call.sent_at < WINDOW_SECONDS
         }:
             self._questions.remember_usual(payer, now)
         for account, closing in closed.items():
@@ -116,7 +118,10 @@ class Recollection:
             events += [(call.sent_at, 0, call), (call.ended_at, 1, call)]
         held: dict[int, Held] = {}
         for moment, kind, call in sorted(events, key=lambda event: event[:2]):
-            if kind == 0:
+            if not call.is_request:
+                if kind:
+                    self._count_tokens(call, moment)
+            elif kind == 0:
                 payer = self._payer_of(call)
                 scopes = self._payers.scopes_of(payer, call.model, call.client)
                 taken = held[id(call)] = self._allowances.admit(scopes, call.tokens, moment)
@@ -126,6 +131,10 @@ class Recollection:
                 if call.output_tokens is not None:
                     account = self.account_of(call.account)
                     self._learned.observe(account, call.model, call.output_tokens)
+
+    def _count_tokens(self, call: Remembered, moment: float) -> None:
+        scopes = self._payers.scopes_of(self._payer_of(call), call.model, call.client)
+        self._allowances.use(self._allowances.hold(scopes, 0, moment), call.tokens, moment)
 
     def _payer_of(self, call: Remembered) -> str:
         is_configured = self._payers.is_configured(call.account)

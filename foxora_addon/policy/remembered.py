@@ -7,9 +7,11 @@ A call counts from when it was sent, and its tokens from when it ended (see `lim
 crash has cut off counts from now on, with all that it had reserved: how far it came is not known.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
@@ -19,7 +21,10 @@ from foxora_addon.policy.reckoning import Reckoning
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A call that was sent, by its account's name in records; moments may lie in the past."""
+    """A call that was sent, by its account's name in records; moments may lie in the past.
+
+    `is_request` is False for what was said over a WebSocket: tokens alone, used at `ended_at`.
+    """
 
     account: str
     model: str | None
@@ -30,6 +35,7 @@ class Remembered:
     output_tokens: int | None
     closes_for: float | None = None
     """For how many seconds from its end the gateway's own 429 closed the account; None: no 429."""
+    is_request: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +61,38 @@ class Closing:
     until: float
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a WebSocket was charged while it was open, of which its record has no moments.
+
+    By the account's name in records; `model` is None where it has no ceilings. `lately` has the
+    moments of the last minute, and the tokens of each; `tokens` and `cost_usd` are of all.
+    """
+
+    account: str
+    model: str | None
+    client: str | None
+    tokens: int
+    cost_usd: Decimal
+    lately: tuple[tuple[float, int], ...]
+
+    def remembered(self) -> Iterator[Remembered]:
+        """What still counts of it."""
+        about = self.account, self.model, self.client
+        for moment, tokens in self.lately:
+            yield Remembered(*about, moment, moment, tokens, None, is_request=False)
+
+
 def remembered_of(
-    records: Sequence[Mapping[str, Any]], now: float, reckoning: Reckoning
+    records: Sequence[Mapping[str, Any]],
+    now: float,
+    reckoning: Reckoning,
+    spoken: Mapping[str, Spoken] = MappingProxyType({}),
 ) -> list[Remembered]:
     """The calls that records tell of, in the order in which they were sent.
 
-    `reckoning` says how old they are at `now`, of the monotonic clock.
+    `reckoning` says how old they are at `now`, of the monotonic clock. What was `spoken` in an
+    exchange is not counted again with its end.
     """
     ages = [_age_of(record, reckoning) for record in reversed(records)][::-1]
     requests: dict[str, Mapping[str, Any]] = {}
@@ -73,7 +105,9 @@ def remembered_of(
         if record.get("event") == "request":
             requests[exchange] = record
         elif (call := _ended(account, record, requests.pop(exchange, {}), at, now)) is not None:
-            found.append(call)
+            said = spoken.get(exchange)
+            left = call.tokens if said is None else max(call.tokens - said.tokens, 0)
+            found.append(replace(call, tokens=left))
     found += [call for record in requests.values() if (call := _cut_off(record, now)) is not None]
     return sorted(found, key=lambda call: call.sent_at)
 
@@ -94,7 +128,7 @@ def _ended(
         at - (duration - sent) / 1000,
         at,
         _count(usage.get("total_tokens")) or _count(usage.get("input_tokens")) or 0,
-        _count(usage.get("output_tokens")),
+        None if record.get("websocket") else _count(usage.get("output_tokens")),
         _closes_for(record),
     )
 

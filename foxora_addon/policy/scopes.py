@@ -4,6 +4,7 @@ A call counts against its account, and against whatever has ceilings below it: i
 client's key. This module refuses to know how anything is counted, and which scopes a call has.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -47,6 +48,13 @@ class Refusal:
     def wait_seconds(self) -> float | None:
         """How long until it may be tried again; None: it can never fit."""
         return self.denied.wait_seconds
+
+
+def too_large(scopes: Iterable[Scope], tokens: int) -> Refusal:
+    """The refusal of a call whose prompt alone is larger than a ceiling."""
+    scope = min(scopes, key=lambda scope: scope.ceilings.tokens_per_minute or math.inf)
+    ceiling = scope.ceilings.tokens_per_minute
+    return Refusal(scope, Denied("tokens", ceiling, None, tokens, None, None, awaits_end=False))
 
 
 _LIMITS: Final[dict[LimitName, str]] = {

@@ -5,7 +5,7 @@ spent is `budgets`' business. It refuses to know which payers are one account. T
 seconds of the wall clock, since a month is the calendar's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
@@ -19,7 +19,7 @@ from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.budgets import Budgets, SpendRules
 from foxora_addon.policy.learned import Charge
-from foxora_addon.policy.spend import AccountSpend, Question
+from foxora_addon.policy.spend import AccountSpend, Question, SpendReservation
 from foxora_addon.policy.spend_report import parse_spend
 
 # Gateways list some hundreds of models; a list that changes all the time must not fill memory.
@@ -124,6 +124,47 @@ class Spending:
         cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used))
         is_certain = used.source == "reported"
         exchange.cost_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
+
+    def hold(
+        self,
+        account: str,
+        cap_usd: Decimal | None,
+        model: str | None,
+        charged: Charge,
+        now: float,
+    ) -> SpendReservation | ApiError:
+        """Take the estimated cost of an answer within an open exchange, or say why there is none.
+
+        `use` or `let_go` ends it.
+        """
+        rules = self._spend_rules._replace(cap_usd=cap_usd)
+        cost_usd = self._price([model], charged.input_tokens, charged.output_tokens)
+        return self.budgets.reserve(account, rules, cost_usd, now)
+
+    def hold_nothing(self, account: str, now: float) -> SpendReservation:
+        """What `use` settles of an answer for which nothing was held."""
+        return self.budgets.spend_of(account, now).admit(None)
+
+    def use(
+        self, taken: SpendReservation, usage: Usage, models: Sequence[str | None], now: float
+    ) -> Decimal | None:
+        """Count what an answer within an open exchange has cost, and return it; None: not known.
+
+        By the first of these models whose price is known.
+        """
+        cost_usd = self._price(models, usage.input_tokens or 0, _output_of(usage))
+        return self.budgets.settle(taken, cost_usd, now, is_certain=usage.source == "reported")
+
+    def let_go(self, taken: SpendReservation) -> None:
+        """The answer has cost nothing."""
+        self.budgets.release(taken)
+
+    def _price(
+        self, models: Sequence[str | None], input_tokens: int, output_tokens: int
+    ) -> Decimal | None:
+        found = (self._table.find(model) for model in models if model is not None)
+        price = next((price for price in found if price is not None), None)
+        return None if price is None else cost(price, input_tokens, output_tokens)
 
     def told_cap(self, account: str, now: float) -> Decimal | None:
         """The gateway's own cap of an account; None: it has none, or it is not known."""

@@ -137,7 +137,7 @@ class Foxora:
         why = hold.install(self.desk) or flaw_of_hold(ctx.options)
         host_pages.replace(all_of_them=why is not None)
         host_reading.widen()
-        host_sockets.mask(self.desk.forms_of_key)
+        host_sockets.take_over(self.desk.forms_of_key, self.desk.words_for)
         self._accepting.bound(ctx.master.event_loop)
         if why:
             self._is_unfit = True

@@ -233,7 +233,9 @@ class FlowDesk:
                 clean = masked(message.content, forms_of(exchange.credential))
                 if clean is not message.content:
                     message.content = clean
-            self._pipeline.said(exchange, message.content, _now(), is_clients=message.from_client)
+            told, is_clients = message.content, message.from_client
+            if not self._pipeline.said(exchange, told, _now(), is_clients=is_clients):
+                message.drop()
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
             _cut_socket(flow)
@@ -242,6 +244,14 @@ class FlowDesk:
         """The ways in which the key of an open exchange may be written; none where it has none."""
         exchange = self._open.get(flow.id)
         return () if exchange is None else forms_of(exchange.credential)
+
+    def words_for(self, flow: http.HTTPFlow) -> list[bytes]:
+        """What of our own the client of a WebSocket is to be told now; nothing a second time."""
+        exchange = self._open.get(flow.id)
+        if exchange is None or exchange.socket is None:
+            return []
+        words, exchange.socket.words = exchange.socket.words, []
+        return words
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""

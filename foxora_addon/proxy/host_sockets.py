@@ -1,4 +1,7 @@
-"""Has mitmproxy treat a WebSocket's control frames as its messages are: without the key in them.
+"""Has mitmproxy say words of ours to a WebSocket's client, and no key in its control frames.
+
+mitmproxy's own way to inject a message adds it to one of the gateway's that has come in part. The
+words go out by themselves here, between two messages.
 
 It tells no addon of a ping, a pong or a closing, passes them as they came, logs what pings and
 pongs hold, and keeps the reason of a closing with the flow. Gateways say there which key they do
@@ -11,16 +14,21 @@ from typing import Any
 
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.layers import websocket
-from wsproto.events import CloseConnection, Event, Ping, Pong
+from mitmproxy.websocket import WebSocketMessage
+from wsproto.connection import ConnectionState
+from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
+from wsproto.frame_protocol import Opcode
 
 from foxora_addon.policy.mask import masked
 from foxora_addon.proxy.host_reading import quietly
 
 type FormsOf = Callable[[HTTPFlow], Sequence[bytes]]
+type WordsFor = Callable[[HTTPFlow], Sequence[bytes]]
 
 _private: Any = websocket
 _relay_messages: Callable[..., Generator[Any, Any, None]] = _private.WebsocketLayer.relay_messages
 _forms_of: FormsOf = lambda _: ()  # noqa: E731  # replaced as a whole
+_words_for: WordsFor = lambda _: ()  # noqa: E731  # as well
 
 
 class MaskedSide(websocket.WebsocketConnection):
@@ -45,11 +53,20 @@ def _without_key(event: Event, forms: Sequence[bytes]) -> Event:
 def _relayed(self: Any, event: Any) -> Iterator[Any]:
     self.server_ws.forms = _forms_of(self.flow)
     yield from quietly(_relay_messages(self, event))
+    for words in _words_for(self.flow):
+        if self.client_ws.state is ConnectionState.OPEN:
+            told = WebSocketMessage(Opcode.TEXT, from_client=False, content=words, injected=True)
+            self.flow.websocket.messages.append(told)
+            yield self.client_ws.send2(TextMessage(words.decode()))
 
 
-def mask(forms_of: FormsOf) -> None:
-    """Mask keys from now on; `forms_of` gives the ways in which that of a flow may be written."""
-    global _forms_of  # noqa: PLW0603  # as what it is put into, there is one of it
-    _forms_of = forms_of
+def take_over(forms_of: FormsOf, words_for: WordsFor) -> None:
+    """Mask keys, and say words, from now on.
+
+    `forms_of` gives the ways in which the key of a flow may be written, `words_for` what its client
+    is to be told: JSON in UTF-8, each once.
+    """
+    global _forms_of, _words_for
+    _forms_of, _words_for = forms_of, words_for
     _private.WebsocketConnection = MaskedSide
     _private.WebsocketLayer.relay_messages = _relayed

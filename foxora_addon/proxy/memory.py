@@ -19,7 +19,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.budgets import Budgets
 from foxora_addon.policy.limits import WINDOW_SECONDS
 from foxora_addon.policy.reckoning import Reckoning, Saved, Setting, settings_now
-from foxora_addon.policy.remembered import Closing, Told, remembered_of
+from foxora_addon.policy.remembered import Closing, Spoken, Told, remembered_of
 from foxora_addon.policy.spend_month import MonthSpend
 from foxora_addon.proxy.clocks import Clocks, clocks
 
@@ -44,6 +44,9 @@ class Memory:
         self._told_written: Mapping[str, Told] = {}
         self._closed: Mapping[str, Closing] = {}  # in the accounting's moments
         self._closed_written: Mapping[str, Closing] = {}
+        self._spoken: Mapping[str, Spoken] = {}  # in the accounting's moments
+        self._spoken_written: Mapping[str, Spoken] = {}
+        self._spoken_before: Mapping[str, Spoken] = {}  # before the restart
         self._months: Mapping[str, MonthSpend] = {}
         self._seq_written = 0
         self._journal = journal
@@ -76,7 +79,9 @@ class Memory:
         recollection.know(state.told, state.accounts)
         self._state = states.rebuilt(state, records, recollection.account_of)
         self._accounting.spending.budgets = Budgets(self._state.months(wall_now))
-        calls = remembered_of(records, now, reckoning())
+        self._spoken_before = _spoken_at(state.spoken, now, reckoning())
+        calls = remembered_of(records, now, reckoning(), self._spoken_before)
+        calls += [call for each in self._spoken_before.values() for call in each.remembered()]
         asked = _told_at(state.told, now, reckoning())
         closed = _closed_at(state.closed, now, reckoning())
         recollection.count(calls, asked, closed, now)
@@ -88,8 +93,11 @@ class Memory:
         self._follow_clock(told)
         self._told = self._accounting.recollection.told(now)
         self._closed = self._accounting.recollection.closed(now)
+        self._spoken_before = _since(self._spoken_before, now - WINDOW_SECONDS)
+        self._spoken = self._spoken_by(now)
         is_time = (
             self._told != self._told_written
+            or self._spoken != self._spoken_written
             or self._closed != self._closed_written
             or self._clock_written != self._state.clock
             or now - self._saved_at >= _SAVE_SECONDS
@@ -117,14 +125,19 @@ class Memory:
         """What writes the state as it is at this moment; None where it is written already."""
         clocks = self._read_clocks()
         wall_now = clocks.wall
+        self._spoken = self._spoken_by(wall_now - self._accounting.wall_offset)
         budgets = self._accounting.spending.budgets
         months = budgets.months(wall_now)
         seq = self._journal.seq  # also of records that were late: the months have had them before
-        held = (months, self._state.clock, self._told, self._closed)
-        written = (self._months, self._clock_written, self._told_written, self._closed_written)
+        held = (months, self._state.clock, self._told, self._closed, self._spoken)
+        written = (
+            *(self._months, self._clock_written, self._told_written),
+            *(self._closed_written, self._spoken_written),
+        )
         if held == written and seq == self._seq_written and self._is_saved:
             return None
-        self._months, self._clock_written, self._told_written, self._closed_written = held
+        self._months, self._clock_written, self._told_written, self._closed_written = held[:4]
+        self._spoken_written = self._spoken
         self._seq_written, self._is_saved = seq, False
         offset = self._accounting.wall_offset
         told = {
@@ -135,12 +148,18 @@ class Memory:
             name: Closing(each.at + offset, each.until + offset)
             for name, each in self._closed.items()
         }
+        spoken = {name: _moved(each, offset) for name, each in self._spoken.items()}
         self._state = replace(self._state, told={**self._state.told, **told}, closed=closed)
+        self._state = replace(self._state, spoken=spoken)
         boot = clocks.boot_id
         saved = None if boot is None else Saved(boot, clocks.boot, seq)
         self._state = replace(self._state, saved=saved)
         self._state = self._state.with_months(months, wall_now, seq, budgets.merged)
         return partial(self._save, self._state)
+
+    def _spoken_by(self, now: float) -> Mapping[str, Spoken]:
+        """What the months have of WebSockets at this moment."""
+        return {**self._spoken_before, **self._accounting.talks.spoken(now)}
 
     def _save(self, state: states.State) -> None:
         try:
@@ -183,6 +202,30 @@ def _closed_at(
     return {
         name: Closing(at[name], at[name] + each.until - each.at) for name, each in closed.items()
     }
+
+
+def _spoken_at(spoken: Mapping[str, Spoken], now: float, reckoning: Reckoning) -> dict[str, Spoken]:
+    """What was said over WebSockets before the restart, in the accounting's moments."""
+    moments = {moment for each in spoken.values() for moment, _ in each.lately}
+    at = {moment: now - reckoning.age(moment) for moment in sorted(moments, reverse=True)}
+    return {
+        name: replace(each, lately=tuple((at[moment], tokens) for moment, tokens in each.lately))
+        for name, each in spoken.items()
+    }
+
+
+def _since(spoken: Mapping[str, Spoken], moment: float) -> Mapping[str, Spoken]:
+    """Those of which anything was said since that moment."""
+    if not spoken:
+        return spoken
+    return {
+        name: each for name, each in spoken.items() if each.lately and each.lately[-1][0] > moment
+    }
+
+
+def _moved(spoken: Spoken, seconds: float) -> Spoken:
+    """The same with all its moments moved on."""
+    return replace(spoken, lately=tuple((at + seconds, tokens) for at, tokens in spoken.lately))
 
 
 def _records_since(path: Path, state: states.State, reckoning: Reckoning) -> list[dict[str, Any]]:

@@ -215,3 +215,55 @@ def test_a_get_of_responses_that_opens_nothing_is_no_websocket() -> None:
         assert answer.status_code == 400
 
     run(scenario)
+
+
+def said(text: str) -> dict[str, Any]:
+    content = [{"type": "input_text", "text": text}]
+    item = {"type": "message", "role": "user", "content": content}
+    return {"type": "conversation.item.create", "item": item}
+
+
+async def answers_to(socket: WebSocketClientConnection, last: str, *messages: Any) -> list[Any]:
+    """The events that messages are answered with, up to one of that type."""
+    for message in messages:
+        await socket.write_message(json.dumps(message))
+    events: list[Any] = []
+    while not events or events[-1]["type"] != last:
+        told = await socket.read_message()
+        assert told is not None
+        events.append(json.loads(told))
+    return events
+
+
+def test_the_realtime_api_answers_with_its_events_and_says_what_they_used() -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, client):
+            socket = await opened(gateway, Authorization=f"Bearer {KEY}")
+            create = {"type": "response.create"}
+            first = await answers_to(socket, "response.done", said("Hello"), create)
+            second = await answers_to(socket, "response.done", said("And?"), create)
+            await leave(socket)
+            used = (await client.get("/me")).json()["usage"]
+            paths = [each.path for each in gateway.received[:5]]
+        done = [events[-1]["response"] for events in (first, second)]
+        text = done[0]["output"][0]["content"][0]["text"]
+        deltas = [each["delta"] for each in first if each["type"].endswith("text.delta")]
+        assert "".join(deltas) == text
+        usages = [each["usage"] for each in done]
+        assert usages[1]["input_tokens"] > usages[0]["total_tokens"]  # the conversation so far
+        assert used["tokens_this_month"] == sum(each["total_tokens"] for each in usages)
+        assert paths == ["/v1/realtime"] * 5
+
+    run(scenario)
+
+
+def test_the_realtime_api_tells_an_error_in_its_event() -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            route = "realtime?model=gpt-0"
+            socket = await opened_at(gateway, route, Authorization=f"Bearer {KEY}")
+            (told,) = await answers_to(socket, "error", {"type": "response.create"})
+            await leave(socket)
+        assert told["error"]["code"] == "model_not_found"
+
+    run(scenario)

@@ -1,0 +1,139 @@
+"""Reads the messages of a WebSocket for what costs tokens: who asks for an answer, what it used.
+
+After OpenAI's references of the Realtime API and of Responses' "WebSocket mode", whose messages are
+JSON objects with a `type`. It refuses to know who pays, and what there is room for.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple
+
+from foxora_addon.api import quick_json
+from foxora_addon.api.errors import ApiError, json_of
+from foxora_addon.api.usage import Usage, usage_of
+
+type Wish = Literal["answer", "sound", "item"]
+"""What a client's message is for: an answer, sound that may bring one, or words for a later one."""
+
+type News = Literal["session", "begun", "over", "aside", "failed"]
+"""What a gateway's message tells: the session's model; that an answer has begun, or is over; what
+something beside the answers has used; that what was asked for did not come about."""
+
+_WISHES: Final[Mapping[str, Wish]] = {
+    "response.create": "answer",
+    "response.steer": "answer",
+    # Where the gateway listens for the end of speech, which is the default, an answer follows.
+    "input_audio_buffer.append": "sound",
+    "input_audio_buffer.commit": "sound",
+    "conversation.item.create": "item",
+}
+_NEWS: Final[Mapping[str, News]] = {
+    "session.created": "session",
+    "session.updated": "session",
+    "response.created": "begun",
+    "response.done": "over",
+    "response.completed": "over",
+    "response.incomplete": "over",
+    "response.failed": "over",
+    "conversation.item.input_audio_transcription.completed": "aside",
+    "response.steer.failed": "failed",
+    "error": "failed",
+}
+# A session says thousands of pieces of text and sound, which are not read as JSON.
+_MARKS: Final = tuple(f'"{kind}"'.encode() for kind in _NEWS)
+
+_OF_RESPONSES: Final = frozenset({"responses", "stored_responses"})
+_KINDS: Final = {429: "rate_limit_error", 402: "insufficient_quota"}
+_OTHER_KIND: Final = "invalid_request_error"
+
+
+class Asked(NamedTuple):
+    """A client's message that costs tokens, or leads there.
+
+    `body` has the fields of a request, as far as it has any; `names` is what an error quotes of the
+    message, so that the client knows which one it is about.
+    """
+
+    wish: Wish
+    model: str | None
+    body: Mapping[str, Any]
+    names: Mapping[str, str]
+    has_context: bool
+
+
+class Told(NamedTuple):
+    """A gateway's message about tokens; `usage` None: it reports none."""
+
+    news: News
+    model: str | None = None
+    usage: Usage | None = None
+    has_failed: bool = False
+
+
+def asked_in(content: bytes) -> Asked | None:
+    """What a client's message asks for; None: nothing that costs tokens.
+
+    Each is read whole: there are more ways to write a name in JSON than could be looked for.
+    """
+    message = _object_in(content)
+    wish = _WISHES.get(_text(message.get("type")) or "")
+    if wish is None:
+        return None
+    body = _mapping(message.get("response")) or message
+    if wish == "item":
+        body = {"input": [message.get("item")]}
+    names = {name: _text(message.get(name)) for name in ("event_id", "stream_id")}
+    return Asked(
+        wish,
+        _text(body.get("model")),
+        body,
+        {name: value for name, value in names.items() if value is not None},
+        has_context="previous_response_id" in body or "input" not in body,
+    )
+
+
+def told_in(content: bytes) -> Told | None:
+    """What a gateway's message tells of tokens; None: nothing."""
+    if not any(content.find(mark) >= 0 for mark in _MARKS):
+        return None
+    message = _object_in(content)
+    news = _NEWS.get(_text(message.get("type")) or "")
+    if news is None:
+        return None
+    if news == "aside":
+        return Told(news, usage=usage_of(message.get("usage")))
+    about = _mapping(message.get("session" if news == "session" else "response"))
+    has_failed = about.get("status") == "failed"
+    return Told(news, _text(about.get("model")), usage_of(about.get("usage")), has_failed)
+
+
+def error_message(error: ApiError, operation: str, names: Mapping[str, str], number: int) -> bytes:
+    """The `error` event that answers a message which was not passed on.
+
+    `number` tells it from others of the session. Responses' own event has the status and headers of
+    the answer that HTTP would have had.
+    """
+    kind = _KINDS.get(error.status, "server_error" if error.status >= 500 else _OTHER_KIND)
+    about: dict[str, Any] = {"type": kind, **error.told()}
+    if operation in _OF_RESPONSES:
+        headers = {name: value for name, value in error.headers() if name != "content-type"}
+        lane = {name: names[name] for name in ("stream_id",) if name in names}
+        event = {"status": error.status, "error": {**about, "headers": headers}, **lane}
+    else:
+        cause = names.get("event_id")
+        event = {"event_id": f"event_foxora_{number}", "error": {**about, "event_id": cause}}
+    return json_of({"type": "error", **event})
+
+
+def _object_in(content: bytes) -> Mapping[str, Any]:
+    try:
+        return _mapping(quick_json.read(content))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,344 @@
+"""Charges what is said over a WebSocket: each answer by itself, while the exchange goes on.
+
+An answer that a client asks for is taken from the ceilings of tokens and the month's cap as a call
+is, before it is asked of the gateway; what the gateway reports of it is charged as it does. It is
+no request: that is the opening alone. Pure; time is an argument.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final, NamedTuple, Protocol
+from urllib.parse import parse_qs
+
+from foxora_addon.api.errors import ApiError, unavailable
+from foxora_addon.api.output_tokens import output_cap
+from foxora_addon.api.socket_messages import Asked, Told, asked_in, error_message, told_in
+from foxora_addon.api.token_text import TextCounter
+from foxora_addon.api.tokens import COUNT_DOUBT, ESTIMATE_DOUBT, estimated_input_tokens
+from foxora_addon.api.usage import Usage
+from foxora_addon.exchange import Exchange
+from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.learned import Charge, Learned, charge
+from foxora_addon.policy.limits import WINDOW_SECONDS
+from foxora_addon.policy.payers import Payers
+from foxora_addon.policy.recognise import Recognised
+from foxora_addon.policy.remembered import Spoken
+from foxora_addon.policy.scopes import Scope, error_of, lowest_tokens, too_large
+from foxora_addon.policy.spend import SpendReservation
+from foxora_addon.policy.spending import Spending
+from foxora_addon.policy.standing import is_nobodys
+
+_AS: Final = "responses"
+"""The operation as which the fields of a message are read: both protocols name them as it does."""
+
+_MOST_PENDING: Final = 1_000
+
+# For how long it is known when tokens were used, and how close together that is one moment.
+_LATELY_SECONDS: Final = WINDOW_SECONDS + 31.0
+_SAME_SECONDS: Final = 1.0
+
+
+class Pending(NamedTuple):
+    """An answer that is not over. What it holds is charged if nothing is ever reported of it."""
+
+    scopes: Sequence[Scope]
+    held: Held
+    spending: SpendReservation | None
+    model: str | None
+    charged: Charge
+
+
+@dataclass(slots=True)
+class Talk:
+    """What is known of one WebSocket.
+
+    `model` is the last that was named, `told_model` the last by the gateway. `pending` are the
+    answers that were asked for, or have begun, in their order; of them so many have `begun`.
+    `usage` and `cost_usd` add up what was charged; None: nothing was. `context_tokens` are those
+    that the next answer may begin with. `is_warned`: that no sound passes for now was said.
+    `lately` has when which tokens were used, of the last minute.
+    """
+
+    model: str | None = None
+    told_model: str | None = None
+    pending: deque[Pending] = field(default_factory=deque)
+    begun: int = 0
+    usage: Usage | None = None
+    cost_usd: Decimal | None = None
+    context_tokens: int = 0
+    errors: int = 0
+    is_warned: bool = False
+    is_over: bool = False
+    lately: deque[tuple[float, int]] = field(default_factory=deque)
+
+
+class Books(Protocol):
+    """The books that it writes in: those of `Accounting`."""
+
+    payers: Payers
+    spending: Spending
+    learned: Learned
+    counter: TextCounter | None
+    wants_counter: bool
+
+    def cap_of_config(self, payer: str, account: str, now: float) -> Decimal | None:
+        """The month's cap by the configuration; None: the gateway's own holds."""
+
+    def wall(self, now: float) -> float:
+        """The wall clock's time at that moment."""
+
+    def room_may_be_free(self, account: str) -> None:
+        """Somebody in that account's line may go now."""
+
+
+def model_named_by(call: Recognised | None) -> str | None:
+    """The model that the opening of a WebSocket names; None if it names none."""
+    if call is None or call.deployment is not None:
+        return None if call is None else call.deployment
+    given = parse_qs(call.query)
+    return next((given[name][0] for name in ("model", "deployment") if name in given), None)
+
+
+class Talks:
+    """The WebSockets of all accounts. Times are seconds of the books' clock."""
+
+    def __init__(self, books: Books, allowances: Allowances) -> None:
+        self._books = books
+        self._allowances = allowances
+        self._charged: dict[str, tuple[Exchange, Talk]] = {}  # of those open, or over just now
+
+    def spoken(self, now: float) -> dict[str, Spoken]:
+        """What was charged to WebSockets that are open, or in the last minute, by exchange."""
+        found: dict[str, Spoken] = {}
+        for exchange, talk in list(self._charged.values()):
+            while talk.lately and now - talk.lately[0][0] > _LATELY_SECONDS:
+                talk.lately.popleft()
+            if talk.is_over and not talk.lately:
+                del self._charged[exchange.id]
+                continue
+            has_ceilings = talk.model in self._books.payers.rules.of(exchange.payer or "").models
+            found[exchange.id] = Spoken(
+                exchange.account_name or "",
+                talk.model if has_ceilings else None,
+                exchange.client.name,
+                0 if talk.usage is None else _tokens_of(talk.usage),
+                talk.cost_usd or Decimal(0),
+                tuple(talk.lately),
+            )
+        return found
+
+    def client_said(
+        self, exchange: Exchange, talk: Talk, content: bytes, now: float
+    ) -> bytes | None:
+        """Take a client's message; None: it passes on.
+
+        Else it must not, and this is what the client is told; empty where it was told before.
+        """
+        asked = None if exchange.payer is None else asked_in(content)
+        if asked is None:
+            return None
+        if asked.wish == "item":
+            talk.context_tokens += self._estimated(asked, asked.model or talk.model)
+            return None
+        error = self._ask(exchange, talk, asked, now)
+        if error is None:
+            talk.is_warned = False
+            return None
+        was_warned, talk.is_warned = talk.is_warned, asked.wish == "sound"
+        if was_warned and talk.is_warned:
+            return b""
+        talk.errors += 1
+        operation = exchange.call.operation.name if exchange.call else ""
+        return error_message(error, operation, asked.names, talk.errors)
+
+    def gateway_said(self, exchange: Exchange, talk: Talk, content: bytes, now: float) -> None:
+        """Take a message of the gateway's: charge what it reports."""
+        told = None if exchange.payer is None or talk.is_over else told_in(content)
+        if told is None:
+            return
+        talk.told_model = told.model or talk.told_model
+        if told.news == "session":
+            talk.model = told.model or talk.model
+        elif told.news == "begun":
+            talk.begun += 1
+            # More of them, and the gateway answers of its own accord.
+            if len(talk.pending) < min(talk.begun, _MOST_PENDING):
+                scopes = self._scopes(exchange, talk.model)
+                charged = self._charge(scopes, talk.model, talk.context_tokens, None)
+                talk.pending.append(self._hold_anyway(exchange, scopes, talk.model, charged, now))
+        elif told.news == "aside":
+            if told.usage is not None:
+                self._count(exchange, talk, self._nothing(exchange, talk, now), told.usage, now)
+        else:
+            self._one_is_over(exchange, talk, told, now)
+
+    def end(self, exchange: Exchange, talk: Talk, now: float) -> None:
+        """The WebSocket is over; what was asked for and not answered may have been used.
+
+        The opening is settled too, and `exchange.cost_usd` is what all has cost. A second time
+        changes nothing.
+        """
+        if talk.is_over:
+            return
+        while talk.pending:
+            pending = talk.pending.popleft()
+            self._count(exchange, talk, pending, _guessed(pending), now)
+        if exchange.reservation is not None:
+            self._allowances.settle(exchange.reservation, exchange.estimated_tokens or 0, now)
+        self._books.spending.release(exchange)
+        exchange.cost_usd = talk.cost_usd
+        talk.is_over = True
+        if exchange.id in self._charged:  # for as long as its record counts as new
+            talk.lately.append((now, 0))
+
+    def _ask(self, exchange: Exchange, talk: Talk, asked: Asked, now: float) -> ApiError | None:
+        """Take an answer from the ceilings and the cap, or say why there is no room for it.
+
+        For one that sound may bring nothing is held until it begins.
+        """
+        if len(talk.pending) >= _MOST_PENDING:
+            return unavailable("Too many answers are open on this WebSocket. Try again later.")
+        model = asked.model or talk.model
+        scopes = self._scopes(exchange, model)
+        context = talk.context_tokens if asked.has_context else 0
+        is_sound = asked.wish == "sound"
+        input_tokens = context if is_sound else context + self._estimated(asked, model)
+        cap = None if is_sound else output_cap(_AS, asked.body)
+        charged = self._charge(scopes, model, input_tokens, cap)
+        if not self._books.payers.rules.is_shadow:
+            if not charged.can_fit:
+                return error_of(too_large(scopes, charged.input_tokens))
+            refusal = self._allowances.no_room(scopes, charged.tokens, now)
+            if refusal is not None:
+                return error_of(refusal)
+        taken = self._hold(exchange, scopes, model, charged, now)
+        if isinstance(taken, ApiError):
+            return taken
+        if is_sound:
+            self._let_go(taken, now)
+        else:
+            talk.pending.append(taken)
+            talk.model = model
+        return None
+
+    def _hold(
+        self,
+        exchange: Exchange,
+        scopes: Sequence[Scope],
+        model: str | None,
+        charged: Charge,
+        now: float,
+    ) -> Pending | ApiError:
+        books, account, spending = self._books, scopes[0].name, None
+        if not is_nobodys(account):
+            cap_usd = books.cap_of_config(exchange.payer or "", account, now)
+            taken = books.spending.hold(account, cap_usd, model, charged, books.wall(now))
+            if isinstance(taken, ApiError):
+                return taken
+            spending = taken
+        held = self._allowances.hold(scopes, charged.tokens, now)
+        return Pending(scopes, held, spending, model, charged)
+
+    def _hold_anyway(
+        self,
+        exchange: Exchange,
+        scopes: Sequence[Scope],
+        model: str | None,
+        charged: Charge,
+        now: float,
+    ) -> Pending:
+        """Hold what is used whether or not there is room: nobody asks us."""
+        taken = self._hold(exchange, scopes, model, charged, now)
+        if not isinstance(taken, ApiError):
+            return taken
+        spending = self._books.spending.hold_nothing(scopes[0].name, self._books.wall(now))
+        held = self._allowances.hold(scopes, charged.tokens, now)
+        return Pending(scopes, held, spending, model, charged)
+
+    def _nothing(self, exchange: Exchange, talk: Talk, now: float) -> Pending:
+        charged = Charge(0, True, 0, 0, 0)  # noqa: FBT003  # `can_fit`
+        scopes = self._scopes(exchange, talk.model)
+        return self._hold_anyway(exchange, scopes, talk.model, charged, now)
+
+    def _one_is_over(self, exchange: Exchange, talk: Talk, told: Told, now: float) -> None:
+        """The oldest answer is over, or was not given: which one is not always told."""
+        pending = talk.pending.popleft() if talk.pending else None
+        if told.news == "over":
+            talk.begun = max(talk.begun - 1, 0)
+        usage = told.usage
+        if usage is None and pending and told.news == "over" and not told.has_failed:
+            usage = _guessed(pending)
+        if usage is not None:
+            pending = pending or self._nothing(exchange, talk, now)
+            self._count(exchange, talk, pending, usage, now)
+            talk.context_tokens = _tokens_of(usage)
+        elif pending is not None:
+            self._let_go(pending, now)
+
+    def _let_go(self, pending: Pending, now: float) -> None:
+        self._allowances.use(pending.held, 0, now)
+        if pending.spending is not None:
+            self._books.spending.let_go(pending.spending)
+        self._books.room_may_be_free(pending.scopes[0].name)
+
+    def _count(
+        self, exchange: Exchange, talk: Talk, pending: Pending, usage: Usage, now: float
+    ) -> None:
+        """Charge what an answer has used, in place of what it holds."""
+        self._charged[exchange.id] = exchange, talk
+        if talk.lately and now - talk.lately[-1][0] < _SAME_SECONDS:
+            talk.lately[-1] = now, talk.lately[-1][1] + _tokens_of(usage)
+        else:
+            talk.lately.append((now, _tokens_of(usage)))
+        books, account = self._books, pending.scopes[0].name
+        self._allowances.use(pending.held, _tokens_of(usage), now)
+        if pending.spending is not None:
+            models = (talk.told_model, pending.model)
+            cost_usd = books.spending.use(pending.spending, usage, models, books.wall(now))
+            if cost_usd is not None:
+                talk.cost_usd = cost_usd if talk.cost_usd is None else talk.cost_usd + cost_usd
+        talk.usage = usage if talk.usage is None else _sum(talk.usage, usage)
+        if usage.source == "reported" and usage.output_tokens is not None:
+            books.learned.observe(account, pending.model, usage.output_tokens)
+        books.room_may_be_free(account)
+
+    def _scopes(self, exchange: Exchange, model: str | None) -> Sequence[Scope]:
+        return self._books.payers.scopes_of(exchange.payer or "", model, exchange.client.name)
+
+    def _estimated(self, asked: Asked, model: str | None) -> int:
+        return estimated_input_tokens(_AS, asked.body, 0, model, self._books.counter)
+
+    def _charge(
+        self, scopes: Sequence[Scope], model: str | None, input_tokens: int, cap: int | None
+    ) -> Charge:
+        """What to hold for an answer, as `Accounting` does for a call."""
+        ceiling, account = lowest_tokens(scopes), scopes[0]
+        if ceiling is not None and input_tokens:
+            self._books.wants_counter = True
+        open_calls = self._allowances.open_exchanges(account)
+        expected = self._books.learned.expected(account.name, model, open_calls)
+        doubt = ESTIMATE_DOUBT if self._books.counter is None else COUNT_DOUBT
+        return charge(input_tokens, cap, expected, ceiling, input_doubt=doubt)
+
+
+def _guessed(pending: Pending) -> Usage:
+    return Usage(pending.charged.input_tokens, None, pending.held.tokens, "estimated")
+
+
+def _tokens_of(usage: Usage) -> int:
+    return usage.total_tokens or usage.input_tokens or 0
+
+
+def _sum(one: Usage, other: Usage) -> Usage:
+    """Both together; a figure that one of them lacks is the other's. A guess makes all one."""
+    figures = [
+        None if not known else sum(known)
+        for known in (
+            [figure for figure in pair if figure is not None]
+            for pair in zip(one[:3], other[:3], strict=True)
+        )
+    ]
+    is_guess = "estimated" in {one.source, other.source}
+    return Usage(figures[0], figures[1], figures[2], "estimated" if is_guess else "reported")

@@ -1,0 +1,309 @@
+"""What is said over a WebSocket is charged as it is said, and asks for room as a call does."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from foxora_addon.api.prices import Price
+from foxora_addon.exchange import Exchange
+from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.payers import AccountRules, LimitRules
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.recognise import Recognised
+from foxora_addon.policy.spending import PriceRules
+from foxora_addon.policy.talks import Talk, model_named_by
+from tests.builders import NOON, an_exchange
+
+CREATE = {"type": "response.create", "response": {"max_output_tokens": 50}}
+DOLLAR = Price(Decimal(1), Decimal(2))
+HELD = 3 + 50
+"""What an answer's frame counts as, and what it may say."""
+BEGUN = {"type": "response.created", "response": {}}
+
+
+class Session:
+    """A WebSocket of an account, with all that it may have."""
+
+    def __init__(
+        self,
+        tokens_per_minute: int | None = 1_000,
+        cap_usd: str | None = None,
+        *,
+        is_shadow: bool = False,
+        models: dict[str, Ceilings] | None = None,
+    ) -> None:
+        rules = AccountRules(
+            Ceilings(None, tokens_per_minute),
+            asks=False,
+            cap_usd=None if cap_usd is None else Decimal(cap_usd),
+            models=models or {},
+        )
+        prices = PriceRules({"gpt-realtime": DOLLAR}, is_shadow=is_shadow)
+        self.accounting = Accounting(
+            LimitRules({"acme": rules}, prices=prices, is_shadow=is_shadow)
+        )
+        self.accounting.wall_offset = NOON
+        self.talk = Talk("gpt-realtime")
+        self.exchange = self.called()
+
+    def called(self, now: float = 0.0) -> Exchange:
+        exchange = an_exchange(payer="acme", output_cap=0)
+        assert self.accounting.reserve(exchange, now) is None
+        self.accounting.mark_sent(exchange, now)
+        exchange.was_sent = True
+        return exchange
+
+    def ask(self, now: float = 0.0, message: Any = CREATE) -> Any:
+        """What the client is told; None: its message passes."""
+        content = json.dumps(message).encode()
+        told = self.accounting.talks.client_said(self.exchange, self.talk, content, now)
+        return json.loads(told) if told else told
+
+    def hear(self, message: Any, now: float = 0.0) -> None:
+        content = json.dumps(message).encode()
+        self.accounting.talks.gateway_said(self.exchange, self.talk, content, now)
+
+    def end(self, now: float = 0.0) -> None:
+        self.accounting.talks.end(self.exchange, self.talk, now)
+
+    def used(self, now: float = 0.0) -> int:
+        (balance,) = self.accounting.balances(now)
+        used: int = balance["tokens"]["used"]
+        return used
+
+    def spent(self, now: float = 0.0) -> float:
+        (balance,) = self.accounting.balances(now)
+        spent: float = balance["spend"]["used_usd"]
+        return spent
+
+
+def done(input_tokens: int, output_tokens: int, kind: str = "response.done", **more: Any) -> Any:
+    usage = {
+        "input_tokens": input_tokens,
+        "output_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+    }
+    return {"type": kind, "response": {"usage": usage, **more}}
+
+
+@pytest.mark.parametrize(
+    "kind", ["response.done", "response.completed", "response.incomplete", "response.failed"]
+)
+def test_what_an_answer_used_is_charged_at_once_and_for_a_minute(kind: str) -> None:
+    session = Session()
+    assert session.ask() is None
+    session.hear(done(600, 700, kind), 1.0)
+    assert session.used(1.0) == 1_300
+    assert session.spent(1.0) == 2.0
+    assert session.used(61.2) == 1_300
+    assert session.used(61.3) == 0
+
+
+def test_in_debt_no_further_answer_is_asked_for_until_there_is_room() -> None:
+    session = Session()
+    session.ask()
+    session.hear(done(600, 700), 1.0)
+    told = session.ask(2.0, CREATE | {"event_id": "e7"})
+    assert told["type"] == "error"
+    assert told["error"]["code"] == "rate_limit_exceeded"
+    assert told["error"]["event_id"] == "e7"
+    assert "used 1300" in told["error"]["message"]
+    assert session.ask(61.3) is None
+
+
+def test_a_call_over_http_waits_for_what_was_said_over_a_socket() -> None:
+    session = Session()
+    session.ask()
+    session.hear(done(600, 700), 1.0)
+    call = an_exchange(payer="acme", input_tokens=5)
+    error = session.accounting.reserve(call, 2.0)
+    assert error is not None
+    assert error.code == "rate_limit_exceeded"
+    assert session.accounting.reserve(call, 61.3) is None
+
+
+def test_answers_that_are_open_hold_what_they_may_use() -> None:
+    session = Session(130)
+    assert session.ask() is None
+    assert session.used() == HELD
+    assert session.ask() is None
+    assert session.ask()["error"]["code"] == "rate_limit_exceeded"
+    session.hear(done(4, 6))
+    assert session.used() == 10 + HELD
+    assert session.ask() is None
+
+
+def test_a_message_counts_as_no_request() -> None:
+    session = Session()
+    session.ask()
+    session.hear(done(1, 1))
+    (balance,) = session.accounting.balances(0.0)
+    assert balance["requests"]["used"] == 1
+    assert balance["concurrent"]["used"] == 1
+
+
+def test_what_can_never_fit_is_told_so() -> None:
+    session = Session(100)
+    asked = {"type": "response.create", "response": {"input": "many words " * 200}}
+    assert "can never fit" in session.ask(message=asked)["error"]["message"]
+
+
+def test_over_the_months_cap_no_answer_is_asked_for() -> None:
+    session = Session(None, cap_usd="2.00")
+    assert session.ask() is None
+    session.hear(done(600, 650), 1.0)
+    assert session.spent(1.0) == 1.9
+    told = session.ask(2.0, {"type": "response.create", "response": {"max_output_tokens": 60}})
+    assert told["error"]["code"] == "spend_limit_reached"
+    assert session.ask(2.0, {"type": "session.update"}) is None
+
+
+def test_in_shadow_mode_all_passes_and_is_counted() -> None:
+    session = Session(100, cap_usd="0.10", is_shadow=True)
+    for _ in range(3):
+        assert session.ask() is None
+        session.hear(done(100, 100))
+    assert session.used() == 600
+    assert session.spent() == pytest.approx(0.9)
+
+
+def test_a_models_ceiling_holds_for_the_model_that_the_socket_names() -> None:
+    session = Session(models={"gpt-realtime": Ceilings(None, 60)})
+    assert session.ask() is None
+    assert "Model 'gpt-realtime'" in session.ask()["error"]["message"]
+    assert session.ask(message=CREATE | {"response": {"model": "other"}}) is None
+
+
+def test_an_answer_that_nobody_asked_for_is_held_from_its_beginning_and_charged() -> None:
+    session = Session()
+    session.hear(BEGUN)
+    held = session.used()
+    assert held >= 300  # what an answer is taken for before any is known
+    session.hear(done(5, 5))
+    assert session.used() == 10
+    session.hear(done(5, 5))  # of a gateway that does not say when one begins
+    assert session.used() == 20
+
+
+def test_an_answer_that_begins_as_asked_is_held_once() -> None:
+    session = Session()
+    session.ask()
+    session.hear(BEGUN)
+    assert session.used() == HELD
+
+
+def test_sound_passes_while_there_is_room_for_an_answer_and_is_warned_of_once() -> None:
+    session = Session(400)
+    sound = {"type": "input_audio_buffer.append", "audio": "AAAA"}
+    assert session.ask(message=sound) is None
+    assert session.used() == 0
+    session.hear(done(300, 100))
+    assert session.ask(message=sound)["error"]["code"] == "rate_limit_exceeded"
+    assert session.ask(message=sound) == b""
+    assert session.ask()["error"]["code"] == "rate_limit_exceeded"
+    assert session.ask(61.0, sound) is None
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [{"type": "error", "error": {"code": "no"}}, done(0, 0) | {"response": {"status": "failed"}}],
+)
+def test_an_answer_that_was_not_given_costs_nothing(refusal: Any) -> None:
+    session = Session()
+    session.ask()
+    session.hear(refusal)
+    session.end()
+    assert session.used() == 0
+    assert session.talk.usage is None
+    assert session.exchange.cost_usd is None
+
+
+def test_what_a_transcript_used_is_charged_and_ends_no_answer() -> None:
+    session = Session()
+    session.ask()
+    kind = "conversation.item.input_audio_transcription.completed"
+    session.hear({"type": kind, "usage": {"input_tokens": 7, "output_tokens": 3}})
+    assert session.used() == HELD + 10
+
+
+def test_the_session_adds_up_and_its_record_has_the_sum() -> None:
+    session = Session()
+    for _ in range(2):
+        session.ask()
+        session.hear(done(10, 5, model="gpt-realtime"))
+    session.end()
+    assert session.talk.usage == (20, 10, 30, "reported")
+    assert session.talk.told_model == "gpt-realtime"
+    assert session.exchange.cost_usd == Decimal("0.04")
+    assert session.used() == 30
+
+
+def test_the_price_is_of_the_model_that_answered_else_of_the_one_that_was_asked() -> None:
+    session = Session()
+    session.talk.model = "unknown"
+    session.hear(done(1_000, 0))
+    assert session.spent() == 0
+    session.hear(done(1_000, 0, model="gpt-realtime-2025-08-28"))
+    assert session.spent() == 1
+
+
+def test_who_leaves_in_the_middle_of_an_answer_pays_what_was_held_for_it() -> None:
+    session = Session()
+    session.ask()
+    session.end()
+    assert session.used() == HELD
+    assert session.talk.usage == (3, None, HELD, "estimated")
+    session.end()
+    session.hear(done(1, 1))
+    assert session.used() == HELD
+
+
+def test_a_guess_makes_a_guess_of_the_sum() -> None:
+    session = Session()
+    session.ask()
+    session.hear(done(10, 5))
+    session.ask()
+    session.end()
+    assert session.talk.usage is not None
+    assert session.talk.usage.source == "estimated"
+
+
+def test_the_next_answer_is_expected_to_read_the_conversation_so_far() -> None:
+    session = Session()
+    session.ask()
+    session.hear(done(100, 20))
+    words = {"type": "input_text", "text": "word " * 40}
+    item = {"type": "message", "role": "user", "content": [words]}
+    session.ask(message={"type": "conversation.item.create", "item": item})
+    before = session.used()
+    session.ask()
+    assert session.used() - before > 120 + 50 + 30
+
+
+def test_a_socket_can_have_only_so_many_answers_open() -> None:
+    session = Session(None)
+    told = [session.ask() for _ in range(1_001)]
+    assert told[-2] is None
+    assert told[-1]["error"]["code"] == "unavailable"
+
+
+def test_a_call_that_nobody_pays_for_passes() -> None:
+    session = Session(10)
+    session.exchange.payer = None
+    assert session.ask() is None
+    session.hear(done(5, 5))
+    assert session.talk.usage is None
+
+
+def test_the_opening_names_the_model_in_its_query_or_its_path() -> None:
+    def named(query: str, deployment: str | None = None) -> str | None:
+        operation: Any = None
+        return model_named_by(Recognised(operation, "/realtime", query, deployment))
+
+    assert named("model=gpt%2Drealtime&x=1") == "gpt-realtime"
+    assert named("api-version=1&deployment=mine") == "mine"
+    assert named("model=a", "b") == "b"
+    assert named("") is None
+    assert model_named_by(None) is None
