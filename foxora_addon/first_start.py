@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -46,24 +47,34 @@ def alone_at_first_start(folder: Path, say: Callable[[str], None]) -> Iterator[N
 
 
 _starts: Final = contextlib.ExitStack()
+_begun: Final[list[Path]] = []
 
 
 def begins(arguments: Sequence[str]) -> None:
     """One of mitmproxy's own programs starts with us, and no code of ours stands at its reading.
 
-    So whoever makes an authority keeps others out until its start `is_over`, or it has ended.
+    So whoever makes an authority keeps others out until its start `is_over`, or it has ended. To
+    say so twice is to say it once.
     """
-    if _NOTHING_STARTS.isdisjoint(arguments):
-        with contextlib.suppress(NoConfdir, OSError):  # mitmproxy will say what is wrong
-            folder = confdir_of(_folder_in(arguments))
-            if not (folder / AUTHORITY).exists():
-                folder.mkdir(parents=True, exist_ok=True)
-                _starts.enter_context(alone_at_first_start(folder, _say))
+    if _begun or not _NOTHING_STARTS.isdisjoint(arguments):
+        return
+    try:
+        folder = confdir_of(_folder_in(arguments))
+        if not (folder / AUTHORITY).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            _begun.append(folder)
+            _starts.enter_context(alone_at_first_start(folder, _say))
+    except (NoConfdir, OSError):
+        return  # mitmproxy will say what is wrong
+    except KeyboardInterrupt:  # Python itself still starts, and would show all of its steps
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
 
 
 def is_over() -> None:
     """The authority is made and read."""
     _starts.close()
+    _begun.clear()
 
 
 def _say(words: str) -> None:

@@ -444,14 +444,19 @@ class Pipeline:
             self.accounting.streamed_so_far(exchange, answer, seen.content_bytes, now)
 
     def streamed(self, exchange: Exchange, now: float) -> None:
-        """A stream has come to a clean end; without its `[DONE]` it is on record as broken."""
+        """A stream has come to a clean end; without its `[DONE]` it is on record as broken.
+
+        Not so one of a status that needs no body: nothing was to come.
+        """
         seen = exchange.observation
         if seen is not None and exchange.flaw is not None:
             error, status = bad_gateway_answer(exchange.flaw), exchange.answered_status
             self._close_observed(exchange, "stream_broken", "gateway", status, now, error=error)
             return
         transcript = seen.transcript if seen else None
+        is_bare = seen is not None and not seen.size
         is_whole = transcript is None or transcript.done or not exchange.stream
+        is_whole = is_whole or (is_bare and exchange.answered_status not in _WITH_CONTENT)
         outcome: Outcome = "completed" if is_whole else "stream_broken"
         self._close_observed(exchange, outcome, "gateway", exchange.answered_status, now)
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import contextlib
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +15,8 @@ from foxora_addon import first_start
 from foxora_addon.first_start import alone_at_first_start
 
 SECONDS = 60
+# Where the tests run under `nohup`, or behind a shell's `&`, it would be ignored.
+_HEEDS_CTRL_C = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 
 
 def silent(words: str) -> None:
@@ -84,6 +89,22 @@ def test_ctrl_c_ends_the_wait_for_another_start(tmp_path: Path) -> None:
         asyncio.run(interrupted())
 
 
+def test_ctrl_c_ends_the_wait_of_a_start_by_the_script_without_a_traceback(tmp_path: Path) -> None:
+    begins = "import sys; from foxora_addon.first_start import begins; begins(sys.argv)"
+    with alone_at_first_start(tmp_path, silent):
+        waiting = subprocess.Popen(
+            [sys.executable, "-c", _HEEDS_CTRL_C + begins, f"confdir={tmp_path}"],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with waiting:
+            assert waiting.stderr is not None
+            assert "waiting for another start" in waiting.stderr.readline()
+            waiting.send_signal(signal.SIGINT)
+            assert waiting.stderr.read() == ""
+    assert waiting.returncode == -signal.SIGINT
+
+
 @pytest.mark.parametrize("shape", ["--set|confdir={}", "--set=confdir={}", "HOME"])
 def test_a_start_by_the_script_lets_others_in_once_it_is_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str
@@ -98,7 +119,8 @@ def test_a_start_by_the_script_lets_others_in_once_it_is_over(
 
     waiting = threading.Thread(target=start_second)
     named = [] if shape == "HOME" else shape.format(folder).split("|")
-    first_start.begins(["-s", "script.py", *named, "--set", "a=b"])
+    for _ in range(2):  # as where the interpreter reads our line twice
+        first_start.begins(["-s", "script.py", *named, "--set", "a=b"])
     waiting.start()
     waiting.join(0.1)
     order.append("made")

@@ -437,6 +437,37 @@ def test_a_stream_without_its_end_is_broken() -> None:
     assert desk.response["outcome"] == "stream_broken"
 
 
+@pytest.mark.parametrize(
+    ("status", "chunks", "outcome"),
+    [
+        (204, [], "completed"),
+        (202, [], "completed"),
+        (200, [], "stream_broken"),
+        (202, [a_chunk("Hel")], "stream_broken"),
+    ],
+)
+def test_a_stream_that_was_not_to_come_is_not_broken(
+    status: int, chunks: list[bytes], outcome: str
+) -> None:
+    desk = a_desk()
+    exchange = desk.streaming(*chunks)
+    exchange.answered_status = status
+    desk.pipeline.streamed(exchange, 102.0)
+    assert desk.response["outcome"] == outcome
+
+
+def test_an_answer_in_which_nothing_was_found_teaches_nothing() -> None:
+    desk = a_desk()
+    estimates = []
+    for _turn in range(3):
+        exchange = desk.streaming()
+        estimates.append(exchange.estimated_tokens)
+        exchange.answered_status = 204
+        desk.pipeline.streamed(exchange, 102.0)
+    assert desk.trail.of_kind("response")[0]["usage"]["output_tokens"] == 0
+    assert estimates == estimates[:1] * 3
+
+
 def test_a_client_that_leaves_a_stream_has_what_it_got_on_record() -> None:
     desk = a_desk()
     desk.pipeline.lost(desk.streaming(a_chunk("Hel")), "client_disconnected", "network", 102.0)

@@ -14,6 +14,9 @@ from pathlib import Path, PurePath
 NAME = "foxora_addon"
 PACKAGE = Path(__file__).resolve().parents[1]
 SCRIPT = PACKAGE / "proxy" / "script.py"
+FILES = (SCRIPT, PACKAGE / "__init__.py")
+_NO_FILE = (OSError, RuntimeError, ValueError)
+"""Not there, no home, no path: mitmproxy says so itself."""
 PROGRAMS = frozenset({"mitmdump", "mitmweb", "mitmproxy"})
 
 # argparse takes short flags bundled (-qs) and long ones shortened (--script).
@@ -38,10 +41,16 @@ def rewrite_argv() -> None:
 
         starting.begins()
         late_imports.promise()
-
+    if _loads_us(changed):
         from foxora_addon import first_start  # noqa: PLC0415
 
         first_start.begins(changed)
+
+
+def _loads_us(arguments: Sequence[str]) -> bool:
+    """Whether one of the scripts is a file of ours."""
+    scripts = (_split(*pair)[1] for pair in pairwise(["", *arguments]))
+    return any(_is_same(script, file) for script in scripts if script for file in FILES)
 
 
 def rewritten(arguments: Sequence[str]) -> list[str]:
@@ -69,11 +78,19 @@ def _split(previous: str, argument: str) -> tuple[str, str]:
 def _means_us(script: str) -> bool:
     """Whether it is the package's name or folder; a file of that name is somebody's own script."""
     try:
-        path = Path(script.strip("'\" ")).expanduser()  # as mitmproxy reads it
+        path = _path_of(script)
         return not path.is_file() and (path == Path(NAME) or path.samefile(PACKAGE))
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ):  # not there, no home, no path: mitmproxy says so itself
+    except _NO_FILE:
         return False
+
+
+def _is_same(script: str, file: Path) -> bool:
+    try:
+        return _path_of(script).samefile(file)
+    except _NO_FILE:
+        return False
+
+
+def _path_of(script: str) -> Path:
+    """The path that mitmproxy reads."""
+    return Path(script.strip("'\" ")).expanduser()

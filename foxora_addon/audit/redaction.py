@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote
 
+from foxora_addon.audit.beginnings import Beginnings
 from foxora_addon.audit.looks import REDACTED, rules_of
 from foxora_addon.audit.screen import Heads, Screen
 
@@ -23,13 +24,24 @@ _SHORTEST: Final = 8
 _LONGEST_WORD: Final = 64
 """The names of models and the codes of errors come again and again."""
 
+_LONG: Final = 4_096
+"""Characters from which on one look at all of a text, which mostly is enough, is worth it."""
+
+_MOST_WRITTEN: Final = 8
+"""How many characters stand for one where each is escaped, in JSON within JSON."""
+
 _ESCAPED: Final = re.compile(
-    r"\\+(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
+    r"(?<!\\)\\++(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
 )
 """ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash.
 
-.NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes.
+.NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes: all
+of them are taken in one go, and none a second time, since a text of backslashes is soon written.
 """
+
+_CUT_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u[0-9a-fA-F]{0,3})?\Z")
+
+_WIDE: Final = re.compile(r"(?:[ -~]\0{1,3}){7}")
 
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
@@ -87,6 +99,7 @@ class Redactor:
         known = tuple(secrets)
         self._fingerprint_key = derive_fingerprint_key(known)
         self._known = _forms_of(known)
+        self._beginnings = Beginnings(self._known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         signs = _signs_of(known)
         self._heads = None if signs is None else Heads(signs)
@@ -121,10 +134,12 @@ class Redactor:
         return self._scrubbed(text, also)
 
     def _scrubbed(self, text: str, also: Sequence[str]) -> str:
-        text = self._scrubbed_as_it_is(text, also)
-        if "\0" not in text:
+        if len(text) >= _LONG and self._spares_text(text, also):
             return text
-        narrow = text.replace("\0", "")  # UTF-16, or -32, is ASCII with NULs in between
+        text = self._scrubbed_as_it_is(text, also)
+        if not _is_wide(text):
+            return text
+        narrow = text.replace("\0", "")
         scrubbed = self._scrubbed_as_it_is(narrow, also)
         return text if scrubbed == narrow else scrubbed
 
@@ -156,6 +171,14 @@ class Redactor:
                 return False
         return self._screen.passes(line)
 
+    def _spares_text(self, text: str, also: Sequence[str]) -> bool:
+        if self._screen.is_blind:
+            return False
+        data = text.encode("utf-8", "surrogatepass")
+        if not self.spares(data, also):
+            return False
+        return not _is_wide(text) or self.spares(data.replace(b"\0", b""), also)
+
     def _new_signs_beside_screen(self, secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
         """The signs of secrets that the screen does not find by itself, as it does `sk-...`."""
         signs = _signs_of(secrets)
@@ -183,12 +206,12 @@ class Redactor:
     def without_cut_off(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the beginning of a known secret at its end, of 8 characters or more."""
         narrow = text.replace("\0", "")
-        forms = (*_forms_of(tuple(also)), *self._known)
-        end = narrow[-max(map(len, forms), default=1) :]
-        forms = tuple(form for form in forms if form[:_SHORTEST] in end)
-        for size in range(len(end), _SHORTEST - 1, -1):
-            if any(form.startswith(end[-size:]) for form in forms):
-                return narrow[:-size] + REDACTED
+        beginnings = (_beginnings_of(tuple(also)), self._beginnings)
+        start = max(len(narrow) - _MOST_WRITTEN * max(each.longest for each in beginnings), 0)
+        end = narrow[start:]
+        for written in (end, _without_needless_escapes(_CUT_ESCAPE.sub("", end))):
+            if size := max(each.at_end_of(written) for each in beginnings):
+                return narrow[:start] + written[:-size] + REDACTED
         return text
 
     def _unescaped(self, text: str, also: Sequence[str]) -> str:
@@ -212,6 +235,11 @@ class Redactor:
         if self._heads is None or self._heads.may_be_in(text.encode("utf-8", "surrogatepass")):
             return self._known
         return ()
+
+
+def _is_wide(text: str) -> bool:
+    """Whether as much as a short secret in it may be UTF-16, or -32: ASCII with NULs in between."""
+    return "\0" in text and _WIDE.search(text) is not None
 
 
 def _without_needless_escapes(text: str) -> str:
@@ -261,6 +289,11 @@ def _is_utf8(text: str) -> bool:
 def _encoded_signs_of(secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
     signs = _signs_of(secrets)
     return None if signs is None else tuple(sign.encode("utf-8") for sign in signs)
+
+
+@lru_cache(maxsize=256)
+def _beginnings_of(secrets: tuple[str, ...]) -> Beginnings:
+    return Beginnings(_forms_of(secrets))
 
 
 @lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys

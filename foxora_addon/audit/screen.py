@@ -65,17 +65,18 @@ def _common_beginning(texts: Sequence[str]) -> str:
 class Screen:
     """The rules in their order, and what gives each of them away.
 
-    `also` are further texts that must not be overlooked.
+    `also` are further texts that must not be overlooked. It `is_blind` where a rule may find
+    something in any text.
     """
 
     def __init__(self, rules: Sequence[Rule], also: Sequence[str] = ()) -> None:
         self._rules: Final = tuple(rules)
-        self._is_blind: Final = any(not rule.needles for rule in rules)
-        self._glance: Final = None if self._is_blind else _glance_of(rules, also)
+        self.is_blind: Final = any(not rule.needles for rule in rules)
+        self._glance: Final = None if self.is_blind else _glance_of(rules, also)
 
     def passes(self, data: bytes) -> bool:
         """Whether surely no rule, and nothing else, finds anything in a text, given as UTF-8."""
-        if self._is_blind:
+        if self.is_blind:
             return False
         return self._glance is None or not self._glance.is_in(data)
 

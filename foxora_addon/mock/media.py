@@ -24,6 +24,8 @@ _MOST_PICTURES = 10
 _MOST_PARTS = 3
 _TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav", "pcm": "audio/pcm"}
 _MS_A_WORD = 400
+_MOST_SPOKEN = 4_096  # characters, as OpenAI has it
+_MOST_MODERATED = 2_048
 _SOUND_TOKENS = 10
 _HEARD_FORMS = ("json", "text", "srt", "verbose_json", "vtt")
 _CATEGORIES = (
@@ -70,6 +72,9 @@ def speak(call: Call) -> Reply:
     json = fields.object_of(call.body)
     model = call.model(fields.required_text(json, "model"), "speech")
     text = fields.required_text(json, "input")
+    if len(text) > _MOST_SPOKEN:
+        message = f"The 'input' field must have at most {_MOST_SPOKEN} characters."
+        raise RequestError(message, "input")
     fields.required(json, "voice")
     kind = json.get("response_format") or "mp3"
     sound = silence(kind, len(words_of(text)) * _MS_A_WORD) if isinstance(kind, str) else None
@@ -114,6 +119,8 @@ def moderate(call: Call) -> Reply:
     model = call.model(json.get("model") or "omni-moderation-latest", "moderation")
     given = fields.required(json, "input")
     is_many = isinstance(given, list) and all(isinstance(each, str) for each in given)
+    if is_many and len(given) > _MOST_MODERATED:
+        raise RequestError(f"The 'input' field must have at most {_MOST_MODERATED} texts.", "input")
     result = {
         "flagged": False,
         "categories": dict.fromkeys(_CATEGORIES, False),

@@ -246,7 +246,7 @@ class Accounting:
             self._allowances.release(exchange.reservation, now)
         self._spend(exchange, usage, now)
         if usage and usage.source != "estimated" and usage.output_tokens is not None:
-            self._learn(exchange, usage.output_tokens)
+            self._learn(exchange, usage.output_tokens, is_counted=usage.source == "counted")
         if exchange.scopes:
             self.room_may_be_free(exchange.scopes[0].name)
 
@@ -282,8 +282,13 @@ class Accounting:
         """What the wall clock shows at a moment, in Unix seconds."""
         return now + self.wall_offset
 
-    def _learn(self, exchange: Exchange, output_tokens: int) -> None:
-        if exchange.scopes and exchange.output_cap != 0:
+    def _learn(self, exchange: Exchange, output_tokens: int, *, is_counted: bool) -> None:
+        """Have answers to come expected to be as long; one in which nothing was found is no answer.
+
+        Such as that of a 204: it tells nothing of those in which a model speaks.
+        """
+        is_answer = output_tokens > 0 or not is_counted
+        if exchange.scopes and exchange.output_cap != 0 and is_answer:
             self.learned.observe(exchange.scopes[0].name, exchange.model, output_tokens)
 
     def again(self, exchange: Exchange, usage: Usage | None, now: float) -> None:

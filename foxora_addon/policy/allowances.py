@@ -340,7 +340,7 @@ def _counted(used: int, ceiling: int | None, allowance: Allowance | None) -> dic
     return {
         "used": used,
         "ceiling": ceiling,
-        "remaining": None if ceiling is None else ceiling - used,
+        "remaining": None if ceiling is None else max(ceiling - used, 0),
         "resets_in_seconds": allowance.reset_seconds if allowance else None,
     }
 

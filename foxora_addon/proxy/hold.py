@@ -111,8 +111,8 @@ def install(desk: Desk) -> str | None:
 
 
 @contextmanager
-def in_place(desk: Desk) -> Iterator[None]:
-    """Another desk for a moment, in which nothing else runs."""
+def in_place(desk: Desk | None) -> Iterator[None]:
+    """Another desk, or none, for a moment, in which nothing else runs."""
     global _desk  # noqa: PLW0603  # as above
     before, _desk = _desk, desk
     try:
@@ -468,7 +468,8 @@ def _has_no_end(self: Held, error: Any) -> bool:
     Its connection can't be used further then (RFC 9112, 6.3).
     """
     is_invalid: bool = error.code is ErrorCode.REQUEST_VALIDATION_FAILED
-    return is_invalid and self.context.client.alpn != b"h2"
+    alpn = self.context.client.alpn
+    return is_invalid and alpn != b"h2" and not http_layers.is_h3_alpn(alpn)
 
 
 def end_upload(self: Held, response: Response) -> Commands:

@@ -17,7 +17,7 @@ _LOOKED_AT: Final = 50
 class TakenPort(logging.Handler):
     """Hears mitmproxy say that it can't listen, and says what to do, behind its words.
 
-    As a warning: mitmproxy counts errors, and ends for its own.
+    As an error, as that is: so `-q` shows both of them.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class TakenPort(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record of mitmproxy's."""
         if (line := advice_on(record.getMessage())) is not None:
-            _log.warning("foxora: %s", line)
+            _log.error("foxora: %s", line)
 
 
 def advice_on(words: str) -> str | None:

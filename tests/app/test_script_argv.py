@@ -21,6 +21,29 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
+    ("shape", "is_ours"),
+    [
+        (f"-s|{SCRIPT}", True),
+        (f"--set|scripts={PACKAGE / '__init__.py'}", True),
+        (f"-qs{PACKAGE}", True),
+        ("-s|other.py", False),
+        (f"-w|{SCRIPT}", False),
+        ("-s", False),
+        ("-s|~nobody-of-this-name/x", False),
+        ("-p|1", False),
+    ],
+)
+def test_a_start_begins_whichever_way_the_script_is_named(
+    monkeypatch: pytest.MonkeyPatch, shape: str, is_ours: bool
+) -> None:
+    begun: list[list[str]] = []
+    monkeypatch.setattr(first_start, "begins", begun.append)
+    monkeypatch.setattr(sys, "argv", ["/bin/mitmdump", *shape.split("|")])
+    rewrite_argv()
+    assert begun == [sys.argv[1:]] * is_ours
+
+
+@pytest.mark.parametrize(
     "name", ["foxora_addon", "./foxora_addon", "foxora_addon/", "'foxora_addon'", str(PACKAGE)]
 )
 @pytest.mark.parametrize(

@@ -94,8 +94,9 @@ def test_no_secret_is_hidden_in_a_body_that_is_base64_for_a_byte_of_it(secret: s
     assert text.replace(" ", "") in {"\xff[redacted]\xfe", "\xff\0[redacted]\xfe"}
 
 
-def test_bytes_in_base64_without_a_secret_are_as_they_were() -> None:
-    body = bytes(range(256)) * 3
+@pytest.mark.parametrize("more", [b"", b"sk\0-of-nobody-0123456789"])
+def test_bytes_in_base64_without_a_secret_are_as_they_were(more: bytes) -> None:
+    body = bytes(range(256)) * 3 + more  # NULs do not yet make it UTF-16
     line = json.loads(written({**a_request_of("x1"), **body_fields(body, 1_000)}, SCRUB))
     assert base64.b64decode(line["body"]) == body
 
@@ -111,6 +112,17 @@ def test_half_a_secret_at_the_end_of_a_body_that_was_cut_is_taken_out(
         assert text.endswith('"x": "[redacted]')
     whole = texts_of(body_fields(secret[:12].encode(), 1_000))
     assert whole == secret[:12]  # nothing was cut: it is no half of anything
+
+
+@pytest.mark.parametrize("cut", range(6))
+@pytest.mark.parametrize("size", [8, len(OWN) - 1])
+def test_half_a_secret_is_taken_out_though_the_cut_went_through_an_escape(
+    size: int, cut: int
+) -> None:
+    half = "".join(f"\\u{ord(letter):04x}" for letter in OWN[:size])
+    body = b'{"x": "' + half.encode() + b"\\u0061"[:cut]
+    text = texts_of(body_fields(body + b" and more", len(body)))
+    assert text.rstrip("\\u06") == '{"x": "[redacted]'
 
 
 def test_a_socket_has_no_secret_in_a_message_of_bytes() -> None:

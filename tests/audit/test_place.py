@@ -32,6 +32,15 @@ def test_what_is_no_link_stays_as_it_is_named(tmp_path: Path, link: Path) -> Non
     assert place_of(again) == tmp_path / "disk" / "kept.jsonl"
 
 
+def test_a_name_that_can_not_be_is_no_crash(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / ("x" * 300)
+    assert load({"foxora_audit": str(path)}, ENVIRON, tmp_path).audit.path == path
+    assert cli.main(["audit", "verify", str(path)]) == 1
+    assert "File name too long" in capsys.readouterr().err
+
+
 def test_a_link_to_itself_is_no_crash(tmp_path: Path) -> None:
     path = tmp_path / "trail.jsonl"
     path.symlink_to(path)

@@ -268,12 +268,41 @@ def test_json_text_of_ordinary_keys_stays_json(texts: list[str]) -> None:
     assert len(scrubbed["outer"]) == len(texts)
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        *forms_of(ACCOUNT_KEY),
+        *forms_of(APP_KEY),
+        "sk-proj-of-somebody-0123456789",
+        "sk\\u002dproj-of-somebody-0123456789",
+        "Bearer abcdefghij\\/klmnopqrst",
+        "\0".join("sk-proj-of-somebody-0123456789"),
+        "\0\0\0".join(APP_KEY),
+        "\udcff" + APP_KEY,
+    ],
+)
+def test_a_long_text_hides_no_secret(written: str) -> None:
+    long = "lorem ipsum " * 1_000
+    scrubbed = REDACTOR.scrub(f"{long}{written} {long}", (APP_KEY,))
+    assert REDACTED in scrubbed
+    assert written not in scrubbed
+
+
+def test_of_a_long_text_without_a_secret_no_rule_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Screen, "rules_for", lambda *_: pytest.fail("it was"))
+    for text in ("lorem ipsum ", "\0\xe9\udcff", "a\0b\0"):
+        assert REDACTOR.scrub(text * 2_000, (APP_KEY,)) == text * 2_000
+
+
 def test_short_secrets_are_not_looked_for() -> None:
     assert REDACTOR.scrub("a test of tests", ("test",)) == "a test of tests"
 
 
 def test_hostile_text_costs_linear_time() -> None:
-    for text in ("-----BEGIN PRIVATE KEY-----" * 4_000, "eyJ" * 30_000, "?key=" * 20_000):
+    for text in (
+        *("-----BEGIN PRIVATE KEY-----" * 4_000, "eyJ" * 30_000, "?key=" * 20_000),
+        *("\\/" + "\\" * 1_000_000, "\\u0041" + "\\" * 1_000_000),
+    ):
         assert REDACTOR.scrub(text + "-----!").endswith("-----!")
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -70,16 +71,17 @@ def wait_for_notice(folder: Path) -> Path:
 def started(
     line: Sequence[str], folder: Path, stdin: int = subprocess.DEVNULL
 ) -> Iterator[subprocess.Popen[str]]:
-    """A process with pipes, which has ended when this does."""
-    process = subprocess.Popen(
-        line,
-        cwd=folder,
-        env=clean_environment(),
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    """A process with pipes, which has ended when this does. Each signal has its usual effect."""
+    with _no_signal_ignored():
+        process = subprocess.Popen(
+            line,
+            cwd=folder,
+            env=clean_environment(),
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
     try:
         yield process
     finally:
@@ -89,6 +91,26 @@ def started(
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+
+
+@contextlib.contextmanager
+def _no_signal_ignored() -> Iterator[None]:
+    """Have children not ignore what we were told to ignore, by `nohup` or a shell's `&`.
+
+    What is ignored is inherited, what is handled is not.
+    """
+    ignored = [
+        number
+        for number in (signal.SIGHUP, signal.SIGINT)
+        if signal.getsignal(number) is signal.SIG_IGN
+    ]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
 
 
 def is_open(port: int) -> bool:

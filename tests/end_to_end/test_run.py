@@ -153,10 +153,13 @@ def test_a_home_that_can_not_have_the_authority_is_said_and_what_to_do(
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_that_is_taken_is_said_in_one_line_that_advises_a_free_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [(), ("-q",)])
+def test_a_port_that_is_taken_is_said_in_one_line_that_advises_a_free_one(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        done = run(tmp_path, "-p", port, command=["echo", "ran"])
+        done = run(tmp_path, "-p", port, *options, command=["echo", "ran"])
     assert (done.stdout, done.returncode) == ("", 1)
     (line,) = done.stderr.splitlines()
     assert f"the proxy could not start: port {port} is taken by another program; " in line

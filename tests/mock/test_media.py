@@ -173,3 +173,18 @@ def test_nothing_is_flagged(given: Any, count: int) -> None:
     results = answer_to("/v1/moderations", {"input": given})["results"]
     assert [each["flagged"] for each in results] == [False] * count
     assert set(results[0]["categories"]) == set(results[0]["category_scores"])
+
+
+@pytest.mark.parametrize(
+    ("route", "given"),
+    [
+        ("audio/speech", {"model": "tts-1", "voice": "alloy", "input": "a " * 2_049}),
+        ("moderations", {"input": [""] * 2_049}),
+    ],
+)
+def test_what_would_be_an_answer_without_bounds_is_refused(
+    route: str, given: dict[str, Any]
+) -> None:
+    exchange = answered(a_gateway(), a_request("POST", f"/v1/{route}", given))
+    assert exchange.answer.status == 400
+    assert body_of(exchange)["error"]["param"] == "input"

@@ -378,6 +378,15 @@ def check_minutes(calls: list[NaiveCall], ceilings: Ceilings) -> None:
         assert most_in_a_minute(counted) <= or_infinite(ceilings.tokens_per_minute)
 
 
+def test_of_a_ceiling_below_what_was_used_nothing_remains() -> None:
+    allowances = Allowances()
+    for _turn in range(10):
+        done(allowances, [a_scope("acme", 20, 1_000)], 50, 0.0)
+    standing = allowances.standing(a_scope("acme", 5, 100), 1.0)
+    assert (standing["requests"]["used"], standing["requests"]["remaining"]) == (10, 0)
+    assert (standing["tokens"]["used"], standing["tokens"]["remaining"]) == (500, 0)
+
+
 def test_a_scope_that_is_merely_shown_is_not_kept() -> None:
     allowances = Allowances()
     standing = allowances.standing(a_scope("acme", 5, 100), 0.0)

@@ -90,7 +90,8 @@ def test_no_more_are_taken_in_one_go_than_there_is_room_for() -> None:
 
     assert max(asyncio.run(run(is_bound=False))) >= 40, "or this test shows nothing"
     seen = asyncio.run(run(is_bound=True))
-    assert seen[0] <= 3
+    # From Python 3.14 on asyncio takes one more than it is told to; that one is closed at once.
+    assert seen[0] <= 4
     assert max(seen) <= 8, "those that are closed take their time"
 
 

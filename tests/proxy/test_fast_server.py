@@ -26,7 +26,7 @@ from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.test import taddons, tflow
 
-from foxora_addon.proxy import fast
+from foxora_addon.proxy import fast, hold
 from foxora_addon.proxy.fast import reading, streams
 
 REQUEST = b"GET http://host.example/ HTTP/1.1\r\nhost: host.example\r\n\r\n"
@@ -34,7 +34,8 @@ REQUEST = b"GET http://host.example/ HTTP/1.1\r\nhost: host.example\r\n\r\n"
 
 @pytest.fixture(params=[False, True], ids=["as it is", "sped up"], autouse=True)
 def speed(request: pytest.FixtureRequest) -> Iterator[bool]:
-    with taddons.context(Proxyserver()):
+    # Whoever ran before in this process may have left a desk on the line.
+    with taddons.context(Proxyserver()), hold.in_place(None):
         fast.switch(on=request.param)
         yield request.param
         fast.switch(on=False)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 import h2.config
@@ -15,6 +16,7 @@ from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
+from mitmproxy.proxy.layers.http._events import ResponseProtocolError
 from mitmproxy.proxy.server import ConnectionHandler
 
 from foxora_addon.proxy import hold
@@ -182,6 +184,17 @@ def test_another_stream_hears_that_its_connection_failed(line: Line) -> None:
     asyncio.run(hold.lose_connection(line.opening[0].connection, line.handler))
     assert line.failed[-1] == (line.flows[1], "connection reset by peer")
     assert line.answers == {stream: 502}
+
+
+@pytest.mark.parametrize(
+    ("alpn", "closes"), [(None, True), (b"http/1.1", True), (b"h2", False), (b"h3", False)]
+)
+def test_only_behind_an_invalid_request_of_http_1_the_end_is_not_known(
+    alpn: bytes | None, *, closes: bool
+) -> None:
+    stream: Any = SimpleNamespace(context=SimpleNamespace(client=SimpleNamespace(alpn=alpn)))
+    code = hold.ErrorCode.REQUEST_VALIDATION_FAILED
+    assert hold._has_no_end(stream, ResponseProtocolError(1, "", code)) is closes
 
 
 def test_a_stream_that_was_left_is_not_given_up_again(line: Line) -> None:

@@ -65,4 +65,4 @@ def test_it_is_what_mitmproxy_says(taken: int, caplog: pytest.LogCaptureFixture)
     finally:
         logging.getLogger().removeHandler(handler)
     said = [record for record in caplog.records if "is taken by" in record.getMessage()]
-    assert [record.levelname for record in said] == ["WARNING"]
+    assert [record.levelname for record in said] == ["ERROR"]

@@ -137,7 +137,12 @@ def about_files(config: Config, limits: tuple[int, int] | None = None) -> Iterat
 def about_trail(config: Config, status: Status | None) -> Finding:
     """Whether the trail can be written; nothing is created or changed."""
     path = config.audit.path
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError as error:  # its name is too long, or its folder closed to this user
+        text = f"{path} can't be there: {error.strerror}"
+        return fail("trail", text, "name another with foxora_audit=PATH")
+    if not is_there:
         return _about_new_trail(path)
     if not path.is_file():
         return fail("trail", f"{path} is no regular file", "name another with foxora_audit=PATH")

@@ -129,6 +129,13 @@ def test_a_trail_is_a_file(tmp_path: Path) -> None:
         assert (found.verdict, "no regular file" in found.text) == ("fail", True)
 
 
+def test_a_trail_of_a_name_that_can_not_be_fails(tmp_path: Path) -> None:
+    config = load({"foxora_audit": "x" * 300}, {"FOXORA_BASE_URL": "mock"}, tmp_path)
+    found = machine.about_trail(config, None)
+    assert (found.verdict, "File name too long" in found.text) == ("fail", True)
+    assert len(list(machine.about_room(config))) == 0
+
+
 def test_a_trail_without_a_folder_fails(tmp_path: Path) -> None:
     assert machine.about_trail(a_config(tmp_path / "nowhere"), None).verdict == "fail"
 
