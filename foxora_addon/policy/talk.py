@@ -111,7 +111,7 @@ def guessed(pending: Pending) -> Usage:
 
 def tokens_of(usage: Usage) -> int:
     """The tokens that a usage counts against ceilings."""
-    return usage.total_tokens or usage.input_tokens or 0
+    return usage.total_tokens or (usage.input_tokens or 0) + (usage.output_tokens or 0)
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

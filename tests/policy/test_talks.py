@@ -221,6 +221,14 @@ def test_an_answer_that_was_not_given_costs_nothing(refusal: Any) -> None:
     assert session.exchange.cost_usd is None
 
 
+@pytest.mark.parametrize("usage", [{"output_tokens": 70}, {"total_tokens": 70, "input_tokens": -1}])
+def test_a_report_that_lacks_a_figure_is_charged_by_the_others(usage: Any) -> None:
+    session = Session()
+    session.ask()
+    session.hear({"type": "response.done", "response": {"usage": usage}})
+    assert session.used() == 70
+
+
 def test_what_a_transcript_used_is_charged_and_ends_no_answer() -> None:
     session = Session()
     session.ask()
