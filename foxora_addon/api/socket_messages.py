@@ -14,12 +14,15 @@ from foxora_addon.api.usage import Usage, usage_of
 type Wish = Literal["answer", "sound", "item"]
 """What a client's message is for: an answer, sound that may bring one, or words for a later one."""
 
-type News = Literal["session", "begun", "over", "aside", "failed"]
+type News = Literal["session", "begun", "over", "aside", "failed", "broken"]
 """What a gateway's message tells: the session's model; that an answer has begun, or is over; what
-something beside the answers has used; that what was asked for did not come about."""
+something beside the answers has used; that what was asked for did not come about ("failed"), or
+that it or an answer that has begun did not ("broken")."""
 
+_CREATE: Final = "response.create"
+_CREATE_MARK: Final = b'"response.create"'
 _WISHES: Final[Mapping[str, Wish]] = {
-    "response.create": "answer",
+    _CREATE: "answer",
     "response.steer": "answer",
     # Where the gateway listens for the end of speech, which is the default, an answer follows.
     "input_audio_buffer.append": "sound",
@@ -36,7 +39,7 @@ _NEWS: Final[Mapping[str, News]] = {
     "response.failed": "over",
     "conversation.item.input_audio_transcription.completed": "aside",
     "response.steer.failed": "failed",
-    "error": "failed",
+    "error": "broken",
 }
 # A session says thousands of pieces of text and sound, which are not read as JSON.
 _MARKS: Final = tuple(f'"{kind}"'.encode() for kind in _NEWS)
@@ -61,20 +64,24 @@ class Asked(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A gateway's message about tokens; `usage` None: it reports none."""
+    """A gateway's message about tokens; `usage` None: it reports none. `response`: of which id."""
 
     news: News
     model: str | None = None
     usage: Usage | None = None
     has_failed: bool = False
+    response: str | None = None
 
 
 def asked_in(content: bytes) -> Asked | None:
     """What a client's message asks for; None: nothing that costs tokens.
 
-    Each is read whole: there are more ways to write a name in JSON than could be looked for.
+    Each is read whole: there are more ways to write a name in JSON than could be looked for. What
+    can't be read here and has the name of a request may yet be read by the gateway: it is one.
     """
     message = _object_in(content)
+    if message is None:
+        message = {"type": _CREATE} if content.find(_CREATE_MARK) >= 0 else {}
     wish = _WISHES.get(_text(message.get("type")) or "")
     if wish is None:
         return None
@@ -95,15 +102,18 @@ def told_in(content: bytes) -> Told | None:
     """What a gateway's message tells of tokens; None: nothing."""
     if not any(content.find(mark) >= 0 for mark in _MARKS):
         return None
-    message = _object_in(content)
+    message = _object_in(content) or {}
     news = _NEWS.get(_text(message.get("type")) or "")
     if news is None:
         return None
+    if news == "broken" and "event_id" in message:  # as all of a realtime session's events have
+        news = "failed"  # its answers end with `response.done`, whatever happens to them
     if news == "aside":
         return Told(news, usage=usage_of(message.get("usage")))
     about = _mapping(message.get("session" if news == "session" else "response"))
     has_failed = about.get("status") == "failed"
-    return Told(news, _text(about.get("model")), usage_of(about.get("usage")), has_failed)
+    model, response = _text(about.get("model")), _text(about.get("id"))
+    return Told(news, model, usage_of(about.get("usage")), has_failed, response)
 
 
 def error_message(error: ApiError, operation: str, names: Mapping[str, str], number: int) -> bytes:
@@ -124,11 +134,12 @@ def error_message(error: ApiError, operation: str, names: Mapping[str, str], num
     return json_of({"type": "error", **event})
 
 
-def _object_in(content: bytes) -> Mapping[str, Any]:
+def _object_in(content: bytes) -> Mapping[str, Any] | None:
+    """A message as an object, empty for other JSON; None for what is none, or none that we read."""
     try:
         return _mapping(quick_json.read(content))
     except (ValueError, RecursionError):
-        return {}
+        return None
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

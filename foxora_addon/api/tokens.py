@@ -33,7 +33,10 @@ _GPT_5_SCHEMA_TOKENS: Final = 90
 
 # Fields whose text is no text, or a place to fetch something from.
 _MEDIA: Final = frozenset(
-    {"image_url", "url", "data", "file_data", "file_url", "file_id", "encrypted_content"}
+    {
+        *("image_url", "url", "data", "audio", "file_data", "file_url", "file_id"),
+        "encrypted_content",
+    }
 )
 
 # What no model sees, or what a message's own tokens stand for.
@@ -194,6 +197,8 @@ class _Prompt:
                 is_plain = part.get("format") in _PLAIN_AUDIO
                 per_token = _PLAIN_AUDIO_BYTES_PER_TOKEN if is_plain else _AUDIO_BYTES_PER_TOKEN
                 return _size_of(value) // per_token
+            case "audio":  # of an item of a realtime session
+                return _size_of(value) // _PLAIN_AUDIO_BYTES_PER_TOKEN
             case "encrypted_content":
                 return int(len(value) / _SECRET_CHARACTERS_PER_TOKEN)
             case "file_data":

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from foxora_addon.audit.record import text_of
 from foxora_addon.config.accounts import Level
-from foxora_addon.policy.talks import Talk
+from foxora_addon.policy.talk import Talk
 
 _MOST_MESSAGES: Final = 10_000
 _MOST_PARTS: Final = 64

@@ -176,6 +176,7 @@ class _Spoken(_Model):
     tokens: int = Field(ge=0)
     cost_usd: _Usd
     lately: list[tuple[FiniteFloat, int]]
+    held: int = Field(default=0, ge=0)
 
 
 class _File(_Model):

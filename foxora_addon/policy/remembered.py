@@ -66,7 +66,8 @@ class Spoken:
     """What a WebSocket was charged while it was open, of which its record has no moments.
 
     By the account's name in records; `model` is None where it has no ceilings. `lately` has the
-    moments of the last minute, and the tokens of each; `tokens` and `cost_usd` are of all.
+    moments of the last minute, and the tokens of each; `tokens` and `cost_usd` are of all. `held`
+    is what its open answers may use beside that.
     """
 
     account: str
@@ -75,6 +76,14 @@ class Spoken:
     tokens: int
     cost_usd: Decimal
     lately: tuple[tuple[float, int], ...]
+    held: int = 0
+
+    def cut_off(self, now: float) -> "Spoken":
+        """What is taken to have been used where a crash has cut it off: what it held, now."""
+        if not self.held:
+            return self
+        lately = (*self.lately, (now, self.held))
+        return replace(self, tokens=self.tokens + self.held, lately=lately, held=0)
 
     def remembered(self) -> Iterator[Remembered]:
         """What still counts of it."""

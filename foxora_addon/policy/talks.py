@@ -5,73 +5,32 @@ is, before it is asked of the gateway; what the gateway reports of it is charged
 no request: that is the opening alone. Pure; time is an argument.
 """
 
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qs
 
-from foxora_addon.api.errors import ApiError, unavailable
+from foxora_addon.api.errors import ApiError
 from foxora_addon.api.output_tokens import output_cap
 from foxora_addon.api.socket_messages import Asked, Told, asked_in, error_message, told_in
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.api.tokens import COUNT_DOUBT, ESTIMATE_DOUBT, estimated_input_tokens
 from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances
 from foxora_addon.policy.learned import Charge, Learned, charge
-from foxora_addon.policy.limits import WINDOW_SECONDS
 from foxora_addon.policy.payers import Payers
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.remembered import Spoken
 from foxora_addon.policy.scopes import Scope, error_of, lowest_tokens, too_large
-from foxora_addon.policy.spend import SpendReservation
 from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import is_nobodys
+from foxora_addon.policy.talk import Pending, Talk, guessed, tokens_of
 
 _AS: Final = "responses"
 """The operation as which the fields of a message are read: both protocols name them as it does."""
 
 _MOST_PENDING: Final = 1_000
-
-# For how long it is known when tokens were used, and how close together that is one moment.
-_LATELY_SECONDS: Final = WINDOW_SECONDS + 31.0
-_SAME_SECONDS: Final = 1.0
-
-
-class Pending(NamedTuple):
-    """An answer that is not over. What it holds is charged if nothing is ever reported of it."""
-
-    scopes: Sequence[Scope]
-    held: Held
-    spending: SpendReservation | None
-    model: str | None
-    charged: Charge
-
-
-@dataclass(slots=True)
-class Talk:
-    """What is known of one WebSocket.
-
-    `model` is the last that was named, `told_model` the last by the gateway. `pending` are the
-    answers that were asked for, or have begun, in their order; of them so many have `begun`.
-    `usage` and `cost_usd` add up what was charged; None: nothing was. `context_tokens` are those
-    that the next answer may begin with. `is_warned`: that no sound passes for now was said.
-    `lately` has when which tokens were used, of the last minute.
-    """
-
-    model: str | None = None
-    told_model: str | None = None
-    pending: deque[Pending] = field(default_factory=deque)
-    begun: int = 0
-    usage: Usage | None = None
-    cost_usd: Decimal | None = None
-    context_tokens: int = 0
-    errors: int = 0
-    is_warned: bool = False
-    is_over: bool = False
-    lately: deque[tuple[float, int]] = field(default_factory=deque)
 
 
 class Books(Protocol):
@@ -110,11 +69,10 @@ class Talks:
         self._charged: dict[str, tuple[Exchange, Talk]] = {}  # of those open, or over just now
 
     def spoken(self, now: float) -> dict[str, Spoken]:
-        """What was charged to WebSockets that are open, or in the last minute, by exchange."""
+        """What WebSockets that are open, or were in the last minute, were charged, and hold."""
         found: dict[str, Spoken] = {}
         for exchange, talk in list(self._charged.values()):
-            while talk.lately and now - talk.lately[0][0] > _LATELY_SECONDS:
-                talk.lately.popleft()
+            talk.forget_old(now)
             if talk.is_over and not talk.lately:
                 del self._charged[exchange.id]
                 continue
@@ -123,9 +81,10 @@ class Talks:
                 exchange.account_name or "",
                 talk.model if has_ceilings else None,
                 exchange.client.name,
-                0 if talk.usage is None else _tokens_of(talk.usage),
+                0 if talk.usage is None else tokens_of(talk.usage),
                 talk.cost_usd or Decimal(0),
                 tuple(talk.lately),
+                sum(pending.held.tokens for pending in talk.pending),
             )
         return found
 
@@ -162,16 +121,15 @@ class Talks:
         if told.news == "session":
             talk.model = told.model or talk.model
         elif told.news == "begun":
-            talk.begun += 1
-            # More of them, and the gateway answers of its own accord.
-            if len(talk.pending) < min(talk.begun, _MOST_PENDING):
+            if talk.begins(_MOST_PENDING):
+                self._charged[exchange.id] = exchange, talk
                 scopes = self._scopes(exchange, talk.model)
                 charged = self._charge(scopes, talk.model, talk.context_tokens, None)
                 talk.pending.append(self._hold_anyway(exchange, scopes, talk.model, charged, now))
         elif told.news == "aside":
             if told.usage is not None:
                 self._count(exchange, talk, self._nothing(exchange, talk, now), told.usage, now)
-        else:
+        elif not talk.is_over_already(told):
             self._one_is_over(exchange, talk, told, now)
 
     def end(self, exchange: Exchange, talk: Talk, now: float) -> None:
@@ -183,8 +141,7 @@ class Talks:
         if talk.is_over:
             return
         while talk.pending:
-            pending = talk.pending.popleft()
-            self._count(exchange, talk, pending, _guessed(pending), now)
+            self._count(exchange, talk, *talk.oldest(), now)
         if exchange.reservation is not None:
             self._allowances.settle(exchange.reservation, exchange.estimated_tokens or 0, now)
         self._books.spending.release(exchange)
@@ -198,8 +155,6 @@ class Talks:
 
         For one that sound may bring nothing is held until it begins.
         """
-        if len(talk.pending) >= _MOST_PENDING:
-            return unavailable("Too many answers are open on this WebSocket. Try again later.")
         model = asked.model or talk.model
         scopes = self._scopes(exchange, model)
         context = talk.context_tokens if asked.has_context else 0
@@ -219,6 +174,9 @@ class Talks:
         if is_sound:
             self._let_go(taken, now)
         else:
+            self._charged[exchange.id] = exchange, talk
+            if len(talk.pending) >= _MOST_PENDING:  # no gateway will tell of it any more
+                self._count(exchange, talk, *talk.oldest(), now)
             talk.pending.append(taken)
             talk.model = model
         return None
@@ -263,17 +221,13 @@ class Talks:
         return self._hold_anyway(exchange, scopes, talk.model, charged, now)
 
     def _one_is_over(self, exchange: Exchange, talk: Talk, told: Told, now: float) -> None:
-        """The oldest answer is over, or was not given: which one is not always told."""
-        pending = talk.pending.popleft() if talk.pending else None
-        if told.news == "over":
-            talk.begun = max(talk.begun - 1, 0)
-        usage = told.usage
+        pending, usage = talk.ended(told), told.usage
         if usage is None and pending and told.news == "over" and not told.has_failed:
-            usage = _guessed(pending)
+            usage = guessed(pending)
         if usage is not None:
             pending = pending or self._nothing(exchange, talk, now)
             self._count(exchange, talk, pending, usage, now)
-            talk.context_tokens = _tokens_of(usage)
+            talk.context_tokens = tokens_of(usage)
         elif pending is not None:
             self._let_go(pending, now)
 
@@ -288,18 +242,13 @@ class Talks:
     ) -> None:
         """Charge what an answer has used, in place of what it holds."""
         self._charged[exchange.id] = exchange, talk
-        if talk.lately and now - talk.lately[-1][0] < _SAME_SECONDS:
-            talk.lately[-1] = now, talk.lately[-1][1] + _tokens_of(usage)
-        else:
-            talk.lately.append((now, _tokens_of(usage)))
         books, account = self._books, pending.scopes[0].name
-        self._allowances.use(pending.held, _tokens_of(usage), now)
+        self._allowances.use(pending.held, tokens_of(usage), now)
+        cost_usd = None
         if pending.spending is not None:
             models = (talk.told_model, pending.model)
             cost_usd = books.spending.use(pending.spending, usage, models, books.wall(now))
-            if cost_usd is not None:
-                talk.cost_usd = cost_usd if talk.cost_usd is None else talk.cost_usd + cost_usd
-        talk.usage = usage if talk.usage is None else _sum(talk.usage, usage)
+        talk.add(usage, cost_usd, now)
         if usage.source == "reported" and usage.output_tokens is not None:
             books.learned.observe(account, pending.model, usage.output_tokens)
         books.room_may_be_free(account)
@@ -321,24 +270,3 @@ class Talks:
         expected = self._books.learned.expected(account.name, model, open_calls)
         doubt = ESTIMATE_DOUBT if self._books.counter is None else COUNT_DOUBT
         return charge(input_tokens, cap, expected, ceiling, input_doubt=doubt)
-
-
-def _guessed(pending: Pending) -> Usage:
-    return Usage(pending.charged.input_tokens, None, pending.held.tokens, "estimated")
-
-
-def _tokens_of(usage: Usage) -> int:
-    return usage.total_tokens or usage.input_tokens or 0
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    """Both together; a figure that one of them lacks is the other's. A guess makes all one."""
-    figures = [
-        None if not known else sum(known)
-        for known in (
-            [figure for figure in pair if figure is not None]
-            for pair in zip(one[:3], other[:3], strict=True)
-        )
-    ]
-    is_guess = "estimated" in {one.source, other.source}
-    return Usage(figures[0], figures[1], figures[2], "estimated" if is_guess else "reported")

@@ -257,7 +257,9 @@ class FlowDesk:
         """End the exchange of a WebSocket."""
         try:
             exchange = self._open.get(flow.id)
-            if exchange is not None and self._pipeline is not None:
+            if self._is_ending:
+                self._lose(flow.id, "aborted")
+            elif exchange is not None and self._pipeline is not None:
                 self._pipeline.streamed(exchange, _now())
                 self._forget(flow.id)
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere

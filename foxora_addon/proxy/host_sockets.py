@@ -1,5 +1,7 @@
 """Has mitmproxy say words of ours to a WebSocket's client, and no key in its control frames.
 
+One that has to end is closed with 1001, "going away".
+
 mitmproxy's own way to inject a message adds it to one of the gateway's that has come in part. The
 words go out by themselves here, between two messages.
 
@@ -8,16 +10,18 @@ pongs hold, and keeps the reason of a closing with the flow. Gateways say there 
 not take.
 """
 
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import websocket
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.connection import ConnectionState
 from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
-from wsproto.frame_protocol import Opcode
+from wsproto.frame_protocol import CloseReason, Opcode
 
 from foxora_addon.policy.mask import masked
 from foxora_addon.proxy.host_reading import quietly
@@ -50,7 +54,24 @@ def _without_key(event: Event, forms: Sequence[bytes]) -> Event:
     return event
 
 
+def _given_up(self: Any) -> Iterator[Any]:
+    """End it from here, as mitmproxy does where a side has closed it."""
+    told = self.flow.websocket
+    told.timestamp_end, told.closed_by_client = time.time(), False
+    told.close_code = CloseReason.GOING_AWAY
+    for side in (self.server_ws, self.client_ws):
+        if side.state is ConnectionState.OPEN:
+            yield side.send2(CloseConnection(CloseReason.GOING_AWAY))
+        yield commands.CloseConnection(side.conn)
+    yield websocket.WebsocketEndHook(self.flow)
+    self.flow.live = False
+    self._handle_event = self.done
+
+
 def _relayed(self: Any, event: Any) -> Iterator[Any]:
+    if isinstance(event, events.Wakeup):  # of `hold.give_up`, which mitmproxy's own would not take
+        yield from _given_up(self)
+        return
     self.server_ws.forms = _forms_of(self.flow)
     yield from quietly(_relay_messages(self, event))
     for words in _words_for(self.flow):

@@ -205,11 +205,16 @@ def _closed_at(
 
 
 def _spoken_at(spoken: Mapping[str, Spoken], now: float, reckoning: Reckoning) -> dict[str, Spoken]:
-    """What was said over WebSockets before the restart, in the accounting's moments."""
+    """What was said over WebSockets before the restart, in the accounting's moments.
+
+    How far their open answers came is not known: what they held is taken to be used at `now`.
+    """
     moments = {moment for each in spoken.values() for moment, _ in each.lately}
     at = {moment: now - reckoning.age(moment) for moment in sorted(moments, reverse=True)}
     return {
-        name: replace(each, lately=tuple((at[moment], tokens) for moment, tokens in each.lately))
+        name: replace(
+            each, lately=tuple((at[moment], tokens) for moment, tokens in each.lately)
+        ).cut_off(now)
         for name, each in spoken.items()
     }
 

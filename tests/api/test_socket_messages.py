@@ -60,6 +60,23 @@ def test_messages_are_told_apart_by_what_they_are_for(kind: str, wish: str | Non
     assert (asked.wish if asked else None) == wish
 
 
+@pytest.mark.parametrize(
+    "more", [b'"x": ' + b"9" * 5_000, b'"x": ' + b"[" * 200_000 + b"]" * 200_000, b'"x": "\xff"']
+)
+def test_a_request_that_only_the_gateway_may_read_is_one(more: bytes) -> None:
+    asked = asked_in(b'{"type": "response.create", ' + more + b"}")
+    assert asked is not None
+    assert asked.wish == "answer"
+
+
+def test_an_error_of_a_realtime_session_ends_no_answer_that_has_begun() -> None:
+    error = {"type": "error", "error": {"code": "no"}}
+    told, of_realtime = told_in(encoded(error)), told_in(encoded(error | {"event_id": "e1"}))
+    assert told is not None
+    assert of_realtime is not None
+    assert (told.news, of_realtime.news) == ("broken", "failed")
+
+
 @pytest.mark.parametrize("content", [b"", b"\xff\x00", b"[]", b'"response.create"', b'{"type":1}'])
 def test_what_is_no_message_of_the_protocols_asks_and_tells_nothing(content: bytes) -> None:
     assert asked_in(content) is None
@@ -71,21 +88,22 @@ def test_what_is_no_message_of_the_protocols_asks_and_tells_nothing(content: byt
     "kind", ["response.done", "response.completed", "response.incomplete", "response.failed"]
 )
 def test_the_end_of_an_answer_says_what_it_used(kind: str) -> None:
-    told = told_in(encoded({"type": kind, "response": {"model": "m", "usage": USED}}))
-    assert told == ("over", "m", Usage(3, 4, 7), False)
+    told = told_in(encoded({"type": kind, "response": {"id": "r1", "model": "m", "usage": USED}}))
+    assert told == ("over", "m", Usage(3, 4, 7), False, "r1")
 
 
 def test_an_answer_that_failed_may_have_used_nothing() -> None:
     told = told_in(encoded({"type": "response.done", "response": {"status": "failed"}}))
-    assert told == ("over", None, None, True)
+    assert told == ("over", None, None, True, None)
 
 
 def test_a_transcript_has_its_usage_beside_the_answers() -> None:
     kind = "conversation.item.input_audio_transcription.completed"
     told = told_in(encoded({"type": kind, "usage": {"type": "tokens", **USED}}))
-    assert told == ("aside", None, Usage(3, 4, 7), False)
+    assert told == ("aside", None, Usage(3, 4, 7), False, None)
     by_time = {"type": "duration", "seconds": 3.0}
-    assert told_in(encoded({"type": kind, "usage": by_time})) == ("aside", None, None, False)
+    told = told_in(encoded({"type": kind, "usage": by_time}))
+    assert told == ("aside", None, None, False, None)
 
 
 def test_the_text_of_an_answer_tells_nothing() -> None:

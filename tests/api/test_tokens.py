@@ -102,6 +102,7 @@ def test_the_form_of_the_answer_counts_if_it_is_a_schema() -> None:
         ({"type": "input_audio", "input_audio": {"data": SOUND, "format": "mp3"}}, 100),
         ({"type": "input_audio", "input_audio": {"data": SOUND, "format": "wav"}}, 30),
         ({"type": "input_audio", "input_audio": {"data": SOUND, "format": ["wav"]}}, 100),
+        ({"type": "input_audio", "audio": SOUND}, 30),
         ({"type": "file", "file": {"file_data": f"data:application/pdf;base64,{SOUND}"}}, 1406),
         ({"type": "input_file", "file_data": f"data:text/plain;base64,{SOUND[:4000]}"}, 754),
         ({"type": "file", "file": {"file_id": "file_1"}}, 1000),

@@ -1,5 +1,6 @@
 """The end of the program: open calls finish, new ones are refused, those that are cut are told."""
 
+import asyncio
 import json
 import os
 import signal
@@ -12,6 +13,8 @@ from typing import Any
 
 import httpx
 import pytest
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import websocket_connect
 
 from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy, wait_until
 
@@ -92,3 +95,29 @@ def test_a_second_signal_ends_it_now(tmp_path: Path) -> None:
         wait_until(lambda: not proxy.is_running())
         assert answer.result().status_code == 503
     assert outcomes(proxy) == ["aborted"]
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_websocket_that_outlasts_the_grace_is_closed_and_on_record_as_aborted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: str
+) -> None:
+    monkeypatch.setenv("FOXORA_FAST", fast)
+
+    async def talk(proxy: Proxy) -> tuple[str | bytes | None, int | None]:
+        url = f"{proxy.base_url.replace('http', 'ws')}/realtime?model=gpt-4o-mini"
+        headers = {"authorization": f"Bearer {APP_KEY}"}
+        connection = await websocket_connect(HTTPRequest(url, headers=headers))
+        await connection.write_message('{"type": "response.create"}')
+        while "response.done" not in str(await connection.read_message()):
+            pass
+        stop_signal(proxy)
+        told = await connection.read_message(), connection.close_code
+        connection.close()
+        return told
+
+    with a_proxy(tmp_path, 0.2) as proxy:
+        assert asyncio.run(asyncio.wait_for(talk(proxy), 20)) == (None, 1001)
+        wait_until(lambda: not proxy.is_running())
+        assert "Traceback" not in proxy.output
+        assert outcomes(proxy)[-1] == "aborted"
+        assert proxy.records()[-1]["usage"]["source"] == "reported"

@@ -13,7 +13,8 @@ from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.spending import PriceRules
-from foxora_addon.policy.talks import Talk, model_named_by
+from foxora_addon.policy.talk import Talk
+from foxora_addon.policy.talks import model_named_by
 from tests.builders import NOON, an_exchange
 
 CREATE = {"type": "response.create", "response": {"max_output_tokens": 50}}
@@ -220,6 +221,14 @@ def test_an_answer_that_was_not_given_costs_nothing(refusal: Any) -> None:
     assert session.exchange.cost_usd is None
 
 
+@pytest.mark.parametrize("usage", [{"output_tokens": 70}, {"total_tokens": 70, "input_tokens": -1}])
+def test_a_report_that_lacks_a_figure_is_charged_by_the_others(usage: Any) -> None:
+    session = Session()
+    session.ask()
+    session.hear({"type": "response.done", "response": {"usage": usage}})
+    assert session.used() == 70
+
+
 def test_what_a_transcript_used_is_charged_and_ends_no_answer() -> None:
     session = Session()
     session.ask()
@@ -282,11 +291,57 @@ def test_the_next_answer_is_expected_to_read_the_conversation_so_far() -> None:
     assert session.used() - before > 120 + 50 + 30
 
 
-def test_a_socket_can_have_only_so_many_answers_open() -> None:
+def test_of_answers_that_are_never_told_to_be_over_the_oldest_is_charged_and_none_refused() -> None:
     session = Session(None)
-    told = [session.ask() for _ in range(1_001)]
-    assert told[-2] is None
-    assert told[-1]["error"]["code"] == "unavailable"
+    assert [session.ask(1.0) for _ in range(1_010)] == [None] * 1_010
+    assert len(session.talk.pending) == 1_000
+    assert session.talk.usage == (10 * 3, None, 10 * HELD, "estimated")
+    assert session.used(1.0) == 1_010 * HELD
+    session.end(2.0)
+    assert session.used(61.3) == 1_000 * HELD
+    assert session.used(62.3) == 0
+
+
+ERROR = {"type": "error", "error": {"code": "no"}}
+
+
+def test_an_answer_that_broke_off_leaves_nothing_held() -> None:
+    session = Session()
+    session.ask()
+    session.hear(BEGUN)
+    session.hear(ERROR)
+    assert session.used() == 0
+    for _ in range(2):
+        session.ask()
+        session.hear(BEGUN)
+        session.hear(done(1, 1))
+    assert session.used() == 4
+
+
+def test_an_error_of_a_realtime_session_frees_what_was_asked_for_and_has_not_begun() -> None:
+    session = Session()
+    session.ask()
+    session.hear(BEGUN)
+    session.ask(message=CREATE | {"response": {"max_output_tokens": 70}})
+    error = ERROR | {"event_id": "event_1"}
+    session.hear(error)
+    assert session.used() == HELD
+    session.hear(error)  # about some other message
+    assert session.used() == HELD
+    session.hear(done(1, 1))
+    assert session.used() == 2
+
+
+def test_an_answer_that_is_told_twice_to_be_over_is_charged_once() -> None:
+    session = Session()
+    session.ask()
+    session.hear({"type": "response.created", "response": {"id": "r1"}})
+    for kind in ("response.completed", "response.done", "response.done"):
+        session.hear(done(10, 5, kind, id="r1"))
+    assert session.used() == 15
+    session.ask()  # of a gateway that has one id for all its answers
+    session.hear(done(10, 5, id="r1"))
+    assert session.used() == 30
 
 
 def test_a_call_that_nobody_pays_for_passes() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from foxora_addon.audit.state import load, path_beside
 from foxora_addon.policy.plans import Ceilings
-from foxora_addon.policy.talks import Talk
+from foxora_addon.policy.talk import Talk
 from tests.builders import an_exchange
 from tests.proxy.test_memory import all_saved
 from tests.proxy.test_restart import ACME, MODEL, Proxy
@@ -35,6 +35,12 @@ class Session:
     def append(self, fields: dict[str, Any]) -> None:
         about = {"exchange": self.exchange.id, "account": "acme"}
         self.proxy.journal.append({**fields, **about}, lambda text: text)
+
+    def ask(self) -> None:
+        """An answer is asked for."""
+        talks = self.proxy.accounting.talks
+        content = b'{"type": "response.create"}'
+        assert talks.client_said(self.exchange, self.talk, content, self.proxy.now) is None
 
     def hear(self) -> None:
         """An answer of so many tokens is over."""
@@ -91,6 +97,35 @@ def test_a_session_that_a_kill_cut_off_counts_what_it_was_charged(proxy: Proxy) 
     assert proxy.spent()[0] == 2 * USD
     proxy.now += 51.0  # 62 seconds after the first of them
     assert used(proxy) == TOKENS
+
+
+def test_what_an_answer_held_that_a_kill_cut_off_counts_from_the_restart_on(proxy: Proxy) -> None:
+    session = Session(proxy)
+    session.hear()
+    proxy.now += 30.0
+    session.ask()
+    held = used(proxy) - TOKENS
+    assert held > 0
+    asyncio.run(proxy.save())
+    for _ in range(2):  # once, however often
+        proxy.restart()
+        assert used(proxy) == TOKENS + held
+        asyncio.run(proxy.save())
+    proxy.now += 40.0
+    assert used(proxy) == held
+    proxy.now += 30.0
+    assert used(proxy) == 0
+
+
+def test_what_an_answer_held_counts_no_more_once_the_record_has_what_it_used(proxy: Proxy) -> None:
+    session = Session(proxy)
+    session.hear()
+    session.ask()
+    asyncio.run(proxy.save())
+    session.end()  # and the state is not written any more
+    total = used(proxy)
+    proxy.restart()
+    assert used(proxy) == total
 
 
 def test_a_models_ceiling_is_kept_and_no_name_that_a_client_chose(proxy: Proxy) -> None:
