@@ -1,7 +1,5 @@
 """What a gateway says in a WebSocket's control frames, which mitmproxy shows to no addon."""
 
-import base64
-import hashlib
 import socket
 import socketserver
 from pathlib import Path
@@ -10,6 +8,7 @@ import pytest
 
 from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, wait_until
 from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
+from tests.end_to_end.sockets import frame, opened
 
 pytestmark = pytest.mark.real_server
 
@@ -23,11 +22,6 @@ HEAD = (
 )
 
 
-def frame(kind: int, payload: bytes, mask: bytes = b"") -> bytes:
-    """A frame of RFC 6455; `mask` is a client's, of zeros, so that it changes nothing."""
-    return bytes([0x80 | kind, len(payload) | (0x80 if mask else 0)]) + mask + payload
-
-
 class Talker(socketserver.StreamRequestHandler):
     """Opens a WebSocket, says the key in each kind of control frame, and leaves."""
 
@@ -37,14 +31,9 @@ class Talker(socketserver.StreamRequestHandler):
             if b"realtime" not in asked.line:
                 self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
                 continue
-            key = asked.headers[b"sec-websocket-key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-            accepted = base64.b64encode(hashlib.sha1(key, usedforsecurity=False).digest())
             sent = asked.headers[b"authorization"].removeprefix(b"Bearer ")
             assert sent == FOXORA_KEY.encode()
-            self.wfile.write(
-                b"HTTP/1.1 101 Go\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-                b"sec-websocket-accept: " + accepted + b"\r\n\r\n"
-            )
+            self.wfile.write(opened(asked.headers[b"sec-websocket-key"]))
             self.wfile.write(frame(PING, b"is " + sent) + frame(PONG, sent))
             self.rfile.read(6 + len(APP_KEY))  # the client's ping
             self.wfile.write(frame(CLOSE, GOING + b"no such key: " + sent))
@@ -81,5 +70,5 @@ def test_no_key_is_in_a_control_frame_nor_in_what_is_kept_of_it(tmp_path: Path, 
 def said_to(proxy: Proxy) -> bytes:
     """What a client gets that sends its own key in a ping."""
     with socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client:
-        client.sendall(HEAD.encode() + frame(PING, APP_KEY.encode(), bytes(4)))
+        client.sendall(HEAD.encode() + frame(PING, APP_KEY.encode(), mask=True))
         return b"".join(iter(lambda: client.recv(65_536), b""))

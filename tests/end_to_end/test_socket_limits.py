@@ -1,8 +1,6 @@
 """Tokens that are said over a WebSocket count against the ceilings, as those of calls do."""
 
 import asyncio
-import base64
-import hashlib
 import json
 import socket
 import socketserver
@@ -25,6 +23,7 @@ from tests.end_to_end.proxies import (
     wait_until,
 )
 from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
+from tests.end_to_end.sockets import frame, opened
 
 pytestmark = [pytest.mark.real_server, pytest.mark.parametrize("fast", ["true", "false"])]
 
@@ -169,14 +168,6 @@ HALF = b'{"type":"response.output_text.delta","delta":"half'
 REST = b' and half"}'
 
 
-def frame(opcode: int, payload: bytes, *, mask: bool = False, is_last: bool = True) -> bytes:
-    """A frame of RFC 6455; a client's mask is of zeros, so that it changes nothing."""
-    size, length = len(payload), bytes([len(payload) | 0x80 * mask])
-    if size > 125:
-        length = bytes([126 | 0x80 * mask]) + size.to_bytes(2)
-    return bytes([0x80 * is_last | opcode]) + length + bytes(4) * mask + payload
-
-
 class Halting(socketserver.StreamRequestHandler):
     """Says what an answer used, then half a message; the rest once a message has come through."""
 
@@ -186,12 +177,7 @@ class Halting(socketserver.StreamRequestHandler):
             if b"realtime" not in asked.line:
                 self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
                 continue
-            key = asked.headers[b"sec-websocket-key"] + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-            accepted = base64.b64encode(hashlib.sha1(key, usedforsecurity=False).digest())
-            self.wfile.write(
-                b"HTTP/1.1 101 Go\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-                b"sec-websocket-accept: " + accepted + b"\r\n\r\n"
-            )
+            self.wfile.write(opened(asked.headers[b"sec-websocket-key"]))
             used = {"input_tokens": 50, "output_tokens": 50, "total_tokens": 100}
             done = json.dumps({"type": "response.done", "response": {"usage": used}}).encode()
             self.wfile.write(frame(1, done) + frame(1, HALF, is_last=False))

@@ -1,0 +1,22 @@
+"""WebSockets as bytes (RFC 6455): the answer that opens one, and frames."""
+
+import base64
+import hashlib
+
+
+def opened(key: bytes) -> bytes:
+    """The answer to a handshake with this `Sec-WebSocket-Key`."""
+    whole = key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    accepted = base64.b64encode(hashlib.sha1(whole, usedforsecurity=False).digest())
+    return (
+        b"HTTP/1.1 101 Go\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+        b"sec-websocket-accept: " + accepted + b"\r\n\r\n"
+    )
+
+
+def frame(opcode: int, payload: bytes, *, mask: bool = False, is_last: bool = True) -> bytes:
+    """One frame; a client's mask is of zeros, so that it changes nothing."""
+    size, length = len(payload), bytes([min(len(payload), 126) | 0x80 * mask])
+    if size > 125:
+        length += size.to_bytes(2)
+    return bytes([0x80 * is_last | opcode]) + length + bytes(4) * mask + payload
