@@ -27,9 +27,13 @@ class Disk:
         """One write, and how much of it was taken."""
         return os.write(fd, data)
 
+    def read(self, fd: int, length: int, start: int) -> bytes:
+        """What stands in a file from a place on, as much as there is."""
+        return os.pread(fd, length, start)
+
     def stat(self, path: str) -> os.stat_result:
         """What stands under a name."""
-        return os.stat(path)  # noqa: PTH116  # asked for at every record: a Path costs as much again
+        return os.stat(path)  # noqa: PTH116  # asked for in the midst of a call: a Path costs as much again
 
     def is_named(self, fd: int) -> bool:
         """Whether a file stands under any name: not once it was deleted."""

@@ -29,9 +29,9 @@ type Sync = Literal["none", "interval", "each"]
 _TEND_SECONDS: Final = 1.0
 _ROTATE_AGAIN_SECONDS: Final = 60.0
 FOLLOW_SECONDS: Final = 0.05
-"""How long a proxy goes on in a file that was moved away: to ask at each record costs 5 us.
+"""How long a proxy goes on in a file that was moved away, or deleted: to ask always costs 5 us.
 
-Whether it was deleted costs 1 us, and is asked at each: what is written then is lost.
+What was written into a deleted one is written again into the next.
 """
 
 
@@ -76,6 +76,7 @@ class Journal:
         self._fd = -1
         self._file = (0, 0)  # device and inode
         self._size = 0
+        self._seen = (0, 0)  # size and seq when the file was last seen under its name
         self._first = 1  # seq of the first record of the file
         self._began = 0.0  # when that was written, in Unix seconds
         self._prev = GENESIS
@@ -108,7 +109,6 @@ class Journal:
         if others may open it. It is locked: a second writer is refused. `known` are `seq` and hash
         of a record that the trail is known to have had: it goes on behind it.
         Whether the file still has its name is asked every `follow_seconds`; 0: at each record.
-        Whether it has one at all is asked at each record.
         """
         journal = cls(path, sync, wall_clock, disk=disk, say=say, follow_seconds=follow_seconds)
         journal._open()
@@ -134,6 +134,10 @@ class Journal:
         """Sync and close; twice is once."""
         if self._fd >= 0:
             self._keeper.close()
+            try:
+                self.see_to_the_last_records()
+            except TrailUnavailable as error:
+                self._say(str(error))
             self._write_head()
             self._fd = -1
             self._syncer.close(syncs=self.sync_policy != "none")
@@ -179,7 +183,7 @@ class Journal:
         counted: the next record takes the place.
         """
         now = self._wall_clock()
-        if self._is_deleted() or not 0 <= now - self._followed_at < self._follow_seconds:
+        if not 0 <= now - self._followed_at < self._follow_seconds:
             self.follow_the_path()
             self._followed_at = now  # not before: where it raises, the next record asks again
         seq = self.seq + 1
@@ -201,12 +205,6 @@ class Journal:
         if self.sync_policy == "each":
             self._ask_for_sync()
         return seq
-
-    def _is_deleted(self) -> bool:
-        try:
-            return not self._disk.is_named(self._fd)
-        except OSError:
-            return True  # what looks at the path will say what is wrong
 
     def _ask_for_sync(self) -> None:
         self._is_dirty = False
@@ -236,13 +234,59 @@ class Journal:
         except OSError:
             found = None  # it is not there: what follows makes it, or says why it can't
         if found is None or (found.st_dev, found.st_ino) != self._file:
-            is_lost = self._is_deleted()
-            self._open()
-            if is_lost:
-                self._torn = 0  # what was torn went with the file
-            self._begin_file()
+            self._go_on_in_another()
         elif found.st_size < self._size:
             self._was_cut(found.st_size)
+        self._seen = (self._size, self.seq)
+
+    def see_to_the_last_records(self) -> None:
+        """Follow the path if there are records since it was last looked at, as `append` does."""
+        if self.seq != self._seen[1] and self._fd >= 0:
+            self.follow_the_path()
+
+    def _go_on_in_another(self) -> None:
+        """Go on in what stands under the name, with what nobody can read any more written again."""
+        is_deleted, first = self._is_deleted(), self._seen[1] + 1
+        lost = self._written_since_seen() if is_deleted else b""
+        self._open()
+        if is_deleted:
+            self._torn = 0  # what was torn went with the file
+        self._begin_file()
+        if lost and b"\n" in lost[: self._written_again(lost)]:
+            self._first, self._began, self._is_dirty = first, self._wall_clock(), True
+            if self.sync_policy == "each":
+                self._ask_for_sync()
+
+    def _is_deleted(self) -> bool:
+        try:
+            return not self._disk.is_named(self._fd)
+        except OSError:
+            return False  # then nothing can be read in it either
+
+    def _written_since_seen(self) -> bytes:
+        """The records that were written since the file was last seen, but for what is torn."""
+        start = self._seen[0]
+        try:
+            data = self._disk.read(self._fd, self._size - start, start)
+        except OSError as error:
+            self._say(f"the trail {self.path} was deleted, and can't be read: {error.strerror}")
+            return b""
+        return (data[: data.rfind(b"\n") + 1] if self._torn else data).lstrip(b"\n")
+
+    def _written_again(self, lines: bytes) -> int:
+        """Write lines into the file that was begun; how many bytes of them are there."""
+        lead = b"\n" if self._mid_line else b""
+        try:
+            written = self._disk.write(self._fd, lead + lines)
+        except OSError:
+            written = 0
+        self._size += written
+        if written == len(lead + lines):
+            self._mid_line = not lines.endswith(b"\n")
+        else:
+            self._say(f"the trail {self.path} was deleted, and its last records went with it")
+            self._begin_file()
+        return max(written - len(lead), 0)
 
     def _was_cut(self, size: int) -> None:
         self._say(
@@ -291,6 +335,7 @@ class Journal:
     def _use(self, fd: int) -> None:
         found = os.fstat(fd)
         self._fd, self._file, self._size = fd, (found.st_dev, found.st_ino), found.st_size
+        self._seen = (self._size, self.seq)
         self._syncer.use(fd)
         if self.sync_policy == "none":
             self._syncer.let_go()

@@ -144,6 +144,10 @@ class JournalTrail:
     def tend(self) -> None:
         """What is due now and then: see `Journal.tend`."""
         self._write_what_waits()
+        try:
+            self.journal.see_to_the_last_records()
+        except TrailUnavailable as error:
+            self._say(str(error))
         self.journal.tend(self._now())
         if (failure := self.journal.sync_failure) is not None:
             self._say(failure)

@@ -270,4 +270,5 @@ def test_a_record_has_a_line_of_its_own_whatever_else_stands_in_the_file(path: P
     journal.append(a_response_of("x0"), as_it_is)
     journal.close()
 
-    assert [record["seq"] for record in records_of(path)] == [2]
+    assert path.read_text().startswith("no record, and no line break\n")
+    assert [record["seq"] for record in records_of(path)] == [1, 2]
