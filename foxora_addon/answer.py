@@ -3,20 +3,19 @@
 from collections.abc import Sequence
 from typing import Final
 
-_ASKED: Final = frozenset({b"content-encoding", b"content-type", b"x-request-id"})
+_ENCODING: Final = b"content-encoding"
+_TYPE: Final = b"content-type"
+_SIZES: Final = frozenset(map(len, (_ENCODING, _TYPE)))
 
 
 class Answer:
     """A status, a head and a body. `is_masked`: as it came, but for the key that it repeated.
 
-    What is asked of the head is read at one go: `encoding` (its content encoding), `content_type`
-    and `request_id`, each the first of its name, and None if there is none.
+    What is asked of the head is read at one go: `encoding` (its content encoding) and
+    `content_type`, each the first of its name, and None if there is none.
     """
 
-    __slots__ = (
-        *("status", "fields", "body", "is_masked"),
-        *("encoding", "content_type", "request_id"),
-    )
+    __slots__ = ("body", "content_type", "encoding", "fields", "is_masked", "status")
 
     def __init__(
         self,
@@ -32,11 +31,10 @@ class Answer:
         self.is_masked = is_masked
         asked: dict[bytes, str] = {}
         for name, value in fields:
-            if (lower := name.lower()) in _ASKED and lower not in asked:
-                asked[lower] = _text(value)
-        self.encoding = asked.get(b"content-encoding")
-        self.content_type = asked.get(b"content-type")
-        self.request_id = asked.get(b"x-request-id")
+            if len(name) in _SIZES:
+                asked.setdefault(name.lower(), _text(value))
+        self.encoding = asked.get(_ENCODING)
+        self.content_type = asked.get(_TYPE)
 
     @property
     def headers(self) -> list[tuple[str, str]]:

@@ -331,12 +331,10 @@ class Pipeline:
                 "gateway",
                 now,
                 error=error,
-                gateway_request_id=answer.request_id,
             )
             return error
         count = partial(self.accounting.counted, exchange)
         facts = facts_of_json(value, count)
-        facts["gateway_request_id"] = answer.request_id
         self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
         return None
 
@@ -476,7 +474,6 @@ class Pipeline:
         keeps = exchange.level == "full"
         count = partial(self.accounting.counted, exchange)
         facts = facts_of_stream(seen, count, keeps_content=keeps)
-        facts["gateway_request_id"] = exchange.gateway_request_id
         if exchange.socket is not None:
             facts |= self._talk_facts(exchange, now)
         if error is not None:

@@ -106,9 +106,8 @@ def test_a_call_is_forwarded_with_the_accounts_key_and_both_records() -> None:
     desk.pipeline.admit(exchange, encoded(CHAT), None, 100.0)
     (request,) = desk.trail.records
     key = desk.pipeline.send(exchange, 100.1)
-    error = desk.pipeline.answered(
-        exchange, Answer(200, [JSON, (b"X-Request-Id", b"req-1")], encoded(ANSWER)), 101.0
-    )
+    exchange.gateway_request_id = "req-1"
+    error = desk.pipeline.answered(exchange, Answer(200, [JSON], encoded(ANSWER)), 101.0)
 
     assert rewritten.target == "/v1/chat/completions"
     assert exchange.sent_body == encoded(CHAT)

@@ -129,7 +129,6 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
     finish_reasons: Sequence[str | None] = (),
     message: Mapping[str, Any] | None = None,
     chunks: int | None = None,
-    gateway_request_id: str | None = None,
     websocket: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A response record without what the journal adds; `now` is on the exchange's own clock."""
@@ -161,7 +160,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
             }
             for each in exchange.tries
         ],
-        "gateway_request_id": gateway_request_id,
+        "gateway_request_id": exchange.gateway_request_id,
         "message": message,
         "chunks": chunks,
         "websocket": websocket,

@@ -46,7 +46,7 @@ def test_a_refused_request_says_why() -> None:
 @pytest.mark.parametrize("outcome", get_args(Outcome.__value__))
 def test_a_response_with_all_its_facts_fits_the_schema(outcome: Outcome) -> None:
     fields = response_fields(
-        an_exchange(first_byte_at=100.25),
+        an_exchange(first_byte_at=100.25, gateway_request_id="g"),
         body_fields(b"{}", 10),
         status=400,
         outcome=outcome,
@@ -60,7 +60,6 @@ def test_a_response_with_all_its_facts_fits_the_schema(outcome: Outcome) -> None
         finish_reasons=("stop", None),
         message={"role": "assistant"},
         chunks=3,
-        gateway_request_id="g",
     )
     record = RECORD.validate_python(sealed(fields))
 

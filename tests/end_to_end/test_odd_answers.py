@@ -65,6 +65,21 @@ def test_what_is_no_answer_is_a_502(proxy: Proxy, raw: str) -> None:
         assert client.post(url, json=CALL, headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize("id_of_gateway", ["req_of_the_gateway", None])
+@pytest.mark.parametrize("status", ["200 OK", "418 A Teapot"])
+def test_an_answer_has_the_gateways_request_id_on_record_or_none(
+    proxy: Proxy, status: str, id_of_gateway: str | None
+) -> None:
+    """The client gets an id in any case; ours is no id of the gateway's."""
+    named = "" if id_of_gateway is None else f"X-Request-Id: {id_of_gateway}{CRLF}"
+    raw = WHOLE.replace("200 OK", status).replace(CRLF, f"{CRLF}{named}", 1)
+    answer = post(proxy, f"raw={quote(raw)}")
+    exchange = answer.headers["x-foxora-exchange"]
+    (record,) = proxy.answer_records(exchange)
+    assert answer.headers["x-request-id"] == (id_of_gateway or exchange)
+    assert record["gateway_request_id"] == id_of_gateway
+
+
 def gateway_of(proxy: Proxy) -> str:
     """The origin of the mock gateway that is embedded in a proxy."""
     with direct_client() as client:
