@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from foxora_addon.api.errors import ApiError, Source
 
@@ -92,6 +92,18 @@ class RequestLine:
     version: str
 
 
+class GivenHead(NamedTuple):
+    """The head that took the place of a client's, with a placeholder for the key as its last field.
+
+    `encoding` is the body's content encoding, `is_framed` whether it is said where the body ends:
+    known of a message for as long as its fields are the very same.
+    """
+
+    fields: tuple[tuple[bytes, bytes], ...]
+    encoding: str | None
+    is_framed: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Try:
     """A try that failed, after which there was another; `after_seconds` is from the arrival.
@@ -142,6 +154,7 @@ class Exchange:
     shadow: ApiError | None = None
     gateway_url: str | None = None
     client_port: int | None = None
+    head: GivenHead | None = field(default=None, repr=False)
     model: str | None = None
     stream: bool = False
     scopes: "Sequence[Scope]" = ()

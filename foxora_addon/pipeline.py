@@ -32,14 +32,14 @@ from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
 from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
 from foxora_addon.audit.redaction import Scrub
 from foxora_addon.ending import Ending, Open, ending_of, open_of
-from foxora_addon.exchange import Exchange, IllegalStep, Outcome, Try
+from foxora_addon.exchange import Exchange, GivenHead, IllegalStep, Outcome, Try
 from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.talks import model_named_by
 from foxora_addon.policy.validation import CallBody, read_call
-from foxora_addon.reception import Arrival, Reception, fields_of
+from foxora_addon.reception import Arrival, Reception, given_head
 from foxora_addon.rules import Rules
 from foxora_addon.shown import Shown, shown_so_far
 
@@ -65,7 +65,7 @@ class Rewritten(NamedTuple):
     """
 
     exchange: Exchange
-    fields: tuple[tuple[bytes, bytes], ...]
+    head: GivenHead
     target: str
 
 
@@ -113,6 +113,7 @@ class Pipeline:
         received = self._reception.receive(arrival)
         if received is None:
             return None
+        head = given_head(received, arrival)
         exchange = Exchange(
             self._new_id(),
             now,
@@ -130,8 +131,9 @@ class Pipeline:
             refusal=received.refusal,
             gateway_url=received.gateway_url,
             client_port=arrival.port,
+            head=head,
         )
-        return Rewritten(exchange, fields_of(received, arrival), received.target)
+        return Rewritten(exchange, head, received.target)
 
     # Validate, reserve, and record the request.
 

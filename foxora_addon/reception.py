@@ -14,7 +14,7 @@ from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.errors import ApiError, invalid_request
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
-from foxora_addon.exchange import Client, RequestLine
+from foxora_addon.exchange import Client, GivenHead, RequestLine
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
@@ -29,6 +29,8 @@ _FIELD: Final = 64
 """Bytes, about, that a field takes besides its name and value."""
 
 _LENGTH: Final = b"content-length"
+FRAMES: Final = frozenset({_LENGTH, b"transfer-encoding"})
+"""What tells where a body ends."""
 
 
 class Arrival(NamedTuple):
@@ -51,6 +53,8 @@ class Arrival(NamedTuple):
 class Received:
     """What a head came to. `length_at` is the place of the body's length among the fields.
 
+    `encoding` and `is_framed` are those of a `GivenHead`.
+
     `fields` and `target` (path and query) take the place of those that the client sent; where the
     call was refused before it had a target, that is the client's, without its secrets.
     """
@@ -71,6 +75,8 @@ class Received:
     credential: str | None = field(default=None, repr=False)
     gateway_url: str | None = None
     length_at: int | None = None
+    encoding: str | None = None
+    is_framed: bool = False
 
 
 class Reception:
@@ -83,7 +89,7 @@ class Reception:
     def receive(self, arrival: Arrival) -> Received | None:
         """What a head comes to; None if it is not ours. It may be shared, and is not to change.
 
-        The fields are those of the head: see `fields_of`.
+        The fields are those of the head: see `given_head`.
         """
         alike = arrival.alike
         if alike is not None and alike in self._known:
@@ -139,6 +145,8 @@ class Reception:
             tags=tags_of(_text(values.get(b"x-foxora-tag"))),
             traceparent=traceparent_of(_text(values.get(b"traceparent"))),
             length_at=next((at for at in _lengths_in(fields) if not fields[at][1]), None),
+            encoding=_joined(fields, b"content-encoding"),
+            is_framed=any(name.lower() in FRAMES for name, _ in fields),
         )
 
     def _choose_level(self, received: Received, arrival: Arrival, cleaned: Cleaned) -> None:
@@ -181,15 +189,13 @@ class Reception:
             )
 
 
-def fields_of(received: Received, arrival: Arrival) -> tuple[tuple[bytes, bytes], ...]:
+def given_head(received: Received, arrival: Arrival) -> GivenHead:
     """The fields that take the place of a head's own, with the length that this one has."""
-    at = received.length_at
-    if at is None:
-        return received.fields
-    length = arrival.fields[_lengths_in(arrival.fields)[0]][1]
-    fields = list(received.fields)
-    fields[at] = fields[at][0], length
-    return tuple(fields)
+    at, fields = received.length_at, received.fields
+    if at is not None:
+        length = arrival.fields[_lengths_in(arrival.fields)[0]][1]
+        fields = (*fields[:at], (fields[at][0], length), *fields[at + 1 :])
+    return GivenHead(fields, received.encoding, received.is_framed)
 
 
 def is_short(url: str, fields: Fields) -> bool:
@@ -214,6 +220,12 @@ def _lengths_in(fields: Fields) -> list[int]:
     return [
         at for at, (name, _) in enumerate(fields) if len(name) == size and name.lower() == _LENGTH
     ]
+
+
+def _joined(fields: Fields, name: bytes) -> str | None:
+    """The values of a header, as one."""
+    values = [value for known, value in fields if known.lower() == name]
+    return b", ".join(values).decode("utf-8", "surrogateescape") if values else None
 
 
 def _named(client: Client, name: str | None) -> Client:

@@ -593,7 +593,7 @@ def test_labels_and_the_trace_are_on_record_and_only_the_trace_travels_on() -> N
 
     assert desk.trail.records[0]["tags"] == ["nightly", "team a"]
     assert desk.trail.records[0]["traceparent"] == trace
-    sent = dict(rewritten.fields)
+    sent = dict(rewritten.head.fields)
     assert sent[b"traceparent"] == trace.encode()
     assert not [name for name in sent if name.startswith(b"x-foxora-")]
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.rewrite import PLACEHOLDER
-from foxora_addon.reception import Arrival, Received, Reception, fields_of
+from foxora_addon.reception import Arrival, Received, Reception, given_head
 from tests.builders import APP_KEY, a_head, an_arrival, some_rules
 
 KEY = (b"authorization", b"Bearer " + APP_KEY.encode())
@@ -28,18 +28,18 @@ def test_a_head_that_comes_again_comes_to_the_same_but_for_its_length() -> None:
     assert received(reception, first) is received(reception, second)
     elsewhere = received(reception, second._replace(port=40_002))
     assert elsewhere is received(reception, first)
-    assert fields_of(received(reception, first), first) == (
+    assert given_head(received(reception, first), first).fields == (
         (b"Host", b"api.foxora.ai"),
         (b"Content-Length", b"10"),
         (b"accept-encoding", b"identity"),
         (b"authorization", PLACEHOLDER.encode()),
     )
-    assert fields_of(received(reception, second), second)[1] == (b"Content-Length", b"2000")
+    assert given_head(received(reception, second), second).fields[1] == (b"Content-Length", b"2000")
 
 
 def test_several_lengths_stay_what_they_are() -> None:
     arrival = with_length(b"10", (b"content-length", b"11"))
-    fields = fields_of(received(Reception(some_rules()), arrival), arrival)
+    fields = given_head(received(Reception(some_rules()), arrival), arrival).fields
     assert fields[1:3] == ((b"Content-Length", b"10"), (b"content-length", b"11"))
 
 
@@ -113,7 +113,7 @@ def test_what_is_remembered_is_what_it_would_come_to_anew(
     for fields in heads:
         arrival = an_arrival(fields=fields)
         known, anew = received(reception, arrival), received(Reception(rules), arrival)
-        assert fields_of(known, arrival) == fields_of(anew, arrival)
+        assert given_head(known, arrival) == given_head(anew, arrival)
         assert (known.secrets, known.client, known.refusal) == (
             anew.secrets,
             anew.client,

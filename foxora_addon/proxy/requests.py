@@ -4,19 +4,15 @@ Functions on one flow and its exchange. Which exchanges are open, and what happe
 raises, is the desk's business.
 """
 
-from typing import Final
-
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
-from foxora_addon.exchange import Exchange
+from foxora_addon.exchange import Exchange, GivenHead
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.quick_headers import QuickHeaders
-from foxora_addon.reception import Arrival
-
-_FRAMES: Final = frozenset({b"content-length", b"transfer-encoding"})
+from foxora_addon.reception import FRAMES, Arrival
 
 
 def take_in(
@@ -26,7 +22,7 @@ def take_in(
     rewritten = pipeline.arrive(arrival, now)
     if rewritten is None:
         return None
-    flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.fields, rewritten.target)
+    flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.head.fields, rewritten.target)
     return rewritten.exchange
 
 
@@ -40,6 +36,14 @@ def too_large(flow: http.HTTPFlow, limit: int, size: int | None = None) -> ApiEr
     return request_too_large(
         f"The request's body is over {limit} bytes, the proxy's intercept.max_request_bytes."
     )
+
+
+def content_encoding(request: http.Request, given: GivenHead | None) -> str | None:
+    """What a request says its body is encoded in."""
+    headers = request.headers
+    if given is not None and headers.fields is given.fields:
+        return given.encoding
+    return flows.header(headers, b"content-encoding")
 
 
 def put_body(request: http.Request, body: bytes) -> None:
@@ -84,32 +88,30 @@ def with_key(
         text = "an upstream proxy would see the key of an http:// gateway"
         raise NotSent(text, failures.EXPOSED)
     key = pipeline.send(exchange, now)
-    return _copy_with(request, key)
+    return _copy_with(request, exchange.head, key)
 
 
 def _changed(what: str) -> NotSent:
     return NotSent(f"{what} after it was recorded", failures.CHANGED)
 
 
-def _copy_with(request: http.Request, key: str | None) -> http.Request:
+def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) -> http.Request:
     """A request of the same head and body, but for the key: what it holds else can't change.
 
     It tells its body's length. HTTP/2 need not, and an HTTP/1 gateway would take such a body for a
     further request, which is on no record.
     """
-    fields: list[tuple[bytes, bytes]] = []
-    body = request.data.content or b""
-    is_framed = not body
-    for field in request.headers.fields:
-        name = field[0].lower()
-        if name != b"authorization":
-            fields.append(field)
-            is_framed = is_framed or name in _FRAMES
-    if not is_framed:
-        fields.append((b"content-length", b"%d" % len(body)))
+    fields, body = request.headers.fields, request.data.content or b""
+    if given is not None and fields is given.fields:
+        kept, is_framed = list(fields[:-1]), given.is_framed
+    else:
+        kept = [field for field in fields if field[0].lower() != b"authorization"]
+        is_framed = any(name.lower() in FRAMES for name, _ in kept)
+    if body and not is_framed:
+        kept.append((b"content-length", b"%d" % len(body)))
     if key is not None:
-        fields.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
+        kept.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
-    vars(data).update(vars(request.data), headers=QuickHeaders.of(fields))
+    vars(data).update(vars(request.data), headers=QuickHeaders.of(kept))
     sent.data, sent.stream = data, request.stream
     return sent
