@@ -37,7 +37,8 @@ class Arrival(NamedTuple):
     """The head of a request, as the client sent it. `url` is whole, with its query.
 
     `port` is the connection's and no part of what the head comes to. `alike` is the same object for
-    arrivals that differ in the port and the body's length alone, where that is known.
+    arrivals that differ in the port and the body's length alone, where that is known. `length_at`
+    is the place of that among the fields; None: it is not known, or there is not one.
     """
 
     head: Head
@@ -47,6 +48,7 @@ class Arrival(NamedTuple):
     address: str | None
     port: int | None = None
     alike: object = None
+    length_at: int | None = None
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ class Reception:
         alike = arrival.alike
         if alike is not None and alike in self._known:
             return self._known[alike]
-        fields = without_length(arrival.fields)
+        fields, _ = without_length(arrival.fields)
         key = alike or (arrival.head, fields, arrival.url, arrival.version, arrival.address)
         try:
             return self._known[key]
@@ -193,7 +195,8 @@ def given_head(received: Received, arrival: Arrival) -> GivenHead:
     """The fields that take the place of a head's own, with the length that this one has."""
     at, fields = received.length_at, received.fields
     if at is not None:
-        length = arrival.fields[_lengths_in(arrival.fields)[0]][1]
+        place = arrival.length_at
+        length = arrival.fields[_lengths_in(arrival.fields)[0] if place is None else place][1]
         fields = (*fields[:at], (fields[at][0], length), *fields[at + 1 :])
     return GivenHead(fields, received.encoding, received.is_framed)
 
@@ -204,14 +207,14 @@ def is_short(url: str, fields: Fields) -> bool:
     return size < _LONGEST_HEAD
 
 
-def without_length(fields: Fields) -> Fields:
-    """The fields, with nothing for the length; as they are where there are several, or none."""
+def without_length(fields: Fields) -> tuple[Fields, int | None]:
+    """The fields, with nothing for the length, and its place; as they are if there is not one."""
     places = _lengths_in(fields)
     if len(places) != 1:
-        return tuple(fields)
+        return tuple(fields), None
     kept = list(fields)
     kept[places[0]] = kept[places[0]][0], b""
-    return tuple(kept)
+    return tuple(kept), places[0]
 
 
 def _lengths_in(fields: Fields) -> list[int]:

@@ -37,7 +37,8 @@ class Arrivals:
         address, port = (peer[0], peer[1]) if peer else (None, None)
         addressed = _addressed(flow, told, self._listeners)
         line = data.method, data.scheme, data.host, data.port, data.path, data.http_version
-        seen = line, told, client.sni, addressed, address, without_length(fields)
+        others, length_at = without_length(fields)
+        seen = line, told, client.sni, addressed, address, others
         known = self._known.get(seen)
         if known is None:
             known = Arrival(
@@ -50,7 +51,9 @@ class Arrivals:
                 alike=object(),
             )
             self._remember(seen, known)
-        return Arrival(known.head, fields, known.url, known.version, address, port, known.alike)
+        return Arrival(
+            known.head, fields, known.url, known.version, address, port, known.alike, length_at
+        )
 
     def _remember(self, seen: object, arrival: Arrival) -> None:
         if is_short(arrival.url, arrival.fields):

@@ -310,7 +310,8 @@ class FlowDesk:
             exchange.refusal or self.files.takes_call(flow.client_conn.id)
         ):
             exchange.refusal = full(self.files.most_calls)
-        refusal = exchange.refusal or requests.too_large(flow, rules.max_request_bytes)
+        size = requests.declared_size(arrival)
+        refusal = exchange.refusal or requests.too_large(size, rules.max_request_bytes)
         if refusal is not None:
             self._refuse(flow, exchange, refusal)
 
@@ -329,7 +330,7 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or self._pipeline is None:
             return None
-        refusal = requests.too_large(flow, self._pipeline.rules.max_request_bytes, size)
+        refusal = requests.too_large(size, self._pipeline.rules.max_request_bytes)
         if refusal is None:
             return None
         try:

@@ -26,11 +26,14 @@ def take_in(
     return rewritten.exchange
 
 
-def too_large(flow: http.HTTPFlow, limit: int, size: int | None = None) -> ApiError | None:
-    """The refusal of a body over `limit` bytes; `size` None asks for the declared length."""
-    if size is None:
-        declared = flows.header(flow.request.headers, b"content-length") or ""
-        size = int(declared[:18]) if declared.isdigit() else 0
+def declared_size(arrival: Arrival) -> int:
+    """The bytes that a head says its body has; 0 if it says nothing of them, or nothing clear."""
+    digits = b"" if arrival.length_at is None else arrival.fields[arrival.length_at][1]
+    return int(digits[:18]) if digits.isdigit() else 0
+
+
+def too_large(size: int, limit: int) -> ApiError | None:
+    """The refusal of a body over `limit` bytes."""
     if size <= limit:
         return None
     return request_too_large(
