@@ -115,7 +115,12 @@ IDLE: Final = (
     Idle(f"{_ADDONS}.serverplayback:ServerPlayback.request", "e39ec867c40b012a", empty="flowmap"),
     Idle(f"{_ADDONS}.mapremote:MapRemote.request", "e7caae41db682e44", empty="replacements"),
     Idle(f"{_ADDONS}.maplocal:MapLocal.request", "4c6bf038aa472f3e", empty="replacements"),
-    Idle(f"{_BODY}.request", "dc0bb0c289ac081c", (f"{_BODY}.run",), empty="replacements"),
+    Idle(
+        f"{_BODY}.request",
+        "dc0bb0c289ac081c cd91979c09502d3f",
+        (f"{_BODY}.run",),
+        empty="replacements",
+    ),
     Idle(f"{_ADDONS}.stickyauth:StickyAuth.request", "76b0bbaeb50614fa", empty="flt"),
     Idle(f"{_ADDONS}.stickycookie:StickyCookie.request", "d57c78803120ae99", empty="flt"),
     Idle(f"{_SAVE}.request", "5b91fa00461227c1", empty="stream"),
@@ -139,7 +144,12 @@ IDLE: Final = (
         "25ce1b89275c1ea2",
         spares=_has_direct_answer,
     ),
-    Idle(f"{_BODY}.response", "4016c9f5fd78fd0e", (f"{_BODY}.run",), empty="replacements"),
+    Idle(
+        f"{_BODY}.response",
+        "4016c9f5fd78fd0e 3545d69bf8ff3fd8",
+        (f"{_BODY}.run",),
+        empty="replacements",
+    ),
     Idle(
         f"{_ADDONS}.stickycookie:StickyCookie.response",
         "2cd0720d69afba13",

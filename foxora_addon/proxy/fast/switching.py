@@ -320,7 +320,7 @@ SPEED_UPS: Final = (
             *(f"h11._readers:{name}" for name in ("ContentLengthReader", "ChunkedReader")),
             "h11._receivebuffer:ReceiveBuffer",
         ),
-        "1a0d953c31015e7b",
+        "1a0d953c31015e7b 57930a17f38f59ae",
     ),
     SpeedUp(
         "mitmproxy.proxy.context:Context.fork",
