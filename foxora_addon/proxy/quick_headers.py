@@ -45,7 +45,7 @@ class QuickHeaders(Headers):
         return bool(self.get_all(key))  # type: ignore[arg-type]  # as mitmproxy has it
 
     def __bytes__(self) -> bytes:
-        return b"".join([b"%b: %b\r\n" % (name, value) for name, value in self.fields])
+        return b"\r\n".join([b": ".join(field) for field in self.fields] + [b""])
 
 
 KNOWN_KINDS: Final = frozenset({Headers, QuickHeaders})

@@ -87,11 +87,16 @@ def test_whether_a_connection_closes(version: bytes, fields: list[tuple[bytes, b
     assert http1.connection_close(version, Headers(fields)) is expected
 
 
-@given(METHODS, VERSIONS, st.lists(st.tuples(NAMES | st.just(b"bad name"), VALUES), max_size=3))
+@given(
+    METHODS,
+    VERSIONS,
+    st.lists(st.tuples(NAMES | st.just(b"bad name"), VALUES), max_size=3),
+    st.sampled_from([100, 200, 204, 500]),
+)
 def test_headers_are_looked_through(
-    method: bytes, version: bytes, fields: list[tuple[bytes, bytes]]
+    method: bytes, version: bytes, fields: list[tuple[bytes, bytes]], status: int
 ) -> None:
-    request, response = a_request(method, fields), Response.make(200)
+    request, response = a_request(method, fields), Response.make(status)
     request.data.http_version = response.data.http_version = version
     response.headers.fields = tuple(fields)
     for message in (request, response, response, request):

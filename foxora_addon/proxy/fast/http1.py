@@ -1,6 +1,7 @@
 """HTTP/1: what is asked of each head several times, and as a rule has the usual answer.
 
-What is not usual (a transfer encoding, several lengths, a tunnel) is left to mitmproxy.
+What is not usual (several lengths, a transfer encoding but for plain chunks, a tunnel) is left to
+mitmproxy.
 """
 
 from collections.abc import Generator, Iterable
@@ -14,6 +15,7 @@ from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.quick_headers import KNOWN_KINDS
 
 _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"connection"
+_CHUNKED: Final = b"chunked"
 _PERSISTENT: Final = frozenset({"HTTP/1.1", b"HTTP/1.1", "HTTP/2.0", b"HTTP/2.0"})
 _STAYS: Final = [b"keep-alive"]
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
@@ -24,7 +26,7 @@ _LONGEST_NAME: Final = 64
 
 
 def expected_http_body_size(request: Request, response: Response | None = None) -> int | None:
-    """`http1.expected_http_body_size`, where no more than one plain length is given."""
+    """`http1.expected_http_body_size`, where one plain length is given, or chunks, or nothing."""
     message: Request | Response = response or request
     headers = message.headers
     status = response.data.status_code if response else 200
@@ -35,18 +37,20 @@ def expected_http_body_size(request: Request, response: Response | None = None) 
         or status in {204, 304}
     ):
         return _size_by_mitmproxy(request, response)
-    length: bytes | None = None
+    said: bytes | None = None
+    is_chunked = False
     for name, value in headers.fields:
         size = len(name)
-        if size == 14 and name.lower() == _LENGTH:
-            if length is not None:
+        if (size == 14 and name.lower() == _LENGTH) or (size == 17 and name.lower() == _ENCODING):
+            is_chunked = size == 17
+            if said is not None or (is_chunked and value != _CHUNKED):
                 return _size_by_mitmproxy(request, response)
-            length = value
-        elif size == 17 and name.lower() == _ENCODING:
-            return _size_by_mitmproxy(request, response)
-    if length is None:
+            said = value
+    if said is None:
         return -1 if response else 0
-    return int(length) if is_plain_length(length) else _size_by_mitmproxy(request, response)
+    if is_chunked:
+        return None
+    return int(said) if is_plain_length(said) else _size_by_mitmproxy(request, response)
 
 
 def _size_by_mitmproxy(request: Request, response: Response | None) -> int | None:
@@ -150,7 +154,7 @@ def validate_headers(message: Message) -> None:
     others = [field for field in message.headers.fields if field[0] not in _plain_names]
     if not others:
         return
-    if len(others) == 1 and others[0][0].lower() == _LENGTH and is_plain_length(others[0][1]):
+    if len(others) == 1 and _is_plain_frame(message, *others[0]):
         return
     before[validate_headers](message)
     for name, _ in others:
@@ -158,6 +162,18 @@ def validate_headers(message: Message) -> None:
             if len(_plain_names) >= _MOST_NAMES:
                 _plain_names.clear()
             _plain_names.add(name)
+
+
+def _is_plain_frame(message: Message, name: bytes, value: bytes) -> bool:
+    """Whether the one header that says where a body ends is such as mitmproxy surely takes."""
+    lower = name.lower()
+    if lower == _LENGTH:
+        return is_plain_length(value)
+    is_chunked = lower == _ENCODING and value == _CHUNKED and type(message) is Response
+    if not is_chunked or message.data.http_version != b"HTTP/1.1":
+        return False
+    status: int = message.data.status_code  # type: ignore[attr-defined]
+    return status >= 200 and status != 204
 
 
 def mark_done(

@@ -179,8 +179,9 @@ SPEED_UPS: Final = (
         (
             "mitmproxy.net.http.http1.read.expected_http_body_size",
             "mitmproxy.net.http.validate.parse_content_length",
+            "mitmproxy.net.http.validate.parse_transfer_encoding",
         ),
-        "b0fe3a84cbc0cfa2",
+        "d8f5435471d03439",
     ),
     SpeedUp(
         "mitmproxy.net.http.http1.connection_close",
@@ -203,8 +204,9 @@ SPEED_UPS: Final = (
         (
             "mitmproxy.net.http.validate.validate_headers",
             "mitmproxy.net.http.validate.parse_content_length",
+            "mitmproxy.net.http.validate.parse_transfer_encoding",
         ),
-        "0c3630606a1d0980",
+        "8772365c7f5e1350",
     ),
     SpeedUp(
         f"{_HTTP1}:Http1Connection.mark_done",
