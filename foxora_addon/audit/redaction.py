@@ -103,6 +103,7 @@ class Redactor:
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         signs = _signs_of(known)
         self._heads = None if signs is None else Heads(signs)
+        self._keys_by_sign = {sign.encode("utf-8"): keys for sign, keys in (signs or {}).items()}
         # What is escaped may be a secret.
         looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
         self._screen = Screen(rules_of(presets, patterns), looked_for)
@@ -231,10 +232,14 @@ class Redactor:
         return text
 
     def _known_to_look_for(self, text: str) -> tuple[str, ...]:
-        """The forms of the accounts' keys; none where surely none is in the text."""
-        if self._heads is None or self._heads.may_be_in(text.encode("utf-8", "surrogatepass")):
+        """The forms of the accounts' keys that may be in the text; as a rule there are none."""
+        if self._heads is None:
             return self._known
-        return ()
+        data = text.encode("utf-8", "surrogatepass")
+        if not self._heads.may_be_in(data):
+            return ()
+        found = {key for sign in self._heads.signs_in(data) for key in self._keys_by_sign[sign]}
+        return _forms_of(tuple(sorted(found)))
 
 
 def _is_wide(text: str) -> bool:
@@ -250,21 +255,23 @@ def _without_needless_escapes(text: str) -> str:
     return plain if count else text
 
 
-def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
+def _signs_of(secrets: tuple[str, ...]) -> dict[str, list[str]] | None:
     """Without which none of the secrets can stand in a JSON text, in any form; None: can't be said.
+
+    Each comes with the secrets that it is a sign of.
 
     Forms in which another of the same secret stands are not looked for. Of one that JSON has to
     escape, it is the longest part that stands there as it is.
     """
-    signs: dict[str, None] = {}
+    signs: dict[str, list[str]] = {}
     for secret in secrets:
         parts = {_unescaped_part_of(form) for form in _forms_of_one(secret)}
         if any(len(part) < _SHORTEST or not _is_utf8(part) for part in parts):
             return None
-        signs |= dict.fromkeys(
-            part for part in parts if not any(other in part for other in parts if other != part)
-        )
-    return tuple(signs)
+        for part in parts:
+            if not any(other in part for other in parts if other != part):
+                signs.setdefault(part, []).append(secret)
+    return signs
 
 
 def _unescaped_part_of(form: str) -> str:

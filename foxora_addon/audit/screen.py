@@ -5,7 +5,8 @@ All of them are looked for at once, by RE2, whose time is linear: 1.2 ns a byte.
 there, and then the rules that may have something to do are looked for one by one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import takewhile
 from typing import Final
 
@@ -31,7 +32,8 @@ class Heads:
     """
 
     def __init__(self, signs: Iterable[str]) -> None:
-        self.texts: Final = _heads_of(signs)
+        self._signs: Final = tuple(signs)
+        self.texts: Final = _heads_of(self._signs)
         self._encoded: Final = tuple(head.encode("utf-8") for head in self.texts)
         self._glance: Final = (
             Linear("|".join(map(literal, self.texts)), _MOST_BYTES)
@@ -47,6 +49,47 @@ class Heads:
             if data.find(head) >= 0:  # as in `mask.masked`
                 return True
         return False
+
+    def signs_in(self, data: bytes) -> set[bytes]:
+        """Those of the signs that stand in a text, given as UTF-8.
+
+        However many there are, only those are looked up that have the length of one at a place
+        where a head stands.
+        """
+        found: set[bytes] = set()
+        for head, place in self._places_in(data):
+            signs, lengths = self._signs_by_head[head]
+            found.update(
+                data[place : place + length]
+                for length in lengths
+                if data[place : place + length] in signs
+            )
+        return found
+
+    def _places_in(self, data: bytes) -> Iterator[tuple[bytes, int]]:
+        """Each head that stands in a text, and where. No two stand at one place."""
+        if self._glance is not None:
+            start = 0
+            while (match := self._glance.first_in(data, start)) is not None:
+                yield match[1], match[0]
+                start = match[0] + 1
+            return
+        for head in self._encoded:
+            place = data.find(head)
+            while place >= 0:
+                yield head, place
+                place = data.find(head, place + 1)
+
+    @cached_property
+    def _signs_by_head(self) -> dict[bytes, tuple[frozenset[bytes], tuple[int, ...]]]:
+        """The signs that begin with each head, and the lengths that they have."""
+        heads = {text[:_SHORTEST_HEAD]: text.encode("utf-8") for text in self.texts}
+        signs: dict[bytes, set[bytes]] = {head: set() for head in heads.values()}
+        for sign in self._signs:
+            signs[heads[sign[:_SHORTEST_HEAD]]].add(sign.encode("utf-8"))
+        return {
+            head: (frozenset(alike), tuple(set(map(len, alike)))) for head, alike in signs.items()
+        }
 
 
 def _heads_of(signs: Iterable[str]) -> tuple[str, ...]:

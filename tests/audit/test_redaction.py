@@ -140,6 +140,28 @@ def test_of_many_accounts_each_ones_key_is_found_and_plain_words_are_spared(pref
         assert redactor.scrub(f"It is '{escaped}'.").endswith(f"{REDACTED}'.")
 
 
+@pytest.mark.parametrize("prefix", ["foxora_sk_fake_", ""])
+def test_of_many_accounts_only_the_keys_that_are_there_are_looked_for(prefix: str) -> None:
+    keys = many_keys(prefix)
+    redactor = Redactor(keys, presets=())
+    cut = f"{keys[0][:-1]} {keys[1][:20]}"
+    assert not redactor._known_to_look_for(cut)
+    for form in forms_of(keys[7]):
+        text = f"{cut}{form} é{cut}"
+        assert redactor.scrub(text) == f"{cut}{REDACTED} é{cut}"
+        assert set(forms_of(keys[7])) < set(redactor._known_to_look_for(text))
+        assert len(redactor._known_to_look_for(text)) < 30
+
+
+@given(
+    st.lists(st.text("ab", min_size=8, max_size=12), min_size=1, max_size=30),
+    st.text("ab", max_size=60),
+)
+def test_keys_that_overlap_are_all_told(keys: list[str], text: str) -> None:
+    forms = Redactor(keys, presets=())._known_to_look_for(text)
+    assert {key for key in keys if key in text} <= set(forms)
+
+
 @pytest.mark.parametrize(
     ("known", "own"), [("key-of-ours", "key-of-ours-longer"), ("its-key-2", "its-key-")]
 )
