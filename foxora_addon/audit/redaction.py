@@ -31,17 +31,18 @@ _MOST_WRITTEN: Final = 8
 """How many characters stand for one where each is escaped, in JSON within JSON."""
 
 _ESCAPED: Final = re.compile(
-    r"(?<!\\)\\++(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
+    r"\\(?<!\\\\)\\*+(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
 )
 """ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash.
 
 .NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes: all
 of them are taken in one go, and none a second time, since a text of backslashes is soon written.
+What a pattern begins with is what Python can look for quickly, so it looks behind after that.
 """
 
 _CUT_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u[0-9a-fA-F]{0,3})?\Z")
 
-_WIDE: Final = re.compile(r"(?:[ -~]\0{1,3}){7}")
+_WIDE: Final = re.compile(r"\0(?<=[ -~]\0)\0{0,2}(?:[ -~]\0{1,3}){6}")
 
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
@@ -154,9 +155,7 @@ class Redactor:
         text = self.without_known(text, also)
         if len(text) < _SHORTEST:
             return text
-        for rule in self._screen.rules_for(text):
-            text = rule.applied(text)
-        return text
+        return self._screen.applied(text)
 
     def spares(self, line: bytes, also: Sequence[str] = ()) -> bool:
         """Whether surely nothing has to be taken out of any text in a JSON object.

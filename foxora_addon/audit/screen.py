@@ -16,6 +16,7 @@ from foxora_addon.audit.pattern import Linear, literal
 _SHORTEST_HEAD: Final = 8
 _LONGEST_HEAD: Final = 16
 _MOST_IN_TURN: Final = 12  # so many take as long one by one as RE2 does with all of them
+_LONG: Final = 4_096  # characters from which on a look at all of a text spares many at a part
 _MOST_BYTES: Final = 1 << 28
 """What RE2 may take: with too little, it takes milliseconds a text.
 
@@ -113,9 +114,10 @@ class Screen:
     """
 
     def __init__(self, rules: Sequence[Rule], also: Sequence[str] = ()) -> None:
-        self._rules: Final = tuple(rules)
-        self.is_blind: Final = any(not rule.needles for rule in rules)
-        self._glance: Final = None if self.is_blind else _glance_of(rules, also)
+        self._rules: Final = list(rules)
+        self._vague: Final = [rule for rule in rules if not _is_told_by_words(rule)]
+        self.is_blind: Final = bool(self._vague)
+        self._glance: Final = _glance_of([r for r in rules if _is_told_by_words(r)], also)
 
     def passes(self, data: bytes) -> bool:
         """Whether surely no rule, and nothing else, finds anything in a text, given as UTF-8."""
@@ -133,13 +135,36 @@ class Screen:
 
     def rules_for(self, text: str) -> list[Rule]:
         """The rules that may find something in a text, in their order."""
+        rules = self._rules
+        if len(text) >= _LONG and self.is_blind:  # else all of it was looked at before
+            data = text.encode("utf-8", "surrogatepass")
+            if self._glance is None or not self._glance.is_in(data):
+                rules = self._vague
         lower = text.lower()
         return [
             rule
-            for rule in self._rules
+            for rule in rules
             if not rule.needles
             or any(needle in (lower if rule.folds else text) for needle in rule.needles)
         ]
+
+    def applied(self, text: str) -> str:
+        """The text without what the rules find, one after the other.
+
+        What a rule takes out may be what kept the next one from finding something, so that a text
+        is not judged by its shapes once one has.
+        """
+        data = text.encode("ascii") if len(text) >= _LONG and text.isascii() else None
+        given = text
+        for rule in self.rules_for(text):
+            if data is None or text is not given or rule.may_find_in(data):
+                text = rule.applied(text)
+        return text
+
+
+def _is_told_by_words(rule: Rule) -> bool:
+    """Whether a rule has needles, and those are not in every other text, as single signs are."""
+    return bool(rule.needles) and all(len(needle) > 1 for needle in rule.needles)
 
 
 def _glance_of(rules: Sequence[Rule], also: Sequence[str]) -> Linear | None:
