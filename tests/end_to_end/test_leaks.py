@@ -92,6 +92,15 @@ FAULTS: dict[str, dict[str, Any]] = {
         "body_base64": base64.b64encode(gzip.compress(json.dumps({"e": ECHO}).encode())).decode(),
         "headers": {"content-encoding": "gzip"},
     },
+    "sound that echoes the key in UTF-16": {
+        "body": "".join(f"{letter}\0" for letter in ECHO),
+        "type": "audio/mpeg",
+        "chunks": [1, 20, 9, 43, 2],
+    },
+    "sound that echoes the key in UTF-32": {
+        "body_base64": base64.b64encode(ECHO.encode("utf-32")).decode(),
+        "type": "audio/mpeg",
+    },
     "sound that echoes the key": {"body": ECHO, "type": "audio/mpeg", "chunks": [1, 20, 9, 2]},
     "a stream that echoes the key": {
         "body": f'data: {{"echo": "{ECHO}"}}\n\ndata: [DONE]\n\n',
@@ -196,6 +205,8 @@ def spellings(secret: str) -> set[bytes]:
         quote(secret, safe="").encode(),
         base64.b64encode(secret.encode()).rstrip(b"="),
         json.dumps(secret)[1:-1].encode(),
+        secret.encode("utf-16-le"),
+        secret.encode("utf-32-le"),
     }
 
 
