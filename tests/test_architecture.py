@@ -9,7 +9,9 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "foxora_addon"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-PURE_OF_THE_TRAIL = ("chain", "contents", "facts", "line", "looks", "record", "redaction", "screen")
+PURE_OF_THE_TRAIL = (
+    *("addresses", "chain", "contents", "facts", "line", "looks", "record", "redaction", "screen"),
+)
 PURE = [
     *sorted((PACKAGE / "api").rglob("*.py")),
     *sorted((PACKAGE / "policy").rglob("*.py")),

@@ -65,7 +65,9 @@ def verify(
     if signed is not None and public_key is None:
         say("--signed needs --public-key, the key that signed")
         return WRONG_USAGE
-    audit = configured_audit()
+    audit = configured_audit(path)
+    if audit is None:
+        return FINDING
     trail = place_of(path or audit.path)
     kept = [Kept(after_seq, None)] if after_seq else []
     checkpoints: list[Kept] = []
@@ -153,7 +155,10 @@ def sign(
     from foxora_addon.audit.recovery import NoTrail
     from foxora_addon.audit.signing import signed_head
 
-    trail = place_of(path or configured_trail())
+    named = path or configured_trail()
+    if named is None:
+        return FINDING
+    trail = place_of(named)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     try:
         typer.echo(signed_head(trail, key, now))
@@ -191,22 +196,29 @@ def keygen(
     return 0
 
 
-def configured_trail() -> Path:
-    """The trail that `run` would write; its default where the configuration can't be read."""
-    return configured_audit().path
+def configured_trail() -> Path | None:
+    """The trail that `run` would write; None as `configured_audit` has it."""
+    audit = configured_audit()
+    return None if audit is None else audit.path
 
 
-def configured_audit() -> "Audit":
-    """What the configuration says of the trail; the defaults where it can't be read.
+def configured_audit(given: Path | None = None) -> "Audit | None":
+    """What the configuration says of the trail; None where it can't be read, which is said then.
 
-    Who reads the trail need not have any key.
+    A trail that is `given`, or named by the environment, is read all the same. Who reads one need
+    not have any key.
     """
     from foxora_addon.config import Audit, ConfigError, load_audit
 
     try:
         return load_audit(os.environ, Path.cwd())
-    except ConfigError:
-        return Audit(path=Path(os.environ.get("FOXORA_AUDIT") or "foxora-audit.jsonl"))
+    except ConfigError as error:
+        named = given or os.environ.get("FOXORA_AUDIT")
+        if not named:
+            say(f"{error}; correct it, or give the trail's path")
+            return None
+        say(f"{error}; {named} is read all the same, by the defaults")
+        return Audit(path=Path(named))
 
 
 COMMANDS: Final[tuple[Callable[..., Any], ...]] = (

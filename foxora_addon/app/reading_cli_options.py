@@ -55,7 +55,9 @@ def filtered(command: Command) -> Command:
     @functools.wraps(command)
     def run(**given: Any) -> int:
         wanted = {name: given.pop(name) for name in _FILTERS}
-        return _mannered(command, filters=_filters_of(wanted), **given)
+        filters = _filters_of(wanted)
+        given["trail"] = given["trail"] or _configured_trail()
+        return FINDING if given["trail"] is None else _mannered(command, filters=filters, **given)
 
     options = [
         inspect.Parameter(
@@ -101,7 +103,7 @@ def _filters_of(given: dict[str, Any]) -> "Filters":
 def _mannered(command: Command, **given: Any) -> int:
     from foxora_addon.reading.ids import Unknown
 
-    trail = given["trail"] = place_of(given["trail"] or _configured_trail())
+    trail = given["trail"] = place_of(given["trail"])
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
@@ -123,7 +125,7 @@ def _mannered(command: Command, **given: Any) -> int:
     return status
 
 
-def _configured_trail() -> Path:
+def _configured_trail() -> Path | None:
     from foxora_addon.app.audit_cli import configured_trail
 
     return configured_trail()

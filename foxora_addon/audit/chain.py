@@ -6,6 +6,8 @@ language can verify a line without writing JSON the same way.
 """
 
 import hashlib
+import json
+import re
 from typing import Final
 
 GENESIS: Final = "0" * 64
@@ -13,6 +15,8 @@ GENESIS: Final = "0" * 64
 
 _MARK: Final = b',"hash":"'
 _TAIL_LENGTH: Final = len(_MARK) + 64 + len(b'"}')
+_CUT_TAIL: Final = re.compile(rb'(,"prev":"[0-9a-f]{64}"),"hash":"([0-9a-f]{1,64})"?\Z')
+_LONGEST_CUT_TAIL: Final = len(b',"prev":""') + len(_MARK) + 2 * 64 + 1
 
 
 def seal(record: bytes) -> tuple[bytes, str]:
@@ -35,3 +39,28 @@ def hash_of_line(line: bytes) -> str | None:
     carried = tail[len(_MARK) : -2].decode("ascii", "replace")
     record = line[:-_TAIL_LENGTH] + b"}"
     return carried if hashlib.sha256(record).hexdigest() == carried else None
+
+
+def may_be_torn(line: bytes) -> bool:
+    """Whether a line without the right hash may be a record that was not written to its end.
+
+    That is a strict beginning of one, as a crash leaves it: no whole JSON object, and as much of
+    its hash as there is belongs to what stands before that. Of a line that ends before its hash,
+    nobody can tell whether it was changed.
+    """
+    if _is_object(line):
+        return False
+    cut = _CUT_TAIL.search(line, max(len(line) - _LONGEST_CUT_TAIL, 0))
+    if cut is None:
+        return True
+    record = line[: cut.end(1)] + b"}"
+    return hashlib.sha256(record).hexdigest().startswith(cut[2].decode())
+
+
+def _is_object(line: bytes) -> bool:
+    if not line.rstrip().endswith(b"}"):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False

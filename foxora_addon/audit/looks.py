@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final, NamedTuple
 
+from foxora_addon.audit.addresses import Addresses
 from foxora_addon.audit.pattern import Linear
 
 REDACTED: Final = "[redacted]"
@@ -22,13 +23,15 @@ class Rule(NamedTuple):
     """Replaces what `pattern` finds, in texts that have one of `needles`, or in all without any.
 
     Where it `folds`, needles are in lower case and looked for in any. A pattern that is a text is
-    compiled when it is first run.
+    compiled when it is first run. `shape` is one of RE2's, which finds something in every ASCII
+    text in which `pattern` does: it takes a tenth of the time.
     """
 
     needles: tuple[str, ...]
     pattern: Any
     replacement: str | Callable[[re.Match[str]], str]
     folds: bool = False
+    shape: str | None = None
 
     def applied(self, text: str) -> str:
         """The text without what the rule finds."""
@@ -36,7 +39,12 @@ class Rule(NamedTuple):
         found: str = pattern.sub(self.replacement, text)
         return found
 
+    def may_find_in(self, data: bytes) -> bool:
+        """Whether it may find something in a text that is ASCII; no means surely not."""
+        return self.shape is None or _linear(self.shape).is_in(data)
 
+
+_linear: Final = cache(Linear)
 _regex: Final = cache(re.compile)
 
 
@@ -78,11 +86,14 @@ _SECRETS: Final = (
         ("bearer ", "basic ", "key=", "access_token=", "api-key", "authorization"),
         (
             r"""(?xi)
-            ( (?:(?<=\\[nrt])|(?<=\\u[0-9a-f]{4})|(?<![a-z0-9_]))
-              (?: (?:bearer|basic)\ {1,4}
-              | (?:x-)?(?:api-key|authorization)"?:\ ?"?(?:bearer\ {1,4}|basic\ {1,4})?
+            ( (?-i:[abxABX?&])
+              (?: (?<=[?&]) (?:api[-_]?key|key|access_token)=
+              | (?:(?<=\\[nrt].)|(?<=\\u[0-9a-f]{4}.)|(?<![a-z0-9_].))
+                (?: (?<=b)(?:earer|asic)\ {1,4}
+                | (?:(?<=a)|(?<=x)-a)(?:pi-key|uthorization)
+                  "?:\ ?"?(?:bearer\ {1,4}|basic\ {1,4})?
+                )
               )
-            | [?&](?:api[-_]?key|key|access_token)=
             )
             ( [A-Za-z0-9._~+/=%-]{8,4096} )
             """
@@ -116,28 +127,40 @@ def is_iban(text: str) -> bool:
     return int("".join(str(int(character, 36)) for character in moved)) % 97 == 1
 
 
-_START: Final = r"(?:(?<=\\[nrt])|(?<![A-Za-z0-9._%+\\-]))"
+def _begins(*first: str) -> str:
+    """That what was just matched, a pattern for each character of it, begins a word of an address.
+
+    Python's engine looks quickly for a class of characters that a pattern begins with, and slowly
+    for one that begins with a look behind.
+    """
+    literal = "".join(first)
+    return rf"{literal}(?:(?<=\\[nrt]{literal})|(?<![A-Za-z0-9._%+\\-]{literal}))"
+
+
 _PII: Final = (
     Rule(
         ("@",),
-        _START + r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}",
+        Addresses(),
         "[redacted:email]",
     ),
     Rule(
         (),
-        _START + r"[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])",
+        _begins("[A-Z]", "[A-Z]", r"\d", r"\d") + r"(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])",
         _checked("iban", is_iban),
+        shape="[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11}",
     ),
     Rule(
         (),
-        r"(?<![0-9.])[2-6](?:[ -]?\d){12,18}(?![0-9])",
+        r"[2-6](?<![0-9.][2-6])(?:[ -]?\d){12,18}(?![0-9])",
         _checked("card", is_card_number),
+        shape="(?:^|[^0-9.])[2-6](?:[ -]?[0-9]){12}",
     ),
     Rule(("+",), r"\+[1-9](?:[ ./-]{0,2}\(?\d\)?){7,14}(?!\d)", "[redacted:phone]"),
     Rule(
         ("-", ".", " "),
-        r"(?<![\d.-])(?:\(\d{3}\) ?|\d{3}[ .-])\d{3}[ .-]\d{4}(?![\d.-])",
+        r"[(\d](?<![\d.-][(\d])(?:(?<=\()\d{3}\) ?|(?<=\d)\d{2}[ .-])\d{3}[ .-]\d{4}(?![\d.-])",
         "[redacted:phone]",
+        shape=r"(?:^|[^0-9.-])(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}",
     ),
 )
 

@@ -33,6 +33,11 @@ class Linear:
         """Whether it is found in a text, given as UTF-8."""
         return self._pattern.search(data) is not None
 
+    def first_in(self, data: bytes, start: int) -> tuple[int, bytes] | None:
+        """Where it is found first from a place on in a text, given as UTF-8, and what is there."""
+        found = self._pattern.search(data, start)
+        return None if found is None else (found.start(), found.group())
+
     def sub(self, replacement: str, text: str) -> str:
         """The text with another in place of all that is found, as it is if nothing is.
 

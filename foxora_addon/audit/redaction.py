@@ -4,22 +4,17 @@ Known secrets go wherever they stand. What merely looks like a credential goes a
 in their place needs no escape in JSON.
 """
 
-import base64
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote
 
 from foxora_addon.audit.beginnings import Beginnings
 from foxora_addon.audit.looks import REDACTED, rules_of
 from foxora_addon.audit.screen import Heads, Screen
-
-_SHORTEST: Final = 8
-"""Shorter secrets are not looked for: 'test' as a key would black out half a conversation."""
+from foxora_addon.policy.key_forms import SHORTEST, forms_of, forms_of_one
 
 _LONGEST_WORD: Final = 64
 """The names of models and the codes of errors come again and again."""
@@ -31,23 +26,22 @@ _MOST_WRITTEN: Final = 8
 """How many characters stand for one where each is escaped, in JSON within JSON."""
 
 _ESCAPED: Final = re.compile(
-    r"(?<!\\)\\++(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
+    r"\\(?<!\\\\)\\*+(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
 )
 """ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash.
 
 .NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes: all
 of them are taken in one go, and none a second time, since a text of backslashes is soon written.
+What a pattern begins with is what Python can look for quickly, so it looks behind after that.
 """
 
 _CUT_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u[0-9a-fA-F]{0,3})?\Z")
 
-_WIDE: Final = re.compile(r"(?:[ -~]\0{1,3}){7}")
+_WIDE: Final = re.compile(r"\0(?<=[ -~]\0)\0{0,2}(?:[ -~]\0{1,3}){6}")
 
 _MUST_BE_ESCAPED: Final = re.compile(r'["\\\x00-\x1f]')
 
 _WORD: Final = re.compile(r"[!-~]*")
-_QUOTED: Final = re.compile(r"%[0-9A-F]{2}")
-_FOR_URLS: Final = str.maketrans("+/", "-_")
 
 
 def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
@@ -98,11 +92,12 @@ class Redactor:
     ) -> None:
         known = tuple(secrets)
         self._fingerprint_key = derive_fingerprint_key(known)
-        self._known = _forms_of(known)
+        self._known = forms_of(known)
         self._beginnings = Beginnings(self._known)
         self._fingerprint_of = lru_cache(maxsize=256)(self._new_fingerprint)
         signs = _signs_of(known)
         self._heads = None if signs is None else Heads(signs)
+        self._keys_by_sign = {sign.encode("utf-8"): keys for sign, keys in (signs or {}).items()}
         # What is escaped may be a secret.
         looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
         self._screen = Screen(rules_of(presets, patterns), looked_for)
@@ -151,11 +146,9 @@ class Redactor:
 
     def _scrubbed_plain(self, text: str, also: Sequence[str]) -> str:
         text = self.without_known(text, also)
-        if len(text) < _SHORTEST:
+        if len(text) < SHORTEST:
             return text
-        for rule in self._screen.rules_for(text):
-            text = rule.applied(text)
-        return text
+        return self._screen.applied(text)
 
     def spares(self, line: bytes, also: Sequence[str] = ()) -> bool:
         """Whether surely nothing has to be taken out of any text in a JSON object.
@@ -198,7 +191,7 @@ class Redactor:
 
     def without_known(self, text: str, also: Sequence[str] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""
-        if len(text) < _SHORTEST:
+        if len(text) < SHORTEST:
             return text
         text = self._replaced(text, also)
         return self._unescaped(text, also) if "\\u00" in text else text
@@ -223,7 +216,7 @@ class Redactor:
     def _replaced(self, text: str, also: Sequence[str]) -> str:
         forms = self._known_to_look_for(text)
         if also:
-            own = _forms_of(tuple(also))  # one may begin with the other: the longest go first
+            own = forms_of(tuple(also))  # one may begin with the other: the longest go first
             forms = tuple(sorted((*forms, *own), key=len, reverse=True)) if forms else own
         for secret in forms:
             if secret in text:
@@ -231,10 +224,14 @@ class Redactor:
         return text
 
     def _known_to_look_for(self, text: str) -> tuple[str, ...]:
-        """The forms of the accounts' keys; none where surely none is in the text."""
-        if self._heads is None or self._heads.may_be_in(text.encode("utf-8", "surrogatepass")):
+        """The forms of the accounts' keys that may be in the text; as a rule there are none."""
+        if self._heads is None:
             return self._known
-        return ()
+        data = text.encode("utf-8", "surrogatepass")
+        if not self._heads.may_be_in(data):
+            return ()
+        found = {key for sign in self._heads.signs_in(data) for key in self._keys_by_sign[sign]}
+        return forms_of(tuple(sorted(found)))
 
 
 def _is_wide(text: str) -> bool:
@@ -250,21 +247,23 @@ def _without_needless_escapes(text: str) -> str:
     return plain if count else text
 
 
-def _signs_of(secrets: tuple[str, ...]) -> tuple[str, ...] | None:
+def _signs_of(secrets: tuple[str, ...]) -> dict[str, list[str]] | None:
     """Without which none of the secrets can stand in a JSON text, in any form; None: can't be said.
+
+    Each comes with the secrets that it is a sign of.
 
     Forms in which another of the same secret stands are not looked for. Of one that JSON has to
     escape, it is the longest part that stands there as it is.
     """
-    signs: dict[str, None] = {}
+    signs: dict[str, list[str]] = {}
     for secret in secrets:
-        parts = {_unescaped_part_of(form) for form in _forms_of_one(secret)}
-        if any(len(part) < _SHORTEST or not _is_utf8(part) for part in parts):
+        parts = {_unescaped_part_of(form) for form in forms_of_one(secret)}
+        if any(len(part) < SHORTEST or not _is_utf8(part) for part in parts):
             return None
-        signs |= dict.fromkeys(
-            part for part in parts if not any(other in part for other in parts if other != part)
-        )
-    return tuple(signs)
+        for part in parts:
+            if not any(other in part for other in parts if other != part):
+                signs.setdefault(part, []).append(secret)
+    return signs
 
 
 def _unescaped_part_of(form: str) -> str:
@@ -274,7 +273,7 @@ def _unescaped_part_of(form: str) -> str:
 
 
 def _is_word(secret: str) -> bool:
-    return len(secret) < _SHORTEST or _WORD.fullmatch(secret) is not None
+    return len(secret) < SHORTEST or _WORD.fullmatch(secret) is not None
 
 
 def _is_utf8(text: str) -> bool:
@@ -293,46 +292,4 @@ def _encoded_signs_of(secrets: tuple[str, ...]) -> tuple[bytes, ...] | None:
 
 @lru_cache(maxsize=256)
 def _beginnings_of(secrets: tuple[str, ...]) -> Beginnings:
-    return Beginnings(_forms_of(secrets))
-
-
-@lru_cache(maxsize=256)  # asked for at every text of a record, with the same few keys
-def _forms_of(secrets: tuple[str, ...]) -> tuple[str, ...]:
-    """The ways in which secrets may be written, the longest first."""
-    forms = {form for secret in secrets for form in _forms_of_one(secret)}
-    return tuple(sorted(forms, key=len, reverse=True))
-
-
-def _forms_of_one(secret: str) -> set[str]:
-    if len(secret) < _SHORTEST:
-        return set()
-    data = secret.encode("utf-8", "surrogateescape")
-    in_base64 = (
-        base64.b64encode(data).decode("ascii"),
-        base64.b64encode(b":" + data).decode("ascii"),
-        base64.b64encode(data + b":").decode("ascii"),
-        *_inside_base64(data),
-    )
-    return {
-        secret,
-        json.dumps(secret)[1:-1],
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        json.dumps(secret)[1:-1].replace("/", "\\/"),  # as PHP writes it
-        *_quoted(data),
-        *in_base64,
-        *(text.translate(_FOR_URLS) for text in in_base64),
-    }
-
-
-def _quoted(data: bytes) -> Iterable[str]:
-    """The ways in which bytes stand in a URL: that of RFC 3986, and that of browsers."""
-    for text in (quote(data, safe=""), quote(data, safe="!'()*")):
-        yield text
-        yield _QUOTED.sub(lambda match: match[0].lower(), text)
-
-
-def _inside_base64(data: bytes) -> Iterable[str]:
-    """What every base64 text has in it that holds these bytes, at each of the three alignments."""
-    for lead, first in ((0, 0), (1, 2), (2, 3)):
-        text = base64.b64encode(bytes(lead) + data).decode("ascii")
-        yield text[first : (lead + len(data)) * 8 // 6]
+    return Beginnings(forms_of(secrets))

@@ -5,7 +5,8 @@ All of them are looked for at once, by RE2, whose time is linear: 1.2 ns a byte.
 there, and then the rules that may have something to do are looked for one by one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from itertools import takewhile
 from typing import Final
 
@@ -15,6 +16,7 @@ from foxora_addon.audit.pattern import Linear, literal
 _SHORTEST_HEAD: Final = 8
 _LONGEST_HEAD: Final = 16
 _MOST_IN_TURN: Final = 12  # so many take as long one by one as RE2 does with all of them
+_LONG: Final = 4_096  # characters from which on a look at all of a text spares many at a part
 _MOST_BYTES: Final = 1 << 28
 """What RE2 may take: with too little, it takes milliseconds a text.
 
@@ -31,7 +33,8 @@ class Heads:
     """
 
     def __init__(self, signs: Iterable[str]) -> None:
-        self.texts: Final = _heads_of(signs)
+        self._signs: Final = tuple(signs)
+        self.texts: Final = _heads_of(self._signs)
         self._encoded: Final = tuple(head.encode("utf-8") for head in self.texts)
         self._glance: Final = (
             Linear("|".join(map(literal, self.texts)), _MOST_BYTES)
@@ -47,6 +50,47 @@ class Heads:
             if data.find(head) >= 0:  # as in `mask.masked`
                 return True
         return False
+
+    def signs_in(self, data: bytes) -> set[bytes]:
+        """Those of the signs that stand in a text, given as UTF-8.
+
+        However many there are, only those are looked up that have the length of one at a place
+        where a head stands.
+        """
+        found: set[bytes] = set()
+        for head, place in self._places_in(data):
+            signs, lengths = self._signs_by_head[head]
+            found.update(
+                data[place : place + length]
+                for length in lengths
+                if data[place : place + length] in signs
+            )
+        return found
+
+    def _places_in(self, data: bytes) -> Iterator[tuple[bytes, int]]:
+        """Each head that stands in a text, and where. No two stand at one place."""
+        if self._glance is not None:
+            start = 0
+            while (match := self._glance.first_in(data, start)) is not None:
+                yield match[1], match[0]
+                start = match[0] + 1
+            return
+        for head in self._encoded:
+            place = data.find(head)
+            while place >= 0:
+                yield head, place
+                place = data.find(head, place + 1)
+
+    @cached_property
+    def _signs_by_head(self) -> dict[bytes, tuple[frozenset[bytes], tuple[int, ...]]]:
+        """The signs that begin with each head, and the lengths that they have."""
+        heads = {text[:_SHORTEST_HEAD]: text.encode("utf-8") for text in self.texts}
+        signs: dict[bytes, set[bytes]] = {head: set() for head in heads.values()}
+        for sign in self._signs:
+            signs[heads[sign[:_SHORTEST_HEAD]]].add(sign.encode("utf-8"))
+        return {
+            head: (frozenset(alike), tuple(set(map(len, alike)))) for head, alike in signs.items()
+        }
 
 
 def _heads_of(signs: Iterable[str]) -> tuple[str, ...]:
@@ -70,9 +114,10 @@ class Screen:
     """
 
     def __init__(self, rules: Sequence[Rule], also: Sequence[str] = ()) -> None:
-        self._rules: Final = tuple(rules)
-        self.is_blind: Final = any(not rule.needles for rule in rules)
-        self._glance: Final = None if self.is_blind else _glance_of(rules, also)
+        self._rules: Final = list(rules)
+        self._vague: Final = [rule for rule in rules if not _is_told_by_words(rule)]
+        self.is_blind: Final = bool(self._vague)
+        self._glance: Final = _glance_of([r for r in rules if _is_told_by_words(r)], also)
 
     def passes(self, data: bytes) -> bool:
         """Whether surely no rule, and nothing else, finds anything in a text, given as UTF-8."""
@@ -90,13 +135,36 @@ class Screen:
 
     def rules_for(self, text: str) -> list[Rule]:
         """The rules that may find something in a text, in their order."""
+        rules = self._rules
+        if len(text) >= _LONG and self.is_blind:  # else all of it was looked at before
+            data = text.encode("utf-8", "surrogatepass")
+            if self._glance is None or not self._glance.is_in(data):
+                rules = self._vague
         lower = text.lower()
         return [
             rule
-            for rule in self._rules
+            for rule in rules
             if not rule.needles
             or any(needle in (lower if rule.folds else text) for needle in rule.needles)
         ]
+
+    def applied(self, text: str) -> str:
+        """The text without what the rules find, one after the other.
+
+        What a rule takes out may be what kept the next one from finding something, so that a text
+        is not judged by its shapes once one has.
+        """
+        data = text.encode("ascii") if len(text) >= _LONG and text.isascii() else None
+        given = text
+        for rule in self.rules_for(text):
+            if data is None or text is not given or rule.may_find_in(data):
+                text = rule.applied(text)
+        return text
+
+
+def _is_told_by_words(rule: Rule) -> bool:
+    """Whether a rule has needles, and those are not in every other text, as single signs are."""
+    return bool(rule.needles) and all(len(needle) > 1 for needle in rule.needles)
 
 
 def _glance_of(rules: Sequence[Rule], also: Sequence[str]) -> Linear | None:

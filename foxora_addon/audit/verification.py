@@ -2,9 +2,9 @@
 
 What `verify` proves: no record was changed, left out, put in or moved between the first and the
 last line that is there. What it can't, since the chain has no secret: that lines were cut off at
-the end, or that somebody wrote all of it anew. For that, give it a head that was kept elsewhere,
-or a signed one (`signing`). What was cut off at the beginning shows where its file is still here,
-by what that is called, or by the trail's head.
+the end, be it within the last, or that somebody wrote all of it anew. For that, give it a head that
+was kept elsewhere, or a signed one (`signing`). What was cut off at the beginning shows where its
+file is still here, by what that is called, or by the trail's head.
 """
 
 import json
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from foxora_addon.audit.chain import GENESIS, hash_of_line
+from foxora_addon.audit.chain import GENESIS, hash_of_line, may_be_torn
 from foxora_addon.audit.head import read_head
 from foxora_addon.audit.segments import first_named, lines_of
 
@@ -155,8 +155,11 @@ class _Verification:
 
     def take(self, line: bytes, place: Callable[[], str]) -> str | None:
         """Take the next line; what is wrong, with its place, or None."""
-        digest = hash_of_line(line.removesuffix(b"\n"))
+        bare = line.removesuffix(b"\n")
+        digest = hash_of_line(bare)
         if digest is None:
+            if bare and not may_be_torn(bare):
+                return f"{place()}: changed, or not a record"
             self._take_torn(line, place())
             return None
         links = _links_of(line)
@@ -212,7 +215,8 @@ def verify(
 ) -> Report:
     """Verify a trail from its first line to its last, across its segments.
 
-    A torn line is accepted at the very end, or where the record after it says that it was found.
+    A torn line (see `chain.may_be_torn`) is accepted at the very end, or where the record after it
+    says that it was found.
     `kept` are heads that were kept elsewhere: each must be in the trail. `progress` is told now and
     then how many bytes were read. Raises OSError if a file can't be read.
     """

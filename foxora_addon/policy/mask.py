@@ -5,12 +5,15 @@ as it has bytes, so that lengths and framing stay as they were. All else passes 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
 SHORTEST: Final = 8
 """Shorter keys are not looked for, as in redaction: 'test' stands in half of all texts."""
+
+_WIDE: Final = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+_WIDEST: Final = 4  # bytes; one of so many is a NUL, in ASCII
 
 
 @lru_cache(maxsize=256)
@@ -25,11 +28,31 @@ def forms_of(key: str | None) -> tuple[bytes, ...]:
 
 
 def masked(data: bytes, forms: Sequence[bytes]) -> bytes:
-    """The same bytes, and the very same object, unless a key stands in them."""
+    """The same bytes, and the very same object, unless a key stands in them.
+
+    It may also stand there in UTF-16 or UTF-32, which have NULs between ASCII.
+    """
     for form in forms:
         if data.find(form) >= 0:  # `in` takes four times as long: it looks for a number first
             data = data.replace(form, b"*" * len(form))
+    if data.find(b"\0") >= 0:
+        for form, asterisks in _wide_of(tuple(forms)).items():
+            if data.find(form) >= 0:
+                data = data.replace(form, asterisks)
     return data
+
+
+@lru_cache(maxsize=256)
+def _wide_of(forms: tuple[bytes, ...]) -> Mapping[bytes, bytes]:
+    """The forms in UTF-32 and UTF-16, the longest first, with asterisks that are as long."""
+    texts = [form.decode("utf-8", "surrogateescape") for form in forms]
+    wide = {
+        text.encode(codec, "surrogatepass"): "*".encode(codec) for codec in _WIDE for text in texts
+    }
+    return {
+        form: asterisk * (len(form) // len(asterisk))
+        for form, asterisk in sorted(wide.items(), key=lambda each: len(each[0]), reverse=True)
+    }
 
 
 class Mask:
@@ -41,8 +64,7 @@ class Mask:
 
     def __init__(self, forms: Sequence[bytes]) -> None:
         self._forms = tuple(forms)
-        self._longest = max(map(len, forms), default=0)
-        self._inside = frozenset(b"".join(form[:-1] for form in forms))
+        self._inside = frozenset((*b"".join(form[:-1] for form in forms), 0))
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -63,8 +85,11 @@ class Mask:
 
     def _beginning_at_the_end_of(self, data: bytes) -> int:
         """How many bytes at the end may be the beginning of a key; 0: none."""
-        for size in range(min(self._longest - 1, len(data)), 0, -1):
+        forms: Sequence[bytes] = self._forms
+        if data.find(b"\0", -_WIDEST) >= 0:
+            forms = (*_wide_of(self._forms), *forms)
+        for size in range(min(max(map(len, forms), default=0) - 1, len(data)), 0, -1):
             end = data[-size:]
-            if any(len(form) > size and form.startswith(end) for form in self._forms):
+            if any(len(form) > size and form.startswith(end) for form in forms):
                 return size
         return 0

@@ -9,7 +9,10 @@ import binascii
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote, unquote_plus
+
+from foxora_addon.policy.key_forms import SHORTEST, forms_of
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -47,7 +50,8 @@ _DROPPED = frozenset(
     }
 )
 _DROPPED_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-foxora-")
-_SHORTEST_KEY = 8
+_NEEDED = frozenset({b"host", b"content-length", b"transfer-encoding"})
+"""Names that stay whatever a key is, since a head without them would say something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +73,14 @@ class Cleaned:
     def repeats_key(self, target: str) -> bool:
         """Whether a target still has a key in it, as a segment of its path may."""
         plain = unquote(target)
-        return any(s in target or s in plain for s in self.secrets if len(s) >= _SHORTEST_KEY)
+        return any(form in target or form in plain for form in forms_of(self.secrets))
 
 
 class OwnKeys:
     """The accounts' keys, which no app has any business to send: one look for all of them."""
 
     def __init__(self, keys: Iterable[str]) -> None:
-        encoded = [_bytes(key) for key in keys if len(key) >= _SHORTEST_KEY]
+        encoded = [_bytes(key) for key in keys if len(key) >= SHORTEST]
         self._pattern = re.compile(b"|".join(map(re.escape, encoded))) if encoded else None
 
     def __repr__(self) -> str:
@@ -86,7 +90,7 @@ class OwnKeys:
         """Those that stand in a head; as a rule none."""
         if self._pattern is None:
             return []
-        text = b"\n".join([value for _, value in fields])
+        text = b"\n".join([part for field in fields for part in field])
         text += _bytes(f"\n{target}\n{unquote(target)}" if "%" in target else f"\n{target}")
         return [_text(found) for found in self._pattern.findall(text)]
 
@@ -96,18 +100,18 @@ def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
 
     Taken out: the headers that carry keys, cookies, proxy headers, organisation and project, the
     key inside `Sec-WebSocket-Protocol`, `?api-key=` and its like, our own control headers, and any
-    header or query value that repeats the app's key, or one of `own`. Everything else keeps its
-    order and bytes.
+    header or query value that repeats the app's key, or one of `own`, by its name or its value, in
+    whichever form (`key_forms`). Everything else keeps its order and bytes.
     """
     values = _by_name(fields)
     keys = list(_client_keys(values, target))
     key = keys[0] if keys else None
     found = own.found_in(fields, target) if own else ()
     secrets = tuple(dict.fromkeys((*keys, *_other_secrets(values), *found)))
-    repeated = tuple(s for s in secrets if len(s) >= _SHORTEST_KEY)
-    kept = _kept_fields(fields, [_bytes(s) for s in repeated])
+    forms = forms_of(secrets)
+    kept = _without_forms(tuple(_kept_fields(fields)), _encoded_forms_of(secrets))
     return Cleaned(
-        (*kept, (b"accept-encoding", b"identity")), _kept_target(target, repeated), key, secrets
+        (*kept, (b"accept-encoding", b"identity")), _kept_target(target, forms), key, secrets
     )
 
 
@@ -174,7 +178,7 @@ def _keys_in(value: bytes) -> Iterable[str]:
     yield _text(token)
 
 
-def _kept_fields(fields: Fields, secrets: Sequence[bytes]) -> Iterable[tuple[bytes, bytes]]:
+def _kept_fields(fields: Fields) -> Iterable[tuple[bytes, bytes]]:
     for name, value in fields:
         lower = name.lower()
         if lower in _DROPPED or lower.startswith(_DROPPED_PREFIXES):
@@ -185,8 +189,30 @@ def _kept_fields(fields: Fields, secrets: Sequence[bytes]) -> Iterable[tuple[byt
             value = _without_socket_key(value)  # noqa: PLW2901  # the rest of the list travels on
             if not value:
                 continue
-        if not any(secret in value for secret in secrets):
-            yield name, value
+        yield name, value
+
+
+def _without_forms(
+    fields: tuple[tuple[bytes, bytes], ...], forms: Sequence[bytes]
+) -> Iterable[tuple[bytes, bytes]]:
+    """The headers in which no form of a secret stands; as a rule it is in none."""
+    text = b"\n".join([part for name, value in fields for part in (name.lower(), value)])
+    there = [form for form in forms if text.find(form) >= 0]
+    if not there:
+        return fields
+    return [field for field in fields if not _has_one_of(there, *field)]
+
+
+@lru_cache(maxsize=256)
+def _encoded_forms_of(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
+    """The forms of secrets, and what HTTP/2 makes of each in a header's name: small letters."""
+    encoded = [_bytes(form) for form in forms_of(secrets)]
+    return tuple(dict.fromkeys((*encoded, *(form.lower() for form in encoded))))
+
+
+def _has_one_of(forms: Sequence[bytes], name: bytes, value: bytes) -> bool:
+    lower = name.lower()
+    return any(form in value or (form in lower and lower not in _NEEDED) for form in forms)
 
 
 def _without_socket_key(value: bytes) -> bytes:
@@ -194,20 +220,20 @@ def _without_socket_key(value: bytes) -> bytes:
     return b", ".join(item for item in items if item and not item.startswith(_SOCKET_KEY_PREFIX))
 
 
-def _kept_target(target: str, secrets: Sequence[str]) -> str:
+def _kept_target(target: str, forms: Sequence[str]) -> str:
     path, mark, query = target.partition("?")
     if not mark:
         return target
-    kept = [part for part in query.split("&") if not _is_secret_parameter(part, secrets)]
+    kept = [part for part in query.split("&") if not _is_secret_parameter(part, forms)]
     return f"{path}?{'&'.join(kept)}" if kept else path
 
 
-def _is_secret_parameter(part: str, secrets: Sequence[str]) -> bool:
+def _is_secret_parameter(part: str, forms: Sequence[str]) -> bool:
     name, _, value = part.partition("=")
     if unquote_plus(name).lower() in KEY_PARAMETERS:
         return True
-    forms = (part, unquote(part), unquote_plus(value))
-    return any(secret in form for secret in secrets for form in forms)
+    texts = (part, unquote(part), unquote_plus(value))
+    return any(form in text for form in forms for text in texts)
 
 
 def _parameters(target: str) -> Iterable[tuple[str, str]]:

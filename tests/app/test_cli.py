@@ -235,6 +235,38 @@ def test_whoever_verifies_the_configured_trail_needs_no_key(capsys: Output) -> N
     assert "theirs.jsonl: fine" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "command", [["verify"], ["sign", "--key", "audit.key"], ["stats"], ["show", "ex_a"]]
+)
+def test_without_a_usable_configuration_no_other_trail_is_taken_for_the_configured(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.delenv("FOXORA_AUDIT", raising=False)
+    a_trail(Path("foxora-audit.jsonl"))
+    Path("foxora.yaml").write_text("audit: {pth: theirs.jsonl}\n")
+    assert cli.main(["audit", *command]) == 1
+    shown = capsys.readouterr()
+    (line,) = shown.err.splitlines()
+    assert "foxora.yaml:1: audit.pth: unknown key" in line
+    assert "give the trail's path" in line
+    assert shown.out == ""
+
+
+def test_a_trail_that_is_named_is_verified_whatever_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    Path("foxora.yaml").write_text("{")
+    a_trail(Path("mine.jsonl"))
+    for path in (["mine.jsonl"], []):
+        monkeypatch.setenv("FOXORA_AUDIT", "other.jsonl" if path else "mine.jsonl")
+        assert cli.main(["audit", "verify", *path]) == 0
+        shown = capsys.readouterr()
+        assert "mine.jsonl: fine, 4 records" in shown.out
+        (line,) = shown.err.splitlines()
+        assert "foxora.yaml:1" in line
+        assert "mine.jsonl is read all the same" in line
+
+
 def test_a_changed_trail_is_a_finding_that_names_the_line(capsys: Output) -> None:
     Path("trail.jsonl").write_text('{"seq": 1}\n')
     assert cli.main(["audit", "verify", "trail.jsonl"]) == 1

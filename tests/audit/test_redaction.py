@@ -5,10 +5,10 @@ import re
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from foxora_addon.audit.looks import REDACTED, compiled, is_card_number, is_iban, rules_of
+from foxora_addon.audit.looks import REDACTED, Rule, compiled, is_card_number, is_iban, rules_of
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.audit.screen import Heads, Screen
 from tests.builders import ACCOUNT_KEY, APP_KEY
@@ -138,6 +138,28 @@ def test_of_many_accounts_each_ones_key_is_found_and_plain_words_are_spared(pref
             assert redactor.scrub(f"It is {form}.") == f"It is {REDACTED}."
         escaped = f"{key[:3]}\\u{ord(key[3]):04x}{key[4:]}"
         assert redactor.scrub(f"It is '{escaped}'.").endswith(f"{REDACTED}'.")
+
+
+@pytest.mark.parametrize("prefix", ["foxora_sk_fake_", ""])
+def test_of_many_accounts_only_the_keys_that_are_there_are_looked_for(prefix: str) -> None:
+    keys = many_keys(prefix)
+    redactor = Redactor(keys, presets=())
+    cut = f"{keys[0][:-1]} {keys[1][:20]}"
+    assert not redactor._known_to_look_for(cut)
+    for form in forms_of(keys[7]):
+        text = f"{cut}{form} é{cut}"
+        assert redactor.scrub(text) == f"{cut}{REDACTED} é{cut}"
+        assert set(forms_of(keys[7])) < set(redactor._known_to_look_for(text))
+        assert len(redactor._known_to_look_for(text)) < 30
+
+
+@given(
+    st.lists(st.text("ab", min_size=8, max_size=12), min_size=1, max_size=30),
+    st.text("ab", max_size=60),
+)
+def test_keys_that_overlap_are_all_told(keys: list[str], text: str) -> None:
+    forms = Redactor(keys, presets=())._known_to_look_for(text)
+    assert {key for key in keys if key in text} <= set(forms)
 
 
 @pytest.mark.parametrize(
@@ -328,6 +350,7 @@ def test_a_credential_begins_behind_whatever_is_no_part_of_a_word(before: str, t
 
 
 PII = Redactor([], presets=["pii"])
+LONG = "lorem ipsum " * 1_000
 
 
 @pytest.mark.parametrize(
@@ -349,6 +372,47 @@ def test_personal_data_goes_and_what_it_was_stands_in_its_place(text: str, kind:
     body = json.dumps({"a": f"line\n{text}"})
     assert json.loads(PII.scrub(body)) == {"a": f"line\n[redacted:{kind}]"}
     assert REDACTOR.scrub(text) == text
+    for long in (LONG, LONG + "é"):
+        for before, after in ((long, ""), ("", long), (long, long)):
+            found = PII.scrub(f"{before} {text} {after}")
+            assert found == f"{before} [redacted:{kind}] {after}"
+
+
+def test_what_one_rule_takes_out_of_a_long_text_is_no_cover_for_the_next() -> None:
+    assert PII.scrub(f"{LONG} 4111 1111 1111 1111(415) 555-2671").endswith(
+        " [redacted:card][redacted:phone]"
+    )
+
+
+def test_of_a_long_text_without_personal_data_no_pattern_is_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    redactor = Redactor([], presets=["secrets", "pii"])
+    figures = "[-0.0123456789012345, 0.75, 2026-11-23] and 12 345 of them; 555-1234. "
+    texts = (
+        LONG,
+        figures * 200,
+        '{"id": "chatcmpl-0123456789abcdef", "created": 1795435200}' * 200,
+    )
+    monkeypatch.setattr(Rule, "applied", lambda rule, _: pytest.fail(f"{rule.pattern} was"))
+    for text in texts:
+        assert redactor.scrub(text) == text
+
+
+ADDRESSES = st.lists(
+    st.sampled_from(["@", "a", "b.c", "@d.e", "jane", "+", ".", "\\n", "\\", " ", "é", "x" * 60]),
+    max_size=12,
+).map("".join)
+
+
+@given(ADDRESSES)
+@example("a" * 64 + "@b.c " + LONG)
+@example("a" * 65 + "@b.c " + LONG)
+@example("\\n" + "a" * 64 + "@b.c")
+@example("a@b.c@d.e+f@g.h")
+def test_an_address_is_found_whether_there_are_few_or_many_in_a_text(text: str) -> None:
+    few, many = text + "\n" + " " * 20_000, text + "\n" + " @" * 200
+    assert PII.scrub(few)[:-20_000] == PII.scrub(many)[:-400]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ from foxora_addon.audit.segments import segment_name
 from foxora_addon.audit.verification import Kept, verify
 from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is
 
+CHANGED = "changed, or not a record"
+
 
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -73,6 +75,44 @@ def test_each_line_that_is_there_twice_is_found(sample: Path, changed: Path) -> 
         for place in range(index, len(lines) + 1):
             changed.write_bytes(b"".join([*lines[:place], line, *lines[place:]]))
             assert verify(changed).problem
+
+
+def test_a_last_line_that_was_changed_is_not_taken_for_a_torn_one(
+    sample: Path, changed: Path
+) -> None:
+    *lines, last = lines_of(sample)
+    other = last.replace(b'"event":"response"', b'"event":"Response"')
+    assert other != last
+    cut_within_its_hash = range(1, 60)  # of 64 digits; a single one may fit by chance
+    for size in (0, *cut_within_its_hash):
+        changed.write_bytes(b"".join(lines) + other[: len(other) - 1 - size])
+        report = verify(changed)
+        assert (report.problem, report.torn_tail_bytes) == (f"line {len(lines) + 1}: {CHANGED}", 0)
+    changed.write_bytes(b"".join(lines) + other[:-68])
+    assert verify(changed).torn_tail_bytes == len(other) - 68, "its hash went with what was cut off"
+
+
+def test_each_beginning_of_a_last_line_is_told_as_torn(sample: Path, changed: Path) -> None:
+    *lines, last = lines_of(sample)
+    for size in range(1, len(last) - 1):
+        changed.write_bytes(b"".join(lines) + last[:size])
+        report = verify(changed)
+        assert (report.problem, report.torn_tail_bytes) == (None, size)
+    changed.write_bytes(b"".join([*lines, last[:-1]]))
+    assert verify(changed).records == len(lines) + 1
+
+
+def test_a_changed_last_line_is_told_after_the_next_start_as_well(
+    sample: Path, changed: Path
+) -> None:
+    *lines, last = lines_of(sample)
+    for end in (b"\n", b""):
+        other = last[:-1].replace(b'"event":"response"', b'"event":"Response"') + end
+        changed.write_bytes(b"".join([*lines, other]))
+        journal = Journal.open(changed, wall_clock=lambda: NOON)
+        journal.append(a_request_of("x"), as_it_is)
+        journal.close()
+        assert verify(changed).problem == f"line {len(lines) + 1}: {CHANGED}"
 
 
 @pytest.mark.parametrize("line", [b"\n", b"{}\n", b"x\n", seal(b'{"seq":2}')[0], seal(b"[1]")[0]])

@@ -42,6 +42,8 @@ HEADERS = {
     "Cookie": f"session={APP_SECRETS['cookie']}; theme=dark",
     "X-Debug-Copy": f"sent {APP_SECRETS['authorization']} with it",
     "X-Azure-Copy": APP_SECRETS["api-key"],
+    "X-Auth": base64.b64encode(APP_SECRETS["authorization"].encode()).decode(),
+    f"X-{APP_SECRETS['x-api-key']}": "a key for a name",
     "OpenAI-Organization": APP_SECRETS["organisation"],
     "OpenAI-Project": APP_SECRETS["project"],
 }
@@ -89,6 +91,15 @@ FAULTS: dict[str, dict[str, Any]] = {
     "an answer in gzip that echoes the key": {
         "body_base64": base64.b64encode(gzip.compress(json.dumps({"e": ECHO}).encode())).decode(),
         "headers": {"content-encoding": "gzip"},
+    },
+    "sound that echoes the key in UTF-16": {
+        "body": "".join(f"{letter}\0" for letter in ECHO),
+        "type": "audio/mpeg",
+        "chunks": [1, 20, 9, 43, 2],
+    },
+    "sound that echoes the key in UTF-32": {
+        "body_base64": base64.b64encode(ECHO.encode("utf-32")).decode(),
+        "type": "audio/mpeg",
     },
     "sound that echoes the key": {"body": ECHO, "type": "audio/mpeg", "chunks": [1, 20, 9, 2]},
     "a stream that echoes the key": {
@@ -164,7 +175,8 @@ def all_calls(proxy: Proxy, origin: str) -> Iterator[tuple[str, httpx.Response]]
         yield "our key escaped in a query", post(CALL, f"/chat/completions?x=f%6F{FOXORA_KEY[2:]}")
         yield "our key in the path", post(CALL, f"/models/{FOXORA_KEY}")
         yield "our key in a header", post(CALL, **{"X-Debug-Copy": f"is {FOXORA_KEY}"})
-        from_app = {"Authorization": f"Bearer {FOXORA_KEY}", "X-Debug-Copy": "none"}
+        unlike = dict.fromkeys(("X-Debug-Copy", "X-Auth"), "none")
+        from_app = {"Authorization": f"Bearer {FOXORA_KEY}", **unlike}
         yield "our key from the app", post(CALL, **from_app)
         yield "no key", client.post(f"{proxy.base_url}/chat/completions", json=CALL)
         for name, fault in FAULTS.items():
@@ -193,6 +205,8 @@ def spellings(secret: str) -> set[bytes]:
         quote(secret, safe="").encode(),
         base64.b64encode(secret.encode()).rstrip(b"="),
         json.dumps(secret)[1:-1].encode(),
+        secret.encode("utf-16-le"),
+        secret.encode("utf-32-le"),
     }
 
 

@@ -8,9 +8,15 @@ from foxora_addon.policy.mask import Mask, forms_of, masked
 
 KEY = "foxora_sk_live_fake7Hq2"
 FORMS = forms_of(KEY)
+WIDE = ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
 PIECES = st.lists(
     st.sampled_from(
         [KEY.encode(), b"foxora_sk_", b"f", b"\n\n", b"*", b"data: {}", KEY[:-1].encode()]
+    )
+    | st.builds(
+        str.encode,
+        st.sampled_from([KEY, KEY[:3], KEY[3:], "f", "\0", "é"]),
+        st.sampled_from(WIDE),
     )
     | st.binary(max_size=8),
     max_size=8,
@@ -40,10 +46,21 @@ def test_a_key_makes_room_for_as_many_asterisks() -> None:
     assert json.loads(clean) == {"echo": f"Bearer {'*' * len(KEY)}", "again": "*" * len(KEY)}
 
 
+@pytest.mark.parametrize("codec", [*WIDE, "utf-16", "utf-32"])
+@pytest.mark.parametrize("key", [KEY, 'foxora/"key"'])
+def test_a_key_is_masked_in_the_encodings_that_take_more_bytes(codec: str, key: str) -> None:
+    echo = f"é Bearer {key}, {json.dumps(key)}"
+    clean = masked(echo.encode(codec), forms_of(key)).decode(codec)
+    written = json.dumps(key)[1:-1]
+    assert clean == f'é Bearer {"*" * len(key)}, "{"*" * len(written)}"'
+
+
 def test_a_body_without_it_is_the_very_same() -> None:
     body = b'{"content": "foxora_sk_live_other"}'
     assert masked(body, FORMS) is body
     assert Mask(FORMS).feed(body) is body
+    wide = body.decode().encode("utf-16")
+    assert masked(wide, FORMS) is wide
 
 
 def test_whole_events_are_never_held_back() -> None:
@@ -61,5 +78,6 @@ def test_where_a_body_is_cut_makes_no_difference(pieces: list[bytes], data: st.D
     passed = bytearray()
     for start, end in zip([0, *cuts], [*cuts, len(body)], strict=True):
         passed += mask.feed(body[start:end])
-        assert len(body[:end]) - len(passed) < len(KEY), "it holds back less than a key"
+        longest = len(KEY) * (4 if b"\0" in body else 1)
+        assert len(body[:end]) - len(passed) < longest, "it holds back less than a key"
     assert bytes(passed) + mask.end() == masked(body, FORMS)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.policy.rewrite import KEY_HEADERS, KEY_PARAMETERS, clean
+from foxora_addon.policy.rewrite import KEY_HEADERS, KEY_PARAMETERS, OwnKeys, clean
 from tests.builders import APP_KEY
 
 KEY = APP_KEY.encode()
@@ -120,6 +120,49 @@ def test_a_short_key_blacks_out_nothing_else() -> None:
 
     assert cleaned.key == "test"
     assert (cleaned.fields[0], cleaned.target) == ((b"x-a", b"a test"), "/?q=test")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        (KEY, b"1"),
+        (KEY.lower(), b"1"),
+        (b"X-" + KEY + b"-Of", b""),
+        (base64.b64encode(KEY), b"1"),
+        (b"X-Auth", base64.b64encode(KEY)),
+        (b"X-Auth", base64.b64encode(b"user:" + KEY)),
+        (b"X-Auth", base64.urlsafe_b64encode(b"1:" + KEY + b":2")),
+        (b"X-Auth", quote(APP_KEY, safe="").replace("-", "%2D").encode() + b", " + KEY),
+    ],
+)
+def test_a_header_that_repeats_the_key_in_any_form_is_dropped(field: tuple[bytes, bytes]) -> None:
+    cleaned = clean([(b"authorization", b"Bearer " + KEY), (b"x-a", b"1"), field], "/v1/models")
+
+    assert cleaned.fields == ((b"x-a", b"1"), IDENTITY)
+
+
+def test_a_query_that_repeats_the_key_in_base64_is_dropped_and_such_a_path_is_told() -> None:
+    written = base64.b64encode(b"12" + KEY).decode()
+    target = f"/v1/models?a=1&b={quote(written, safe='')}"
+    cleaned = clean([(b"authorization", b"Bearer " + KEY)], target)
+
+    assert cleaned.target == "/v1/models?a=1"
+    assert cleaned.repeats_key(f"/v1/{quote(written)}")
+
+
+def test_a_name_that_http_needs_stays_even_if_a_cookie_is_called_so() -> None:
+    needed = ((b"Host", b"x"), (b"Content-Length", b"2"), (b"Transfer-Encoding", b"chunked"))
+    cookies = b"a=content-length; b=transfer-encoding; c=x-request-id"
+    cleaned = clean([*needed, (b"x-request-id", b"1"), (b"cookie", cookies)], "/v1/models")
+
+    assert cleaned.fields == (*needed, IDENTITY)
+
+
+def test_an_accounts_key_is_found_in_a_headers_name() -> None:
+    cleaned = clean([(KEY, b"1"), (b"x-a", b"1")], "/v1/models", OwnKeys([APP_KEY]))
+
+    assert cleaned.fields == ((b"x-a", b"1"), IDENTITY)
+    assert cleaned.secrets == (APP_KEY,)
 
 
 @pytest.mark.parametrize("target", [f"/v1/{APP_KEY}", "/v1/" + APP_KEY.replace("-", "%2D")])
