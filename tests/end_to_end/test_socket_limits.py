@@ -164,6 +164,35 @@ def test_a_session_costs_and_is_held_to_the_months_cap(tmp_path: Path, fast: str
     assert record["model"] == "gpt-4o-mini"
 
 
+def test_a_session_keeps_the_ceilings_of_an_account_that_is_taken_out(
+    tmp_path: Path, fast: str
+) -> None:
+    settings = "accounts: [{name: acme}, {name: lab, keys: [foxora_sk_fake_lab]}]"
+    with (
+        running_gateway(tmp_path / "gateway", settings) as gateway,
+        limited(tmp_path / "proxy", gateway, "tokens_per_minute: 60", fast) as proxy,
+    ):
+
+        async def scenario(connection: WebSocketClientConnection) -> list[Any]:
+            before = await answer_to(connection, CREATE)
+            (tmp_path / "key").write_text("foxora_sk_fake_lab")
+            (tmp_path / "proxy" / "foxora.yaml").write_text(
+                f"gateway: {{base_url: {gateway}/v1}}\n"
+                f"accounts: [{{name: lab, key: {{file: {tmp_path / 'key'}}}}}]\n"
+            )
+            wait_until(lambda: "the changed configuration is in force" in proxy.output)
+            return [before, *[await answer_to(connection, CREATE) for _ in range(3)]]
+
+        told = talking(proxy, "realtime?model=gpt-4o-mini", scenario)
+        record = session_of(proxy)
+        assert call(proxy, 60).status_code == 200
+    assert [event["type"] for event in told[:1]] == ["response.done"]
+    assert told[-1]["error"]["code"] == "rate_limit_exceeded"
+    assert "Account 'acme' is at its limit" in told[-1]["error"]["message"]
+    assert record["account"] == "acme"
+    assert record["usage"]["total_tokens"] <= 60
+
+
 HALF = b'{"type":"response.output_text.delta","delta":"half'
 REST = b' and half"}'
 
