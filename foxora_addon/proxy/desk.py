@@ -260,7 +260,7 @@ class FlowDesk:
             if self._is_ending:
                 self._lose(flow.id, "aborted")
             elif exchange is not None and self._pipeline is not None:
-                self._pipeline.streamed(exchange, _now())
+                responses.end_socket(flow.websocket, exchange, self._pipeline, _now())
                 self._forget(flow.id)
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)

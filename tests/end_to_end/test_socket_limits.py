@@ -23,7 +23,7 @@ from tests.end_to_end.proxies import (
     wait_until,
 )
 from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
-from tests.end_to_end.sockets import frame, opened
+from tests.end_to_end.sockets import frame, opened, opening
 
 pytestmark = [pytest.mark.real_server, pytest.mark.parametrize("fast", ["true", "false"])]
 
@@ -216,18 +216,13 @@ class Halting(socketserver.StreamRequestHandler):
 
 
 def test_a_refusal_comes_between_two_messages_of_the_gateways(tmp_path: Path, fast: str) -> None:
-    head = (
-        "GET /v1/realtime?model=gpt-4o-mini HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
-        f"Authorization: Bearer {APP_KEY}\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
     with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Halting)) as server:
         gateway = f"http://127.0.0.1:{server.server_address[1]}"
         with (
             limited(tmp_path / "proxy", gateway, "tokens_per_minute: 60", fast) as proxy,
             socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client,
         ):
-            client.sendall(head.encode())
+            client.sendall(opening(APP_KEY))
             said = b""
             while b"response.done" not in said:
                 said += client.recv(65_536)
