@@ -132,6 +132,8 @@ def test_what_a_session_says_is_charged_and_over_the_ceiling_its_client_is_told(
         assert len([entry for entry in log if entry["method"] == "POST"]) == len(answered)
 
         record = session_of(proxy)
+        (asked,) = [r for r in proxy.records() if r["exchange"] == record["exchange"]][:-1]
+        assert asked["operation"] == route.partition("?")[0]
         usages = [event["response"]["usage"] for event in answered]
         for name in ("input_tokens", "output_tokens", "total_tokens"):
             assert record["usage"][name] == sum(usage[name] for usage in usages)
