@@ -234,8 +234,11 @@ class FlowDesk:
                 if clean is not message.content:
                     message.content = clean
             told, is_clients = message.content, message.from_client
-            if not self._pipeline.said(exchange, told, _now(), is_clients=is_clients):
+            passing = self._pipeline.said(exchange, told, _now(), is_clients=is_clients)
+            if passing is None:
                 message.drop()
+            elif passing is not told:
+                message.content = passing
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
             _cut_socket(flow)

@@ -6,15 +6,18 @@ with 1011, where mitmproxy says that all is well, and as 1006 in the flow (RFC 6
 mitmproxy's own way to inject a message adds it to one of the gateway's that has come in part. The
 words go out by themselves here, between two messages.
 
-It tells no addon of a ping, a pong or a closing, passes them as they came, logs what pings and
-pongs hold, and keeps the reason of a closing with the flow. Gateways say there which key they do
-not take.
+A message of another length than it came in would go out in frames of 4 kB, however it was framed;
+here it goes out in one.
+
+mitmproxy tells no addon of a ping, a pong or a closing, passes them as they came, logs what pings
+and pongs hold, and keeps the reason of a closing with the flow. Gateways say there which key they
+do not take.
 """
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
@@ -28,6 +31,8 @@ from foxora_addon.policy.mask import masked
 from foxora_addon.proxy.failures import BROKEN_SOCKET
 from foxora_addon.proxy.flows import is_ours
 from foxora_addon.proxy.host_reading import quietly
+
+_LARGEST_FRAME: Final = 16 * 1_048_576
 
 type FormsOf = Callable[[HTTPFlow], Sequence[bytes]]
 type WordsFor = Callable[[HTTPFlow], Sequence[bytes]]
@@ -107,4 +112,5 @@ def take_over(forms_of: FormsOf, words_for: WordsFor) -> None:
     global _forms_of, _words_for
     _forms_of, _words_for = forms_of, words_for
     _private.WebsocketConnection = MaskedSide
+    _private.Fragmentizer.FRAGMENT_SIZE = _LARGEST_FRAME
     _private.WebsocketLayer.relay_messages = _relayed
