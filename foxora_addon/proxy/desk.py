@@ -39,6 +39,7 @@ from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
 from foxora_addon.proxy.open_exchanges import OpenExchanges
+from foxora_addon.proxy.passed_messages import OpenSocket
 from foxora_addon.proxy.shown_answers import OpenStream
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
@@ -134,6 +135,12 @@ class FlowDesk:
             seen = exchange.observation
             if seen is not None and seen.transcript is not None and pipeline is not None:
                 yield OpenStream(flow, seen.size, partial(pipeline.shown_so_far, exchange))
+
+    def open_sockets(self) -> Iterator[OpenSocket]:
+        """The WebSockets over which something was said."""
+        for flow, exchange in self._open.newest_first():
+            if exchange.socket is not None:
+                yield OpenSocket(flow, exchange.socket.size)
 
     def open_calls(self) -> Iterator[tuple[http.HTTPFlow, Open]]:
         """The flows of open exchanges, the newest first, with what is known of each by now."""
