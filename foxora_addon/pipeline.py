@@ -38,7 +38,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.mask import forms_of, masked
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.talks import model_named_by
-from foxora_addon.policy.validation import CallBody, read_call
+from foxora_addon.policy.validation import CallBody, read_call, read_message
 from foxora_addon.reception import Arrival, Reception, given_head
 from foxora_addon.rules import Rules
 from foxora_addon.shown import Shown, shown_so_far
@@ -405,10 +405,13 @@ class Pipeline:
         if error.status == 429 and exchange.payer is not None:
             self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
 
-    def said(self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool) -> bool:
-        """A message went over a WebSocket, from the client or to it; whether it may pass on.
+    def said(
+        self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool
+    ) -> bytes | None:
+        """A message came over a WebSocket, from the client or for it; what of it is to pass on.
 
-        If not, what the client is told instead is among `exchange.socket.words`.
+        None: nothing, and what the client is told instead is among `exchange.socket.words`. What is
+        kept of a client's message is its own, as of a body.
         """
         socket = exchange.socket
         if socket is None:
@@ -418,12 +421,14 @@ class Pipeline:
         socket.add(content, is_clients=is_clients, at_ms=at_ms)
         if not is_clients:
             self.accounting.talks.gateway_said(exchange, socket.talk, content, now)
-            return True
+            return content
+        if exchange.call is not None:
+            content = read_message(exchange.call, content, self.rules.models)
         told = self.accounting.talks.client_said(exchange, socket.talk, content, now)
         if told:
             socket.add(told, is_clients=False, at_ms=at_ms)
             socket.words.append(told)
-        return told is None
+        return content if told is None else None
 
     def _talk_facts(self, exchange: Exchange, now: float) -> dict[str, Any]:
         """End what was said over a WebSocket, and say what it comes to; {} of any other call."""

@@ -6,7 +6,7 @@ Pure, and a function of the head and the rules alone. A client sends the same he
 but for the length of the body, so what it came to is remembered for some hundred heads.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
@@ -21,6 +21,7 @@ from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
 from foxora_addon.policy.recognise import Head, Recognised, recognise
 from foxora_addon.policy.rewrite import Cleaned, Fields, clean, turned
 from foxora_addon.policy.standing import payer_of_key
+from foxora_addon.policy.validation import read_query
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
 
 _MOST_HEADS: Final = 256
@@ -180,8 +181,11 @@ class Reception:
             received.payer = payer_of_key(key_digest(received.credential))
 
     def _find_target(self, received: Received, call: Recognised, cleaned: Cleaned) -> None:
-        gateway = self._rules.gateway
-        target = gateway_path(gateway, call.path, cleaned.target.partition("?")[2])
+        gateway, query = self._rules.gateway, cleaned.target.partition("?")[2]
+        if call.operation.name == "realtime":
+            query = read_query(call, query, self._rules.models)
+            received.call = replace(call, query=query, deployment=None)
+        target = gateway_path(gateway, call.path, query)
         received.gateway_url = gateway_origin(gateway) + target
         received.target = target
         if cleaned.repeats_key(target):

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.rewrite import PLACEHOLDER
+from foxora_addon.policy.talks import model_named_by
+from foxora_addon.policy.validation import ModelRules
 from foxora_addon.reception import Arrival, Received, Reception, given_head
 from tests.builders import APP_KEY, a_head, an_arrival, some_rules
 
@@ -119,3 +121,17 @@ def test_what_is_remembered_is_what_it_would_come_to_anew(
             anew.client,
             anew.refusal,
         )
+
+
+def test_a_realtime_session_is_opened_with_the_mapped_model() -> None:
+    reception = Reception(some_rules(models=ModelRules({"a b": "c"})))
+    head = a_head("/v1/realtime?model=a%20b&api-key=sk-of-the-app", method="GET")
+    found = received(reception, an_arrival(head))
+    assert found.target == "/v1/realtime?model=c"
+    assert found.gateway_url == "https://api.foxora.ai/v1/realtime?model=c"
+    assert model_named_by(found.call) == "c"
+
+    azure = a_head("/openai/deployments/a%20b/realtime", method="GET")
+    found = received(reception, an_arrival(azure))
+    assert found.target == "/v1/realtime?model=c"
+    assert model_named_by(found.call) == "c"

@@ -45,6 +45,7 @@ OPERATIONS: Final = (
     _row("responses", "POST", "/responses", has_model=True),
     _row("responses", "POST", "/responses/compact", has_model=True),
     _row("responses", "POST", "/responses/input_tokens", has_model=True),
+    _row("responses", "GET", "/responses"),  # opens a WebSocket: there is no list of them
     _row("stored_responses", "GET POST DELETE", "/responses/**"),
     _row("models", "GET DELETE", "/models/**"),
     _row("me", "GET", "/me"),

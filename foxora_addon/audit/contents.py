@@ -21,7 +21,8 @@ _TYPE: Final = re.compile(rb"(?i)(?:^|\n)content-type:[ \t]*([^\r\n]{0,200})")
 class SocketLog:
     """The messages of one WebSocket, at most `max_bytes` of them by their contents.
 
-    `talk` is what they are charged, `words` what of our own the client is yet to be told.
+    `talk` is what they are charged, `words` what of our own the client is yet to be told. `size` is
+    that of all contents, kept or not, in bytes.
     """
 
     def __init__(self, max_bytes: int, model: str | None = None) -> None:
@@ -29,13 +30,13 @@ class SocketLog:
         self.words: list[bytes] = []
         self._left = max_bytes
         self._count = 0
-        self._bytes = 0
+        self.size = 0
         self._kept: list[dict[str, Any]] = []
 
     def add(self, content: bytes, *, is_clients: bool, at_ms: float) -> None:
         """Take the next message; `at_ms` counts from the request's head."""
         self._count += 1
-        self._bytes += len(content)
+        self.size += len(content)
         if self._left < len(content) or len(self._kept) == _MOST_MESSAGES:
             self._left = -1  # from here on all is left out: a log with holes would mislead
             return
@@ -54,7 +55,7 @@ class SocketLog:
         """What a response record of this level says of them."""
         kept = {"full": {"client", "gateway"}, "request": {"client"}}.get(level, set())
         messages = [message for message in self._kept if message["sender"] in kept]
-        return {"count": self._count, "bytes": self._bytes, "messages": messages}
+        return {"count": self._count, "bytes": self.size, "messages": messages}
 
 
 def files_of(body: bytes) -> list[dict[str, Any]]:

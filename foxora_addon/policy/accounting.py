@@ -361,6 +361,7 @@ class Accounting:
     def tick(self, now: float) -> None:
         """Forget what counts no more; to be called about once a second."""
         self._allowances.forget_idle(now)
+        self.payers.forget_gone(self._allowances.is_counted)
 
     def _charge_of(self, exchange: Exchange, scopes: Sequence[Scope]) -> Charge:
         """What to reserve for a call, below the lowest of its ceilings."""

@@ -245,6 +245,10 @@ class Allowances:
         limiter = self._find(scope.name)
         return 0 if limiter is None else limiter.open_exchanges
 
+    def is_counted(self, name: str) -> bool:
+        """Whether anything is counted under a name, or was until just now."""
+        return self._find(name) is not None
+
     def unify(self, kept: str, other: str, now: float) -> None:
         """Two names turned out to be one account: all that counts under either counts for both.
 

@@ -3,7 +3,7 @@
 It refuses to know what is counted, and which of an account's payers calls.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -44,10 +44,6 @@ class LimitRules:
     is_shadow: bool = False
     prices: PriceRules = field(default_factory=PriceRules)
 
-    def of(self, payer: str) -> AccountRules:
-        """What holds for a payer."""
-        return self.accounts.get(payer, STRANGER)
-
 
 @dataclass(frozen=True, slots=True)
 class InForce:
@@ -69,23 +65,36 @@ class Payers:
     def __init__(self, rules: LimitRules) -> None:
         self.rules = rules
         self.standings = Standings()
+        self._gone: dict[str, AccountRules] = {}  # no longer in the configuration, by name
         # Of configured payers, as it was worked out when the standings had changed so often.
         self._in_force: dict[str, InForce] = {}
         self._scopes: dict[str, Scope] = {}
         self._known_changes = 0
 
     def take_rules(self, rules: LimitRules) -> None:
-        """Go by other rules from now on; whose another key is, is to be asked anew."""
+        """Go by other rules from now on; whose another key is, is to be asked anew.
+
+        What is open of an account that they leave out goes on by those that it had.
+        """
         for payer, account in rules.accounts.items():
             before = self.rules.accounts.get(payer)
             if before is not None and before.key_digest != account.key_digest:
                 self.standings.doubt(payer)
+        known = {**self._gone, **self.rules.accounts}
+        self._gone = {name: known[name] for name in known.keys() - rules.accounts.keys()}
         self.rules = rules
         self._forget()
 
+    def forget_gone(self, is_counted: Callable[[str], bool]) -> None:
+        """Forget those accounts that the configuration left out of which nothing is counted."""
+        if self._gone:
+            kept = self._gone.items()
+            canonical = self.standings.canonical
+            self._gone = {name: rules for name, rules in kept if is_counted(canonical(name))}
+
     def rules_of(self, payer: str) -> AccountRules:
-        """What the configuration says of a payer."""
-        return self.rules.of(payer)
+        """What the configuration says of a payer, or said of it last."""
+        return self.rules.accounts.get(payer) or self._gone.get(payer, STRANGER)
 
     def is_configured(self, payer: str) -> bool:
         """Whether it is an account of the configuration."""
@@ -106,7 +115,9 @@ class Payers:
         if payer in sharers:
             found = self._in_force[payer] = self._shared(sharers)
             return found
-        return self.in_force(sharers[0]) if sharers else InForce(self._own(payer), None)
+        if sharers:
+            return self.in_force(sharers[0])
+        return InForce(self._own(payer), self.rules_of(payer).cap_usd)
 
     def _forget(self) -> None:
         """Work out anew what is asked for next."""
@@ -125,10 +136,10 @@ class Payers:
 
     def differs(self, sharers: Sequence[str]) -> bool:
         """Whether accounts that are one would be held to other figures, were each alone."""
-        return len({(self._own(name), self.rules.of(name).cap_usd) for name in sharers}) > 1
+        return len({(self._own(name), self.rules_of(name).cap_usd) for name in sharers}) > 1
 
     def _shared(self, sharers: Sequence[str]) -> InForce:
-        caps = [self.rules.of(name).cap_usd for name in sharers]
+        caps = [self.rules_of(name).cap_usd for name in sharers]
         known = [cap for cap in caps if cap is not None]
         return InForce(
             tightest(self._own(name) for name in sharers),
@@ -138,14 +149,14 @@ class Payers:
 
     def _own(self, payer: str) -> Ceilings:
         """What would hold for a payer that shares its account with nobody."""
-        rules = self.rules.of(payer)
+        rules = self.rules_of(payer)
         known = self.standings.known(payer)
         told = known.me.ceilings if known and rules.asks else UNLIMITED
         return rules.ceilings.over(told)
 
     def lacks(self, payer: str) -> bool:
         """Whether a ceiling could be asked for and is not known yet, or not of the key in use."""
-        rules = self.rules.of(payer)
+        rules = self.rules_of(payer)
         if self.standings.is_doubted(payer):
             return True
         if not rules.asks or self.standings.known(payer):
@@ -174,7 +185,7 @@ class Payers:
 
     def scopes_of(self, payer: str, model: str | None, client: str | None) -> tuple[Scope, ...]:
         """The account, and what has ceilings below it: the model asked for, and the client."""
-        account, rules = self.account_scope(payer), self.rules.of(payer)
+        account, rules = self.account_scope(payer), self.rules_of(payer)
         if not rules.models and not rules.clients:
             return (account,)
         found = [account]
@@ -193,6 +204,6 @@ class Payers:
 
     def scopes_below(self, payer: str) -> Iterator[Scope]:
         """All that has ceilings below a configured account."""
-        rules = self.rules.of(payer)
+        rules = self.rules_of(payer)
         yield from self.below(payer, "model", rules.models)
         yield from self.below(payer, "client", rules.clients)

@@ -76,7 +76,7 @@ class Talks:
             if talk.is_over and not talk.lately:
                 del self._charged[exchange.id]
                 continue
-            has_ceilings = talk.model in self._books.payers.rules.of(exchange.payer or "").models
+            has_ceilings = talk.model in self._books.payers.rules_of(exchange.payer or "").models
             found[exchange.id] = Spoken(
                 exchange.account_name or "",
                 talk.model if has_ceilings else None,

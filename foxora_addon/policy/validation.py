@@ -1,5 +1,6 @@
 """Reads the body of a call: which model, streamed or not, and whether the gateway could take it.
 
+What opens a WebSocket names its model in the query, and a message over one as a body does.
 Only what the gateway documents as required is asked for (foxora-api.md, Routes); everything else
 is the gateway's to judge. A rule that changes the body changes its own bytes and no others.
 """
@@ -8,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote, unquote_plus
 
 from foxora_addon.api import quick_json
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
 from foxora_addon.api.json_splice import replace_member
 from foxora_addon.policy.recognise import Recognised
 
+_AZURES: Final = "deployment"
 _UNCHANGED: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -67,6 +70,45 @@ def read_call(
     return CallBody(
         model, is_stream, replace_member(body, "model", model), parsed, {"model": model}
     )
+
+
+def read_query(call: Recognised, query: str, rules: ModelRules) -> str:
+    """The query of a realtime session's opening, with the model that the gateway is asked for.
+
+    It is the client's own unless a rule names another model; that of an Azure deployment is added.
+    """
+    given = [(part, *map(unquote_plus, part.partition("=")[::2])) for part in query.split("&")]
+    if any(name == "model" for _, name, _ in given):
+        return "&".join(
+            _parameter(rules.map[value]) if name == "model" and value in rules.map else part
+            for part, name, value in given
+        )
+    asked = call.deployment or next((value for _, name, value in given if name == _AZURES), None)
+    if not asked:
+        return query
+    return "&".join(filter(None, (query, _parameter(rules.map.get(asked, asked)))))
+
+
+def _parameter(model: str) -> str:
+    return f"model={quote(model, safe='')}"
+
+
+def read_message(call: Recognised, content: bytes, rules: ModelRules) -> bytes:
+    """A client's message over a WebSocket, with the model that the gateway is asked for.
+
+    Where it asks for a response, and names a model as the body of one does; any other is the
+    client's own. One of a realtime session is never that: its opening has named the model.
+    """
+    if call.operation.name != "responses":
+        return content
+    parsed = _json_object(content, None)
+    if parsed is None or parsed.get("type") != "response.create":
+        return content
+    asked = call.deployment or parsed.get("model") or rules.default
+    model = rules.map.get(asked, asked) if isinstance(asked, str) else None
+    if model is None or parsed.get("model") == model:
+        return content
+    return replace_member(content, "model", model)
 
 
 def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:

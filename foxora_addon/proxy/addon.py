@@ -53,6 +53,7 @@ from foxora_addon.proxy.hold_check import flaw_of_hold
 from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.notices import Door, Notices, told_of
+from foxora_addon.proxy.passed_messages import PassedMessages
 from foxora_addon.proxy.trail import JournalTrail, checkpoints_of, keeping_of
 from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
@@ -99,6 +100,7 @@ class Foxora:
         self.door: Door | None = None
         self.taken: Callable[[], dict[str, Any]] | None = None
         self._flow_list = FlowList()
+        self._messages = PassedMessages()
         self.desk.ended += [
             lambda ending, _: self._tally.take(ending),
             self._flow_list.ended,
@@ -346,6 +348,7 @@ class Foxora:
             self._flow_list.tell_open(self.desk.open_calls())
             self._flow_list.show_open(self.desk.open_streams())
             self._flow_list.tidy()
+            self._messages.tidy(self.desk.open_sockets())
             if self.desk.wants_counter and self._loading is None:
                 self._loading = asyncio.get_running_loop().create_task(self._load_counter())
         self.be_found()

@@ -86,7 +86,7 @@ class AccountBooks:
             "tokens per minute": ceilings.tokens_per_minute,
         }
         known = ", ".join(f"{figure} {name}" for name, figure in figures.items() if figure)
-        asks = self._pipeline.rules.limits.of(payer).asks
+        asks = self._pipeline.accounting.payers.rules_of(payer).asks
         unknown = " and ".join(name for name, figure in figures.items() if asks and not figure)
         parts = [f"account '{payer}': {known}" if known else f"account '{payer}'"]
         if why is not None:

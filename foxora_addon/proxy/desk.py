@@ -39,6 +39,7 @@ from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
 from foxora_addon.proxy.open_exchanges import OpenExchanges
+from foxora_addon.proxy.passed_messages import OpenSocket
 from foxora_addon.proxy.shown_answers import OpenStream
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
@@ -134,6 +135,12 @@ class FlowDesk:
             seen = exchange.observation
             if seen is not None and seen.transcript is not None and pipeline is not None:
                 yield OpenStream(flow, seen.size, partial(pipeline.shown_so_far, exchange))
+
+    def open_sockets(self) -> Iterator[OpenSocket]:
+        """The WebSockets over which something was said."""
+        for flow, exchange in self._open.newest_first():
+            if exchange.socket is not None:
+                yield OpenSocket(flow, exchange.socket.size)
 
     def open_calls(self) -> Iterator[tuple[http.HTTPFlow, Open]]:
         """The flows of open exchanges, the newest first, with what is known of each by now."""
@@ -234,8 +241,11 @@ class FlowDesk:
                 if clean is not message.content:
                     message.content = clean
             told, is_clients = message.content, message.from_client
-            if not self._pipeline.said(exchange, told, _now(), is_clients=is_clients):
+            passing = self._pipeline.said(exchange, told, _now(), is_clients=is_clients)
+            if passing is None:
                 message.drop()
+            elif passing is not told:
+                message.content = passing
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
             _cut_socket(flow)
@@ -260,7 +270,7 @@ class FlowDesk:
             if self._is_ending:
                 self._lose(flow.id, "aborted")
             elif exchange is not None and self._pipeline is not None:
-                self._pipeline.streamed(exchange, _now())
+                responses.end_socket(flow.websocket, exchange, self._pipeline, _now())
                 self._forget(flow.id)
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)

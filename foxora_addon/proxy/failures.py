@@ -34,6 +34,9 @@ UNDECODABLE: Final = bad_gateway_answer(
 )
 """What ends a stream whose content encoding can't be undone, or that is a bomb."""
 
+BROKEN_SOCKET: Final = gateway_unreachable("The connection to the gateway is lost. Try again.")
+"""What ends a WebSocket whose gateway has left without closing it."""
+
 _SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."
 
 

@@ -46,7 +46,8 @@ class FlowList:
             "foxora_keep_bytes",
             int,
             268_435_456,
-            "How many bytes of flows mitmweb and mitmproxy keep, the newest; 0 keeps all.",
+            "How many bytes of flows mitmweb and mitmproxy keep, the newest; 0 keeps all, and all "
+            "messages of a WebSocket.",
         )
 
     def running(self) -> None:

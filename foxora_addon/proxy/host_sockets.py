@@ -1,19 +1,23 @@
 """Has mitmproxy say words of ours to a WebSocket's client, and no key in its control frames.
 
-One that has to end is closed with 1001, "going away".
+One that has to end is closed with 1001, "going away". One whose gateway has vanished is closed
+with 1011, where mitmproxy says that all is well, and as 1006 in the flow (RFC 6455, 7.1.5).
 
 mitmproxy's own way to inject a message adds it to one of the gateway's that has come in part. The
 words go out by themselves here, between two messages.
 
-It tells no addon of a ping, a pong or a closing, passes them as they came, logs what pings and
-pongs hold, and keeps the reason of a closing with the flow. Gateways say there which key they do
-not take.
+A message of another length than it came in would go out in frames of 4 kB, however it was framed;
+here it goes out in one.
+
+mitmproxy tells no addon of a ping, a pong or a closing, passes them as they came, logs what pings
+and pongs hold, and keeps the reason of a closing with the flow. Gateways say there which key they
+do not take.
 """
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
@@ -24,7 +28,11 @@ from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
 from foxora_addon.policy.mask import masked
+from foxora_addon.proxy.failures import BROKEN_SOCKET
+from foxora_addon.proxy.flows import is_ours
 from foxora_addon.proxy.host_reading import quietly
+
+_LARGEST_FRAME: Final = 16 * 1_048_576
 
 type FormsOf = Callable[[HTTPFlow], Sequence[bytes]]
 type WordsFor = Callable[[HTTPFlow], Sequence[bytes]]
@@ -54,24 +62,38 @@ def _without_key(event: Event, forms: Sequence[bytes]) -> Event:
     return event
 
 
-def _given_up(self: Any) -> Iterator[Any]:
-    """End it from here, as mitmproxy does where a side has closed it."""
+def _ended(self: Any, code: CloseReason, closing: CloseConnection) -> Iterator[Any]:
+    """End it from here, as mitmproxy does where a side has closed it; `code` is for the flow."""
     told = self.flow.websocket
-    told.timestamp_end, told.closed_by_client = time.time(), False
-    told.close_code = CloseReason.GOING_AWAY
+    told.timestamp_end, told.closed_by_client, told.close_code = time.time(), False, code
     for side in (self.server_ws, self.client_ws):
         if side.state is ConnectionState.OPEN:
-            yield side.send2(CloseConnection(CloseReason.GOING_AWAY))
+            yield side.send2(closing)
         yield commands.CloseConnection(side.conn)
     yield websocket.WebsocketEndHook(self.flow)
     self.flow.live = False
     self._handle_event = self.done
 
 
+def _is_left_by_gateway(self: Any, event: Any) -> bool:
+    is_end = isinstance(event, events.ConnectionClosed)
+    return is_end and event.connection is self.server_ws.conn and is_ours(self.flow)
+
+
+def _without_gateway(self: Any) -> Iterator[Any]:
+    self.server_ws.receive_data(None)
+    closing = CloseConnection(CloseReason.INTERNAL_ERROR, BROKEN_SOCKET.message)
+    return _ended(self, CloseReason.ABNORMAL_CLOSURE, closing)
+
+
 def _relayed(self: Any, event: Any) -> Iterator[Any]:
-    if isinstance(event, events.Wakeup):  # of `hold.give_up`, which mitmproxy's own would not take
-        yield from _given_up(self)
-        return
+    if not isinstance(event, events.DataReceived):
+        if isinstance(event, events.Wakeup):  # of `hold.give_up`, which mitmproxy's own can't take
+            yield from _ended(self, CloseReason.GOING_AWAY, CloseConnection(CloseReason.GOING_AWAY))
+            return
+        if _is_left_by_gateway(self, event):
+            yield from _without_gateway(self)
+            return
     self.server_ws.forms = _forms_of(self.flow)
     yield from quietly(_relay_messages(self, event))
     for words in _words_for(self.flow):
@@ -90,4 +112,5 @@ def take_over(forms_of: FormsOf, words_for: WordsFor) -> None:
     global _forms_of, _words_for
     _forms_of, _words_for = forms_of, words_for
     _private.WebsocketConnection = MaskedSide
+    _private.Fragmentizer.FRAGMENT_SIZE = _LARGEST_FRAME
     _private.WebsocketLayer.relay_messages = _relayed

@@ -11,6 +11,8 @@ from functools import partial
 from itertools import chain
 
 from mitmproxy import http
+from mitmproxy.websocket import WebSocketData
+from wsproto.frame_protocol import CloseReason
 
 from foxora_addon.answer import Answer
 from foxora_addon.api.errors import Source
@@ -218,3 +220,15 @@ def end_failed(
         pipeline.lost(exchange, worded.outcome, "network", now)
     else:
         pipeline.refused(exchange, worded.error, worded.outcome, now)
+
+
+def end_socket(
+    told: WebSocketData | None, exchange: Exchange, pipeline: Pipeline, now: float
+) -> None:
+    """End the exchange of a WebSocket: one that nobody has closed has lost a side (RFC 6455)."""
+    if told is None or told.close_code != CloseReason.ABNORMAL_CLOSURE:
+        pipeline.streamed(exchange, now)
+    elif told.closed_by_client:
+        pipeline.lost(exchange, "client_disconnected", "network", now)
+    else:
+        pipeline.lost(exchange, "stream_broken", "network", now, failures.BROKEN_SOCKET)

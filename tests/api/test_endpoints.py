@@ -28,6 +28,7 @@ WITHOUT_A_ROW = {
         ("POST", "/embeddings", "embeddings"),
         ("POST", "/responses", "responses"),
         ("POST", "/responses/compact", "responses"),
+        ("GET", "/responses", "responses"),
         ("GET", "/responses/resp_1", "stored_responses"),
         ("POST", "/responses/resp_1/cancel", "stored_responses"),
         ("GET", "/models", "models"),

@@ -4,6 +4,15 @@ import base64
 import hashlib
 
 
+def opening(key: str) -> bytes:
+    """The head of the request for a realtime session, of an app that has this key."""
+    return (
+        "GET /v1/realtime?model=gpt-4o-mini HTTP/1.1\r\nHost: localhost\r\n"
+        f"Connection: Upgrade\r\nAuthorization: Bearer {key}\r\nUpgrade: websocket\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    ).encode()
+
+
 def opened(key: bytes) -> bytes:
     """The answer to a handshake with this `Sec-WebSocket-Key`."""
     whole = key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"

@@ -8,18 +8,13 @@ import pytest
 
 from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, wait_until
 from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
-from tests.end_to_end.sockets import frame, opened
+from tests.end_to_end.sockets import frame, opened, opening
 
 pytestmark = pytest.mark.real_server
 
 FOXORA_KEY = "foxora_sk_live_fake-frames-0123456789"
 PING, PONG, CLOSE = 9, 10, 8
 GOING = (1000).to_bytes(2)
-HEAD = (
-    "GET /v1/realtime?model=gpt-4o-mini HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
-    f"Authorization: Bearer {APP_KEY}\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-)
 
 
 class Talker(socketserver.StreamRequestHandler):
@@ -70,5 +65,5 @@ def test_no_key_is_in_a_control_frame_nor_in_what_is_kept_of_it(tmp_path: Path, 
 def said_to(proxy: Proxy) -> bytes:
     """What a client gets that sends its own key in a ping."""
     with socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client:
-        client.sendall(HEAD.encode() + frame(PING, APP_KEY.encode(), mask=True))
+        client.sendall(opening(APP_KEY) + frame(PING, APP_KEY.encode(), mask=True))
         return b"".join(iter(lambda: client.recv(65_536), b""))

@@ -23,7 +23,7 @@ from tests.end_to_end.proxies import (
     wait_until,
 )
 from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
-from tests.end_to_end.sockets import frame, opened
+from tests.end_to_end.sockets import frame, opened, opening
 
 pytestmark = [pytest.mark.real_server, pytest.mark.parametrize("fast", ["true", "false"])]
 
@@ -132,6 +132,8 @@ def test_what_a_session_says_is_charged_and_over_the_ceiling_its_client_is_told(
         assert len([entry for entry in log if entry["method"] == "POST"]) == len(answered)
 
         record = session_of(proxy)
+        (asked,) = [r for r in proxy.records() if r["exchange"] == record["exchange"]][:-1]
+        assert asked["operation"] == route.partition("?")[0]
         usages = [event["response"]["usage"] for event in answered]
         for name in ("input_tokens", "output_tokens", "total_tokens"):
             assert record["usage"][name] == sum(usage[name] for usage in usages)
@@ -164,6 +166,35 @@ def test_a_session_costs_and_is_held_to_the_months_cap(tmp_path: Path, fast: str
     assert record["model"] == "gpt-4o-mini"
 
 
+def test_a_session_keeps_the_ceilings_of_an_account_that_is_taken_out(
+    tmp_path: Path, fast: str
+) -> None:
+    settings = "accounts: [{name: acme}, {name: lab, keys: [foxora_sk_fake_lab]}]"
+    with (
+        running_gateway(tmp_path / "gateway", settings) as gateway,
+        limited(tmp_path / "proxy", gateway, "tokens_per_minute: 60", fast) as proxy,
+    ):
+
+        async def scenario(connection: WebSocketClientConnection) -> list[Any]:
+            before = await answer_to(connection, CREATE)
+            (tmp_path / "key").write_text("foxora_sk_fake_lab")
+            (tmp_path / "proxy" / "foxora.yaml").write_text(
+                f"gateway: {{base_url: {gateway}/v1}}\n"
+                f"accounts: [{{name: lab, key: {{file: {tmp_path / 'key'}}}}}]\n"
+            )
+            wait_until(lambda: "the changed configuration is in force" in proxy.output)
+            return [before, *[await answer_to(connection, CREATE) for _ in range(3)]]
+
+        told = talking(proxy, "realtime?model=gpt-4o-mini", scenario)
+        record = session_of(proxy)
+        assert call(proxy, 60).status_code == 200
+    assert [event["type"] for event in told[:1]] == ["response.done"]
+    assert told[-1]["error"]["code"] == "rate_limit_exceeded"
+    assert "Account 'acme' is at its limit" in told[-1]["error"]["message"]
+    assert record["account"] == "acme"
+    assert record["usage"]["total_tokens"] <= 60
+
+
 HALF = b'{"type":"response.output_text.delta","delta":"half'
 REST = b' and half"}'
 
@@ -187,18 +218,13 @@ class Halting(socketserver.StreamRequestHandler):
 
 
 def test_a_refusal_comes_between_two_messages_of_the_gateways(tmp_path: Path, fast: str) -> None:
-    head = (
-        "GET /v1/realtime?model=gpt-4o-mini HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
-        f"Authorization: Bearer {APP_KEY}\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    )
     with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Halting)) as server:
         gateway = f"http://127.0.0.1:{server.server_address[1]}"
         with (
             limited(tmp_path / "proxy", gateway, "tokens_per_minute: 60", fast) as proxy,
             socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client,
         ):
-            client.sendall(head.encode())
+            client.sendall(opening(APP_KEY))
             said = b""
             while b"response.done" not in said:
                 said += client.recv(65_536)

@@ -145,10 +145,13 @@ def test_a_message_counts_as_no_request() -> None:
     assert balance["concurrent"]["used"] == 1
 
 
+def words_of(count: int) -> Any:
+    return {"type": "response.create", "response": {"input": "many words " * count}}
+
+
 def test_what_can_never_fit_is_told_so() -> None:
     session = Session(100)
-    asked = {"type": "response.create", "response": {"input": "many words " * 200}}
-    assert "can never fit" in session.ask(message=asked)["error"]["message"]
+    assert "can never fit" in session.ask(message=words_of(200))["error"]["message"]
 
 
 def test_over_the_months_cap_no_answer_is_asked_for() -> None:
@@ -342,6 +345,49 @@ def test_an_answer_that_is_told_twice_to_be_over_is_charged_once() -> None:
     session.ask()  # of a gateway that has one id for all its answers
     session.hear(done(10, 5, id="r1"))
     assert session.used() == 30
+
+
+LAB = LimitRules(
+    {"lab": AccountRules(Ceilings(1, 1), asks=False)}, prices=PriceRules({"gpt-realtime": DOLLAR})
+)
+
+
+def test_of_an_account_that_is_taken_out_what_is_open_keeps_its_ceilings_and_its_cap() -> None:
+    session = Session(60, models={"mini": Ceilings(None, 20)})
+    session.ask()
+    session.hear(done(2, 20))
+    for now in (1.0, 2.0):  # a second change takes nothing out
+        session.accounting.take_rules(LAB, now)
+        session.accounting.tick(now)
+    told = session.ask(3.0)["error"]["message"]
+    assert "Account 'acme' is at its limit of tokens per minute: limit 60, used 22" in told
+    mini = CREATE | {"response": {"model": "mini", "max_output_tokens": 10}}
+    assert session.ask(4.0, mini) is None
+    assert "Model 'mini'" in session.ask(4.0, mini)["error"]["message"]
+
+    session = Session(None, cap_usd="0.05")
+    session.accounting.take_rules(LAB, 1.0)
+    assert session.ask(1.0)["error"]["code"] == "spend_limit_reached"
+
+
+def test_an_account_that_is_taken_out_and_comes_back_has_its_new_ceilings() -> None:
+    session = Session(60)
+    session.accounting.take_rules(LAB, 1.0)
+    back = AccountRules(Ceilings(None, 50), asks=False)
+    session.accounting.take_rules(LimitRules({"acme": back}), 2.0)
+    assert "can never fit" in session.ask(2.0, words_of(60))["error"]["message"]
+    assert session.accounting.ceilings("acme").tokens_per_minute == 50
+
+
+def test_an_account_that_is_taken_out_is_forgotten_once_nothing_of_it_counts() -> None:
+    session = Session(60)
+    session.accounting.take_rules(LAB, 1.0)
+    session.accounting.tick(1_000.0)
+    assert session.accounting.ceilings("acme").tokens_per_minute == 60
+    session.end(1_000.0)
+    session.accounting.settle(session.exchange, None, 1_000.0)
+    session.accounting.tick(1_061.0)
+    assert session.accounting.ceilings("acme") == Ceilings()
 
 
 def test_a_call_that_nobody_pays_for_passes() -> None:

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from foxora_addon.api.endpoints import find_operation
 from foxora_addon.api.errors import ApiError
 from foxora_addon.policy.recognise import Recognised
-from foxora_addon.policy.validation import CallBody, ModelRules, read_call
+from foxora_addon.policy.validation import (
+    CallBody,
+    ModelRules,
+    read_call,
+    read_message,
+    read_query,
+)
 from tests.builders import CHAT, encoded
 
 RULES = ModelRules()
@@ -138,3 +144,59 @@ def test_any_bytes_are_read_or_refused(body: bytes, path: str) -> None:
     found = read_call(a_call(path), body, RULES)
 
     assert isinstance(found, ApiError) or found.sent is body
+
+
+@pytest.mark.parametrize(
+    ("query", "sent"),
+    [
+        ("x=%2f&model=gpt-4o-mini&y", "x=%2f&model=foxora%2Fsmall&y"),
+        ("model=gpt%2D4o-mini", "model=foxora%2Fsmall"),
+        ("mode%6c=gpt-4o-mini&model=gpt-4o-mini", "model=foxora%2Fsmall&model=foxora%2Fsmall"),
+        ("model=gpt%2D4o&deployment=gpt-4o-mini", "model=gpt%2D4o&deployment=gpt-4o-mini"),
+        ("deployment=gpt-4o-mini&api-version=1", None),
+        ("deployment=mine", "deployment=mine&model=mine"),
+        ("intent=transcription", "intent=transcription"),
+        ("", ""),
+    ],
+)
+def test_the_opening_of_a_realtime_session_names_the_mapped_model(
+    query: str, sent: str | None
+) -> None:
+    expected = f"{query}&model=foxora%2Fsmall" if sent is None else sent
+    assert read_query(a_call("/realtime"), query, MAPPED) == expected
+
+
+def test_an_azure_path_adds_the_model_to_a_realtime_sessions_query() -> None:
+    assert read_query(a_call("/realtime", deployment="a b"), "", RULES) == "model=a%20b"
+    assert read_query(a_call("/realtime", deployment="a"), "model=b", RULES) == "model=b"
+
+
+A_MESSAGE = b'{ "type":"response.create", "input" : 1.0e2, "model":"gpt-4o-mini" }'
+
+
+def test_a_message_that_asks_for_a_response_names_the_mapped_model() -> None:
+    call = a_call("/responses")
+    sent = read_message(call, A_MESSAGE, MAPPED)
+    assert sent == A_MESSAGE.replace(b"gpt-4o-mini", b"foxora/small")
+    none = b'{"type":"response.create"}'
+    usual = b'{"model":"foxora/usual","type":"response.create"}'
+    assert read_message(call, none, MAPPED) == usual
+    assert read_message(call, none, RULES) is none
+    named = read_message(a_call("/responses", deployment="d"), A_MESSAGE, RULES)
+    assert named == A_MESSAGE.replace(b"gpt-4o-mini", b"d")
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/realtime", A_MESSAGE),
+        ("/responses", A_MESSAGE.replace(b"create", b"steer")),
+        ("/responses", A_MESSAGE.replace(b"gpt-4o-mini", b"gpt-4o")),
+        ("/responses", A_MESSAGE.replace(b'"gpt-4o-mini"', b"7")),
+        ("/responses", A_MESSAGE[1:]),
+        ("/responses", b"[]"),
+        ("/responses", b"\xff"),
+    ],
+)
+def test_any_other_message_is_the_clients_own(path: str, content: bytes) -> None:
+    assert read_message(a_call(path), content, MAPPED) is content
