@@ -136,10 +136,16 @@ def _ended(
         _text(_mapping(request.get("client")).get("name")),
         at - (duration - sent) / 1000,
         at,
-        _count(usage.get("total_tokens")) or _count(usage.get("input_tokens")) or 0,
+        charged_tokens(record),
         None if record.get("websocket") else _count(usage.get("output_tokens")),
         _closes_for(record),
     )
+
+
+def charged_tokens(response: Mapping[str, Any]) -> int:
+    """What an exchange that was sent, and ended, was charged by its record; 0 without usage."""
+    usage = _mapping(response.get("usage"))
+    return _count(usage.get("total_tokens")) or _count(usage.get("input_tokens")) or 0
 
 
 def _closes_for(record: Mapping[str, Any]) -> float | None:
