@@ -307,13 +307,13 @@ class Pipeline:
     ) -> None:
         """The exchange ends with nobody there to answer, or in the middle of its answer.
 
-        `error` is what the reader of a stream is told of it.
+        `error` is what the reader of a stream is told of it, or why it was refused.
         """
         if exchange.observation is not None:
             status = exchange.answered_status
             self._close_observed(exchange, outcome, source, status, now, error=error)
             return
-        self._close(exchange, body_fields(None, 0), None, outcome, source, now)
+        self._close(exchange, body_fields(None, 0), None, outcome, source, now, error=error)
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""

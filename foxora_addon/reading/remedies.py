@@ -42,7 +42,8 @@ _AT_GATEWAY: Final = {
 """Codes that mean something else where they are not ours, but the gateway's own."""
 _OF_OUTCOMES: Final = {
     "client_disconnected": "The client left; its own timeout may be shorter than the answer.",
-    "aborted": "The proxy ended before the answer did. Call again.",
+    "aborted": "The proxy ended before the answer did, or the call was killed in its window. "
+    "Call again.",
     "stream_broken": "Call again: the answer is cut short, and has been paid for so far.",
     "timeout": _REMEDIES["gateway_timeout"],
 }
