@@ -254,7 +254,8 @@ def test_a_head_that_was_kept_is_compared(capsys: Output) -> None:
     assert cli.main(["audit", "verify", "trail.jsonl", "--after-seq", "5"]) == 1
     assert cli.main(["audit", "verify", "trail.jsonl", "--head", f"4:{'0' * 64}"]) == 1
     assert "rewritten" in capsys.readouterr().out
-    assert cli.main(["audit", "verify", "trail.jsonl", "--head", "x"]) == 1
+    for wrong in ("x", "4:", f"0x4:{digest}", digest[1:]):
+        assert cli.main(["audit", "verify", "trail.jsonl", "--head", wrong]) == 2
     assert "SEQ:HASH" in capsys.readouterr().err
 
 
