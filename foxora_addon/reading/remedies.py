@@ -16,7 +16,7 @@ _REMEDIES: Final = {
     "not_found": "Check the path and the model's name; /v1/models lists the models.",
     "request_too_large": "Send less, or raise intercept.max_request_bytes.",
     "rate_limit_exceeded": "Try again once Retry-After has passed; limits.on_limit: wait has calls "
-    "wait instead. `foxora.why` tells the balances.",
+    "wait instead. `audit why`, or `foxora.why` in a window, tells the balances.",
     "internal_error": "Look into the proxy's log: this is a mistake of foxora-addon's.",
     "gateway_error": "Try again: the gateway, or the provider behind it, has failed.",
     "gateway_unreachable": "Check gateway.base_url and the network with foxora-proxy doctor.",
