@@ -109,7 +109,8 @@ class Try:
     """A try that failed, after which there was another; `after_seconds` is from the arrival.
 
     `status` is the gateway's, None where it gave no answer. `retry_after_seconds` is how long it
-    asked to wait.
+    asked to wait. `sent_seconds` is from the arrival too, None where nothing was sent: then it was
+    no request. `tokens` is what it was charged.
     """
 
     status: int | None
@@ -117,6 +118,8 @@ class Try:
     source: Source
     after_seconds: float
     retry_after_seconds: float | None = None
+    sent_seconds: float | None = None
+    tokens: int = 0
 
 
 @dataclass(slots=True)

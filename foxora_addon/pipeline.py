@@ -26,6 +26,7 @@ from foxora_addon.api.errors import (
     unavailable,
 )
 from foxora_addon.api.promised_json import flaw_of_json, value_of_json
+from foxora_addon.api.usage import Usage
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
@@ -274,10 +275,8 @@ class Pipeline:
         self._obey(exchange, error, now)
         usage = self.accounting.guessed(exchange, status, "gateway_error")
         self.accounting.again(exchange, usage, now)
+        exchange.tries.append(_failed_try(exchange, error, status, usage, now))
         exchange.step("again")
-        after = now - exchange.arrived_at
-        wait = error.retry_after_seconds
-        exchange.tries.append(Try(status, error.code, error.source, after, wait))
         exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
         exchange.waiting_since = now
@@ -309,13 +308,13 @@ class Pipeline:
     ) -> None:
         """The exchange ends with nobody there to answer, or in the middle of its answer.
 
-        `error` is what the reader of a stream is told of it.
+        `error` is what the reader of a stream is told of it, or why it was refused.
         """
         if exchange.observation is not None:
             status = exchange.answered_status
             self._close_observed(exchange, outcome, source, status, now, error=error)
             return
-        self._close(exchange, body_fields(None, 0), None, outcome, source, now)
+        self._close(exchange, body_fields(None, 0), None, outcome, source, now, error=error)
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
@@ -560,6 +559,22 @@ class Pipeline:
 
     def _scrub(self, exchange: Exchange, text: str) -> str:
         return self.rules.redactor.scrub(text, exchange.secrets)
+
+
+def _failed_try(
+    exchange: Exchange, error: ApiError, status: int | None, usage: Usage | None, now: float
+) -> Try:
+    """The try that ends now, before the exchange takes the step to another."""
+    sent_at = exchange.sent_at if exchange.was_sent else None
+    return Try(
+        status,
+        error.code,
+        error.source,
+        now - exchange.arrived_at,
+        error.retry_after_seconds,
+        None if sent_at is None else sent_at - exchange.arrived_at,
+        (usage.total_tokens or 0) if usage else 0,
+    )
 
 
 def _is_decodable(body: bytes, encoding: str, limit: int) -> bool:

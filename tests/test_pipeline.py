@@ -407,6 +407,25 @@ def test_a_try_says_how_long_the_gateway_asked_to_wait() -> None:
     assert [each["retry_after_ms"] for each in desk.response["tries"]] == [3_000.0]
 
 
+def test_a_try_says_when_it_was_sent_and_what_it_was_charged() -> None:
+    desk = a_desk()
+    exchange = desk.sent()
+    exchange.estimated_tokens, exchange.input_tokens = 100, 8
+    sent_at = exchange.sent_at or 0.0
+    failed = desk.pipeline.error_of(exchange, Answer(503, [], b""))
+    desk.pipeline.again(exchange, failed, sent_at + 0.5, 503)
+    desk.pipeline.again(exchange, failed, sent_at + 0.75)  # it came to no connection
+    desk.pipeline.send(exchange, sent_at + 1.0)
+    desk.pipeline.again(exchange, failed, sent_at + 1.5, 429)
+    desk.pipeline.lost(exchange, "client_disconnected", "addon", sent_at + 2.0)
+    head_ms = round((sent_at - exchange.arrived_at) * 1_000, 3)
+    assert [(each["sent_ms"], each["tokens"]) for each in desk.response["tries"]] == [
+        (head_ms, 8),
+        (None, 0),
+        (head_ms + 1_000.0, 0),
+    ]
+
+
 def test_a_key_in_an_error_of_the_gateway_reaches_nobody() -> None:
     desk = a_desk()
     body = encoded({"error": {"message": f"bad key {ACCOUNT_KEY}", "code": "invalid_key"}})

@@ -70,10 +70,10 @@ def verify(
         return FINDING
     trail = place_of(path or audit.path)
     kept = [Kept(after_seq, None)] if after_seq else []
+    if head is not None:
+        kept.append(_head_of(head))
     checkpoints: list[Kept] = []
     try:
-        if head is not None:
-            kept.append(_head_of(head))
         if signed is not None and public_key is not None:
             from foxora_addon.audit.signing import signed_heads
 
@@ -101,7 +101,7 @@ def _head_of(text: str) -> "Kept":
 
     found = re.fullmatch(r"(?:(\d{1,18}):)?([0-9a-f]{64})", text)
     if found is None:
-        raise ValueError(f"--head {text}: not a head; write SEQ:HASH as verify prints it")
+        raise typer.BadParameter(f"'{text}' is no head; write SEQ:HASH as verify prints it")
     return Kept(int(found[1]) if found[1] else None, found[2])
 
 

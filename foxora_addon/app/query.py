@@ -33,7 +33,8 @@ _EXTRA: Final[Mapping[str, str]] = {"tags": "JSON", "tries": "JSON", "traceparen
 _EXCHANGES: Final = """
 SELECT coalesce(q.exchange, p.exchange) AS exchange,
   coalesce(q.time, p.time) AS time, p.time AS ended, coalesce(q.account, p.account) AS account,
-  q.client.address AS client_address, q.client.key AS client_key, q.client.user_agent AS user_agent,
+  q.client.name AS client_name, q.client.address AS client_address, q.client.key AS client_key,
+  q.client.user_agent AS user_agent,
   q.tags AS tags, q.operation AS operation, coalesce(q.model, p.model) AS model,
   p.model AS answered_by, q.stream AS stream, q.http.method AS method, q.http.url AS url,
   q.decision.verdict AS verdict, q.decision.reason AS reason,

@@ -268,8 +268,13 @@ def replay(
     exchange: Id,
     trail: Path,
     proxy: Annotated[
-        str, typer.Option(metavar="URL", help="The proxy to send it through.")
-    ] = "http://127.0.0.1:8080",
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="The proxy to send it through, or its port on this machine; by default the one "
+            "that writes this folder's trail, or http://127.0.0.1:8080.",
+        ),
+    ] = None,
     json: Json = False,
     filters: "Filters",
 ) -> int:
@@ -283,11 +288,12 @@ def replay(
       foxora-proxy audit replay ex_e8ce97
       foxora-proxy audit replay ex_e8ce97 --proxy http://127.0.0.1:9000
     """
+    from foxora_addon.app.nearby import port_or_nearby
     from foxora_addon.app.replay import parse_proxy
     from foxora_addon.app.replay import replay as sent_again
 
     try:
-        address = parse_proxy(proxy)
+        address = parse_proxy(proxy or str(port_or_nearby(None)))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     (recorded,) = found(trail, [exchange], filters)

@@ -94,14 +94,22 @@ def _type_of(body: bytes) -> str | None:
 
 
 def parse_proxy(url: str) -> SplitResult:
-    """The proxy's address. Raises ValueError with words."""
+    """The proxy's address; a number alone is a port of this machine. Raises ValueError with words.
+
+    As a host a number is an address, `http://18081` that of 0.0.70.161, which would get the call.
+    """
+    if url.isascii() and url.isdigit():
+        url = f"http://127.0.0.1:{url}"
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         is_fine = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        is_fine = is_fine and not str(parts.hostname).isdigit()
     except ValueError:
         is_fine = False
     if not is_fine:
-        raise ValueError(f"'{url}' is no proxy: give a URL such as http://127.0.0.1:8080")
+        raise ValueError(
+            f"'{url}' is no proxy: give a URL such as http://127.0.0.1:8080, or a port"
+        )
     return parts
 
 

@@ -99,7 +99,7 @@ def _shadow_facts(shadow: ApiError | None) -> dict[str, Any] | None:
     return {
         "code": shadow.code,
         "message": shadow.message,
-        "retry_after_ms": _wait_milliseconds(shadow.retry_after_seconds),
+        "retry_after_ms": _known_milliseconds(shadow.retry_after_seconds),
     }
 
 
@@ -156,7 +156,9 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
                 "code": each.code,
                 "source": each.source,
                 "after_ms": _milliseconds(each.after_seconds),
-                "retry_after_ms": _wait_milliseconds(each.retry_after_seconds),
+                "retry_after_ms": _known_milliseconds(each.retry_after_seconds),
+                "sent_ms": _known_milliseconds(each.sent_seconds),
+                "tokens": each.tokens,
             }
             for each in exchange.tries
         ],
@@ -181,7 +183,7 @@ def _error_facts(error: ApiError, level: Level) -> dict[str, Any]:
         "code": error.code,
         "message": message,
         "param": param,
-        "retry_after_ms": _wait_milliseconds(error.retry_after_seconds),
+        "retry_after_ms": _known_milliseconds(error.retry_after_seconds),
     }
 
 
@@ -243,7 +245,7 @@ def _usage_facts(usage: Usage) -> dict[str, Any]:
     }
 
 
-def _wait_milliseconds(seconds: float | None) -> float | None:
+def _known_milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else _milliseconds(seconds)
 
 

@@ -194,6 +194,10 @@ class TryFacts(_Model):
     retry_after_ms: float | None = Field(
         default=None, description="How long the gateway asked to wait; null: it did not say."
     )
+    sent_ms: float | None = Field(
+        default=None, description="From the request's head to when it was sent; null if never."
+    )
+    tokens: int = Field(default=0, description="What it was charged.")
 
 
 class ResponseRecord(_Record, Body):

@@ -131,6 +131,8 @@ def recognise(head: Head, territory: Territory) -> Recognised | ApiError | None:
 
 def _recognise_at_proxy(head: Head, territory: Territory) -> Recognised | ApiError:
     name = host_of(head.host_header)
+    if not name and head.method == "PRI":  # what HTTP/2 begins with (RFC 9113, 3.4)
+        return invalid_request("HTTP/2 is spoken over TLS alone: use https://, or HTTP/1.1.")
     if not name:
         return invalid_request("The request names no host: send a Host header of this proxy's.")
     if name not in territory.own_names and not territory.holds(name, head.port):

@@ -23,7 +23,8 @@ from foxora_addon.policy.reckoning import Reckoning
 class Remembered:
     """A call that was sent, by its account's name in records; moments may lie in the past.
 
-    `is_request` is False for what was said over a WebSocket: tokens alone, used at `ended_at`.
+    `is_request` is False for what was said over a WebSocket, and where the last try of a call was
+    never sent: tokens alone, used at `ended_at`.
     """
 
     account: str
@@ -116,7 +117,7 @@ def remembered_of(
         elif (call := _ended(account, record, requests.pop(exchange, {}), at, now)) is not None:
             said = spoken.get(exchange)
             left = call.tokens if said is None else max(call.tokens - said.tokens, 0)
-            found.append(replace(call, tokens=left))
+            found += [replace(call, tokens=left), *_tries_before(call, record)]
     found += [call for record in requests.values() if (call := _cut_off(record, now)) is not None]
     return sorted(found, key=lambda call: call.sent_at)
 
@@ -130,16 +131,41 @@ def _ended(
     if not isinstance(duration, int | float) or not isinstance(sent, int | float):
         return None
     usage = _mapping(record.get("usage"))
+    # After tries, of which the last was never sent, it is the moment of one of those.
+    is_of_a_try = any(_seconds(each.get("sent_ms")) == sent / 1000 for each in _tries_in(record))
     return Remembered(
         account,
         _text(request.get("model") or record.get("model")),
         _text(_mapping(request.get("client")).get("name")),
         at - (duration - sent) / 1000,
         at,
-        _count(usage.get("total_tokens")) or _count(usage.get("input_tokens")) or 0,
+        charged_tokens(record),
         None if record.get("websocket") else _count(usage.get("output_tokens")),
         _closes_for(record),
+        is_request=not is_of_a_try,
     )
+
+
+def _tries_before(last: Remembered, record: Mapping[str, Any]) -> Iterator[Remembered]:
+    """The tries before the last, each of which was a request of the account's own."""
+    began = last.ended_at - (_seconds(record.get("duration_ms")) or 0.0)
+    for each in _tries_in(record):
+        sent, after = _seconds(each.get("sent_ms")), _seconds(each.get("after_ms"))
+        if sent is not None and after is not None:
+            tokens = _count(each.get("tokens")) or 0
+            about = last.account, last.model, last.client
+            yield Remembered(*about, began + sent, began + after, tokens, None)
+
+
+def _tries_in(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    tries = record.get("tries")
+    yield from map(_mapping, tries if isinstance(tries, list) else ())
+
+
+def charged_tokens(response: Mapping[str, Any]) -> int:
+    """What an exchange that was sent, and ended, was charged by its record; 0 without usage."""
+    usage = _mapping(response.get("usage"))
+    return _count(usage.get("total_tokens")) or _count(usage.get("input_tokens")) or 0
 
 
 def _closes_for(record: Mapping[str, Any]) -> float | None:
@@ -148,10 +174,9 @@ def _closes_for(record: Mapping[str, Any]) -> float | None:
     One that was tried again closed it from the end of that try.
     """
     duration = _seconds(record.get("duration_ms")) or 0.0
-    tries = record.get("tries")
     ends = [
         (_seconds(each.get("after_ms")) or 0.0) - duration + _wait_of(each)
-        for each in (map(_mapping, tries) if isinstance(tries, list) else ())
+        for each in _tries_in(record)
         if _is_closing(each)
     ]
     if _is_closing(record):

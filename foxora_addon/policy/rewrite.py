@@ -30,6 +30,7 @@ PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 
 KEY_PARAMETERS = frozenset({"api-key", "api_key", "apikey", "key", "access_token"})
 
+_SCHEMES = frozenset({b"bearer", b"basic", b"token"})
 _SOCKET_KEY_PREFIX = b"openai-insecure-api-key."
 _DROPPED = frozenset(
     {
@@ -144,8 +145,9 @@ def _client_keys(values: dict[bytes, list[bytes]], target: str) -> Iterable[str]
             yield from _keys_in(value)
     for value in values.get(b"sec-websocket-protocol", ()):
         for item in value.split(b","):
-            if item.strip().startswith(_SOCKET_KEY_PREFIX):
-                yield _text(item.strip()[len(_SOCKET_KEY_PREFIX) :])
+            name = item.strip()
+            if name.startswith(_SOCKET_KEY_PREFIX) and name != _SOCKET_KEY_PREFIX:
+                yield _text(name[len(_SOCKET_KEY_PREFIX) :])
     for parameter, text in _parameters(target):
         if parameter.lower() in KEY_PARAMETERS and text:
             yield text
@@ -162,11 +164,14 @@ def _other_secrets(values: dict[bytes, list[bytes]]) -> Iterable[str]:
 
 
 def _keys_in(value: bytes) -> Iterable[str]:
-    """The credential in a header's value: the token after its scheme, or what Basic encodes."""
+    """The credential in a header's value: the token after its scheme, or what Basic encodes.
+
+    A scheme alone is what clients with an empty key send, and is none.
+    """
     scheme, _, token = value.strip().partition(b" ")
     token = token.strip()
     if not token:
-        if scheme:
+        if scheme and scheme.lower() not in _SCHEMES:
             yield _text(scheme)
         return
     if scheme.lower() == b"basic":

@@ -371,9 +371,12 @@ class Foxora:
         """
         stamp = None if self._config is None else _stamp_of(self._config.file)
         before, self._seen_stamp = self._seen_stamp, stamp
-        if stamp is None or stamp == self._stamp or stamp != before:
+        if stamp == self._stamp or stamp != before:
             return
-        self._change()
+        if stamp is None:
+            _log.error("foxora: the configuration in force stays: its file is gone")
+        else:
+            self._change()
         self._stamp = stamp  # of before it was read: what came meanwhile is seen the next time
 
     def be_found(self) -> None:

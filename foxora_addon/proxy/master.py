@@ -16,7 +16,7 @@ from foxora_addon.confdir import USUAL, NoConfdir, confdir_of, require_options
 from foxora_addon.host_options import options_in
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.ca_reading import CaReading
-from foxora_addon.proxy.taken_port import TakenPort
+from foxora_addon.proxy.taken_port import TakenPort, why_no_page
 
 type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
 
@@ -60,6 +60,11 @@ def run_tool(
     except SystemExit as ended:
         code = failed[0] if failed else ended.code
         return code if isinstance(code, int) else 1
+    except OSError as error:
+        if (why := why_no_page(error)) is None:
+            raise
+        sys.stderr.write(f"foxora: {why}\n")  # the log is none any more: its loop is over
+        return 1
     finally:
         logging.getLogger().removeHandler(of_ports)
     return 0

@@ -203,8 +203,10 @@ def end_failed(
 ) -> None:
     """End an exchange whose answer does not come to its end.
 
-    A stream that has said all is as good as one that did: what it lacks is of the transfer.
+    A stream that has said all is as good as one that did: what it lacks is of the transfer. A call
+    that was refused stays so where an addon of the host's has killed its flow.
     """
+    refusal = exchange.refusal
     if exchange.may("record"):  # the upload was cut before there was a decision
         exchange.refusal = exchange.refusal or worded.error or failures.LEFT
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
@@ -216,6 +218,8 @@ def end_failed(
         is_gateways = worded.error is not None and worded.error.source == "gateway"
         source: Source = "gateway" if is_gateways else "network"
         pipeline.lost(exchange, outcome, source, now, worded.error)
+    elif worded.outcome == "aborted" and worded.error is None and refusal is not None:
+        pipeline.lost(exchange, "refused", refusal.source, now, refusal)
     elif worded.error is None:
         pipeline.lost(exchange, worded.outcome, "network", now)
     else:

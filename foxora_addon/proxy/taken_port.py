@@ -1,7 +1,11 @@
-"""Says in a line of our own that a port is taken: mitmproxy advises one that may be as well."""
+"""Says in a line of our own that a port is taken: mitmproxy advises one that may be as well.
+
+Where it is the port of mitmweb's page, mitmproxy says so by a traceback.
+"""
 
 import errno
 import logging
+import os
 import re
 import socket
 from collections.abc import Iterable
@@ -10,6 +14,7 @@ from typing import Final
 _log = logging.getLogger(__name__)
 
 _FAILED: Final = re.compile(r"failed to listen on (\S+):(\d{1,5}) with \[Errno (\d+)\]")
+_OF_THE_PAGE: Final = re.compile(r"Web server failed to listen on (\S+):(\d{1,5}) with ")
 _EVERY: Final = "*"
 _LOOKED_AT: Final = 50
 
@@ -42,6 +47,19 @@ def advice_on(words: str) -> str | None:
         f"port {port} is taken by another program; give the proxy {another}, or use a proxy of "
         f"ours that runs there: foxora-proxy run --use {port} -- CMD"
     )
+
+
+def why_no_page(error: OSError) -> str | None:
+    """Why mitmweb's page can't be served, in a line, where that ended it; None: it was not that."""
+    found = _OF_THE_PAGE.search(str(error))
+    if found is None:
+        return None
+    host, port = found[1], int(found[2])
+    if error.errno != errno.EADDRINUSE:
+        return f"mitmweb's page can't be served at {host}:{port}: {os.strerror(error.errno or 0)}"
+    free = _free_one(host, range(port + 1, min(port + _LOOKED_AT, 65_536)))
+    another = "another" if free is None else f"another, as --set web_port={free}, which is free"
+    return f"port {port} is taken by another program; give mitmweb's page {another}"
 
 
 def _free_one(host: str, ports: Iterable[int]) -> int | None:

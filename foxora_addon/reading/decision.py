@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from foxora_addon.policy.plans import Ceilings
-from foxora_addon.reading.demand import Arrival, AsItWas, Used, arrival_of, ending_of, fitted
+from foxora_addon.reading.demand import (
+    Arrival,
+    AsItWas,
+    Ending,
+    Used,
+    arrival_of,
+    ending_of,
+    fitted,
+)
 from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.records import Record, mapping_of, text_of
 from foxora_addon.reading.texts import count_text, duration_text, one_line
@@ -145,12 +153,20 @@ def _balance_lines(decision: Decision, arrival: Arrival, used: Used) -> Iterator
 def _actual_text(recorded: Recorded, arrival: Arrival) -> str:
     if not arrival.was_sent:
         return "nothing was sent"
-    total = recorded.total_tokens
-    if total is None:
+    ending = _ending_of(recorded)
+    if ending is None:
+        return "not known yet; the estimate stands"
+    if not ending.was_sent:
+        return "nothing reached the gateway; all was given back"
+    if (total := ending.tokens) is None:
         return "not known; the estimate stands"
     beyond = total - arrival.tokens
     words = f"{count_text(abs(beyond))} {'more' if beyond > 0 else 'less'} than estimated"
     return f"{count_text(total)} tokens" + (f", {words}" if beyond else ", as estimated")
+
+
+def _ending_of(recorded: Recorded) -> Ending | None:
+    return None if recorded.response is None else ending_of(recorded.response)
 
 
 def _opening_text(decision: Decision, arrival: Arrival) -> str:
@@ -175,6 +191,7 @@ def json_of(decision: Decision) -> dict[str, Any]:
     """The same by name, for programs."""
     arrival, used, ceilings = decision.arrival, decision.used, decision.ceilings
     told = mapping_of((decision.recorded.request or {}).get("decision"))
+    ending = _ending_of(decision.recorded)
     return {
         "exchange": decision.recorded.id,
         "time": decision.recorded.time,
@@ -190,7 +207,7 @@ def json_of(decision: Decision) -> dict[str, Any]:
             "concurrent_requests": ceilings.concurrent_requests,
         },
         "estimated_tokens": arrival.tokens if arrival else None,
-        "actual_tokens": decision.recorded.total_tokens,
+        "actual_tokens": ending.tokens if ending is not None and ending.was_sent else None,
         "limit": decision.limit,
         "paused_until": _iso(decision.paused_until),
         "shadow": told.get("shadow"),

@@ -9,6 +9,7 @@ from typing import Final
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import AccountLimiter, Reservation
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.remembered import charged_tokens
 from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
 from foxora_addon.reading.times import unix_of
 
@@ -35,16 +36,27 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """The end of an exchange; `tokens` is None where its usage is not known.
+    """The end of an exchange, and the tokens that it was charged.
 
-    `paused_until` is until when the gateway's own 429 closed the account; None: it did not.
+    `tokens` is None where a crash cut it off: what it had reserved counts. Where `was_sent` is
+    False the gateway was never reached, and all was given back, the request too. `paused_until` is
+    until when the gateway's own 429 closed the account; None: it did not.
     """
 
     exchange: str
     account: str
     at: float
     tokens: int | None
+    was_sent: bool
     paused_until: float | None = None
+
+    def settle(self, limiter: AccountLimiter, reservation: Reservation, now: float) -> None:
+        """Settle at `now` what the call had reserved, as the proxy did at its end."""
+        if not self.was_sent:
+            limiter.release(reservation, now)
+        else:
+            used = reservation.tokens if self.tokens is None else self.tokens
+            limiter.settle(reservation, used, now)
 
 
 def arrival_of(record: Record) -> Arrival | None:
@@ -68,8 +80,10 @@ def ending_of(record: Record) -> Ending | None:
     account, at = text_of(record.get("account")), unix_of(str(record.get("time")))
     if account is None or at is None:
         return None
-    tokens = count_of(mapping_of(record.get("usage")).get("total_tokens"))
-    return Ending(record["exchange"], account, at, tokens, _paused_until(record, at))
+    is_cut_off = number_of(record.get("duration_ms")) is None
+    was_sent = is_cut_off or number_of(record.get("sent_ms")) is not None
+    tokens = None if is_cut_off else charged_tokens(record)
+    return Ending(record["exchange"], account, at, tokens, was_sent, _paused_until(record, at))
 
 
 def _paused_until(record: Record, at: float) -> float | None:
@@ -115,7 +129,7 @@ class AsItWas:
 
     def __init__(self) -> None:
         self._limiter = AccountLimiter(Ceilings(_NO_CEILING, _NO_CEILING))
-        self._open: dict[str, tuple[Reservation, int]] = {}
+        self._open: dict[str, Reservation] = {}
         self.paused_until: float | None = None
         """Until when the gateway's own 429s have closed the account; None: there was none."""
 
@@ -124,14 +138,13 @@ class AsItWas:
         if arrival.was_sent:
             reservation = self._limiter.admit(arrival.tokens, arrival.decided_at)
             self._limiter.mark_sent(reservation, arrival.decided_at)
-            self._open[arrival.exchange] = (reservation, arrival.tokens)
+            self._open[arrival.exchange] = reservation
 
     def end(self, ending: Ending) -> None:
-        """An exchange ended: what it used takes the place of what was reserved."""
-        reservation, estimate = self._open.pop(ending.exchange, (None, 0))
+        """An exchange ended: what it was charged takes the place of what was reserved."""
+        reservation = self._open.pop(ending.exchange, None)
         if reservation is not None:
-            tokens = estimate if ending.tokens is None else ending.tokens
-            self._limiter.settle(reservation, tokens, ending.at)
+            ending.settle(self._limiter, reservation, ending.at)
         if ending.paused_until is not None and ending.paused_until > ending.at:
             self.paused_until = max(ending.paused_until, self.paused_until or 0.0)
             self._limiter.hold_until(ending.paused_until, ending.at)

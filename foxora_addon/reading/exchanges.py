@@ -38,7 +38,7 @@ class Recorded:
 
     @property
     def client(self) -> str | None:
-        """Who called: the key's fingerprint, else the address."""
+        """Who called: its name in the configuration, else its key's fingerprint, or its address."""
         client = self._request_part("client")
         names = (text_of(client.get(name)) for name in ("name", "key", "address"))
         return next((name for name in names if name), None)

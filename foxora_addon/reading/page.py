@@ -161,7 +161,7 @@ def _reasons_of(response: Record) -> Iterator[str]:
 
 
 def _client_facts(client: dict[str, object]) -> Iterator[str]:
-    for name in ("address", "key", "user_agent"):
+    for name in ("name", "address", "key", "user_agent"):
         if text := text_of(client.get(name)):
             yield text
     if client.get("retry"):

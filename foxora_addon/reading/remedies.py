@@ -16,7 +16,7 @@ _REMEDIES: Final = {
     "not_found": "Check the path and the model's name; /v1/models lists the models.",
     "request_too_large": "Send less, or raise intercept.max_request_bytes.",
     "rate_limit_exceeded": "Try again once Retry-After has passed; limits.on_limit: wait has calls "
-    "wait instead. `foxora.why` tells the balances.",
+    "wait instead. `audit why`, or `foxora.why` in a window, tells the balances.",
     "internal_error": "Look into the proxy's log: this is a mistake of foxora-addon's.",
     "gateway_error": "Try again: the gateway, or the provider behind it, has failed.",
     "gateway_unreachable": "Check gateway.base_url and the network with foxora-proxy doctor.",
@@ -42,7 +42,8 @@ _AT_GATEWAY: Final = {
 """Codes that mean something else where they are not ours, but the gateway's own."""
 _OF_OUTCOMES: Final = {
     "client_disconnected": "The client left; its own timeout may be shorter than the answer.",
-    "aborted": "The proxy ended before the answer did. Call again.",
+    "aborted": "The proxy ended before the answer did, or the call was killed in its window. "
+    "Call again.",
     "stream_broken": "Call again: the answer is cut short, and has been paid for so far.",
     "timeout": _REMEDIES["gateway_timeout"],
 }

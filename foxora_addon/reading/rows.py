@@ -7,7 +7,8 @@ from foxora_addon.reading.records import mapping_of
 from foxora_addon.reading.texts import visible
 
 COLUMNS: Final = (
-    *("exchange", "time", "account", "client_address", "client_key", "user_agent", "tags"),
+    *("exchange", "time", "account", "client_name", "client_address", "client_key", "user_agent"),
+    "tags",
     *("operation", "model", "answered_by", "stream", "verdict", "reason", "status", "outcome"),
     *("source", "estimated_tokens", "input_tokens", "output_tokens", "total_tokens", "cost_usd"),
     *("first_byte_ms", "duration_ms", "waited_ms", "shadow_code", "error_code", "error_message"),
@@ -22,8 +23,9 @@ def row_of(recorded: Recorded) -> list[Any]:
     client, decision = mapping_of(request.get("client")), mapping_of(request.get("decision"))
     error = mapping_of(response.get("error"))
     cells = (
-        *(recorded.id, recorded.time, recorded.account, client.get("address"), client.get("key")),
-        *(client.get("user_agent"), ";".join(recorded.tags), recorded.operation, recorded.model),
+        *(recorded.id, recorded.time, recorded.account, client.get("name"), client.get("address")),
+        *(client.get("key"), client.get("user_agent"), ";".join(recorded.tags)),
+        *(recorded.operation, recorded.model),
         *(response.get("model"), request.get("stream"), decision.get("verdict")),
         *(decision.get("reason"), recorded.status, recorded.outcome, response.get("source")),
         *(recorded.estimated_tokens, recorded.input_tokens, recorded.output_tokens),

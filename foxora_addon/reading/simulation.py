@@ -21,14 +21,14 @@ from foxora_addon.reading.statistics import Histogram
 
 @dataclass(slots=True)
 class _Call:
-    """A call on its way: waiting, then open. The trail's ending tells `lasts` and `used`."""
+    """A call on its way: waiting, then open. The trail's `ending` tells what it is charged."""
 
     arrival: Arrival
     tokens: int
     admitted_at: float | None = None
     reservation: Reservation | None = None
     lasts: float | None = None
-    used: int | None = None
+    ending: Ending | None = None
 
 
 class Lane:
@@ -57,7 +57,7 @@ class Lane:
         now = self._advance(arrival.arrived_at)
         call = _Call(arrival, fitted(arrival.tokens, self._ceilings))
         if not arrival.was_sent:
-            call.lasts, call.used = usual_seconds, call.tokens
+            call.lasts = usual_seconds
         denied = None if self._queue else self._limiter.refusal(call.tokens, now)
         if not self._queue and denied is None:
             self._admit(call, now)
@@ -77,7 +77,7 @@ class Lane:
         if call is None or not call.arrival.was_sent:
             return
         call.lasts = max(ending.at - call.arrival.decided_at, 0.0)
-        call.used = call.tokens if ending.tokens is None else ending.tokens
+        call.ending = ending
         self._plan_ending(call)
         self._advance(ending.at)
 
@@ -139,9 +139,12 @@ class Lane:
     def _settle(self, call: _Call) -> None:
         self._opening = None
         self._calls.pop(call.arrival.exchange, None)
-        if call.reservation is not None:
-            used = call.tokens if call.used is None else call.used
-            self._limiter.settle(call.reservation, used, self._now)
+        if call.reservation is None:
+            return
+        if call.ending is None:
+            self._limiter.settle(call.reservation, call.tokens, self._now)
+        else:
+            call.ending.settle(self._limiter, call.reservation, self._now)
 
     def _give_up(self, call: _Call) -> None:
         self._opening = None

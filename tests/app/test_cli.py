@@ -1,6 +1,7 @@
 """The command line: what stands on which stream, and with which exit status."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -286,7 +287,8 @@ def test_a_head_that_was_kept_is_compared(capsys: Output) -> None:
     assert cli.main(["audit", "verify", "trail.jsonl", "--after-seq", "5"]) == 1
     assert cli.main(["audit", "verify", "trail.jsonl", "--head", f"4:{'0' * 64}"]) == 1
     assert "rewritten" in capsys.readouterr().out
-    assert cli.main(["audit", "verify", "trail.jsonl", "--head", "x"]) == 1
+    for wrong in ("x", "4:", f"0x4:{digest}", digest[1:]):
+        assert cli.main(["audit", "verify", "trail.jsonl", "--head", wrong]) == 2
     assert "SEQ:HASH" in capsys.readouterr().err
 
 
@@ -344,6 +346,19 @@ def test_a_mock_that_cannot_be_configured_says_why_in_one_line(capsys: Output) -
     assert cli.main(["mock", "--config", "mock.yaml"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "did you mean 'window'?" in line
+
+
+def test_a_mock_that_can_not_serve_says_why_in_one_line(capsys: Output) -> None:
+    assert cli.main(["mock", "--config", "nowhere.yaml"]) == 1
+    said = capsys.readouterr().err
+    assert said == "foxora-proxy: mock: nowhere.yaml: can't be read: No such file or directory\n"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert cli.main(["mock", "--port", str(port)]) == 1
+    assert capsys.readouterr().err.lower() == (
+        f"foxora-proxy: mock: 127.0.0.1:{port} can't be listened on: address already in use; "
+        "give another --port, or 0 for a free one\n"
+    )
 
 
 @pytest.mark.parametrize("command", [["check"], ["run", "--mock", "--", "true"], ["audit", "tail"]])

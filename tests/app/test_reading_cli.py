@@ -281,6 +281,14 @@ def test_query_reads_and_does_nothing_else(trail: Path, run: Run) -> None:
     assert trail.read_bytes() == before
 
 
+def test_query_knows_clients_by_their_names(trail: Path, run: Run) -> None:
+    pytest.importorskip("duckdb")
+    client = {"name": "batch-jobs", "address": "10.0.0.7", "key": None, "user_agent": None}
+    written(trail, [a_request(client={**client, "retry": None}), a_response()])
+    shown = run("query", "SELECT client_name, client_address FROM exchanges", "--csv")
+    assert shown.split() == ["client_name,client_address", "batch-jobs,10.0.0.7"]
+
+
 def test_without_duckdb_query_says_how_to_get_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "duckdb", None)
     assert run("query", "SELECT 1", status=1, err="pip install 'foxora-addon[query]'") == ""

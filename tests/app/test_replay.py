@@ -4,12 +4,14 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from foxora_addon.app import cli, nearby
 from foxora_addon.app.replay import NotReplayable, call_of, parse_proxy, replay
-from tests.reading.builders import CHAT, a_request, recorded
+from tests.reading.builders import CHAT, a_request, line_of, recorded
 
 type Output = pytest.CaptureFixture[str]
 
@@ -54,10 +56,28 @@ def test_a_request_without_a_body_is_replayed() -> None:
     assert (call.method, call.body, call.content_type) == ("GET", b"", None)
 
 
-@pytest.mark.parametrize("url", ["", "ftp://x", "http://", "http://x:0", "http://x:x"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "ftp://x",
+        "http://",
+        "http://x:0",
+        "http://x:x",
+        "http://18081",
+        "0",
+        "99999",
+        "18081/v1",
+    ],
+)
 def test_what_is_no_proxy_is_told(url: str) -> None:
     with pytest.raises(ValueError, match="is no proxy: give a URL"):
         parse_proxy(url)
+
+
+def test_a_port_alone_is_one_of_this_machine() -> None:
+    parts = parse_proxy("18081")
+    assert (parts.scheme, parts.hostname, parts.port) == ("http", "127.0.0.1", 18081)
 
 
 class Proxy(BaseHTTPRequestHandler):
@@ -119,3 +139,13 @@ def test_where_no_proxy_answers_one_line_says_what_to_do(capsys: Output) -> None
     assert replay(recorded(), parse_proxy("http://127.0.0.1:1"), as_json=False) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert "start one with foxora-proxy run" in line
+
+
+def test_without_an_address_the_proxy_of_this_folder_is_taken(
+    proxy: str, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nearby, "port_or_nearby", lambda port: port or parse_proxy(proxy).port)
+    trail = tmp_path / "trail.jsonl"
+    trail.write_bytes(line_of(a_request("ex_1")))
+    assert cli.main(["audit", "replay", "ex_1", str(trail)]) == 0
+    assert capsys.readouterr().err == "foxora-proxy: status 200, exchange ex_new\n"

@@ -133,6 +133,22 @@ def test_a_request_that_names_no_host_is_refused_and_on_record(
     assert (record["status"], record["outcome"]) == (400, "refused")
 
 
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_http_2_without_tls_is_on_record_as_refused(tmp_path: Path, fast: str) -> None:
+    """mitmproxy closes it without a word; that is no end of the proxy's."""
+    with running_proxy(tmp_path, environment={"FOXORA_FAST": fast}) as proxy:
+        assert exchanged(proxy, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0") == b""
+        wait_until(lambda: len(proxy.records()) == 2)
+        request, response = proxy.records()
+    assert (request["decision"]["verdict"], request["account"]) == ("refuse", None)
+    assert (response["status"], response["outcome"], response["source"]) == (
+        None,
+        "refused",
+        "addon",
+    )
+    assert response["error"]["message"].startswith("HTTP/2 is spoken over TLS alone")
+
+
 def test_half_a_head_is_not_in_the_log(proxy: Proxy) -> None:
     before = proxy.output.count("before completing request headers")
     with socket.create_connection(("127.0.0.1", proxy.port), 10) as client:

@@ -178,6 +178,22 @@ def test_without_a_command_the_words_of_mitmproxy_stand_before_ours(tmp_path: Pa
     assert "address already in use" not in after
 
 
+@pytest.mark.parametrize("command", [(), ("--", "echo", "ran")])
+def test_a_port_of_mitmwebs_page_that_is_taken_is_said_in_one_line(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        options = ["-p", str(free_port()), "--set", f"web_port={port}"]
+        line = [str(BIN / "foxora-proxy"), "run", "--mock", "--web", *options, *command]
+        done = run_to_its_end(line, tmp_path, {"HOME": str(tmp_path)})
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert said.count(f"port {port} is taken by another program; give mitmweb's page another") == 1
+    assert "Traceback" not in said
+    assert "ran" not in done.stdout
+
+
 def test_a_proxy_that_takes_no_http_is_said_and_the_command_is_not_run(tmp_path: Path) -> None:
     done = run(tmp_path, "--mode", f"socks5@{free_port()}", command=["echo", "ran"])
     assert (done.stdout, done.returncode) == ("", 1)

@@ -126,11 +126,12 @@ def test_a_file_is_not_taken_while_it_is_written(tmp_path: Path) -> None:
         wait_until(lambda: "the changed configuration is in force" in proxy.output)
         assert "the configuration in force stays" not in proxy.output
         file.unlink()
-        time.sleep(1)
+        wait_until(lambda: "the configuration in force stays: its file is gone" in proxy.output)
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o-mini"
         file.write_text("gateway: {base_url: mock}\nmodels: {default: gpt-4o}\n")
         wait_until(lambda: proxy.output.count("the changed configuration is in force") == 2)
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
+        assert proxy.output.count("its file is gone") == 1
 
 
 @pytest.mark.parametrize("left", ["", "\n", "# gateway: {base_url: mock}\n", "---\n"])

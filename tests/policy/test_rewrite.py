@@ -21,6 +21,25 @@ def test_a_key_is_found_in_each_header_and_taken_out(name: bytes, value: bytes) 
     assert cleaned.fields == ((b"x-other", b"1"), IDENTITY)
 
 
+@pytest.mark.parametrize("name", KEY_HEADERS)
+@pytest.mark.parametrize(
+    "value", [b"", b" ", b"Bearer", b"Bearer ", b"bearer  ", b"Basic", b"Token"]
+)
+def test_a_scheme_without_a_key_is_none_and_is_taken_out(name: bytes, value: bytes) -> None:
+    cleaned = clean([(name.title(), value), (b"x-other", b"1")], "/v1/models")
+
+    assert (cleaned.key, cleaned.secrets) == (None, ())
+    assert cleaned.fields == ((b"x-other", b"1"), IDENTITY)
+
+
+def test_a_socket_without_a_key_in_its_protocols_has_none() -> None:
+    protocols = b"realtime, openai-insecure-api-key."
+    cleaned = clean([(b"sec-websocket-protocol", protocols)], "/v1/realtime")
+
+    assert cleaned.key is None
+    assert cleaned.fields == ((b"sec-websocket-protocol", b"realtime"), IDENTITY)
+
+
 @pytest.mark.parametrize("name", sorted(KEY_PARAMETERS))
 def test_a_key_is_found_in_the_query_and_taken_out(name: str) -> None:
     cleaned = clean([], f"/v1/models?a=1&{name.upper()}={quote(APP_KEY)}&b=%20")

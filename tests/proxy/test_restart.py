@@ -352,3 +352,48 @@ def test_a_429_that_names_no_wait_closes_for_a_second(proxy: Proxy) -> None:
     paused(proxy, "acme", None)
     proxy.restart(0.25)
     assert proxy.wait_of("acme") == pytest.approx(0.75)
+
+
+# Tries.
+
+USUAL_QUESTIONS = 2  # of the proxy's own, taken to have been asked just now
+
+
+def used_by_acme(proxy: Proxy) -> tuple[int, int]:
+    """Requests, without the proxy's own, and tokens of the last minute."""
+    acme = next(each for each in proxy.accounting.balances(proxy.now) if each["account"] == "acme")
+    return acme["requests"]["used"] - USUAL_QUESTIONS, acme["tokens"]["used"]
+
+
+def a_try(sent_ms: float | None, after_ms: float, tokens: int) -> dict[str, Any]:
+    told = {"status": 503, "code": "unavailable", "source": "gateway", "retry_after_ms": None}
+    return {**told, "sent_ms": sent_ms, "after_ms": after_ms, "tokens": tokens}
+
+
+@pytest.mark.parametrize(
+    ("tries", "sent_ms", "requests", "tokens"),
+    [
+        ([], 1_800.0, 1, 12),
+        ([a_try(500.0, 1_000.0, 8), a_try(1_200.0, 1_500.0, 8)], 1_800.0, 3, 28),
+        ([a_try(None, 1_000.0, 0)], 1_800.0, 1, 12),
+        ([a_try(500.0, 1_000.0, 8)], 500.0, 1, 20),  # the last was never sent
+        ([{"status": 503, "after_ms": 1_000.0}], 1_800.0, 1, 12),  # as earlier versions wrote it
+    ],
+)
+def test_each_try_that_was_sent_counts_after_a_kill(
+    proxy: Proxy, tries: list[Any], sent_ms: float, requests: int, tokens: int
+) -> None:
+    proxy.start()
+    usage = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
+    times = {"duration_ms": 2_000.0, "sent_ms": sent_ms}
+    proxy.record("acme", 200, tries=tries, usage=usage, **times)
+    proxy.restart()
+    assert used_by_acme(proxy) == (requests, tokens)
+
+
+def test_a_try_counts_from_when_it_was_sent(proxy: Proxy) -> None:
+    proxy.start()
+    times = {"duration_ms": 50_000.0, "sent_ms": 49_000.0}
+    proxy.record("acme", 200, tries=[a_try(500.0, 1_000.0, 8)], usage=None, **times)
+    proxy.restart(away=11.0)  # the try was sent 60.5 s ago, and counts no more
+    assert used_by_acme(proxy)[0] == 1

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import logging
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ import pytest
 from mitmproxy.options import Options
 from mitmproxy.tools.dump import DumpMaster
 
-from foxora_addon.proxy.taken_port import TakenPort, advice_on
+from foxora_addon.proxy.taken_port import TakenPort, advice_on, why_no_page
 
 WORDS = "HTTP(S) proxy failed to listen on {host}:{port} with [Errno {number}] error"
 
@@ -50,6 +51,29 @@ def test_a_port_of_a_modes_own_is_not_given_by_p(taken: int) -> None:
 def test_other_failures_are_none_of_its_business(number: int) -> None:
     assert advice_on(WORDS.format(host="127.0.0.1", port=80, number=number)) is None
     assert advice_on("something else") is None
+
+
+def no_page(host: str, port: int, number: int) -> OSError:
+    """What mitmweb raises where it can't serve its page (`tools/web/master.py`)."""
+    words = f"[Errno {number}] {os.strerror(number)}"
+    return OSError(number, f"Web server failed to listen on {host}:{port} with {words}")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "*"])
+def test_a_page_is_advised_a_port_that_is_free(taken: int, host: str) -> None:
+    line = why_no_page(no_page(host, taken, errno.EADDRINUSE))
+    assert line is not None
+    assert line.startswith(f"port {taken} is taken by another program; give mitmweb's page another")
+    assert int(line.partition("web_port=")[2].partition(",")[0]) > taken
+
+
+def test_a_page_that_may_not_be_served_says_why() -> None:
+    line = why_no_page(no_page("127.0.0.1", 80, errno.EACCES))
+    assert line == "mitmweb's page can't be served at 127.0.0.1:80: Permission denied"
+
+
+def test_another_failure_is_none_of_the_pages() -> None:
+    assert why_no_page(OSError(errno.ENOENT, "No such file")) is None
 
 
 def test_it_is_what_mitmproxy_says(taken: int, caplog: pytest.LogCaptureFixture) -> None:

@@ -33,7 +33,8 @@ def a_response(exchange: str = "ex_1", *, at: float = 1.0, body: Any = None, **m
     )
     usage = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, "source": "reported"}
     fields = a_response_of(exchange) | body_fields(data, 1_000_000)
-    own = {"account": "acme", "usage": usage, "duration_ms": 1000.0, "first_byte_ms": 400.0}
+    own = {"account": "acme", "usage": usage, "duration_ms": 1000.0}
+    own |= {"sent_ms": 10.0, "first_byte_ms": 400.0}
     return sealed(fields | own) | {"time": iso_of(NOON + at)} | more
 
 

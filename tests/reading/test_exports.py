@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.reading import finetuning, har, otlp, rows
+from foxora_addon.reading.page import page_of
 from tests.builders import NOON
 from tests.reading.builders import ANSWER, CHAT, a_refusal, a_request, a_response, recorded
 
@@ -99,6 +100,15 @@ def test_spans_are_sent_as_one_request() -> None:
 def test_a_row_has_a_cell_for_each_column() -> None:
     row = dict(zip(rows.COLUMNS, rows.row_of(recorded()), strict=True))
     assert (row["account"], row["total_tokens"], row["stream"]) == ("acme", 12, "false")
+
+
+def test_a_client_is_told_by_its_name_in_rows_and_on_pages() -> None:
+    client = {"name": "batch-jobs", "address": "10.0.0.7", "key": None, "user_agent": "x/1"}
+    exchange = recorded(a_request(client=client), a_response())
+    row = dict(zip(rows.COLUMNS, rows.row_of(exchange), strict=True))
+    assert (row["client_name"], row["client_address"]) == ("batch-jobs", "10.0.0.7")
+    lines = {line.label: line.text for line in page_of(exchange)}
+    assert lines["client"] == "batch-jobs, 10.0.0.7, x/1"
 
 
 @pytest.mark.parametrize(

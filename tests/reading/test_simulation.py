@@ -67,6 +67,55 @@ def test_tokens_count_as_they_were_used() -> None:
     assert dict(played(trail, Ceilings(None, 31)).at_once.refused) == {"tokens": 1}
 
 
+REFUSED = {"status": 400, "outcome": "gateway_error", "usage": None}
+NEVER_SENT = {"outcome": "gateway_unreachable", "source": "network", "usage": None, "sent_ms": None}
+CUT_OFF = {"outcome": "aborted", "usage": None, "duration_ms": None, "sent_ms": None}
+
+
+@pytest.mark.parametrize(
+    ("ending", "requests", "tokens", "actual", "actual_tokens"),
+    [
+        (REFUSED, 1, 0, "0 tokens, 20 less than estimated", 0),
+        (NEVER_SENT, 0, 0, "nothing reached the gateway; all was given back", None),
+        (CUT_OFF, 1, 20, "not known; the estimate stands", None),
+    ],
+    ids=["refused by the gateway", "never sent", "cut off by a crash"],
+)
+def test_an_ended_call_counts_as_the_proxy_charged_it(
+    ending: dict[str, Any], requests: int, tokens: int, actual: str, actual_tokens: int | None
+) -> None:
+    first = [a_request("a", at=0), a_response("a", at=1, **ending)]
+    refusal = a_refusal("r", at=2)
+    decision = decided([*first, *refusal], recorded(*refusal), Ceilings(5, 100))
+    assert decision.used is not None
+    assert (decision.used.requests, decision.used.tokens) == (requests, tokens)
+    of_first = decided(first, recorded(*first), Ceilings(5, 100))
+    assert dict(lines_of(of_first))["actual"] == actual
+    assert json_of(of_first)["actual_tokens"] == actual_tokens
+
+
+@pytest.mark.parametrize(
+    ("ending", "ceilings", "passes"),
+    [
+        (REFUSED, Ceilings(None, 39), True),
+        (REFUSED, Ceilings(1, None), False),
+        (NEVER_SENT, Ceilings(1, 39), True),
+        (CUT_OFF, Ceilings(None, 39), False),
+    ],
+)
+def test_a_simulation_charges_an_ended_call_as_the_proxy_did(
+    ending: dict[str, Any], ceilings: Ceilings, passes: bool
+) -> None:
+    trail = [a_request("a", at=0), a_response("a", at=1, **ending), a_request("b", at=2)]
+    assert played(trail, ceilings).at_once.refused.total() == (0 if passes else 1)
+
+
+def test_what_is_still_open_has_no_actual_figure() -> None:
+    request = a_request("a")
+    decision = decided([request], recorded(request), Ceilings(5, 100))
+    assert dict(lines_of(decision))["actual"] == "not known yet; the estimate stands"
+
+
 def test_what_the_trail_has_as_refused_may_pass() -> None:
     result = played([*calls(0), *a_refusal("r", at=1)], Ceilings(2, None))
     assert (result.was_refused, result.at_once.passed) == (1, 2)

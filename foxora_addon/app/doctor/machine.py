@@ -15,6 +15,7 @@ from typing import Any, Final
 from foxora_addon.app.client_environment import warnings_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
 from foxora_addon.app.local_proxy import NoProxy, ask
+from foxora_addon.audit.recovery import NoTrail, end_of
 from foxora_addon.confdir import OPTIONS
 from foxora_addon.config import Config
 from foxora_addon.host_options import BadOptions, options_in
@@ -26,6 +27,7 @@ SUPPORTED: Final = ((12, 2), (13,))
 
 _NO_ROOM_BYTES: Final = 1_000_000
 _LITTLE_ROOM_BYTES: Final = 100_000_000
+_NAME_ANOTHER: Final = "name another with foxora_audit=PATH"
 
 type Status = Mapping[str, Any]
 
@@ -135,17 +137,17 @@ def about_files(config: Config, limits: tuple[int, int] | None = None) -> Iterat
 
 
 def about_trail(config: Config, status: Status | None) -> Finding:
-    """Whether the trail can be written; nothing is created or changed."""
+    """Whether a start could go on with the trail; nothing is created or changed."""
     path = config.audit.path
     try:
         is_there = path.exists()
     except OSError as error:  # its name is too long, or its folder closed to this user
         text = f"{path} can't be there: {error.strerror}"
-        return fail("trail", text, "name another with foxora_audit=PATH")
+        return fail("trail", text, _NAME_ANOTHER)
     if not is_there:
         return _about_new_trail(path)
     if not path.is_file():
-        return fail("trail", f"{path} is no regular file", "name another with foxora_audit=PATH")
+        return fail("trail", f"{path} is no regular file", _NAME_ANOTHER)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -157,6 +159,18 @@ def about_trail(config: Config, status: Status | None) -> Finding:
         return _about_locked_trail(path, status)
     finally:
         os.close(descriptor)
+    return _about_free_trail(path)
+
+
+def _about_free_trail(path: Path) -> Finding:
+    """Whether what is there is a trail that a start could go on with."""
+    try:
+        end_of(path)
+    except NoTrail:
+        text = f"{path} is there, and no trail: it has no whole record"
+        return fail("trail", text, _NAME_ANOTHER)
+    except OSError as error:
+        return fail("trail", f"the files of {path} can't be read: {error.strerror}", _NAME_ANOTHER)
     return ok("trail", f"{path} can be written")
 
 

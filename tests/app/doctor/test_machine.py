@@ -15,6 +15,7 @@ from foxora_addon.app.doctor import machine
 from foxora_addon.audit.journal import Journal
 from foxora_addon.config import Config, load
 from tests.app.test_running_proxy import answering
+from tests.builders import a_trail
 
 
 def a_config(folder: Path) -> Config:
@@ -144,6 +145,32 @@ def test_a_trail_that_is_a_folder_fails(tmp_path: Path) -> None:
     config = a_config(tmp_path)
     config.audit.path.mkdir()
     assert machine.about_trail(config, None).verdict == "fail"
+
+
+@pytest.mark.parametrize("content", [b'{"hello": 1}\n', b"\x7fELF\0\0" * 100, b"no line break"])
+def test_a_file_of_another_program_is_no_trail(tmp_path: Path, content: bytes) -> None:
+    config = a_config(tmp_path)
+    config.audit.path.write_bytes(content)
+    found = machine.about_trail(config, None)
+    assert (found.verdict, "no trail" in found.text) == ("fail", True)
+    assert config.audit.path.read_bytes() == content
+
+
+def test_an_empty_trail_and_a_torn_one_will_do(tmp_path: Path) -> None:
+    config = a_config(tmp_path)
+    config.audit.path.touch()
+    assert machine.about_trail(config, None).verdict == "ok"
+    whole = a_trail(config.audit.path).read_bytes()
+    config.audit.path.write_bytes(whole[:-100])
+    assert machine.about_trail(config, None).verdict == "ok"
+
+
+def test_a_trail_whose_closed_files_can_not_be_read_fails(tmp_path: Path) -> None:
+    config = a_config(tmp_path)
+    config.audit.path.touch()
+    config.audit.path.with_name(f"{config.audit.path.name}.000000000001").mkdir()
+    found = machine.about_trail(config, None)
+    assert (found.verdict, "can't be read" in found.text) == ("fail", True)
 
 
 def test_a_trail_that_another_proxy_writes_fails_and_the_running_ones_is_fine(
