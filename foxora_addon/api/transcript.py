@@ -19,10 +19,8 @@ DEFAULT_MAX_BYTES: Final = 1_048_576
 _DEEPEST: Final = 64
 _CHOICE_BYTES: Final = 512
 # The last events of the streams that no `[DONE]` ends (OpenAI's API reference, Images and Audio).
-_LAST: Final = frozenset(
-    {"image_generation.completed", "image_edit.completed"}
-    | {"speech.audio.done", "transcript.text.done"}
-)
+_PICTURE: Final = frozenset({"image_generation.completed", "image_edit.completed"})
+_LAST: Final = _PICTURE | {"speech.audio.done", "transcript.text.done"}
 _MOST_EVENTS: Final = 2**53 - 1  # no number beyond it is exact for a client in JavaScript
 
 # Around the choices: what the first chunk that has it decides, and what is no part of a completion.
@@ -39,8 +37,8 @@ class Transcript:
 
     `chunks` counts its data events but `[DONE]`, `malformed` those among them that are no JSON
     object, `done` tells whether the stream said that it is over: what follows is not read, as no
-    client reads it, but where a picture was the last, since another may follow. `error` is the
-    first error among the events, as `{"error": ...}`.
+    client reads it, but where a picture was the last, since another may follow. `pictures` counts
+    those that are complete. `error` is the first error among the events, as `{"error": ...}`.
 
     Memory is bounded by about `max_bytes`, beyond which content stops being kept and `truncated` is
     True, while usage, finish reasons, errors and the end are still observed.
@@ -51,6 +49,7 @@ class Transcript:
         self.malformed = 0
         self.done = False
         self._may_go_on = False
+        self.pictures = 0
         self.truncated = False
         self.error: dict[str, Any] | None = None
         self._max_bytes = max_bytes
@@ -111,6 +110,7 @@ class Transcript:
             self._add_chunk(value)
         elif isinstance(kind, str):
             self.done = self._may_go_on = kind in _LAST
+            self.pictures += kind in _PICTURE
 
     def speaker(self) -> dict[str, Any] | None:
         """What `say` takes if the last event did nothing but add to one choice's text.
