@@ -1,6 +1,7 @@
 """Has proxies that start at once make one authority."""
 
 import asyncio
+import atexit
 import contextlib
 import fcntl
 import os
@@ -54,15 +55,18 @@ def begins(arguments: Sequence[str]) -> None:
     """One of mitmproxy's own programs starts with us, and no code of ours stands at its reading.
 
     So whoever makes an authority keeps others out until its start `is_over`, or it has ended. To
-    say so twice is to say it once.
+    say so twice is to say it once. What may be a wrong command line, mitmproxy tells only later:
+    folders that were made for it go again if it ends before its start `is_over`.
     """
     if _begun or not _NOTHING_STARTS.isdisjoint(arguments):
         return
     try:
         folder = confdir_of(_folder_in(arguments))
         if not (folder / AUTHORITY).exists():
+            missing = [each for each in (folder, *folder.parents) if not each.exists()]
             folder.mkdir(parents=True, exist_ok=True)
             _begun.append(folder)
+            atexit.register(_remove_empty, missing)
             _starts.enter_context(alone_at_first_start(folder, _say))
     except (NoConfdir, OSError):
         return  # mitmproxy will say what is wrong
@@ -75,6 +79,14 @@ def is_over() -> None:
     """The authority is made and read."""
     _starts.close()
     _begun.clear()
+    atexit.unregister(_remove_empty)
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, up to one in which something is."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _say(words: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -127,6 +128,47 @@ def test_a_start_by_the_script_lets_others_in_once_it_is_over(
     first_start.is_over()
     waiting.join(SECONDS)
     assert order == ["made", "begins"]
+
+
+_MITMDUMP = Path(sys.executable).parent / "mitmdump"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["--bogus"],
+        ["--mode", "bogus"],
+        ["-s", "none.py"],
+        ["~bogus(("],
+        ["--set", "confdir=a/b", "--bogus"],
+    ],
+)
+def test_a_command_line_that_starts_nothing_leaves_nothing(
+    tmp_path: Path, wrong: list[str]
+) -> None:
+    asked = subprocess.run(
+        [_MITMDUMP, "-s", "foxora_addon", *wrong],
+        cwd=tmp_path,
+        env={"PATH": os.defpath, "HOME": str(tmp_path)},
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert asked.returncode == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_stood_there_before_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    begins = "import sys; from foxora_addon.first_start import begins; begins(sys.argv)"
+    for name in ("kept", "kept/new", "kept/new"):
+        subprocess.run(
+            [sys.executable, "-c", begins, f"confdir={tmp_path / name}"],
+            timeout=SECONDS,
+            check=True,
+        )
+    assert list(tmp_path.rglob("*")) == [folder]
 
 
 def test_where_nothing_starts_or_an_authority_is_there_nobody_is_kept_out(tmp_path: Path) -> None:

@@ -474,6 +474,26 @@ def test_a_stream_that_was_not_to_come_is_not_broken(
     assert desk.response["outcome"] == outcome
 
 
+@pytest.mark.parametrize(
+    ("event", "is_counted"),
+    [
+        ({"type": "transcript.text.done", "text": "The fox is quick."}, True),
+        ({"type": "speech.audio.done"}, False),
+        ({"type": "image_generation.completed"}, False),
+    ],
+)
+def test_a_stream_of_text_pictures_or_sound_that_reports_no_usage_is_charged_more_than_nothing(
+    event: dict[str, Any], is_counted: bool
+) -> None:
+    desk = a_desk()
+    exchange = desk.streaming(b"data: " + encoded(event) + b"\n\n")
+    desk.pipeline.streamed(exchange, 102.0)
+    usage = desk.response["usage"]
+    assert usage["source"] == ("counted" if is_counted else "estimated")
+    assert (usage["output_tokens"] is not None) == is_counted
+    assert usage["total_tokens"] > usage["input_tokens"]
+
+
 def test_an_answer_in_which_nothing_was_found_teaches_nothing() -> None:
     desk = a_desk()
     estimates = []

@@ -1,15 +1,17 @@
 """Folds the events of a streamed answer into the one completion that they add up to.
 
-Reads Chat Completions, the legacy Completions and (by `responses_transcript`) Responses; how values
-are added up is `folding`'s business. It equals what openai-python's own accumulation gives, except
-where `folding` says so, and that usage, service tier and other fields around the choices are the
-last ones that were not null, which need not stand in the last or first chunk.
+Reads Chat Completions, the legacy Completions, and (by `responses_transcript`, `media_transcript`)
+Responses and what was heard; how values are added up is `folding`'s business. It equals what
+openai-python's own accumulation gives, except where `folding` says so, and that usage, service tier
+and other fields around the choices are the last ones that were not null, which need not stand in
+the last or first chunk.
 """
 
 from typing import Any, Final
 
 from foxora_addon.api import quick_json
 from foxora_addon.api.folding import fold, fold_field, put, whole
+from foxora_addon.api.media_transcript import MediaTranscript
 from foxora_addon.api.responses_transcript import ResponsesTranscript
 from foxora_addon.api.sse import Event
 
@@ -18,11 +20,6 @@ DEFAULT_MAX_BYTES: Final = 1_048_576
 # Deeper JSON is taken for malformed, so that whoever reads a completion may do so by recursion.
 _DEEPEST: Final = 64
 _CHOICE_BYTES: Final = 512
-# The last events of the streams that no `[DONE]` ends (OpenAI's API reference, Images and Audio).
-_LAST: Final = frozenset(
-    {"image_generation.completed", "image_edit.completed"}
-    | {"speech.audio.done", "transcript.text.done"}
-)
 _MOST_EVENTS: Final = 2**53 - 1  # no number beyond it is exact for a client in JavaScript
 
 # Around the choices: what the first chunk that has it decides, and what is no part of a completion.
@@ -60,6 +57,7 @@ class Transcript:
         self._fields: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
         self._responses: ResponsesTranscript | None = None
+        self._media: MediaTranscript | None = None
         self._last: dict[str, Any] = {}
 
     @property
@@ -72,6 +70,16 @@ class Transcript:
     def content_bytes(self) -> int:
         """About how many bytes are kept so far: no fewer than the text has, up to `max_bytes`."""
         return self._bytes if self._responses is None else self._responses.content_bytes
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are complete."""
+        return 0 if self._media is None else self._media.pictures
+
+    @property
+    def is_wordless(self) -> bool:
+        """Whether pictures or sound came, whose tokens can't be counted."""
+        return self._media is not None and self._media.is_wordless
 
     @property
     def id(self) -> str | None:
@@ -110,7 +118,7 @@ class Transcript:
             self.truncated = self.truncated or self._bytes + len(event.data) > self._max_bytes
             self._add_chunk(value)
         elif isinstance(kind, str):
-            self.done = self._may_go_on = kind in _LAST
+            self._add_media(kind, value, len(event.data))
 
     def speaker(self) -> dict[str, Any] | None:
         """What `say` takes if the last event did nothing but add to one choice's text.
@@ -138,11 +146,13 @@ class Transcript:
     def completion(self) -> dict[str, Any] | None:
         """Return the completion as an answer that is not streamed would hold it.
 
-        A `chat.completion`, `text_completion` or `response` object; of what was seen, if the stream
-        was cut. None if nothing could be folded.
+        A `chat.completion`, `text_completion` or `response` object, or one with a heard `text`; of
+        what was seen, if the stream was cut. None if nothing could be folded.
         """
         if self._responses:
             return self._responses.response()
+        if self._media and (heard := self._media.answer()):
+            return heard
         if not self._fields and not self._choices:
             return None
         completion = {"id": None, "object": self._object or "chat.completion"} | self._fields
@@ -190,6 +200,12 @@ class Transcript:
             self._usage = responses.usage
         if self.error is None and responses.error:
             self.error = whole({"error": responses.error})
+
+    def _add_media(self, kind: str, value: dict[str, Any], size: int) -> None:
+        self._media = media = self._media or MediaTranscript(self._max_bytes)
+        self._bytes += media.add(kind, value, size)
+        self.done = self._may_go_on = media.done
+        self.truncated = self.truncated or media.truncated
 
     def _add_chunk(self, chunk: dict[str, Any]) -> None:
         if not self.truncated:

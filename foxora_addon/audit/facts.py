@@ -7,6 +7,7 @@ from typing import Any
 from foxora_addon.api.errors import normalise
 from foxora_addon.api.promised_json import value_of_json
 from foxora_addon.api.responses_transcript import reasons_of
+from foxora_addon.api.transcript import Transcript
 from foxora_addon.api.usage import Usage, usage_of
 from foxora_addon.observation import Observation
 
@@ -59,11 +60,16 @@ def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> 
         "model": folded.model,
         "response_id": folded.id,
         "finish_reasons": folded.finish_reasons(),
-        "usage": usage_of(folded.usage) or count(folded.completion() or {}),
+        "usage": usage_of(folded.usage) or _counted(folded, count),
     }
     if folded.error is not None:
         facts["error"] = normalise(500, [], json.dumps(folded.error).encode())
     return facts
+
+
+def _counted(folded: Transcript, count: Count) -> Usage | None:
+    """What a stream said that reports no usage; None where it was nothing that can be counted."""
+    return None if folded.is_wordless else count(folded.completion() or {})
 
 
 def _text(value: object) -> str | None:

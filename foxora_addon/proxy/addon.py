@@ -177,6 +177,7 @@ class Foxora:
             self.desk.open()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
         self._heed_hangups()
+        draining.heed_signals()
         _log.info("foxora: %s", self._banner())
 
     def done(self) -> Awaitable[None] | None:

@@ -10,6 +10,7 @@ from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
 from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.error_events import error_event
 from foxora_addon.api.errors import ApiError
+from foxora_addon.api.picture_request import pictures_asked
 from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
@@ -155,27 +156,32 @@ def tee(
         response.headers["transfer-encoding"] = "chunked"
 
 
-def last_event(response: http.Response, error: ApiError) -> bytes | None:
+def last_event(flow: http.HTTPFlow, error: ApiError) -> bytes | None:
     """The event that ends a broken stream; if all was said before it broke, what is left of it.
 
     None where no client could read it as an event. That is where the client has half an event
     already, or the stream is no event stream, of a content encoding that is not known, or of a
     length that was promised.
     """
-    stream = response.stream
-    if not isinstance(stream, Tee) or not stream.is_between_events:
+    stream = _unmeasured(flow.response)
+    if stream is None or not stream.is_between_events:
         return None
-    if "content-length" in response.headers:
-        return None
-    return stream.ended() if stream.has_said_all else stream.last(error)
+    return stream.ended() if has_said_all(flow) else stream.last(error)
 
 
-def has_said_all(response: http.Response | None) -> bool:
+def has_said_all(flow: http.HTTPFlow) -> bool:
     """Whether a broken stream ends cleanly for its client, since its last event had come."""
-    stream = None if response is None else response.stream
-    if response is None or not isinstance(stream, Tee) or "content-length" in response.headers:
-        return False
-    return stream.has_said_all
+    stream = _unmeasured(flow.response)
+    return stream is not None and stream.has_said_all(
+        lambda: pictures_asked(flow.request.get_content(strict=False) or b"")
+    )
+
+
+def _unmeasured(response: http.Response | None) -> Tee | None:
+    """What an answer passes through that promises no length; None of any other answer."""
+    if response is None or "content-length" in response.headers:
+        return None
+    return response.stream if isinstance(response.stream, Tee) else None
 
 
 def event_of(exchange: Exchange | None, error: ApiError) -> bytes:

@@ -11,7 +11,21 @@ from contextlib import contextmanager
 
 from mitmproxy import ctx
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_NAMES = ("SIGINT", "SIGTERM", "SIGQUIT")
+_SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+
+
+def heed_signals() -> None:
+    """Take SIGQUIT, a terminal's second way to end, as mitmproxy takes SIGTERM.
+
+    Not where whoever started us had it ignored: shells do so for what runs behind an `&`.
+    """
+    if hasattr(signal, "SIGQUIT") and signal.SIGQUIT in _heeded():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, ctx.master.shutdown)
+
+
+def _heeded() -> list[signal.Signals]:
+    return [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def is_ending() -> bool:
@@ -32,11 +46,11 @@ async def finished_or_hurried(finished: Awaitable[object], seconds: float) -> No
 @contextmanager
 def _hurry() -> Iterator[asyncio.Event]:
     """An event that the next signal to end sets."""
-    loop, hurried = asyncio.get_running_loop(), asyncio.Event()
-    for number in _SIGNALS:
+    loop, hurried, numbers = asyncio.get_running_loop(), asyncio.Event(), _heeded()
+    for number in numbers:
         loop.add_signal_handler(number, hurried.set)
     try:
         yield hurried
     finally:
-        for number in _SIGNALS:
+        for number in numbers:
             loop.add_signal_handler(number, ctx.master.shutdown)

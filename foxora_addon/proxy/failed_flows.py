@@ -53,9 +53,9 @@ class FailedFlows:
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
         """The event that tells the reader of a stream that it broke; see `last_event`."""
         worded = self._worded.pop(flow.id, None)
-        if worded is None or worded.error is None or flow.response is None:
+        if worded is None or worded.error is None:
             return None
-        return last_event(flow.response, worded.error)
+        return last_event(flow, worded.error)
 
 
 class _Unfetched[Value](dict[str, Value]):

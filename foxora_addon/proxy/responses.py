@@ -210,7 +210,7 @@ def end_failed(
     if exchange.may("record"):  # the upload was cut before there was a decision
         exchange.refusal = exchange.refusal or worded.error or failures.LEFT
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
-    if has_said_all(flow.response) and worded.outcome != "client_disconnected":
+    if has_said_all(flow) and worded.outcome != "client_disconnected":
         pipeline.streamed(exchange, now)
     elif exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}

@@ -117,12 +117,17 @@ class Tee:
         else:
             undo.tear()
 
-    @property
-    def has_said_all(self) -> bool:
-        """Whether the last event has come, and whole ones alone have passed: nothing is missing."""
+    def has_said_all(self, asked: Callable[[], int]) -> bool:
+        """Whether the last event has come, and whole ones alone have passed: nothing is missing.
+
+        `asked` gives how many pictures the call asks for, each of which has a last event.
+        """
         transcript = self._observation.transcript
         is_readable = self._undo is None or self._undo.last_words is None
-        return transcript is not None and transcript.done and is_readable and self.is_between_events
+        if transcript is None or not transcript.done or not is_readable:
+            return False
+        lacks_none = not transcript.pictures or transcript.pictures >= asked()
+        return lacks_none and self.is_between_events
 
     def ended(self) -> bytes:
         """What passes yet where all was said, though the clean end has not come."""

@@ -276,7 +276,7 @@ def test_another_picture_may_follow_one_that_is_complete() -> None:
     partial = Event('{"type":"image_generation.partial_image"}')
     assert not transcript_of([last, partial]).done
     transcript = transcript_of([last, partial, last, Event("[DONE]"), last])
-    assert (transcript.done, transcript.chunks) == (True, 3)
+    assert (transcript.done, transcript.chunks, transcript.pictures) == (True, 3, 2)
 
 
 def test_nothing_folded_is_none() -> None:

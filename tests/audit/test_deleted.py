@@ -85,7 +85,7 @@ def test_what_is_written_again_is_named_by_its_first_record(path: Path) -> None:
             journal.see_to_the_last_records()
             path.unlink()
     journal.see_to_the_last_records()
-    journal.keep(Keeping(rotate_bytes=1, compress=False))
+    journal.keep(Keeping(rotate_bytes=1, compress="none"))
     journal.append(a_request_of("x9"), as_it_is)
     journal.close()
     assert [file.name for file in closed_segments_of(path)] == ["trail.jsonl.000000000002"]

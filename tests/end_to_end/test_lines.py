@@ -1,6 +1,7 @@
 """What mitmdump prints and what it is asked: a line an exchange, and answers to this machine."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from foxora_addon.app.script_argv import SCRIPT
 from tests.end_to_end.proxies import (
     APP_KEY,
     ON_MOCK,
@@ -26,6 +28,7 @@ from tests.end_to_end.proxies import (
 
 pytestmark = pytest.mark.real_server
 
+MOST_CALLS = 5_000
 BEARER = {"Authorization": f"Bearer {APP_KEY}"}
 CALL: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hi."}]}
 
@@ -91,6 +94,46 @@ def test_an_output_that_is_full_keeps_nothing_from_being_closed(tmp_path: Path) 
     records = (tmp_path / "trail.jsonl").read_bytes().splitlines()
     assert (head["seq"], head["open"]) == (len(records), {})
     assert (tmp_path / "trail.jsonl.state.json").exists()
+
+
+SPY = """
+import threading
+from pathlib import Path
+
+class Spy:
+    def response(self, flow):
+        names = [each.name for each in threading.enumerate() if each.name.startswith("foxora-")]
+        Path("threads").write_text(" ".join(names))
+
+addons = [Spy()]
+"""
+
+
+@pytest.mark.parametrize("fast", ["false", "true"])
+def test_a_script_that_is_loaded_anew_prints_each_line_once_in_order_and_by_one_thread(
+    tmp_path: Path, fast: str
+) -> None:
+    script = tmp_path / "script.py"
+    shutil.copy(SCRIPT, script)
+    edited = script.stat().st_mtime
+    (tmp_path / "spy.py").write_text(SPY)
+    options = (*ON_MOCK, "-s", str(tmp_path / "spy.py"))
+    called = []
+    with running_proxy(tmp_path, options, {"FOXORA_FAST": fast}, str(script)) as proxy:
+        for turn in range(1, 4):
+            loaded = len(lines_with(proxy, f"Loading script {script}"))
+            os.utime(script, (edited + turn, edited + turn))
+            while len(lines_with(proxy, f"Loading script {script}")) == loaded:
+                called.append(call(proxy))
+                assert len(called) < MOST_CALLS, proxy.output
+            called += [call(proxy) for _ in range(5)]
+        line_of(proxy, called[-1])
+        heads = [line.split()[-1] for line in lines_with(proxy, " completed ")]
+    threads = (tmp_path / "threads").read_text().split()
+    assert "foxora-lines" in threads
+    assert len(threads) == len(set(threads))
+    assert [answer.status_code for answer in called] == [200] * len(called)
+    assert heads == [answer.headers["x-foxora-exchange"][:11] for answer in called]
 
 
 def test_a_filter_of_mitmdump_holds_for_our_lines(tmp_path: Path) -> None:

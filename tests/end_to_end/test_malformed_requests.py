@@ -29,6 +29,15 @@ def exchanged(proxy: Proxy, data: bytes, *, ends: bool = False) -> bytes:
         return answer
 
 
+def test_a_client_that_ends_its_side_before_the_answer_has_left(proxy: Proxy) -> None:
+    body = json.dumps(CALL).encode()
+    head = f"{HEAD}X-Mock-Fault: delay=30\r\nContent-Length: {len(body)}\r\n\r\n"
+    before = len(proxy.records())
+    assert exchanged(proxy, head.encode() + body, ends=True) == b""
+    wait_until(lambda: len(proxy.records()) == before + 2)
+    assert proxy.records()[-1]["outcome"] == "client_disconnected"
+
+
 @pytest.mark.parametrize(
     "data",
     [

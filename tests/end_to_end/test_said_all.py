@@ -67,7 +67,7 @@ def said(path: str, most: int = 2, line_break: bytes = b"\n") -> bytes:
 
 
 class Gateway(socketserver.ThreadingTCPServer):
-    """Streams all events of a call, and then resets the connection, closes it, or says no more."""
+    """Streams all events of a call; then ends them, or resets, closes or forgets the connection."""
 
     allow_reuse_address = True
     daemon_threads = True
@@ -92,6 +92,8 @@ class Answers(socketserver.StreamRequestHandler):
                 self.wfile.write(b"%b%x\r\n%b\r\n" % (HEAD, len(events), events))
             else:
                 self.wfile.write(LONG_HEAD % self.server.length + events)
+            if self.server.then == "end":
+                self.wfile.write(b"0\r\n\r\n")
             if self.server.then == "reset":
                 lingers = struct.pack("ii", 1, 0)
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, lingers)
@@ -154,6 +156,27 @@ def test_the_same_without_its_last_event_is_broken(gateway: Gateway, proxy: Prox
         for _ in client.responses.create(model="gpt-4o-mini", input="hi", stream=True):
             pass
     assert raised.value.code == "gateway_unreachable"
+
+
+@pytest.mark.parametrize("then", ["reset", "close", "silence"])
+def test_pictures_are_not_over_before_all_that_were_asked_for_have_come(
+    gateway: Gateway, proxy: Proxy, then: str
+) -> None:
+    gateway.then, gateway.most, gateway.length, gateway.line_break = then, 2, None, b"\n"
+    answer = asked(proxy, "images/generations", n=2)
+    assert answer.content.startswith(said("images/generations") + b'data: {"error":')
+    record = record_of(proxy, answer.headers["x-foxora-exchange"])
+    broken = "timeout" if then == "silence" else "stream_broken"
+    assert (record["outcome"], record["error"] is None) == (broken, False)
+
+
+def test_pictures_are_over_at_a_clean_end_however_few_have_come(
+    gateway: Gateway, proxy: Proxy
+) -> None:
+    gateway.then, gateway.most, gateway.length, gateway.line_break = "end", 2, None, b"\n"
+    answer = asked(proxy, "images/generations", n=2)
+    assert answer.content == said("images/generations")
+    assert record_of(proxy, answer.headers["x-foxora-exchange"])["outcome"] == "completed"
 
 
 def test_one_of_a_promised_length_is_broken_for_its_client_and_on_record(

@@ -32,8 +32,8 @@ def a_proxy(folder: Path, grace_seconds: float) -> Iterator[Proxy]:
         yield proxy
 
 
-def stop_signal(proxy: Proxy) -> None:
-    os.kill(proxy.pid, signal.SIGTERM)
+def stop_signal(proxy: Proxy, number: signal.Signals = signal.SIGTERM) -> None:
+    os.kill(proxy.pid, number)
 
 
 def call(client: httpx.Client, proxy: Proxy, fault: str, **more: Any) -> httpx.Response:
@@ -84,17 +84,28 @@ def test_what_is_cut_is_told_and_on_record_as_aborted(tmp_path: Path, stream: bo
     assert outcomes(proxy) == ["aborted"]
 
 
-def test_a_second_signal_ends_it_now(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_a_second_signal_ends_it_now(tmp_path: Path, number: signal.Signals) -> None:
     with a_proxy(tmp_path, 60) as proxy, direct_client() as client, ThreadPoolExecutor() as pool:
         answer = pool.submit(call, client, proxy, "delay=30")
         wait_until(lambda: requests_of(proxy) == 1)
-        stop_signal(proxy)
+        stop_signal(proxy, number)
         wait_until(lambda: not proxy.is_listening())
         assert proxy.is_running()
-        stop_signal(proxy)
+        stop_signal(proxy, number)
         wait_until(lambda: not proxy.is_running())
         assert answer.result().status_code == 503
     assert outcomes(proxy) == ["aborted"]
+
+
+def test_who_starts_it_may_have_sigquit_ignored(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # as a shell does behind its `&`
+    try:
+        with a_proxy(tmp_path, 0) as proxy, direct_client() as client:
+            stop_signal(proxy, signal.SIGQUIT)
+            assert [call(client, proxy, "words=1").status_code for _ in range(3)] == [200] * 3
+    finally:
+        signal.signal(signal.SIGQUIT, before)
 
 
 @pytest.mark.parametrize("fast", ["true", "false"])
