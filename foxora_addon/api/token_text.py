@@ -7,13 +7,13 @@ encodings of OpenAI's models. tests/api/test_token_text.py holds how well it doe
 """
 
 import re
-import string
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from operator import mul
 from typing import Final, Literal, NamedTuple
 
 from foxora_addon.api.remembered_text import remembering
+from foxora_addon.api.text_figures import figures_of
 
 type Encoding = Literal["o200k_base", "cl100k_base"]
 
@@ -78,26 +78,11 @@ def _split(texts: Sequence[str], most: int) -> tuple[Sequence[str], Sequence[str
     return texts, []
 
 
-def _table(belongs: Callable[[str], bool], *, beyond_ascii: bool = False) -> bytes:
-    """A table for `bytes.translate`: `x` for the bytes that belong, a space for the others."""
-    kept = (belongs(chr(byte)) if byte < 0x80 else beyond_ascii for byte in range(256))
-    return bytes(ord("x") if keep else ord(" ") for keep in kept)
-
-
 def _all_but(leads: Iterable[int]) -> bytes:
     return bytes(set(range(256)) - set(leads))
 
 
 _ASCII: Final = bytes(range(0x80))
-# Whatever is not ASCII counts as a letter: scripts have a weight for each character besides.
-_LETTERS: Final = _table(str.isalpha, beyond_ascii=True)
-_CASES: Final = bytes(
-    ord("A") if byte in string.ascii_uppercase.encode() else ord("a" if kind == ord("x") else " ")
-    for byte, kind in enumerate(_LETTERS)
-)
-_DIGITS: Final = _table(str.isdigit)
-_MARKS: Final = _table(lambda c: not (c.isspace() or c.isalnum()))
-
 # The first bytes of a character's UTF-8 tell its script, near enough.
 _NO_ACCENT: Final = _all_but(range(0xC3, 0xCA))
 _SCRIPTS: Final = (
@@ -119,7 +104,7 @@ _VIETNAMESE: Final = (b"\xe1\xba", b"\xe1\xbb")
 
 
 class _Weights(NamedTuple):
-    """Tokens for each word, letter, ... of a text; a run is one or more in a row."""
+    """Tokens for each word, letter, ... of a text: the first fields weigh those of `Figures`."""
 
     words: float
     letters: float
@@ -185,25 +170,9 @@ def _sample_of(text: str) -> str:
 
 
 def _estimate_bytes(data: bytes, weights: _Weights) -> float:
-    figures = _plain_figures(data)
+    figures = figures_of(data)
     tokens: float = sum(map(mul, weights, figures))
-    return tokens if data.isascii() else tokens + _beyond_ascii(data, figures[1], weights)
-
-
-def _plain_figures(data: bytes) -> tuple[int, ...]:
-    """Return what the first fields of `_Weights` weigh."""
-    letters, digits, marks = (data.translate(table) for table in (_LETTERS, _DIGITS, _MARKS))
-    return (
-        letters.count(b" x") + letters.startswith(b"x"),
-        letters.count(b"x"),
-        data.translate(_CASES).count(b"aA"),
-        digits.count(b" x") + digits.startswith(b"x"),
-        digits.count(b"xxxx"),
-        marks.count(b"x"),
-        marks.count(b" x") + marks.startswith(b"x"),
-        data.count(b"\n"),
-        data.count(b"  "),
-    )
+    return tokens if data.isascii() else tokens + _beyond_ascii(data, figures.letters, weights)
 
 
 def _beyond_ascii(data: bytes, letters: int, weights: _Weights) -> float:
