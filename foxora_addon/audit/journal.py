@@ -20,8 +20,8 @@ from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.head import Head, read_head, write_head
 from foxora_addon.audit.keeping import FOREVER, Keeper, Keeping
 from foxora_addon.audit.line import line_of
-from foxora_addon.audit.recovery import NoTrail, beginning_of, end_of, left_open
-from foxora_addon.audit.segments import closed_segments_of, segment_name
+from foxora_addon.audit.recovery import NoTrail, beginning_of, end_of, left_open, not_kept
+from foxora_addon.audit.segments import closed_segments_of, first_seq_of, segment_name
 from foxora_addon.audit.syncer import Syncer
 
 type Sync = Literal["none", "interval", "each"]
@@ -246,14 +246,20 @@ class Journal:
 
     def _go_on_in_another(self) -> None:
         """Go on in what stands under the name, with what nobody can read any more written again."""
-        is_deleted, first = self._is_deleted(), self._seen[1] + 1
+        is_deleted, seen = self._is_deleted(), self._seen[1]
+        deleted_at = os.fstat(self._fd).st_ctime
         lost = self._written_since_seen() if is_deleted else b""
         self._open()
         if is_deleted:
             self._torn = 0  # what was torn went with the file
-        self._begin_file()
+        is_copy = self._begin_file()
+        if lost:
+            with contextlib.suppress(OSError, NoTrail):  # then nothing says that any of it is there
+                lost, seen = not_kept(self.path, lost, seen, deleted_at)
         if lost and b"\n" in lost[: self._written_again(lost)]:
-            self._first, self._began, self._is_dirty = first, self._wall_clock(), True
+            self._is_dirty = True
+            if not is_copy:
+                self._first, self._began = seen + 1, self._wall_clock()
             if self.sync_policy == "each":
                 self._ask_for_sync()
 
@@ -274,19 +280,34 @@ class Journal:
         return (data[: data.rfind(b"\n") + 1] if self._torn else data).lstrip(b"\n")
 
     def _written_again(self, lines: bytes) -> int:
-        """Write lines into the file that was begun; how many bytes of them are there."""
-        lead = b"\n" if self._mid_line else b""
+        """Write lines into the file that was begun; how many bytes of them are there.
+
+        A copy may have been made in the midst of a record: that goes on where it was cut.
+        """
+        there, lead = self._begun_of(lines), b""
+        if self._mid_line and not there:
+            lead = b"\n"
+        data = lead + lines[there:]
         try:
-            written = self._disk.write(self._fd, lead + lines)
+            written = self._disk.write(self._fd, data)
         except OSError:
             written = 0
         self._size += written
-        if written == len(lead + lines):
+        if written == len(data):
             self._mid_line = not lines.endswith(b"\n")
+            self._torn = 0 if there else self._torn
         else:
             self._say(f"the trail {self.path} was deleted, and its last records went with it")
             self._begin_file()
-        return max(written - len(lead), 0)
+        return max(there + written - len(lead), 0)
+
+    def _begun_of(self, lines: bytes) -> int:
+        """How many bytes of lines are what stands torn at the end of the file."""
+        try:
+            torn = self._disk.read(self._fd, self._torn, self._size - self._torn)
+        except OSError:
+            return 0
+        return len(torn) if lines.startswith(torn) else 0
 
     def _was_cut(self, size: int) -> None:
         self._say(
@@ -297,13 +318,20 @@ class Journal:
         self._size = size
         self._begin_file()
 
-    def _begin_file(self) -> None:
-        """Take what stands in the file as it is; seq and chain go on."""
-        self._first, self._mid_line = self.seq + 1, self._size > 0
+    def _begin_file(self) -> bool:
+        """Take what stands in the file as it is; seq and chain go on.
+
+        Whether it begins as the one before did, and so is called as that is.
+        """
+        is_copy, self._mid_line = False, self._size > 0
         if self._size:
             with contextlib.suppress(OSError, NoTrail):  # then the next begins a line all the same
                 end = end_of(self.path)
                 self._torn, self._mid_line = end.torn, end.mid_line
+                is_copy = first_seq_of(self.path) == self._first
+        if not is_copy:
+            self._first = self.seq + 1
+        return is_copy
 
     def _open(self) -> None:
         try:

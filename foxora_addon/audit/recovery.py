@@ -14,10 +14,16 @@ from typing import Any, Final
 
 from foxora_addon.audit.chain import GENESIS, hash_of_line
 from foxora_addon.audit.head import Head
-from foxora_addon.audit.segments import first_seq_of, lines_after, segments_of
+from foxora_addon.audit.segments import (
+    closed_segments_of,
+    first_seq_of,
+    lines_after,
+    segments_of,
+)
 
 _TAIL_BYTES: Final = 1 << 20
 _SEARCHED_BYTES: Final = 1 << 26
+_PACKING_SECONDS: Final = 1.0  # from when a file's copy was finished to when the file is deleted
 _BEGINNING: Final = b'{"v":1,"seq":'
 _BEGINNING_BYTES: Final = 80
 _TIME: Final = re.compile(rb"\"time\":\"([-0-9T:.]{19,26}Z)\"")
@@ -56,6 +62,31 @@ def end_of(path: Path) -> End:
             torn = found.torn or before.torn
             return End(before.seq, before.hash, torn, found.mid_line)
     return found
+
+
+def not_kept(path: Path, lines: bytes, seq: int, deleted_at: float) -> tuple[bytes, int]:
+    """Of the last records of a file, those that stand in no file of its trail, and `seq` before.
+
+    `seq` is that before `lines`; `deleted_at` is when the file was deleted, in Unix seconds. A copy
+    may have taken its place, or logrotate have packed it. Raises `NoTrail`, and OSError.
+    """
+    end, start = _end_of_copy(path, deleted_at), 0
+    for line in lines.splitlines(keepends=True):
+        start += len(line)
+        if sealed(line.removesuffix(b"\n")) == (end.seq, end.hash):
+            return lines[start:], end.seq
+    return lines, seq
+
+
+def _end_of_copy(path: Path, deleted_at: float) -> End:
+    """Where a copy ends that stands in the place of a deleted file, or was packed just before."""
+    with path.open("rb") as stream:
+        found = _end_of_file(stream.fileno())
+    ours = frozenset(closed_segments_of(path))  # closed by the writer: the deleted one was not
+    moved = [segment for segment in segments_of(path)[:-1] if segment not in ours]
+    if found.seq or not moved or moved[-1].stat().st_ctime < deleted_at - _PACKING_SECONDS:
+        return found
+    return _end_of_segment(moved[-1])
 
 
 def _end_of_segment(segment: Path) -> End:

@@ -1,5 +1,7 @@
 """What becomes of the records in a trail that was deleted while it was written."""
 
+import gzip
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +92,60 @@ def test_what_is_written_again_is_named_by_its_first_record(path: Path) -> None:
     journal.close()
     assert [file.name for file in closed_segments_of(path)] == ["trail.jsonl.000000000002"]
     assert verify(path).problem is None
+
+
+def test_what_logrotate_has_packed_is_not_written_again(path: Path) -> None:
+    journal = seldom_looking(path)
+    journal.append(a_request_of("x1"), as_it_is)
+    journal.see_to_the_last_records()
+    moved = path.rename(path.with_name("trail.jsonl.1"))
+    path.touch(0o600)
+    journal.append(a_response_of("x1"), as_it_is)
+    path.with_name("trail.jsonl.1.gz").write_bytes(gzip.compress(moved.read_bytes()))
+    journal.append(a_request_of("x2"), as_it_is)
+    moved.unlink()
+    journal.append(a_response_of("x2"), as_it_is)
+    journal.close()
+    assert [record["seq"] for record in records_of(path)] == [1, 2, 3, 4]
+    assert path.read_bytes().count(b"\n") == 2
+    assert (verify(path).problem, verify(path).segments) == (None, 2)
+
+
+def test_what_a_copy_in_its_place_holds_is_not_written_again(path: Path) -> None:
+    journal = seldom_looking(path)
+    journal.append(a_request_of("x1"), as_it_is)
+    journal.see_to_the_last_records()
+    journal.append(a_response_of("x1"), as_it_is)
+    copy = Path(shutil.copy(path, path.with_name("copy")))
+    journal.append(a_request_of("x2"), as_it_is)
+    copy.rename(path)
+    journal.see_to_the_last_records()
+    assert (verify(path).problem, verify(path).records) == (None, 3)
+
+    journal.keep(Keeping(rotate_bytes=1, compress="none"))
+    journal.append(a_response_of("x2"), as_it_is)
+    journal.close()
+    assert [file.name for file in closed_segments_of(path)] == ["trail.jsonl.000000000001"]
+    assert (verify(path).problem, verify(path).records) == (None, 4)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99, 1.0])
+def test_a_copy_that_was_made_in_the_midst_of_a_record_goes_on_there(
+    path: Path, share: float
+) -> None:
+    journal = seldom_looking(path)
+    journal.append(a_request_of("x1"), as_it_is)
+    journal.see_to_the_last_records()
+    seen = path.stat().st_size
+    journal.append(a_response_of("x1"), as_it_is)
+    written = path.read_bytes()
+    copy = path.with_name("copy")
+    copy.write_bytes(written[: seen + int((len(written) - seen) * share)])
+    copy.rename(path)
+    journal.append(a_request_of("x2"), as_it_is)
+    journal.close()
+    assert path.read_bytes().startswith(written)
+    assert (verify(path).problem, verify(path).records) == (None, 3)
 
 
 @pytest.mark.parametrize(("call", "kept"), [("write", []), ("short write", [2])])
