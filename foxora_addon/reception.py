@@ -117,7 +117,7 @@ class Reception:
         cleaned = clean(fields, arrival.head.target, self._rules.own_keys)
         received = self._begun(arrival, cleaned)
         if isinstance(found, ApiError):
-            received.refusal = found
+            received.refusal = self._without_key(found, cleaned)
             self._choose_level(received, arrival, cleaned)
             received.target = self._rules.redactor.scrub(cleaned.target, cleaned.secrets)
             return received
@@ -126,6 +126,11 @@ class Reception:
         self._choose_level(received, arrival, cleaned)
         self._find_target(received, found, cleaned)
         return received
+
+    def _without_key(self, refusal: ApiError, cleaned: Cleaned) -> ApiError:
+        """The refusal, whose words may quote a path, or a host, which is in small letters then."""
+        secrets = (*cleaned.secrets, *(secret.lower() for secret in cleaned.secrets))
+        return replace(refusal, message=self._rules.redactor.scrub(refusal.message, secrets))
 
     def _begun(self, arrival: Arrival, cleaned: Cleaned) -> Received:
         values = {name.lower(): value for name, value in arrival.fields}

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.policy.hosts import parse_base_url
+from foxora_addon.policy.recognise import Head
 from foxora_addon.policy.rewrite import PLACEHOLDER
 from foxora_addon.policy.talks import model_named_by
 from foxora_addon.policy.validation import ModelRules
@@ -121,6 +122,22 @@ def test_what_is_remembered_is_what_it_would_come_to_anew(
             anew.client,
             anew.refusal,
         )
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        a_head(f"/{APP_KEY.upper()}/x"),
+        a_head(host_header=f"{APP_KEY}.openai.com"),
+        a_head(host_header=APP_KEY.upper()),
+        a_head(origin=f"https://{APP_KEY}.example"),
+    ],
+)
+def test_a_refusal_says_no_key_that_it_quotes(head: Head) -> None:
+    key = (b"authorization", b"Bearer " + APP_KEY.upper().encode())
+    found = received(Reception(some_rules()), an_arrival(head, fields=(KEY, key)))
+    assert found.refusal is not None
+    assert APP_KEY.lower() not in found.refusal.message.lower()
 
 
 def test_a_realtime_session_is_opened_with_the_mapped_model() -> None:

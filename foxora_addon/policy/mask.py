@@ -13,7 +13,6 @@ SHORTEST: Final = 8
 """Shorter keys are not looked for, as in redaction: 'test' stands in half of all texts."""
 
 _WIDE: Final = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
-_WIDEST: Final = 4  # bytes; one of so many is a NUL, in ASCII
 
 
 @lru_cache(maxsize=256)
@@ -44,15 +43,25 @@ def masked(data: bytes, forms: Sequence[bytes]) -> bytes:
 
 @lru_cache(maxsize=256)
 def _wide_of(forms: tuple[bytes, ...]) -> Mapping[bytes, bytes]:
-    """The forms in UTF-32 and UTF-16, the longest first, with asterisks that are as long."""
+    """The forms in UTF-32 and UTF-16, the longest first, with asterisks that are as long.
+
+    They begin and end with what is no NUL, so that a key is whole with its last letter: the NULs
+    after that one may come later, or never.
+    """
     texts = [form.decode("utf-8", "surrogateescape") for form in forms]
-    wide = {
-        text.encode(codec, "surrogatepass"): "*".encode(codec) for codec in _WIDE for text in texts
-    }
-    return {
-        form: asterisk * (len(form) // len(asterisk))
-        for form, asterisk in sorted(wide.items(), key=lambda each: len(each[0]), reverse=True)
-    }
+    wide: dict[bytes, bytes] = {}
+    for codec in _WIDE:
+        for text in texts:
+            form, asterisk = text.encode(codec, "surrogatepass"), "*".encode(codec)
+            first, end = len(form) - len(form.lstrip(b"\0")), len(form.rstrip(b"\0"))
+            wide[form[first:end]] = (asterisk * (len(form) // len(asterisk)))[first:end]
+    return dict(sorted(wide.items(), key=lambda each: len(each[0]), reverse=True))
+
+
+@lru_cache(maxsize=256)
+def _inside_of(forms: tuple[bytes, ...]) -> frozenset[int]:
+    """The bytes at which the beginning of a key may end."""
+    return frozenset(b"".join(form[:-1] for form in (*forms, *_wide_of(forms))))
 
 
 class Mask:
@@ -64,7 +73,7 @@ class Mask:
 
     def __init__(self, forms: Sequence[bytes]) -> None:
         self._forms = tuple(forms)
-        self._inside = frozenset((*b"".join(form[:-1] for form in forms), 0))
+        self._inside = _inside_of(self._forms)
         self._held = b""
 
     def feed(self, data: bytes) -> bytes:
@@ -86,9 +95,11 @@ class Mask:
     def _beginning_at_the_end_of(self, data: bytes) -> int:
         """How many bytes at the end may be the beginning of a key; 0: none."""
         forms: Sequence[bytes] = self._forms
-        if data.find(b"\0", -_WIDEST) >= 0:
+        longest = max(map(len, forms), default=0)
+        if data.find(b"\0", -longest) >= 0:
             forms = (*_wide_of(self._forms), *forms)
-        for size in range(min(max(map(len, forms), default=0) - 1, len(data)), 0, -1):
+            longest = max(map(len, forms))
+        for size in range(min(longest - 1, len(data)), 0, -1):
             end = data[-size:]
             if any(len(form) > size and form.startswith(end) for form in forms):
                 return size

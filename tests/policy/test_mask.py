@@ -70,6 +70,20 @@ def test_whole_events_are_never_held_back() -> None:
     assert mask.end() == b""
 
 
+@pytest.mark.parametrize("codec", WIDE)
+@pytest.mark.parametrize("key", [KEY, 'fox/"é漢_key'])
+def test_a_key_is_masked_wherever_an_answer_is_cut_or_breaks_off(codec: str, key: str) -> None:
+    forms = forms_of(key)
+    body = f"漢{key}".encode(codec)
+    clean = masked(body, forms)
+    for cut in range(len(body)):
+        mask = Mask(forms)
+        assert mask.feed(body[:cut]) + mask.feed(body[cut:]) + mask.end() == clean
+    whole = len(body.rstrip(b"\0"))  # the NULs of the last letter say nothing
+    mask = Mask(forms)
+    assert mask.feed(body[:whole]) + mask.end() == clean[:whole]
+
+
 @given(PIECES, st.data())
 def test_where_a_body_is_cut_makes_no_difference(pieces: list[bytes], data: st.DataObject) -> None:
     body = b"".join(pieces)
