@@ -46,6 +46,7 @@ from foxora_addon.proxy.hold_stream import (
     layer_of,
     let_go,
     live_connection,
+    names_host,
     newest_with,
     parts_of,
     unread,
@@ -252,7 +253,7 @@ def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk)
 
 def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
     if isinstance(event, http_events.RequestHeaders):
-        arrival = Arrival(bool(event.request.data.host), host_header(event.request))
+        arrival = Arrival(names_host(self, event.request), host_header(event.request))
         complete_host(self, event.request, arrival.host_header or "")
         self.foxora = Progress(arrival, self.stream_id)
     elif isinstance(event, http_events.RequestData):

@@ -14,7 +14,8 @@ ErrorCode = http_events.ErrorCode
 class Arrival(NamedTuple):
     """What a request's head said before mitmproxy completed it.
 
-    `names_host`: the request line named a host (absolute form). `host_header`: as it was sent.
+    `names_host`: the request line named a host (absolute form), or a CONNECT before it did.
+    `host_header`: as it was sent.
     """
 
     names_host: bool

@@ -74,6 +74,11 @@ class Held(layer.Layer):
     foxora: Progress
 
 
+def names_host(self: Held, request: Request) -> bool:
+    """Whether a client named the host that a request is for: in its line, or to open a tunnel."""
+    return bool(request.data.host) or self.mode is http_layers.HTTPMode.transparent
+
+
 def complete_host(self: Held, request: Request, named: str) -> None:
     """Turn a request whose line names no host to the one that its head does, as mitmproxy would.
 

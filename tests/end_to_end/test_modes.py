@@ -190,6 +190,35 @@ def test_tls_to_a_host_that_is_not_ours_is_not_opened(proxy: Proxy, tmp_path: Pa
     assert decoy.seen[0]["authorization"] == BEARER["Authorization"]
 
 
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_what_is_said_in_a_tunnel_without_tls_goes_where_that_leads(
+    tmp_path: Path, fast: str
+) -> None:
+    get = b"GET %b HTTP/1.1\r\nHost: %b\r\nConnection: close\r\nAuthorization: %b\r\n\r\n"
+    key = BEARER["Authorization"].encode()
+    with (
+        running_decoy() as decoy,
+        running_proxy(tmp_path, ON_MOCK, {"FOXORA_FAST": fast}) as proxy,
+    ):
+        said = []
+        own = f"127.0.0.1:{proxy.port}"
+        for authority, path in (
+            (f"127.0.0.1:{decoy.port}", b"/news"),
+            (f"127.0.0.1:{decoy.port}", b"/v1/models"),
+            ("api.openai.com:80", b"/v1/models"),
+            (own, b"/v1/models"),
+            (own, b"/news"),
+        ):
+            with connected(proxy, authority) as tunnel:
+                tunnel.sendall(get % (path, authority.encode(), key))
+                said.append(b"".join(iter(lambda: tunnel.recv(4096), b"")))
+        records = proxy.records()
+    assert [answer.endswith(b"decoy") for answer in said] == [True, True, False, False, False]
+    assert [seen["authorization"] for seen in decoy.seen] == [BEARER["Authorization"]] * 2
+    assert [answer.split()[1] for answer in said] == [b"200"] * 4 + [b"404"]
+    assert len(records) == 2 * 3
+
+
 def self_signed(folder: Path) -> tuple[Path, Path]:
     """A certificate of nobody's for localhost, and its key."""
     certificate, key = folder / "decoy.pem", folder / "decoy.key"

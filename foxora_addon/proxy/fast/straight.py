@@ -23,7 +23,7 @@ from foxora_addon.proxy.fast.whole import PlainMessage, gathered, ready_connecti
 from foxora_addon.proxy.flows import host_header
 from foxora_addon.proxy.hold_desk import Arrival, Desk, Refused
 from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
-from foxora_addon.proxy.hold_stream import Commands, Held, Progress
+from foxora_addon.proxy.hold_stream import Commands, Held, Progress, names_host
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest, has_no_limits, rest_of
 
 _layers: Any = http_layers
@@ -59,7 +59,7 @@ def _is_plain_request(self: Held, event: WholeRequest) -> bool:
 
 def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     """As `state_wait_for_request_headers` and `state_consume_request_body` have it."""
-    said = Arrival(bool(event.request.data.host), host_header(event.request))
+    said = Arrival(names_host(self, event.request), host_header(event.request))
     if not _is_turned(self, event.request, said.host_header):
         yield from gathered(self, hold.steps_of(self, event, desk))
         return
