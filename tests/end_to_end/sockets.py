@@ -1,7 +1,10 @@
-"""WebSockets as bytes (RFC 6455): the answer that opens one, and frames."""
+"""WebSockets as bytes (RFC 6455): the answer that opens one, frames, and a gateway in them."""
 
 import base64
 import hashlib
+import socketserver
+
+from tests.end_to_end.raw_gateways import SECONDS, Asked, requests_in
 
 
 def opening(key: str) -> bytes:
@@ -29,3 +32,20 @@ def frame(opcode: int, payload: bytes, *, mask: bool = False, is_last: bool = Tr
     if size > 125:
         length += size.to_bytes(2)
     return bytes([0x80 * is_last | opcode]) + length + bytes(4) * mask + payload
+
+
+class SocketGateway(socketserver.StreamRequestHandler):
+    """Opens a WebSocket where one is asked for, and says in it what `talk` does; else 404."""
+
+    def handle(self) -> None:
+        self.connection.settimeout(SECONDS)
+        for asked in requests_in(self.rfile):
+            if b"sec-websocket-key" in asked.headers:
+                self.wfile.write(opened(asked.headers[b"sec-websocket-key"]))
+                self.talk(asked)
+                return
+            self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
+
+    def talk(self, asked: Asked) -> None:
+        """Say and read what there is to be, until it leaves."""
+        raise NotImplementedError

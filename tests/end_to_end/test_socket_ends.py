@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, wait_until
-from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
-from tests.end_to_end.sockets import frame, opened, opening
+from tests.end_to_end.raw_gateways import SECONDS, Asked, serving
+from tests.end_to_end.sockets import SocketGateway, frame, opening
 
 pytestmark = [
     pytest.mark.real_server,
@@ -33,22 +33,16 @@ class Gateway(socketserver.ThreadingTCPServer):
         self.left: list[bytes] = []
 
 
-class _Session(socketserver.StreamRequestHandler):
+class _Session(SocketGateway):
     server: Gateway
 
-    def handle(self) -> None:
-        self.connection.settimeout(SECONDS)
-        for asked in requests_in(self.rfile):
-            if b"realtime" not in asked.line:
-                self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
-                continue
-            self.wfile.write(opened(asked.headers[b"sec-websocket-key"]) + frame(1, SAID))
-            if self.server.how is None:
-                self.server.left.append(self.rfile.read())
-            else:
-                self.rfile.read(len(frame(1, b"go", mask=True)))
-                leave(self.connection, self.server.how)
-            return
+    def talk(self, asked: Asked) -> None:
+        self.wfile.write(frame(1, SAID))
+        if self.server.how is None:
+            self.server.left.append(self.rfile.read())
+        else:
+            self.rfile.read(len(frame(1, b"go", mask=True)))
+            leave(self.connection, self.server.how)
 
 
 def leave(connection: socket.socket, how: str) -> None:

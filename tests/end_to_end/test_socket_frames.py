@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, wait_until
-from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
-from tests.end_to_end.sockets import frame, opened, opening
+from tests.end_to_end.raw_gateways import SECONDS, Asked, serving
+from tests.end_to_end.sockets import SocketGateway, frame, opening
 
 pytestmark = pytest.mark.real_server
 
@@ -17,22 +17,15 @@ PING, PONG, CLOSE = 9, 10, 8
 GOING = (1000).to_bytes(2)
 
 
-class Talker(socketserver.StreamRequestHandler):
-    """Opens a WebSocket, says the key in each kind of control frame, and leaves."""
+class Talker(SocketGateway):
+    """Says the key in each kind of control frame, and leaves."""
 
-    def handle(self) -> None:
-        self.connection.settimeout(SECONDS)
-        for asked in requests_in(self.rfile):
-            if b"realtime" not in asked.line:
-                self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
-                continue
-            sent = asked.headers[b"authorization"].removeprefix(b"Bearer ")
-            assert sent == FOXORA_KEY.encode()
-            self.wfile.write(opened(asked.headers[b"sec-websocket-key"]))
-            self.wfile.write(frame(PING, b"is " + sent) + frame(PONG, sent))
-            self.rfile.read(6 + len(APP_KEY))  # the client's ping
-            self.wfile.write(frame(CLOSE, GOING + b"no such key: " + sent))
-            return
+    def talk(self, asked: Asked) -> None:
+        sent = asked.headers[b"authorization"].removeprefix(b"Bearer ")
+        assert sent == FOXORA_KEY.encode()
+        self.wfile.write(frame(PING, b"is " + sent) + frame(PONG, sent))
+        self.rfile.read(6 + len(APP_KEY))  # the client's ping
+        self.wfile.write(frame(CLOSE, GOING + b"no such key: " + sent))
 
 
 @pytest.mark.parametrize("fast", ["true", "false"])

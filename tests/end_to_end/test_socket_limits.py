@@ -22,8 +22,8 @@ from tests.end_to_end.proxies import (
     running_proxy,
     wait_until,
 )
-from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
-from tests.end_to_end.sockets import frame, opened, opening
+from tests.end_to_end.raw_gateways import SECONDS, Asked, serving
+from tests.end_to_end.sockets import SocketGateway, frame, opening
 
 pytestmark = [pytest.mark.real_server, pytest.mark.parametrize("fast", ["true", "false"])]
 
@@ -199,22 +199,15 @@ HALF = b'{"type":"response.output_text.delta","delta":"half'
 REST = b' and half"}'
 
 
-class Halting(socketserver.StreamRequestHandler):
+class Halting(SocketGateway):
     """Says what an answer used, then half a message; the rest once a message has come through."""
 
-    def handle(self) -> None:
-        self.connection.settimeout(SECONDS)
-        for asked in requests_in(self.rfile):
-            if b"realtime" not in asked.line:
-                self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
-                continue
-            self.wfile.write(opened(asked.headers[b"sec-websocket-key"]))
-            used = {"input_tokens": 50, "output_tokens": 50, "total_tokens": 100}
-            done = json.dumps({"type": "response.done", "response": {"usage": used}}).encode()
-            self.wfile.write(frame(1, done) + frame(1, HALF, is_last=False))
-            self.rfile.read(len(frame(1, b"go on", mask=True)))
-            self.wfile.write(frame(0, REST) + frame(8, (1000).to_bytes(2)))
-            return
+    def talk(self, asked: Asked) -> None:
+        used = {"input_tokens": 50, "output_tokens": 50, "total_tokens": 100}
+        done = json.dumps({"type": "response.done", "response": {"usage": used}}).encode()
+        self.wfile.write(frame(1, done) + frame(1, HALF, is_last=False))
+        self.rfile.read(len(frame(1, b"go on", mask=True)))
+        self.wfile.write(frame(0, REST) + frame(8, (1000).to_bytes(2)))
 
 
 def test_a_refusal_comes_between_two_messages_of_the_gateways(tmp_path: Path, fast: str) -> None:

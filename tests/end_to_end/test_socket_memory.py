@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.proxies import APP_KEY, running_proxy, wait_until
-from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
-from tests.end_to_end.sockets import frame, opened, opening
+from tests.end_to_end.raw_gateways import SECONDS, Asked, serving
+from tests.end_to_end.sockets import SocketGateway, frame, opening
 
 pytestmark = pytest.mark.real_server
 
@@ -27,21 +27,14 @@ def websocket_message(flow):
 """
 
 
-class Talker(socketserver.StreamRequestHandler):
+class Talker(SocketGateway):
     """Says a lot, then says that it goes once a client's message has `bye` in it."""
 
-    def handle(self) -> None:
-        self.connection.settimeout(SECONDS)
-        for asked in requests_in(self.rfile):
-            if b"realtime" not in asked.line:
-                self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
-                continue
-            self.wfile.write(opened(asked.headers[b"sec-websocket-key"]))
-            self.wfile.write(ALL)
-            while self.rfile.read(2)[1] & 0x7F != len(b"bye"):
-                self.rfile.read(4 + len(b"well"))
-            self.wfile.write(frame(8, GOING))
-            return
+    def talk(self, asked: Asked) -> None:
+        self.wfile.write(ALL)
+        while self.rfile.read(2)[1] & 0x7F != len(b"bye"):
+            self.rfile.read(4 + len(b"well"))
+        self.wfile.write(frame(8, GOING))
 
 
 @pytest.mark.parametrize("fast", ["true", "false"])

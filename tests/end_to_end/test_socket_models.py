@@ -18,8 +18,8 @@ from tests.end_to_end.proxies import (
     running_proxy,
     wait_until,
 )
-from tests.end_to_end.raw_gateways import SECONDS, requests_in, serving
-from tests.end_to_end.sockets import frame, opened, opening
+from tests.end_to_end.raw_gateways import SECONDS, Asked, serving
+from tests.end_to_end.sockets import SocketGateway, frame, opening
 
 pytestmark = [pytest.mark.real_server, pytest.mark.parametrize("fast", ["true", "false"])]
 
@@ -84,18 +84,11 @@ def test_the_gateway_is_asked_for_the_model_that_stands_in_the_map(
     assert response["model"] == "gpt-4o-mini"
 
 
-class Reader(socketserver.StreamRequestHandler):
-    """Opens a WebSocket, and notes the head of the first frame that comes."""
+class Reader(SocketGateway):
+    """Notes the head of the first frame that comes."""
 
-    def handle(self) -> None:
-        self.connection.settimeout(SECONDS)
-        for asked in requests_in(self.rfile):
-            if b"/responses" not in asked.line:
-                self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
-                continue
-            self.wfile.write(opened(asked.headers[b"sec-websocket-key"]))
-            self.wfile.write(frame(1, self.rfile.read(4).hex().encode()))
-            return
+    def talk(self, asked: Asked) -> None:
+        self.wfile.write(frame(1, self.rfile.read(4).hex().encode()))
 
 
 def test_a_long_message_with_another_model_is_still_one_frame(tmp_path: Path, fast: str) -> None:
