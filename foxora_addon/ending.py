@@ -6,7 +6,7 @@ Values only, and none of them secret: texts that a client or the gateway chose a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from foxora_addon.api.errors import Source
 from foxora_addon.exchange import Exchange, Outcome
@@ -40,8 +40,7 @@ class Ending:
     shown: Callable[[], Shown] = field(default=lambda: NOTHING, repr=False, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Open:
+class Open(NamedTuple):
     """An exchange that is not closed yet.
 
     `waiting_seconds` is since it came, where it waits for its limits; else None. `tries` are those

@@ -69,8 +69,7 @@ class IllegalStep(RuntimeError):  # noqa: N818  # reads as what it says where it
     """A step was taken from a state that does not allow it: a bug, met by the guard."""
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """Who calls. `key` is a keyed fingerprint, never the key; None where there was no key.
 
     `name` is the configuration's; None where no client entry claims the call.
@@ -83,8 +82,7 @@ class Client:
     name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLine:
+class RequestLine(NamedTuple):
     """The request line as the app sent it, with its secrets already taken out of `url`."""
 
     method: str
@@ -104,8 +102,7 @@ class GivenHead(NamedTuple):
     is_framed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """A try that failed, after which there was another; `after_seconds` is from the arrival.
 
     `status` is the gateway's, None where it gave no answer. `retry_after_seconds` is how long it

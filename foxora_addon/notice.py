@@ -9,14 +9,13 @@ import hmac
 import json
 import os
 import secrets
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from foxora_addon.config import Config
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(NamedTuple):
     """A proxy that runs: its port, and how one joins it.
 
     `tie_port` is where it is held, with `token` as the first line, by those who want it to stay;
@@ -61,7 +60,7 @@ def write_notice(place: Path, notice: Notice) -> None:
     draft = place.with_name(f"{place.name}.{os.getpid()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(notice), file)
+        json.dump(notice._asdict(), file)
     draft.replace(place)
 
 

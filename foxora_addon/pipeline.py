@@ -9,7 +9,7 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
@@ -70,8 +70,7 @@ class Rewritten(NamedTuple):
     target: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ahead:
+class Ahead(NamedTuple):
     """What of a large body was read before: without its content encoding, its JSON, its hash.
 
     `json` is `NOT_JSON` where it is none, or none is looked for.

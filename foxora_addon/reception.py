@@ -189,7 +189,7 @@ class Reception:
         gateway, query = self._rules.gateway, cleaned.target.partition("?")[2]
         if call.operation.name == "realtime":
             query = read_query(call, query, self._rules.models)
-            received.call = replace(call, query=query, deployment=None)
+            received.call = call._replace(query=query, deployment=None)
         target = gateway_path(gateway, call.path, query)
         received.gateway_url = gateway_origin(gateway) + target
         received.target = target

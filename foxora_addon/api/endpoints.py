@@ -6,13 +6,11 @@ the gateway's to say: a path that has no row is the operation `other`, and is fo
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Final, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Operation:
+class Operation(NamedTuple):
     """A row: what the record calls it, and what is known of its requests and answers.
 
     `path` is below `/v1`; `*` stands for one segment, a `/**` at the end for anything below or

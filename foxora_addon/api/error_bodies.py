@@ -7,8 +7,7 @@ A new shape is a golden file in tests/api/golden and, at most, a name in a table
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.api.error_text import described, is_page, message_of_text, one_line
 
@@ -36,8 +35,7 @@ _EVENT: Final = re.compile(r"(?:event:[^\r\n]*\r?\n)?data:([^\r\n]*)")
 _DECODER: Final = json.JSONDecoder(parse_int=float)
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What a body says; None for what it does not say."""
 
     code: str | None = None

@@ -5,10 +5,9 @@ It refuses to know how many tokens a call used and who pays for them.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.api.money import parse_exactly, usd_of
 
@@ -30,8 +29,7 @@ _MOST_TOKENS: Final = 10**12
 _SNAPSHOT: Final = re.compile(r"[-@](?:\d{4}-\d\d-\d\d|\d{8}|\d{4})$", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """US dollars for 1,000 tokens of a model, input and output priced apart."""
 
     input_per_1k_usd: Decimal

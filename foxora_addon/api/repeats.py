@@ -7,8 +7,7 @@ chunk.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 _CONTENT: Final = b'"content"'
 _TEXT: Final = re.compile(rb'"content"[ \t]*:[ \t]*"([^"\\]*)"')
@@ -17,8 +16,7 @@ _MOST_BYTES: Final = 65_536
 _MOST_SKIPPED: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """What stands before and after the text of an event, its blank line included.
 
     `size` is how many characters of the event's data that is.
@@ -47,8 +45,7 @@ class Frame:
         return texts if plain else None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What an event was changed to, such that the same again is changed likewise.
 
     Of the frame `asked`, what stands before or after the text has become another one.

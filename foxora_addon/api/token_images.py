@@ -8,8 +8,7 @@ ever fetched, and base64 is never counted as text.
 import base64
 import binascii
 import math
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.api.token_text import bare_name
 
@@ -23,16 +22,14 @@ _PATCH, _MOST_PATCHES = 32, 1536
 _HEAD_CHARACTERS: Final = (64, 4_096, 131_072)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tiles:
+class _Tiles(NamedTuple):
     """So many tokens for the whole picture, which is all of it in low detail, and for each tile."""
 
     base: int
     tile: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Patches:
+class _Patches(NamedTuple):
     """So many tokens for each patch."""
 
     factor: float

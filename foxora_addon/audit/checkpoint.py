@@ -11,10 +11,9 @@ import math
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -34,8 +33,7 @@ class CheckpointUnusable(Exception):  # noqa: N818  # reads as what it says wher
     """No checkpoint can be signed, or the file is none; `str` is one line for the operator."""
 
 
-@dataclass(frozen=True, slots=True)
-class CheckpointRules:
+class CheckpointRules(NamedTuple):
     """Where checkpoints go, what signs them, and after how many seconds or records they are due."""
 
     file: Path

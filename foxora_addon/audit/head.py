@@ -8,17 +8,15 @@ was written since, not the trail; and it notices when the trail has become short
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from foxora_addon.audit.disk import Disk
 
 _MAX_BYTES = 1 << 24
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """Where a trail stood: its last record, and the end of that in the file that `first` begins.
 
     `open` maps the exchanges without a response record to their accounts.

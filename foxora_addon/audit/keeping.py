@@ -9,9 +9,8 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, NamedTuple
 
 import zstandard
 
@@ -24,8 +23,7 @@ _LEVEL: Final = 3
 _PIECE_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Keeping:
+class Keeping(NamedTuple):
     """When a trail begins a new file, and how long closed ones are kept; None is never, and all."""
 
     rotate_bytes: int | None = None

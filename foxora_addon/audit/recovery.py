@@ -7,10 +7,9 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.audit.chain import GENESIS, hash_of_line
 from foxora_addon.audit.head import Head
@@ -34,8 +33,7 @@ class NoTrail(ValueError):  # noqa: N818  # reads as what it says where it is ra
     """A file is there, and holds something else than records."""
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(NamedTuple):
     """The end of a trail: the last whole record's `seq` and hash, and what stands torn behind it.
 
     `mid_line`: the file does not end with a line break.

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
     AwareDatetime,
@@ -43,8 +43,7 @@ class StateNotSaved(Exception):  # noqa: N818  # reads as what it says where it 
     """The state file can't be written; `str` is one line for the operator."""
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """An account's month as it was when the trail had come to record `seq`, at Unix time `time`."""
 
     month: MonthSpend

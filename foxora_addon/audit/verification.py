@@ -38,8 +38,7 @@ class Kept(NamedTuple):
     hash: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What a verification found.
 
     `problem` names the first thing that is wrong, with its file and line; None if the trail is

@@ -7,7 +7,7 @@ unfold without bound are refused; mapping keys are texts as they are written (`4
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -26,8 +26,7 @@ _ADVICE: Final = ", if necessary increase YAML().max_depth"  # to a programmer
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"")
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """The file's mapping (sequences as tuples) and the line, from 1, of everything in it."""
 
     tree: Mapping[str, object]

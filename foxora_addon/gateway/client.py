@@ -10,7 +10,7 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import certifi
@@ -33,8 +33,7 @@ class Told:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Untold:
+class Untold(NamedTuple):
     """There is no answer; `why` is for the log, in words."""
 
     why: str
@@ -43,8 +42,7 @@ class Untold:
 _CLOSED: Final = Untold("no more is asked")
 
 
-@dataclass(frozen=True, slots=True)
-class Trust:
+class Trust(NamedTuple):
     """Who is believed to be the gateway: `authorities` is a PEM file, None means certifi's own."""
 
     authorities: str | None = None

@@ -7,7 +7,7 @@ through is the gateway's business.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Self
+from typing import NamedTuple, Self
 
 from pydantic import SecretStr
 
@@ -17,8 +17,7 @@ from foxora_addon.config.accounts import Network, unmapped
 from foxora_addon.policy.keys import is_foxora_key, key_digest
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """The account pays, and its key is the one to send.
 
     `client` is the entry that claimed the call and `client_name` its name; None where none did.
@@ -29,8 +28,7 @@ class Chosen:
     client_name: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(NamedTuple):
     """The client's own key is Foxora's and travels on; which account it is of is not known here."""
 
     key: SecretStr

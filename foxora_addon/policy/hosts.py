@@ -5,10 +5,9 @@ It decides what counts as the same host. It resolves no name and opens no connec
 """
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
-from typing import Final
+from typing import Final, NamedTuple
 
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
@@ -51,8 +50,7 @@ def is_loopback(host: str) -> bool:
     return name == "localhost" or name.endswith(".localhost")  # RFC 6761, 6.3
 
 
-@dataclass(frozen=True, slots=True)
-class HostPattern:
+class HostPattern(NamedTuple):
     """A host in canonical spelling, or `*.` and one, for every name below it; port None is any."""
 
     host: str
@@ -75,8 +73,7 @@ def parse_host_pattern(text: str) -> HostPattern:
     return HostPattern(star + name, port)
 
 
-@dataclass(frozen=True, slots=True)
-class BaseUrl:
+class BaseUrl(NamedTuple):
     """Where an API lies. `host` is canonical, `path` is "" or "/..." without a last "/"."""
 
     scheme: str

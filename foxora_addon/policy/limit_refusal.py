@@ -6,7 +6,7 @@ It refuses to know how the figures came about; it only reads them, and changes n
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from foxora_addon.policy.limit_ledger import Ledger
 
@@ -16,8 +16,7 @@ LimitName = Literal["requests", "tokens", "concurrent", "gateway", "waiting", "t
 _CONCURRENT_RETRY_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Barrier:
+class Barrier(NamedTuple):
     """One limit that keeps a call out until a moment; infinite: it can never fit.
 
     `awaits_end`: open exchanges stand in the way, and the moment is the one that would be if they

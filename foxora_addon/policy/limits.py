@@ -27,8 +27,7 @@ wait until it has expired, at most a span.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance
 from foxora_addon.policy.limit_hold import Hold
@@ -68,15 +67,13 @@ class Reservation:
         self.sent_until: float | None = None  # until when its request counts; None: not sent yet
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """The call may be sent; its exchange must settle or release the reservation."""
 
     reservation: Reservation
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
+class Used(NamedTuple):
     """What counts of an account at a moment. `open_exchanges` are those not over yet."""
 
     requests: int

@@ -6,7 +6,7 @@ It refuses to know what is counted, and which of an account's payers calls.
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, tightest
 from foxora_addon.policy.scopes import Scope
@@ -45,8 +45,7 @@ class LimitRules:
     prices: PriceRules = field(default_factory=PriceRules)
 
 
-@dataclass(frozen=True, slots=True)
-class InForce:
+class InForce(NamedTuple):
     """What an account is held to.
 
     Where several accounts of the configuration turned out to be one, the tighter of each figure

@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 # How much later than the first moment somebody is told. What comes beyond it gets no place and is
 # told this much, so clients who never come back, or too early, keep others waiting no longer.
@@ -43,8 +43,7 @@ _MOST_OTHERS: Final = 1_000
 _MOST_LOOKED_AT: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """What a call is known by when it comes back: what it asks for and whose it is, and from where.
 
     `connection` None: not known.

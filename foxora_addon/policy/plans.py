@@ -7,7 +7,7 @@ above it, and what the answer says of money (`spend_report` does).
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,7 @@ PLANS: Mapping[str, Ceilings] = {
 """foxora-api.md, Rate limits: the default ceilings by plan id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Me:
+class Me(NamedTuple):
     """What GET /v1/me says that limits need; a field is None where the answer does not give it."""
 
     account_id: str | None

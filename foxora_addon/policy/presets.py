@@ -4,14 +4,12 @@ Pure data, one row for each provider. A row says nothing of how a request is rec
 rewritten; a new provider is a new row.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.policy.hosts import HostPattern, parse_host_pattern
 
 
-@dataclass(frozen=True, slots=True)
-class Preset:
+class Preset(NamedTuple):
     """A provider's API.
 
     What a path has below the longest of `prefixes` that fits is the path below the gateway's base

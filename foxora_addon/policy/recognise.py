@@ -38,8 +38,7 @@ class Head(NamedTuple):
     asks_preflight: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A host whose API we serve, and the paths below which that API lies, the longest first.
 
     `outside` says what other paths of the host are: calls as well (a base URL without `/v1`), calls
@@ -94,8 +93,7 @@ def territory_of(
     return Territory(frozenset(own_names), frozenset(origins), ordered, by_host)
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
+class Recognised(NamedTuple):
     """A call for the gateway.
 
     `path` lies below the gateway's base path and begins with a slash; `query` has no question mark.
@@ -202,8 +200,7 @@ _UNSAFE = re.compile(r"[^\x21-\x7e]|[\\#]")
 _SLASHES = re.compile(r"/{2,}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Below:
+class _Below(NamedTuple):
     """What of a path lies below the API's root, and the deployment that it names."""
 
     path: str

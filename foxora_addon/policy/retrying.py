@@ -5,8 +5,7 @@ gateway itself said that it did not take the call, or where it can't have had it
 it may have had it and nobody knows what it did, none but those that change nothing.
 """
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.exchange import Exchange
@@ -19,8 +18,7 @@ _LONGEST_CALL_SECONDS: Final = 600.0
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """A try that failed: `status` is the gateway's, None where it gave no answer.
 
     `is_late`: a deadline of ours has passed.

@@ -8,8 +8,8 @@ import base64
 import binascii
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from foxora_addon.policy.key_forms import SHORTEST, forms_of
@@ -55,8 +55,7 @@ _NEEDED = frozenset({b"host", b"content-length", b"transfer-encoding"})
 """Names that stay whatever a key is, since a head without them would say something else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleaned(NamedTuple):
     """A head without the app's credentials.
 
     `secrets` are the app's credentials in the forms they came in, for redaction; `key` is the one

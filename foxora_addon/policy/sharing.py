@@ -4,8 +4,7 @@ Pure. Which do is `payers`' business; who reads the words, and where, is not thi
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.api.money import dollars
 from foxora_addon.policy.payers import InForce, Payers
@@ -13,8 +12,7 @@ from foxora_addon.policy.payers import InForce, Payers
 _MOST_NAMED: Final = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Sharing:
+class Sharing(NamedTuple):
     """What there is to say. `differs`: the configuration gives them different figures."""
 
     differs: bool

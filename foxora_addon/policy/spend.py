@@ -24,9 +24,9 @@ with the calendar's months in UTC. The month before the renewal goes on being co
 one: a clock that ran ahead and is set back finds it again, with nothing forgotten on either side.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.policy.spend_month import NOTHING, MonthSpend, renewal_after
 from foxora_addon.policy.spend_report import SpendReport
@@ -58,8 +58,7 @@ class SpendReservation:
         self.is_open = True
 
 
-@dataclass(frozen=True, slots=True)
-class OverCap:
+class OverCap(NamedTuple):
     """The call would pass the cap, and nothing is counted for it.
 
     `spent_usd` is by settled calls, `open_usd` what is reserved by open ones; `renews_at` is when
@@ -73,8 +72,7 @@ class OverCap:
     renews_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """Where our own figures stood when the gateway was asked; opaque to everybody else."""
 
     number: int

@@ -4,10 +4,9 @@ It refuses to know what is done with it, and reads nothing else of the answer (`
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.api.money import parse_exactly, usd_of
 
@@ -18,8 +17,7 @@ CAPS_OF_PLANS: Final[Mapping[str, Decimal]] = {"free": Decimal(1)}
 _LATEST: Final = 32_503_680_000.0
 
 
-@dataclass(frozen=True, slots=True)
-class SpendReport:
+class SpendReport(NamedTuple):
     """A field is None where the answer does not give it. `renews_at` is in Unix seconds.
 
     `spent_usd` is by all callers of the account, since its last renewal.

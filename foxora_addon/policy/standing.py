@@ -7,9 +7,8 @@ how the gateway is asked, and what its figures mean for a call.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from math import inf
-from typing import Final
+from typing import Final, NamedTuple
 
 from cachetools import LRUCache
 
@@ -19,8 +18,7 @@ from foxora_addon.policy.plans import Me
 _MOST_STRANGERS: Final = 10_000
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """What was told, and when: seconds of the monotonic clock at which the question was sent."""
 
     me: Me

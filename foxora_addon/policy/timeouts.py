@@ -1,6 +1,7 @@
 """How long an exchange may take, and each of its phases; it refuses to know what time it is."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from foxora_addon.exchange import Exchange, State
 
@@ -16,8 +17,7 @@ class Timeouts:
     exchange: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """A deadline: when it is, how long was given, and what is waited for until then, in words."""
 
     at: float

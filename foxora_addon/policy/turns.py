@@ -27,7 +27,7 @@ among those who wait, and not as there are calls.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.limit_refusal import Denied
@@ -39,8 +39,7 @@ from foxora_addon.policy.scopes import Refusal
 _TURN_RETRY_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A ticket whose wait is over, how it ended and how long it was."""
 
     ticket: Ticket
@@ -48,8 +47,7 @@ class Ended:
     waited_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Called:
+class Called(NamedTuple):
     """Those whose wait ended, in order, and when the next can: None if no moment is known.
 
     At no moment before that does anybody's wait end, if nothing else changes.

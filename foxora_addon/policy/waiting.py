@@ -9,8 +9,8 @@ that the last `wake` named. Nothing need be asked in between.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import inf
+from typing import NamedTuple
 
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge
@@ -21,8 +21,7 @@ from foxora_addon.policy.scopes import Refusal, Scope
 from foxora_addon.policy.turns import Called, Ended, call, can_never_go, find_hopeless
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """How many calls of one account may wait at a time, and each for how long."""
 
     max_waiting: int

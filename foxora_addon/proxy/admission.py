@@ -7,8 +7,7 @@ wait blocks no other call, and ends early where the client leaves.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.exchange import Exchange
 from foxora_addon.gateway.client import GatewayClient, Trust
@@ -23,8 +22,7 @@ _FIRST_ANSWER_SECONDS: Final = 2.0
 """How long the first calls of an account wait for GET /v1/me; unknown ceilings aren't enforced."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
+class Asking(NamedTuple):
     """Whom the proxy asks for its accounts, how the gateway proves itself, and how often."""
 
     base_url: str

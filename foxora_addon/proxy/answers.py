@@ -1,7 +1,6 @@
 """How an answer of the gateway is passed on: observed as it comes, marked, or replaced."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from mitmproxy import http
@@ -112,8 +111,7 @@ def _undoing(response: http.Response) -> Decoder | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Passing:
+class Passing(NamedTuple):
     """What happens to an answer on its way. `arrived` is called at each piece.
 
     `failed` is told what goes wrong in our own code, `broke` that the answer can't be decoded; it

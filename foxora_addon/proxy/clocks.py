@@ -1,18 +1,16 @@
 """Reads the wall clock beside a clock that nobody sets: the machine's time since its boot."""
 
 import time
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _TRIES: Final = 5
 _AT_ONCE_SECONDS: Final = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
+class Clocks(NamedTuple):
     """One moment on both: Unix seconds, and seconds since the boot of this id.
 
     `boot_id` None: the machine tells of no such clock (only Linux does), and `boot` means nothing

@@ -5,8 +5,8 @@ of the peer (mitmproxy-facts.md row 19).
 """
 
 import re
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from typing import Final, NamedTuple
 
 from foxora_addon.api.errors import (
     ApiError,
@@ -40,8 +40,7 @@ BROKEN_SOCKET: Final = gateway_unreachable("The connection to the gateway is los
 _SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."
 
 
-@dataclass(frozen=True, slots=True)
-class Worded:
+class Worded(NamedTuple):
     """A failure in our terms.
 
     `error` None: nobody is there to be told. `is_late`: a deadline of ours has passed.

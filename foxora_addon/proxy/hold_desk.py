@@ -1,7 +1,6 @@
 """Our side of the hold on mitmproxy: what it asks of a desk, and the values that it tells it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from mitmproxy.connection import Client, Connection
@@ -22,8 +21,7 @@ class Arrival(NamedTuple):
     host_header: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """What mitmproxy says of an exchange that failed.
 
     `code` None: no connection could be made, and `connection` is the one that could not be.

@@ -6,9 +6,9 @@ raises, is the desk's business.
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from typing import NamedTuple
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
@@ -39,8 +39,7 @@ _MOST_HEAD_BYTES = 65_536
 """What clients take at the most: a larger head fails in them, each in its own way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Watch:
+class Watch(NamedTuple):
     """Who is asked and told while an answer passes.
 
     `clock` gives seconds of the monotonic clock. `failed` is told what went wrong in our own code,

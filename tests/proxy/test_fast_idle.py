@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
@@ -489,7 +489,7 @@ def test_a_hook_with_another_source_is_asked_and_the_log_says_so(
         """Do as another release does."""
         heard.append("asked")
 
-    gone = replace(idle.IDLE[0], hook="mitmproxy.addons.proxyauth:ProxyAuth.no_more")
+    gone = idle.IDLE[0]._replace(hook="mitmproxy.addons.proxyauth:ProxyAuth.no_more")
     monkeypatch.setattr(maplocal.MapLocal, "request", request)
     monkeypatch.setattr(idle, "IDLE", (gone, *idle.IDLE[1:]))
     fast.switch(on=True)

@@ -8,9 +8,8 @@ something of its own in place of one of these, is asked as ever.
 
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mitmproxy import ctx
 from mitmproxy.http import HTTPFlow
@@ -21,8 +20,7 @@ type Spares = Callable[[Any, HTTPFlow], bool]
 """Whether an addon's hook does nothing for a flow."""
 
 
-@dataclass(frozen=True, slots=True)
-class Idle:
+class Idle(NamedTuple):
     """A hook of an addon of mitmproxy's, and when it does nothing.
 
     That is while the attribute `empty` is empty, while the options `off` are off (or not there, in
@@ -44,8 +42,7 @@ class Idle:
         return self.hook, *self.relies_on
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """An addon that is not asked at a hook as long as its `state` equals `idle`.
 
     `state` is all that it knows, and changes with it. For a flow that `spares` does not say, it is

@@ -2,9 +2,8 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pkgutil import resolve_name
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast import (
@@ -45,8 +44,7 @@ def wanted(option: str, variable: str, *, default: bool) -> bool:
     return default
 
 
-@dataclass(frozen=True, slots=True)
-class SpeedUp:
+class SpeedUp(NamedTuple):
     """A method of mitmproxy's that is replaced, or one that its class inherits from Python's own.
 
     `replaces` and `relies_on` are names as `pkgutil.resolve_name` has them. `sources` has the
