@@ -95,13 +95,15 @@ class RequestLine:
 class GivenHead(NamedTuple):
     """The head that took the place of a client's, with a placeholder for the key as its last field.
 
-    `encoding` is the body's content encoding, `is_framed` whether it is said where the body ends:
-    known of a message for as long as its fields are the very same.
+    `encoding` is the body's content encoding, `is_framed` whether it is said where the body ends,
+    `framing` what `framing_of` says: known of a message for as long as its fields are the very
+    same.
     """
 
     fields: tuple[tuple[bytes, bytes], ...]
     encoding: str | None
     is_framed: bool
+    framing: bool | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from foxora_addon.api.errors import ApiError, invalid_request
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, GivenHead, RequestLine
+from foxora_addon.framing import FRAMES, framing_of, is_plain_length
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
@@ -30,8 +31,6 @@ _FIELD: Final = 64
 """Bytes, about, that a field takes besides its name and value."""
 
 _LENGTH: Final = b"content-length"
-FRAMES: Final = frozenset({_LENGTH, b"transfer-encoding"})
-"""What tells where a body ends."""
 
 
 class Arrival(NamedTuple):
@@ -56,7 +55,7 @@ class Arrival(NamedTuple):
 class Received:
     """What a head came to. `length_at` is the place of the body's length among the fields.
 
-    `encoding` and `is_framed` are those of a `GivenHead`.
+    `encoding` and `is_framed` are those of a `GivenHead`; so is `framing`, for a plain length.
 
     `fields` and `target` (path and query) take the place of those that the client sent; where the
     call was refused before it had a target, that is the client's, without its secrets.
@@ -80,6 +79,7 @@ class Received:
     length_at: int | None = None
     encoding: str | None = None
     is_framed: bool = False
+    framing: bool | None = None
 
 
 class Reception:
@@ -138,6 +138,7 @@ class Reception:
         agent = values.get(b"user-agent")
         key = cleaned.key
         fields = turned(cleaned.fields, self._rules.gateway.authority)
+        length_at = next((at for at in _lengths_in(fields) if not fields[at][1]), None)
         client = Client(
             address=arrival.address,
             key=None if key is None else self._rules.redactor.fingerprint(key),
@@ -152,9 +153,10 @@ class Reception:
             secrets=cleaned.secrets,
             tags=tags_of(_text(values.get(b"x-foxora-tag"))),
             traceparent=traceparent_of(_text(values.get(b"traceparent"))),
-            length_at=next((at for at in _lengths_in(fields) if not fields[at][1]), None),
+            length_at=length_at,
             encoding=_joined(fields, b"content-encoding"),
             is_framed=any(name.lower() in FRAMES for name, _ in fields),
+            framing=framing_of(_with_length(fields, length_at, b"0")),
         )
 
     def _choose_level(self, received: Received, arrival: Arrival, cleaned: Cleaned) -> None:
@@ -202,12 +204,22 @@ class Reception:
 
 def given_head(received: Received, arrival: Arrival) -> GivenHead:
     """The fields that take the place of a head's own, with the length that this one has."""
-    at, fields = received.length_at, received.fields
-    if at is not None:
-        place = arrival.length_at
-        length = arrival.fields[_lengths_in(arrival.fields)[0] if place is None else place][1]
-        fields = (*fields[:at], (fields[at][0], length), *fields[at + 1 :])
-    return GivenHead(fields, received.encoding, received.is_framed)
+    at, framing = received.length_at, received.framing
+    if at is None:
+        return GivenHead(received.fields, received.encoding, received.is_framed, framing)
+    place = arrival.length_at
+    length = arrival.fields[_lengths_in(arrival.fields)[0] if place is None else place][1]
+    fields = _with_length(received.fields, at, length)
+    if not is_plain_length(length):
+        framing = None
+    return GivenHead(fields, received.encoding, received.is_framed, framing)
+
+
+def _with_length(
+    fields: tuple[tuple[bytes, bytes], ...], at: int | None, length: bytes
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields, with a length at its place; None: it has none."""
+    return fields if at is None else (*fields[:at], (fields[at][0], length), *fields[at + 1 :])
 
 
 def is_short(url: str, fields: Fields) -> bool:

@@ -9,6 +9,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
+from foxora_addon.exchange import GivenHead
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
 from foxora_addon.proxy.quick_headers import QuickHeaders
@@ -29,15 +30,14 @@ PRIVATE = "foxora_private"
 _NAMED_BY_HEADER: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 
 
-def rewrite(
-    request: http.Request, gateway: BaseUrl, fields: tuple[tuple[bytes, bytes], ...], target: str
-) -> None:
+def rewrite(request: http.Request, gateway: BaseUrl, head: GivenHead, target: str) -> None:
     """Turn the flow's request to the gateway, with a head that has been.
 
     Host and `:authority` are set as setting `request.host` would set them (row 9), all at once.
     """
     data = request.data
-    data.headers = QuickHeaders.of(fields)
+    data.headers = headers = QuickHeaders.of(head.fields)
+    headers.framed = headers.fields, head.framing
     data.path = target.encode("utf-8", "surrogateescape")
     data.scheme, data.host, data.port = gateway.scheme.encode(), gateway.host, gateway.port
     if data.authority:

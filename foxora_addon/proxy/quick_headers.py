@@ -14,8 +14,16 @@ _MOST_NAMES: Final = 1_000
 _LONGEST_NAME: Final = 64
 
 
+type Framed = tuple[tuple[tuple[bytes, bytes], ...] | None, bool | None]
+
+
 class QuickHeaders(Headers):
-    """`mitmproxy.http.Headers`, for messages that we have put together."""
+    """`mitmproxy.http.Headers`, for messages that we have put together.
+
+    `framed` is what `framing_of` says of its fields, for as long as they are the very same.
+    """
+
+    framed: Framed = (None, None)
 
     @classmethod
     def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:

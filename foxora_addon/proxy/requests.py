@@ -8,11 +8,12 @@ from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
 from foxora_addon.exchange import Exchange, GivenHead
+from foxora_addon.framing import FRAMES
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.quick_headers import QuickHeaders
-from foxora_addon.reception import FRAMES, Arrival
+from foxora_addon.reception import Arrival
 
 
 def take_in(
@@ -22,7 +23,7 @@ def take_in(
     rewritten = pipeline.arrive(arrival, now)
     if rewritten is None:
         return None
-    flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.head.fields, rewritten.target)
+    flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.head, rewritten.target)
     return rewritten.exchange
 
 
@@ -105,16 +106,21 @@ def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) 
     further request, which is on no record.
     """
     fields, body = request.headers.fields, request.data.content or b""
+    framing = None
     if given is not None and fields is given.fields:
-        kept, is_framed = list(fields[:-1]), given.is_framed
+        kept, is_framed, framing = list(fields[:-1]), given.is_framed, given.framing
     else:
         kept = [field for field in fields if field[0].lower() != b"authorization"]
         is_framed = any(name.lower() in FRAMES for name, _ in kept)
     if body and not is_framed:
+        framing = None
         kept.append((b"content-length", b"%d" % len(body)))
     if key is not None:
         kept.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
+    headers = QuickHeaders.of(kept)
+    if framing is not None:
+        headers.framed = headers.fields, framing
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
-    vars(data).update(vars(request.data), headers=QuickHeaders.of(kept))
+    vars(data).update(vars(request.data), headers=headers)
     sent.data, sent.stream = data, request.stream
     return sent
