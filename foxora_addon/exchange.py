@@ -96,14 +96,15 @@ class GivenHead(NamedTuple):
     """The head that took the place of a client's, with a placeholder for the key as its last field.
 
     `encoding` is the body's content encoding, `is_framed` whether it is said where the body ends,
-    `framing` what `framing_of` says: known of a message for as long as its fields are the very
-    same.
+    `framing` what `framing_of` says, `written` all but that last field as HTTP/1 has it: known of a
+    message for as long as its fields are the very same.
     """
 
     fields: tuple[tuple[bytes, bytes], ...]
     encoding: str | None
     is_framed: bool
     framing: bool | None
+    written: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""How a head says where its body ends (RFC 9112, 6.3), read off it at one go."""
+"""A head on HTTP/1: how it is written, and how it says where its body ends (RFC 9112, 6.3)."""
 
 from typing import Final
 
@@ -8,6 +8,11 @@ _MOST_DIGITS: Final = 15
 
 FRAMES: Final = frozenset({_LENGTH, _ENCODING})
 """What tells where a body ends."""
+
+
+def written(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """A head's fields, each a line."""
+    return b"\r\n".join([b": ".join(field) for field in fields] + [b""])
 
 
 def framing_of(fields: tuple[tuple[bytes, bytes], ...]) -> bool | None:

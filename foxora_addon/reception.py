@@ -15,7 +15,7 @@ from foxora_addon.api.errors import ApiError, invalid_request
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, GivenHead, RequestLine
-from foxora_addon.framing import FRAMES, framing_of, is_plain_length
+from foxora_addon.framing import FRAMES, framing_of, is_plain_length, written
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
@@ -55,6 +55,7 @@ class Arrival(NamedTuple):
 class Received:
     """What a head came to. `length_at` is the place of the body's length among the fields.
 
+    `written` are all fields but the last as HTTP/1 has them, up to that length and from there on.
     `encoding` and `is_framed` are those of a `GivenHead`; so is `framing`, for a plain length.
 
     `fields` and `target` (path and query) take the place of those that the client sent; where the
@@ -64,6 +65,7 @@ class Received:
     client: Client
     line: RequestLine
     fields: tuple[tuple[bytes, bytes], ...]
+    written: tuple[bytes, bytes]
     target: str
     secrets: tuple[str, ...] = field(repr=False)
     tags: tuple[str, ...]
@@ -149,6 +151,7 @@ class Reception:
             client=client,
             line=RequestLine(arrival.head.method, arrival.url, arrival.version),
             fields=fields,
+            written=_written(fields, length_at),
             target=cleaned.target,
             secrets=cleaned.secrets,
             tags=tags_of(_text(values.get(b"x-foxora-tag"))),
@@ -204,15 +207,16 @@ class Reception:
 
 def given_head(received: Received, arrival: Arrival) -> GivenHead:
     """The fields that take the place of a head's own, with the length that this one has."""
-    at, framing = received.length_at, received.framing
+    at, framing, (before, after) = received.length_at, received.framing, received.written
+    encoding, is_framed = received.encoding, received.is_framed
     if at is None:
-        return GivenHead(received.fields, received.encoding, received.is_framed, framing)
+        return GivenHead(received.fields, encoding, is_framed, framing, before)
     place = arrival.length_at
     length = arrival.fields[_lengths_in(arrival.fields)[0] if place is None else place][1]
     fields = _with_length(received.fields, at, length)
     if not is_plain_length(length):
         framing = None
-    return GivenHead(fields, received.encoding, received.is_framed, framing)
+    return GivenHead(fields, encoding, is_framed, framing, before + length + after)
 
 
 def _with_length(
@@ -220,6 +224,14 @@ def _with_length(
 ) -> tuple[tuple[bytes, bytes], ...]:
     """The fields, with a length at its place; None: it has none."""
     return fields if at is None else (*fields[:at], (fields[at][0], length), *fields[at + 1 :])
+
+
+def _written(fields: tuple[tuple[bytes, bytes], ...], at: int | None) -> tuple[bytes, bytes]:
+    """All fields but the last as HTTP/1 has them, in two parts: with a length at `at` between."""
+    if at is None:
+        return written(fields[:-1]), b""
+    before = written(fields[: at + 1]).removesuffix(b"\r\n")
+    return before, b"\r\n" + written(fields[at + 1 : -1])
 
 
 def is_short(url: str, fields: Fields) -> bool:

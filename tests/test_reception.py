@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.framing import framing_of
+from foxora_addon.framing import framing_of, written
 from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.recognise import Head
 from foxora_addon.policy.rewrite import PLACEHOLDER
@@ -58,13 +58,14 @@ def test_several_lengths_stay_what_they_are() -> None:
         ((b"content-length", b"11"),),
     ],
 )
-def test_what_a_head_says_of_where_its_body_ends_is_known(
+def test_how_a_head_is_written_and_where_its_body_ends_is_known(
     length: bytes, others: tuple[tuple[bytes, bytes], ...]
 ) -> None:
     reception = Reception(some_rules())
     for arrival in (with_length(b"7", *others), with_length(length, *others)):
         head = given_head(received(reception, arrival), arrival)
         assert head.framing is framing_of(head.fields)
+        assert head.written == written(head.fields[:-1])
 
 
 def test_whatever_else_differs_in_a_head_is_looked_at() -> None:

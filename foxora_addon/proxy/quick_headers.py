@@ -10,20 +10,24 @@ from typing import Any, Final, Self
 from mitmproxy.http import Headers
 from mitmproxy.utils.strutils import always_bytes
 
+from foxora_addon.framing import written
+
 _MOST_NAMES: Final = 1_000
 _LONGEST_NAME: Final = 64
 
 
-type Framed = tuple[tuple[tuple[bytes, bytes], ...] | None, bool | None]
+type Fields = tuple[tuple[bytes, bytes], ...]
 
 
 class QuickHeaders(Headers):
     """`mitmproxy.http.Headers`, for messages that we have put together.
 
-    `framed` is what `framing_of` says of its fields, for as long as they are the very same.
+    `framed` is what `framing_of` says of its fields, `written` what they are on HTTP/1, each for as
+    long as they are the very same.
     """
 
-    framed: Framed = (None, None)
+    framed: tuple[Fields | None, bool | None] = (None, None)
+    written: tuple[Fields | None, bytes] = (None, b"")
 
     @classmethod
     def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
@@ -53,7 +57,8 @@ class QuickHeaders(Headers):
         return bool(self.get_all(key))  # type: ignore[arg-type]  # as mitmproxy has it
 
     def __bytes__(self) -> bytes:
-        return b"\r\n".join([b": ".join(field) for field in self.fields] + [b""])
+        fields, known = self.written
+        return known if fields is self.fields else written(self.fields)
 
 
 KNOWN_KINDS: Final = frozenset({Headers, QuickHeaders})
