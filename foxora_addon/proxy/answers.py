@@ -193,21 +193,17 @@ def event_of(exchange: Exchange | None, error: ApiError) -> bytes:
     return error_event(error, operation.name, 0 if transcript is None else transcript.next_number)
 
 
-def mark(
-    response: http.Response,
-    exchange: Exchange,
-    source: str,
-    more: Iterable[tuple[str, str]] = (),
-    *,
-    has_request_id: bool,
-) -> None:
-    """Name the exchange on an answer, and who gave it; `more` are further headers."""
-    told = [("x-foxora-exchange", exchange.id), ("x-foxora-source", source), *more]
+def marks_of(
+    exchange: Exchange, more: Iterable[tuple[bytes, bytes]] = (), *, has_request_id: bool
+) -> list[tuple[bytes, bytes]]:
+    """What names the exchange on an answer of the gateway's; `more` are further headers."""
+    name = exchange.id.encode()
+    told = [(b"x-foxora-exchange", name), (b"x-foxora-source", b"gateway"), *more]
     if not has_request_id:
-        told.append(("x-request-id", exchange.id))
+        told.append((b"x-request-id", name))
     if exchange.retries:
-        told.append(("x-foxora-retries", str(exchange.retries)))
-    flows.put(response, told)
+        told.append((b"x-foxora-retries", b"%d" % exchange.retries))
+    return told
 
 
 def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:
@@ -221,4 +217,5 @@ def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -
         response.headers[name] = value
     response.headers["content-length"] = str(len(body))
     response.raw_content = body
-    mark(response, exchange, "gateway", has_request_id="x-request-id" in response.headers)
+    has_request_id = "x-request-id" in response.headers
+    flows.put(response, marks_of(exchange, has_request_id=has_request_id))

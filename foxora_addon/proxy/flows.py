@@ -1,7 +1,6 @@
 """Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
 
-from collections.abc import Collection, Iterable
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from mitmproxy import http, tls
@@ -69,27 +68,22 @@ def host_header(request: http.Request) -> str | None:
     return request.host_header
 
 
-def put(message: http.Message, values: Iterable[tuple[str, str]]) -> None:
-    """Set several headers at once, each in place of all that have its name."""
-    new = {}
-    for name, value in values:
-        encoded, lower = _encoded(name)
-        new[lower] = encoded, value.encode()
-    kept = [field for field in message.headers.fields if field[0].lower() not in new]
-    message.headers = QuickHeaders.of((*kept, *new.values()))
+def put(message: http.Message, fields: Sequence[tuple[bytes, bytes]]) -> None:
+    """Set several headers at once, each in place of all that have its name.
 
-
-@lru_cache(maxsize=256)
-def _encoded(name: str) -> tuple[bytes, bytes]:
-    """A header's name, and in lower case."""
-    return name.encode(), name.lower().encode()
+    Names are in lower case.
+    """
+    names = {name for name, _ in fields}
+    kept = [field for field in message.data.headers.fields if field[0].lower() not in names]
+    message.data.headers = QuickHeaders.of((*kept, *fields))
 
 
 def response_of(
-    error: ApiError, exchange_id: str, more: Iterable[tuple[str, str]] = ()
+    error: ApiError, exchange_id: str, more: Iterable[tuple[bytes, bytes]] = ()
 ) -> http.Response:
     """The answer that tells a client of an error; `more` are further headers."""
-    headers = [(name.encode(), value.encode()) for name, value in (*error.headers(), *more)]
+    headers = [(name.encode(), value.encode()) for name, value in error.headers()]
+    headers.extend(more)
     headers.append((b"x-foxora-exchange", exchange_id.encode()))
     headers.append((b"x-request-id", exchange_id.encode()))
     return http.Response.make(error.status, error.body(), http.Headers(headers))

@@ -58,7 +58,12 @@ class QuickHeaders(Headers):
 
     def __bytes__(self) -> bytes:
         fields, known = self.written
-        return known if fields is self.fields else written(self.fields)
+        if fields is not self.fields:
+            fields = self.fields
+            known = written(fields)
+            if type(fields) is tuple:
+                self.written = fields, known
+        return known
 
 
 KNOWN_KINDS: Final = frozenset({Headers, QuickHeaders})

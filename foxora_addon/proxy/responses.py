@@ -8,7 +8,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketData
@@ -25,7 +24,7 @@ from foxora_addon.proxy.answers import (
     event_of,
     has_said_all,
     head_of,
-    mark,
+    marks_of,
     observation_of,
     replace_body,
     tee,
@@ -75,9 +74,14 @@ def begin(
     observation = observation_of(exchange, response, head.content_type, most)
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, pipeline, watch)
-    _scrub_headers(exchange, response, pipeline)
     more = pipeline.accounting.headers(exchange, head.limits, watch.clock())
-    mark(response, exchange, "gateway", more, has_request_id=head.request_id is not None)
+    marks = marks_of(exchange, more, has_request_id=head.request_id is not None)
+    gateways = response.data.headers
+    flows.put(response, marks)
+    if _may_have_key(exchange, response, pipeline):
+        response.headers = gateways
+        _scrub_headers(exchange, response, pipeline)
+        flows.put(response, marks)
     exchange.passing = response.stream
 
 
@@ -132,14 +136,18 @@ def _piece_arrived(
         exchange.first_byte_at = now
 
 
+def _may_have_key(exchange: Exchange, response: http.Response, pipeline: Pipeline) -> bool:
+    """Whether a known key may stand in a head, as it goes to the client."""
+    data = response.data
+    return not pipeline.has_no_key_in(exchange, b"%b\n%b" % (data.reason, bytes(data.headers)))
+
+
 def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeline) -> None:
     """Take known keys out of a head, the reason beside its status too.
 
     A name that has one goes with its value: nothing that stands for a key may stand in a name.
     """
     fields, reason = response.headers.fields, response.data.reason
-    if pipeline.has_no_key_in(exchange, b"\n".join([reason, *chain.from_iterable(fields)])):
-        return
 
     def shown(part: bytes) -> bytes:
         text = pipeline.header_for_client(exchange, flows.text(part))

@@ -50,11 +50,11 @@ def test_the_head_of_an_answer_is_what_mitmproxy_says(fields: list[tuple[bytes, 
     assert head.size == sum(len(b"%s: %s\r\n" % field) for field in headers.fields)
 
 
-@pytest.mark.parametrize("value", ["a", "a, b"])
-def test_what_is_put_takes_the_place_of_all_that_have_its_name(value: str) -> None:
+@pytest.mark.parametrize("value", [b"a", b"a, b"])
+def test_what_is_put_takes_the_place_of_all_that_have_its_name(value: bytes) -> None:
     response = http.Response.make(
         200, b"", http.Headers([(b"X-One", b"1"), (b"two", b"2"), (b"x-one", b"3")])
     )
-    flows.put(response, [("x-one", value)])
+    flows.put(response, [(b"x-one", value)])
     kept = [field for field in response.headers.fields if field[0] != b"content-length"]
-    assert kept == [(b"two", b"2"), (b"x-one", value.encode())]
+    assert kept == [(b"two", b"2"), (b"x-one", value)]
