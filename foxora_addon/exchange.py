@@ -107,6 +107,17 @@ class GivenHead(NamedTuple):
     written: bytes
 
 
+class AnsweredHead(NamedTuple):
+    """The fields of an answer, and what they say of its body, each None if they do not.
+
+    As in a `GivenHead`, it is known for as long as the fields are the very same.
+    """
+
+    fields: Sequence[tuple[bytes, bytes]]
+    encoding: str | None
+    content_type: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Try:
     """A try that failed, after which there was another; `after_seconds` is from the arrival.
@@ -187,6 +198,7 @@ class Exchange:
     answered_status: int | None = None
     flaw: str | None = None
     gateway_request_id: str | None = None
+    answered_head: AnsweredHead | None = field(default=None, repr=False)
     observation: "Observation | None" = field(default=None, repr=False)
     socket: "SocketLog | None" = field(default=None, repr=False)
     passing: object = field(default=None, repr=False)

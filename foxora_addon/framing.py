@@ -1,5 +1,6 @@
 """A head on HTTP/1: how it is written, and how it says where its body ends (RFC 9112, 6.3)."""
 
+from collections.abc import Sequence
 from typing import Final
 
 _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"connection"
@@ -15,7 +16,7 @@ def written(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
     return b"\r\n".join([b": ".join(field) for field in fields] + [b""])
 
 
-def framing_of(fields: tuple[tuple[bytes, bytes], ...]) -> bool | None:
+def framing_of(fields: Sequence[tuple[bytes, bytes]]) -> bool | None:
     """Whether a plain head gives a length; None: it says more of its body, or of its connection."""
     has_length = False
     for name, value in fields:

@@ -9,6 +9,7 @@ from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.exchange import GivenHead
+from foxora_addon.framing import framing_of
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
 from foxora_addon.proxy.quick_headers import QuickHeaders
@@ -71,11 +72,12 @@ def host_header(request: http.Request) -> str | None:
 def put(message: http.Message, fields: Sequence[tuple[bytes, bytes]]) -> None:
     """Set several headers at once, each in place of all that have its name.
 
-    Names are in lower case.
+    Names are in lower case, and none is of those that say where a body ends.
     """
     names = {name for name, _ in fields}
     kept = [field for field in message.data.headers.fields if field[0].lower() not in names]
-    message.data.headers = QuickHeaders.of((*kept, *fields))
+    message.data.headers = headers = QuickHeaders.of((*kept, *fields))
+    headers.framed = headers.fields, framing_of(kept)
 
 
 def response_of(

@@ -15,7 +15,7 @@ from wsproto.frame_protocol import CloseReason
 
 from foxora_addon.answer import Answer
 from foxora_addon.api.errors import Source
-from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.exchange import AnsweredHead, Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy import failures, flows
@@ -71,7 +71,7 @@ def begin(
         response.headers.clear()
         head = head_of(response)
     most = pipeline.rules.max_body_bytes
-    observation = observation_of(exchange, response, head.content_type, most)
+    observation = observation_of(exchange, response, head.content_type or "", most)
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, pipeline, watch)
     more = pipeline.accounting.headers(exchange, head.limits, watch.clock())
@@ -82,6 +82,9 @@ def begin(
         response.headers = gateways
         _scrub_headers(exchange, response, pipeline)
         flows.put(response, marks)
+    elif head.is_clear and gateways.fields is head.fields:
+        marked = response.data.headers.fields
+        exchange.answered_head = AnsweredHead(marked, head.encoding, head.content_type)
     exchange.passing = response.stream
 
 
@@ -181,7 +184,7 @@ def conclude(
         pipeline.streamed(exchange, now)
     else:
         exchange.first_byte_at = exchange.first_byte_at or now
-        answer = pipeline.without_key(exchange, answer_in(response))
+        answer = pipeline.without_key(exchange, answer_in(response, exchange))
         error = pipeline.answered(exchange, answer, now)
         if answer.is_masked:
             put_masked(response, answer.body)
@@ -189,9 +192,11 @@ def conclude(
             replace_body(response, error, exchange)
 
 
-def answer_in(response: http.Response) -> Answer:
+def answer_in(response: http.Response, exchange: Exchange) -> Answer:
     """The whole answer that a flow has."""
-    return Answer(response.status_code, response.headers.fields, response.raw_content or b"")
+    data = response.data
+    known = exchange.answered_head
+    return Answer(data.status_code, data.headers.fields, data.content or b"", known=known)
 
 
 def put_masked(response: http.Response, body: bytes) -> None:

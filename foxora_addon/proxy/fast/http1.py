@@ -28,7 +28,7 @@ _LONGEST_NAME: Final = 64
 def expected_http_body_size(request: Request, response: Response | None = None) -> int | None:
     """`http1.expected_http_body_size`, where one plain length is given, or chunks, or nothing."""
     message: Request | Response = response or request
-    headers = message.headers
+    headers = message.data.headers
     status = response.data.status_code if response else 200
     if (
         type(headers) not in KNOWN_KINDS
@@ -139,10 +139,11 @@ def validate_headers(message: Message) -> None:
 
     Raises ValueError as that does.
     """
-    if type(message.headers) not in KNOWN_KINDS:
+    headers = message.data.headers
+    if type(headers) not in KNOWN_KINDS:
         before[validate_headers](message)
         return
-    others = [field for field in message.headers.fields if field[0] not in _plain_names]
+    others = [field for field in headers.fields if field[0] not in _plain_names]
     if not others:
         return
     if len(others) == 1 and _is_plain_frame(message, *others[0]):
