@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from foxora_addon.exchange import AnsweredHead
+
 _ENCODING: Final = b"content-encoding"
 _TYPE: Final = b"content-type"
 _SIZES: Final = frozenset(map(len, (_ENCODING, _TYPE)))
@@ -12,7 +14,8 @@ class Answer:
     """A status, a head and a body. `is_masked`: as it came, but for the key that it repeated.
 
     What is asked of the head is read at one go: `encoding` (its content encoding) and
-    `content_type`, each the first of its name, and None if there is none.
+    `content_type`, each the first of its name, and None if there is none. `known` has them where
+    the same head was read before.
     """
 
     __slots__ = ("body", "content_type", "encoding", "fields", "is_masked", "status")
@@ -24,22 +27,28 @@ class Answer:
         body: bytes,
         *,
         is_masked: bool = False,
+        known: AnsweredHead | None = None,
     ) -> None:
         self.status = status
         self.fields = fields
         self.body = body
         self.is_masked = is_masked
-        asked: dict[bytes, str] = {}
-        for name, value in fields:
-            if len(name) in _SIZES:
-                asked.setdefault(name.lower(), _text(value))
-        self.encoding = asked.get(_ENCODING)
-        self.content_type = asked.get(_TYPE)
+        if known is None or known.fields is not fields:
+            known = _read(fields)
+        self.encoding, self.content_type = known.encoding, known.content_type
 
     @property
     def headers(self) -> list[tuple[str, str]]:
         """Its headers as text, in which bytes that are no UTF-8 are surrogates."""
         return [(_text(name), _text(value)) for name, value in self.fields]
+
+
+def _read(fields: Sequence[tuple[bytes, bytes]]) -> AnsweredHead:
+    asked: dict[bytes, str] = {}
+    for name, value in fields:
+        if len(name) in _SIZES:
+            asked.setdefault(name.lower(), _text(value))
+    return AnsweredHead(fields, asked.get(_ENCODING), asked.get(_TYPE))
 
 
 def _text(data: bytes) -> str:

@@ -93,13 +93,27 @@ class RequestLine(NamedTuple):
 class GivenHead(NamedTuple):
     """The head that took the place of a client's, with a placeholder for the key as its last field.
 
-    `encoding` is the body's content encoding, `is_framed` whether it is said where the body ends:
-    known of a message for as long as its fields are the very same.
+    `encoding` is the body's content encoding, `is_framed` whether it is said where the body ends,
+    `framing` what `framing_of` says, `written` all but that last field as HTTP/1 has it: known of a
+    message for as long as its fields are the very same.
     """
 
     fields: tuple[tuple[bytes, bytes], ...]
     encoding: str | None
     is_framed: bool
+    framing: bool | None
+    written: bytes
+
+
+class AnsweredHead(NamedTuple):
+    """The fields of an answer, and what they say of its body, each None if they do not.
+
+    As in a `GivenHead`, it is known for as long as the fields are the very same.
+    """
+
+    fields: Sequence[tuple[bytes, bytes]]
+    encoding: str | None
+    content_type: str | None
 
 
 class Try(NamedTuple):
@@ -181,6 +195,7 @@ class Exchange:
     answered_status: int | None = None
     flaw: str | None = None
     gateway_request_id: str | None = None
+    answered_head: AnsweredHead | None = field(default=None, repr=False)
     observation: "Observation | None" = field(default=None, repr=False)
     socket: "SocketLog | None" = field(default=None, repr=False)
     passing: object = field(default=None, repr=False)

@@ -15,6 +15,7 @@ from foxora_addon.api.errors import ApiError, invalid_request
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, GivenHead, RequestLine
+from foxora_addon.framing import FRAMES, framing_of, is_plain_length, written
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
@@ -30,8 +31,6 @@ _FIELD: Final = 64
 """Bytes, about, that a field takes besides its name and value."""
 
 _LENGTH: Final = b"content-length"
-FRAMES: Final = frozenset({_LENGTH, b"transfer-encoding"})
-"""What tells where a body ends."""
 
 
 class Arrival(NamedTuple):
@@ -56,7 +55,8 @@ class Arrival(NamedTuple):
 class Received:
     """What a head came to. `length_at` is the place of the body's length among the fields.
 
-    `encoding` and `is_framed` are those of a `GivenHead`.
+    `written` are all fields but the last as HTTP/1 has them, up to that length and from there on.
+    `encoding` and `is_framed` are those of a `GivenHead`; so is `framing`, for a plain length.
 
     `fields` and `target` (path and query) take the place of those that the client sent; where the
     call was refused before it had a target, that is the client's, without its secrets.
@@ -65,6 +65,7 @@ class Received:
     client: Client
     line: RequestLine
     fields: tuple[tuple[bytes, bytes], ...]
+    written: tuple[bytes, bytes]
     target: str
     secrets: tuple[str, ...] = field(repr=False)
     tags: tuple[str, ...]
@@ -80,6 +81,7 @@ class Received:
     length_at: int | None = None
     encoding: str | None = None
     is_framed: bool = False
+    framing: bool | None = None
 
 
 class Reception:
@@ -138,6 +140,7 @@ class Reception:
         agent = values.get(b"user-agent")
         key = cleaned.key
         fields = turned(cleaned.fields, self._rules.gateway.authority)
+        length_at = next((at for at in _lengths_in(fields) if not fields[at][1]), None)
         client = Client(
             address=arrival.address,
             key=None if key is None else self._rules.redactor.fingerprint(key),
@@ -148,13 +151,15 @@ class Reception:
             client=client,
             line=RequestLine(arrival.head.method, arrival.url, arrival.version),
             fields=fields,
+            written=_written(fields, length_at),
             target=cleaned.target,
             secrets=cleaned.secrets,
             tags=tags_of(_text(values.get(b"x-foxora-tag"))),
             traceparent=traceparent_of(_text(values.get(b"traceparent"))),
-            length_at=next((at for at in _lengths_in(fields) if not fields[at][1]), None),
+            length_at=length_at,
             encoding=_joined(fields, b"content-encoding"),
             is_framed=any(name.lower() in FRAMES for name, _ in fields),
+            framing=framing_of(_with_length(fields, length_at, b"0")),
         )
 
     def _choose_level(self, received: Received, arrival: Arrival, cleaned: Cleaned) -> None:
@@ -202,12 +207,31 @@ class Reception:
 
 def given_head(received: Received, arrival: Arrival) -> GivenHead:
     """The fields that take the place of a head's own, with the length that this one has."""
-    at, fields = received.length_at, received.fields
-    if at is not None:
-        place = arrival.length_at
-        length = arrival.fields[_lengths_in(arrival.fields)[0] if place is None else place][1]
-        fields = (*fields[:at], (fields[at][0], length), *fields[at + 1 :])
-    return GivenHead(fields, received.encoding, received.is_framed)
+    at, framing, (before, after) = received.length_at, received.framing, received.written
+    encoding, is_framed = received.encoding, received.is_framed
+    if at is None:
+        return GivenHead(received.fields, encoding, is_framed, framing, before)
+    place = arrival.length_at
+    length = arrival.fields[_lengths_in(arrival.fields)[0] if place is None else place][1]
+    fields = _with_length(received.fields, at, length)
+    if not is_plain_length(length):
+        framing = None
+    return GivenHead(fields, encoding, is_framed, framing, before + length + after)
+
+
+def _with_length(
+    fields: tuple[tuple[bytes, bytes], ...], at: int | None, length: bytes
+) -> tuple[tuple[bytes, bytes], ...]:
+    """The fields, with a length at its place; None: it has none."""
+    return fields if at is None else (*fields[:at], (fields[at][0], length), *fields[at + 1 :])
+
+
+def _written(fields: tuple[tuple[bytes, bytes], ...], at: int | None) -> tuple[bytes, bytes]:
+    """All fields but the last as HTTP/1 has them, in two parts: with a length at `at` between."""
+    if at is None:
+        return written(fields[:-1]), b""
+    before = written(fields[: at + 1]).removesuffix(b"\r\n")
+    return before, b"\r\n" + written(fields[at + 1 : -1])
 
 
 def is_short(url: str, fields: Fields) -> bool:

@@ -292,7 +292,7 @@ def test_an_answer_to_a_call_that_is_no_call_says_what_is_left_as_well() -> None
 
     assert exchange.refusal is not None
     headers = dict(desk.pipeline.accounting.headers(exchange, (), 100.0))
-    assert headers["x-ratelimit-remaining-requests"] == "5"
+    assert headers[b"x-ratelimit-remaining-requests"] == b"5"
 
 
 def test_what_never_left_gives_its_request_back() -> None:

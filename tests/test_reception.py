@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foxora_addon.framing import framing_of, written
 from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.recognise import Head
 from foxora_addon.policy.rewrite import PLACEHOLDER
@@ -44,6 +45,27 @@ def test_several_lengths_stay_what_they_are() -> None:
     arrival = with_length(b"10", (b"content-length", b"11"))
     fields = given_head(received(Reception(some_rules()), arrival), arrival).fields
     assert fields[1:3] == ((b"Content-Length", b"10"), (b"content-length", b"11"))
+
+
+@pytest.mark.parametrize("length", [b"10", b"0", b"", b"010", b"-1", b"1" * 16])
+@pytest.mark.parametrize(
+    "others",
+    [
+        (),
+        ((b"Connection", b"keep-alive"),),
+        ((b"Connection", b"close"),),
+        ((b"Transfer-Encoding", b"chunked"),),
+        ((b"content-length", b"11"),),
+    ],
+)
+def test_how_a_head_is_written_and_where_its_body_ends_is_known(
+    length: bytes, others: tuple[tuple[bytes, bytes], ...]
+) -> None:
+    reception = Reception(some_rules())
+    for arrival in (with_length(b"7", *others), with_length(length, *others)):
+        head = given_head(received(reception, arrival), arrival)
+        assert head.framing is framing_of(head.fields)
+        assert head.written == written(head.fields[:-1])
 
 
 def test_whatever_else_differs_in_a_head_is_looked_at() -> None:

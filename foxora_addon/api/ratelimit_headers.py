@@ -37,6 +37,7 @@ _NAMES_OF: Final = tuple(
     (f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}")
     for kind in KINDS
 )
+_WRITTEN: Final = tuple(tuple(map(str.encode, names)) for names in _NAMES_OF)
 NAMES: Final = frozenset(name for names in _NAMES_OF for name in names)
 """Every header name that `headers_of` may give, in lower case."""
 
@@ -67,18 +68,18 @@ def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
     return Balance(_parse_allowance(told, _NAMES_OF[0]), _parse_allowance(told, _NAMES_OF[1]))
 
 
-def headers_of(balance: Balance) -> list[tuple[str, str]]:
+def headers_of(balance: Balance) -> list[tuple[bytes, bytes]]:
     """Write a balance as headers: `x-ratelimit-limit-requests`, ...; only what is known."""
     found = []
-    for names, allowance in ((_NAMES_OF[0], balance.requests), (_NAMES_OF[1], balance.tokens)):
+    for names, allowance in ((_WRITTEN[0], balance.requests), (_WRITTEN[1], balance.tokens)):
         if allowance is None:
             continue
         if allowance.limit is not None:
-            found.append((names[0], str(allowance.limit)))
+            found.append((names[0], b"%d" % allowance.limit))
         if allowance.remaining is not None:
-            found.append((names[1], str(allowance.remaining)))
+            found.append((names[1], b"%d" % allowance.remaining))
         if allowance.reset_seconds is not None:
-            found.append((names[2], format_duration(allowance.reset_seconds)))
+            found.append((names[2], format_duration(allowance.reset_seconds).encode()))
     return found
 
 

@@ -325,7 +325,7 @@ class Accounting:
 
     def headers(
         self, exchange: Exchange, gateways: Sequence[tuple[str, str]], now: float
-    ) -> list[tuple[str, str]]:
+    ) -> list[tuple[bytes, bytes]]:
         """The `x-ratelimit-*` headers of an answer: the tighter of ours and the gateway's."""
         scopes = exchange.scopes
         if not scopes and exchange.payer is not None:  # refused before anything was reserved

@@ -19,7 +19,7 @@ from foxora_addon.policy.mask import Mask, forms_of
 from foxora_addon.proxy import flows
 from foxora_addon.proxy.tee import Filter, Tee, Undo
 
-_ASKED: Final = frozenset({b"content-type", b"x-request-id"})
+_ASKED: Final = frozenset({b"content-type", b"content-encoding", b"x-request-id"})
 _OF_LIMITS: Final = b"x-ratelimit-"
 _BETWEEN: Final = len(b": \r\n")
 
@@ -27,33 +27,38 @@ _BETWEEN: Final = len(b": \r\n")
 class AnswerHead(NamedTuple):
     """What is asked of an answer's head, read off it at one go.
 
-    `size` is about that of it, in bytes; `limits` is what the gateway says of its own.
+    `size` is about that of it, in bytes; `limits` is what the gateway says of its own. `is_clear`:
+    it says nothing twice of what is asked.
     """
 
+    fields: tuple[tuple[bytes, bytes], ...]
     size: int
-    content_type: str
+    content_type: str | None
+    encoding: str | None
     request_id: str | None
     limits: Sequence[tuple[str, str]]
+    is_clear: bool
 
 
 def head_of(response: http.Response) -> AnswerHead:
     """Read an answer's head. Several values of one name are joined, as mitmproxy joins them."""
-    size, limits = 0, []
+    size, limits, is_clear = 0, [], True
     asked: dict[bytes, bytes] = {}
-    for name, value in response.headers.fields:
+    fields = response.data.headers.fields
+    for name, value in fields:
         size += len(name) + len(value) + _BETWEEN
         lower = name.lower()
-        if lower in _ASKED:
-            asked[lower] = asked[lower] + b", " + value if lower in asked else value
+        if lower in asked:
+            asked[lower] += b", " + value
+            is_clear = False
+        elif lower in _ASKED:
+            asked[lower] = value
         elif lower.startswith(_OF_LIMITS):
             limits.append((name.decode("latin-1"), value.decode("latin-1")))
-    content_type, request_id = (asked.get(name) for name in (b"content-type", b"x-request-id"))
-    return AnswerHead(
-        size,
-        "" if content_type is None else flows.text(content_type),
-        None if request_id is None else flows.text(request_id),
-        limits,
-    )
+    found = {name: flows.text(value) for name, value in asked.items()}
+    kind, encoding = found.get(b"content-type"), found.get(b"content-encoding")
+    request_id = found.get(b"x-request-id")
+    return AnswerHead(fields, size, kind, encoding, request_id, limits, is_clear)
 
 
 def observation_of(
@@ -191,21 +196,17 @@ def event_of(exchange: Exchange | None, error: ApiError) -> bytes:
     return error_event(error, operation.name, 0 if transcript is None else transcript.next_number)
 
 
-def mark(
-    response: http.Response,
-    exchange: Exchange,
-    source: str,
-    more: Iterable[tuple[str, str]] = (),
-    *,
-    has_request_id: bool,
-) -> None:
-    """Name the exchange on an answer, and who gave it; `more` are further headers."""
-    told = [("x-foxora-exchange", exchange.id), ("x-foxora-source", source), *more]
+def marks_of(
+    exchange: Exchange, more: Iterable[tuple[bytes, bytes]] = (), *, has_request_id: bool
+) -> list[tuple[bytes, bytes]]:
+    """What names the exchange on an answer of the gateway's; `more` are further headers."""
+    name = exchange.id.encode()
+    told = [(b"x-foxora-exchange", name), (b"x-foxora-source", b"gateway"), *more]
     if not has_request_id:
-        told.append(("x-request-id", exchange.id))
+        told.append((b"x-request-id", name))
     if exchange.retries:
-        told.append(("x-foxora-retries", str(exchange.retries)))
-    flows.put(response, told)
+        told.append((b"x-foxora-retries", b"%d" % exchange.retries))
+    return told
 
 
 def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -> None:
@@ -219,4 +220,5 @@ def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -
         response.headers[name] = value
     response.headers["content-length"] = str(len(body))
     response.raw_content = body
-    mark(response, exchange, "gateway", has_request_id="x-request-id" in response.headers)
+    has_request_id = "x-request-id" in response.headers
+    flows.put(response, marks_of(exchange, has_request_id=has_request_id))

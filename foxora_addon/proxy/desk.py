@@ -442,6 +442,7 @@ class FlowDesk:
         except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
             self._report(error)
             flow.response.stream = exchange.passing = False
+            flow.response.headers.clear()  # they may not have been looked through for keys
             exchange.refusal = failures.INTERNAL
 
     def head_heard(self, flow: http.HTTPFlow) -> None:
@@ -563,7 +564,7 @@ class FlowDesk:
         responses.end_failed(flow, exchange, worded, pipeline, _now())
         more = self._balance_of(exchange)
         if exchange.retries:
-            more.append(("x-foxora-retries", str(exchange.retries)))
+            more.append((b"x-foxora-retries", b"%d" % exchange.retries))
         self._failed.name(flow.id, exchange.id, more)
 
     def _worded(self, flow: http.HTTPFlow, failure: hold.Failure) -> failures.Worded:
@@ -630,7 +631,7 @@ class FlowDesk:
         exchange.refusal = error
         flow.response = flows.response_of(error, exchange.id, self._balance_of(exchange))
 
-    def _balance_of(self, exchange: Exchange) -> list[tuple[str, str]]:
+    def _balance_of(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         """The headers that say what is left of the account's ceilings."""
         return self._pipeline.accounting.headers(exchange, (), _now()) if self._pipeline else []
 

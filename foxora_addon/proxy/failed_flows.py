@@ -21,7 +21,7 @@ class FailedFlows:
 
     def __init__(self) -> None:
         self._worded = _Unfetched[Worded]()
-        self._named = _Unfetched[tuple[str, Sequence[tuple[str, str]]]]()
+        self._named = _Unfetched[tuple[str, Sequence[tuple[bytes, bytes]]]]()
 
     def __contains__(self, flow_id: str) -> bool:
         return flow_id in self._worded
@@ -34,7 +34,7 @@ class FailedFlows:
         """A flow has failed, or is made to."""
         self._worded[flow_id] = worded
 
-    def name(self, flow_id: str, exchange_id: str, more: Sequence[tuple[str, str]]) -> None:
+    def name(self, flow_id: str, exchange_id: str, more: Sequence[tuple[bytes, bytes]]) -> None:
         """The exchange that a flow had is over; `more` are further headers of its answer."""
         self._named[flow_id] = exchange_id, more
 

@@ -1,7 +1,6 @@
 """Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
 
-from collections.abc import Collection, Iterable
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from mitmproxy import http, tls
@@ -9,6 +8,8 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
+from foxora_addon.exchange import GivenHead
+from foxora_addon.framing import framing_of
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
 from foxora_addon.proxy.quick_headers import QuickHeaders
@@ -29,15 +30,14 @@ PRIVATE = "foxora_private"
 _NAMED_BY_HEADER: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 
 
-def rewrite(
-    request: http.Request, gateway: BaseUrl, fields: tuple[tuple[bytes, bytes], ...], target: str
-) -> None:
+def rewrite(request: http.Request, gateway: BaseUrl, head: GivenHead, target: str) -> None:
     """Turn the flow's request to the gateway, with a head that has been.
 
     Host and `:authority` are set as setting `request.host` would set them (row 9), all at once.
     """
     data = request.data
-    data.headers = QuickHeaders.of(fields)
+    data.headers = headers = QuickHeaders.of(head.fields)
+    headers.framed = headers.fields, head.framing
     data.path = target.encode("utf-8", "surrogateescape")
     data.scheme, data.host, data.port = gateway.scheme.encode(), gateway.host, gateway.port
     if data.authority:
@@ -69,27 +69,23 @@ def host_header(request: http.Request) -> str | None:
     return request.host_header
 
 
-def put(message: http.Message, values: Iterable[tuple[str, str]]) -> None:
-    """Set several headers at once, each in place of all that have its name."""
-    new = {}
-    for name, value in values:
-        encoded, lower = _encoded(name)
-        new[lower] = encoded, value.encode()
-    kept = [field for field in message.headers.fields if field[0].lower() not in new]
-    message.headers = QuickHeaders.of((*kept, *new.values()))
+def put(message: http.Message, fields: Sequence[tuple[bytes, bytes]]) -> None:
+    """Set several headers at once, each in place of all that have its name.
 
-
-@lru_cache(maxsize=256)
-def _encoded(name: str) -> tuple[bytes, bytes]:
-    """A header's name, and in lower case."""
-    return name.encode(), name.lower().encode()
+    Names are in lower case, and none is of those that say where a body ends.
+    """
+    names = {name for name, _ in fields}
+    kept = [field for field in message.data.headers.fields if field[0].lower() not in names]
+    message.data.headers = headers = QuickHeaders.of((*kept, *fields))
+    headers.framed = headers.fields, framing_of(kept)
 
 
 def response_of(
-    error: ApiError, exchange_id: str, more: Iterable[tuple[str, str]] = ()
+    error: ApiError, exchange_id: str, more: Iterable[tuple[bytes, bytes]] = ()
 ) -> http.Response:
     """The answer that tells a client of an error; `more` are further headers."""
-    headers = [(name.encode(), value.encode()) for name, value in (*error.headers(), *more)]
+    headers = [(name.encode(), value.encode()) for name, value in error.headers()]
+    headers.extend(more)
     headers.append((b"x-foxora-exchange", exchange_id.encode()))
     headers.append((b"x-request-id", exchange_id.encode()))
     return http.Response.make(error.status, error.body(), http.Headers(headers))

@@ -10,12 +10,24 @@ from typing import Any, Final, Self
 from mitmproxy.http import Headers
 from mitmproxy.utils.strutils import always_bytes
 
+from foxora_addon.framing import written
+
 _MOST_NAMES: Final = 1_000
 _LONGEST_NAME: Final = 64
 
 
+type Fields = tuple[tuple[bytes, bytes], ...]
+
+
 class QuickHeaders(Headers):
-    """`mitmproxy.http.Headers`, for messages that we have put together."""
+    """`mitmproxy.http.Headers`, for messages that we have put together.
+
+    `framed` is what `framing_of` says of its fields, `written` what they are on HTTP/1, each for as
+    long as they are the very same.
+    """
+
+    framed: tuple[Fields | None, bool | None] = (None, None)
+    written: tuple[Fields | None, bytes] = (None, b"")
 
     @classmethod
     def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
@@ -45,7 +57,13 @@ class QuickHeaders(Headers):
         return bool(self.get_all(key))  # type: ignore[arg-type]  # as mitmproxy has it
 
     def __bytes__(self) -> bytes:
-        return b"\r\n".join([b": ".join(field) for field in self.fields] + [b""])
+        fields, known = self.written
+        if fields is not self.fields:
+            fields = self.fields
+            known = written(fields)
+            if type(fields) is tuple:
+                self.written = fields, known
+        return known
 
 
 KNOWN_KINDS: Final = frozenset({Headers, QuickHeaders})

@@ -8,11 +8,12 @@ from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
 from foxora_addon.exchange import Exchange, GivenHead
+from foxora_addon.framing import FRAMES, written
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.quick_headers import QuickHeaders
-from foxora_addon.reception import FRAMES, Arrival
+from foxora_addon.reception import Arrival
 
 
 def take_in(
@@ -22,7 +23,7 @@ def take_in(
     rewritten = pipeline.arrive(arrival, now)
     if rewritten is None:
         return None
-    flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.head.fields, rewritten.target)
+    flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.head, rewritten.target)
     return rewritten.exchange
 
 
@@ -104,17 +105,22 @@ def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) 
     It tells its body's length. HTTP/2 need not, and an HTTP/1 gateway would take such a body for a
     further request, which is on no record.
     """
-    fields, body = request.headers.fields, request.data.content or b""
-    if given is not None and fields is given.fields:
-        kept, is_framed = list(fields[:-1]), given.is_framed
+    fields, body = request.data.headers.fields, request.data.content or b""
+    own = () if key is None else ((b"authorization", _encoded(f"Bearer {key}")),)
+    if given is not None and fields is given.fields and (given.is_framed or not body):
+        headers = QuickHeaders.of((*fields[:-1], *own))
+        headers.framed = headers.fields, given.framing
+        headers.written = headers.fields, given.written + written(own)
     else:
         kept = [field for field in fields if field[0].lower() != b"authorization"]
-        is_framed = any(name.lower() in FRAMES for name, _ in kept)
-    if body and not is_framed:
-        kept.append((b"content-length", b"%d" % len(body)))
-    if key is not None:
-        kept.append((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")))
+        if body and not any(name.lower() in FRAMES for name, _ in kept):
+            kept.append((b"content-length", b"%d" % len(body)))
+        headers = QuickHeaders.of((*kept, *own))
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
-    vars(data).update(vars(request.data), headers=QuickHeaders.of(kept))
+    vars(data).update(vars(request.data), headers=headers)
     sent.data, sent.stream = data, request.stream
     return sent
+
+
+def _encoded(value: str) -> bytes:
+    return value.encode("utf-8", "surrogateescape")

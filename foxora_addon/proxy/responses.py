@@ -7,7 +7,6 @@ raises, is the desk's business.
 import logging
 from collections.abc import Callable
 from functools import partial
-from itertools import chain
 from typing import NamedTuple
 
 from mitmproxy import http
@@ -16,7 +15,7 @@ from wsproto.frame_protocol import CloseReason
 
 from foxora_addon.answer import Answer
 from foxora_addon.api.errors import Source
-from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.exchange import AnsweredHead, Exchange, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy import failures, flows
@@ -25,7 +24,7 @@ from foxora_addon.proxy.answers import (
     event_of,
     has_said_all,
     head_of,
-    mark,
+    marks_of,
     observation_of,
     replace_body,
     tee,
@@ -71,12 +70,20 @@ def begin(
         response.headers.clear()
         head = head_of(response)
     most = pipeline.rules.max_body_bytes
-    observation = observation_of(exchange, response, head.content_type, most)
+    observation = observation_of(exchange, response, head.content_type or "", most)
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, pipeline, watch)
-    _scrub_headers(exchange, response, pipeline)
     more = pipeline.accounting.headers(exchange, head.limits, watch.clock())
-    mark(response, exchange, "gateway", more, has_request_id=head.request_id is not None)
+    marks = marks_of(exchange, more, has_request_id=head.request_id is not None)
+    gateways = response.data.headers
+    flows.put(response, marks)
+    if _may_have_key(exchange, response, pipeline):
+        response.headers = gateways
+        _scrub_headers(exchange, response, pipeline)
+        flows.put(response, marks)
+    elif head.is_clear and gateways.fields is head.fields:
+        marked = response.data.headers.fields
+        exchange.answered_head = AnsweredHead(marked, head.encoding, head.content_type)
     exchange.passing = response.stream
 
 
@@ -131,14 +138,18 @@ def _piece_arrived(
         exchange.first_byte_at = now
 
 
+def _may_have_key(exchange: Exchange, response: http.Response, pipeline: Pipeline) -> bool:
+    """Whether a known key may stand in a head, as it goes to the client."""
+    data = response.data
+    return not pipeline.has_no_key_in(exchange, b"%b\n%b" % (data.reason, bytes(data.headers)))
+
+
 def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeline) -> None:
     """Take known keys out of a head, the reason beside its status too.
 
     A name that has one goes with its value: nothing that stands for a key may stand in a name.
     """
     fields, reason = response.headers.fields, response.data.reason
-    if pipeline.has_no_key_in(exchange, b"\n".join([reason, *chain.from_iterable(fields)])):
-        return
 
     def shown(part: bytes) -> bytes:
         text = pipeline.header_for_client(exchange, flows.text(part))
@@ -172,7 +183,7 @@ def conclude(
         pipeline.streamed(exchange, now)
     else:
         exchange.first_byte_at = exchange.first_byte_at or now
-        answer = pipeline.without_key(exchange, answer_in(response))
+        answer = pipeline.without_key(exchange, answer_in(response, exchange))
         error = pipeline.answered(exchange, answer, now)
         if answer.is_masked:
             put_masked(response, answer.body)
@@ -180,9 +191,11 @@ def conclude(
             replace_body(response, error, exchange)
 
 
-def answer_in(response: http.Response) -> Answer:
+def answer_in(response: http.Response, exchange: Exchange) -> Answer:
     """The whole answer that a flow has."""
-    return Answer(response.status_code, response.headers.fields, response.raw_content or b"")
+    data = response.data
+    known = exchange.answered_head
+    return Answer(data.status_code, data.headers.fields, data.content or b"", known=known)
 
 
 def put_masked(response: http.Response, body: bytes) -> None:

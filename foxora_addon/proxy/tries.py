@@ -61,5 +61,5 @@ def _failed(
     response = flow.response
     if response is None or response.status_code < 400:
         return None
-    answer = answer_in(response)
+    answer = answer_in(response, exchange)
     return Failed(pipeline.error_of(exchange, answer), answer.status)

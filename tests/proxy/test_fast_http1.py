@@ -17,10 +17,12 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 from mitmproxy.test import taddons, tflow
 
+from foxora_addon.framing import framing_of
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import http1 as quick
 from foxora_addon.proxy.fast.messages import flow_init
 from foxora_addon.proxy.fast.originals import before
+from foxora_addon.proxy.quick_headers import QuickHeaders
 
 layers_of_http: Any = http_layers
 NAMES = st.sampled_from(
@@ -140,6 +142,25 @@ def test_what_a_connection_does_after_a_message(
     for sides in (["request"], ["response"], ["request", "response"], ["response", "request"]):
         usual = done_by(before[quick.mark_done], *sides)
         assert done_by(Http1Connection.mark_done, *sides) == usual
+
+
+@given(st.lists(FIELDS, min_size=1))
+def test_a_head_is_read_anew_as_its_fields_are_replaced(
+    replaced: list[list[tuple[bytes, bytes]]],
+) -> None:
+    headers = QuickHeaders()
+    for fields in replaced:
+        headers.fields = tuple(fields)
+        assert quick.framing(headers) is framing_of(headers.fields)
+        assert quick.framing(headers) is framing_of(headers.fields)
+
+
+def test_fields_that_an_addon_may_change_in_place_are_read_each_time() -> None:
+    headers: Any = QuickHeaders()
+    headers.fields = []
+    assert quick.framing(headers) is False
+    headers.fields.append((b"transfer-encoding", b"chunked"))
+    assert quick.framing(headers) is None
 
 
 @given(VERSIONS)

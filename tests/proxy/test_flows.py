@@ -5,15 +5,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 
+from foxora_addon.framing import framing_of
 from foxora_addon.proxy import flows
 from foxora_addon.proxy.answers import head_of
+from foxora_addon.proxy.fast.http1 import framing
 
 NAMES = st.sampled_from(
     [
         *(b"Host", b"host", b"content-type", b"Content-Type", b"X-Request-ID", b"x-request-id"),
         *(b"x-ratelimit-limit-requests", b"X-RateLimit-Remaining-Tokens", b"x", b"\xff"),
+        b"Content-Encoding",
     ]
 )
+FRAMES = st.lists(
+    st.tuples(
+        st.sampled_from([b"Content-Length", b"transfer-encoding", b"Connection", b"X-One"]),
+        st.sampled_from([b"7", b"chunked", b"keep-alive", b"close"]),
+    ),
+    max_size=4,
+)
+ASKED = {b"content-type", b"content-encoding", b"x-request-id"}
 FIELDS = st.lists(st.tuples(NAMES, st.binary(max_size=6)), max_size=6)
 
 
@@ -43,18 +54,31 @@ def test_the_head_of_an_answer_is_what_mitmproxy_says(fields: list[tuple[bytes, 
     response = http.Response.make(200, b"", http.Headers(fields))
     headers = response.headers
     head = head_of(response)
-    assert head.content_type == headers.get("content-type", "")
+    assert head.content_type == headers.get("content-type")
+    assert head.encoding == headers.get("content-encoding")
+    asked = [name.lower() for name, _ in headers.fields if name.lower() in ASKED]
+    assert head.is_clear is (len(asked) == len(set(asked)))
     assert head.request_id == headers.get("x-request-id")
     limits = [name for name, _ in headers.fields if name.lower().startswith(b"x-ratelimit-")]
     assert [name.encode() for name, _ in head.limits] == limits
     assert head.size == sum(len(b"%s: %s\r\n" % field) for field in headers.fields)
 
 
-@pytest.mark.parametrize("value", ["a", "a, b"])
-def test_what_is_put_takes_the_place_of_all_that_have_its_name(value: str) -> None:
+@given(FRAMES)
+def test_where_a_body_ends_is_known_of_a_head_in_which_something_is_put(
+    fields: list[tuple[bytes, bytes]],
+) -> None:
+    response = http.Response.make(200, b"", http.Headers(fields))
+    response.headers.fields = tuple(fields)
+    flows.put(response, [(b"x-one", b"1")])
+    assert framing(response.headers) is framing_of((*fields, (b"x-one", b"1")))
+
+
+@pytest.mark.parametrize("value", [b"a", b"a, b"])
+def test_what_is_put_takes_the_place_of_all_that_have_its_name(value: bytes) -> None:
     response = http.Response.make(
         200, b"", http.Headers([(b"X-One", b"1"), (b"two", b"2"), (b"x-one", b"3")])
     )
-    flows.put(response, [("x-one", value)])
+    flows.put(response, [(b"x-one", value)])
     kept = [field for field in response.headers.fields if field[0] != b"content-length"]
-    assert kept == [(b"two", b"2"), (b"x-one", value.encode())]
+    assert kept == [(b"two", b"2"), (b"x-one", value)]

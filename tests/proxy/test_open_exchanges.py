@@ -68,7 +68,7 @@ def test_nobody_is_waited_for_where_none_is_open() -> None:
 def test_a_failure_is_told_once_under_its_exchanges_name() -> None:
     failed, flow = FailedFlows(), tflow.tflow()
     failed.put(flow.id, failures.ABORTED)
-    failed.name(flow.id, "ex_1", [("x-foxora-retries", "2")])
+    failed.name(flow.id, "ex_1", [(b"x-foxora-retries", b"2")])
     assert flow.id in failed
     answer = failed.answer_for(flow)
     assert answer is not None

@@ -29,6 +29,7 @@ def test_a_look_up_gives_what_mitmproxys_gives(
     assert ours == theirs
     assert theirs == ours
     assert bytes(ours) == bytes(theirs)
+    assert bytes(ours) == bytes(theirs)
 
 
 @pytest.mark.parametrize("name", [1, None, ("x",)])
@@ -50,6 +51,18 @@ def test_what_an_addon_puts_in_is_found() -> None:
     assert (headers["a"], headers.get("b"), headers["C"]) == ("4", None, "5")
     with pytest.raises(KeyError):
         headers["b"]
+
+
+def test_they_are_written_anew_as_they_change() -> None:
+    headers = QuickHeaders.of([(b"a", b"1")])
+    assert bytes(headers) == b"a: 1\r\n"
+    headers["a"] = "2"
+    assert bytes(headers) == b"a: 2\r\n"
+    changing: list[tuple[bytes, bytes]] = []
+    headers.fields = changing  # type: ignore[assignment]  # an addon may
+    assert bytes(headers) == b""
+    changing.append((b"b", b"3"))
+    assert bytes(headers) == b"b: 3\r\n"
 
 
 def test_a_message_with_them_is_copied_and_saved_as_any() -> None:

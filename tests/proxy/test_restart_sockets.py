@@ -140,7 +140,7 @@ def test_a_models_ceiling_is_kept_and_no_name_that_a_client_chose(proxy: Proxy) 
     proxy.restart()
     scopes = proxy.accounting.payers.scopes_of("acme", MODEL, None)
     left = [proxy.accounting.headers(an_exchange(scopes=(each,)), (), proxy.now) for each in scopes]
-    assert dict(left[1])["x-ratelimit-remaining-tokens"] == str(9_000 - TOKENS)
+    assert dict(left[1])[b"x-ratelimit-remaining-tokens"] == b"%d" % (9_000 - TOKENS)
     assert used(proxy) == 2 * TOKENS
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from mitmproxy.http import Headers, Request, RequestData
 from mitmproxy.net.http.validate import validate_headers
 
-from foxora_addon.proxy.fast.http1 import is_plain_length
+from foxora_addon.framing import is_plain_length
 
 _MOST_HEADS: Final = 256
 _LONGEST_HEAD: Final = 4_096

@@ -11,8 +11,9 @@ from mitmproxy.http import Headers, Message, Request, Response
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
+from foxora_addon.framing import framing_of, is_plain_length
 from foxora_addon.proxy.fast.originals import before
-from foxora_addon.proxy.quick_headers import KNOWN_KINDS
+from foxora_addon.proxy.quick_headers import KNOWN_KINDS, QuickHeaders
 
 _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"connection"
 _CHUNKED: Final = b"chunked"
@@ -20,7 +21,6 @@ _PERSISTENT: Final = frozenset({"HTTP/1.1", b"HTTP/1.1", "HTTP/2.0", b"HTTP/2.0"
 _STAYS: Final = [b"keep-alive"]
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _WITH_BODIES: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
-_MOST_DIGITS: Final = 15
 _MOST_NAMES: Final = 1_000
 _LONGEST_NAME: Final = 64
 
@@ -28,7 +28,7 @@ _LONGEST_NAME: Final = 64
 def expected_http_body_size(request: Request, response: Response | None = None) -> int | None:
     """`http1.expected_http_body_size`, where one plain length is given, or chunks, or nothing."""
     message: Request | Response = response or request
-    headers = message.headers
+    headers = message.data.headers
     status = response.data.status_code if response else 200
     if (
         type(headers) not in KNOWN_KINDS
@@ -90,26 +90,17 @@ def _stays_open(request: Request | None, response: Response | None) -> bool:
 
 
 def framing(headers: Headers) -> bool | None:
-    """Whether a plain head gives a length; None: it says more of its body, or of its connection."""
-    if type(headers) not in KNOWN_KINDS:
-        return None
-    has_length = False
-    for name, value in headers.fields:
-        size = len(name)
-        if size == 10 and name.lower() == _CONNECTION and value != b"keep-alive":
-            return None
-        if size == 14 and name.lower() == _LENGTH:
-            if has_length or not is_plain_length(value):
-                return None
-            has_length = True
-        elif size == 17 and name.lower() == _ENCODING:
-            return None
-    return has_length
-
-
-def is_plain_length(value: bytes) -> bool:
-    """Whether a length is one that mitmproxy surely takes."""
-    return value.isdigit() and len(value) <= _MOST_DIGITS and (value[0] != 48 or value == b"0")
+    """What `framing_of` says of a head, read once while it has the same fields."""
+    if type(headers) is QuickHeaders:
+        fields, known = headers.framed
+        if fields is headers.fields:
+            return known
+        fields = headers.fields
+        known = framing_of(fields)
+        if type(fields) is tuple:
+            headers.framed = fields, known
+        return known
+    return framing_of(headers.fields) if type(headers) is Headers else None
 
 
 def raise_if_http_version_unknown(http_version: bytes) -> None:
@@ -148,10 +139,11 @@ def validate_headers(message: Message) -> None:
 
     Raises ValueError as that does.
     """
-    if type(message.headers) not in KNOWN_KINDS:
+    headers = message.data.headers
+    if type(headers) not in KNOWN_KINDS:
         before[validate_headers](message)
         return
-    others = [field for field in message.headers.fields if field[0] not in _plain_names]
+    others = [field for field in headers.fields if field[0] not in _plain_names]
     if not others:
         return
     if len(others) == 1 and _is_plain_frame(message, *others[0]):

@@ -300,7 +300,7 @@ def _written(self: Http1Connection, plain: PlainMessage) -> tuple[bytes, bytes] 
         return None
     message: Any = plain.message
     body = plain.body
-    is_plain = framing(message.headers) is not None
+    is_plain = framing(message.data.headers) is not None
     encoding = "" if is_plain else message.headers.get("transfer-encoding", "").lower()
     is_chunked = "chunked" in encoding
     if message.data.http_version not in _VERSIONS or (encoding and not is_chunked):

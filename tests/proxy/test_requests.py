@@ -1,0 +1,42 @@
+"""The copy of a request that is sent says what it would if all of it were read once more."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy.http import Request
+
+from foxora_addon.exchange import GivenHead
+from foxora_addon.framing import FRAMES, framing_of, written
+from foxora_addon.proxy import requests
+from foxora_addon.proxy.fast.http1 import framing
+from foxora_addon.proxy.quick_headers import QuickHeaders
+
+FIELDS = st.lists(
+    st.tuples(
+        st.sampled_from([b"Host", b"Content-Length", b"transfer-encoding", b"connection"]),
+        st.sampled_from([b"7", b"chunked", b"keep-alive", b"close"]),
+    ),
+    max_size=4,
+)
+PLACEHOLDER = (b"authorization", b"Bearer none")
+
+
+@given(FIELDS, st.sampled_from([b"", b"a body"]), st.none() | st.just("sk-1"), st.booleans())
+def test_what_is_known_of_the_copy_is_what_stands_in_it(
+    given_fields: list[tuple[bytes, bytes]], body: bytes, key: str | None, is_changed: bool
+) -> None:
+    kept = tuple(given_fields)
+    is_framed = any(name.lower() in FRAMES for name, _ in kept)
+    fields = (*kept, PLACEHOLDER)
+    head = GivenHead(fields, None, is_framed, framing_of(fields), written(kept))
+    request = Request.make("POST", "http://127.0.0.1/", body)
+    request.headers = QuickHeaders.of((*fields, (b"x", b"1")) if is_changed else fields)
+    sent = requests._copy_with(request, head, key)
+    length = [] if is_framed or not body else [(b"content-length", b"6")]
+    own = [] if key is None else [(b"authorization", b"Bearer sk-1")]
+    more = [(b"x", b"1")] if is_changed else []
+    assert sent.headers.fields == (*kept, *more, *length, *own)
+    assert bytes(sent.headers) == written(sent.headers.fields)
+    assert framing(sent.headers) is framing_of(sent.headers.fields)
+    sent.headers["connection"] = "close"
+    assert bytes(sent.headers) == written(sent.headers.fields)
+    assert framing(sent.headers) is None

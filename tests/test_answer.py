@@ -1,0 +1,14 @@
+"""What is known of an answer's head is believed of that very head alone."""
+
+from foxora_addon.answer import Answer
+from foxora_addon.exchange import AnsweredHead
+
+FIELDS = ((b"Content-Type", b"text/plain"), (b"content-type", b"x/y"), (b"content-encoding", b"br"))
+
+
+def test_what_is_known_of_a_head_is_believed_while_it_is_the_same() -> None:
+    known = AnsweredHead(FIELDS, None, "application/json")
+    same = Answer(200, FIELDS, b"", known=known)
+    assert (same.encoding, same.content_type) == (None, "application/json")
+    other = Answer(200, FIELDS[:1] + FIELDS[1:2] + FIELDS[2:], b"", known=known)
+    assert (other.encoding, other.content_type) == ("br", "text/plain")
