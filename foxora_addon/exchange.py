@@ -56,12 +56,13 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
-STEPS: Final[Mapping[Step, tuple[frozenset[State], State]]] = {
-    "record": (frozenset({State.ARRIVED}), State.RECORDED),
-    "send": (frozenset({State.RECORDED}), State.SENT),
-    "answer": (frozenset({State.SENT}), State.ANSWERING),
-    "again": (frozenset({State.RECORDED, State.SENT, State.ANSWERING}), State.RECORDED),
-    "close": (frozenset({State.RECORDED, State.SENT, State.ANSWERING}), State.CLOSED),
+# Tuples and no sets: a set has each state hashed, in Python.
+STEPS: Final[Mapping[Step, tuple[tuple[State, ...], State]]] = {
+    "record": ((State.ARRIVED,), State.RECORDED),
+    "send": ((State.RECORDED,), State.SENT),
+    "answer": ((State.SENT,), State.ANSWERING),
+    "again": ((State.RECORDED, State.SENT, State.ANSWERING), State.RECORDED),
+    "close": ((State.RECORDED, State.SENT, State.ANSWERING), State.CLOSED),
 }
 
 

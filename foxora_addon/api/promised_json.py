@@ -13,6 +13,7 @@ class _NotJson:
 
 
 NOT_JSON: Final = _NotJson()
+_ANSWERS: Final = (dict, list)
 
 
 def value_of_json(body: bytes) -> object:
@@ -29,6 +30,8 @@ def flaw_of_json(body: bytes, *, may_be_empty: bool, value: object = None) -> st
     `body` is without its content encoding, `value` what `value_of_json` has made of it, if it was
     asked already. A bare text or number is JSON, and no answer.
     """
+    if isinstance(value, _ANSWERS):
+        return None
     start = body.lstrip()[:1]
     if not start:
         return None if may_be_empty else "an empty body where JSON is due"
@@ -39,4 +42,4 @@ def flaw_of_json(body: bytes, *, may_be_empty: bool, value: object = None) -> st
     if value is NOT_JSON:
         is_cut = start in (b"{", b"[")
         return "JSON that is not valid or cut short" if is_cut else "text where JSON is due"
-    return None if isinstance(value, dict | list) else "a bare value where a JSON object is due"
+    return None if isinstance(value, _ANSWERS) else "a bare value where a JSON object is due"

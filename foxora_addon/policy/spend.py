@@ -125,14 +125,16 @@ class AccountSpend:
         to become of those is not decided by a cap.
         """
         month = self.month(now)
-        cap = self.cap_usd
-        if not cost_usd or cap is None or month.spent_usd + self._open_usd + cost_usd <= cap:
+        if not cost_usd or (cap := self.cap_usd) is None:
+            return None
+        if month.spent_usd + self._open_usd + cost_usd <= cap:
             return None
         return OverCap(cap, month.spent_usd, self._open_usd, cost_usd, month.renews_at)
 
     def admit(self, cost_usd: Decimal | None) -> SpendReservation:
         """Take so much of the cap, whether or not it fits (shadow mode)."""
-        self._open_usd += cost_usd or NOTHING
+        if cost_usd:
+            self._open_usd += cost_usd
         return SpendReservation(cost_usd, self)
 
     def settle(
@@ -244,4 +246,5 @@ class AccountSpend:
 
     def _close(self, reservation: SpendReservation) -> None:
         reservation.is_open = False
-        self._open_usd -= reservation.cost_usd or NOTHING
+        if reservation.cost_usd:
+            self._open_usd -= reservation.cost_usd

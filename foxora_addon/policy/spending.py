@@ -26,6 +26,9 @@ from foxora_addon.policy.spend_report import parse_spend
 _MOST_PRICES: Final = 10_000
 _MOST_QUESTIONS: Final = 10_000
 
+_FREE: Final = Decimal(0)
+_NOTHING: Final = Usage(0, 0, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class PriceRules:
@@ -120,7 +123,7 @@ class Spending:
         spending, exchange.spending = exchange.spending, None
         if spending is None:
             return
-        used = usage or Usage(0, 0, 0)
+        used = _NOTHING if usage is None else usage
         cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used))
         is_certain = used.source == "reported"
         exchange.cost_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
@@ -182,7 +185,7 @@ class Spending:
     def _cost_of(self, exchange: Exchange, input_tokens: int, output_tokens: int) -> Decimal | None:
         """What tokens of a call's model cost; 0 for calls that no model answers."""
         if not exchange.estimated_tokens:
-            return Decimal(0)
+            return _FREE
         price = None if exchange.model is None else self._table.find(exchange.model)
         return None if price is None else cost(price, input_tokens, output_tokens)
 
