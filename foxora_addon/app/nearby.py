@@ -14,16 +14,15 @@ def port_or_nearby(port: int | None) -> int:
 def _nearby() -> int | None:
     """The port of the proxy whose trail is the one that the configuration here names."""
     from foxora_addon.confdir import NoConfdir  # noqa: PLC0415  # as below
-    from foxora_addon.config import ConfigError, load  # noqa: PLC0415  # large
+    from foxora_addon.config import ConfigError, load_audit  # noqa: PLC0415  # large
     from foxora_addon.host_options import settled_confdir  # noqa: PLC0415
     from foxora_addon.notice import place_of, read_notice  # noqa: PLC0415
 
-    try:  # on the mock, no key is missed: the trail is all that is asked for
-        config = load({"foxora_base_url": "mock"}, os.environ, Path.cwd())
+    try:  # this shell need not have the keys that the proxy was started with
+        trail = load_audit(os.environ, Path.cwd()).path.absolute()
         confdir = settled_confdir()
     except (ConfigError, NoConfdir, OSError):
         return None
-    trail = config.audit.path.absolute()
     notice = read_notice(place_of(confdir, trail))
     if notice is None:
         return None

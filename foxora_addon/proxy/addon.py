@@ -119,6 +119,7 @@ class Foxora:
         self._seen_stamp: tuple[int, int] | None = None
         self._is_running = False
         self._is_unfit = False
+        self._wrong_option: str | None = None
         self.is_fast_by_default = False
         self._tended_at = 0.0
         self._loading: asyncio.Task[None] | None = None
@@ -134,6 +135,7 @@ class Foxora:
         contentviews.add(Conversation())
         ctx.master.commands.collect_commands(self._commands)
         loader.add_option(FAST_OPTION, str, "", _FAST_TEXT)
+        self._wrong_option = listening.flaw_of_given(ctx.options)
         if not ctx.options.has_changed("connection_strategy"):
             ctx.options.update(connection_strategy="lazy")  # row 7: eager contacts the original
         why = hold.install(self.desk) or flaw_of_hold(ctx.options)
@@ -162,6 +164,8 @@ class Foxora:
         """
         first_start.is_over()
         try:
+            if self._wrong_option is not None:
+                raise ConfigError(self._wrong_option)
             self._choose_speed()
             config = self._loaded()
             self._take_first(config)

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from mitmproxy import master
+from mitmproxy.exceptions import OptionsError
 from mitmproxy.options import Options
 from mitmproxy.proxy import mode_specs
 
@@ -21,6 +22,21 @@ _OF_HTTP = (mode_specs.RegularMode, mode_specs.ReverseMode, mode_specs.UpstreamM
 
 class Unusable(Exception):  # noqa: N818  # reads as what it says where it is raised
     """The host's options can't be used together with ours; `str` is one line for the operator."""
+
+
+def flaw_of_given(options: Options) -> str | None:
+    """Give the options that a script has added what was set for them; what can't be taken, or None.
+
+    mitmproxy does so behind the script's `load`. Where it can't, it says nothing and calls that
+    script no more, with the port open to everybody.
+    """
+    try:
+        options.process_deferred()
+    except (OptionsError, TypeError) as error:
+        for name in options.keys() & options.deferred.keys():
+            del options.deferred[name]
+        return str(error)
+    return None
 
 
 def check(options: Options, config: Config) -> None:

@@ -42,6 +42,19 @@ def test_the_proxy_that_writes_this_folders_trail_is_found(trail: Path) -> None:
         assert port_or_nearby(None) == port
 
 
+def test_it_is_found_without_the_keys_that_it_was_started_with(trail: Path) -> None:
+    with answering({"status": {"trail": str(trail)}}) as port:
+        notice(trail, port)
+        (trail.parent / "foxora.yaml").write_text(
+            "accounts:\n"
+            "  - name: acme\n"
+            "    key: {file: gone.key}\n"
+            "    clients: [{key: {env: APP_KEY_OF_ANOTHER_SHELL}}]\n"
+            "audit: {checkpoint_key: {file: gone-as-well.key}}\n"
+        )
+        assert port_or_nearby(None) == port
+
+
 def test_it_is_found_in_the_folder_that_mitmproxys_own_options_name(trail: Path) -> None:
     config = load({"foxora_base_url": "mock"}, {}, trail.parent)
     elsewhere = trail.parent / "elsewhere"

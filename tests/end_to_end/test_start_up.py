@@ -56,6 +56,19 @@ MISTAKES = {
         {},
         "foxora_keep_flows: must be 0, which keeps all, or more",
     ),
+    "a bound that is no number": (
+        "",
+        (*ON_MOCK, "--set", "foxora_keep_flows=many"),
+        {},
+        "option foxora_keep_flows: not an integer",
+    ),
+    "an option without a value": ("", (*ON_MOCK, "--set", "foxora_config"), {}, "foxora_config"),
+    "an option that is set twice": (
+        "",
+        (*ON_MOCK, "--set", "foxora_base_url=https://gateway.example/v1"),
+        {},
+        "multiple values for foxora_base_url",
+    ),
     "a port for everybody": ("", (*ON_MOCK, "--listen-host", "0.0.0.0"), {}, "0.0.0.0"),
     "a gateway in clear": (
         "gateway:\n  base_url: http://gateway.example/v1\n",
