@@ -85,11 +85,25 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseProtocolError,
 )
 _OF_HEADS: Final = (http_hooks.HttpRequestHeadersHook, http_hooks.HttpResponseHeadersHook)
-# Where a message ends, and which of the stream's states is told so.
-_AT_THE_END: Final = {
+# Where a message ends.
+_AT_THE_END: Final = frozenset(
+    {
+        WholeRequest,
+        WholeAnswer,
+        http_events.RequestEndOfMessage,
+        http_events.ResponseEndOfMessage,
+    }
+)
+# Which of the stream's states is told of a part of a message.
+_STATES: Final = {
     WholeRequest: "client_state",
+    WholeBody: "client_state",
     WholeAnswer: "server_state",
+    http_events.RequestHeaders: "client_state",
+    http_events.RequestData: "client_state",
     http_events.RequestEndOfMessage: "client_state",
+    http_events.ResponseHeaders: "server_state",
+    http_events.ResponseData: "server_state",
     http_events.ResponseEndOfMessage: "server_state",
 }
 # A tuple, for a union would be made anew at each event.
@@ -204,22 +218,40 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
 def steps_of(self: Held, event: Any, desk: Desk) -> Commands:
     """What a stream does at an event of one of its two sides."""
     if isinstance(event, _OF_THE_GATEWAY):
-        if event.stream_id != self.foxora.gateway_id:
-            return
-        gateway_id, event.stream_id = event.stream_id, self.stream_id
-        if isinstance(event, http_events.ResponseData):
-            yield from _passed_if_too_long(self, event, desk)
-        yield from treated(self, _step_of(self, event), event)
-        if type(event) is WholeAnswer:
-            for part in rest_of(self, event, gateway_id):
-                if not self.foxora.is_over:
-                    yield from steps_of(self, part, desk)
-    else:
-        yield from steps_of_client(self, event, desk)
-        if type(event) is WholeRequest:
-            for part in rest_of(self, event, event.stream_id):
-                if not self.foxora.is_over:
-                    yield from steps_of_client(self, part, desk)
+        return _steps_of_gateway(self, event, desk)
+    if type(event) is WholeRequest:
+        return _steps_of_whole_request(self, event, desk)
+    return steps_of_client(self, event, desk)
+
+
+def _steps_of_gateway(self: Held, event: Any, desk: Desk) -> Commands:
+    gateway_id = event.stream_id
+    if gateway_id != self.foxora.gateway_id:
+        return _nothing()
+    event.stream_id = self.stream_id
+    if type(event) is WholeAnswer:
+        return _steps_of_whole_answer(self, event, gateway_id, desk)
+    if isinstance(event, http_events.ResponseData) and _is_too_long(self, event, desk):
+        return _passed_from_now_on(self, event)
+    return treated(self, _step_of(self, event), event)
+
+
+def _steps_of_whole_answer(self: Held, event: WholeAnswer, gateway_id: int, desk: Desk) -> Commands:
+    yield from treated(self, _step_of(self, event), event)
+    for part in rest_of(self, event, gateway_id):
+        if not self.foxora.is_over:
+            yield from steps_of(self, part, desk)
+
+
+def _steps_of_whole_request(self: Held, event: WholeRequest, desk: Desk) -> Commands:
+    yield from steps_of_client(self, event, desk)
+    for part in rest_of(self, event, event.stream_id):
+        if not self.foxora.is_over:
+            yield from steps_of_client(self, part, desk)
+
+
+def _nothing() -> Commands:
+    yield from ()
 
 
 def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
@@ -235,23 +267,29 @@ def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
 
 def _step_of(self: Held, event: Any) -> Commands:
     """What mitmproxy's `_handle_event` does, without asking what an event is that is known."""
-    state = _AT_THE_END.get(type(event))
+    state = _STATES.get(type(event))
     step: Commands = _original(self, event) if state is None else getattr(self, state)(event)
     return step
 
 
-def _passed_if_too_long(self: Held, event: http_events.ResponseData, desk: Desk) -> Commands:
-    """Pass an answer on as it comes that is too long to be taken whole, as mitmproxy itself can."""
+def _is_too_long(self: Held, event: http_events.ResponseData, desk: Desk) -> bool:
+    """Whether an answer that is being taken whole is too long for that from this piece on."""
     if self.server_state != self.state_consume_response_body:
-        return
+        return False
     self.foxora.answer_size += len(event.data)
-    if desk.is_too_long(self.flow, self.foxora.answer_size):
-        event.data = bytes(self.response_body_buf) + event.data
-        self.response_body_buf.clear()
-        yield from treated(self, self.start_response_stream(), event)
+    return desk.is_too_long(self.flow, self.foxora.answer_size)
+
+
+def _passed_from_now_on(self: Held, event: http_events.ResponseData) -> Commands:
+    """Pass an answer on as it comes, as mitmproxy itself can, with what there is of it."""
+    event.data = bytes(self.response_body_buf) + event.data
+    self.response_body_buf.clear()
+    yield from treated(self, self.start_response_stream(), event)
+    yield from treated(self, _step_of(self, event), event)
 
 
 def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
+    """What a stream does at an event of the client's side."""
     if isinstance(event, http_events.RequestHeaders):
         arrival = Arrival(names_host(self, event.request), host_header(event.request))
         complete_host(self, event.request, arrival.host_header or "")
@@ -261,19 +299,19 @@ def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
             self.foxora.size += len(event.data)
             response = desk.body_grew(self.flow, self.foxora.size)
             if response is not None:
-                yield from end_upload(self, response)
-                return
+                return end_upload(self, response)
         if type(event) is WholeBody and keeps(self, event):
-            return
+            return _nothing()
     elif isinstance(event, http_events.RequestProtocolError) and self.foxora.pause is not None:
-        yield from treated(self, left(self, event), event)
-        return
+        return treated(self, left(self, event), event)
     elif isinstance(event, http_events.RequestTrailers) and is_ours(self.flow):
-        return  # they come after the head was cleaned of the app's keys
-    yield from treated(self, _step_of(self, event), event)
+        return _nothing()  # they come after the head was cleaned of the app's keys
+    return treated(self, _step_of(self, event), event)
 
 
-def treated(self: Held, generator: Commands, event: events.Event) -> Commands:
+def treated(  # noqa: C901  # every step goes through it: a call for each command would cost as much
+    self: Held, generator: Commands, event: events.Event
+) -> Commands:
     """Run a step of the stream and treat what it yields, handing replies back to it."""
     reply: Any = None
     while True:
@@ -283,14 +321,20 @@ def treated(self: Held, generator: Commands, event: events.Event) -> Commands:
             return
         try:
             if isinstance(command, http_layers.SendHttp):
-                reply = yield from _treated_send(self, command)
+                if command.connection is self.context.client:
+                    reply = yield from _treated_answer(self, command)
+                else:
+                    reply = yield _treated_send(self, command)
             elif isinstance(command, commands.StartHook):
-                is_told = _is_told(self, command, event)
-                reply = None if is_told else (yield from _one_treated(self, command))
+                reply = None if _is_told(self, command, event) else (yield command)
                 if isinstance(command, _OF_HEADS) and _desk is not None:
                     _desk.head_heard(self.flow)
+            elif isinstance(command, http_layers.GetHttpConnection):
+                reply = yield from _connected(self, command)
             else:
-                reply = yield from _one_treated(self, command)
+                if isinstance(command, http_layers.DropStream):
+                    drop(self)
+                reply = yield command
         except Refused as refusal:
             generator.close()
             yield from refused(self, str(refusal))
@@ -333,20 +377,17 @@ def _refusal(stream_id: int, message: str) -> events.Event:
     return http_events.ResponseProtocolError(stream_id, message, ErrorCode.GENERIC_SERVER_ERROR)
 
 
-def _one_treated(self: Held, command: commands.Command) -> Commands:
-    """Yield a command of the stream, or what takes its place."""
+def _connected(self: Held, wanted: http_layers.GetHttpConnection) -> Commands:
+    """Have a stream get a connection that lives, and note what became of that."""
     desk = _desk
-    match command:
-        case http_layers.GetHttpConnection() if desk is not None:
-            if _ready is not None and (ready := _ready(self, command, desk)) is not None:
-                return ready, None
-            connection, error = yield live_connection(self, command, desk)
-            self.foxora.is_unreachable = error is not None
-            self.foxora.failed_connection = newest_with(self, error)
-            return connection, error
-        case http_layers.DropStream():
-            drop(self)
-    return (yield command)
+    if desk is None:
+        return (yield wanted)
+    if _ready is not None and (ready := _ready(self, wanted, desk)) is not None:
+        return ready, None
+    connection, error = yield live_connection(self, wanted, desk)
+    self.foxora.is_unreachable = error is not None
+    self.foxora.failed_connection = newest_with(self, error)
+    return connection, error
 
 
 def drop(self: Held) -> None:
@@ -378,22 +419,22 @@ def arrived(self: Held, desk: Desk) -> None:
     desk.arrived(self.flow, self.foxora.arrival)
 
 
-def _treated_send(self: Held, command: http_layers.SendHttp) -> Commands:
-    """Show the desk what the stream sends, then yield that or what takes its place."""
-    desk = _desk
+def _treated_send(self: Held, command: http_layers.SendHttp) -> http_layers.SendHttp:
+    """Show the desk what the stream sends to the gateway: that, or what takes its place."""
+    desk, sent = _desk, command.event
     if desk is None:
-        return (yield command)
-    if command.connection is self.context.client:
-        return (yield from _treated_answer(self, command, desk))
-    sent = command.event
+        return command
     if isinstance(sent, http_events.RequestHeaders):
         request = desk.outgoing(self.flow, sent.request)
         sent = http_events.RequestHeaders(sent.stream_id, request, sent.end_stream)
     sent.stream_id = self.foxora.gateway_id
-    return (yield http_layers.SendHttp(sent, command.connection))
+    return http_layers.SendHttp(sent, command.connection)
 
 
-def _treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
+def _treated_answer(self: Held, command: http_layers.SendHttp) -> Commands:
+    desk = _desk
+    if desk is None:
+        return (yield command)
     match command.event:
         case http_events.ResponseHeaders(response=response):
             self.foxora.is_answered = response.status_code >= 200
