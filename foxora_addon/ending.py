@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from foxora_addon.api.errors import Source
+from foxora_addon.audit.record import milliseconds
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.shown import NOTHING, Shown, shown_of
 
@@ -67,9 +68,7 @@ def open_of(exchange: Exchange, scrub: Callable[[str], str], now: float) -> Open
 
 def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str], str]) -> Ending:
     """Read the facts off an exchange and the members of its response record."""
-    usage = record["usage"] or {}
-    error = record["error"] or {}
-    code = error.get("code")
+    usage, error, cost = record["usage"], record["error"], record["cost_usd"]
     return Ending(
         exchange=exchange.id,
         account=exchange.account.name if exchange.account else None,
@@ -78,13 +77,13 @@ def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[st
         status=record["status"],
         outcome=record["outcome"],
         source=record["source"],
-        error_code=None if code is None else scrub(code),
-        input_tokens=usage.get("input_tokens"),
-        output_tokens=usage.get("output_tokens"),
-        total_tokens=usage.get("total_tokens"),
-        cost_usd=None if record["cost_usd"] is None else float(record["cost_usd"]),
+        error_code=scrub(error["code"]) if error else None,
+        input_tokens=usage["input_tokens"] if usage else None,
+        output_tokens=usage["output_tokens"] if usage else None,
+        total_tokens=usage["total_tokens"] if usage else None,
+        cost_usd=None if cost is None else float(cost),
         first_byte_ms=record["first_byte_ms"],
         duration_ms=record["duration_ms"],
-        waited_ms=round(exchange.waited_seconds * 1000, 3),
+        waited_ms=milliseconds(exchange.waited_seconds),
         shown=partial(shown_of, exchange, record, scrub),
     )

@@ -82,7 +82,7 @@ def request_fields(
             "verdict": "refuse" if refusal else "forward",
             "reason": refusal.code if refusal else None,
             "estimated_tokens": exchange.estimated_tokens,
-            "waited_ms": _milliseconds(exchange.waited_seconds),
+            "waited_ms": milliseconds(exchange.waited_seconds),
             "shadow": _shadow_facts(exchange.shadow),
         },
         "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
@@ -141,9 +141,9 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "status": status,
         "outcome": outcome,
         "source": source,
-        "duration_ms": _milliseconds(now - exchange.arrived_at),
-        "sent_ms": None if sent is None else _milliseconds(sent - exchange.arrived_at),
-        "first_byte_ms": None if first is None else _milliseconds(first - exchange.arrived_at),
+        "duration_ms": milliseconds(now - exchange.arrived_at),
+        "sent_ms": None if sent is None else milliseconds(sent - exchange.arrived_at),
+        "first_byte_ms": None if first is None else milliseconds(first - exchange.arrived_at),
         "model": model,
         "response_id": response_id,
         "finish_reasons": list(finish_reasons),
@@ -155,7 +155,7 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
                 "status": each.status,
                 "code": each.code,
                 "source": each.source,
-                "after_ms": _milliseconds(each.after_seconds),
+                "after_ms": milliseconds(each.after_seconds),
                 "retry_after_ms": _known_milliseconds(each.retry_after_seconds),
                 "sent_ms": _known_milliseconds(each.sent_seconds),
                 "tokens": each.tokens,
@@ -246,8 +246,9 @@ def _usage_facts(usage: Usage) -> dict[str, Any]:
 
 
 def _known_milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else _milliseconds(seconds)
+    return None if seconds is None else milliseconds(seconds)
 
 
-def _milliseconds(seconds: float) -> float:
-    return round(max(seconds, 0.0) * 1000, 3)
+def milliseconds(seconds: float) -> float:
+    """A time that has passed as records have it: to the microsecond, and never negative."""
+    return round(seconds * 1_000_000) / 1_000 if seconds > 0 else 0.0
