@@ -77,9 +77,7 @@ def begin(
     marks = marks_of(exchange, more, has_request_id=head.request_id is not None)
     gateways = response.data.headers
     flows.put(response, marks)
-    if _may_have_key(exchange, response, pipeline):
-        response.headers = gateways
-        _scrub_headers(exchange, response, pipeline)
+    if _scrub_headers(exchange, response, pipeline, gateways):
         flows.put(response, marks)
     elif head.is_clear and gateways.fields is head.fields:
         marked = response.data.headers.fields
@@ -138,26 +136,26 @@ def _piece_arrived(
         exchange.first_byte_at = now
 
 
-def _may_have_key(exchange: Exchange, response: http.Response, pipeline: Pipeline) -> bool:
-    """Whether a known key may stand in a head, as it goes to the client."""
-    data = response.data
-    return not pipeline.has_no_key_in(exchange, b"%b\n%b" % (data.reason, bytes(data.headers)))
+def _scrub_headers(
+    exchange: Exchange, response: http.Response, pipeline: Pipeline, gateways: http.Headers
+) -> bool:
+    """Take known keys out of a marked head, the reason beside its status too; False: none is there.
 
-
-def _scrub_headers(exchange: Exchange, response: http.Response, pipeline: Pipeline) -> None:
-    """Take known keys out of a head, the reason beside its status too.
-
-    A name that has one goes with its value: nothing that stands for a key may stand in a name.
+    Where one may be, the gateway's own headers take the place of the head, to be marked again. A
+    name that has one goes with its value: nothing that stands for a key may stand in a name.
     """
-    fields, reason = response.headers.fields, response.data.reason
+    data = response.data
+    if pipeline.has_no_key_in(exchange, b"%b\n%b" % (data.reason, bytes(data.headers))):
+        return False
 
     def shown(part: bytes) -> bytes:
         text = pipeline.header_for_client(exchange, flows.text(part))
         return text.encode("utf-8", "surrogateescape")
 
-    response.data.reason = shown(reason)
-    kept = ((name, shown(value)) for name, value in fields if shown(name) == name)
-    response.headers = QuickHeaders.of(kept)
+    data.reason = shown(data.reason)
+    kept = ((name, shown(value)) for name, value in gateways.fields if shown(name) == name)
+    data.headers = QuickHeaders.of(kept)
+    return True
 
 
 def conclude(
