@@ -57,12 +57,16 @@ class Chooser:
         global BREAK
         BREAK = open("break.txt").read()
 
+    def responseheaders(self, flow):
+        open("heard.txt", "a").write(f"{flow.response.headers.fields}\\n")
+
 addons = [Chooser(), the_addon()]
 """
 ENTRIES = [
     *("arrive", "read", "reserve", "record", "send", "answered"),
     *("_read", "_reserve", "renew", "_watch", "begin", "_scrub_headers"),
 ]
+KEY = "foxora_sk_fake_guard"
 JSON_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -147,6 +151,30 @@ def test_a_websocket_ends_when_its_messages_cannot_be_looked_at(broken: Proxy) -
 async def _until_it_ends(socket: WebSocketClientConnection) -> AsyncIterator[str | bytes]:
     while (message := await socket.read_message()) is not None:
         yield message
+
+
+class Repeating(socketserver.StreamRequestHandler):
+    """Puts the key that it was called with into the head of its answer."""
+
+    def handle(self) -> None:
+        for _ in requests_in(self.rfile):
+            self.wfile.write(f"{JSON_HEAD}x-key: {KEY}\r\ncontent-length: 2\r\n\r\n{{}}".encode())
+
+
+@pytest.mark.parametrize("entry", ["begin", "_scrub_headers", ""])
+def test_no_addon_hears_a_head_that_could_not_be_looked_through(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "break.txt").write_text("")
+    script = tmp_path / "broken.py"
+    script.write_text(BROKEN)
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Repeating)) as gateway:
+        base_url = f"http://127.0.0.1:{gateway.server_address[1]}/v1"
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_BASE_URL": base_url}
+        with running_proxy(tmp_path, (), environment, script=str(script)) as proxy:
+            answer = call(proxy, entry)
+    assert KEY not in f"{answer.headers}{answer.text}"
+    heard = (tmp_path / "heard.txt").read_text()
+    assert heard
+    assert KEY not in heard
 
 
 class Large(socketserver.StreamRequestHandler):
