@@ -102,8 +102,8 @@ def _changed(what: str) -> NotSent:
 def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) -> http.Request:
     """A request of the same head and body, but for the key: what it holds else can't change.
 
-    It tells its body's length. HTTP/2 need not, and an HTTP/1 gateway would take such a body for a
-    further request, which is on no record.
+    It tells its body's length. HTTP/2 need not, and another addon may have put a wrong one; what is
+    beyond it an HTTP/1 gateway would take for a further request, which is on no record.
     """
     fields, body = request.data.headers.fields, request.data.content or b""
     own = () if key is None else ((b"authorization", _encoded(f"Bearer {key}")),)
@@ -113,13 +113,24 @@ def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) 
         headers.written = headers.fields, given.written + written(own)
     else:
         kept = [field for field in fields if field[0].lower() != b"authorization"]
-        if body and not any(name.lower() in FRAMES for name, _ in kept):
-            kept.append((b"content-length", b"%d" % len(body)))
+        length = b"%d" % len(body)
+        frames = [field for field in kept if field[0].lower() in FRAMES]
+        if not _tells_end(frames, length):
+            kept = [field for field in kept if field not in frames]
+            kept.append((b"content-length", length))
         headers = QuickHeaders.of((*kept, *own))
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
     vars(data).update(vars(request.data), headers=headers)
     sent.data, sent.stream = data, request.stream
     return sent
+
+
+def _tells_end(frames: list[tuple[bytes, bytes]], length: bytes) -> bool:
+    """Whether these headers, of all that may, tell where a body of that length ends."""
+    if len(frames) != 1:
+        return not frames and length == b"0"
+    name, value = frames[0]
+    return value == (length if name.lower() == b"content-length" else b"chunked")
 
 
 def _encoded(value: str) -> bytes:

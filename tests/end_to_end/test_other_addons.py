@@ -168,3 +168,48 @@ def test_an_option_that_would_undo_it_is_put_back_at_once(tmp_path: Path) -> Non
     assert [each.status_code for each in answers] == [502, 502]
     assert "left False" in proxy.output
     assert "ssl_insecure would send the key to whoever answers" in proxy.output
+
+
+LIARS = {
+    "a body that is not": "def requestheaders(f): f.request.content = b'{}'\n",
+    "too few bytes": "def request(f): f.request.headers['content-length'] = '3'\n",
+    "two lengths": "def request(f): f.request.headers.add('content-length', '3')\n",
+    "chunks and a length": "def request(f): f.request.headers['transfer-encoding'] = 'chunked'\n",
+}
+
+
+class Counter(socketserver.StreamRequestHandler):
+    """Notes each request's first line and length; what is no request has a line as well."""
+
+    server: Gateway
+
+    def handle(self) -> None:
+        for asked in requests_in(self.rfile):
+            said = (b"transfer-encoding", b"content-length")
+            self.server.keys.append(
+                asked.line + b" ".join(asked.headers.get(n, b"-") for n in said)
+            )
+            answered = answer("whole" if asked.is_call else "error", b"hello")
+            self.wfile.write(answered)
+
+
+@pytest.mark.parametrize("liar", LIARS)
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_wrong_length_of_anothers_makes_no_further_request(
+    tmp_path: Path, fast: str, liar: str
+) -> None:
+    (tmp_path / "liar.py").write_text(LIARS[liar])
+    gateway = Gateway()
+    gateway.RequestHandlerClass = Counter
+    with serving(gateway):
+        url = f"http://127.0.0.1:{gateway.port}/v1"
+        options = ["-s", str(tmp_path / "liar.py"), "--set", f"foxora_base_url={url}"]
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        running = running_proxy(tmp_path / "proxy", options, environment)
+        with running as proxy, direct_client() as client:
+            for _ in range(2):
+                url = f"{proxy.base_url}/chat/completions"
+                assert client.post(url, json=CALL, headers=BEARER).status_code == 200
+    asked = [line for line in gateway.keys if not line.startswith(b"GET /v1/me ")]
+    size = len(json.dumps(CALL, separators=(",", ":")))
+    assert asked == [b"POST /v1/chat/completions HTTP/1.1\r\n- %d" % size] * 2
