@@ -184,9 +184,11 @@ def last_event(flow: http.HTTPFlow, error: ApiError) -> bytes | None:
 
 def has_said_all(flow: http.HTTPFlow) -> bool:
     """Whether a broken stream ends cleanly for its client, since its last event had come."""
-    stream = _unmeasured(flow.response)
+    stream, request = _unmeasured(flow.response), flow.request
     return stream is not None and stream.has_said_all(
-        lambda: pictures_asked(flow.request.get_content(strict=False) or b"")
+        lambda: pictures_asked(
+            request.get_content(strict=False) or b"", request.headers.get("content-type")
+        )
     )
 
 
