@@ -71,13 +71,13 @@ class Rewritten(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """What of a large body was read before: without its content encoding, its JSON, its hash.
+    """What of a large body was read before: without its content encoding, what it holds, its hash.
 
-    `json` is `NOT_JSON` where it is none, or none is looked for.
+    `value` is a JSON value or a `Form`; `NOT_JSON` where it is neither, or none is looked for.
     """
 
     plain: bytes
-    json: object
+    value: object
     sha256: str
 
 
@@ -160,9 +160,10 @@ class Pipeline:
     def estimate(self, exchange: Exchange, ahead: Ahead) -> None:
         """Estimate the tokens of a call whose body was read ahead; it may run in a thread."""
         if exchange.refusal is None and exchange.call is not None:
-            parsed = ahead.json if isinstance(ahead.json, dict) else None
-            operation, size = exchange.call.operation.name, len(ahead.plain)
-            self.accounting.estimate(exchange, operation, parsed, size)
+            operation, size = exchange.call.operation, len(ahead.plain)
+            value = None if operation.has_form else ahead.value
+            parsed = value if isinstance(value, dict) else None
+            self.accounting.estimate(exchange, operation.name, parsed, size)
 
     def reserve(self, exchange: Exchange, now: float) -> None:
         """Take the call from its account's ceilings, or refuse it."""
@@ -208,7 +209,7 @@ class Pipeline:
             plain = ahead.plain if ahead else decoded(body, encoding, self.rules.max_request_bytes)
         except Undecodable as error:
             return invalid_request(f"The request's body can't be read: {error}.")
-        parsed = ahead.json if ahead else None
+        parsed = ahead.value if ahead else None
         read = read_call(exchange.call, plain, self.rules.models, parsed)
         if isinstance(read, ApiError):
             return read

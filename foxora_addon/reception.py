@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.errors import ApiError, invalid_request
+from foxora_addon.api.forms import boundary_of
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, GivenHead, RequestLine
@@ -124,6 +125,9 @@ class Reception:
             received.target = self._rules.redactor.scrub(cleaned.target, cleaned.secrets)
             return received
         received.call = found
+        if found.operation.has_form:
+            boundary = boundary_of(_joined(received.fields, b"content-type"))
+            received.call = found = found._replace(boundary=boundary)
         self._resolve(received, found, cleaned)
         self._choose_level(received, arrival, cleaned)
         self._find_target(received, found, cleaned)

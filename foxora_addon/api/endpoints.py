@@ -15,7 +15,8 @@ class Operation(NamedTuple):
 
     `path` is below `/v1`; `*` stands for one segment, a `/**` at the end for anything below or
     nothing. `answers_json` promises that a successful answer that is no event stream is JSON;
-    `has_model` that its request is a JSON object in which a `model` may stand.
+    `has_model` that its request is a JSON object in which a `model` may stand, `has_form` that it
+    is an upload: a multipart form, or such an object, in which one may.
     """
 
     name: str
@@ -23,15 +24,22 @@ class Operation(NamedTuple):
     path: str
     answers_json: bool = True
     has_model: bool = False
+    has_form: bool = False
 
 
 OTHER: Final = Operation("other", frozenset(), "/**", answers_json=False)
 
 
 def _row(
-    name: str, methods: str, path: str, *, answers_json: bool = True, has_model: bool = False
+    name: str,
+    methods: str,
+    path: str,
+    *,
+    answers_json: bool = True,
+    has_model: bool = False,
+    has_form: bool = False,
 ) -> Operation:
-    return Operation(name, frozenset(methods.split()), path, answers_json, has_model)
+    return Operation(name, frozenset(methods.split()), path, answers_json, has_model, has_form)
 
 
 # The first row that fits a request is the one, so narrow paths stand before wide ones.
@@ -50,13 +58,15 @@ OPERATIONS: Final = (
     _row("me_usage", "GET", "/me/usage"),
     _row("audio_speech", "POST", "/audio/speech", answers_json=False, has_model=True),
     # The client chooses plain text or subtitles by a multipart field.
-    _row("audio_transcriptions", "POST", "/audio/transcriptions", answers_json=False),
-    _row("audio_translations", "POST", "/audio/translations", answers_json=False),
+    _row(
+        "audio_transcriptions", "POST", "/audio/transcriptions", answers_json=False, has_form=True
+    ),
+    _row("audio_translations", "POST", "/audio/translations", answers_json=False, has_form=True),
     _row("audio_voices", "GET POST DELETE", "/audio/voices/**"),
     _row("audio_voices", "GET POST DELETE", "/audio/voice_consents/**"),
     _row("images", "POST", "/images/generations", has_model=True),
-    _row("images", "POST", "/images/edits"),
-    _row("images", "POST", "/images/variations"),
+    _row("images", "POST", "/images/edits", has_form=True),
+    _row("images", "POST", "/images/variations", has_form=True),
     _row("file_content", "GET", "/files/*/content", answers_json=False),
     _row("files", "GET POST DELETE", "/files/**"),
     _row("moderations", "POST", "/moderations", has_model=True),
@@ -72,6 +82,7 @@ OPERATIONS: Final = (
     _row("realtime", "POST", "/realtime/calls/**", answers_json=False),
     _row("realtime", "GET POST", "/realtime/**"),
     _row("live", "GET POST", "/live/**", answers_json=False),
+    _row("videos", "POST", "/videos", has_form=True),
     _row("videos", "GET", "/videos/*/content", answers_json=False),
     _row("videos", "GET POST DELETE", "/videos/**"),
     _row("conversations", "GET POST DELETE", "/conversations/**"),

@@ -97,7 +97,8 @@ class Recognised(NamedTuple):
     """A call for the gateway.
 
     `path` lies below the gateway's base path and begins with a slash; `query` has no question mark.
-    `deployment` is the model that an Azure path names; None where it names none.
+    `deployment` is the model that an Azure path names; None where it names none. `boundary` is that
+    of the form in an upload's body; None where it is no form.
     """
 
     operation: Operation
@@ -105,6 +106,7 @@ class Recognised(NamedTuple):
     query: str
     deployment: str | None = None
     preflight: bool = False
+    boundary: bytes | None = None
 
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -13,10 +13,12 @@ from urllib.parse import quote, unquote_plus
 
 from foxora_addon.api import quick_json
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
+from foxora_addon.api.forms import Form, read_form, texts_of, with_field
 from foxora_addon.api.json_splice import replace_member
 from foxora_addon.policy.recognise import Recognised
 
 _AZURES: Final = "deployment"
+_YES: Final = frozenset({"true", "1"})
 _UNCHANGED: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -33,7 +35,7 @@ class CallBody(NamedTuple):
 
     `model` is the one that the gateway is asked for, None where the body names none. `sent` is what
     goes to the gateway: the app's own bytes unless a rule set the members in `changes`. `json` is
-    None where the body was not read as a JSON object.
+    None where the body was not read as a JSON object, and of an upload.
     """
 
     model: str | None
@@ -48,18 +50,21 @@ def read_call(
 ) -> CallBody | ApiError:
     """Read a body that is already freed of its content encoding.
 
-    `value` is what it holds as JSON, where somebody has read it before: `NOT_JSON`, or an object.
+    `value` is what it holds, where somebody has read it before: a JSON value, a `Form`, or
+    `NOT_JSON` for neither.
 
     Chat completions must be a JSON object with `model` and `messages` (foxora-api.md, Routes).
-    Bodies of other operations pass as they are if they are not JSON.
+    Bodies of other operations pass as they are if they can't be read, but for a form of which
+    nobody could say which model it names.
     """
     if not call.operation.has_model or (not body and call.operation.name != "chat"):
-        return CallBody(None, stream=False, sent=body)
+        is_upload = call.operation.has_form
+        return _read_upload(call, body, rules, value) if is_upload else _unread(body)
     parsed = _json_object(body, value)
     if parsed is None:
         if call.operation.name == "chat":
             return invalid_json("The request's body is not a JSON object.")
-        return CallBody(None, stream=False, sent=body)
+        return _unread(body)
     asked = call.deployment or parsed.get("model") or rules.default
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
     if call.operation.name == "chat" and (refusal := _missing(parsed, asked)):
@@ -70,6 +75,62 @@ def read_call(
     return CallBody(
         model, is_stream, replace_member(body, "model", model), parsed, {"model": model}
     )
+
+
+def form_in(call: Recognised, body: bytes) -> Form | None:
+    """The form that the body of an upload is; None where it is none."""
+    return None if call.boundary is None else read_form(body, call.boundary)
+
+
+def _read_upload(
+    call: Recognised, body: bytes, rules: ModelRules, value: object
+) -> CallBody | ApiError:
+    """Read an upload: a form that names its model in a field, or JSON as of any other call."""
+    form = form_in(call, body) if value is None else value
+    if isinstance(form, Form):
+        return _read_form(call, body, form, rules)
+    parsed = _json_object(body, value)
+    if parsed is None:
+        return _unread(body)
+    named, is_stream = parsed.get("model"), parsed.get("stream") is True
+    model = _model_of(call, named, rules)
+    if model is None or model == named:
+        return CallBody(model, is_stream, body)
+    sent = replace_member(body, "model", model)
+    return CallBody(model, is_stream, sent, changes={"model": model})
+
+
+def _read_form(call: Recognised, body: bytes, form: Form, rules: ModelRules) -> CallBody | ApiError:
+    """Read a form; one that names two models, or none that can be read, is refused.
+
+    Readers differ in which of them they believe, so that a rule over models would not hold.
+    """
+    if not form.is_whole:
+        return invalid_request("The form has more parts, or longer heads of them, than are read.")
+    models = texts_of(form, body, "model")
+    if models is None:
+        return invalid_request("The 'model' field of the form can't be read.", "model")
+    if len(set(models)) > 1:
+        return invalid_request("The form names more than one 'model'.", "model")
+    named = models[0] if models else None
+    is_stream = (texts_of(form, body, "stream") or [""])[-1].lower() in _YES
+    model = _model_of(call, named, rules)
+    if model is None or model == named:
+        return CallBody(model, is_stream, body)
+    if "\r" in model or "\n" in model:
+        return invalid_request("The model's name has a line break in it.", "model")
+    sent = with_field(form, body, "model", model)
+    return CallBody(model, is_stream, sent, changes={"model": model})
+
+
+def _unread(body: bytes) -> CallBody:
+    return CallBody(None, stream=False, sent=body)
+
+
+def _model_of(call: Recognised, named: object, rules: ModelRules) -> str | None:
+    """The model that the gateway is asked for, where the body names this one, or None."""
+    asked = call.deployment or named or rules.default
+    return rules.map.get(asked, asked) if isinstance(asked, str) else None
 
 
 def read_query(call: Recognised, query: str, rules: ModelRules) -> str:
@@ -104,8 +165,7 @@ def read_message(call: Recognised, content: bytes, rules: ModelRules) -> bytes:
     parsed = _json_object(content, None)
     if parsed is None or parsed.get("type") != "response.create":
         return content
-    asked = call.deployment or parsed.get("model") or rules.default
-    model = rules.map.get(asked, asked) if isinstance(asked, str) else None
+    model = _model_of(call, parsed.get("model"), rules)
     if model is None or parsed.get("model") == model:
         return content
     return replace_member(content, "model", model)

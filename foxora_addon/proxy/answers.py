@@ -70,14 +70,24 @@ def observation_of(
     by the request as well as by the content type (row 15), unless that says that it is none.
     """
     kind = content_type.lower()
-    is_none = is_json(kind) or kind.startswith("text/html")
-    is_stream = kind.startswith("text/event-stream") or (exchange.stream and not is_none)
+    is_stream = kind.startswith("text/event-stream")
+    is_stream = is_stream or (exchange.stream and not _says_otherwise(exchange, kind))
     must_be_json = exchange.call is not None and exchange.call.operation.answers_json
     passes = is_stream or not (must_be_json or is_json(kind))
     upgrades = response.status_code == 101 and _names_websocket(response)
     if not upgrades and not (passes and 200 <= response.status_code < 400):
         return None
     return _observation(response, max_head_bytes, is_event_stream=is_stream)
+
+
+def _says_otherwise(exchange: Exchange, kind: str) -> bool:
+    """Whether a content type says that an answer is no stream, though one was asked for.
+
+    What is heard may be asked for as plain text, and not every model has it in a stream.
+    """
+    is_heard = exchange.call is not None and exchange.call.operation.has_form
+    plain = ("text/html", "text/plain", "text/vtt") if is_heard else ("text/html",)
+    return is_json(kind) or kind.startswith(plain)
 
 
 def _names_websocket(response: http.Response) -> bool:
@@ -174,9 +184,11 @@ def last_event(flow: http.HTTPFlow, error: ApiError) -> bytes | None:
 
 def has_said_all(flow: http.HTTPFlow) -> bool:
     """Whether a broken stream ends cleanly for its client, since its last event had come."""
-    stream = _unmeasured(flow.response)
+    stream, request = _unmeasured(flow.response), flow.request
     return stream is not None and stream.has_said_all(
-        lambda: pictures_asked(flow.request.get_content(strict=False) or b"")
+        lambda: pictures_asked(
+            request.get_content(strict=False) or b"", request.headers.get("content-type")
+        )
     )
 
 

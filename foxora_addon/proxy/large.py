@@ -1,7 +1,7 @@
 """Reads a large body before its call is decided on, so that no other call waits for that.
 
-JSON is read in steps, between which the program does other things; hashing and the like go to a
-thread. What is large is so by far: small bodies are read at once, which is cheaper.
+JSON is read in steps, between which the program does other things; forms, hashing and the like go
+to a thread. What is large is so by far: small bodies are read at once, which is cheaper.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from foxora_addon.api.large_json import read_slowly
 from foxora_addon.api.promised_json import NOT_JSON
 from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Ahead
+from foxora_addon.policy.recognise import Recognised
+from foxora_addon.policy.validation import form_in
 
 LARGE_BYTES: Final = 1_048_576
 
@@ -28,9 +30,17 @@ async def read_ahead(
         except Undecodable:
             return None
     hashed = asyncio.create_task(asyncio.to_thread(sha256_of, plain))
-    has_json = exchange.call is not None and exchange.call.operation.has_model
-    value = await _json_of(plain) if has_json and exchange.refusal is None else NOT_JSON
+    call = exchange.call if exchange.refusal is None else None
+    value = NOT_JSON if call is None else await _value_of(call, plain)
     return Ahead(plain, value, await hashed)
+
+
+async def _value_of(call: Recognised, body: bytes) -> object:
+    """What the body of a call holds; `NOT_JSON` where none is looked for as well."""
+    if call.boundary is not None:
+        return await asyncio.to_thread(form_in, call, body) or NOT_JSON
+    has_json = call.operation.has_model or call.operation.has_form
+    return await _json_of(body) if has_json else NOT_JSON
 
 
 async def _json_of(body: bytes) -> Any:

@@ -116,6 +116,16 @@ def test_a_model_stands_in_the_requests_that_choose_one() -> None:
     }
 
 
+def test_a_model_stands_in_the_uploads_that_choose_one() -> None:
+    choosing = {row.path for row in OPERATIONS if row.has_form}
+    assert choosing == {
+        *("/audio/transcriptions", "/audio/translations", "/videos"),
+        *("/images/edits", "/images/variations"),
+    }
+    assert not find_operation("GET", "/videos").has_form
+    assert not find_operation("POST", "/videos/v/remix").has_form
+
+
 def test_the_roots_tell_the_api_from_the_rest() -> None:
     assert {"chat", "models", "me", "responses"} <= API_ROOTS
     assert API_ROOTS.isdisjoint({"", "v1", "openai", "favicon.ico", "*"})

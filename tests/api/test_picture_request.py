@@ -21,7 +21,7 @@ from foxora_addon.api.picture_request import pictures_asked
     ],
 )
 def test_json(body: bytes, count: int) -> None:
-    assert pictures_asked(body) == count
+    assert pictures_asked(body, "application/json") == count
 
 
 def form(*fields: tuple[bytes, bytes]) -> bytes:
@@ -44,4 +44,11 @@ def form(*fields: tuple[bytes, bytes]) -> bytes:
     ],
 )
 def test_forms(fields: list[tuple[bytes, bytes]], count: int) -> None:
-    assert pictures_asked(form(*fields)) == count
+    assert pictures_asked(form(*fields), "multipart/form-data; boundary=edge") == count
+
+
+def test_what_looks_like_a_field_in_a_file_is_none() -> None:
+    disposition = b"Content-Disposition: form-data; name="
+    file = disposition + b'"image"; filename="a"\r\n\r\n--x\r\n' + disposition + b'"n"\r\n\r\n3\r\n'
+    body = b"--edge\r\n" + file + b"--edge--\r\n"
+    assert pictures_asked(body, 'multipart/form-data; boundary="edge"') == 1

@@ -7,10 +7,12 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.endpoints import find_operation
 from foxora_addon.api.errors import ApiError
+from foxora_addon.api.promised_json import NOT_JSON
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.validation import (
     CallBody,
     ModelRules,
+    form_in,
     read_call,
     read_message,
     read_query,
@@ -200,3 +202,113 @@ def test_a_message_that_asks_for_a_response_names_the_mapped_model() -> None:
 )
 def test_any_other_message_is_the_clients_own(path: str, content: bytes) -> None:
     assert read_message(a_call(path), content, MAPPED) is content
+
+
+def a_form(*fields: tuple[str, str]) -> bytes:
+    parts = (
+        f'--edge\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'
+        for name, text in (*fields, ('file"; filename="a', "model"))
+    )
+    return "".join((*parts, "--edge--\r\n")).encode()
+
+
+def an_upload(path: str = "/audio/transcriptions", **more: Any) -> Recognised:
+    return a_call(path, **{"boundary": b"edge", **more})
+
+
+UPLOADS = [
+    *("/audio/transcriptions", "/audio/translations", "/videos"),
+    *("/images/edits", "/images/variations"),
+]
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+def test_an_upload_names_its_model_in_a_field(path: str) -> None:
+    body = a_form(("model", "m"))
+    found = read(body, MAPPED, an_upload(path))
+
+    assert found == CallBody("m", stream=False, sent=body)
+    assert found.sent is body
+
+
+@pytest.mark.parametrize("path", UPLOADS)
+def test_an_upload_may_be_json(path: str) -> None:
+    body = b'{"model" : "gpt-4o-mini", "stream": true}'
+    found = read(body, MAPPED, an_upload(path, boundary=None))
+
+    assert (found.model, found.stream, found.json) == ("foxora/small", True, None)
+    assert found.sent == body.replace(b"gpt-4o-mini", b"foxora/small")
+    assert found.changes == {"model": "foxora/small"}
+    assert read(body, RULES, an_upload(path, boundary=None)).sent is body
+
+
+@pytest.mark.parametrize(
+    ("texts", "is_stream"),
+    [
+        (["true"], True),
+        (["True"], True),
+        (["1"], True),
+        (["true", "false"], False),
+        (["no"], False),
+    ],
+)
+def test_a_form_may_ask_for_a_stream(texts: list[str], is_stream: bool) -> None:
+    body = a_form(("model", "m"), *(("stream", text) for text in texts))
+    assert read(body, RULES, an_upload()).stream is is_stream
+
+
+def test_the_model_of_a_form_is_mapped_in_its_place_alone() -> None:
+    body = a_form(("prompt", "gpt-4o-mini"), ("model", "gpt-4o-mini"), ("model", "gpt-4o-mini"))
+    found = read(body, MAPPED, an_upload())
+
+    assert (found.model, found.changes) == ("foxora/small", {"model": "foxora/small"})
+    small = ("model", "foxora/small")
+    assert found.sent == a_form(("prompt", "gpt-4o-mini"), small, small)
+
+
+@pytest.mark.parametrize("fields", [[], [("model", "")]])
+def test_a_form_that_names_no_model_gets_the_default(fields: list[tuple[str, str]]) -> None:
+    found = read(a_form(*fields), MAPPED, an_upload())
+
+    assert (found.model, found.sent) == ("foxora/usual", a_form(("model", "foxora/usual")))
+    assert read(a_form(*fields), RULES, an_upload()).model in {None, ""}
+
+
+def test_the_deployment_of_a_path_is_the_model_of_a_form() -> None:
+    call = an_upload(deployment="mine")
+    assert read(a_form(), RULES, call).sent == a_form(("model", "mine"))
+    assert read(a_form(("model", "m")), RULES, call).sent == a_form(("model", "mine"))
+
+
+@pytest.mark.parametrize("body", [b"", b"\x00\xff", b"--edg", b"[]", b"{"])
+@pytest.mark.parametrize("boundary", [None, b"edge"])
+def test_an_upload_that_is_no_form_is_the_gateways_to_judge(
+    body: bytes, boundary: bytes | None
+) -> None:
+    call = an_upload(boundary=boundary)
+    assert read(body, MAPPED, call) == CallBody(None, stream=False, sent=body)
+
+
+def test_what_was_read_before_is_not_read_again() -> None:
+    body = a_form(("model", "m"))
+    form = form_in(an_upload(), body)
+    call = an_upload(boundary=None)
+    assert read_call(call, body, RULES, form) == CallBody("m", stream=False, sent=body)
+    assert read_call(an_upload(), body, RULES, NOT_JSON) == CallBody(None, stream=False, sent=body)
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "more"),
+    [
+        (a_form(("model", "one"), ("model", "two")), "model", {}),
+        (a_form(("model", "m" * 5_000)), "model", {}),
+        (a_form(*[("a", "b")] * 1_000), None, {}),
+        (a_form(), "model", {"deployment": "a\r\n--edge"}),
+    ],
+    ids=["two models", "a long one", "many parts", "a line break"],
+)
+def test_a_form_whose_model_nobody_can_tell_is_refused(
+    body: bytes, param: str | None, more: dict[str, Any]
+) -> None:
+    refusal = refused(body, an_upload(**more))
+    assert (refusal.status, refusal.code, refusal.param) == (400, "invalid_request", param)
