@@ -16,6 +16,8 @@ _LONGEST_SECONDS: Final = 8.0
 _LONGEST_CALL_SECONDS: Final = 600.0
 """How long a call may take with all its tries, where it has no deadline of its own."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_MAKERS: Final = frozenset({"fine_tuning", "assistants", "threads"})
+"""Operations that name a model and leave something at the gateway, which would be there twice."""
 
 
 class Failed(NamedTuple):
@@ -65,4 +67,6 @@ def _may_repeat(exchange: Exchange, failed: Failed) -> bool:
         return True
     if failed.is_late:
         return False  # it may still be at work, and would be asked to do the same twice
-    return exchange.line.method in _SAFE_METHODS or exchange.call.operation.has_model
+    operation = exchange.call.operation
+    only_answers = operation.has_model and operation.name not in _MAKERS
+    return exchange.line.method in _SAFE_METHODS or only_answers

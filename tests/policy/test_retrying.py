@@ -76,8 +76,13 @@ def test_there_are_no_more_than_so_many() -> None:
     assert pause(a_call(), answered(503), retries=0) is None
 
 
-def test_a_call_that_changes_something_is_not_repeated_where_it_may_have_been_taken() -> None:
-    upload = a_call("/files")
+@pytest.mark.parametrize(
+    "path", ["/files", "/fine_tuning/jobs", "/assistants", "/threads/runs", "/threads/t1/runs"]
+)
+def test_a_call_that_changes_something_is_not_repeated_where_it_may_have_been_taken(
+    path: str,
+) -> None:
+    upload = a_call(path)
     assert pause(upload, NO_ANSWER) is None
     assert pause(upload, answered(502)) is None
     assert pause(upload, answered(503)) == 0.5
