@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import socketserver
+from abc import ABC, abstractmethod
 
 from tests.end_to_end.raw_gateways import SECONDS, Asked, requests_in
 
@@ -34,7 +35,7 @@ def frame(opcode: int, payload: bytes, *, mask: bool = False, is_last: bool = Tr
     return bytes([0x80 * is_last | opcode]) + length + bytes(4) * mask + payload
 
 
-class SocketGateway(socketserver.StreamRequestHandler):
+class SocketGateway(socketserver.StreamRequestHandler, ABC):
     """Opens a WebSocket where one is asked for, and says in it what `talk` does; else 404."""
 
     def handle(self) -> None:
@@ -46,6 +47,6 @@ class SocketGateway(socketserver.StreamRequestHandler):
                 return
             self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
 
+    @abstractmethod
     def talk(self, asked: Asked) -> None:
         """Say and read what there is to be, until it leaves."""
-        raise NotImplementedError
