@@ -1,0 +1,80 @@
+"""Looks for many texts at once, some of them in any case: whether one of them stands in a text.
+
+The only importer of Aho-Corasick's algorithm. Up to 64 texts of three bytes or more it looks for
+with the processor's vector instructions, in a tenth of the time that RE2 takes; and for more with
+an automaton, in about the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import product
+from typing import Final
+
+from ahocorasick_rs import BytesAhoCorasick, MatchKind
+
+from foxora_addon.audit.pattern import AMPLE_BYTES, Linear, literal
+
+_AT_ONCE: Final = 16_384
+"""Bytes of one look. All places in them are told, so it must not be a whole book of needles."""
+
+_PART: Final = 3
+"""Characters of a needle that give it away: written in any case, they are eight texts at most."""
+
+_COMMONEST_FIRST: Final = " etaoinshrldcumfpgwybvkxjqz"
+"""Of prose. Signs and digits are rarer than all of them."""
+
+_FOLDED: Final = {"s": "sS\u017f", "k": "kK\u212a"}
+"""What is an s and a k: the long s and the sign of kelvin too, the only such beyond ASCII."""
+
+
+class Needles:
+    """Texts to look for. `folded` are of ASCII, in lower case, and found in any.
+
+    `hints` are what is looked for in fact, in UTF-8: of those that are folded a part each.
+    """
+
+    def __init__(self, exact: Sequence[str], folded: Sequence[str] = ()) -> None:
+        self._exact: Final = tuple(exact)
+        self._folded: Final = tuple(folded)
+        hints = [*exact, *(text for needle in folded for text in _in_any_case(_rarest(needle)))]
+        self.hints: Final = tuple(text.encode("utf-8") for text in hints)
+        # Only with matches from the left does it use vector instructions.
+        self._find: Final = BytesAhoCorasick(
+            self.hints, MatchKind.LeftmostFirst
+        ).find_matches_as_indexes
+        self._overlap: Final = max(map(len, self.hints), default=1) - 1
+
+    def is_in(self, data: bytes) -> bool:
+        """Whether one of them stands in a text, given as UTF-8."""
+        return self._is_hinted_at(data) and (not self._folded or self._pattern.is_in(data))
+
+    def _is_hinted_at(self, data: bytes) -> bool:
+        """Whether one of those that are looked for as they are does, or a part of another."""
+        if len(data) <= _AT_ONCE:
+            return bool(self._find(data))
+        size, starts = _AT_ONCE + self._overlap, range(0, len(data), _AT_ONCE)
+        return any(self._find(data[start : start + size]) for start in starts)
+
+    @cached_property
+    def _pattern(self) -> Linear:
+        """The same, all at once, for the texts in which something hints at one."""
+        looked_for = [*map(literal, self._exact)]
+        if self._folded:
+            looked_for.append(f"(?i:{'|'.join(map(literal, self._folded))})")
+        return Linear("|".join(looked_for), AMPLE_BYTES)
+
+
+def _rarest(needle: str) -> str:
+    """The part of a needle that stands the most seldom in what is none."""
+    parts = [needle[at : at + _PART] for at in range(max(len(needle) - _PART, 0) + 1)]
+    return max(parts, key=lambda part: sum(map(_rarity, part)))
+
+
+def _rarity(sign: str) -> int:
+    place = 0 if sign in _FOLDED else _COMMONEST_FIRST.find(sign)
+    return len(_COMMONEST_FIRST) if place < 0 else place
+
+
+def _in_any_case(text: str) -> Iterator[str]:
+    forms = (_FOLDED.get(sign, {sign, sign.upper()}) for sign in text)
+    return map("".join, product(*forms))
