@@ -97,6 +97,8 @@ class Allowances:
 
         `caller_of` is asked only where somebody was refused lately.
         """
+        if len(scopes) == 1 and (held := self._take_if_free(scopes[0], tokens, now)) is not None:
+            return held
         self.enforce(scopes, now)
         refusal = self.refusal(scopes, tokens, now)
         for scope in () if refusal is not None else scopes:
@@ -106,6 +108,14 @@ class Allowances:
         if refusal is None:
             return self.take(scopes, tokens, now)
         return self.in_turn(refusal, tokens, now, caller_of())
+
+    def _take_if_free(self, scope: Scope, tokens: int, now: float) -> Held | None:
+        """Take of one scope alone what plainly fits; None: it may fit all the same."""
+        limiter = self._limiters.get(scope.name)
+        if limiter is None or limiter.places is not None or limiter.ceilings is not scope.ceilings:
+            return None
+        reservation = limiter.admit_if_free(tokens, self.latest(now))
+        return None if reservation is None else Held(((limiter, reservation),))
 
     def _kept(
         self,

@@ -25,12 +25,13 @@ LONGEST_HOLD_SECONDS: Final = 3_600.0
 class Hold:
     """When calls may pass, after what the gateway said; nothing said: at any time.
 
-    Moments are seconds of one monotonic clock.
+    Moments are seconds of one monotonic clock. `was_told`: something was said, and may still hold.
     """
 
-    __slots__ = ("_opens_at", "_passed")
+    __slots__ = ("_opens_at", "_passed", "was_told")
 
     def __init__(self) -> None:
+        self.was_told = False
         self._opens_at = -math.inf
         self._passed = 0
 
@@ -42,6 +43,7 @@ class Hold:
         """
         until = min(until, now + LONGEST_HOLD_SECONDS)
         if until > self._opens_at:
+            self.was_told = True
             self._opens_at = until
             self._passed = 0
 
@@ -60,9 +62,10 @@ class Hold:
 
     def passes(self, now: float) -> None:
         """One call passes now. One that is let through a closed hold is no part of its opening."""
-        if self._opens_at == -math.inf:
-            return  # nothing is held, as mostly
+        if not self.was_told:
+            return
         if self.is_over(now):
+            self.was_told = False
             self._opens_at = -math.inf
             self._passed = 0
         elif now >= self._opens_at:
@@ -71,3 +74,4 @@ class Hold:
     def absorb(self, other: "Hold") -> None:
         """Be as closed as both: the later moment counts, with what has passed since it."""
         self._opens_at, self._passed = max(self.told, other.told)
+        self.was_told = self.was_told or other.was_told

@@ -93,7 +93,6 @@ class AccountLimiter:
     """
 
     __slots__ = (
-        "_ceilings",
         "_expires_at",
         "_hold",
         "_into",
@@ -102,6 +101,7 @@ class AccountLimiter:
         "_requests",
         "_span",
         "_tokens",
+        "ceilings",
         "places",
         "waiting",
     )
@@ -109,7 +109,7 @@ class AccountLimiter:
     def __init__(self, ceilings: Ceilings, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
         self.places: Places | None = None  # of those who were refused; None: nobody was
         self.waiting = 0  # calls that wait for their turn, which the line keeps
-        self._ceilings = ceilings
+        self.ceilings = ceilings  # in force; `change_ceilings` changes them
         self._span = WINDOW_SECONDS + guard_seconds
         self._now = -math.inf
         self._expires_at = -math.inf  # nothing expires before it
@@ -120,17 +120,14 @@ class AccountLimiter:
         self._tokens = Ledger()  # held: reserved by open exchanges
 
     @property
-    def ceilings(self) -> Ceilings:
-        """The ceilings in force."""
-        return self._ceilings
-
-    @property
     def span(self) -> float:
         """For how many seconds a weight counts: a minute and the guard."""
         return self._span
 
     def reserve(self, tokens: int, now: float) -> Admitted | Denied:
         """Take one request and so many tokens together, or nothing at all."""
+        if (reservation := self.admit_if_free(tokens, now)) is not None:
+            return Admitted(reservation)
         denied = self.refusal(tokens, now)
         return Admitted(self.admit(tokens, now)) if denied is None else denied
 
@@ -146,11 +143,27 @@ class AccountLimiter:
     def admit(self, tokens: int, now: float) -> Reservation:
         """Take one request and so many tokens, whether or not they fit (shadow mode)."""
         self._hold.passes(self._advance(now))
-        reservation = Reservation(_bounded(tokens))
-        self._open += 1
-        self._requests.held += 1
-        self._tokens.held += reservation.tokens
-        return reservation
+        return self._admitted(_bounded(tokens))
+
+    def admit_if_free(self, tokens: int, now: float) -> Reservation | None:
+        """Take what `reserve` would where it is plain at once that it fits, as mostly.
+
+        None: nothing is taken, and `reserve` may deny or admit.
+        """
+        self._advance(now)
+        if self._hold.was_told or not 0 <= tokens <= _MOST_TOKENS:
+            return None
+        ceilings = self.ceilings
+        most = ceilings.concurrent_requests
+        if most is not None and self._open >= most:
+            return None
+        most = ceilings.requests_per_minute
+        if most is not None and self._requests.used >= most:
+            return None
+        most = ceilings.tokens_per_minute
+        if most is not None and self._tokens.used + tokens > most:
+            return None
+        return self._admitted(tokens)
 
     def mark_sent(self, reservation: Reservation, now: float) -> None:
         """The call is sent at this moment: its request belongs to it, whatever was before."""
@@ -222,7 +235,7 @@ class AccountLimiter:
     def change_ceilings(self, ceilings: Ceilings, now: float) -> None:
         """Enforce other ceilings from now on; what is counted stays counted."""
         self._advance(now)
-        self._ceilings = ceilings
+        self.ceilings = ceilings
 
     def next_admission(self, tokens: int, now: float, calls: int = 1) -> float | None:
         """Return the first moment at which `reserve` admits so many, if nothing else changes.
@@ -241,7 +254,7 @@ class AccountLimiter:
         Only a call that was sent and yet never reached the gateway could still be given back.
         """
         now = self._advance(now)
-        ceilings = self._ceilings
+        ceilings = self.ceilings
         if ceilings.concurrent_requests == 0:
             return math.inf
         return max(
@@ -289,7 +302,7 @@ class AccountLimiter:
     def tokens_left(self, now: float) -> float:
         """Return how much the tokens ceiling leaves now: infinite, or negative in debt."""
         self._advance(now)
-        ceiling = self._ceilings.tokens_per_minute
+        ceiling = self.ceilings.tokens_per_minute
         return math.inf if ceiling is None else ceiling - self._tokens.used
 
     @property
@@ -304,7 +317,7 @@ class AccountLimiter:
 
     def balance(self, now: float) -> Balance:
         """Say what is left of the ceilings, and in how long all of it is if no more is sent."""
-        now, ceilings = self._advance(now), self._ceilings
+        now, ceilings = self._advance(now), self.ceilings
         return Balance(
             self._allowance(ceilings.requests_per_minute, self._requests, now),
             self._allowance(ceilings.tokens_per_minute, self._tokens, now),
@@ -322,7 +335,7 @@ class AccountLimiter:
     def _barriers(self, tokens: int, calls: int, now: float) -> list[Barrier]:
         """All that keeps out so much; nothing requested always fits, in debt too."""
         found: list[Barrier] = []
-        ceilings, end = self._ceilings, now + self._span
+        ceilings, end = self.ceilings, now + self._span
         if (opens_at := self._hold.opens_at(calls or 1)) > now:
             found.append(hold_barrier(opens_at, calls))
         ceiling = ceilings.concurrent_requests
@@ -342,6 +355,12 @@ class AccountLimiter:
         clears_at = now + self._span if ledger.held else ledger.clears_at
         seconds = 0.0 if clears_at is None else clears_at - now
         return Allowance(ceiling, max(ceiling - ledger.used, 0), seconds)
+
+    def _admitted(self, tokens: int) -> Reservation:
+        self._open += 1
+        self._requests.held += 1
+        self._tokens.held += tokens
+        return Reservation(tokens)
 
     def _take_back_request(self, reservation: Reservation) -> None:
         if reservation.sent_until is None:

@@ -236,6 +236,29 @@ def test_a_clock_that_goes_back_stands_still() -> None:
     assert denied(limiter, 0, 1.0).opens_at == 100.0 + SPAN
 
 
+def test_what_plainly_fits_is_taken_at_once_and_what_may_not_is_left() -> None:
+    limiter = AccountLimiter(Ceilings(2, 100, 2))
+    assert limiter.admit_if_free(101, 0.0) is None
+    first = limiter.admit_if_free(100, 0.0)
+    assert first is not None
+    assert limiter.used(0.0) == (1, 100, 1)
+    assert limiter.admit_if_free(1, 0.0) is None
+    second = limiter.admit_if_free(0, 0.0)
+    assert second is not None
+    limiter.settle(second, 0, 0.0)
+    assert limiter.admit_if_free(0, 0.0) is None  # two requests in a minute
+
+
+def test_a_closed_account_has_nothing_that_plainly_fits() -> None:
+    limiter = AccountLimiter(UNLIMITED)
+    limiter.hold_until(5.0, 0.0)
+    assert limiter.admit_if_free(1, 5.0) is None
+    assert isinstance(limiter.reserve(1, 5.0), Admitted)
+    assert limiter.admit_if_free(1, 5.0) is None  # it opens little by little
+    assert isinstance(limiter.reserve(1, 100.0), Admitted)
+    assert limiter.admit_if_free(1, 100.0) is not None
+
+
 def test_without_ceilings_all_is_counted_and_nothing_refused() -> None:
     limiter = AccountLimiter(UNLIMITED)
     for _ in range(50):
