@@ -251,4 +251,5 @@ def _known_milliseconds(seconds: float | None) -> float | None:
 
 def milliseconds(seconds: float) -> float:
     """A time that has passed as records have it: to the microsecond, and never negative."""
-    return round(seconds * 1_000_000) / 1_000 if seconds > 0 else 0.0
+    # `//` and no `round`: with no whole number between it takes half as long.
+    return (seconds * 1_000_000 + 0.5) // 1 / 1_000 if seconds > 0 else 0.0

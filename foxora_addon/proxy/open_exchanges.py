@@ -4,8 +4,7 @@ It refuses to know what becomes of them.
 """
 
 import asyncio
-from collections.abc import Iterator, MutableMapping
-from weakref import WeakValueDictionary
+from collections.abc import Iterator
 
 from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
@@ -22,19 +21,22 @@ class OpenExchanges(dict[str, Exchange]):
     def __init__(self) -> None:
         super().__init__()
         self._flows: dict[str, HTTPFlow] = {}
-        self._flow_of: MutableMapping[str, HTTPFlow] = WeakValueDictionary()
+        self._untold: dict[str, HTTPFlow] = {}  # by exchange: open, and nobody asked for its flow
+        self._ended_untold: tuple[str, HTTPFlow] | None = None  # the last that ended so
         self._idle: asyncio.Event | None = None
 
     def add(self, flow: HTTPFlow, exchange: Exchange) -> None:
         """An exchange has come with a flow."""
         self[flow.id] = exchange
         self._flows[flow.id] = flow
-        self._flow_of[exchange.id] = flow
+        self._untold[exchange.id] = flow
 
     def end(self, flow_id: str) -> Exchange | None:
         """The exchange of a flow is over; None if it was before, or there was none."""
         exchange = self.pop(flow_id, None)
         self._flows.pop(flow_id, None)
+        if exchange is not None and (flow := self._untold.pop(exchange.id, None)) is not None:
+            self._ended_untold = exchange.id, flow
         if not self and self._idle is not None:
             self._idle.set()
         return exchange
@@ -44,11 +46,15 @@ class OpenExchanges(dict[str, Exchange]):
         return self._flows.get(flow_id)
 
     def flow_told_of(self, exchange_id: str) -> HTTPFlow | None:
-        """The flow of an exchange that is being closed, whether or not it has ended here yet.
+        """The flow of an exchange that is being closed, or has just ended here.
 
         It is asked for once.
         """
-        return self._flow_of.pop(exchange_id, None)
+        flow = self._untold.pop(exchange_id, None)
+        ended = self._ended_untold
+        if flow is None and ended is not None and ended[0] == exchange_id:
+            flow, self._ended_untold = ended[1], None
+        return flow
 
     def flows(self) -> list[HTTPFlow]:
         """The flows of all, as they came."""

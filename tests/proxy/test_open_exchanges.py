@@ -1,6 +1,8 @@
 """The desk's books forget what is over, and nothing else."""
 
 import asyncio
+import gc
+import weakref
 
 import pytest
 from mitmproxy.test import tflow
@@ -26,6 +28,18 @@ def test_an_exchange_that_has_ended_is_known_until_it_is_told_of() -> None:
     assert book.end(flow.id) is None
     assert book.flow_told_of("x1") is flow
     assert book.flow_told_of("x1") is None
+
+
+def test_the_flow_of_an_exchange_is_kept_by_nobody_once_it_is_told_of() -> None:
+    book, flow = OpenExchanges(), tflow.tflow()
+    seen = weakref.ref(flow)
+    book.add(flow, an_exchange("x1"))
+    assert book.flow_told_of("x1") is flow
+    book.end(flow.id)
+    assert book.flow_told_of("x1") is None
+    del flow
+    gc.collect()
+    assert seen() is None
 
 
 def test_the_newest_comes_first() -> None:
