@@ -23,6 +23,8 @@ _PART: Final = 3
 _COMMONEST_FIRST: Final = " etaoinshrldcumfpgwybvkxjqz"
 """Of prose. Signs and digits are rarer than all of them."""
 
+_HEX: Final = frozenset("0123456789abcdef")
+
 _FOLDED: Final = {"s": "sS\u017f", "k": "kK\u212a"}
 """What is an s and a k: the long s and the sign of kelvin too, the only such beyond ASCII."""
 
@@ -65,9 +67,9 @@ class Needles:
 
 
 def _rarest(needle: str) -> str:
-    """The part of a needle that stands the most seldom in what is none."""
+    """The part of a needle that stands the most seldom in what is none, and in no hash."""
     parts = [needle[at : at + _PART] for at in range(max(len(needle) - _PART, 0) + 1)]
-    return max(parts, key=lambda part: sum(map(_rarity, part)))
+    return max(parts, key=lambda part: (not _HEX.issuperset(part), sum(map(_rarity, part))))
 
 
 def _rarity(sign: str) -> int:
