@@ -1,14 +1,13 @@
 """Reads the plain fields of a multipart form (RFC 7578; RFC 2046, 5.1), and sets one in its place.
 
 Places in the body are found, and nothing of its files is copied. Libraries for forms hand out what
-fields hold, not where it stands, as a change of one value and of no other byte needs it; the heads
-of parts are for Python's own `email` to read.
+fields hold, not where it stands, as a change of one value and of no other byte needs it; the
+parameters in the heads of parts are for Python's own `email` to read.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from email.message import Message
-from email.parser import BytesHeaderParser
 from email.utils import collapse_rfc2231_value
 from typing import Final, NamedTuple
 
@@ -18,19 +17,25 @@ _LONGEST_HEAD: Final = 16_384
 _MOST_OF_HEADS: Final = 262_144
 _LONGEST_TEXT: Final = 4_096
 
-_REST_OF_LINE: Final = re.compile(rb"(--)?[ \t]*+(?=\r?\n|\Z)")
+_REST_OF_LINE: Final = re.compile(rb"(?:--)?[ \t]*+(?=\r?\n|\Z)")
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
-_AS_IT_IS: Final = frozenset({"", "7bit", "8bit", "binary"})
-_HEADS: Final = BytesHeaderParser()
-_DISPOSITION: Final = "content-disposition"
+_AS_IT_IS: Final = frozenset({b"", b"7bit", b"8bit", b"binary"})
+_HEADER: Final = "content-disposition"
+_DISPOSITION: Final = re.compile(
+    rb"(?im)^[ \t]*content-disposition[ \t]*:((?:[^\r\n]|\r?\n[ \t])*+)"
+)
+_ENCODING: Final = re.compile(rb"(?m)^[ \t]*content-transfer-encoding[ \t]*:\s*([^\s;]*)")
 
 
 class Place(NamedTuple):
-    """Where a field's value stands: `body[start:end]`. `is_encoded`: in a transfer encoding."""
+    """Where a field's value stands: `body[start:end]`.
+
+    `is_clear`: in no transfer encoding, and all readers take it for a field of this name alone.
+    """
 
     start: int
     end: int
-    is_encoded: bool
+    is_clear: bool
 
 
 class Form(NamedTuple):
@@ -47,20 +52,24 @@ class Form(NamedTuple):
 
 
 def boundary_of(content_type: str | None) -> bytes | None:
-    """The boundary that a Content-Type header gives a form; None where it is of no form."""
-    if content_type is None:
+    """The boundary that a Content-Type header gives a form; None where it is of no form.
+
+    Any other `multipart` counts as well, and one of two types, as some readers take those for it.
+    """
+    if content_type is None or "multipart/" not in content_type.lower():
         return None
     head = Message()
     head["content-type"] = content_type
-    boundary = head.get_boundary() if head.get_content_type() == "multipart/form-data" else None
+    boundary = head.get_boundary()
     return boundary.encode() if boundary and boundary.isascii() else None
 
 
 def read_form(body: bytes, boundary: bytes) -> Form | None:
     """The form that a body is, free of its content encoding; None where it is none.
 
-    What comes before the first part and after the last is passed over, as is a part that does not
-    end (the last boundary may be missing) or has no head. Lines may end in LF alone.
+    What comes before the first part is passed over, as is a part that does not end (the last
+    boundary may be missing) or has no head. Lines may end in LF alone. Parts after the last
+    boundary count, since readers differ in which that is.
     """
     start = opened = -1
     room = _MOST_OF_HEADS
@@ -75,8 +84,6 @@ def read_form(body: bytes, boundary: bytes) -> Form | None:
             start = at
         elif (room := room - _add_part(fields, body, opened, at)) < 0:
             return Form(boundary, start, fields, is_whole=False)
-        if line[1]:
-            break
         opened = line.end()
     return None if start < 0 else Form(boundary, start, fields)
 
@@ -84,12 +91,12 @@ def read_form(body: bytes, boundary: bytes) -> Form | None:
 def texts_of(form: Form, body: bytes, name: str) -> list[str] | None:
     """What fields of a name say, each; None where that is not clear.
 
-    That is where one is in a transfer encoding, which is none of a form's (RFC 7578, 4.7) and which
-    some readers undo; not UTF-8; or longer than any that is read.
+    That is where one may have another name, or be a file; is in a transfer encoding, which is none
+    of a form's (RFC 7578, 4.7); not UTF-8; or longer than any that is read.
     """
     texts = []
-    for start, end, is_encoded in form.fields.get(name, ()):
-        if is_encoded or end - start > _LONGEST_TEXT:
+    for start, end, is_clear in form.fields.get(name, ()):
+        if not is_clear or end - start > _LONGEST_TEXT:
             return None
         try:
             texts.append(body[start:end].decode())
@@ -139,11 +146,30 @@ def _add_part(fields: dict[str, list[Place]], body: bytes, opened: int, closed: 
     blank = _BLANK_LINE.search(body, opened, min(end, opened + _LONGEST_HEAD))
     if blank is None:
         return 0 if end - opened < _LONGEST_HEAD else _MOST_OF_HEADS + 1
-    head = _HEADS.parsebytes(body[body.index(b"\n", opened) + 1 : blank.end()])
-    name = head.get_param("name", header=_DISPOSITION)
-    is_file = bool(head.get_param("filename", header=_DISPOSITION))
-    if name is not None and not is_file and head.get_content_disposition() == "form-data":
-        encoding = str(head.get("content-transfer-encoding", "")).strip().lower()
-        place = Place(blank.end(), end, is_encoded=encoding not in _AS_IT_IS)
-        fields.setdefault(collapse_rfc2231_value(name), []).append(place)
+    names, is_clear = _names_in(body[opened : blank.end()])
+    for name in names:
+        fields.setdefault(name, []).append(Place(blank.end(), end, is_clear))
     return blank.end() - opened
+
+
+def _names_in(head: bytes) -> tuple[set[str], bool]:
+    """The names that readers may find in a part's head, none of a file; whether all find the same.
+
+    Readers differ in which of two headers, or of two parameters, they believe, in whether they know
+    extended ones (RFC 2231), and in whether they undo a transfer encoding. Many take any
+    disposition for `form-data`.
+    """
+    texts = [text.decode("utf-8", "replace") for text in _DISPOSITION.findall(head)]
+    found = [(name.lower(), value) for text in texts for name, value in _parameters_in(text)]
+    names = {collapse_rfc2231_value(value) for name, value in found if name == "name"}
+    files = [value for name, value in found if name == "filename"]
+    is_clear = len(texts) == len(names) == 1 and len(files) < 2 and "*" not in texts[0]
+    if is_clear and any(files):
+        return set(), True
+    return names, is_clear and _AS_IT_IS.issuperset(_ENCODING.findall(head.lower()))
+
+
+def _parameters_in(text: str) -> list[tuple[str, str]]:
+    head = Message()
+    head[_HEADER] = text
+    return head.get_params([], _HEADER)

@@ -16,11 +16,17 @@ _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
 def variables_of(
-    url: str, bundle: str, environ: Mapping[str, str], *, keeps_key: bool = False
+    url: str,
+    bundle: str,
+    environ: Mapping[str, str],
+    *,
+    keeps_key: bool = False,
+    takes_tunnels: bool = True,
 ) -> dict[str, str]:
     """The variables to set, with their values. `url` is the proxy's, `http://127.0.0.1:PORT`.
 
     `keeps_key`: the app's own OPENAI_API_KEY stays if it has one, because accounts claim keys.
+    `takes_tunnels`: False where the proxy is a reverse one, at which every tunnel would fail.
     AZURE_OPENAI_ENDPOINT is changed only where there is one: apps take its presence for the wish
     to use Azure. OPENAI_API_BASE, which older programs read, is left out for these unless they have
     one: LangChain's classes for Azure refuse to start beside it. The Foxora key is hidden: no app
@@ -30,7 +36,7 @@ def variables_of(
     no_proxy = ",".join(_no_proxy(environ))
     variables = {
         "OPENAI_BASE_URL": base_url,
-        **dict.fromkeys(_PROXIES, url),
+        **dict.fromkeys(_PROXIES if takes_tunnels else (), url),
         **dict.fromkeys(_NO_PROXIES, no_proxy),
         **dict.fromkeys((*REPLACING, *ADDING), bundle),
         "NODE_USE_ENV_PROXY": "1",

@@ -33,8 +33,13 @@ def print_env(port: int, shell: str | None, say: Callable[[str], None]) -> int:
 def _variables(status: Mapping[str, Any]) -> dict[str, str]:
     """Those of `run`, but the shell keeps its Foxora key: the next proxy may be started from it."""
     bundle = bundle_of(Path(status["ca"]), os.environ)
-    keeps_key = status["heeds_client_keys"]
-    variables = variables_of(status["url"], str(bundle), os.environ, keeps_key=keeps_key)
+    variables = variables_of(
+        status["url"],
+        str(bundle),
+        os.environ,
+        keeps_key=status["heeds_client_keys"],
+        takes_tunnels=status["takes_tunnels"],
+    )
     return {name: value for name, value in variables.items() if name != "FOXORA_API_KEY"}
 
 

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -25,7 +26,8 @@ _TIMEOUT_SECONDS: Final = 600.0
 _CHUNK_BYTES: Final = 1 << 16
 _PLACEHOLDER: Final = "replayed-by-foxora-proxy"
 _REDACTED: Final = "[redacted]"
-_BOUNDARY: Final = re.compile(rb"--([\w'()+,./:=?-]{1,70})\r\n")
+_BOUNDARY: Final = re.compile(rb"--([\w'()+,./:=? -]{1,70}?)[ \t]*\r?\n")
+_PATH: Final = re.compile(r"/[!-~]*")
 _SAFE_METHOD: Final = re.compile(r"[A-Z]{1,16}")
 
 
@@ -55,8 +57,16 @@ def call_of(recorded: Recorded) -> Call:
         raise NotReplayable(
             f"{recorded.id} can't be replayed: its record names no URL; audit.level: full does"
         )
+    if mapping_of(recorded.response).get("status") == HTTPStatus.SWITCHING_PROTOCOLS:
+        raise NotReplayable(f"{recorded.id} can't be replayed: it is the session of a WebSocket")
     body = _body_of(recorded.id, request)
-    return Call(method, _target_of(url), body, _type_of(body), _REDACTED.encode() in body)
+    try:
+        target = _target_of(url)
+    except ValueError:
+        raise NotReplayable(
+            f"{recorded.id} can't be replayed: what its record has is no URL"
+        ) from None
+    return Call(method, target, body, _type_of(body), _REDACTED.encode() in body)
 
 
 def _body_of(exchange: str, request: dict[str, object]) -> bytes:
@@ -76,12 +86,15 @@ def _body_of(exchange: str, request: dict[str, object]) -> bytes:
 
 
 def _target_of(url: str) -> str:
-    """Path and query as the app sent them, without what was redacted."""
+    """Path and query as the app sent them, without what was redacted. Raises ValueError."""
     parts = urlsplit(url)
     query = [
         (k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if _REDACTED not in v
     ]
-    return (parts.path or "/") + (f"?{urlencode(query)}" if query else "")
+    path = parts.path or "/"
+    if not _PATH.fullmatch(path):
+        raise ValueError(path)
+    return path + (f"?{urlencode(query, errors='replace')}" if query else "")
 
 
 def _type_of(body: bytes) -> str | None:
@@ -89,7 +102,7 @@ def _type_of(body: bytes) -> str | None:
     if not body:
         return None
     if match := _BOUNDARY.match(body):
-        return f"multipart/form-data; boundary={match[1].decode()}"
+        return f'multipart/form-data; boundary="{match[1].decode()}"'
     return "application/json"
 
 

@@ -217,7 +217,11 @@ def _environment(status: Mapping[str, Any], say: Say) -> dict[str, str]:
         say(warning)
     bundle = bundle_of(Path(status["ca"]), os.environ)
     variables = variables_of(
-        status["url"], str(bundle), os.environ, keeps_key=status["heeds_client_keys"]
+        status["url"],
+        str(bundle),
+        os.environ,
+        keeps_key=status["heeds_client_keys"],
+        takes_tunnels=status["takes_tunnels"],
     )
     return {**os.environ, **variables}
 

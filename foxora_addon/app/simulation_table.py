@@ -62,8 +62,6 @@ def _wanted(reading: TrailReading, filters: Filters) -> Iterator[Record]:
 
 def _row_of(name: str, played: Played) -> list[str]:
     waiting = played.waiting
-    waits = [waiting.waits.quantile(share) for share in (0.5, 0.95)]
-    longest = waiting.longest if waiting.waited else None
     return [
         name,
         count_text(played.calls),
@@ -72,7 +70,10 @@ def _row_of(name: str, played: Played) -> list[str]:
         count_text(played.most_tokens),
         _share(played.at_once.refused.total(), played.calls),
         _share(waiting.waited, played.calls),
-        *(duration_text(None if wait is None else wait * 1000) for wait in (*waits, longest)),
+        *(
+            duration_text(None if seconds is None else seconds * 1000)
+            for seconds in waiting.wait_seconds.values()
+        ),
         _share(waiting.refused.total(), played.calls),
     ]
 

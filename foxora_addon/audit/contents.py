@@ -5,6 +5,7 @@ Pure, and bounded: a session of hours keeps its first messages and counts the re
 
 import re
 from typing import Any, Final
+from urllib.parse import unquote_to_bytes
 
 from foxora_addon.audit.record import text_of
 from foxora_addon.config.accounts import Level
@@ -14,7 +15,11 @@ _MOST_MESSAGES: Final = 10_000
 _MOST_PARTS: Final = 64
 _BOUNDARY: Final = re.compile(rb"--([^\r\n]{1,70})\r\n")
 _DISPOSITION: Final = re.compile(rb"(?i)content-disposition:[ \t]*form-data([^\r\n]{0,2000})")
-_PARAMETER: Final = re.compile(rb'(?i);[ \t]*(name|filename)="((?:[^"\\]|\\.){0,1000})"')
+_PARAMETER: Final = re.compile(
+    rb"""(?i);[ \t]*(name|filename)(?:"""
+    rb"""="((?:[^"\\]|\\.){0,1000})"|=([^\s;"]{1,1000})|\*=utf-8'[\w-]*'([^\s;"]{1,1000}))"""
+)
+"""RFC 6266, 4.1: in quotes, as a token, or extended, as older `requests` write `Zürich.png`."""
 _TYPE: Final = re.compile(rb"(?i)(?:^|\n)content-type:[ \t]*([^\r\n]{0,200})")
 
 
@@ -78,7 +83,10 @@ def _file_of(part: bytes) -> dict[str, Any] | None:
     disposition = _DISPOSITION.search(head[:4096])
     if disposition is None:
         return None
-    names = {name.lower(): value for name, value in _PARAMETER.findall(disposition[1])}
+    names = {
+        name.lower(): quoted or token or unquote_to_bytes(extended)
+        for name, quoted, token, extended in _PARAMETER.findall(disposition[1])
+    }
     if b"filename" not in names:
         return None
     kind = _TYPE.search(head[:4096])

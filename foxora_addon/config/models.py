@@ -75,8 +75,8 @@ def _issuer_of(text: str) -> str:
 
 
 def _model_name(text: str) -> str:
-    if not text.strip():
-        raise ValueError("is not the name of a model")
+    if not text.isprintable() or not text.strip():
+        raise ValueError("is not the name of a model; write it on one line, as in gpt-4o-mini")
     return text
 
 

@@ -22,7 +22,8 @@ _SECRET_LIKE: Final = re.compile(
     r"(?i)sk[-_]|eyJ|@|(?=[a-z+=_]*[0-9])[a-z0-9+=_]{16,}|[a-z0-9+=_-]{32,}"
 )
 
-_OURS: Final = frozenset({"input_per_1k_usd", "output_per_1k_usd"})  # keys that look like secrets
+# Our own names that look like secrets.
+_OURS: Final = frozenset({"ask_usage", "input_per_1k_usd", "output_per_1k_usd"})
 
 
 class ConfigError(Exception):

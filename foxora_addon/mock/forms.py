@@ -30,13 +30,13 @@ class Form:
 
 def parse_form(body: bytes, content_type: str | None) -> Form:
     """The form in a body of that type; raises RequestError."""
-    kind = content_type or ""
-    if not kind.lower().startswith("multipart/form-data"):
+    kind, _, parameters = (content_type or "").partition(";")
+    if kind.strip().lower() != "multipart/form-data":
         raise RequestError("The request body must be a multipart form.")
     texts: dict[str, list[bytes]] = {}
     files: dict[str, list[HTTPFile]] = {}
     try:
-        parse_body_arguments(kind, body, texts, files)
+        parse_body_arguments(f"multipart/form-data;{parameters}", body, texts, files)
     except HTTPInputError:
         raise RequestError("The request body is not a valid multipart form.") from None
     return Form(

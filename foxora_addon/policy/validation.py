@@ -90,6 +90,8 @@ def _read_upload(
     if isinstance(form, Form):
         return _read_form(call, body, form, rules)
     parsed = _json_object(body, value)
+    if parsed is None and body and call.boundary is not None:
+        return invalid_request("The boundary of the form's Content-Type is not in its body.")
     if parsed is None:
         return _unread(body)
     named, is_stream = parsed.get("model"), parsed.get("stream") is True

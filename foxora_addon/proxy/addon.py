@@ -404,9 +404,11 @@ class Foxora:
             if config.gateway.is_mock
             else (config.gateway.base_url)
         )
+        is_proxy = listening.takes_tunnels(ctx.options)
+        or_proxy = f", or HTTPS_PROXY={url} with mitmproxy's CA," if is_proxy else ""
         return (
-            f"OPENAI_BASE_URL={url}/v1, or HTTPS_PROXY={url} with mitmproxy's CA, leads to "
-            f"{gateway}; trail: {self._trail.journal.path}"
+            f"OPENAI_BASE_URL={url}/v1{or_proxy} leads to {gateway}; "
+            f"trail: {self._trail.journal.path}"
         )
 
     # What is asked of us by programs on this machine.
@@ -415,6 +417,7 @@ class Foxora:
         """How this proxy is reached and what it does, as JSON has it; no secret.
 
         `url` is None until it listens. `heeds_client_keys`: which key a client brings matters.
+        `takes_tunnels`: HTTPS_PROXY may name it.
         """
         config = self._config
         port = listening.http_port(ctx.master)
@@ -428,6 +431,7 @@ class Foxora:
             "trail": str(self._trail.journal.path.absolute()) if self._trail else None,
             "ca": str(_confdir() / _CA_FILE),
             "heeds_client_keys": config is not None and listening.heeds_client_keys(config),
+            "takes_tunnels": listening.takes_tunnels(ctx.options),
         }
 
     def limits(self) -> dict[str, Any]:

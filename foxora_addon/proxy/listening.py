@@ -17,7 +17,8 @@ from foxora_addon.config import Config
 from foxora_addon.policy.hosts import canonical_host, is_loopback
 from foxora_addon.proxy.flow_list import KEEP_OPTIONS
 
-_OF_HTTP = (mode_specs.RegularMode, mode_specs.ReverseMode, mode_specs.UpstreamMode)
+_WITH_TUNNELS = (mode_specs.RegularMode, mode_specs.UpstreamMode)
+_OF_HTTP = (*_WITH_TUNNELS, mode_specs.ReverseMode)
 
 
 class Unusable(Exception):  # noqa: N818  # reads as what it says where it is raised
@@ -129,17 +130,22 @@ def listeners(current: master.Master) -> frozenset[tuple[str, int]]:
 
 
 def http_port(current: master.Master) -> int | None:
-    """The lowest port at which HTTP is taken, as a base URL and HTTPS_PROXY need it.
+    """The lowest port that a base URL may name, and HTTPS_PROXY if there is one for that.
 
     Any other where there is none such; None before the start.
     """
     proxy = current.addons.get("proxyserver")
     ports = sorted(
-        (not isinstance(server.mode, _OF_HTTP), address[1])
+        (not isinstance(server.mode, _WITH_TUNNELS), not isinstance(server.mode, _OF_HTTP), port)
         for server in (proxy.servers if proxy else ())
-        for address in server.listen_addrs
+        for _, port, *_ in server.listen_addrs
     )
-    return ports[0][1] if ports else None
+    return ports[0][-1] if ports else None
+
+
+def takes_tunnels(options: Options) -> bool:
+    """Whether HTTPS_PROXY may name that port: a reverse proxy opens no tunnels."""
+    return any(isinstance(mode, _WITH_TUNNELS) for mode in _modes(options))
 
 
 def bind_to_loopback(options: Options) -> None:

@@ -7,6 +7,7 @@ raises, is the desk's business.
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
+from foxora_addon.api.forms import boundary_of
 from foxora_addon.exchange import Exchange, GivenHead
 from foxora_addon.framing import FRAMES, written
 from foxora_addon.pipeline import Pipeline
@@ -42,11 +43,17 @@ def too_large(size: int, limit: int) -> ApiError | None:
     )
 
 
-def content_encoding(request: http.Request, given: GivenHead | None) -> str | None:
-    """What a request says its body is encoded in."""
-    headers = request.headers
+def content_encoding(request: http.Request, exchange: Exchange) -> str | None:
+    """What a request says its body is encoded in.
+
+    The boundary of a form is read anew where another addon has changed the head.
+    """
+    headers, given, call = request.headers, exchange.head, exchange.call
     if given is not None and headers.fields is given.fields:
         return given.encoding
+    if call is not None and call.operation.has_form:
+        boundary = boundary_of(flows.header(headers, b"content-type"))
+        exchange.call = call._replace(boundary=boundary)
     return flows.header(headers, b"content-encoding")
 
 

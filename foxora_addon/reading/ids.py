@@ -23,7 +23,7 @@ class Search:
     def __init__(self, prefix: str, filters: Filters) -> None:
         self._prefix = prefix
         self._filters = filters
-        self._needle = b'"exchange":"' + json.dumps(prefix)[1:-1].encode()
+        self._needle = json.dumps(prefix)[:-1].encode()
         self._records: dict[str, list[Record]] = {}
         self._are_more = False
 

@@ -52,6 +52,15 @@ class Lane:
         self._now = -math.inf
         self._given = 0
 
+    @property
+    def wait_seconds(self) -> dict[str, float | None]:
+        """How long calls waited, by name; the two that are estimates are not above the longest."""
+        if not self.waited:
+            return dict.fromkeys(("p50", "p95", "max"))
+        p50, p95 = self.waits.quantile(0.5), self.waits.quantile(0.95)
+        longest = self.longest
+        return {"p50": min(p50 or 0.0, longest), "p95": min(p95 or 0.0, longest), "max": longest}
+
     def arrive(self, arrival: Arrival, usual_seconds: float) -> None:
         """A call comes; `usual_seconds` is how long it is taken to last if the trail has no end."""
         now = self._advance(arrival.arrived_at)
@@ -198,9 +207,6 @@ class Played:
 
     def as_json(self) -> dict[str, Any]:
         """The figures by name, times in milliseconds."""
-        waits = self.waiting.waits
-        quantiles = {"p50": waits.quantile(0.5), "p95": waits.quantile(0.95)}
-        longest = {"max": self.waiting.longest} if self.waiting.waited else {"max": None}
         return {
             "calls": self.calls,
             "refused_in_trail": self.was_refused,
@@ -216,7 +222,7 @@ class Played:
                 "refused": self.waiting.refused.total(),
                 "wait_ms": {
                     name: None if seconds is None else round(seconds * 1000, 3)
-                    for name, seconds in (quantiles | longest).items()
+                    for name, seconds in self.waiting.wait_seconds.items()
                 },
             },
         }

@@ -34,7 +34,8 @@ def models(body: bytes, boundary: bytes = b"edge") -> list[str] | None:
         ("multipart/form-data", None),
         ("multipart/form-data; boundary=", None),
         ("multipart/form-data; boundary=\udcff", None),
-        ("multipart/mixed; boundary=edge", None),
+        ("multipart/mixed; boundary=edge", b"edge"),
+        ("multipart/form-data, multipart/form-data; boundary=edge", b"edge"),
         ("application/json; boundary=edge", None),
         ("", None),
         (None, None),
@@ -53,7 +54,8 @@ def test_the_boundary_stands_in_the_content_type(
         form(FILE + b"\x00\xff", MODEL + b"m"),
         b"A preamble,\r\n--edg\r\nof lines.\r\n" + form(MODEL + b"m"),
         b"\r\n" + form(MODEL + b"m"),
-        form(MODEL + b"m") + b"and an epilogue\r\n" + form(MODEL + b"other"),
+        form(MODEL + b"m") + b"and an epilogue\r\n",
+        b"--edge--\r\n" + form(MODEL + b"m"),
         form(MODEL + b"m", end=b"--edge--"),
         form(MODEL + b"m", end=b"--edge-- \t"),
         form(MODEL + b"m", FILE + b"cut of", end=b""),
@@ -68,7 +70,8 @@ def test_the_boundary_stands_in_the_content_type(
         form(b"", MODEL + b"m"),
         form(b"content-disposition:form-data ;NAME=model\r\nContent-Type: text/plain\r\n\r\nm"),
         form(b"Content-Disposition: form-data;\r\n name=model\r\n\r\nm"),
-        form(b"Content-Disposition: form-data; name*=utf-8''mod%65l\r\n\r\nm"),
+        form(b'Content-Disposition: attachment; name="model"\r\n\r\nm'),
+        form(b'X : y\r\nContent-Disposition : form-data; name="model"\r\n\r\nm'),
         form(b'Content-Disposition: form-data; name="model"; filename=""\r\n\r\nm'),
         form(b"Content-Transfer-Encoding: 8BIT\r\n" + MODEL + b"m"),
     ],
@@ -81,10 +84,8 @@ def test_a_field_is_found(body: bytes) -> None:
     "body",
     [
         form(b'Content-Disposition: form-data; name="model"; filename="m"\r\n\r\nm'),
-        form(b"Content-Disposition: form-data; name=model; filename*=utf-8''%e2%82%ac\r\n\r\nm"),
         form(b'Content-Disposition: form-data; name="mo\r\ndel"\r\n\r\nm'),
         form(b'Content-Disposition: form-data; name="model%0D%0A"\r\n\r\nm'),
-        form(b'Content-Disposition: attachment; name="model"\r\n\r\nm'),
         form(b'Content-Type: text/plain; name="model"\r\n\r\nm'),
         form(MODEL + b"m", end=b""),
         form(FILE + b"\r\n" + MODEL + b"m"),
@@ -105,6 +106,16 @@ def test_a_body_without_the_boundary_is_no_form(body: bytes) -> None:
     "part",
     [
         b"Content-Transfer-Encoding: base64\r\n" + MODEL + b"bQ==",
+        b"content-transfer-encoding :\tBase64\r\n" + MODEL + b"bQ==",
+        b"Content-Disposition: form-data; name*=utf-8''mod%65l\r\n\r\nm",
+        b"Content-Disposition: form-data; name=x; name*=utf-8''model\r\n\r\nm",
+        b"Content-Disposition: form-data; name=model; name=x\r\n\r\nm",
+        b"Content-Disposition: form-data; name=x; name=model\r\n\r\nm",
+        b"Content-Disposition: form-data; name=x\r\n" + MODEL + b"m",
+        b'Content-Disposition: form-data; name=x; filename="a\r\n' + MODEL + b"m",
+        b"Content-Disposition: form-data; name=model; filename*=utf-8''%e2%82%ac\r\n\r\nm",
+        b"Content-Disposition: form-data; name=model; filename=a; filename=\r\n\r\nm",
+        FILE.removesuffix(b"\r\n") + MODEL + b"m",
         MODEL + b"\xff",
         MODEL + b"m" * 4_097,
     ],
@@ -115,6 +126,7 @@ def test_what_a_field_says_may_not_be_clear(part: bytes) -> None:
 
 
 def test_each_field_of_a_name_counts() -> None:
+    assert models(form(MODEL + b"m") + form(MODEL + b"after the end")) == ["m", "after the end"]
     assert models(form(MODEL + b"one", FILE, MODEL + b"", MODEL + b"\xe2\x82\xac")) == [
         *("one", "", "€"),
     ]

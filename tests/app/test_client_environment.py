@@ -27,6 +27,13 @@ def test_this_machine_is_reached_directly_beside_what_the_user_excepts() -> None
     assert variables["NO_PROXY"] == variables["no_proxy"] == expected
 
 
+def test_a_reverse_proxy_is_named_as_the_base_url_alone() -> None:
+    given = {"https_proxy": "http://corp.example:3128"}
+    variables = variables_of(URL, BUNDLE, given, takes_tunnels=False)
+    assert variables["OPENAI_BASE_URL"] == f"{URL}/v1"
+    assert not any(name.upper() in {"HTTPS_PROXY", "HTTP_PROXY"} for name in variables)
+
+
 def test_the_apps_own_key_stays_only_where_accounts_claim_keys() -> None:
     given = {"OPENAI_API_KEY": "sk-mine"}
     assert variables_of(URL, BUNDLE, given)["OPENAI_API_KEY"] == PLACEHOLDER_KEY

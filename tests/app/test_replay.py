@@ -11,7 +11,7 @@ import pytest
 
 from foxora_addon.app import cli, nearby
 from foxora_addon.app.replay import NotReplayable, call_of, parse_proxy, replay
-from tests.reading.builders import CHAT, a_request, line_of, recorded
+from tests.reading.builders import CHAT, a_request, a_response, line_of, recorded
 
 type Output = pytest.CaptureFixture[str]
 
@@ -31,9 +31,12 @@ def test_what_was_redacted_is_not_sent_in_the_query_and_is_told_in_the_body() ->
     assert call.is_redacted
 
 
-def test_a_multipart_body_names_its_boundary() -> None:
-    call = call_of(recorded(a_request(body=b"--abc\r\nx\r\n--abc--\r\n")))
-    assert call.content_type == "multipart/form-data; boundary=abc"
+@pytest.mark.parametrize("boundary", ["abc", "a b:c=?"])
+@pytest.mark.parametrize("end", ["\r\n", " \n"])
+def test_a_multipart_body_names_its_boundary(boundary: str, end: str) -> None:
+    body = f"--{boundary}{end}x{end}--{boundary}--{end}".encode()
+    call = call_of(recorded(a_request(body=body)))
+    assert call.content_type == f'multipart/form-data; boundary="{boundary}"'
 
 
 @pytest.mark.parametrize(
@@ -43,11 +46,22 @@ def test_a_multipart_body_names_its_boundary() -> None:
         ({"body": None}, "audit.level: full"),
         ({"http": {}}, "no URL"),
         ({"http": {"method": "GET", "url": None}, "body_bytes": 0}, "no URL"),
+        ({"http": {"method": "GET", "url": "http://[/v1"}}, "no URL"),
+        ({"http": {"method": "GET", "url": "http://x/é"}}, "no URL"),
+        ({"http": {"method": "GET", "url": "http://x/a b"}}, "no URL"),
+        ({"http": {"method": "GET", "url": "x"}}, "no URL"),
     ],
 )
 def test_what_is_not_there_whole_is_not_replayed(changes: Any, words: str) -> None:
     with pytest.raises(NotReplayable, match=words):
         call_of(recorded(a_request() | changes))
+
+
+def test_a_websocket_is_not_replayed() -> None:
+    http = {"method": "GET", "url": "http://x/v1/realtime?model=m", "version": "HTTP/1.1"}
+    session = recorded(a_request(body=b"", http=http), a_response(status=101))
+    with pytest.raises(NotReplayable, match="a WebSocket"):
+        call_of(session)
 
 
 def test_a_request_without_a_body_is_replayed() -> None:

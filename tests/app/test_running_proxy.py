@@ -60,6 +60,7 @@ def status(tmp_path: Path) -> dict[str, Any]:
         "gateway": "https://api.foxora.ai/v1",
         "ca": str(ca),
         "heeds_client_keys": False,
+        "takes_tunnels": True,
     }
 
 

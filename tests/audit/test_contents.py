@@ -74,6 +74,22 @@ def test_the_files_of_a_form_are_named() -> None:
     RECORD.validate_python(sealed(record))
 
 
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ('name=file; filename="a \\"b.wav"', 'a \\"b.wav'),
+        ("name=file; filename=a.wav", "a.wav"),
+        ("name=file; filename*=UTF-8''Z%C3%BCrich.png", "Zürich.png"),
+        ("name=file; filename=Z.png; filename*=utf-8'de'Z%C3%BCrich.png", "Zürich.png"),
+        ('filename=""; name="file"', ""),
+    ],
+)
+def test_a_name_of_a_file_is_written_in_several_ways(given: str, name: str) -> None:
+    body = f"--b\r\nContent-Disposition: form-data; {given}\r\n\r\nx\r\n--b--\r\n".encode()
+    (file,) = files_of(body)
+    assert (file["field"], file["filename"]) == ("file", name)
+
+
 def test_a_form_without_files_and_any_other_body_have_none() -> None:
     boundary = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\nx\r\n--b--\r\n'
     assert files_of(boundary) == []

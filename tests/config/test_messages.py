@@ -82,7 +82,16 @@ MISTAKES = [
     ("audit: {redact: secrets}", "1: audit.redact: must be a list, not 'secrets'"),
     ("models: {map: [a]}", "1: models.map: must be a mapping (name: value), not a list"),
     ("models: {map: {a: 1}}", "1: models.map.a: must be a text, not 1"),
-    ("models:\n  default: ''", "2: models.default: '' is not the name of a model"),
+    (
+        "models:\n  default: ''",
+        "2: models.default: '' is not the name of a model; write it on one line, as in gpt-4o-mini",
+    ),
+    (
+        "models:\n  map:\n    a: |\n      b\n",
+        "3: models.map.a: the given text is not the name of a model; write it on one line, as in "
+        "gpt-4o-mini",
+    ),
+    ("limits: {ask_usage: 1}", "1: limits.ask_usage: must be true or false, not 1"),
     ("gateway: mock", "1: gateway: must be a mapping (name: value), not 'mock'"),
     ("[a]", "1: must be a mapping such as 'gateway: ...', not a list"),
     # Unknown and repeated keys

@@ -45,8 +45,12 @@ def test_reverse_mode_serves_the_api_at_its_port(tmp_path: Path) -> None:
     ):
         answer = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO)
         records = proxy.records()
+        with direct_client() as direct:
+            status = direct.get(f"http://127.0.0.1:{port}/_foxora/status").json()
     assert answer.choices[0].message.content
     assert [record["event"] for record in records] == ["request", "response"]
+    assert not status["takes_tunnels"]
+    assert "HTTPS_PROXY" not in proxy.output
 
 
 def test_an_upstream_proxy_never_sees_the_key_of_a_gateway_without_tls(tmp_path: Path) -> None:

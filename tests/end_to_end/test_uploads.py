@@ -12,7 +12,13 @@ import pytest
 from openai import DefaultHttpxClient, OpenAI
 
 from tests.end_to_end.gateways import Gateway
-from tests.end_to_end.proxies import APP_KEY, Proxy, running_gateway, running_proxy
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    Proxy,
+    direct_client,
+    running_gateway,
+    running_proxy,
+)
 
 pytestmark = [pytest.mark.real_server, pytest.mark.parametrize("fast", ["true", "false"])]
 
@@ -98,3 +104,37 @@ def test_pictures_to_edit_are_counted(tmp_path: Path, fast: str) -> None:
         (request, _), _refused = records_of(proxy, "/images/edits")
     assert len(edit.data or ()) == 2
     assert (request["model"], len(request["files"])) == ("gpt-image-1", 2)
+
+
+ANEW = """
+def request(flow):
+    flow.request.headers["content-type"] = "multipart/form-data; boundary=anew"
+    part = 'Content-Disposition: form-data; name="model"'
+    flow.request.text = f"--anew\\r\\n{part}\\r\\n\\r\\nwhisper-1\\r\\n--anew--\\r\\n"
+"""
+
+
+def test_a_form_that_another_addon_has_made_is_read_as_it_is_sent(
+    tmp_path: Path, fast: str
+) -> None:
+    script = tmp_path / "anew.py"
+    script.write_text(ANEW)
+    with running_gateway(tmp_path / "gateway") as origin:
+        (tmp_path / "foxora.yaml").write_text(
+            CONFIG.format(gateway=origin, model="gpt-4o-transcribe")
+        )
+        options = ("-s", "foxora_addon")
+        environment = {"FOXORA_API_KEY": "foxora_sk_fake_uploads", "FOXORA_FAST": fast}
+        with (
+            running_proxy(tmp_path, options, environment, script=str(script)) as proxy,
+            direct_client() as client,
+        ):
+            client.post(
+                f"{proxy.base_url}/audio/transcriptions",
+                headers={"authorization": f"Bearer {APP_KEY}"},
+                data={"model": "gpt-4o"},
+                files={"file": b"\x00"},
+            )
+            ((request, _),) = records_of(proxy, "/audio/transcriptions")
+    assert request["model"] == "gpt-4o-transcribe"
+    assert request["sent"]["changed"] == {"model": "gpt-4o-transcribe"}

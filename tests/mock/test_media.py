@@ -159,6 +159,11 @@ def test_what_was_heard_is_paid_for_by_the_second_or_by_tokens() -> None:
     assert streamed[-1]["usage"] == usage
 
 
+def test_a_form_is_known_by_its_type_in_any_case() -> None:
+    body, kind = a_form({"model": "whisper-1"}, {"file": ("talk.wav", b"RIFF")})
+    assert answer_to(HEARD, body, content_type=kind.replace("form-data", "Form-Data"))["text"]
+
+
 def test_a_wrong_request_to_hear_is_refused() -> None:
     assert body_of(heard_by(response_format="mp4"))["error"]["param"] == "response_format"
     assert body_of(heard_by(model="gpt-4o"))["error"]["param"] == "model"

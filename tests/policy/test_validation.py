@@ -280,13 +280,22 @@ def test_the_deployment_of_a_path_is_the_model_of_a_form() -> None:
     assert read(a_form(("model", "m")), RULES, call).sent == a_form(("model", "mine"))
 
 
-@pytest.mark.parametrize("body", [b"", b"\x00\xff", b"--edg", b"[]", b"{"])
-@pytest.mark.parametrize("boundary", [None, b"edge"])
-def test_an_upload_that_is_no_form_is_the_gateways_to_judge(
-    body: bytes, boundary: bytes | None
-) -> None:
-    call = an_upload(boundary=boundary)
+NO_FORMS = [b"\x00\xff", b"--edg", b"[]", b"{", b"--other\r\n"]
+
+
+@pytest.mark.parametrize("body", [b"", *NO_FORMS])
+def test_an_upload_that_is_no_form_is_the_gateways_to_judge(body: bytes) -> None:
+    call = an_upload(boundary=None)
     assert read(body, MAPPED, call) == CallBody(None, stream=False, sent=body)
+    assert read(b"", MAPPED, an_upload()) == CallBody(None, stream=False, sent=b"")
+
+
+@pytest.mark.parametrize("body", NO_FORMS)
+def test_a_form_without_its_boundary_is_refused(body: bytes) -> None:
+    assert (
+        refused(body, an_upload()).message
+        == "The boundary of the form's Content-Type is not in its body."
+    )
 
 
 def test_what_was_read_before_is_not_read_again() -> None:
@@ -294,7 +303,7 @@ def test_what_was_read_before_is_not_read_again() -> None:
     form = form_in(an_upload(), body)
     call = an_upload(boundary=None)
     assert read_call(call, body, RULES, form) == CallBody("m", stream=False, sent=body)
-    assert read_call(an_upload(), body, RULES, NOT_JSON) == CallBody(None, stream=False, sent=body)
+    assert read_call(call, body, RULES, NOT_JSON) == CallBody(None, stream=False, sent=body)
 
 
 @pytest.mark.parametrize(

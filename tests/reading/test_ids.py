@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from foxora_addon.reading.exchanges import Recorded
@@ -24,6 +26,12 @@ def test_a_unique_prefix_is_enough(prefix: str, exchange: str) -> None:
     assert recorded.id == exchange
     assert recorded.request is not None
     assert recorded.response is not None
+
+
+def test_a_line_that_another_program_wrote_is_found() -> None:
+    search = Search("ex_abc", Filters())
+    search.take(json.dumps(json.loads(LINES[0])).encode())
+    assert search.found("trail.jsonl").id == "ex_abc"
 
 
 def test_a_whole_id_wins_over_those_that_it_begins() -> None:

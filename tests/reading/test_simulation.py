@@ -144,6 +144,8 @@ def test_every_call_passes_or_is_refused_once_and_no_minute_is_over(
         assert lane.passed + lane.refused.total() == len(moments)
         assert not lane._calls
     assert result.waiting.longest <= longest_wait + 1e-6
+    waits = [seconds or 0 for seconds in result.waiting.wait_seconds.values()]
+    assert waits == sorted(waits)
     assert result.waiting.passed >= 1
 
 
