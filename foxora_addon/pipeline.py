@@ -30,7 +30,13 @@ from foxora_addon.api.usage import Usage
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
-from foxora_addon.audit.record import body_fields, least_of, request_fields, response_fields
+from foxora_addon.audit.record import (
+    body_fields,
+    least_of,
+    milliseconds,
+    request_fields,
+    response_fields,
+)
 from foxora_addon.audit.redaction import Scrub
 from foxora_addon.ending import Ending, Open, ending_of, open_of
 from foxora_addon.exchange import Exchange, GivenHead, IllegalStep, Outcome, Try
@@ -416,7 +422,7 @@ class Pipeline:
         if socket is None:
             model = model_named_by(exchange.call)
             socket = exchange.socket = SocketLog(self.rules.max_body_bytes, model)
-        at_ms = round((now - exchange.arrived_at) * 1000, 3)
+        at_ms = milliseconds(now - exchange.arrived_at)
         socket.add(content, is_clients=is_clients, at_ms=at_ms)
         if not is_clients:
             self.accounting.talks.gateway_said(exchange, socket.talk, content, now)

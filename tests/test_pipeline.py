@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from foxora_addon.answer import Answer
 from foxora_addon.api.errors import gateway_unreachable
 from foxora_addon.api.prices import Price
+from foxora_addon.audit.record import milliseconds
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
@@ -738,3 +739,12 @@ def test_no_part_of_a_clients_own_secret_is_seen_while_its_stream_is_open(size: 
     exchange = desk.streaming(a_chunk("So it is "), a_chunk(PASSWORD[:size]))
     exchange.secrets = (PASSWORD,)
     assert b"correct" not in (desk.pipeline.shown_so_far(exchange).answer or b"correct")
+
+
+def test_the_time_of_a_message_is_rounded_as_all_times_of_records_are() -> None:
+    desk = a_desk()
+    exchange = desk.admitted(now=0.0)
+    desk.pipeline.said(exchange, b"{}", 0.0000005, is_clients=True)
+    assert exchange.socket is not None
+    (message,) = exchange.socket.fields("full")["messages"]
+    assert message["at_ms"] == milliseconds(0.0000005)

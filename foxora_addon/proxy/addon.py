@@ -317,7 +317,7 @@ class Foxora:
     def _heed_hangups(self) -> None:
         """Reopen the trail at SIGHUP, as logrotate asks for; at a terminal it ends us, as ever."""
         if not os.isatty(0) and hasattr(signal, "SIGHUP"):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reopen)
+            draining.on_signal(signal.SIGHUP, self._reopen)
 
     def _reopen(self) -> None:
         if self._trail is not None:

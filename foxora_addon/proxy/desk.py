@@ -528,7 +528,7 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or flow.response is None or self._pipeline is None:
             return
-        if flow.response.status_code == 101 and exchange.observation is not None:
+        if flow.response.status_code == 101 and responses.opens_socket(flow, exchange):
             return
         try:
             responses.conclude(flow, exchange, flow.response, self._pipeline, _now())

@@ -2,12 +2,16 @@
 
 mitmproxy cuts what is in flight once its addons are done (mitmproxy-facts.md row 24), so the time
 that calls get is taken there.
+
+Signals are Python's own here, not the loop's. To the loop they come through a pipe, in which what
+finds no room is lost, and mitmproxy puts a byte there for each line of its log: a burst of them, as
+a flood of pings makes, and it would not end.
 """
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 
 from mitmproxy import ctx
 
@@ -16,12 +20,31 @@ _SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, nam
 
 
 def heed_signals() -> None:
-    """Take SIGQUIT, a terminal's second way to end, as mitmproxy takes SIGTERM.
+    """Take the signals to end; SIGQUIT, a terminal's second way, as mitmproxy takes SIGTERM.
 
-    Not where whoever started us had it ignored: shells do so for what runs behind an `&`.
+    Not where whoever started us had one ignored: shells do so for what runs behind an `&`. Nor
+    SIGINT from mitmproxy's console, which asks first.
     """
-    if hasattr(signal, "SIGQUIT") and signal.SIGQUIT in _heeded():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGQUIT, ctx.master.shutdown)
+    asks_first = hasattr(ctx.master, "prompt_for_exit")
+    for number in _heeded():
+        if number != signal.SIGINT or not asks_first:
+            on_signal(number, ctx.master.shutdown)
+
+
+def on_signal(number: signal.Signals, then: Callable[[], object]) -> None:
+    """Have the running loop call `then` at a signal from now on; behind its end, it is as ever."""
+    loop = asyncio.get_running_loop()
+
+    def told(*_: object) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(then)
+            return
+        signal.signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+
+    with suppress(NotImplementedError):  # no loop of Windows has any
+        loop.remove_signal_handler(number)
+    signal.signal(number, told)
 
 
 def _heeded() -> list[signal.Signals]:
@@ -46,11 +69,11 @@ async def finished_or_hurried(finished: Awaitable[object], seconds: float) -> No
 @contextmanager
 def _hurry() -> Iterator[asyncio.Event]:
     """An event that the next signal to end sets."""
-    loop, hurried, numbers = asyncio.get_running_loop(), asyncio.Event(), _heeded()
+    hurried, numbers = asyncio.Event(), _heeded()
     for number in numbers:
-        loop.add_signal_handler(number, hurried.set)
+        on_signal(number, hurried.set)
     try:
         yield hurried
     finally:
         for number in numbers:
-            loop.add_signal_handler(number, ctx.master.shutdown)
+            on_signal(number, ctx.master.shutdown)

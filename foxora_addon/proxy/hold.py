@@ -51,6 +51,7 @@ from foxora_addon.proxy.hold_stream import (
     parts_of,
     unread,
 )
+from foxora_addon.proxy.hold_unasked import can_take, keep_from_switching, note_status
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeBody, WholeRequest, keeps, rest_of
 
 # What others call these by.
@@ -85,6 +86,7 @@ _OF_THE_GATEWAY: Final = (
     http_events.ResponseProtocolError,
 )
 _OF_HEADS: Final = (http_hooks.HttpRequestHeadersHook, http_hooks.HttpResponseHeadersHook)
+_OF_ANSWERS: Final = (http_hooks.HttpResponseHeadersHook, http_hooks.HttpResponseHook)
 # Where a message ends.
 _AT_THE_END: Final = frozenset(
     {
@@ -309,7 +311,7 @@ def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
     return treated(self, _step_of(self, event), event)
 
 
-def treated(  # noqa: C901  # every step goes through it: a call for each command would cost as much
+def treated(  # noqa: C901, PLR0912  # every step goes through it: a call for each command would cost as much
     self: Held, generator: Commands, event: events.Event
 ) -> Commands:
     """Run a step of the stream and treat what it yields, handing replies back to it."""
@@ -323,10 +325,12 @@ def treated(  # noqa: C901  # every step goes through it: a call for each comman
             if isinstance(command, http_layers.SendHttp):
                 if command.connection is self.context.client:
                     reply = yield from _treated_answer(self, command)
-                else:
+                elif can_take(self, command):
                     reply = yield _treated_send(self, command)
             elif isinstance(command, commands.StartHook):
                 reply = None if _is_told(self, command, event) else (yield command)
+                if isinstance(command, _OF_ANSWERS):
+                    keep_from_switching(self)
                 if isinstance(command, _OF_HEADS) and _desk is not None:
                     _desk.head_heard(self.flow)
             elif isinstance(command, http_layers.GetHttpConnection):
@@ -358,6 +362,8 @@ def _is_told(self: Held, hook: commands.StartHook, event: events.Event) -> bool:
     if desk is None:
         return False
     _tell(self, hook, event, desk)
+    if isinstance(hook, _OF_ANSWERS):
+        note_status(self)
     return are_told(self, hook, desk)
 
 

@@ -33,6 +33,7 @@ class Progress:
     `gateway_id` names the stream towards the gateway, and is another one at each try: an event of
     an earlier try, which may still come, is told by its id. `pause`: what is waited for before the
     next try. `is_answered`: the client has the head of an answer. `is_over`: no event is left.
+    `status` is what an answer said before the addons heard of it.
     """
 
     arrival: Arrival
@@ -45,6 +46,7 @@ class Progress:
     is_unreachable: bool = False
     is_refused: bool = False
     is_over: bool = False
+    status: int = 0
     failed_connection: Connection | None = None
 
 

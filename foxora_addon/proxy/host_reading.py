@@ -5,7 +5,8 @@ which leaves the peer waiting for ever, and takes a 103 (or a 100 that nobody as
 answer itself.
 All are dropped here, as a proxy may do with trailers (RFC 9110, 6.5.1), and as its HTTP/2 side does
 with interim answers. A 101 that nobody asked for would make a tunnel of the connection, on which
-the next call crashes: it is no valid answer. Nor is a head without end, which it would hold in
+the next call crashes: it is no valid answer, and where an addon makes one of an answer, it makes no
+tunnel. Nor is a head without end, which it would hold in
 memory and no client take.
 
 And it logs what it could not read as it came: half a head has the app's key in it.
@@ -15,6 +16,7 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
+from mitmproxy.http import Request, Response
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _http1
@@ -32,6 +34,7 @@ _private: Any = _http1
 _Reader: Any = _private.ChunkedReader
 _read_head: Callable[..., Generator[Any, Any, None]] = _http1.Http1Server.read_headers
 _read_headers: Callable[..., Generator[Any, Any, None]] = _http1.Http1Client.read_headers
+_should_make_pipe: Callable[[Request, Response], bool] = _private.should_make_pipe
 
 
 class WithoutTrailers(_Reader):  # type: ignore[misc]  # h11's is not typed
@@ -65,6 +68,12 @@ def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
     yield from quietly(_read_head(self, event))
 
 
+def _is_pipe_asked_for(request: Request, response: Response) -> bool:
+    if response.status_code == 101 and "upgrade" not in request.headers:
+        return False
+    return _should_make_pipe(request, response)
+
+
 def quietly(reading: Generator[Any, Any, None]) -> Generator[Any, Any, None]:
     """A step of reading, which has nothing of what it read in the log. No command has a reply."""
     for command in reading:
@@ -94,5 +103,6 @@ def _flaw_of(self: Any) -> str | None:
 def widen() -> None:
     """Read them from now on, in all traffic."""
     _private.ChunkedReader = WithoutTrailers
+    _private.should_make_pipe = _is_pipe_asked_for
     _private.Http1Client.read_headers = _read_final_headers
     _private.Http1Server.read_headers = _read_request_headers

@@ -11,7 +11,8 @@ here it goes out in one.
 
 mitmproxy tells no addon of a ping, a pong or a closing, passes them as they came, logs what pings
 and pongs hold, and keeps the reason of a closing with the flow. Gateways say there which key they
-do not take.
+do not take. No line says that there was one: a flood of them would fill the log, and each line
+holds up all other calls for a moment.
 """
 
 import time
@@ -30,7 +31,6 @@ from wsproto.frame_protocol import CloseReason, Opcode
 from foxora_addon.policy.mask import masked
 from foxora_addon.proxy.failures import BROKEN_SOCKET
 from foxora_addon.proxy.flows import is_ours
-from foxora_addon.proxy.host_reading import quietly
 
 _LARGEST_FRAME: Final = 16 * 1_048_576
 
@@ -95,7 +95,9 @@ def _relayed(self: Any, event: Any) -> Iterator[Any]:
             yield from _without_gateway(self)
             return
     self.server_ws.forms = _forms_of(self.flow)
-    yield from quietly(_relay_messages(self, event))
+    for command in _relay_messages(self, event):  # none has a reply
+        if not isinstance(command, commands.Log):
+            yield command
     for words in _words_for(self.flow):
         if self.client_ws.state is ConnectionState.OPEN:
             told = WebSocketMessage(Opcode.TEXT, from_client=False, content=words, injected=True)

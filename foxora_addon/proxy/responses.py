@@ -29,6 +29,7 @@ from foxora_addon.proxy.answers import (
     replace_body,
     tee,
 )
+from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
 from foxora_addon.proxy.quick_headers import QuickHeaders
 from foxora_addon.proxy.tee import Tee
 
@@ -82,7 +83,15 @@ def begin(
     elif head.is_clear and gateways.fields is head.fields:
         marked = response.data.headers.fields
         exchange.answered_head = AnsweredHead(marked, head.encoding, head.content_type)
+    if flow.request.data.http_version == b"HTTP/1.0" and "transfer-encoding" in response.headers:
+        _end_by_closing(response)
     exchange.passing = response.stream
+
+
+def _end_by_closing(response: http.Response) -> None:
+    """Have an answer end as its connection does: chunks are not for HTTP/1.0 (RFC 9112, 6.1)."""
+    del response.headers["transfer-encoding"]
+    response.headers["connection"] = "close"
 
 
 def keep_way(exchange: Exchange, response: http.Response) -> None:
@@ -114,7 +123,7 @@ def observe(
     """Have an answer pass as it comes, past an observation; a WebSocket passes unobserved."""
     exchange.observation = observation
     pipeline.accounting.streams(exchange)
-    if response.status_code != 101:
+    if response.status_code != SWITCHING_PROTOCOLS:
         passing = Passing(
             arrived=lambda: _piece_arrived(exchange, observation, pipeline, watch.clock()),
             failed=watch.failed,
@@ -170,6 +179,8 @@ def conclude(
     Trailers go no further, as on HTTP/1 (`host_reading`): they come once the head was cleaned.
     """
     response.trailers = None
+    if response.status_code == SWITCHING_PROTOCOLS:
+        _keep_from_switching(exchange, response)
     if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
     if exchange.refusal is failures.INTERNAL:
@@ -187,6 +198,24 @@ def conclude(
             put_masked(response, answer.body)
         if error is not None:
             replace_body(response, error, exchange)
+
+
+def opens_socket(flow: http.HTTPFlow, exchange: Exchange) -> bool:
+    """Whether a 101 is the gateway's, and what follows it will be read as a WebSocket."""
+    return flow.websocket is not None and exchange.answered_status == SWITCHING_PROTOCOLS
+
+
+def _keep_from_switching(exchange: Exchange, response: http.Response) -> None:
+    """Have no tunnel made of an answer that opens no WebSocket: what goes through it nobody reads.
+
+    A gateway's 101 without the protocol's name or of another version of it, or for which an option
+    or an addon keeps mitmproxy from reading it, is no answer; the gateway speaks no HTTP behind it.
+    """
+    if exchange.answered_status == SWITCHING_PROTOCOLS:
+        exchange.observation = None
+        response.headers["connection"] = "close"
+    elif exchange.answered_status is not None:
+        response.status_code = exchange.answered_status
 
 
 def answer_in(response: http.Response, exchange: Exchange) -> Answer:

@@ -16,7 +16,14 @@ import pytest
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
-from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy, wait_until
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    ON_MOCK,
+    Proxy,
+    direct_client,
+    running_proxy,
+    wait_until,
+)
 
 pytestmark = pytest.mark.real_server
 
@@ -132,3 +139,18 @@ def test_a_websocket_that_outlasts_the_grace_is_closed_and_on_record_as_aborted(
         assert "AssertionError" not in proxy.output  # 3.12.1 logs a cancelled task itself
         assert outcomes(proxy)[-1] == "aborted"
         assert proxy.records()[-1]["usage"]["source"] == "reported"
+
+
+def test_no_burst_in_the_log_drowns_a_signal(tmp_path: Path) -> None:
+    script = tmp_path / "burst.py"
+    script.write_text(
+        "import logging, os, signal\n"
+        "def request(flow):\n"
+        "    for _ in range(2_000): logging.debug('one of many')\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    options = (*ON_MOCK, "-s", str(script))
+    with running_proxy(tmp_path, options) as proxy, direct_client() as client:
+        assert call(client, proxy, "delay=0").status_code == 200
+        wait_until(lambda: not proxy.is_running())
+    assert outcomes(proxy) == ["completed"]

@@ -24,6 +24,7 @@ from foxora_addon.proxy.flows import host_header
 from foxora_addon.proxy.hold_desk import Arrival, Desk, Refused
 from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
 from foxora_addon.proxy.hold_stream import Commands, Held, Progress, names_host
+from foxora_addon.proxy.hold_unasked import keep_from_switching, note_status
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest, has_no_limits, rest_of
 
 _layers: Any = http_layers
@@ -219,9 +220,11 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
     flow = self.flow
     flow.response = event.response
     desk.answering(flow)
+    note_status(self)
     heard = http_hooks.HttpResponseHeadersHook(flow)
     if not hold.are_told(self, heard, desk):
         yield heard
+    keep_from_switching(self)
     desk.head_heard(flow)
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
@@ -233,22 +236,21 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
     flow.response.data.content = content
     flow.response.timestamp_end = time.time()
     self.server_state = self.state_consume_response_body
-    if flow.response.status_code == 101:  # an addon has made it so
-        yield from gathered(self, hold.treated(self, self.send_response(), event))
-        return
     try:
         ask_for_another_try(self, desk, None)
     except SendAgain as wanted:
         yield from paused(self, wanted.seconds)
         return
     desk.answered(flow)
+    note_status(self)
     complete = http_hooks.HttpResponseHook(flow)
     if not hold.are_told(self, complete, desk):
         yield complete
+    keep_from_switching(self)
     self.server_state = self.state_done
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=False)):
         return
-    if flow.response.trailers or flow.response.status_code == 101:
+    if flow.response.trailers:
         yield from gathered(self, hold.treated(self, _sent_back(self), event))
         return
     yield from _given_back(self, desk)

@@ -80,7 +80,7 @@ _ASKING: Final = (
 _LAYER: Final = "mitmproxy.proxy.layers.http:HttpLayer"
 _STREAM: Final = "mitmproxy.proxy.layers.http:HttpStream"
 _HTTP1: Final = "mitmproxy.proxy.layers.http._http1"
-# Where the originals of what is replaced in any case are kept.
+# Where the originals of what is replaced in any case are kept, here and below.
 _HTTP1_HEADS: Final = tuple(
     f"foxora_addon.proxy.host_reading:{name}" for name in ("_read_head", "_read_headers")
 )
@@ -212,7 +212,7 @@ SPEED_UPS: Final = (
         (
             f"{_HTTP1}:Http1Connection.mark_done",
             f"{_HTTP1}:Http1Server.mark_done",
-            f"{_HTTP1}:should_make_pipe",
+            "foxora_addon.proxy.host_reading:_should_make_pipe",
             "mitmproxy.net.http.http1.read.expected_http_body_size",
             "mitmproxy.net.http.http1.read.connection_close",
         ),
