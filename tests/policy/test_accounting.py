@@ -127,3 +127,18 @@ def test_calls_that_wait_go_on_when_an_account_leaves_another() -> None:
         accounting.settle(exchange, None, 60.25)
     assert (accounting.waiting("acme"), accounting.waiting("lab")) == (0, 0)
     accounting.tick(500.0)
+
+
+def test_who_waits_as_shadow_mode_begins_goes_on_and_is_told_apart() -> None:
+    accounts = {"acme": AccountRules(Ceilings(None, None, 1))}
+    accounting = Accounting(LimitRules(accounts, bounds=Bounds(10, 90.0)))
+    first, *waiting = (an_exchange(payer="acme") for _turn in range(3))
+    assert [accounting.reserve(each, 0.0) for each in (first, *waiting)] == [None] * 3
+    accounting.take_rules(LimitRules(accounts, bounds=Bounds(10, 90.0), is_shadow=True), 1.0)
+    called = accounting.wake("acme", 1.0)
+    assert [each.waited_seconds for each in called.ended] == [1.0, 1.0]
+    for exchange, ended in zip(waiting, called.ended, strict=True):
+        assert accounting.admitted(exchange, ended.answer, 1.0) is None
+        assert exchange.shadow is not None
+    assert accounting.balances(1.0)[0]["concurrent"]["used"] == 3
+    assert accounting.waiting("acme") == 0
