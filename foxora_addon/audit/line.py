@@ -22,8 +22,8 @@ _OURS: Final = frozenset(
 )
 """Members whose values are words or numbers of our own, which no client can choose."""
 
-_OF_A_SECOND: Final = 6
-"""Digits that a time has behind its seconds."""
+_MICROSECONDS: Final = 1_000_000
+"""Of a second."""
 
 _OURS_WITHIN: Final = {"client": frozenset({"address", "key"}), "http": frozenset({"version"})}
 
@@ -143,10 +143,11 @@ def _encoded(text: str) -> bytes:
 
 
 def _iso(unix_seconds: float) -> str:
-    digits = str(round(unix_seconds * 1_000_000)).zfill(_OF_A_SECOND)
-    return f"{_to_the_second(digits[:-_OF_A_SECOND])}.{digits[-_OF_A_SECOND:]}Z"
+    """The moment, before 1970 too: a clock that is set wrong keeps no record from being written."""
+    seconds, microseconds = divmod(round(unix_seconds * _MICROSECONDS), _MICROSECONDS)
+    return f"{_to_the_second(seconds)}.{microseconds:06}Z"
 
 
 @lru_cache(maxsize=2)
-def _to_the_second(unix_seconds: str) -> str:
-    return datetime.fromtimestamp(int(unix_seconds or 0), UTC).isoformat()[:-6]
+def _to_the_second(unix_seconds: int) -> str:
+    return datetime.fromtimestamp(unix_seconds, UTC).isoformat()[:-6]
