@@ -339,11 +339,11 @@ class Journal:
         except OSError as error:
             raise self._unavailable("can't be opened", error) from error
         mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):  # /dev/null keeps nothing, a FIFO blocks us
+        if not stat.S_ISREG(mode) or _is_output(fd):  # /dev/null keeps nothing, a FIFO blocks us
             os.close(fd)
+            what = "what we print to" if stat.S_ISREG(mode) else "no regular file"
             raise TrailUnavailable(
-                f"{self.path} is no regular file; give the trail another path with "
-                "foxora_audit=PATH"
+                f"{self.path} is {what}; give the trail another path with foxora_audit=PATH"
             )
         try:
             self._disk.lock(fd)
@@ -445,3 +445,12 @@ class Journal:
 
     def _unavailable(self, what: str, error: OSError) -> TrailUnavailable:
         return TrailUnavailable(f"the trail {self.path} {what}: {error.strerror}")
+
+
+def _is_output(fd: int) -> bool:
+    """Whether it is the file that standard output or standard error goes to."""
+    for output in (1, 2):
+        with contextlib.suppress(OSError):  # it is closed
+            if os.path.sameopenfile(fd, output):
+                return True
+    return False
