@@ -142,3 +142,31 @@ def test_who_waits_as_shadow_mode_begins_goes_on_and_is_told_apart() -> None:
         assert exchange.shadow is not None
     assert accounting.balances(1.0)[0]["concurrent"]["used"] == 3
     assert accounting.waiting("acme") == 0
+
+
+@pytest.mark.parametrize(("back", "at"), [("ab", 3.0), ("xb", 3.0), ("xb", 500.0)])
+def test_an_account_that_comes_back_with_another_key_is_asked_for_anew(
+    back: str, at: float
+) -> None:
+    accounting = Accounting(rules := two_accounts())
+    for payer in ("acme", "lab"):
+        accounting.take_me(payer, who_is(f"usr_{payer}"), 0.0, 0.1)
+    accounting.settle(called(accounting, "acme", 1.0), None, 1.1)
+    accounting.take_rules(replace(rules, accounts={"lab": rules.accounts["lab"]}), 2.0)
+    accounting.tick(at)
+    accounting.take_rules(two_accounts(back), at)
+    assert accounting.lacks("acme") is (back == "xb")
+    assert not accounting.lacks("lab")
+
+
+def test_what_is_open_of_an_account_that_is_gone_goes_by_its_twin() -> None:
+    rules = two_accounts(requests_per_minute=1)
+    accounts = {**rules.accounts, "lab": AccountRules(Ceilings(9), asks=False, key_digest="b")}
+    accounting = Accounting(replace(rules, accounts=accounts))
+    for payer in ("acme", "lab"):
+        accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+    exchange = called(accounting, "acme", 1.0)
+    accounting.again(exchange, None, 1.1)
+    assert accounting.renew(exchange, 1.2) is not None
+    accounting.take_rules(LimitRules({"lab": accounts["lab"]}), 2.0)
+    assert accounting.renew(exchange, 2.1) is None
