@@ -43,9 +43,10 @@ def notice_of(config: Config, trail: Path, port: int, tie_port: int | None, toke
 
 def _likeness(config: Config, salt: str) -> str:
     keys = [account.key_digest for account in config.accounts]  # the dump masks them
-    text = config.model_dump_json(
+    values = config.model_dump(
         exclude={"file", "is_blank", "lists_accounts", "warnings", "origin_base_url"}
     )
+    text = json.dumps(values, default=str)  # by pydantic, a path that is no text could not be told
     return hmac.new(salt.encode(), "\n".join([text, *keys]).encode(), hashlib.sha256).hexdigest()
 
 

@@ -43,3 +43,13 @@ def test_a_proxy_is_like_another_if_configuration_and_keys_are(
 
 def test_each_trail_has_a_place_of_its_own(tmp_path: Path) -> None:
     assert place_of(tmp_path, tmp_path / "a") != place_of(tmp_path, tmp_path / "b")
+
+
+def test_a_trail_whose_name_is_no_text_has_a_notice_too(tmp_path: Path) -> None:
+    named = configured(tmp_path, FOXORA_AUDIT="raw\udcff.jsonl")
+    notice = notice_of(named, named.audit.path, 8080, None, "token")
+    place = place_of(tmp_path, named.audit.path)
+    write_notice(place, notice)
+    assert read_notice(place) == notice
+    assert notice.is_like(named)
+    assert not notice.is_like(configured(tmp_path, FOXORA_AUDIT="raw\udcfe.jsonl"))

@@ -208,17 +208,30 @@ def configured_audit(given: Path | None = None) -> "Audit | None":
     A trail that is `given`, or named by the environment, is read all the same. Who reads one need
     not have any key.
     """
-    from foxora_addon.config import Audit, ConfigError, load_audit
+    from foxora_addon.config import ConfigError, load_audit
 
     try:
         return load_audit(os.environ, Path.cwd())
     except ConfigError as error:
         named = given or os.environ.get("FOXORA_AUDIT")
-        if not named:
+        audit = _audit_of(named) if named else None
+        if audit is None:
             say(f"{error}; correct it, or give the trail's path")
-            return None
-        say(f"{error}; {named} is read all the same, by the defaults")
+        else:
+            say(f"{error}; {named} is read all the same, by the defaults")
+        return audit
+
+
+def _audit_of(named: str | Path) -> "Audit | None":
+    """The defaults, for a trail of that name; None where that is no path."""
+    from pydantic import ValidationError
+
+    from foxora_addon.config import Audit
+
+    try:
         return Audit(path=Path(named))
+    except ValidationError:
+        return None
 
 
 COMMANDS: Final[tuple[Callable[..., Any], ...]] = (

@@ -8,11 +8,13 @@ import sys
 from collections.abc import Sequence
 
 from foxora_addon.app.say import WRONG_USAGE, say, status_of
+from foxora_addon.printable import print_everything
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command and returns the process's exit status; without arguments it is the help."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    print_everything()
     if given[:1] != ["run"] or asks_for_help(given):
         from foxora_addon.app import cli
 

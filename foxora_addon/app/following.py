@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from foxora_addon.audit.segments import first_seq_of, lines_of, segments_of
+from foxora_addon.audit.segments import first_seq_of, lines_of, require_file, segments_of
 from foxora_addon.reading.records import Record, count_of
 
 _POLL_SECONDS: Final = 0.2
@@ -127,6 +127,7 @@ class Follower:
 
     def _opened(self) -> BinaryIO | None:
         try:
+            require_file(self._path)
             return self._path.open("rb")
         except FileNotFoundError:
             return None  # it was moved away, and the proxy has not written since

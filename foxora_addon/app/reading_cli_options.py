@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import io
 import os
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import typer
 
 from foxora_addon.app.say import FINDING, is_of_output, say, say_no_output
 from foxora_addon.audit.place import place_of
+from foxora_addon.printable import ESCAPED, print_everything
 
 if TYPE_CHECKING:
     from foxora_addon.policy.plans import Ceilings
@@ -104,8 +104,7 @@ def _mannered(command: Command, **given: Any) -> int:
     from foxora_addon.reading.ids import Unknown
 
     trail = given["trail"] = place_of(given["trail"])
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    print_everything(ESCAPED)
     try:
         status = command(**given)
         sys.stdout.flush()

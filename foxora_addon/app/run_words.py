@@ -18,6 +18,8 @@ def summary_of(totals: Mapping[str, Any], url: str, *, is_shared: bool = False) 
     if totals["errors"]:
         count = sum(totals["errors"].values())
         yield f"{_counted(count, 'error')}: {_listed(totals['errors'])}"
+    for why, count in totals.get("unrecorded", {}).items():  # a proxy of before told of none
+        yield f"{_counted(count, 'record')} missing: {why}"
     if totals["open"] and not is_shared:
         yield (
             f"{_counted(totals['open'], 'call')} still open: what CMD left behind loses its proxy "

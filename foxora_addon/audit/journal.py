@@ -86,7 +86,7 @@ class Journal:
         self._is_dirty = False
         self._tended_at = 0.0
         self._headed_seq = -1
-        self._rotates_from = 0.0
+        self._unrotated_at = -math.inf  # when it could not be rotated last
         self._follow_seconds = follow_seconds
         self._followed_at = -math.inf
 
@@ -195,7 +195,7 @@ class Journal:
             if self._is_full(len(line), now):
                 self._rotate(now)
         self._write(b"\n" + line if self._mid_line else line)
-        if seq == self._first:
+        if seq == self._first or now < self._began:  # the clock was set back: it counts from here
             self._began = now
         self.seq, self._prev, self._torn, self._is_dirty = seq, digest, 0, True
         if fields["event"] == "request":
@@ -339,11 +339,11 @@ class Journal:
         except OSError as error:
             raise self._unavailable("can't be opened", error) from error
         mode = os.fstat(fd).st_mode
-        if not stat.S_ISREG(mode):  # /dev/null keeps nothing, a FIFO blocks us
+        if not stat.S_ISREG(mode) or _is_output(fd):  # /dev/null keeps nothing, a FIFO blocks us
             os.close(fd)
+            what = "what we print to" if stat.S_ISREG(mode) else "no regular file"
             raise TrailUnavailable(
-                f"{self.path} is no regular file; give the trail another path with "
-                "foxora_audit=PATH"
+                f"{self.path} is {what}; give the trail another path with foxora_audit=PATH"
             )
         try:
             self._disk.lock(fd)
@@ -398,8 +398,10 @@ class Journal:
         self._first, self._began = first or self.seq + 1, began or self._wall_clock()
 
     def _is_full(self, length: int, now: float) -> bool:
-        if not self._size or self._torn or self._mid_line or now < self._rotates_from:
+        if not self._size or self._torn or self._mid_line:
             return False  # a torn line stays in one file with the record that tells of it
+        if 0 <= now - self._unrotated_at < _ROTATE_AGAIN_SECONDS:
+            return False
         most, longest = self.keeping.rotate_bytes, self.keeping.rotate_seconds
         return (most is not None and self._size + length > most) or (
             longest is not None and now - self._began >= longest
@@ -418,7 +420,7 @@ class Journal:
         except OSError as error:
             if fd >= 0:
                 os.close(fd)
-            self._rotates_from = now + _ROTATE_AGAIN_SECONDS
+            self._unrotated_at = now
             self._say(f"the trail {self.path} can't be rotated, and goes on as it is: {error}")
             return
         self._use(fd)
@@ -443,3 +445,12 @@ class Journal:
 
     def _unavailable(self, what: str, error: OSError) -> TrailUnavailable:
         return TrailUnavailable(f"the trail {self.path} {what}: {error.strerror}")
+
+
+def _is_output(fd: int) -> bool:
+    """Whether it is the file that standard output or standard error goes to."""
+    for output in (1, 2):
+        with contextlib.suppress(OSError):  # it is closed
+            if os.path.sameopenfile(fd, output):
+                return True
+    return False

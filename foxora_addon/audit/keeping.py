@@ -66,7 +66,7 @@ class Keeper:
 
     def tidy_if_due(self, keeping: Keeping, now: float) -> None:
         """Have a pass made once an hour, for the segments that only become old."""
-        if now - self._tidied_at >= _TIDY_SECONDS:
+        if not 0 <= now - self._tidied_at < _TIDY_SECONDS:
             self.tidy(keeping, now)
 
     def close(self) -> None:

@@ -23,6 +23,7 @@ _OURS: Final = frozenset(
 """Members whose values are words or numbers of our own, which no client can choose."""
 
 _MICROSECONDS: Final = 1_000_000
+"""Of a second."""
 
 _OURS_WITHIN: Final = {"client": frozenset({"address", "key"}), "http": frozenset({"version"})}
 
@@ -142,6 +143,7 @@ def _encoded(text: str) -> bytes:
 
 
 def _iso(unix_seconds: float) -> str:
+    """The moment, before 1970 too: a clock that is set wrong keeps no record from being written."""
     seconds, microseconds = divmod(round(unix_seconds * _MICROSECONDS), _MICROSECONDS)
     return f"{_to_the_second(seconds)}.{microseconds:06}Z"
 

@@ -11,6 +11,7 @@ import errno
 import gzip
 import io
 import re
+import stat
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,11 +38,22 @@ def segments_of(path: Path) -> list[Path]:
     Empty if there is none. A file that holds what another one does, as a compressed segment beside
     its original does, is there once. `path` may also be a single segment.
     """
+    require_file(path)
     files = {first: file for first, file in _closed_of(path) if first is not None}
     if path.exists():
         begins = first_seq_of(path)
         files = {first: file for first, file in files.items() if begins is None or first < begins}
     return [file for _, file in sorted(files.items())] + [path] * path.exists()
+
+
+def require_file(path: Path) -> None:
+    """Raise OSError for what is no file: a FIFO would keep us waiting, a device may have no end."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return  # whoever opens it says why it can't be
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
 
 
 def closed_segments_of(path: Path) -> list[Path]:
@@ -68,6 +80,7 @@ def lines_of(path: Path) -> Iterator[tuple[Path, int, bytes]]:
     size under one number. Raises OSError if a file can't be read, or its compression is damaged;
     FileNotFoundError if the trail has no file at all. A trail may be written and rotated meanwhile.
     """
+    require_file(path)
     with contextlib.ExitStack() as stack:
         # Opened first: if it is rotated away now, what is open stays what it was.
         active = stack.enter_context(path.open("rb")) if path.exists() else None

@@ -75,6 +75,7 @@ class Accounting:
         """Work by other rules from now on; what is counted stays counted, and who waits may go."""
         self.payers.take_rules(rules)
         self._lines.bounds = rules.bounds or Bounds(0, 0.0)
+        self._lines.is_shadow = rules.is_shadow
         self.spending.take_rules(rules.prices)
         for payer in rules.accounts:
             scopes = [self.payers.account_scope(payer), *self.payers.scopes_below(payer)]
@@ -169,11 +170,11 @@ class Accounting:
         elif self.rules.bounds is None:
             caller_of = partial(_caller_of, exchange)
             answer = self._allowances.reserve_in_turn(scopes, tokens, now, caller_of)
-            return self.admitted(exchange, answer)
+            return self.admitted(exchange, answer, now)
         else:
             taken = self._lines.join(scopes, tokens, now, charged)
             if not isinstance(taken, Ticket):
-                return self.admitted(exchange, taken)
+                return self.admitted(exchange, taken, now)
             exchange.ticket = taken
             self.room_freed(scopes[0].name)
         return None
@@ -189,13 +190,19 @@ class Accounting:
             exchange.shadow = None if refusal is None else error_of(refusal)
         exchange.reservation = self._allowances.take(scopes, tokens, now)
 
-    def admitted(self, exchange: Exchange, answer: Held | Refusal) -> ApiError | None:
-        """Give a call what it asked or waited for; an error if that is a refusal."""
+    def admitted(self, exchange: Exchange, answer: Held | Refusal, now: float) -> ApiError | None:
+        """Give a call what it asked or waited for; an error if that is a refusal.
+
+        In shadow mode, which may have begun while it waited, that is noted and it goes on.
+        """
         if exchange.ticket is not None:  # what it asks for may have changed with the ceilings
             exchange.estimated_tokens, exchange.ticket = exchange.ticket.tokens, None
         if isinstance(answer, Refusal):
-            self.spending.release(exchange)
-            return error_of(answer)
+            if not self.rules.is_shadow:
+                self.spending.release(exchange)
+                return error_of(answer)
+            exchange.shadow = exchange.shadow or error_of(answer)
+            answer = self._allowances.take(exchange.scopes, exchange.estimated_tokens or 0, now)
         exchange.reservation = answer
         return None
 
@@ -312,7 +319,8 @@ class Accounting:
             exchange.estimated_tokens = charged.tokens
             if (over := self._budget(exchange, charged, now)) is not None:
                 return over
-        return self.admitted(exchange, take(exchange.scopes, exchange.estimated_tokens or 0, now))
+        taken = take(exchange.scopes, exchange.estimated_tokens or 0, now)
+        return self.admitted(exchange, taken, now)
 
     def obey(self, payer: str, retry_after_seconds: float | None, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long.

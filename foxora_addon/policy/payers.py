@@ -73,13 +73,16 @@ class Payers:
     def take_rules(self, rules: LimitRules) -> None:
         """Go by other rules from now on; whose another key is, is to be asked anew.
 
-        What is open of an account that they leave out goes on by those that it had.
+        What is open of an account that they leave out goes on by those that it had, or by those of
+        another that is the same account: these are what it is held to from now on.
         """
+        known = {**self._gone, **self.rules.accounts}
         for payer, account in rules.accounts.items():
-            before = self.rules.accounts.get(payer)
+            before = known.get(payer)
             if before is not None and before.key_digest != account.key_digest:
                 self.standings.doubt(payer)
-        known = {**self._gone, **self.rules.accounts}
+            elif before is None and self.standings.known(payer) is not None:
+                self.standings.doubt(payer)  # it was left out long ago, and may have another key
         self._gone = {name: known[name] for name in known.keys() - rules.accounts.keys()}
         self.rules = rules
         self._forget()

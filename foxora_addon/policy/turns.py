@@ -74,6 +74,17 @@ def call(line: Line, allowances: Allowances, now: float) -> Called:
     return Called(ended, min(walk.moments + deadlines, default=None))
 
 
+def let_go(line: Line, allowances: Allowances, now: float) -> Called:
+    """Take all out of the line, in order; what does not fit with the refusal that it would get."""
+    ended: list[Ended] = []
+    for ticket in line.tickets:
+        line.remove(ticket)
+        refusal = allowances.refusal(ticket.scopes, ticket.tokens, now)
+        answer = allowances.take(ticket.scopes, ticket.tokens, now) if refusal is None else refusal
+        ended.append(Ended(ticket, answer, now - ticket.joined_at))
+    return Called(ended, None)
+
+
 def find_hopeless(line: Line, allowances: Allowances, now: float) -> list[Ended]:
     """Take out those who can never fit, since ceilings were changed while they waited.
 

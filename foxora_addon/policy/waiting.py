@@ -18,7 +18,7 @@ from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.line import Line, Ticket
 from foxora_addon.policy.scopes import Refusal, Scope
-from foxora_addon.policy.turns import Called, Ended, call, can_never_go, find_hopeless
+from foxora_addon.policy.turns import Called, Ended, call, can_never_go, find_hopeless, let_go
 
 
 class Bounds(NamedTuple):
@@ -32,11 +32,13 @@ class WaitingLines:
     """The lines of all accounts; one exists for as long as somebody stands in it.
 
     Times are seconds of the allowances' clock. `bounds` may be replaced at any time: who waits
-    already keeps its own, and nobody gives up before somebody who came earlier.
+    already keeps its own, and nobody gives up before somebody who came earlier. Once `is_shadow`,
+    nobody waits any more.
     """
 
     def __init__(self, allowances: Allowances, bounds: Bounds) -> None:
         self.bounds = bounds
+        self.is_shadow = False
         self._allowances = allowances
         self._lines: dict[str, Line] = {}
         self._places = 0
@@ -85,7 +87,7 @@ class WaitingLines:
         if line.changes != self._allowances.changes:
             self._lines[name] = line = self._charged_anew(line)
             hopeless = find_hopeless(line, self._allowances, now)
-        called = call(line, self._allowances, now)
+        called = (let_go if self.is_shadow else call)(line, self._allowances, now)
         called.ended[:0] = hopeless
         for ended in called.ended:
             self._unpin(ended.ticket)

@@ -445,7 +445,8 @@ class Foxora:
 
     def totals(self) -> dict[str, Any]:
         """What went by since the start, as JSON has it."""
-        return self._tally.totals(self.desk.open_exchanges)
+        unrecorded = self._trail.unrecorded if self._trail else {}
+        return {**self._tally.totals(self.desk.open_exchanges), "unrecorded": unrecorded}
 
     # Hooks.
 

@@ -14,6 +14,7 @@ from mitmproxy.tools import cmdline, main
 
 from foxora_addon.confdir import USUAL, NoConfdir, confdir_of, require_options
 from foxora_addon.host_options import options_in
+from foxora_addon.printable import print_everything
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.ca_reading import CaReading
 from foxora_addon.proxy.taken_port import TakenPort, why_no_page
@@ -28,6 +29,7 @@ def run_tool(
 
     `prepare` gets the master before any option is read: what it sets, the arguments can change.
     """
+    print_everything()
     readings: list[CaReading] = []
     of_ports = TakenPort()
 

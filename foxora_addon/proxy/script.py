@@ -4,9 +4,10 @@ mitmproxy runs this file anew when it changes (mitmproxy-facts.md row 1); what h
 the package, so that a reload drops no exchange.
 """
 
-from foxora_addon import starting
+from foxora_addon import printable, starting
 
 starting.begins()
+printable.print_everything()  # mitmproxy's log goes there, with what is said in it
 try:
     from foxora_addon.proxy.addon import hooks_of, the_addon
 finally:

@@ -47,8 +47,15 @@ class JournalTrail:
         self._waiting: deque[tuple[Mapping[str, Any], Scrub, int]] = deque()
         self._waiting_bytes = 0
         self._lost = 0
+        self._why_lost = ""
         self._is_failing = False
         self._said_at = self._said_of_checkpoints_at = -_SAY_SECONDS
+
+    @property
+    def unrecorded(self) -> dict[str, int]:
+        """How many records are not in the trail, by why the last of them could not be written."""
+        count = self._lost + len(self._waiting)
+        return {self._why_lost: count} if count else {}
 
     def end_left_open(self) -> int:
         """Write the response records of exchanges that a crash left open; returns how many."""
@@ -76,7 +83,7 @@ class JournalTrail:
                 self._catch_up()
             self.journal.append(fields, scrub)
         except TrailUnavailable as error:
-            self._is_failing = True
+            self._is_failing, self._why_lost = True, str(error)
             if not self._lets_wait(fields, scrub):
                 self._lost += 1
             self._say(str(error))

@@ -39,7 +39,7 @@ class Turns:
             del self._waiting[ticket]
         if ended is not None:
             exchange.waited_seconds = ended.waited_seconds
-            exchange.refusal = self._accounting.admitted(exchange, ended.answer)
+            exchange.refusal = self._accounting.admitted(exchange, ended.answer, self._now())
 
     def left(self, exchange: Exchange) -> None:
         """The exchange is over: if it waits, it waits no longer."""

@@ -253,6 +253,16 @@ def test_without_a_usable_configuration_no_other_trail_is_taken_for_the_configur
     assert shown.out == ""
 
 
+@pytest.mark.parametrize("command", [["verify"], ["stats"], ["verify", "a\nb.jsonl"]])
+def test_a_variable_that_names_no_path_is_one_line(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("FOXORA_AUDIT", "a\nb.jsonl")
+    assert cli.main(["audit", *command]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "FOXORA_AUDIT: the given text is not a path; correct it" in line
+
+
 def test_a_trail_that_is_named_is_verified_whatever_the_configuration(
     monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:

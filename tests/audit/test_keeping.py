@@ -87,6 +87,15 @@ def test_in_the_background_every_call_for_it_is_served(path: Path) -> None:
     assert len(closed_segments_of(path)) == 1
 
 
+def test_a_clock_that_is_set_back_keeps_nothing_from_being_tidied(path: Path) -> None:
+    keeper = Keeper(path, Disk(), pytest.fail)
+    keeper.tidy(Keeping(), NOON)
+    keeper.wait()
+    keeper.tidy_if_due(Keeping(keep_segments=1), NOON - 60.0)
+    keeper.wait()
+    assert len(closed_segments_of(path)) == 1
+
+
 def test_a_folder_that_cannot_be_tidied_is_told(path: Path) -> None:
     said: list[str] = []
 

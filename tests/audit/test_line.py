@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -29,6 +30,15 @@ def written(fields: dict[str, Any], scrub: Any = as_it_is) -> bytes:
     line, digest = line_of(fields, scrub, seq=1, unix_seconds=NOON, recovered=0, prev=GENESIS)
     assert hash_of_line(line.rstrip(b"\n")) == digest
     return line
+
+
+@given(st.floats(-9e9, 9e9))
+def test_a_moment_before_1970_is_written_as_any_other(seconds: float) -> None:
+    fields = a_request_of("x1")
+    line, _ = line_of(fields, as_it_is, seq=1, unix_seconds=seconds, recovered=0, prev=GENESIS)
+    time = orjson.loads(line)["time"]
+    assert abs(datetime.fromisoformat(time).timestamp() - seconds) < 1e-5
+    assert len(time) == len("2026-11-29T12:00:00.000000Z")
 
 
 @given(ANY, TEXT)

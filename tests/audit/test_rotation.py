@@ -89,6 +89,23 @@ def test_by_age_counted_from_the_first_record_also_after_a_restart(path: Path) -
     assert verify(path).problem is None
 
 
+def test_a_clock_that_is_set_back_makes_no_file_older_than_it_may_be(path: Path) -> None:
+    now = NOON
+    keeping = Keeping(rotate_seconds=60, compress="none")
+    journal = Journal.open(path, sync="none", wall_clock=lambda: now, keeping=keeping)
+    journal.append(a_request_of("x1"), as_it_is)
+    now -= 18_000
+    journal.append(a_response_of("x1"), as_it_is)
+    now += 59
+    journal.append(a_request_of("x2"), as_it_is)
+    assert names(path) == [""]
+    now += 1
+    journal.append(a_response_of("x2"), as_it_is)
+    journal.close()
+    assert names(path) == [".000000000001", ""]
+    assert verify(path).problem is None
+
+
 def test_only_the_owner_can_read_any_of_the_files(path: Path) -> None:
     journal = opened(path, PACKED)
     write(journal, 6)
@@ -122,8 +139,9 @@ def test_what_was_put_in_the_place_of_the_file_is_not_closed_as_one_of_ours(path
     assert verify(path).problem is None
 
 
+@pytest.mark.parametrize("later", [61, -18_000])
 @pytest.mark.parametrize("call", ["open", "link", "rename"])
-def test_where_it_cannot_be_rotated_the_old_file_goes_on(path: Path, call: str) -> None:
+def test_where_it_cannot_be_rotated_the_old_file_goes_on(path: Path, call: str, later: int) -> None:
     said: list[str] = []
     disk = FailingDisk(FULL, call)
     disk.fails = False
@@ -137,7 +155,7 @@ def test_where_it_cannot_be_rotated_the_old_file_goes_on(path: Path, call: str) 
     assert len(said) == 1
     assert "can't be rotated, and goes on as it is" in said[0]
     disk.fails = False
-    now += 61
+    now += later
     write(journal, 1, "y")
     assert len(names(path)) == 2
     journal.close()

@@ -188,6 +188,26 @@ def test_shadow_mode_refuses_nothing(tmp_path: Path) -> None:
         assert [call(proxy).status_code for _turn in range(3)] == [200] * 3
 
 
+def test_who_waits_as_shadow_mode_begins_goes_at_once_and_is_on_record(tmp_path: Path) -> None:
+    with (
+        proxied(tmp_path, "on_limit: wait", "concurrent_requests: 1") as proxy,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        slow = pool.submit(call, proxy, headers={"x-mock-fault": "delay=6"})
+        wait_until(lambda: len(proxy.records()) >= 1)
+        waiting = [pool.submit(call, proxy) for _turn in range(2)]
+        time.sleep(0.3)
+        file = tmp_path / "foxora.yaml"
+        file.write_text(file.read_text().replace("limits: {", "limits: {shadow: true, ", 1))
+        assert [each.result(timeout=5).status_code for each in waiting] == [200, 200]
+        assert not slow.done()
+        decisions = [r["decision"] for r in proxy.records() if r["event"] == "request"]
+        assert slow.result().status_code == 200
+    assert [each["verdict"] for each in decisions] == ["forward"] * 3
+    assert all(each["waited_ms"] > 100 for each in decisions[1:])
+    assert all("concurrent requests" in each["shadow"]["message"] for each in decisions[1:])
+
+
 def test_ceilings_can_be_changed_while_calls_wait(tmp_path: Path) -> None:
     limits = "on_limit: wait, max_wait_seconds: 90"
     with (

@@ -79,6 +79,17 @@ def test_curl_is_turned_here_and_its_failed_call_is_told(tmp_path: Path) -> None
     assert "1 error: 400 invalid_request" in done.stderr
 
 
+def test_a_trail_that_can_not_be_written_under_the_command_is_told(tmp_path: Path) -> None:
+    breaks = "mv trail.jsonl old.jsonl && mkdir trail.jsonl && sleep 0.3"
+    body = '{"model":"gpt-4o-mini","messages":[{"role":"user","content":"Hi."}]}'
+    asks = f"{program('curl')} -s -o {os.devnull} -w '%{{http_code}}' -d '{body}'"
+    calls = f"{asks} -H 'Authorization: Bearer {APP_KEY}' $OPENAI_BASE_URL/chat/completions"
+    done = run(tmp_path, command=["/bin/sh", "-c", f"{breaks} && {calls}"])
+    assert (done.stdout, done.returncode) == ("503", 0)
+    why = f"the trail {tmp_path / 'trail.jsonl'} can't be opened: Is a directory"
+    assert f"foxora-proxy: 1 record missing: {why}" in done.stderr.splitlines()
+
+
 def test_a_command_that_does_not_trust_the_authority_is_told_so(tmp_path: Path) -> None:
     curl = program("curl")
     bare = ["env", "-u", "SSL_CERT_FILE", "-u", "CURL_CA_BUNDLE", curl]

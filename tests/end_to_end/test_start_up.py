@@ -99,6 +99,20 @@ def answer_of(proxy: Proxy, call: object = CALL) -> httpx.Response:
         return client.post(f"{proxy.base_url}/chat/completions", json=call, headers=BEARER)
 
 
+def test_a_mistake_in_letters_that_the_locale_lacks_is_one_line_too(tmp_path: Path) -> None:
+    (tmp_path / "foxora.yaml").write_text("accounts: [{name: Zoë, key: {env: K}}]\n", "utf-8")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0"}
+    for command in (
+        [*arguments(tmp_path, free_port())],
+        [str(BIN / "foxora-proxy"), "run", "--", "true"],
+        [str(BIN / "foxora-proxy"), "doctor"],
+    ):
+        ended = run_to_its_end(command, tmp_path, plain)
+        assert ended.returncode == 1
+        assert "Traceback" not in ended.stdout + ended.stderr
+        assert r"accounts[0].name: 'Zo\u00eb' is not a name" in ended.stdout + ended.stderr
+
+
 def test_the_package_folder_in_the_repository_is_a_script(tmp_path: Path) -> None:
     script = str(ROOT / "foxora_addon" / "__init__.py")
     with running_proxy(tmp_path, script=script) as proxy:

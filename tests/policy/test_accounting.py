@@ -127,3 +127,46 @@ def test_calls_that_wait_go_on_when_an_account_leaves_another() -> None:
         accounting.settle(exchange, None, 60.25)
     assert (accounting.waiting("acme"), accounting.waiting("lab")) == (0, 0)
     accounting.tick(500.0)
+
+
+def test_who_waits_as_shadow_mode_begins_goes_on_and_is_told_apart() -> None:
+    accounts = {"acme": AccountRules(Ceilings(None, None, 1))}
+    accounting = Accounting(LimitRules(accounts, bounds=Bounds(10, 90.0)))
+    first, *waiting = (an_exchange(payer="acme") for _turn in range(3))
+    assert [accounting.reserve(each, 0.0) for each in (first, *waiting)] == [None] * 3
+    accounting.take_rules(LimitRules(accounts, bounds=Bounds(10, 90.0), is_shadow=True), 1.0)
+    called = accounting.wake("acme", 1.0)
+    assert [each.waited_seconds for each in called.ended] == [1.0, 1.0]
+    for exchange, ended in zip(waiting, called.ended, strict=True):
+        assert accounting.admitted(exchange, ended.answer, 1.0) is None
+        assert exchange.shadow is not None
+    assert accounting.balances(1.0)[0]["concurrent"]["used"] == 3
+    assert accounting.waiting("acme") == 0
+
+
+@pytest.mark.parametrize(("back", "at"), [("ab", 3.0), ("xb", 3.0), ("xb", 500.0)])
+def test_an_account_that_comes_back_with_another_key_is_asked_for_anew(
+    back: str, at: float
+) -> None:
+    accounting = Accounting(rules := two_accounts())
+    for payer in ("acme", "lab"):
+        accounting.take_me(payer, who_is(f"usr_{payer}"), 0.0, 0.1)
+    accounting.settle(called(accounting, "acme", 1.0), None, 1.1)
+    accounting.take_rules(replace(rules, accounts={"lab": rules.accounts["lab"]}), 2.0)
+    accounting.tick(at)
+    accounting.take_rules(two_accounts(back), at)
+    assert accounting.lacks("acme") is (back == "xb")
+    assert not accounting.lacks("lab")
+
+
+def test_what_is_open_of_an_account_that_is_gone_goes_by_its_twin() -> None:
+    rules = two_accounts(requests_per_minute=1)
+    accounts = {**rules.accounts, "lab": AccountRules(Ceilings(9), asks=False, key_digest="b")}
+    accounting = Accounting(replace(rules, accounts=accounts))
+    for payer in ("acme", "lab"):
+        accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+    exchange = called(accounting, "acme", 1.0)
+    accounting.again(exchange, None, 1.1)
+    assert accounting.renew(exchange, 1.2) is not None
+    accounting.take_rules(LimitRules({"lab": accounts["lab"]}), 2.0)
+    assert accounting.renew(exchange, 2.1) is None

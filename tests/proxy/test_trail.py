@@ -44,10 +44,12 @@ def test_a_response_that_cannot_be_written_is_written_before_the_next_record(
     journal.failure = TrailUnavailable("the disk is full")
     assert trail.write(fields("response"), str) == "lost"
     assert trail.write(fields("request", "ex_2"), str) == "lost"
+    assert trail.unrecorded == {"the disk is full": 2}
     journal.failure = None
     assert trail.write(fields("request", "ex_3"), str) == "safe"
     written = [(r["event"], r["exchange"]) for r in records_of(journal.path)]
     assert written == [("request", "ex_1"), ("response", "ex_1"), ("request", "ex_3")]
+    assert trail.unrecorded == {"the disk is full": 1}
 
 
 @pytest.mark.parametrize("moment", ["tend", "close"])
