@@ -69,21 +69,21 @@ def open_of(exchange: Exchange, scrub: Callable[[str], str], now: float) -> Open
 def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str], str]) -> Ending:
     """Read the facts off an exchange and the members of its response record."""
     usage, error, cost = record["usage"], record["error"], record["cost_usd"]
-    return Ending(
-        exchange=exchange.id,
-        account=exchange.account.name if exchange.account else None,
-        operation=exchange.call.operation.name if exchange.call else "other",
-        model=None if exchange.model is None else scrub(exchange.model),
-        status=record["status"],
-        outcome=record["outcome"],
-        source=record["source"],
-        error_code=scrub(error["code"]) if error else None,
-        input_tokens=usage["input_tokens"] if usage else None,
-        output_tokens=usage["output_tokens"] if usage else None,
-        total_tokens=usage["total_tokens"] if usage else None,
-        cost_usd=None if cost is None else float(cost),
-        first_byte_ms=record["first_byte_ms"],
-        duration_ms=record["duration_ms"],
-        waited_ms=milliseconds(exchange.waited_seconds),
-        shown=partial(shown_of, exchange, record, scrub),
+    return Ending(  # by place, as an `Exchange` is made
+        exchange.id,
+        exchange.account.name if exchange.account else None,
+        exchange.call.operation.name if exchange.call else "other",
+        None if exchange.model is None else scrub(exchange.model),
+        record["status"],
+        record["outcome"],
+        record["source"],
+        scrub(error["code"]) if error else None,
+        usage["input_tokens"] if usage else None,
+        usage["output_tokens"] if usage else None,
+        usage["total_tokens"] if usage else None,
+        None if cost is None else float(cost),
+        record["first_byte_ms"],
+        record["duration_ms"],
+        milliseconds(exchange.waited_seconds),
+        partial(shown_of, exchange, record, scrub),
     )

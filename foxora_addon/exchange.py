@@ -166,10 +166,10 @@ class Exchange:
     tags: tuple[str, ...] = ()
     traceparent: str | None = None
     refusal: ApiError | None = None
-    shadow: ApiError | None = None
     gateway_url: str | None = None
     client_port: int | None = None
     head: GivenHead | None = field(default=None, repr=False)
+    shadow: ApiError | None = None
     model: str | None = None
     stream: bool = False
     scopes: "Sequence[Scope]" = ()

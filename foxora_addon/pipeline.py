@@ -31,6 +31,7 @@ from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
 from foxora_addon.audit.record import (
+    Facts,
     body_fields,
     least_of,
     milliseconds,
@@ -120,24 +121,24 @@ class Pipeline:
         if received is None:
             return None
         head = given_head(received, arrival)
-        exchange = Exchange(
+        exchange = Exchange(  # by place: by name, so many take twice as long
             self._new_id(),
             now,
             received.client,
             received.line,
-            call=received.call,
-            account=received.account,
-            account_name=received.account_name,
-            payer=received.payer,
-            credential=received.credential,
-            secrets=received.secrets,
-            level=received.level,
-            tags=received.tags,
-            traceparent=received.traceparent,
-            refusal=received.refusal,
-            gateway_url=received.gateway_url,
-            client_port=arrival.port,
-            head=head,
+            received.call,
+            received.account,
+            received.account_name,
+            received.payer,
+            received.credential,
+            received.secrets,
+            received.level,
+            received.tags,
+            received.traceparent,
+            received.refusal,
+            received.gateway_url,
+            arrival.port,
+            head,
         )
         return Rewritten(exchange, head, received.target)
 
@@ -301,8 +302,8 @@ class Pipeline:
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
         """The exchange ends with an answer of our own."""
         body = self._plain_fields(error.body(), keeps=exchange.level == "full")
-        facts = self._talk_facts(exchange, now)
-        self._close(exchange, body, error.status, outcome, error.source, now, error=error, **facts)
+        facts: Facts = {"error": error, **self._talk_facts(exchange, now)}
+        self._close(exchange, body, facts, error.status, outcome, error.source, now)
 
     def lost(
         self,
@@ -320,7 +321,7 @@ class Pipeline:
             status = exchange.answered_status
             self._close_observed(exchange, outcome, source, status, now, error=error)
             return
-        self._close(exchange, body_fields(None, 0), None, outcome, source, now, error=error)
+        self._close(exchange, body_fields(None, 0), {"error": error}, None, outcome, source, now)
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
@@ -330,19 +331,12 @@ class Pipeline:
         error = self._error_in(exchange, answer, plain, value)
         if error is not None:
             self._obey(exchange, error, now)
-            self._close(
-                exchange,
-                kept,
-                error.status,
-                "gateway_error",
-                "gateway",
-                now,
-                error=error,
-            )
+            facts: Facts = {"error": error}
+            self._close(exchange, kept, facts, error.status, "gateway_error", "gateway", now)
             return error
         count = partial(self.accounting.counted, exchange)
         facts = facts_of_json(value, count)
-        self._close(exchange, kept, answer.status, "completed", "gateway", now, **facts)
+        self._close(exchange, kept, facts, answer.status, "completed", "gateway", now)
         return None
 
     def without_key(self, exchange: Exchange, answer: Answer) -> Answer:
@@ -435,7 +429,7 @@ class Pipeline:
             socket.words.append(told)
         return content if told is None else None
 
-    def _talk_facts(self, exchange: Exchange, now: float) -> dict[str, Any]:
+    def _talk_facts(self, exchange: Exchange, now: float) -> Facts:
         """End what was said over a WebSocket, and say what it comes to; {} of any other call."""
         if exchange.socket is None:
             return {}
@@ -494,17 +488,17 @@ class Pipeline:
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)
         kept["body_truncated"] = head is not None and not seen.is_whole
-        self._close(exchange, kept, status, outcome, source, now, **facts)
+        self._close(exchange, kept, facts, status, outcome, source, now)
 
-    def _close(  # what every ending has; the rest goes by name
+    def _close(
         self,
         exchange: Exchange,
         body: Mapping[str, Any],
+        facts: Facts,
         status: int | None,
         outcome: Outcome,
         source: Source,
         now: float,
-        **facts: Any,
     ) -> None:
         exchange.step("close")
         self._remember_refusal(exchange, status)
@@ -514,9 +508,7 @@ class Pipeline:
         facts["usage"] = usage
         self.accounting.settle(exchange, usage, now)
         facts["cost_usd"] = exchange.cost_usd
-        fields = response_fields(
-            exchange, body, status=status, outcome=outcome, source=source, now=now, **facts
-        )
+        fields = response_fields(exchange, body, facts, status, outcome, source, now)
         if exchange.is_recorded:
             self._write(exchange, fields)
         self.ended(ending_of(exchange, fields, lambda text: self._scrub(exchange, text)))

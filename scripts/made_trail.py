@@ -30,7 +30,7 @@ type Record = dict[str, Any]
 _PLAIN: Final = Exchange("", 0.0, Client(None, None, None, None), RequestLine("", "", ""))
 _REQUEST: Final = request_fields(_PLAIN, body_fields(b"", 0))
 _RESPONSE: Final = response_fields(
-    _PLAIN, body_fields(b"", 0), status=200, outcome="completed", source="gateway", now=0.0
+    _PLAIN, body_fields(b"", 0), {}, status=200, outcome="completed", source="gateway", now=0.0
 )
 
 

@@ -119,6 +119,7 @@ def a_response_of(exchange_id: str, body: bytes = b"") -> dict[str, Any]:
     return response_fields(
         an_exchange(exchange_id),
         body_fields(body, 1_000),
+        {},
         status=200,
         outcome="completed",
         source="gateway",

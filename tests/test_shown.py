@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from foxora_addon.audit.record import body_fields, response_fields
+from foxora_addon.audit.record import Facts, body_fields, response_fields
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, Exchange, RequestLine
 from foxora_addon.observation import Observation
@@ -34,9 +34,9 @@ def an_exchange(stream: bytes | None, level: Level = "full") -> Exchange:
     return exchange
 
 
-def a_record(exchange: Exchange, **more: Any) -> dict[str, Any]:
-    ending: dict[str, Any] = {"status": 200, "outcome": "completed", "source": "gateway"}
-    return response_fields(exchange, body_fields(b"Hi", 10), now=1.0, **ending | more)
+def a_record(exchange: Exchange, facts: Facts | None = None) -> dict[str, Any]:
+    body = body_fields(b"Hi", 10)
+    return response_fields(exchange, body, facts or {}, 200, "completed", "gateway", 1.0)
 
 
 def test_a_stream_is_shown_as_the_answer_that_it_adds_up_to() -> None:
@@ -70,7 +70,7 @@ def test_a_lone_surrogate_makes_no_broken_text() -> None:
 
 def test_facts_are_the_records_without_contents_and_secrets() -> None:
     exchange = an_exchange(None)
-    record = a_record(exchange, model=f"m {KEY}", finish_reasons=["stop"])
+    record = a_record(exchange, {"model": f"m {KEY}", "finish_reasons": ["stop"]})
     facts = json.loads(shown_of(exchange, record, scrub).facts)
     assert facts["request"]["account"] == "acme"
     assert facts["response"]["model"] == "m [redacted]"

@@ -9,6 +9,7 @@ from foxora_addon.api.promised_json import value_of_json
 from foxora_addon.api.responses_transcript import reasons_of
 from foxora_addon.api.transcript import Transcript
 from foxora_addon.api.usage import Usage, usage_of
+from foxora_addon.audit.record import Facts
 from foxora_addon.observation import Observation
 
 type Count = Callable[[dict[str, Any]], Usage | None]
@@ -20,12 +21,12 @@ def is_json(content_type: str | None) -> bool:
     return "json" in (content_type or "").lower()
 
 
-def facts_of_body(body: bytes, count: Count) -> dict[str, Any]:
+def facts_of_body(body: bytes, count: Count) -> Facts:
     """Model, id, finish reasons and usage of a JSON answer that came whole; {} if it is none."""
     return facts_of_json(value_of_json(body), count)
 
 
-def facts_of_json(value: object, count: Count) -> dict[str, Any]:
+def facts_of_json(value: object, count: Count) -> Facts:
     """The same of what such an answer holds; {} of anything but a JSON object."""
     if not isinstance(value, dict):
         return {}
@@ -49,12 +50,12 @@ def _reasons_of(value: dict[str, Any]) -> Sequence[str | None]:
     ]
 
 
-def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> dict[str, Any]:
+def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> Facts:
     """The same of an answer that was observed as it passed, with the message that it adds up to."""
     folded = seen.transcript
     if folded is None:
         return facts_of_body(bytes(seen.head), count) if seen.is_whole and seen.is_json else {}
-    facts: dict[str, Any] = {
+    facts: Facts = {
         "chunks": folded.chunks,
         "message": folded.message() if keeps_content else None,
         "model": folded.model,

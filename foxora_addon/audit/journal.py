@@ -64,6 +64,7 @@ class Journal:
         self.path = path
         self.sync_policy = sync
         self.keeping = FOREVER
+        self._rotates = False
         self.left_open: dict[str, str | None] = {}
         self.seq = 0
         """The number of the last record; 0 before the first."""
@@ -147,6 +148,7 @@ class Journal:
     def keep(self, keeping: Keeping) -> None:
         """Rotate, compress and remove as this says from now on."""
         self.keeping = keeping
+        self._rotates = (keeping.rotate_bytes, keeping.rotate_seconds) != (None, None)
         if keeping != FOREVER:
             self._keeper.tidy(keeping, self._wall_clock())
 
@@ -190,7 +192,7 @@ class Journal:
         line, digest = line_of(
             fields, scrub, seq=seq, unix_seconds=now, recovered=self._torn, prev=self._prev
         )
-        if self._is_full(len(line), now):
+        if self._rotates and self._is_full(len(line), now):
             self.follow_the_path()  # what is closed must be the file that we write
             if self._is_full(len(line), now):
                 self._rotate(now)

@@ -5,7 +5,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from foxora_addon.api.errors import ApiError, Source
 from foxora_addon.api.money import json_number_of
@@ -113,26 +113,32 @@ def _sent_facts(exchange: Exchange) -> dict[str, Any]:
     }
 
 
-def response_fields(  # noqa: PLR0913  # one keyword for each thing that a record says
+class Facts(TypedDict, total=False):
+    """What a response record says of an answer, as far as it is known."""
+
+    usage: Usage | None
+    cost_usd: Decimal | None
+    error: ApiError | None
+    model: str | None
+    response_id: str | None
+    finish_reasons: Sequence[str | None]
+    message: Mapping[str, Any] | None
+    chunks: int | None
+    websocket: Mapping[str, Any] | None
+
+
+def response_fields(
     exchange: Exchange,
     body: Mapping[str, Any],
-    *,
+    facts: Facts,
     status: int | None,
     outcome: Outcome,
     source: Source,
     now: float,
-    usage: Usage | None = None,
-    cost_usd: Decimal | None = None,
-    error: ApiError | None = None,
-    model: str | None = None,
-    response_id: str | None = None,
-    finish_reasons: Sequence[str | None] = (),
-    message: Mapping[str, Any] | None = None,
-    chunks: int | None = None,
-    websocket: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A response record without what the journal adds; `now` is on the exchange's own clock."""
     first, sent = exchange.first_byte_at, exchange.sent_at
+    usage, cost_usd, error = facts.get("usage"), facts.get("cost_usd"), facts.get("error")
     return {
         "event": "response",
         "exchange": exchange.id,
@@ -144,9 +150,9 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
         "duration_ms": milliseconds(now - exchange.arrived_at),
         "sent_ms": None if sent is None else milliseconds(sent - exchange.arrived_at),
         "first_byte_ms": None if first is None else milliseconds(first - exchange.arrived_at),
-        "model": model,
-        "response_id": response_id,
-        "finish_reasons": list(finish_reasons),
+        "model": facts.get("model"),
+        "response_id": facts.get("response_id"),
+        "finish_reasons": list(facts.get("finish_reasons", ())),
         "usage": None if usage is None else _usage_facts(usage),
         "cost_usd": None if cost_usd is None else json_number_of(cost_usd),
         "error": None if error is None else _error_facts(error, exchange.level),
@@ -163,9 +169,9 @@ def response_fields(  # noqa: PLR0913  # one keyword for each thing that a recor
             for each in exchange.tries
         ],
         "gateway_request_id": exchange.gateway_request_id,
-        "message": message,
-        "chunks": chunks,
-        "websocket": websocket,
+        "message": facts.get("message"),
+        "chunks": facts.get("chunks"),
+        "websocket": facts.get("websocket"),
         **body,
     }
 

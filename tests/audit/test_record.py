@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.errors import invalid_request
 from foxora_addon.api.usage import Usage
-from foxora_addon.audit.record import body_fields, request_fields, response_fields
+from foxora_addon.audit.record import Facts, body_fields, request_fields, response_fields
 from foxora_addon.audit.schema import RECORD, RequestRecord, ResponseRecord
 from foxora_addon.exchange import Outcome
 from tests.builders import a_request_of, a_response_of, an_exchange, sealed
@@ -48,18 +48,20 @@ def test_a_response_with_all_its_facts_fits_the_schema(outcome: Outcome) -> None
     fields = response_fields(
         an_exchange(first_byte_at=100.25, gateway_request_id="g"),
         body_fields(b"{}", 10),
+        Facts(
+            usage=Usage(1, 2, 3),
+            cost_usd=Decimal("0.00015"),
+            error=invalid_request("no", "model"),
+            model="m",
+            response_id="r",
+            finish_reasons=("stop", None),
+            message={"role": "assistant"},
+            chunks=3,
+        ),
         status=400,
         outcome=outcome,
         source="addon",
         now=101.5,
-        usage=Usage(1, 2, 3),
-        cost_usd=Decimal("0.00015"),
-        error=invalid_request("no", "model"),
-        model="m",
-        response_id="r",
-        finish_reasons=("stop", None),
-        message={"role": "assistant"},
-        chunks=3,
     )
     record = RECORD.validate_python(sealed(fields))
 
@@ -77,11 +79,11 @@ def test_a_cost_is_the_same_sum_for_those_who_read_it_as_a_decimal(cost: str) ->
     fields = response_fields(
         an_exchange(),
         body_fields(b"", 10),
+        {"cost_usd": Decimal(cost)},
         status=200,
         outcome="completed",
         source="gateway",
         now=101.5,
-        cost_usd=Decimal(cost),
     )
     line = json.dumps({"cost_usd": fields["cost_usd"]})
 
@@ -96,6 +98,7 @@ def test_a_clock_that_goes_back_makes_no_negative_duration() -> None:
     fields = response_fields(
         an_exchange(),
         body_fields(None, 0),
+        {},
         status=None,
         outcome="aborted",
         source="addon",
