@@ -216,6 +216,8 @@ def _keep_from_switching(exchange: Exchange, response: http.Response) -> None:
         response.headers["connection"] = "close"
     elif exchange.answered_status is not None:
         response.status_code = exchange.answered_status
+    elif exchange.refusal is not None:
+        replace_body(response, exchange.refusal, exchange)
 
 
 def answer_in(response: http.Response, exchange: Exchange) -> Answer:
