@@ -15,6 +15,8 @@ _MOST_LINES: Final = 1_000
 """Of parts, or what looks like the beginning of one; Go's and Starlette's readers take as many."""
 _LONGEST_HEAD: Final = 16_384
 _MOST_OF_HEADS: Final = 262_144
+_MOST_SEMICOLONS: Final = 1_000
+"""`email` takes a time that grows with their number times the length."""
 _LONGEST_TEXT: Final = 4_096
 
 _REST_OF_LINE: Final = re.compile(rb"(?:--)?[ \t]*+(?=\r?\n|\Z)")
@@ -181,7 +183,9 @@ def _names_in(head: bytes) -> tuple[set[str], bool]:
 
 
 def _parameters_in(text: str) -> list[tuple[str, str]]:
-    """Of a header, by name in small letters. Raises ValueError where extended ones are wrong."""
+    """Of a header, by name in small letters; raises ValueError for too many, or wrong ones."""
+    if text.count(";") > _MOST_SEMICOLONS:
+        raise ValueError(text)
     head = Message()
     head["content-type"] = text
     try:
