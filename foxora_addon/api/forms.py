@@ -15,12 +15,13 @@ _MOST_LINES: Final = 1_000
 """Of parts, or what looks like the beginning of one; Go's and Starlette's readers take as many."""
 _LONGEST_HEAD: Final = 16_384
 _MOST_OF_HEADS: Final = 262_144
+_MOST_SEMICOLONS: Final = 1_000
+"""`email` takes a time that grows with their number times the length."""
 _LONGEST_TEXT: Final = 4_096
 
 _REST_OF_LINE: Final = re.compile(rb"(?:--)?[ \t]*+(?=\r?\n|\Z)")
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _AS_IT_IS: Final = frozenset({b"", b"7bit", b"8bit", b"binary"})
-_HEADER: Final = "content-disposition"
 _DISPOSITION: Final = re.compile(
     rb"(?im)^[ \t]*content-disposition[ \t]*:((?:[^\r\n]|\r?\n[ \t])*+)"
 )
@@ -42,7 +43,7 @@ class Form(NamedTuple):
     """The fields of a form that are no files, each of a name in its order.
 
     `start` is the place of the first part's boundary. `is_whole`: False where there were more
-    parts, or longer heads of them, than are read.
+    parts than are read, or a head of one that is longer or can't be.
     """
 
     boundary: bytes
@@ -55,13 +56,19 @@ def boundary_of(content_type: str | None) -> bytes | None:
     """The boundary that a Content-Type header gives a form; None where it is of no form.
 
     Any other `multipart` counts as well, and one of two types, as some readers take those for it.
+    It is empty where it is not ASCII, or readers may find another: no body is a form of that.
     """
     if content_type is None or "multipart/" not in content_type.lower():
         return None
-    head = Message()
-    head["content-type"] = content_type
-    boundary = head.get_boundary()
-    return boundary.encode() if boundary and boundary.isascii() else None
+    try:
+        found = _parameters_in(content_type)
+    except ValueError:
+        return b""
+    boundaries = {value.rstrip() for name, value in found if name == "boundary"}
+    if not any(boundaries):
+        return None
+    boundary, *others = boundaries
+    return b"" if others or not boundary.isascii() else boundary.encode()
 
 
 def read_form(body: bytes, boundary: bytes) -> Form | None:
@@ -71,6 +78,8 @@ def read_form(body: bytes, boundary: bytes) -> Form | None:
     boundary may be missing) or has no head. Lines may end in LF alone. Parts after the last
     boundary count, since readers differ in which that is.
     """
+    if not boundary:
+        return None
     start = opened = -1
     room = _MOST_OF_HEADS
     fields: dict[str, list[Place]] = {}
@@ -138,7 +147,8 @@ def _lines(body: bytes, mark: bytes) -> Iterator[tuple[int, int]]:
 def _add_part(fields: dict[str, list[Place]], body: bytes, opened: int, closed: int) -> int:
     """Take a part: from the end of its boundary's line to the next boundary.
 
-    How many bytes its head has; one that is too long to be read has more than all may have.
+    How many bytes its head has; one that can't be read, or is too long for that, has more than all
+    may have.
     """
     end = closed - 1
     if body[end - 1 : end] == b"\r" and end > opened:
@@ -146,7 +156,10 @@ def _add_part(fields: dict[str, list[Place]], body: bytes, opened: int, closed: 
     blank = _BLANK_LINE.search(body, opened, min(end, opened + _LONGEST_HEAD))
     if blank is None:
         return 0 if end - opened < _LONGEST_HEAD else _MOST_OF_HEADS + 1
-    names, is_clear = _names_in(body[opened : blank.end()])
+    try:
+        names, is_clear = _names_in(body[opened : blank.end()])
+    except ValueError:
+        return _MOST_OF_HEADS + 1
     for name in names:
         fields.setdefault(name, []).append(Place(blank.end(), end, is_clear))
     return blank.end() - opened
@@ -157,11 +170,11 @@ def _names_in(head: bytes) -> tuple[set[str], bool]:
 
     Readers differ in which of two headers, or of two parameters, they believe, in whether they know
     extended ones (RFC 2231), and in whether they undo a transfer encoding. Many take any
-    disposition for `form-data`.
+    disposition for `form-data`. Raises ValueError, as `_parameters_in`.
     """
     texts = [text.decode("utf-8", "replace") for text in _DISPOSITION.findall(head)]
-    found = [(name.lower(), value) for text in texts for name, value in _parameters_in(text)]
-    names = {collapse_rfc2231_value(value) for name, value in found if name == "name"}
+    found = [parameter for text in texts for parameter in _parameters_in(text)]
+    names = {value for name, value in found if name == "name"}
     files = [value for name, value in found if name == "filename"]
     is_clear = len(texts) == len(names) == 1 and len(files) < 2 and "*" not in texts[0]
     if is_clear and any(files):
@@ -170,6 +183,14 @@ def _names_in(head: bytes) -> tuple[set[str], bool]:
 
 
 def _parameters_in(text: str) -> list[tuple[str, str]]:
+    """Of a header, by name in small letters; raises ValueError for too many, or wrong ones."""
+    if text.count(";") > _MOST_SEMICOLONS:
+        raise ValueError(text)
     head = Message()
-    head[_HEADER] = text
-    return head.get_params([], _HEADER)
+    head["content-type"] = text
+    try:
+        return [
+            (name.lower(), collapse_rfc2231_value(value)) for name, value in head.get_params([])
+        ]
+    except TypeError as flaw:  # of numbers of pieces, where one lacks its own
+        raise ValueError(text) from flaw

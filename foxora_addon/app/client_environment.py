@@ -4,7 +4,7 @@ Pure: the environment that is there is an argument, and what must differ is the 
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from foxora_addon.app.ca_bundle import ADDING, REPLACING
 from foxora_addon.placeholder import PLACEHOLDER_KEY
@@ -50,6 +50,19 @@ def variables_of(
     if environ.get("FOXORA_API_KEY"):
         variables["FOXORA_API_KEY"] = PLACEHOLDER_KEY
     return variables
+
+
+def variables_to(
+    status: Mapping[str, Any], bundle: str, environ: Mapping[str, str]
+) -> dict[str, str]:
+    """Those that lead to a proxy, by the status that it tells; it may be of an older version."""
+    return variables_of(
+        status["url"],
+        bundle,
+        environ,
+        keeps_key=status["heeds_client_keys"],
+        takes_tunnels=status.get("takes_tunnels", True),
+    )
 
 
 def _no_proxy(environ: Mapping[str, str]) -> Iterator[str]:

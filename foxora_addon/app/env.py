@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
-from foxora_addon.app.client_environment import variables_of, warnings_of
+from foxora_addon.app.client_environment import variables_to, warnings_of
 from foxora_addon.app.local_proxy import NoProxy, ask
 from foxora_addon.app.shells import how_to_evaluate, lines_for, shell_of
 from foxora_addon.placeholder import PLACEHOLDER_KEY
@@ -33,13 +33,7 @@ def print_env(port: int, shell: str | None, say: Callable[[str], None]) -> int:
 def _variables(status: Mapping[str, Any]) -> dict[str, str]:
     """Those of `run`, but the shell keeps its Foxora key: the next proxy may be started from it."""
     bundle = bundle_of(Path(status["ca"]), os.environ)
-    variables = variables_of(
-        status["url"],
-        str(bundle),
-        os.environ,
-        keeps_key=status["heeds_client_keys"],
-        takes_tunnels=status["takes_tunnels"],
-    )
+    variables = variables_to(status, str(bundle), os.environ)
     return {name: value for name, value in variables.items() if name != "FOXORA_API_KEY"}
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from foxora_addon.app.ca_bundle import NoBundle, bundle_of
-from foxora_addon.app.client_environment import variables_of, warnings_of
+from foxora_addon.app.client_environment import variables_to, warnings_of
 from foxora_addon.app.command import (
     ENDING,
     CannotRun,
@@ -216,13 +216,7 @@ def _environment(status: Mapping[str, Any], say: Say) -> dict[str, str]:
     for warning in warnings_of(os.environ, status["url"]):
         say(warning)
     bundle = bundle_of(Path(status["ca"]), os.environ)
-    variables = variables_of(
-        status["url"],
-        str(bundle),
-        os.environ,
-        keeps_key=status["heeds_client_keys"],
-        takes_tunnels=status["takes_tunnels"],
-    )
+    variables = variables_to(status, str(bundle), os.environ)
     return {**os.environ, **variables}
 
 

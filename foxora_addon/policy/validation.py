@@ -91,7 +91,9 @@ def _read_upload(
         return _read_form(call, body, form, rules)
     parsed = _json_object(body, value)
     if parsed is None and body and call.boundary is not None:
-        return invalid_request("The boundary of the form's Content-Type is not in its body.")
+        return invalid_request(
+            "The form's Content-Type names no boundary that is in its body, or several."
+        )
     if parsed is None:
         return _unread(body)
     named, is_stream = parsed.get("model"), parsed.get("stream") is True
@@ -108,7 +110,9 @@ def _read_form(call: Recognised, body: bytes, form: Form, rules: ModelRules) -> 
     Readers differ in which of them they believe, so that a rule over models would not hold.
     """
     if not form.is_whole:
-        return invalid_request("The form has more parts, or longer heads of them, than are read.")
+        return invalid_request(
+            "The form has more parts than are read, or a head that is longer or can't be."
+        )
     models = texts_of(form, body, "model")
     if models is None:
         return invalid_request("The 'model' field of the form can't be read.", "model")

@@ -5,7 +5,8 @@ that calls get is taken there.
 
 Signals are Python's own here, not the loop's. To the loop they come through a pipe, in which what
 finds no room is lost, and mitmproxy puts a byte there for each line of its log: a burst of them, as
-a flood of pings makes, and it would not end.
+a flood of pings makes, and it would not end. The pipe still wakes the loop, for a signal that comes
+as it is about to wait.
 """
 
 import asyncio
@@ -43,7 +44,8 @@ def on_signal(number: signal.Signals, then: Callable[[], object]) -> None:
         signal.raise_signal(number)
 
     with suppress(NotImplementedError):  # no loop of Windows has any
-        loop.remove_signal_handler(number)
+        loop.add_signal_handler(number, bool)
+        signal.set_wakeup_fd(signal.set_wakeup_fd(-1), warn_on_full_buffer=False)
     signal.signal(number, told)
 
 

@@ -110,7 +110,9 @@ def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) 
     """A request of the same head and body, but for the key: what it holds else can't change.
 
     It tells its body's length. HTTP/2 need not, and another addon may have put a wrong one; what is
-    beyond it an HTTP/1 gateway would take for a further request, which is on no record.
+    beyond it an HTTP/1 gateway would take for a further request, which is on no record. And it is
+    of our own version, not of the client's (RFC 9112, 2.3): to HTTP/1.0 some gateways say no end of
+    a stream, and keep the connection.
     """
     fields, body = request.data.headers.fields, request.data.content or b""
     own = () if key is None else ((b"authorization", _encoded(f"Bearer {key}")),)
@@ -128,6 +130,8 @@ def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) 
         headers = QuickHeaders.of((*kept, *own))
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
     vars(data).update(vars(request.data), headers=headers)
+    if data.http_version == b"HTTP/1.0":
+        data.http_version = b"HTTP/1.1"
     sent.data, sent.stream = data, request.stream
     return sent
 

@@ -83,14 +83,17 @@ def begin(
     elif head.is_clear and gateways.fields is head.fields:
         marked = response.data.headers.fields
         exchange.answered_head = AnsweredHead(marked, head.encoding, head.content_type)
-    if flow.request.data.http_version == b"HTTP/1.0" and "transfer-encoding" in response.headers:
+    if flow.request.data.http_version == b"HTTP/1.0":
         _end_by_closing(response)
     exchange.passing = response.stream
 
 
 def _end_by_closing(response: http.Response) -> None:
-    """Have an answer end as its connection does: chunks are not for HTTP/1.0 (RFC 9112, 6.1)."""
-    del response.headers["transfer-encoding"]
+    """Have an answer end as its connection does: that of a client of HTTP/1.0 is not to outlast it.
+
+    Nor are chunks for one (RFC 9112, 9.3 and 6.1).
+    """
+    response.headers.pop("transfer-encoding", None)
     response.headers["connection"] = "close"
 
 
@@ -216,6 +219,8 @@ def _keep_from_switching(exchange: Exchange, response: http.Response) -> None:
         response.headers["connection"] = "close"
     elif exchange.answered_status is not None:
         response.status_code = exchange.answered_status
+    elif exchange.refusal is not None:
+        replace_body(response, exchange.refusal, exchange)
 
 
 def answer_in(response: http.Response, exchange: Exchange) -> Answer:

@@ -33,7 +33,12 @@ def models(body: bytes, boundary: bytes = b"edge") -> list[str] | None:
         (r'multipart/form-data; boundary="a\"b"', b'a"b'),
         ("multipart/form-data", None),
         ("multipart/form-data; boundary=", None),
-        ("multipart/form-data; boundary=\udcff", None),
+        ("multipart/form-data; boundary=\udcff", b""),
+        ("multipart/form-data; boundary=edge; boundary=other", b""),
+        ("multipart/form-data; boundary=edge; BOUNDARY=edge", b"edge"),
+        ("multipart/form-data; boundary=edge; boundary*=utf-8''other", b""),
+        ("multipart/form-data; boundary=edge, multipart/form-data; boundary=other", b""),
+        ("multipart/form-data; boundary*0=edge; boundary*=other", b""),
         ("multipart/mixed; boundary=edge", b"edge"),
         ("multipart/form-data, multipart/form-data; boundary=edge", b"edge"),
         ("application/json; boundary=edge", None),
@@ -100,6 +105,26 @@ def test_what_is_no_field_of_that_name_is_not_taken_for_one(body: bytes) -> None
 @pytest.mark.parametrize("body", [b"", b"--", b"edge", b"--edg\r\n", b" --edge\r\n", b"{}"])
 def test_a_body_without_the_boundary_is_no_form(body: bytes) -> None:
     assert read_form(body, b"edge") is None
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        b"name*0=x; name*=y",
+        b"name=x; a*=y; a*0=z",
+        b"name*" + b"9" * 5_000 + b"=x",
+        b"name*=a\x00b''x",
+        b"name*=undefined''x",
+        b"name=x" + b";" * 1_001,
+    ],
+)
+def test_a_form_with_a_head_that_cant_be_read_is_not_read_whole(parameters: bytes) -> None:
+    head = b"Content-Disposition: form-data; " + parameters
+    assert not read(form(MODEL + b"m", head + b"\r\n\r\n")).is_whole
+
+
+def test_no_body_is_a_form_of_an_empty_boundary() -> None:
+    assert read_form(b"--\r\n" + MODEL + b"m\r\n----\r\n", b"") is None
 
 
 @pytest.mark.parametrize(

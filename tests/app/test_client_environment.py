@@ -2,7 +2,7 @@
 
 import pytest
 
-from foxora_addon.app.client_environment import variables_of, warnings_of
+from foxora_addon.app.client_environment import variables_of, variables_to, warnings_of
 from foxora_addon.placeholder import PLACEHOLDER_KEY
 
 URL = "http://127.0.0.1:9000"
@@ -32,6 +32,15 @@ def test_a_reverse_proxy_is_named_as_the_base_url_alone() -> None:
     variables = variables_of(URL, BUNDLE, given, takes_tunnels=False)
     assert variables["OPENAI_BASE_URL"] == f"{URL}/v1"
     assert not any(name.upper() in {"HTTPS_PROXY", "HTTP_PROXY"} for name in variables)
+
+
+@pytest.mark.parametrize("told", [{}, {"takes_tunnels": True}, {"takes_tunnels": False}])
+def test_a_running_proxy_says_whether_it_takes_tunnels_unless_it_is_older(
+    told: dict[str, bool],
+) -> None:
+    status = {"url": URL, "heeds_client_keys": False, **told}
+    variables = variables_to(status, BUNDLE, {})
+    assert ("HTTPS_PROXY" in variables) is told.get("takes_tunnels", True)
 
 
 def test_the_apps_own_key_stays_only_where_accounts_claim_keys() -> None:

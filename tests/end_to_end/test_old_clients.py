@@ -1,4 +1,4 @@
-"""Clients of HTTP/1.0, which know no chunks."""
+"""Clients of HTTP/1.0, which know no chunks and whose connection ends with an answer."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy
+from tests.end_to_end.proxies import APP_KEY, ON_MOCK, Proxy, running_proxy
 from tests.end_to_end.raw_gateways import SECONDS, serving
 from tests.end_to_end.test_other_addons import KEY, Gateway
 
@@ -52,3 +52,17 @@ def test_an_old_client_gets_no_chunks(tmp_path: Path, fast: str) -> None:
                 assert body.endswith(b"data: [DONE]\n\n" if way == "stream" else b"}")
             outcomes = [r["outcome"] for r in proxy.records() if r["event"] == "response"]
     assert outcomes == ["completed"] * 4
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_an_old_clients_connection_ends_with_its_answer(tmp_path: Path, fast: str) -> None:
+    with running_proxy(tmp_path, ON_MOCK, {"FOXORA_FAST": fast}) as proxy:
+        for way in ("whole", "stream"):
+            with connected(proxy, over_tls=False) as client:
+                client.sendall(asked_of(way))
+                answered = b"".join(iter(lambda: client.recv(65_536), b""))
+            head, _, body = answered.partition(b"\r\n\r\n")
+            assert b"\r\nconnection: close" in head.lower()
+            assert body.endswith(b"data: [DONE]\n\n" if way == "stream" else b"}")
+        outcomes = [r["outcome"] for r in proxy.records() if r["event"] == "response"]
+    assert outcomes == ["completed"] * 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.proxies import APP_KEY, direct_client, running_proxy
+from tests.end_to_end.proxies import APP_KEY, ON_MOCK, direct_client, running_proxy
 from tests.end_to_end.raw_gateways import SECONDS, Asked, serving
 from tests.end_to_end.sockets import SocketGateway, frame, opening
 from tests.end_to_end.test_other_addons import BEARER, CALL, KEY, Gateway
@@ -48,6 +48,22 @@ def test_an_answer_is_made_no_tunnel_by_an_addon(
     assert outcomes == ["completed"] * 3
     assert gateway.keys == [f"Bearer {KEY}".encode()] * 3
     assert "Traceback" not in proxy.output
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_refusal_is_made_no_tunnel_by_an_addon_that_answers(tmp_path: Path, fast: str) -> None:
+    script = tmp_path / "answering.py"
+    script.write_text(
+        "from mitmproxy.http import Response\ndef request(f): f.response = Response.make(101)\n"
+    )
+    environment = {"FOXORA_FAST": fast}
+    running = running_proxy(tmp_path, [*ON_MOCK, "-s", str(script)], environment)
+    with running as proxy, direct_client() as client:
+        url = f"{proxy.base_url}/chat/completions"
+        answers = [client.post(url, json={}, headers=BEARER) for _ in range(2)]
+        assert [answered.status_code for answered in answers] == [400] * 2, proxy.output
+        assert all(answered.json()["error"]["param"] == "model" for answered in answers)
+    assert "crashed" not in proxy.output
 
 
 class Listening(SocketGateway):
