@@ -68,7 +68,10 @@ def error_of(ending: Ending) -> str | None:
 
 
 def since(start: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:
-    """What happened between two totals of one process; `open` is the end's."""
+    """What happened between two totals of one process; `open` is the end's.
+
+    What was unrecorded may be on record by then: that is nothing of this time.
+    """
     return {name: _difference(name, start.get(name), value) for name, value in end.items()}
 
 
@@ -76,7 +79,7 @@ def _difference(name: str, before: Any, after: Any) -> Any:
     if isinstance(after, Mapping):
         earlier = before if isinstance(before, Mapping) else {}
         counts = {key: value - earlier.get(key, 0) for key, value in after.items()}
-        return {key: count for key, count in counts.items() if count}
+        return {key: count for key, count in counts.items() if count > 0}
     if name == "open" or after is None:
         return after
     return after - (before or 0)

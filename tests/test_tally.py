@@ -103,3 +103,8 @@ def test_what_happened_since_a_moment_is_what_a_tally_begun_then_has(
         expected["cost_usd"] = difference["cost_usd"] or None
         difference["cost_usd"] = difference["cost_usd"] or None
     assert difference == expected
+
+
+def test_what_was_unrecorded_before_and_is_on_record_since_is_not_missing() -> None:
+    start, end = {"unrecorded": {"full": 3, "gone": 1}}, {"unrecorded": {"full": 2, "gone": 2}}
+    assert since(start, end) == {"unrecorded": {"gone": 1}}

@@ -80,7 +80,8 @@ class Accounting:
         for payer in rules.accounts:
             scopes = [self.payers.account_scope(payer), *self.payers.scopes_below(payer)]
             self._allowances.enforce(scopes, now)
-            self.room_may_be_free(self.standings.canonical(payer))
+        for account in self._lines.accounts:
+            self.room_freed(account)
 
     @property
     def rules(self) -> LimitRules:

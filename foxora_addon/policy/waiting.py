@@ -125,6 +125,11 @@ class WaitingLines:
         for ticket in tickets:
             self._put(ticket)
 
+    @property
+    def accounts(self) -> Sequence[str]:
+        """Those in whose lines somebody stands."""
+        return tuple(self._lines)
+
     def waiting(self, account: str) -> int:
         """Return how many calls of an account wait."""
         if not self._lines:

@@ -9,7 +9,7 @@ tended or closed.
 import asyncio
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
@@ -46,16 +46,15 @@ class JournalTrail:
         self._now = now
         self._waiting: deque[tuple[Mapping[str, Any], Scrub, int]] = deque()
         self._waiting_bytes = 0
-        self._lost = 0
-        self._why_lost = ""
+        self._lost: Counter[str] = Counter()  # by why
+        self._why_failing = ""
         self._is_failing = False
         self._said_at = self._said_of_checkpoints_at = -_SAY_SECONDS
 
     @property
     def unrecorded(self) -> dict[str, int]:
-        """How many records are not in the trail, by why the last of them could not be written."""
-        count = self._lost + len(self._waiting)
-        return {self._why_lost: count} if count else {}
+        """How many records are not in the trail, by why they could not be written."""
+        return dict(self._lost + Counter({self._why_failing: len(self._waiting)}))
 
     def end_left_open(self) -> int:
         """Write the response records of exchanges that a crash left open; returns how many."""
@@ -83,10 +82,10 @@ class JournalTrail:
                 self._catch_up()
             self.journal.append(fields, scrub)
         except TrailUnavailable as error:
-            self._is_failing, self._why_lost = True, str(error)
+            self._is_failing, self._why_failing = True, str(error)
             if not self._lets_wait(fields, scrub):
-                self._lost += 1
-            self._say(str(error))
+                self._lost[self._why_failing] += 1
+            self._say(self._why_failing)
             return "lost"
         if self._is_failing:
             self._works_again()
@@ -123,7 +122,7 @@ class JournalTrail:
 
     def _works_again(self) -> None:
         self._is_failing = False
-        _log.warning("foxora: the trail can be written again (%d records lost)", self._lost)
+        _log.warning("foxora: the trail can be written again (%d records lost)", self._lost.total())
 
     async def safely_kept(self) -> bool:
         """Whether all that was written by now is kept as configured: on the disk, where that is so.
@@ -188,7 +187,7 @@ class JournalTrail:
         if now - self._said_at >= _SAY_SECONDS:
             self._said_at = now
             so = "calls are refused" if self.on_failure == "refuse" else "calls pass all the same"
-            _log.error("foxora: %s; %s (%d records lost so far)", what, so, self._lost)
+            _log.error("foxora: %s; %s (%d records lost so far)", what, so, self._lost.total())
 
 
 def keeping_of(audit: Audit) -> Keeping:

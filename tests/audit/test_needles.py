@@ -55,10 +55,10 @@ def test_without_any_nothing_is_found() -> None:
     assert not Needles(()).is_in(b"sk-")
 
 
-def test_very_many_are_found_as_well() -> None:
-    many = [f"{number:04}-needle" for number in range(2_000)]
-    needles = Needles(many, FOLDED)
-    assert needles.is_in(b"... 1234-needle ...")
+@pytest.mark.parametrize("count", [500, 2_000])
+def test_very_many_are_found_as_well(count: int) -> None:
+    needles = Needles([f"{number:04}-needle" for number in range(count)], FOLDED)
+    assert needles.is_in(b"... 0432-needle ...")
     assert not needles.is_in(b"... 2000-needle ...")
 
 

@@ -144,6 +144,19 @@ def test_who_waits_as_shadow_mode_begins_goes_on_and_is_told_apart() -> None:
     assert accounting.waiting("acme") == 0
 
 
+def test_calls_of_no_account_of_the_configuration_are_looked_at_as_shadow_mode_begins() -> None:
+    accounting = Accounting(LimitRules({}, bounds=Bounds(10, 90.0)))
+    assert accounting.take_me("key:1", told(1), 0.0, 0.1)
+    waiting = [an_exchange(payer="key:1") for _turn in range(2)]
+    assert [accounting.reserve(each, 1.0) for each in waiting] == [None] * 2
+    woken: list[str] = []
+    accounting.room_freed = woken.append
+    accounting.take_rules(LimitRules({}, bounds=Bounds(10, 90.0), is_shadow=True), 2.0)
+    called = [ended for name in woken for ended in accounting.wake(name, 2.0).ended]
+    assert [ended.waited_seconds for ended in called] == [1.0]
+    assert accounting.waiting("key:1") == 0
+
+
 @pytest.mark.parametrize(("back", "at"), [("ab", 3.0), ("xb", 3.0), ("xb", 500.0)])
 def test_an_account_that_comes_back_with_another_key_is_asked_for_anew(
     back: str, at: float

@@ -50,6 +50,9 @@ def test_a_response_that_cannot_be_written_is_written_before_the_next_record(
     written = [(r["event"], r["exchange"]) for r in records_of(journal.path)]
     assert written == [("request", "ex_1"), ("response", "ex_1"), ("request", "ex_3")]
     assert trail.unrecorded == {"the disk is full": 1}
+    journal.failure = TrailUnavailable("it was deleted")
+    assert trail.write(fields("response", "ex_3"), str) == "lost"
+    assert trail.unrecorded == {"the disk is full": 1, "it was deleted": 1}
 
 
 @pytest.mark.parametrize("moment", ["tend", "close"])
