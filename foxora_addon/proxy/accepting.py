@@ -2,9 +2,10 @@
 
 asyncio takes up to 100 waiting clients in one go, before anybody can turn one away, and where there
 is no file for one goes on trying all the same: each failure is told with a traceback and sets a
-timer of its own, which begins anew. Seen in 3.12 and 3.13. So no more are taken in one go than
-there is room for; if files run out even so, for other programs may take them as well, clients that
-wait are closed with a file that is kept for it, and asyncio tries once for each of its timers.
+timer of its own, which begins anew, and fails where the listener is closed by then. Seen in 3.12
+and 3.13. So no more are taken in one go than there is room for; if files run out even so, for other
+programs may take them as well, clients that wait are closed with a file that is kept for it, and
+asyncio tries once for each of its timers.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ _AT_ONCE: Final = 100
 _CAREFUL_SECONDS: Final = 2.0
 _MOST_CLOSED: Final = 1_000
 _NAME: Final = "_accept_connection"
+_AGAIN: Final = "_start_serving"
 _PLACE_OF_BACKLOG: Final = 4
 
 type Heard = Callable[[asyncio.AbstractEventLoop, dict[str, Any]], object]
@@ -51,7 +53,14 @@ class Accepting:
             most = self._at_once(loop.time())
             original(*given[:_PLACE_OF_BACKLOG], most, *given[_PLACE_OF_BACKLOG + 1 :])
 
+        serve: Callable[..., None] = getattr(loop, _AGAIN)
+
+        def serve_while_open(protocol_of: Any, listener: socket.socket, *given: Any) -> None:
+            if listener.fileno() >= 0:
+                serve(protocol_of, listener, *given)
+
         setattr(loop, _NAME, accept)
+        setattr(loop, _AGAIN, serve_while_open)
 
     def begin(self, calls: int, *, is_mock: bool) -> str | None:
         """Share out the open files, as `share` does, before the first client comes.

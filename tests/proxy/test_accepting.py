@@ -95,6 +95,19 @@ def test_no_more_are_taken_in_one_go_than_there_is_room_for() -> None:
     assert max(seen) <= 8, "those that are closed take their time"
 
 
+def test_a_listener_that_was_closed_meanwhile_is_not_tried_again() -> None:
+    async def run() -> None:
+        loop: Any = asyncio.get_running_loop()
+        Accepting(FileBook()).bound(loop)
+        with ExitStack() as stack:
+            listener = a_listener(stack)
+            loop._start_serving(asyncio.Protocol, listener)
+            assert loop.remove_reader(listener)
+        loop._start_serving(asyncio.Protocol, listener)
+
+    asyncio.run(run())
+
+
 def test_clients_that_wait_are_closed_and_told_of_where_the_system_has_no_file() -> None:
     async def run() -> None:
         loop = asyncio.get_running_loop()
