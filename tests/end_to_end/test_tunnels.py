@@ -4,11 +4,13 @@ And trailers that another addon puts behind a request, on which mitmproxy crashe
 """
 
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.proxies import APP_KEY, ON_MOCK, direct_client, running_proxy
+from tests.end_to_end.proxies import APP_KEY, ON_MOCK, Proxy, direct_client, running_proxy
 from tests.end_to_end.raw_gateways import SECONDS, Asked, serving
 from tests.end_to_end.sockets import SocketGateway, frame, opening
 from tests.end_to_end.test_other_addons import BEARER, CALL, KEY, Gateway
@@ -26,25 +28,32 @@ SWITCHING = {
 }
 
 
+@contextmanager
+def beside(text: str, gateway: Gateway, folder: Path, fast: str, *options: str) -> Iterator[Proxy]:
+    """A proxy to a gateway, with an addon of this text behind ours."""
+    script = folder / "other.py"
+    script.write_text(text)
+    with serving(gateway):
+        url = f"http://127.0.0.1:{gateway.port}/v1"
+        options = ("-s", str(script), "--set", f"foxora_base_url={url}", *options)
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        with running_proxy(folder / "proxy", list(options), environment) as proxy:
+            yield proxy
+
+
 @pytest.mark.parametrize("fast", ["true", "false"])
 @pytest.mark.parametrize("way", ["whole", "stream"])
 @pytest.mark.parametrize("switching", SWITCHING)
 def test_an_answer_is_made_no_tunnel_by_an_addon(
     tmp_path: Path, switching: str, way: str, fast: str
 ) -> None:
-    script = tmp_path / "switching.py"
-    script.write_text(SWITCHING[switching])
-    with serving(Gateway()) as gateway:
-        url = f"http://127.0.0.1:{gateway.port}/v1"
-        options = ["-s", str(script), "--set", f"foxora_base_url={url}"]
-        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
-        running = running_proxy(tmp_path / "proxy", options, environment)
-        with running as proxy, direct_client() as client:
-            url, headers = f"{proxy.base_url}/chat/completions", {**BEARER, "x-way": way}
-            call = {**CALL, "stream": way == "stream"}
-            answers = [client.post(url, json=call, headers=headers) for _ in range(3)]
-            assert [answered.status_code for answered in answers] == [200] * 3, proxy.output
-            outcomes = [r["outcome"] for r in proxy.records() if r["event"] == "response"]
+    gateway = Gateway()
+    with beside(SWITCHING[switching], gateway, tmp_path, fast) as proxy, direct_client() as client:
+        url, headers = f"{proxy.base_url}/chat/completions", {**BEARER, "x-way": way}
+        call = {**CALL, "stream": way == "stream"}
+        answers = [client.post(url, json=call, headers=headers) for _ in range(3)]
+        assert [answered.status_code for answered in answers] == [200] * 3, proxy.output
+        outcomes = [r["outcome"] for r in proxy.records() if r["event"] == "response"]
     assert outcomes == ["completed"] * 3
     assert gateway.keys == [f"Bearer {KEY}".encode()] * 3
     assert "Traceback" not in proxy.output
@@ -90,22 +99,17 @@ def test_a_websocket_that_nobody_reads_is_not_opened(
     tmp_path: Path, unread: str, fast: str
 ) -> None:
     text, more, version = UNREAD[unread]
-    (tmp_path / "other.py").write_text(text)
     gateway = Gateway()
     heard: list[bytes] = []
     gateway.RequestHandlerClass = type("Heard", (Listening,), {"heard": heard})
-    with serving(gateway):
-        url = f"http://127.0.0.1:{gateway.port}/v1"
-        options = ["-s", str(tmp_path / "other.py"), "--set", f"foxora_base_url={url}", *more]
-        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
-        with running_proxy(tmp_path / "proxy", options, environment) as proxy:
-            with socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client:
-                asked = opening(APP_KEY).replace(b"Version: 13", b"Version: " + version)
-                client.sendall(asked + frame(1, b'{"type": "response.create"}', mask=True))
-                answered = b"".join(iter(lambda: _received(client), b""))
-            assert answered.startswith(b"HTTP/1.1 502")
-            assert b'"bad_gateway_answer"' in answered
-            (response,) = [r for r in proxy.records() if r["event"] == "response"]
+    with beside(text, gateway, tmp_path, fast, *more) as proxy:
+        with socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client:
+            asked = opening(APP_KEY).replace(b"Version: 13", b"Version: " + version)
+            client.sendall(asked + frame(1, b'{"type": "response.create"}', mask=True))
+            answered = b"".join(iter(lambda: _received(client), b""))
+        assert answered.startswith(b"HTTP/1.1 502")
+        assert b'"bad_gateway_answer"' in answered
+        (response,) = [r for r in proxy.records() if r["event"] == "response"]
     assert response["outcome"] == "gateway_error"
     assert heard == []
 
@@ -120,19 +124,13 @@ def _received(client: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("fast", ["true", "false"])
 def test_trailers_of_an_addon_are_left_out(tmp_path: Path, fast: str) -> None:
-    script = tmp_path / "trailers.py"
-    script.write_text(
+    text = (
         "from mitmproxy.http import Headers\n"
         "def request(f): f.request.trailers = Headers(x_behind='1')\n"
     )
-    with serving(Gateway()) as gateway:
-        url = f"http://127.0.0.1:{gateway.port}/v1"
-        options = ["-s", str(script), "--set", f"foxora_base_url={url}"]
-        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
-        running = running_proxy(tmp_path / "proxy", options, environment)
-        with running as proxy, direct_client() as client:
-            url, headers = f"{proxy.base_url}/chat/completions", {**BEARER, "x-way": "whole"}
-            answers = [client.post(url, json=CALL, headers=headers) for _ in range(2)]
-            assert [answered.status_code for answered in answers] == [200, 200], proxy.output
+    with beside(text, Gateway(), tmp_path, fast) as proxy, direct_client() as client:
+        url, headers = f"{proxy.base_url}/chat/completions", {**BEARER, "x-way": "whole"}
+        answers = [client.post(url, json=CALL, headers=headers) for _ in range(2)]
+        assert [answered.status_code for answered in answers] == [200, 200], proxy.output
     assert "Traceback" not in proxy.output
     assert proxy.output.count("are left out") == 2
