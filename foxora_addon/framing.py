@@ -1,7 +1,12 @@
 """A head on HTTP/1: how it is written, and how it says where its body ends (RFC 9112, 6.3)."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any, Final
+
+type Fields = Sequence[tuple[bytes, bytes]]
+type Index = Mapping[bytes, bytes | list[bytes]]
+"""The value of each name, in lower case, or all its values where it comes more than once."""
 
 _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"connection"
 _STAYS: Final = b"keep-alive"
@@ -11,25 +16,45 @@ FRAMES: Final = frozenset({_LENGTH, _ENCODING})
 """What tells where a body ends."""
 
 
-def written(fields: tuple[tuple[bytes, bytes], ...]) -> bytes:
+# What is done with each field is done without a step of Python's: a dozen heads are read a call.
+_lower: Final = bytes.lower
+_first: Final[Any] = itemgetter(0)
+_second: Final[Any] = itemgetter(1)
+_as_line: Final = b": ".join
+
+
+def written(fields: Fields) -> bytes:
     """A head's fields, each a line."""
-    return b"\r\n".join([b": ".join(field) for field in fields] + [b""])
+    return b"\r\n".join([*map(_as_line, fields), b""])
 
 
-def framing_of(fields: Sequence[tuple[bytes, bytes]]) -> bool | None:
-    """Whether a plain head gives a length; None: it says more of its body, or of its connection."""
-    has_length = False
+def names_of(fields: Fields) -> list[bytes]:
+    """The names of a head's fields in lower case, as often as they come."""
+    return [*map(_lower, map(_first, fields))]
+
+
+def index_of(fields: Fields) -> Index:
+    """Where each name is found in a head's fields."""
+    names = map(_lower, map(_first, fields))
+    index: Index = dict(zip(names, map(_second, fields), strict=True))
+    return index if len(index) == len(fields) else _index_of_repeated(fields)
+
+
+def _index_of_repeated(fields: Fields) -> Index:
+    found: dict[bytes, list[bytes]] = {}
     for name, value in fields:
-        size = len(name)
-        if size == 10 and name.lower() == _CONNECTION and value != _STAYS:
-            return None
-        if size == 14 and name.lower() == _LENGTH:
-            if has_length or not is_plain_length(value):
-                return None
-            has_length = True
-        elif size == 17 and name.lower() == _ENCODING:
-            return None
-    return has_length
+        found.setdefault(name.lower(), []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def framing_of(index: Index) -> bool | None:
+    """Whether a plain head gives a length; None: it says more of its body, or of its connection."""
+    if index.get(_CONNECTION, _STAYS) != _STAYS or _ENCODING in index:
+        return None
+    length = index.get(_LENGTH)
+    if length is None:
+        return False
+    return True if type(length) is bytes and is_plain_length(length) else None
 
 
 def is_plain_length(value: bytes) -> bool:

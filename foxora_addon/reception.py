@@ -16,7 +16,7 @@ from foxora_addon.api.forms import boundary_of
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, GivenHead, RequestLine
-from foxora_addon.framing import FRAMES, framing_of, is_plain_length, written
+from foxora_addon.framing import FRAMES, framing_of, index_of, is_plain_length, names_of, written
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
@@ -163,7 +163,7 @@ class Reception:
             length_at=length_at,
             encoding=_joined(fields, b"content-encoding"),
             is_framed=any(name.lower() in FRAMES for name, _ in fields),
-            framing=framing_of(_with_length(fields, length_at, b"0")),
+            framing=framing_of(index_of(_with_length(fields, length_at, b"0"))),
         )
 
     def _choose_level(self, received: Received, arrival: Arrival, cleaned: Cleaned) -> None:
@@ -246,20 +246,16 @@ def is_short(url: str, fields: Fields) -> bool:
 
 def without_length(fields: Fields) -> tuple[Fields, int | None]:
     """The fields, with nothing for the length, and its place; as they are if there is not one."""
-    places = _lengths_in(fields)
-    if len(places) != 1:
+    names = names_of(fields)
+    if names.count(_LENGTH) != 1:
         return tuple(fields), None
-    kept = list(fields)
-    kept[places[0]] = kept[places[0]][0], b""
-    return tuple(kept), places[0]
+    at = names.index(_LENGTH)
+    return (*fields[:at], (fields[at][0], b""), *fields[at + 1 :]), at
 
 
 def _lengths_in(fields: Fields) -> list[int]:
     """The places of the headers that give a body's length."""
-    size = len(_LENGTH)
-    return [
-        at for at, (name, _) in enumerate(fields) if len(name) == size and name.lower() == _LENGTH
-    ]
+    return [at for at, name in enumerate(names_of(fields)) if name == _LENGTH]
 
 
 def _joined(fields: Fields, name: bytes) -> str | None:

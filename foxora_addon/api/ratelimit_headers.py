@@ -41,6 +41,9 @@ _WRITTEN: Final = tuple(tuple(map(str.encode, names)) for names in _NAMES_OF)
 NAMES: Final = frozenset(name for names in _NAMES_OF for name in names)
 """Every header name that `headers_of` may give, in lower case."""
 
+NAMES_AS_WRITTEN: Final = frozenset(name for names in _WRITTEN for name in names)
+"""The same as they are on the wire."""
+
 # What a sum or difference of moments may be off by: it lifts no duration to the next millisecond.
 _NOISE_MILLISECONDS: Final = 5e-7
 

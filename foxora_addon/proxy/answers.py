@@ -1,6 +1,7 @@
 """How an answer of the gateway is passed on: observed as it comes, marked, or replaced."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final, NamedTuple
 
 from mitmproxy import http
@@ -10,17 +11,19 @@ from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.error_events import error_event
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.picture_request import pictures_asked
+from foxora_addon.api.ratelimit_headers import NAMES_AS_WRITTEN
 from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
+from foxora_addon.framing import Fields
 from foxora_addon.observation import Observation
 from foxora_addon.policy.mask import Mask, forms_of
 from foxora_addon.proxy import flows
+from foxora_addon.proxy.quick_headers import quick
 from foxora_addon.proxy.tee import Filter, Tee, Undo
 
-_ASKED: Final = frozenset({b"content-type", b"content-encoding", b"x-request-id"})
-_OF_LIMITS: Final = b"x-ratelimit-"
+_ASKED: Final = (b"content-type", b"content-encoding", b"x-request-id")
 _BETWEEN: Final = len(b": \r\n")
 
 
@@ -31,7 +34,7 @@ class AnswerHead(NamedTuple):
     it says nothing twice of what is asked.
     """
 
-    fields: tuple[tuple[bytes, bytes], ...]
+    fields: Fields
     size: int
     content_type: str | None
     encoding: str | None
@@ -42,23 +45,20 @@ class AnswerHead(NamedTuple):
 
 def head_of(response: http.Response) -> AnswerHead:
     """Read an answer's head. Several values of one name are joined, as mitmproxy joins them."""
-    size, limits, is_clear = 0, [], True
-    asked: dict[bytes, bytes] = {}
-    fields = response.data.headers.fields
-    for name, value in fields:
-        size += len(name) + len(value) + _BETWEEN
-        lower = name.lower()
-        if lower in asked:
-            asked[lower] += b", " + value
-            is_clear = False
-        elif lower in _ASKED:
-            asked[lower] = value
-        elif lower.startswith(_OF_LIMITS):
-            limits.append((name.decode("latin-1"), value.decode("latin-1")))
-    found = {name: flows.text(value) for name, value in asked.items()}
-    kind, encoding = found.get(b"content-type"), found.get(b"content-encoding")
-    request_id = found.get(b"x-request-id")
+    headers = quick(response)
+    fields, index = headers.fields, headers.index
+    size = sum(map(len, chain.from_iterable(fields))) + _BETWEEN * len(fields)
+    is_clear = list not in map(type, map(index.get, _ASKED))
+    limits = [] if NAMES_AS_WRITTEN.isdisjoint(index) else [*_limits_in(fields)]
+    kind, encoding = headers.get(b"content-type"), headers.get(b"content-encoding")
+    request_id = headers.get(b"x-request-id")
     return AnswerHead(fields, size, kind, encoding, request_id, limits, is_clear)
+
+
+def _limits_in(fields: Fields) -> Iterator[tuple[str, str]]:
+    for name, value in fields:
+        if name.lower() in NAMES_AS_WRITTEN:
+            yield name.decode("latin-1"), value.decode("latin-1")
 
 
 def observation_of(

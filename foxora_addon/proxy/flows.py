@@ -9,10 +9,10 @@ from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.exchange import GivenHead
-from foxora_addon.framing import framing_of
+from foxora_addon.framing import framing_of, names_of
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
-from foxora_addon.proxy.quick_headers import QuickHeaders
+from foxora_addon.proxy.quick_headers import QuickHeaders, quick
 
 EXCHANGE = "foxora_exchange"
 """Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
@@ -47,14 +47,13 @@ def rewrite(request: http.Request, gateway: BaseUrl, head: GivenHead, target: st
 
 def header(headers: http.Headers, name: bytes) -> str | None:
     """What `headers.get` gives, of a name in lower case: that makes a text of each name first."""
-    size, found = len(name), None
-    for known, value in headers.fields:
-        if len(known) == size and known.lower() == name:
-            if found is not None:
-                joined: str = headers[name]
-                return joined
-            found = value
-    return None if found is None else text(found)
+    names = names_of(headers.fields)
+    if name not in names:
+        return None
+    if names.count(name) == 1:
+        return text(headers.fields[names.index(name)][1])
+    joined: str = headers[name]
+    return joined
 
 
 def text(data: bytes) -> str:
@@ -72,12 +71,18 @@ def host_header(request: http.Request) -> str | None:
 def put(message: http.Message, fields: Sequence[tuple[bytes, bytes]]) -> None:
     """Set several headers at once, each in place of all that have its name.
 
-    Names are in lower case, and none is of those that say where a body ends.
+    Names are in lower case, each is there once, and none is of those that say where a body ends.
     """
-    names = {name for name, _ in fields}
-    kept = [field for field in message.data.headers.fields if field[0].lower() not in names]
-    message.data.headers = headers = QuickHeaders.of((*kept, *fields))
-    headers.framed = headers.fields, framing_of(kept)
+    before = quick(message)
+    index, new = before.index, dict(fields)
+    if index.keys().isdisjoint(new):
+        headers = QuickHeaders.of((*before.fields, *fields))
+        headers.indexed = headers.fields, {**index, **new}
+    else:
+        kept = [field for field in before.fields if field[0].lower() not in new]
+        headers = QuickHeaders.of((*kept, *fields))
+    headers.framed = headers.fields, framing_of(index)
+    message.data.headers = headers
 
 
 def response_of(

@@ -5,29 +5,28 @@ which we add nine names. What is found is the same, and so is all else that can 
 """
 
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any, Final, Self
 
-from mitmproxy.http import Headers
+from mitmproxy.http import Headers, Message
 from mitmproxy.utils.strutils import always_bytes
 
-from foxora_addon.framing import written
+from foxora_addon.framing import Fields, Index, index_of, written
 
 _MOST_NAMES: Final = 1_000
 _LONGEST_NAME: Final = 64
 
 
-type Fields = tuple[tuple[bytes, bytes], ...]
-
-
 class QuickHeaders(Headers):
     """`mitmproxy.http.Headers`, for messages that we have put together.
 
-    `framed` is what `framing_of` says of its fields, `written` what they are on HTTP/1, each for as
-    long as they are the very same.
+    `framed` is what `framing_of` says of its fields, `written` what they are on HTTP/1, and
+    `indexed` what `index_of` gives, each for as long as they are the very same.
     """
 
     framed: tuple[Fields | None, bool | None] = (None, None)
     written: tuple[Fields | None, bytes] = (None, b"")
+    indexed: tuple[Fields | None, Index] = (None, MappingProxyType({}))
 
     @classmethod
     def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:
@@ -38,23 +37,37 @@ class QuickHeaders(Headers):
 
     def get_all(self, name: str | bytes) -> list[str]:
         """As `Headers.get_all`, without a call for each field."""
-        key = _keys.get(name) or _key_of(name)
-        size = len(key)
-        return [
-            value.decode("utf-8", "surrogateescape")
-            for known, value in self.fields
-            if len(known) == size and known.lower() == key
-        ]
+        value = self.index.get(_keys.get(name) or _key_of(name))
+        if value is None:
+            return []
+        return [_text(value)] if isinstance(value, bytes) else [*map(_text, value)]
 
     def get(self, key: str | bytes, default: Any = None) -> Any:
         """As `Headers.get`, without an exception for each header that is not there."""
-        values = self.get_all(key)
-        if len(values) == 1:
-            return values[0]
-        return ", ".join(values) if values else default
+        value = self.index.get(_keys.get(key) or _key_of(key))
+        if value is None:
+            return default
+        return _text(value) if isinstance(value, bytes) else ", ".join(map(_text, value))
 
     def __contains__(self, key: object) -> bool:
-        return bool(self.get_all(key))  # type: ignore[arg-type]  # as mitmproxy has it
+        return (_keys.get(key) or _key_of(key)) in self.index  # type: ignore[call-overload,arg-type]  # as mitmproxy has it
+
+    def __getitem__(self, key: str | bytes) -> str:
+        found: str | None = self.get(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    @property
+    def index(self) -> Index:
+        """Where each name is found in the fields."""
+        fields, index = self.indexed
+        if fields is not self.fields:
+            fields = self.fields
+            index = index_of(fields)
+            if type(fields) is tuple:
+                self.indexed = fields, index
+        return index
 
     def __bytes__(self) -> bytes:
         fields, known = self.written
@@ -68,6 +81,30 @@ class QuickHeaders(Headers):
 
 KNOWN_KINDS: Final = frozenset({Headers, QuickHeaders})
 """The kinds of headers of which it is known what they do; an addon may put another one in."""
+
+
+def quick(message: Message) -> QuickHeaders:
+    """A message's headers, as such as are looked up quickly from now on."""
+    headers = message.data.headers
+    if type(headers) is not QuickHeaders:
+        message.data.headers = headers = QuickHeaders.of(headers.fields)
+    return headers
+
+
+def values_in(fields: Fields, name: str | bytes) -> list[str]:
+    """What `Headers.get_all` gives, in one look at fields of which nothing is known yet."""
+    key = _keys.get(name) or _key_of(name)
+    size = len(key)
+    return [
+        value.decode("utf-8", "surrogateescape")
+        for known, value in fields
+        if len(known) == size and known.lower() == key
+    ]
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")
+
 
 _keys: dict[str | bytes, bytes] = {}
 

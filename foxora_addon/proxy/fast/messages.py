@@ -14,16 +14,13 @@ from mitmproxy.proxy.context import Context
 
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.ids import Drawn
-from foxora_addon.proxy.quick_headers import KNOWN_KINDS, QuickHeaders
+from foxora_addon.proxy.quick_headers import KNOWN_KINDS, values_in
 
 _BYTES_OR_NONE: Final = frozenset({bytes, NoneType})
 _HEADERS_OR_NONE: Final = KNOWN_KINDS | {NoneType}
 _FLOAT_OR_NONE: Final = frozenset({float, NoneType})
 _LONGEST_AUTHORITY: Final = 256
 _NEVER_CHANGED: Final = frozenset({str, int, bool, float, NoneType})
-
-_quick: Any = QuickHeaders  # what it does with fields, it can do with those of any
-_get_all, _get, _contains = _quick.get_all, _quick.get, _quick.__contains__
 
 
 def post_init(self: Any) -> None:
@@ -56,19 +53,28 @@ def _has_plain_head(self: Any) -> bool:
 
 
 def get_all(self: Headers, name: str | bytes) -> list[str]:
-    """`Headers.get_all`, as `QuickHeaders` have it."""
-    found: list[str] = (_get_all if type(self) is Headers else before[get_all])(self, name)
+    """`Headers.get_all`, without a call for each field."""
+    if type(self) is Headers:
+        return values_in(self.fields, name)
+    found: list[str] = before[get_all](self, name)
     return found
 
 
 def get(self: Headers, key: str | bytes, default: Any = None) -> Any:
-    """`Headers.get`, likewise."""
-    return (_get if type(self) is Headers else Mapping.get)(self, key, default)
+    """`Headers.get`, likewise, and without an exception for each header that is not there."""
+    if type(self) is not Headers:
+        return Mapping.get(self, key, default)
+    values = values_in(self.fields, key)
+    if len(values) == 1:
+        return values[0]
+    return ", ".join(values) if values else default
 
 
 def contains(self: Headers, key: object) -> bool:
     """`key in headers`, likewise."""
-    return (_contains if type(self) is Headers else Mapping.__contains__)(self, key)
+    if type(self) is not Headers:
+        return Mapping.__contains__(self, key)
+    return bool(values_in(self.fields, key))  # type: ignore[arg-type]  # as mitmproxy has it
 
 
 def current(self: Any) -> Any:
