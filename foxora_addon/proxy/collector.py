@@ -2,8 +2,8 @@
 
 Now and then it looks through all of the program: for 80 ms, in which all streams stand still. What
 was there at the start is not looked at any more. And where mitmproxy is sped up an exchange leaves
-no cycle behind (see `hold_stream.let_go`), so that what is young may be looked through less often;
-where it isn't, its own checks leave some, which hold bodies: it is looked for as ever.
+no cycle behind (see `hold_stream.let_go_if_over`), so that what is young may be looked through less
+often; where it isn't, its own checks leave some, which hold bodies: it is looked for as ever.
 """
 
 import gc

@@ -12,7 +12,7 @@ from foxora_addon.exchange import GivenHead
 from foxora_addon.framing import framing_of, names_of
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
-from foxora_addon.proxy.quick_headers import QuickHeaders, quick
+from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
 
 EXCHANGE = "foxora_exchange"
 """Where a flow's metadata has the id of its exchange, which is no secret (row 14)."""
@@ -51,14 +51,9 @@ def header(headers: http.Headers, name: bytes) -> str | None:
     if name not in names:
         return None
     if names.count(name) == 1:
-        return text(headers.fields[names.index(name)][1])
+        return text_of(headers.fields[names.index(name)][1])
     joined: str = headers[name]
     return joined
-
-
-def text(data: bytes) -> str:
-    """A header as text, as mitmproxy has it."""
-    return data.decode("utf-8", "surrogateescape")
 
 
 def host_header(request: http.Request) -> str | None:

@@ -44,7 +44,7 @@ from foxora_addon.proxy.hold_stream import (
     complete_host,
     failure_of,
     layer_of,
-    let_go,
+    let_go_if_over,
     live_connection,
     names_host,
     newest_with,
@@ -52,7 +52,13 @@ from foxora_addon.proxy.hold_stream import (
     unread,
 )
 from foxora_addon.proxy.hold_unasked import can_take, keep_from_switching, note_status
-from foxora_addon.proxy.hold_whole import WholeAnswer, WholeBody, WholeRequest, keeps, rest_of
+from foxora_addon.proxy.hold_whole import (
+    WholeAnswer,
+    WholeRequest,
+    has_no_limits,
+    keeps,
+    rest_of,
+)
 
 # What others call these by.
 __all__ = [
@@ -73,17 +79,20 @@ __all__ = [
 
 _desk: Desk | None = None
 _original: Any = None
-_entry: Any = None
+_entry: Callable[[Any, events.Event], Commands]
 _at_once: Any = None
-_at_the_end: Any = None
+_at_the_end: Callable[[Held, Any, Desk], Commands] | None = None
 _ready: Any = None
 _is_ending = False
-_OF_THE_GATEWAY: Final = (
-    http_events.ResponseHeaders,
-    http_events.ResponseData,
-    http_events.ResponseTrailers,
-    http_events.ResponseEndOfMessage,
-    http_events.ResponseProtocolError,
+_OF_THE_GATEWAY: Final = frozenset(
+    {
+        WholeAnswer,
+        http_events.ResponseHeaders,
+        http_events.ResponseData,
+        http_events.ResponseTrailers,
+        http_events.ResponseEndOfMessage,
+        http_events.ResponseProtocolError,
+    }
 )
 _OF_HEADS: Final = (http_hooks.HttpRequestHeadersHook, http_hooks.HttpResponseHeadersHook)
 _OF_ANSWERS: Final = (http_hooks.HttpResponseHeadersHook, http_hooks.HttpResponseHook)
@@ -99,7 +108,6 @@ _AT_THE_END: Final = frozenset(
 # Which of the stream's states is told of a part of a message.
 _STATES: Final = {
     WholeRequest: "client_state",
-    WholeBody: "client_state",
     WholeAnswer: "server_state",
     http_events.RequestHeaders: "client_state",
     http_events.RequestData: "client_state",
@@ -199,43 +207,39 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
     """`HttpStream._handle_event`, with a desk between it and both sides."""
     desk = _desk
     if desk is None or not isinstance(event, _OF_A_STREAM):
-        yield from _original(self, event)
-        return
+        usual: Commands = _original(self, event)
+        return usual
     progress: Progress | None = vars(self).get("foxora")
     if progress is not None and progress.is_over:
-        return
+        return _nothing()
     if isinstance(event, events.Wakeup):
-        if event.command is self.foxora.pause:
-            yield from treated(self, sent_again(self), event)
-        elif isinstance(event.command, GiveUp):
-            yield from _given_up(self)
-    elif _at_the_end is not None and type(event) in _AT_THE_END:
-        yield from _at_the_end(self, event, desk)
-    else:
-        yield from steps_of(self, event, desk)
-    if self.foxora.is_over and self.child_layer is None:
-        let_go(self)
+        return _woken(self, event)
+    if _at_the_end is not None and type(event) in _AT_THE_END:
+        return _at_the_end(self, event, desk)
+    return steps_of(self, event, desk)
+
+
+def _woken(self: Held, event: events.Wakeup) -> Commands:
+    if event.command is self.foxora.pause:
+        return treated(self, sent_again(self), event)
+    return _given_up(self) if isinstance(event.command, GiveUp) else _nothing()
 
 
 def steps_of(self: Held, event: Any, desk: Desk) -> Commands:
     """What a stream does at an event of one of its two sides."""
-    if isinstance(event, _OF_THE_GATEWAY):
-        return _steps_of_gateway(self, event, desk)
-    if type(event) is WholeRequest:
+    kind = type(event)
+    if kind in _OF_THE_GATEWAY:
+        gateway_id, event.stream_id = event.stream_id, self.stream_id
+        if gateway_id != self.foxora.gateway_id:
+            return _nothing()
+        if kind is WholeAnswer:
+            return _steps_of_whole_answer(self, event, gateway_id, desk)
+        if kind is http_events.ResponseData:
+            return _steps_of_piece(self, event, desk)
+        return treated(self, _step_of(self, event), event)
+    if kind is WholeRequest:
         return _steps_of_whole_request(self, event, desk)
     return steps_of_client(self, event, desk)
-
-
-def _steps_of_gateway(self: Held, event: Any, desk: Desk) -> Commands:
-    gateway_id = event.stream_id
-    if gateway_id != self.foxora.gateway_id:
-        return _nothing()
-    event.stream_id = self.stream_id
-    if type(event) is WholeAnswer:
-        return _steps_of_whole_answer(self, event, gateway_id, desk)
-    if isinstance(event, http_events.ResponseData) and _is_too_long(self, event, desk):
-        return _passed_from_now_on(self, event)
-    return treated(self, _step_of(self, event), event)
 
 
 def _steps_of_whole_answer(self: Held, event: WholeAnswer, gateway_id: int, desk: Desk) -> Commands:
@@ -261,10 +265,10 @@ def _handle_event_at_once(self: Held, event: events.Event) -> Commands:
 
     That the client left must be known at once all the same (mitmproxy-facts.md row 12).
     """
-    if isinstance(event, http_events.RequestProtocolError) and self._paused and _desk is not None:
+    is_leaving = type(event) is http_events.RequestProtocolError
+    if is_leaving and self._paused and _desk is not None:
         _desk.client_gone(self.flow)
-    entered: Commands = _entry(self, event)
-    return entered
+    return _entry(self, event)
 
 
 def _step_of(self: Held, event: Any) -> Commands:
@@ -274,12 +278,19 @@ def _step_of(self: Held, event: Any) -> Commands:
     return step
 
 
-def _is_too_long(self: Held, event: http_events.ResponseData, desk: Desk) -> bool:
-    """Whether an answer that is being taken whole is too long for that from this piece on."""
-    if self.server_state != self.state_consume_response_body:
-        return False
-    self.foxora.answer_size += len(event.data)
-    return desk.is_too_long(self.flow, self.foxora.answer_size)
+def _steps_of_piece(self: Held, event: http_events.ResponseData, desk: Desk) -> Commands:
+    """Keep a piece of an answer that is being taken whole, unless it is too long for that by now.
+
+    As `state_consume_response_body` does, without a step of the stream's.
+    """
+    if self.server_state == self.state_consume_response_body:
+        self.foxora.answer_size += len(event.data)
+        if desk.is_too_long(self.flow, self.foxora.answer_size):
+            return _passed_from_now_on(self, event)
+        if has_no_limits(self):
+            self.response_body_buf += event.data
+            return _nothing()
+    return treated(self, _step_of(self, event), event)
 
 
 def _passed_from_now_on(self: Held, event: http_events.ResponseData) -> Commands:
@@ -302,7 +313,7 @@ def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
             response = desk.body_grew(self.flow, self.foxora.size)
             if response is not None:
                 return end_upload(self, response)
-        if type(event) is WholeBody and keeps(self, event):
+        if keeps(self, event):
             return _nothing()
     elif isinstance(event, http_events.RequestProtocolError) and self.foxora.pause is not None:
         return treated(self, left(self, event), event)
@@ -316,10 +327,12 @@ def treated(  # noqa: C901, PLR0912  # every step goes through it: a call for ea
 ) -> Commands:
     """Run a step of the stream and treat what it yields, handing replies back to it."""
     reply: Any = None
+    send = generator.send
     while True:
         try:
-            command = generator.send(reply)
+            command = send(reply)
         except StopIteration:
+            let_go_if_over(self)
             return
         try:
             if isinstance(command, http_layers.SendHttp):
@@ -358,12 +371,23 @@ def refused(self: Held, why: str) -> Commands:
 
 def _is_told(self: Held, hook: commands.StartHook, event: events.Event) -> bool:
     """Tell the desk of a hook, and the addons where that can be done at once; whether it was."""
-    desk = _desk
+    desk, kind = _desk, type(hook)
     if desk is None:
         return False
-    _tell(self, hook, event, desk)
-    if isinstance(hook, _OF_ANSWERS):
+    if kind is http_hooks.HttpRequestHeadersHook:
+        arrived(self, desk)
+    elif kind is http_hooks.HttpResponseHeadersHook:
+        desk.answering(self.flow)
         note_status(self)
+    elif kind is http_hooks.HttpResponseHook:
+        if isinstance(event, http_events.ResponseEndOfMessage):
+            ask_for_another_try(self, desk, None)
+        desk.answered(self.flow)
+        note_status(self)
+    elif kind is http_hooks.HttpErrorHook:
+        failure = failure_of(self, event, str(self.flow.error))
+        ask_for_another_try(self, desk, failure)
+        desk.failed(self.flow, failure)
     return are_told(self, hook, desk)
 
 
@@ -402,23 +426,6 @@ def drop(self: Held) -> None:
     self.foxora.is_over = True
 
 
-def _tell(self: Held, hook: commands.StartHook, event: events.Event, desk: Desk) -> None:
-    """Tell the desk of what the addons are about to hear."""
-    match hook:
-        case http_hooks.HttpRequestHeadersHook():
-            arrived(self, desk)
-        case http_hooks.HttpResponseHeadersHook():
-            desk.answering(hook.flow)
-        case http_hooks.HttpResponseHook():
-            if isinstance(event, http_events.ResponseEndOfMessage):
-                ask_for_another_try(self, desk, None)
-            desk.answered(hook.flow)
-        case http_hooks.HttpErrorHook():
-            failure = failure_of(self, event, str(hook.flow.error))
-            ask_for_another_try(self, desk, failure)
-            desk.failed(hook.flow, failure)
-
-
 def arrived(self: Held, desk: Desk) -> None:
     """Tell the desk of a flow that has arrived."""
     STREAMS[self.flow.id] = self
@@ -432,36 +439,38 @@ def _treated_send(self: Held, command: http_layers.SendHttp) -> http_layers.Send
         return command
     if isinstance(sent, http_events.RequestHeaders):
         request = desk.outgoing(self.flow, sent.request)
-        sent = http_events.RequestHeaders(sent.stream_id, request, sent.end_stream)
+        sent = http_events.RequestHeaders(self.foxora.gateway_id, request, sent.end_stream)
+        return http_layers.SendHttp(sent, command.connection)
     sent.stream_id = self.foxora.gateway_id
-    return http_layers.SendHttp(sent, command.connection)
+    return command
 
 
 def _treated_answer(self: Held, command: http_layers.SendHttp) -> Commands:
     desk = _desk
     if desk is None:
         return (yield command)
-    match command.event:
-        case http_events.ResponseHeaders(response=response):
-            self.foxora.is_answered = response.status_code >= 200
+    event: Any = command.event
+    kind = type(event)
+    if kind is http_events.ResponseHeaders:
+        self.foxora.is_answered = event.response.status_code >= 200
+        yield command
+    elif kind is http_events.ResponseData:
+        # An empty piece would be taken for the end on HTTP/1, and any piece for the head of
+        # the next answer where the request was a HEAD (RFC 9110, 9.3.2).
+        if event.data and self.flow.request.data.method.upper() != b"HEAD":
             yield command
-        case http_events.ResponseData(data=data):
-            # An empty piece would be taken for the end on HTTP/1, and any piece for the head of
-            # the next answer where the request was a HEAD (RFC 9110, 9.3.2).
-            if data and self.flow.request.method != "HEAD":
-                yield command
-                tell_of_passed(self, len(data), desk)
-        case http_events.ResponseTrailers() if self.context.client.alpn != b"h2":
-            pass  # mitmproxy crashes on what it can't say on HTTP/1
-        case http_events.ResponseProtocolError() as error:
-            replaced = list(_instead_of_error(self, error, desk))
-            self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
-            if not replaced:
-                yield command
-            for part in replaced:
-                yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
-        case _:
-            yield from _sent_to_client(command)
+            tell_of_passed(self, len(event.data), desk)
+    elif kind is http_events.ResponseEndOfMessage:
+        yield from last_to_client(command)
+    elif kind is http_events.ResponseProtocolError:
+        replaced = list(_instead_of_error(self, event, desk))
+        self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
+        if not replaced:
+            yield command
+        for part in replaced:
+            yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
+    elif kind is not http_events.ResponseTrailers or self.context.client.alpn == b"h2":
+        yield command  # mitmproxy crashes on trailers, which it can't say on HTTP/1
 
 
 def _sent_to_client(command: http_layers.SendHttp) -> Commands:

@@ -214,11 +214,14 @@ def _is_over(connection: Connection) -> bool:
     return never_was or connection.timestamp_end is not None
 
 
-def let_go(self: Held) -> None:
-    """A stream is over: have it freed at once with all that its flow holds, not by the collector.
+def let_go_if_over(self: Held) -> None:
+    """Where a stream is over, have it freed at once with all that its flow holds.
 
-    It stands in its own context, and its states are methods of its own.
+    Nobody but the collector would: it stands in its own context, and its states are methods of its
+    own. It is said at the end of each step, and what is below a WebSocket goes on.
     """
+    if not self.foxora.is_over or self.child_layer is not None or self.client_state is _over:
+        return
     self.client_state = self.server_state = _over
     self.context.layers.remove(self)
 

@@ -6,6 +6,7 @@ Its HTTP/1 connection tells it so where speed-ups are in place (`fast.whole`).
 from collections.abc import Iterator
 
 from mitmproxy.http import Request
+from mitmproxy.optmanager import OptManager
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._base import HttpEvent
 
@@ -34,10 +35,6 @@ class WholeAnswer(http_events.ResponseHeaders):
         self.pieces = [piece for piece in pieces if piece]
 
 
-class WholeBody(http_events.RequestData):
-    """The body of a request that has come in one piece."""
-
-
 def rest_of(self: Held, whole: WholeRequest | WholeAnswer, stream_id: int) -> Iterator[HttpEvent]:
     """What is left of a whole message once a stream has heard of its head, event by event.
 
@@ -45,7 +42,7 @@ def rest_of(self: Held, whole: WholeRequest | WholeAnswer, stream_id: int) -> It
     """
     if isinstance(whole, WholeRequest):
         if whole.body:
-            yield WholeBody(stream_id, whole.body)
+            yield http_events.RequestData(stream_id, whole.body)
         yield http_events.RequestEndOfMessage(stream_id)
         return
     is_kept = self.server_state == self.state_consume_response_body and has_no_limits(self)
@@ -58,15 +55,41 @@ def rest_of(self: Held, whole: WholeRequest | WholeAnswer, stream_id: int) -> It
     yield http_events.ResponseEndOfMessage(stream_id)
 
 
-def keeps(self: Held, body: WholeBody) -> bool:
-    """Put a request's body where it is kept until it is over, if nothing else is done with it."""
+def keeps(self: Held, piece: http_events.RequestData) -> bool:
+    """Put a piece of a request where it is kept until that is over, if nothing else is to be done.
+
+    As `state_consume_request_body` does, without a step of the stream's.
+    """
     if self.client_state != self.state_consume_request_body or not has_no_limits(self):
         return False
-    self.request_body_buf += body.data
+    self.request_body_buf += piece.data
     return True
 
 
 def has_no_limits(self: Held) -> bool:
     """Whether bodies are kept whatever their size, as far as mitmproxy is concerned."""
     options = self.context.options
-    return not (options.stream_large_bodies or options.body_size_limit)
+    of, has_none = _known
+    return has_none if of is options else _has_none_now(options)
+
+
+def _has_none_now(options: OptManager) -> bool:
+    """The same by its options, which are asked again once one has changed.
+
+    mitmproxy copies what it gives, twice, and this is asked a dozen times for each call.
+    """
+    global _known, _followed  # noqa: PLW0603  # there is one set of options in a process
+    if options is not _followed:
+        options.changed.connect(_forget)
+        _followed = options
+    _known = options, not (options.stream_large_bodies or options.body_size_limit)
+    return _known[1]
+
+
+def _forget(updated: set[str]) -> None:  # noqa: ARG001  # as it is called
+    global _known  # noqa: PLW0603  # as above
+    _known = None, False
+
+
+_known: tuple[OptManager | None, bool] = None, False
+_followed: OptManager | None = None

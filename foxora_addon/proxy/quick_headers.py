@@ -40,14 +40,19 @@ class QuickHeaders(Headers):
         value = self.index.get(_keys.get(name) or _key_of(name))
         if value is None:
             return []
-        return [_text(value)] if isinstance(value, bytes) else [*map(_text, value)]
+        return [text_of(value)] if isinstance(value, bytes) else [*map(text_of, value)]
 
     def get(self, key: str | bytes, default: Any = None) -> Any:
         """As `Headers.get`, without an exception for each header that is not there."""
-        value = self.index.get(_keys.get(key) or _key_of(key))
+        fields, index = self.indexed
+        if fields is not self.fields:
+            index = self.index
+        value = index.get(_keys.get(key) or _key_of(key))
         if value is None:
             return default
-        return _text(value) if isinstance(value, bytes) else ", ".join(map(_text, value))
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "surrogateescape")
+        return ", ".join(map(text_of, value))
 
     def __contains__(self, key: object) -> bool:
         return (_keys.get(key) or _key_of(key)) in self.index  # type: ignore[call-overload,arg-type]  # as mitmproxy has it
@@ -102,7 +107,8 @@ def values_in(fields: Fields, name: str | bytes) -> list[str]:
     ]
 
 
-def _text(value: bytes) -> str:
+def text_of(value: bytes) -> str:
+    """A header's value as mitmproxy has it."""
     return value.decode("utf-8", "surrogateescape")
 
 

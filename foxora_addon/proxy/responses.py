@@ -30,7 +30,7 @@ from foxora_addon.proxy.answers import (
     tee,
 )
 from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
-from foxora_addon.proxy.quick_headers import QuickHeaders
+from foxora_addon.proxy.quick_headers import QuickHeaders, text_of
 from foxora_addon.proxy.tee import Tee
 
 _log = logging.getLogger(__name__)
@@ -161,7 +161,7 @@ def _scrub_headers(
         return False
 
     def shown(part: bytes) -> bytes:
-        text = pipeline.header_for_client(exchange, flows.text(part))
+        text = pipeline.header_for_client(exchange, text_of(part))
         return text.encode("utf-8", "surrogateescape")
 
     data.reason = shown(data.reason)

@@ -23,7 +23,7 @@ from foxora_addon.proxy.fast.whole import PlainMessage, gathered, ready_connecti
 from foxora_addon.proxy.flows import host_header
 from foxora_addon.proxy.hold_desk import Arrival, Desk, Refused
 from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
-from foxora_addon.proxy.hold_stream import Commands, Held, Progress, names_host
+from foxora_addon.proxy.hold_stream import Commands, Held, Progress, let_go_if_over, names_host
 from foxora_addon.proxy.hold_unasked import keep_from_switching, note_status
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest, has_no_limits, rest_of
 
@@ -283,6 +283,7 @@ def _given_back(self: Held, desk: Desk) -> Commands:
     hold.drop(self)
     yield http_layers.DropStream(self.stream_id)
     yield from hold.last_to_client(http_layers.SendHttp(message, self.context.client))
+    let_go_if_over(self)
 
 
 def _sent_back(self: Held) -> Commands:
