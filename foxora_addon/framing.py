@@ -1,5 +1,6 @@
 """A head on HTTP/1: how it is written, and how it says where its body ends (RFC 9112, 6.3)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, Final
@@ -10,7 +11,7 @@ type Index = Mapping[bytes, bytes | list[bytes]]
 
 _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"connection"
 _STAYS: Final = b"keep-alive"
-_MOST_DIGITS: Final = 15
+_PLAIN_LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,14}")
 
 FRAMES: Final = frozenset({_LENGTH, _ENCODING})
 """What tells where a body ends."""
@@ -59,4 +60,4 @@ def framing_of(index: Index) -> bool | None:
 
 def is_plain_length(value: bytes) -> bool:
     """Whether a length is one that mitmproxy surely takes."""
-    return value.isdigit() and len(value) <= _MOST_DIGITS and (value[0] != 48 or value == b"0")
+    return _PLAIN_LENGTH.fullmatch(value) is not None

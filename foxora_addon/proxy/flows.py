@@ -9,7 +9,7 @@ from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.exchange import GivenHead
-from foxora_addon.framing import framing_of, names_of
+from foxora_addon.framing import names_of
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
 from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
@@ -66,7 +66,7 @@ def host_header(request: http.Request) -> str | None:
 def put(message: http.Message, fields: Sequence[tuple[bytes, bytes]]) -> None:
     """Set several headers at once, each in place of all that have its name.
 
-    Names are in lower case, each is there once, and none is of those that say where a body ends.
+    Names are in lower case, and each is there once.
     """
     before = quick(message)
     index, new = before.index, dict(fields)
@@ -76,7 +76,6 @@ def put(message: http.Message, fields: Sequence[tuple[bytes, bytes]]) -> None:
     else:
         kept = [field for field in before.fields if field[0].lower() not in new]
         headers = QuickHeaders.of((*kept, *fields))
-    headers.framed = headers.fields, framing_of(index)
     message.data.headers = headers
 
 

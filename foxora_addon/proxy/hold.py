@@ -127,6 +127,7 @@ def install(desk: Desk) -> str | None:
     if why := _unfit():
         return why
     if _original is None:
+        http_layers.HttpStream.foxora = None  # type: ignore[attr-defined]  # see `Progress`
         _original = http_layers.HttpStream._handle_event  # noqa: SLF001
         http_layers.HttpStream._handle_event = _handle_event  # type: ignore[method-assign]  # noqa: SLF001
         _entry = http_layers.HttpStream.handle_event
@@ -209,11 +210,9 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
     if desk is None or not isinstance(event, _OF_A_STREAM):
         usual: Commands = _original(self, event)
         return usual
-    progress: Progress | None = vars(self).get("foxora")
+    progress: Progress | None = self.foxora  # None before a stream's first event
     if progress is not None and progress.is_over:
         return _nothing()
-    if isinstance(event, events.Wakeup):
-        return _woken(self, event)
     if _at_the_end is not None and type(event) in _AT_THE_END:
         return _at_the_end(self, event, desk)
     return steps_of(self, event, desk)
@@ -226,7 +225,7 @@ def _woken(self: Held, event: events.Wakeup) -> Commands:
 
 
 def steps_of(self: Held, event: Any, desk: Desk) -> Commands:
-    """What a stream does at an event of one of its two sides."""
+    """What a stream does at an event of one of its two sides, or when it is woken."""
     kind = type(event)
     if kind in _OF_THE_GATEWAY:
         gateway_id, event.stream_id = event.stream_id, self.stream_id
@@ -239,7 +238,7 @@ def steps_of(self: Held, event: Any, desk: Desk) -> Commands:
         return treated(self, _step_of(self, event), event)
     if kind is WholeRequest:
         return _steps_of_whole_request(self, event, desk)
-    return steps_of_client(self, event, desk)
+    return _woken(self, event) if kind is events.Wakeup else steps_of_client(self, event, desk)
 
 
 def _steps_of_whole_answer(self: Held, event: WholeAnswer, gateway_id: int, desk: Desk) -> Commands:
