@@ -498,6 +498,9 @@ class FlowDesk:
 
     def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
         """Whether a call that failed is sent once more, and when: so many times as configured."""
+        answer = flow.response
+        if failure is None and (answer is None or answer.data.status_code < 400):
+            return None  # it has not
         exchange = self._open.get(flow.id)
         if exchange is None or self._pipeline is None or self._closed is not None:
             return None

@@ -25,7 +25,7 @@ def pause_before_next(
 ) -> float | None:
     """Make a call ready to be sent again; seconds until then, None: it ends as it is.
 
-    `worded` is how the try failed; None: with the whole answer that is in the flow.
+    `worded` is how the try failed; None: with the error that is in the flow, whole.
     """
     failed = _failed(flow, exchange, pipeline, worded)
     if failed is None:
@@ -51,15 +51,11 @@ def _failed(
     pipeline: Pipeline,
     worded: failures.Worded | None,
 ) -> Failed | None:
-    """What a try came to that failed, as `worded` or with the answer in the flow; None: it has not.
-
-    None as well where there is nobody to be told.
-    """
+    """What a try came to that failed; None: there is nobody to be told."""
     if worded is not None:
         error = worded.error
         return None if error is None else Failed(error, None, is_late=worded.is_late)
-    response = flow.response
-    if response is None or response.status_code < 400:
+    if flow.response is None:
         return None
-    answer = answer_in(response, exchange)
+    answer = answer_in(flow.response, exchange)
     return Failed(pipeline.error_of(exchange, answer), answer.status)
