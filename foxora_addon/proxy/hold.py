@@ -14,11 +14,10 @@ don't, nothing can be sent, since only the wrap can put a key on: the addon then
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, Final
 
 from mitmproxy.connection import Connection
-from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
@@ -26,10 +25,10 @@ from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
 
 from foxora_addon.proxy.flows import host_header, is_ours
+from foxora_addon.proxy.hold_client import end_upload, is_ending, treated_answer
 from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refused
 from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, give_up, lose_connection
 from foxora_addon.proxy.hold_retry import (
-    PASSED_ON,
     SendAgain,
     ask_for_another_try,
     called_off,
@@ -48,8 +47,6 @@ from foxora_addon.proxy.hold_stream import (
     live_connection,
     names_host,
     newest_with,
-    parts_of,
-    unread,
 )
 from foxora_addon.proxy.hold_unasked import can_take, keep_from_switching, note_status
 from foxora_addon.proxy.hold_whole import (
@@ -83,7 +80,6 @@ _entry: Callable[[Any, events.Event], Commands]
 _at_once: Any = None
 _at_the_end: Callable[[Held, Any, Desk], Commands] | None = None
 _ready: Any = None
-_is_ending = False
 _OF_THE_GATEWAY: Final = frozenset(
     {
         WholeAnswer,
@@ -118,7 +114,6 @@ _STATES: Final = {
 }
 # A tuple, for a union would be made anew at each event.
 _OF_A_STREAM: Final = (HttpEvent, events.Wakeup)
-_ASKED_AT_BYTES: Final = 65_536
 
 
 def install(desk: Desk) -> str | None:
@@ -311,7 +306,7 @@ def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
             self.foxora.size += len(event.data)
             response = desk.body_grew(self.flow, self.foxora.size)
             if response is not None:
-                return end_upload(self, response)
+                return end_upload(self, response, desk)
         if keeps(self, event):
             return _nothing()
     elif isinstance(event, http_events.RequestProtocolError) and self.foxora.pause is not None:
@@ -335,8 +330,8 @@ def treated(  # noqa: C901, PLR0912  # every step goes through it: a call for ea
             return
         try:
             if isinstance(command, http_layers.SendHttp):
-                if command.connection is self.context.client:
-                    reply = yield from _treated_answer(self, command)
+                if command.connection is self.context.client and _desk is not None:
+                    reply = yield from treated_answer(self, command, _desk)
                 elif can_take(self, command):
                     reply = yield _treated_send(self, command)
             elif isinstance(command, commands.StartHook):
@@ -395,7 +390,7 @@ def are_told(self: Held, hook: commands.StartHook, desk: Desk) -> bool:
     if desk.is_private(self.flow):
         return True
     # Not of a layer's below the stream, which waits by itself, nor of the next call's.
-    is_too_soon = _is_ending and isinstance(hook, http_hooks.HttpRequestHeadersHook)
+    is_too_soon = is_ending() and isinstance(hook, http_hooks.HttpRequestHeadersHook)
     if _at_once is None or hook.blocking is not True or is_too_soon:
         return False
     is_told: bool = _at_once(hook, self.flow)
@@ -442,104 +437,6 @@ def _treated_send(self: Held, command: http_layers.SendHttp) -> http_layers.Send
         return http_layers.SendHttp(sent, command.connection)
     sent.stream_id = self.foxora.gateway_id
     return command
-
-
-def _treated_answer(self: Held, command: http_layers.SendHttp) -> Commands:
-    desk = _desk
-    if desk is None:
-        return (yield command)
-    event: Any = command.event
-    kind = type(event)
-    if kind is http_events.ResponseHeaders:
-        self.foxora.is_answered = event.response.status_code >= 200
-        yield command
-    elif kind is http_events.ResponseData:
-        # An empty piece would be taken for the end on HTTP/1, and any piece for the head of
-        # the next answer where the request was a HEAD (RFC 9110, 9.3.2).
-        if event.data and self.flow.request.data.method.upper() != b"HEAD":
-            yield command
-            tell_of_passed(self, len(event.data), desk)
-    elif kind is http_events.ResponseEndOfMessage:
-        yield from last_to_client(command)
-    elif kind is http_events.ResponseProtocolError:
-        replaced = list(_instead_of_error(self, event, desk))
-        self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
-        if not replaced:
-            yield command
-        for part in replaced:
-            yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
-    elif kind is not http_events.ResponseTrailers or self.context.client.alpn == b"h2":
-        yield command  # mitmproxy crashes on trailers, which it can't say on HTTP/1
-
-
-def _sent_to_client(command: http_layers.SendHttp) -> Commands:
-    if isinstance(command.event, http_events.ResponseEndOfMessage):
-        yield from last_to_client(command)
-    else:
-        yield command
-
-
-def last_to_client(command: http_layers.SendHttp) -> Commands:
-    """Send the end of an answer to the client.
-
-    Its connection may take the next request, which has come already, in the midst of this: the
-    gateway's is not ready for it before this is over.
-    """
-    global _is_ending  # noqa: PLW0603  # all of it happens before anything else does
-    before, _is_ending = _is_ending, True
-    try:
-        yield command
-    finally:
-        _is_ending = before
-
-
-def tell_of_passed(self: Held, size: int, desk: Desk) -> None:
-    self.foxora.unasked_size += size
-    if self.foxora.unasked_size >= _ASKED_AT_BYTES:
-        self.foxora.unasked_size = 0
-        desk.passed(self.flow, partial(unread, self))
-
-
-def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]:
-    """What the client gets in place of the host's own page or of a torn stream; nothing: that."""
-    if error.code in PASSED_ON:
-        return
-    if not self.foxora.is_answered:
-        response = desk.answer_for(self.flow)
-        if response is not None and _has_no_end(self, error):
-            response.headers["connection"] = "close"
-            *parts, _ = parts_of(self, response)
-            yield from (*parts, error)  # which closes the connection, as mitmproxy does itself
-        elif response is not None:
-            yield from parts_of(self, response)
-    elif (last := desk.last_words(self.flow)) is not None:
-        if last:
-            yield http_events.ResponseData(self.stream_id, last)
-        yield http_events.ResponseEndOfMessage(self.stream_id)
-
-
-def _has_no_end(self: Held, error: Any) -> bool:
-    """Whether nobody knows where the body of a request ends, and the next one begins.
-
-    Its connection can't be used further then (RFC 9112, 6.3).
-    """
-    is_invalid: bool = error.code is ErrorCode.REQUEST_VALIDATION_FAILED
-    alpn = self.context.client.alpn
-    return is_invalid and alpn != b"h2" and not http_layers.is_h3_alpn(alpn)
-
-
-def end_upload(self: Held, response: Response) -> Commands:
-    """Answer before the body is there; what still comes of it is read and dropped."""
-    self.flow.response = response
-    self.foxora.is_answered = True
-    desk = _desk
-    if desk is not None:
-        desk.answered(self.flow)
-    yield http_hooks.HttpResponseHook(self.flow)
-    for part in parts_of(self, response):
-        yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
-    self.flow.live = False
-    self.client_state = self.server_state = self.state_errored
 
 
 def _given_up(self: Held) -> Commands:

@@ -19,7 +19,7 @@ from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
 from mitmproxy.proxy.layers.http._events import ResponseProtocolError
 from mitmproxy.proxy.server import ConnectionHandler
 
-from foxora_addon.proxy import hold
+from foxora_addon.proxy import hold, hold_client
 
 BUSY = b"HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"
 PIECE = 100_000
@@ -194,7 +194,7 @@ def test_only_behind_an_invalid_request_of_http_1_the_end_is_not_known(
 ) -> None:
     stream: Any = SimpleNamespace(context=SimpleNamespace(client=SimpleNamespace(alpn=alpn)))
     code = hold.ErrorCode.REQUEST_VALIDATION_FAILED
-    assert hold._has_no_end(stream, ResponseProtocolError(1, "", code)) is closes
+    assert hold_client._has_no_end(stream, ResponseProtocolError(1, "", code)) is closes
 
 
 def test_a_stream_that_was_left_is_not_given_up_again(line: Line) -> None:

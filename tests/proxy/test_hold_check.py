@@ -4,7 +4,7 @@ import pytest
 from mitmproxy.options import Options
 from mitmproxy.proxy.layers.http import HttpStream, _http1, _http2
 
-from foxora_addon.proxy import hold, host_pages
+from foxora_addon.proxy import hold, hold_client, host_pages
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.hold_check import flaw_of_hold
 
@@ -35,7 +35,7 @@ def test_a_request_that_can_be_sent_but_once_is_noticed(
 def test_a_page_that_stays_mitmproxys_is_noticed(
     options: Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hold, "_instead_of_error", lambda *_: iter(()))
+    monkeypatch.setattr(hold_client, "_instead_of_error", lambda *_: iter(()))
     assert flaw_of_hold(options) == "its error pages can't be replaced"
 
 

@@ -21,6 +21,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast.whole import PlainMessage, gathered, ready_connection, takes_messages
 from foxora_addon.proxy.flows import host_header
+from foxora_addon.proxy.hold_client import end_upload, last_to_client, tell_of_passed
 from foxora_addon.proxy.hold_desk import Arrival, Desk, Refused
 from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
 from foxora_addon.proxy.hold_stream import Commands, Held, Progress, let_go_if_over, names_host
@@ -83,7 +84,7 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
         self.foxora.size = len(event.body)
         response = desk.body_grew(flow, self.foxora.size)
         if response is not None:
-            yield from gathered(self, hold.end_upload(self, response))
+            yield from gathered(self, end_upload(self, response, desk))
             return
     yield from _all_there(self, event, desk)
 
@@ -275,14 +276,14 @@ def _given_back(self: Held, desk: Desk) -> Commands:
     self.foxora.is_answered = response.status_code >= 200
     content = response.data.content or b""
     message = PlainMessage(self.stream_id, response, content)
-    if flow.request.method == "HEAD":  # see `hold._treated_answer`
+    if flow.request.method == "HEAD":  # see `hold_client.treated_answer`
         message.body = b""
     elif content:
-        hold.tell_of_passed(self, len(content), desk)
+        tell_of_passed(self, len(content), desk)
     flow.live = False
     hold.drop(self)
     yield http_layers.DropStream(self.stream_id)
-    yield from hold.last_to_client(http_layers.SendHttp(message, self.context.client))
+    yield from last_to_client(http_layers.SendHttp(message, self.context.client))
     let_go_if_over(self)
 
 

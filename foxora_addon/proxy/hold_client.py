@@ -1,0 +1,122 @@
+"""What a stream sends to its client: as it is, or what takes the place of mitmproxy's own words.
+
+What these yield goes out as it is: the hold has looked at it, or it is ours.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, Final
+
+from mitmproxy.http import Response
+from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.proxy.layers.http import _events as http_events
+from mitmproxy.proxy.layers.http import _hooks as http_hooks
+from mitmproxy.proxy.layers.http._base import HttpEvent
+
+from foxora_addon.proxy.hold_desk import Desk, ErrorCode
+from foxora_addon.proxy.hold_retry import PASSED_ON
+from foxora_addon.proxy.hold_stream import Commands, Held, parts_of, unread
+
+_ASKED_AT_BYTES: Final = 65_536
+
+_is_ending = False
+
+
+def treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
+    """Send the client what a stream has for it, or what takes its place."""
+    event: Any = command.event
+    kind = type(event)
+    if kind is http_events.ResponseHeaders:
+        self.foxora.is_answered = event.response.status_code >= 200
+        yield command
+    elif kind is http_events.ResponseData:
+        # An empty piece would be taken for the end on HTTP/1, and any piece for the head of
+        # the next answer where the request was a HEAD (RFC 9110, 9.3.2).
+        if event.data and self.flow.request.data.method.upper() != b"HEAD":
+            yield command
+            tell_of_passed(self, len(event.data), desk)
+    elif kind is http_events.ResponseEndOfMessage:
+        yield from last_to_client(command)
+    elif kind is http_events.ResponseProtocolError:
+        replaced = list(_instead_of_error(self, event, desk))
+        self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
+        if not replaced:
+            yield command
+        for part in replaced:
+            yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
+    elif kind is not http_events.ResponseTrailers or self.context.client.alpn == b"h2":
+        yield command  # mitmproxy crashes on trailers, which it can't say on HTTP/1
+
+
+def _sent_to_client(command: http_layers.SendHttp) -> Commands:
+    if isinstance(command.event, http_events.ResponseEndOfMessage):
+        yield from last_to_client(command)
+    else:
+        yield command
+
+
+def last_to_client(command: http_layers.SendHttp) -> Commands:
+    """Send the end of an answer to the client.
+
+    Its connection may take the next request, which has come already, in the midst of this: the
+    gateway's is not ready for it before this is over.
+    """
+    global _is_ending  # noqa: PLW0603  # all of it happens before anything else does
+    before, _is_ending = _is_ending, True
+    try:
+        yield command
+    finally:
+        _is_ending = before
+
+
+def is_ending() -> bool:
+    """Whether the end of an answer is being sent."""
+    return _is_ending
+
+
+def tell_of_passed(self: Held, size: int, desk: Desk) -> None:
+    """Have the desk look now and then whether the client takes what is sent to it."""
+    self.foxora.unasked_size += size
+    if self.foxora.unasked_size >= _ASKED_AT_BYTES:
+        self.foxora.unasked_size = 0
+        desk.passed(self.flow, partial(unread, self))
+
+
+def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]:
+    """What the client gets in place of the host's own page or of a torn stream; nothing: that."""
+    if error.code in PASSED_ON:
+        return
+    if not self.foxora.is_answered:
+        response = desk.answer_for(self.flow)
+        if response is not None and _has_no_end(self, error):
+            response.headers["connection"] = "close"
+            *parts, _ = parts_of(self, response)
+            yield from (*parts, error)  # which closes the connection, as mitmproxy does itself
+        elif response is not None:
+            yield from parts_of(self, response)
+    elif (last := desk.last_words(self.flow)) is not None:
+        if last:
+            yield http_events.ResponseData(self.stream_id, last)
+        yield http_events.ResponseEndOfMessage(self.stream_id)
+
+
+def _has_no_end(self: Held, error: Any) -> bool:
+    """Whether nobody knows where the body of a request ends, and the next one begins.
+
+    Its connection can't be used further then (RFC 9112, 6.3).
+    """
+    is_invalid: bool = error.code is ErrorCode.REQUEST_VALIDATION_FAILED
+    alpn = self.context.client.alpn
+    return is_invalid and alpn != b"h2" and not http_layers.is_h3_alpn(alpn)
+
+
+def end_upload(self: Held, response: Response, desk: Desk) -> Commands:
+    """Answer before the body is there; what still comes of it is read and dropped."""
+    self.flow.response = response
+    self.foxora.is_answered = True
+    desk.answered(self.flow)
+    yield http_hooks.HttpResponseHook(self.flow)
+    for part in parts_of(self, response):
+        yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
+    self.flow.live = False
+    self.client_state = self.server_state = self.state_errored
