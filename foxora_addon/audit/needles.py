@@ -52,12 +52,11 @@ class Needles:
 
     def is_in(self, data: bytes) -> bool:
         """Whether one of them stands in a text, given as UTF-8."""
-        return self._is_hinted_at(data) and (not self._folded or self._pattern.is_in(data))
+        hinted = self._find(data) if len(data) <= _AT_ONCE else self._is_hinted_at_within(data)
+        return bool(hinted) and (not self._folded or self._pattern.is_in(data))
 
-    def _is_hinted_at(self, data: bytes) -> bool:
-        """Whether one of those that are looked for as they are does, or a part of another."""
-        if len(data) <= _AT_ONCE:
-            return bool(self._find(data))
+    def _is_hinted_at_within(self, data: bytes) -> bool:
+        """Whether one of those that are looked for stands in more than is looked at in one go."""
         size, starts = _AT_ONCE + self._overlap, range(0, len(data), _AT_ONCE)
         return any(self._find(data[start : start + size]) for start in starts)
 
