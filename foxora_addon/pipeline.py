@@ -282,7 +282,7 @@ class Pipeline:
         self._obey(exchange, error, now)
         usage = self.accounting.guessed(exchange, status, "gateway_error")
         self.accounting.again(exchange, usage, now)
-        exchange.tries.append(_failed_try(exchange, error, status, usage, now))
+        exchange.tries += (_failed_try(exchange, error, status, usage, now),)
         exchange.step("again")
         exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
