@@ -292,7 +292,7 @@ class Pipeline:
 
     def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
         """The gateway's error in the documented shape, as the client may have it."""
-        return self._normalised(exchange, answer, self._plain(answer))
+        return self._normalised(exchange, answer, self._plain_of(answer))
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Take a further try from the account's ceilings, or say why there is no room for it."""
@@ -326,7 +326,7 @@ class Pipeline:
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
-        plain = self._plain(answer) if answer.encoding else answer.body
+        plain = self._plain_of(answer) if answer.encoding else answer.body
         kept = self._plain_fields(plain, keeps=exchange.level == "full")
         value = value_of_json(plain) if is_json(answer.content_type) else None
         error = self._error_in(exchange, answer, plain, value)
@@ -346,14 +346,14 @@ class Pipeline:
         A body in which it stands encoded comes back without its content encoding.
         """
         forms = forms_of(exchange.credential)
-        plain = self._plain(answer) if answer.encoding else answer.body
+        plain = self._plain_of(answer) if answer.encoding else answer.body
         clean = masked(plain, forms)
         if clean is plain:
             return answer
         fields = [field for field in answer.fields if field[0].lower() != b"content-encoding"]
         return Answer(answer.status, fields, clean, is_masked=True)
 
-    def _plain(self, answer: Answer) -> bytes:
+    def _plain_of(self, answer: Answer) -> bytes:
         return _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
 
     def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:

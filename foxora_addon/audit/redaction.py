@@ -157,7 +157,7 @@ class Redactor:
         `line` is the object as compact JSON that leaves all but ASCII as it is, in UTF-8. No means
         maybe.
         """
-        signs = self._signs_beside_screen(also) if also else ()
+        signs = self._signs_beside_screen(also)
         if self._glance is None or signs is None:
             return False
         for sign in signs:
@@ -182,7 +182,7 @@ class Redactor:
 
     def knows_nothing_in(self, text: bytes, also: tuple[str, ...] = ()) -> bool:
         """Whether surely no known secret stands in a text, given as UTF-8. No means maybe."""
-        signs = _encoded_signs_of(also) if also else ()
+        signs = _encoded_signs_of(also)
         if self._heads is None or signs is None or self._heads.needles.is_in(text):
             return False
         for sign in signs:
