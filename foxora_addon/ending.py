@@ -6,12 +6,14 @@ Values only, and none of them secret: texts that a client or the gateway chose a
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.api.errors import Source
 from foxora_addon.audit.record import milliseconds
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.shown import NOTHING, Shown, shown_of
+
+_NO_USAGE: Final = {"input_tokens": None, "output_tokens": None, "total_tokens": None}
 
 
 @dataclass(slots=True)  # frozen, one of so many fields would take 2 us more to make
@@ -68,7 +70,7 @@ def open_of(exchange: Exchange, scrub: Callable[[str], str], now: float) -> Open
 
 def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str], str]) -> Ending:
     """Read the facts off an exchange and the members of its response record."""
-    usage, error, cost = record["usage"], record["error"], record["cost_usd"]
+    usage, error, cost = record["usage"] or _NO_USAGE, record["error"], record["cost_usd"]
     return Ending(  # by place, as an `Exchange` is made
         exchange.id,
         exchange.account.name if exchange.account else None,
@@ -78,9 +80,9 @@ def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[st
         record["outcome"],
         record["source"],
         scrub(error["code"]) if error else None,
-        usage["input_tokens"] if usage else None,
-        usage["output_tokens"] if usage else None,
-        usage["total_tokens"] if usage else None,
+        usage["input_tokens"],
+        usage["output_tokens"],
+        usage["total_tokens"],
         None if cost is None else float(cost),
         record["first_byte_ms"],
         record["duration_ms"],

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from foxora_addon.api.errors import ApiError, Source
@@ -57,13 +58,19 @@ class State(StrEnum):
 
 
 # Tuples and no sets: a set has each state hashed, in Python.
-STEPS: Final[Mapping[Step, tuple[tuple[State, ...], State]]] = {
-    "record": ((State.ARRIVED,), State.RECORDED),
-    "send": ((State.RECORDED,), State.SENT),
-    "answer": ((State.SENT,), State.ANSWERING),
-    "again": ((State.RECORDED, State.SENT, State.ANSWERING), State.RECORDED),
-    "close": ((State.RECORDED, State.SENT, State.ANSWERING), State.CLOSED),
+STEPS: Final[Mapping[Step, tuple[tuple[State, ...], State, bool | None]]] = {
+    "record": ((State.ARRIVED,), State.RECORDED, None),
+    "send": ((State.RECORDED,), State.SENT, True),
+    "answer": ((State.SENT,), State.ANSWERING, None),
+    "again": ((State.RECORDED, State.SENT, State.ANSWERING), State.RECORDED, False),
+    "close": ((State.RECORDED, State.SENT, State.ANSWERING), State.CLOSED, None),
 }
+"""Whence a step may be taken, where it leads, and whether the gateway may have the try after it.
+
+The last is None where the step has no say in that.
+"""
+
+_UNCHANGED: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class IllegalStep(RuntimeError):  # noqa: N818  # reads as what it says where it is raised
@@ -179,11 +186,11 @@ class Exchange:
     output_cap: int | None = None
     estimated_tokens: int | None = None
     waited_seconds: float = 0.0
-    tries: list[Try] = field(default_factory=list)
+    tries: tuple[Try, ...] = ()
     sent_body: bytes = field(default=b"", repr=False)
     sent_sha256: str | None = None
     unasked_body: bytes | None = field(default=None, repr=False)
-    changes: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = _UNCHANGED
     usage_refused: bool = False
     is_recorded: bool = False
     was_sent: bool = False
@@ -204,11 +211,12 @@ class Exchange:
 
     def step(self, step: Step) -> None:
         """Take a step; raises `IllegalStep` where the table does not allow it."""
-        allowed, after = STEPS[step]
+        allowed, after, sends = STEPS[step]
         if self.state not in allowed:
             raise IllegalStep(f"exchange {self.id}: '{step}' is not legal when {self.state}")
         self.state = after
-        self.was_sent = after is State.SENT or (self.was_sent and step != "again")
+        if sends is not None:
+            self.was_sent = sends
 
     @property
     def retries(self) -> int:

@@ -174,8 +174,11 @@ class Pipeline:
 
     def reserve(self, exchange: Exchange, now: float) -> None:
         """Take the call from its account's ceilings, or refuse it."""
-        if exchange.refusal is None:
-            exchange.refusal = self._reserve(exchange, now)
+        if exchange.refusal is not None:
+            return
+        if exchange.payer is not None and exchange.account is None:
+            exchange.account_name = self.accounting.standings.shown(exchange.payer)
+        exchange.refusal = self.accounting.reserve(exchange, now)
 
     def record(
         self,
@@ -188,7 +191,7 @@ class Pipeline:
         """Write the request record; without it nothing may leave, unless configured otherwise."""
         keeps = exchange.level in {"request", "full"}
         if ahead is None:
-            plain = _plain(body, encoding, self.rules.max_request_bytes)
+            plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
             kept = self._plain_fields(plain, keeps=keeps)
         else:
             kept = self._plain_fields(ahead.plain, keeps=keeps, sha256=ahead.sha256)
@@ -212,25 +215,29 @@ class Pipeline:
     ) -> ApiError | None:
         if exchange.call is None:
             return None
-        try:
-            plain = ahead.plain if ahead else decoded(body, encoding, self.rules.max_request_bytes)
-        except Undecodable as error:
-            return invalid_request(f"The request's body can't be read: {error}.")
-        parsed = ahead.value if ahead else None
+        if ahead is not None:
+            plain, parsed = ahead.plain, ahead.value
+        else:
+            limit, parsed = self.rules.max_request_bytes, None
+            try:
+                plain = decoded(body, encoding, limit) if encoding else body
+            except Undecodable as error:
+                return invalid_request(f"The request's body can't be read: {error}.")
         read = read_call(exchange.call, plain, self.rules.models, parsed)
         if isinstance(read, ApiError):
             return read
         exchange.model, exchange.stream = read.model, read.stream
         exchange.sent_body = body if read.sent is plain else read.sent
         exchange.changes = read.changes
-        self._ask_for_usage(exchange, exchange.call, read)
+        if read.stream:
+            self._ask_for_usage(exchange, exchange.call, read)
         if ahead is None:
             self.accounting.estimate(exchange, exchange.call.operation.name, read.json, len(plain))
         return None
 
     def _ask_for_usage(self, exchange: Exchange, call: Recognised, read: CallBody) -> None:
         """Ask a stream for its usage, unless the gateway is known to refuse that."""
-        if not read.stream or not self.rules.asks_usage or self._refuses_usage(exchange):
+        if not self.rules.asks_usage or self._refuses_usage(exchange):
             return
         asked = with_usage_asked(call.operation.name, read.sent, read.json)
         if asked is not None:
@@ -251,11 +258,6 @@ class Pipeline:
         exchange.usage_refused = True
         self.again(exchange, error, now, status)
         return True
-
-    def _reserve(self, exchange: Exchange, now: float) -> ApiError | None:
-        if exchange.payer is not None and exchange.account is None:
-            exchange.account_name = self.accounting.standings.shown(exchange.payer)
-        return self.accounting.reserve(exchange, now)
 
     # Send.
 
@@ -282,7 +284,7 @@ class Pipeline:
         self._obey(exchange, error, now)
         usage = self.accounting.guessed(exchange, status, "gateway_error")
         self.accounting.again(exchange, usage, now)
-        exchange.tries.append(_failed_try(exchange, error, status, usage, now))
+        exchange.tries += (_failed_try(exchange, error, status, usage, now),)
         exchange.step("again")
         exchange.flaw = None
         exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
@@ -290,8 +292,7 @@ class Pipeline:
 
     def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
         """The gateway's error in the documented shape, as the client may have it."""
-        plain = _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
-        return self._normalised(exchange, answer, plain)
+        return self._normalised(exchange, answer, self._plain_of(answer))
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Take a further try from the account's ceilings, or say why there is no room for it."""
@@ -325,7 +326,7 @@ class Pipeline:
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
-        plain = _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
+        plain = self._plain_of(answer) if answer.encoding else answer.body
         kept = self._plain_fields(plain, keeps=exchange.level == "full")
         value = value_of_json(plain) if is_json(answer.content_type) else None
         error = self._error_in(exchange, answer, plain, value)
@@ -345,19 +346,22 @@ class Pipeline:
         A body in which it stands encoded comes back without its content encoding.
         """
         forms = forms_of(exchange.credential)
-        plain = _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
+        plain = self._plain_of(answer) if answer.encoding else answer.body
         clean = masked(plain, forms)
         if clean is plain:
             return answer
         fields = [field for field in answer.fields if field[0].lower() != b"content-encoding"]
         return Answer(answer.status, fields, clean, is_masked=True)
 
+    def _plain_of(self, answer: Answer) -> bytes:
+        return _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
+
     def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
         """A gateway that took the call only without `stream_options` is not asked for them again.
 
         One that refused it both ways has not said that it was the field.
         """
-        if exchange.usage_refused and status is not None and status < 400:
+        if status is not None and status < 400:
             self._usage_refusers[str(self.rules.gateway), exchange.model] = True
 
     def _error_in(
@@ -366,7 +370,10 @@ class Pipeline:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
             return self._normalised(exchange, answer, plain)
-        flaw = exchange.flaw or self._flaw_in(exchange, answer, plain, value)
+        flaw = exchange.flaw
+        is_usual = answer.status == 200 and isinstance(value, dict) and not answer.encoding
+        if flaw is None and not is_usual:
+            flaw = self._flaw_in(exchange, answer, plain, value)
         return None if flaw is None else bad_gateway_answer(flaw)
 
     def _normalised(self, exchange: Exchange, answer: Answer, plain: bytes) -> ApiError:
@@ -486,7 +493,7 @@ class Pipeline:
             facts["error"] = error
         head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
-        kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256 if seen.size else None)
+        kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256)
         kept["body_truncated"] = head is not None and not seen.is_whole
         self._close(exchange, kept, facts, status, outcome, source, now)
 
@@ -501,27 +508,27 @@ class Pipeline:
         now: float,
     ) -> None:
         exchange.step("close")
-        self._remember_refusal(exchange, status)
-        usage = facts.get("usage") or self.accounting.guessed(
-            exchange, status, outcome, body["body_bytes"]
-        )
-        facts["usage"] = usage
+        if exchange.usage_refused:
+            self._remember_refusal(exchange, status)
+        usage = facts.get("usage")
+        if usage is None:
+            size = body["body_bytes"]
+            usage = facts["usage"] = self.accounting.guessed(exchange, status, outcome, size)
         self.accounting.settle(exchange, usage, now)
-        facts["cost_usd"] = exchange.cost_usd
         fields = response_fields(exchange, body, facts, status, outcome, source, now)
         if exchange.is_recorded:
             self._write(exchange, fields)
-        self.ended(ending_of(exchange, fields, lambda text: self._scrub(exchange, text)))
+        self.ended(ending_of(exchange, fields, partial(self._scrub, exchange)))
 
     def open_of(self, exchange: Exchange, now: float) -> Open:
         """What is known of an exchange that is open."""
-        return open_of(exchange, lambda text: self._scrub(exchange, text), now)
+        return open_of(exchange, partial(self._scrub, exchange), now)
 
     def shown_so_far(self, exchange: Exchange) -> Shown:
         """What may be seen of an open stream."""
         return shown_so_far(
             exchange,
-            lambda text: self._scrub(exchange, text),
+            partial(self._scrub, exchange),
             has_whole_words=self.rules.redactor.finds_words_alone(exchange.secrets),
         )
 
@@ -529,8 +536,8 @@ class Pipeline:
         self, plain: bytes, *, keeps: bool, sha256: str | None = None
     ) -> dict[str, Any]:
         if keeps:
-            return body_fields(plain, self.rules.max_body_bytes, sha256=sha256 if plain else None)
-        digest = (sha256 or hashlib.sha256(plain).hexdigest()) if plain else None
+            return body_fields(plain, self.rules.max_body_bytes, sha256=sha256)
+        digest = sha256 or hashlib.sha256(plain).hexdigest()
         return body_fields(None, 0, size=len(plain), sha256=digest)
 
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:

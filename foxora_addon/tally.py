@@ -27,16 +27,18 @@ class Tally:
 
     def take(self, ending: Ending) -> None:
         """Count a closed exchange."""
-        self._sums["calls"] += 1
-        for name in ("input_tokens", "output_tokens", "total_tokens"):
-            self._sums[name] += getattr(ending, name) or 0
-        if ending.total_tokens is None and ending.outcome == "completed" and ending.model:
-            self._sums["calls_without_usage"] += 1
+        sums = self._sums
+        sums["calls"] += 1
+        sums["input_tokens"] += ending.input_tokens or 0
+        sums["output_tokens"] += ending.output_tokens or 0
+        sums["total_tokens"] += ending.total_tokens or 0
         if ending.cost_usd is not None:
-            self._sums["calls_with_cost"] += 1
+            sums["calls_with_cost"] += 1
             self._cost_usd += ending.cost_usd
-        if (failure := error_of(ending)) is not None:
-            _count(self._errors, failure)
+        if ending.outcome != "completed":
+            _count(self._errors, _failure_of(ending))
+        elif ending.total_tokens is None and ending.model:
+            sums["calls_without_usage"] += 1
 
     def tunnelled(self, host: str) -> None:
         """A TLS connection to a host that is not ours passed through unopened."""
@@ -62,8 +64,10 @@ class Tally:
 
 def error_of(ending: Ending) -> str | None:
     """What an exchange failed with, in two or three words; None where it was completed."""
-    if ending.outcome == "completed":
-        return None
+    return None if ending.outcome == "completed" else _failure_of(ending)
+
+
+def _failure_of(ending: Ending) -> str:
     return f"{ending.status or ending.outcome} {ending.error_code or ''}".rstrip()
 
 

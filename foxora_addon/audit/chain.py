@@ -25,7 +25,7 @@ def seal(record: bytes) -> tuple[bytes, str]:
     `record` is a compact JSON object with at least one member and no `hash`.
     """
     digest = hashlib.sha256(record).hexdigest()
-    return b"".join((record[:-1], _MARK, digest.encode(), b'"}\n')), digest
+    return b'%b%b%b"}\n' % (record[:-1], _MARK, digest.encode()), digest
 
 
 def hash_of_line(line: bytes) -> str | None:

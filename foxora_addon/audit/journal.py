@@ -199,7 +199,10 @@ class Journal:
         self._write(b"\n" + line if self._mid_line else line)
         if seq == self._first or now < self._began:  # the clock was set back: it counts from here
             self._began = now
-        self.seq, self._prev, self._torn, self._is_dirty = seq, digest, 0, True
+        self.seq = seq
+        self._prev = digest
+        self._torn = 0
+        self._is_dirty = True
         if fields["event"] == "request":
             self.left_open[fields["exchange"]] = fields.get("account")
         else:
@@ -218,12 +221,15 @@ class Journal:
         except OSError as error:
             raise self._unavailable("can't be written", error) from error
         self._size += written
-        if written < len(data) - 1:  # a record that lacks its line break alone is whole
+        if written == len(data):
+            self._mid_line = False
+        elif written == len(data) - 1:  # a record that lacks its line break alone is whole
+            self._mid_line = True
+        else:
             if written:
                 self._torn += written - (self._mid_line and not self._torn)
                 self._mid_line = self._torn > 0
             raise TrailUnavailable(f"the trail {self.path} can't be written: the disk is full")
-        self._mid_line = written < len(data)
 
     def follow_the_path(self) -> None:
         """Go on in what stands under the trail's name, where that is no more the file we write.

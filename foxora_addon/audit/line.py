@@ -25,6 +25,8 @@ _OURS: Final = frozenset(
 _MICROSECONDS: Final = 1_000_000
 """Of a second."""
 
+_RECORD: Final = b'{"v":%d,"seq":%d,"time":"%b",%b,"recovered":%b,"prev":"%b"}'
+
 _OURS_WITHIN: Final = {"client": frozenset({"address", "key"}), "http": frozenset({"version"})}
 
 
@@ -50,9 +52,9 @@ def line_of(  # what a line has besides the record's own members
     ):
         # It is seldom so far: as a rule one look at all of it will do.
         members = _encoded(quick_json.text_of(scrubbed(fields, scrub)))
-    first = f'{{"v":{VERSION},"seq":{seq},"time":"{_iso(unix_seconds)}",'
-    last = f',"recovered":{recovered or "null"},"prev":"{prev}"}}'
-    return seal(b"".join((first.encode(), members[1:-1], last.encode())))
+    told = b"%d" % recovered if recovered else b"null"
+    time = _iso(unix_seconds).encode()
+    return seal(_RECORD % (VERSION, seq, time, members[1:-1], told, prev.encode()))
 
 
 def _may_hide(fields: Mapping[str, Any]) -> bool:

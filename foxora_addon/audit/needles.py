@@ -45,19 +45,18 @@ class Needles:
         self.hints: Final = tuple(text.encode("utf-8") for text in hints)
         table = Implementation.DFA if len(hints) <= _MOST_IN_TABLE else None
         # Only with matches from the left does it use vector instructions.
-        self._find: Final = BytesAhoCorasick(
-            self.hints, MatchKind.LeftmostFirst, table
-        ).find_matches_as_indexes
+        search = BytesAhoCorasick(self.hints, MatchKind.LeftmostFirst, table)
+        self._find: Final = search.find_matches_as_indexes if self.hints else _nothing_in
         self._overlap: Final = max(map(len, self.hints), default=1) - 1
 
     def is_in(self, data: bytes) -> bool:
         """Whether one of them stands in a text, given as UTF-8."""
-        return self._is_hinted_at(data) and (not self._folded or self._pattern.is_in(data))
+        if not (self._find(data) if len(data) <= _AT_ONCE else self._is_hinted_at_within(data)):
+            return False
+        return not self._folded or self._pattern.is_in(data)
 
-    def _is_hinted_at(self, data: bytes) -> bool:
-        """Whether one of those that are looked for as they are does, or a part of another."""
-        if len(data) <= _AT_ONCE:
-            return bool(self._find(data))
+    def _is_hinted_at_within(self, data: bytes) -> bool:
+        """Whether one of those that are looked for stands in more than is looked at in one go."""
         size, starts = _AT_ONCE + self._overlap, range(0, len(data), _AT_ONCE)
         return any(self._find(data[start : start + size]) for start in starts)
 
@@ -68,6 +67,11 @@ class Needles:
         if self._folded:
             looked_for.append(f"(?i:{'|'.join(map(literal, self._folded))})")
         return Linear("|".join(looked_for), AMPLE_BYTES)
+
+
+def _nothing_in(_: bytes) -> list[tuple[int, int, int]]:
+    """What is found by who has nothing to look for, and then need not look at every byte."""
+    return []
 
 
 def _rarest(needle: str) -> str:

@@ -4,14 +4,13 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any, Final, TypedDict
 
 from foxora_addon.api.errors import ApiError, Source
 from foxora_addon.api.money import json_number_of
 from foxora_addon.api.usage import Usage
 from foxora_addon.config.accounts import Level
-from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.exchange import Exchange, Outcome, Try
 
 VERSION: Final = 1
 
@@ -32,21 +31,26 @@ def body_fields(
     `body` None keeps size and hash alone. `size` and `sha256` are those of the whole, where `body`
     is only its beginning.
     """
-    data = bytes(body or b"")
-    whole_size = len(data) if size is None else size
-    digest = sha256 or (hashlib.sha256(data).hexdigest() if whole_size else None)
-    kept = data[:limit]
-    text, encoding = text_of(kept, is_cut=whole_size > len(kept))
+    if body is None:
+        text, encoding, is_cut, size = None, "utf-8", False, size or 0
+    else:
+        if size is None:
+            size = len(body)
+        if size and sha256 is None:
+            sha256 = hashlib.sha256(body).hexdigest()
+        kept = body[:limit]
+        is_cut = size > len(kept)
+        text, encoding = text_of(kept, is_cut=is_cut)
     return {
-        "body": text if body is not None and whole_size else None,
+        "body": text if size else None,
         "body_encoding": encoding,
-        "body_truncated": body is not None and whole_size > len(kept),
-        "body_bytes": whole_size,
-        "body_sha256": digest,
+        "body_truncated": is_cut,
+        "body_bytes": size,
+        "body_sha256": sha256 if size else None,
     }
 
 
-def text_of(data: bytes, *, is_cut: bool) -> tuple[str, str]:
+def text_of(data: bytes | bytearray, *, is_cut: bool) -> tuple[str, str]:
     """Bytes as a record holds them, and how; `is_cut` forgives a character that is cut in two."""
     try:
         return data.decode("utf-8"), "utf-8"
@@ -83,7 +87,7 @@ def request_fields(
             "reason": refusal.code if refusal else None,
             "estimated_tokens": exchange.estimated_tokens,
             "waited_ms": milliseconds(exchange.waited_seconds),
-            "shadow": _shadow_facts(exchange.shadow),
+            "shadow": None if exchange.shadow is None else _shadow_facts(exchange.shadow),
         },
         "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
         "tags": list(exchange.tags),
@@ -93,9 +97,7 @@ def request_fields(
     }
 
 
-def _shadow_facts(shadow: ApiError | None) -> dict[str, Any] | None:
-    if shadow is None:
-        return None
+def _shadow_facts(shadow: ApiError) -> dict[str, Any]:
     return {
         "code": shadow.code,
         "message": shadow.message,
@@ -117,7 +119,6 @@ class Facts(TypedDict, total=False):
     """What a response record says of an answer, as far as it is known."""
 
     usage: Usage | None
-    cost_usd: Decimal | None
     error: ApiError | None
     model: str | None
     response_id: str | None
@@ -138,7 +139,7 @@ def response_fields(
 ) -> dict[str, Any]:
     """A response record without what the journal adds; `now` is on the exchange's own clock."""
     first, sent = exchange.first_byte_at, exchange.sent_at
-    usage, cost_usd, error = facts.get("usage"), facts.get("cost_usd"), facts.get("error")
+    usage, error, cost_usd = facts.get("usage"), facts.get("error"), exchange.cost_usd
     return {
         "event": "response",
         "exchange": exchange.id,
@@ -156,23 +157,24 @@ def response_fields(
         "usage": None if usage is None else _usage_facts(usage),
         "cost_usd": None if cost_usd is None else json_number_of(cost_usd),
         "error": None if error is None else _error_facts(error, exchange.level),
-        "tries": [
-            {
-                "status": each.status,
-                "code": each.code,
-                "source": each.source,
-                "after_ms": milliseconds(each.after_seconds),
-                "retry_after_ms": _known_milliseconds(each.retry_after_seconds),
-                "sent_ms": _known_milliseconds(each.sent_seconds),
-                "tokens": each.tokens,
-            }
-            for each in exchange.tries
-        ],
+        "tries": list(map(_try_facts, exchange.tries)),
         "gateway_request_id": exchange.gateway_request_id,
         "message": facts.get("message"),
         "chunks": facts.get("chunks"),
         "websocket": facts.get("websocket"),
         **body,
+    }
+
+
+def _try_facts(failed: Try) -> dict[str, Any]:
+    return {
+        "status": failed.status,
+        "code": failed.code,
+        "source": failed.source,
+        "after_ms": milliseconds(failed.after_seconds),
+        "retry_after_ms": _known_milliseconds(failed.retry_after_seconds),
+        "sent_ms": _known_milliseconds(failed.sent_seconds),
+        "tokens": failed.tokens,
     }
 
 

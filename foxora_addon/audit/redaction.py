@@ -59,7 +59,7 @@ def derive_fingerprint_key(account_keys: Iterable[str]) -> bytes:
 class Scrub:
     """Redaction for one exchange: `Redactor.scrub` with the secrets of its client's own."""
 
-    def __init__(self, redactor: "Redactor", also: Sequence[str]) -> None:
+    def __init__(self, redactor: "Redactor", also: tuple[str, ...]) -> None:
         self._redactor = redactor
         self._also = also
 
@@ -101,6 +101,7 @@ class Redactor:
         # What is escaped may be a secret.
         looked_for = ("\\u00", *(self._heads.texts if self._heads else ()))
         self._screen = Screen(rules_of(presets, patterns), looked_for)
+        self._glance = None if self._heads is None else self._screen.glance
         self._signs_beside_screen = lru_cache(maxsize=256)(self._new_signs_beside_screen)
         self._finds_words_alone = (
             set(presets) <= {"secrets"} and not patterns and all(map(_is_word, known))
@@ -110,7 +111,7 @@ class Redactor:
     def __repr__(self) -> str:
         return "Redactor(...)"
 
-    def finds_words_alone(self, also: Sequence[str] = ()) -> bool:
+    def finds_words_alone(self, also: tuple[str, ...] = ()) -> bool:
         """Whether nothing that it takes out has a space in it, or other than ASCII."""
         return self._finds_words_alone and all(map(_is_word, also))
 
@@ -122,13 +123,13 @@ class Redactor:
         data = key.encode("utf-8", "surrogateescape")
         return "key:" + hmac.digest(self._fingerprint_key, data, "sha256").hex()[:16]
 
-    def scrub(self, text: str, also: Sequence[str] = ()) -> str:
+    def scrub(self, text: str, also: tuple[str, ...] = ()) -> str:
         """The text without secrets; `also` are those of one exchange, its client's own."""
         if len(text) <= _LONGEST_WORD:
-            return self._scrub_word(text, tuple(also))
+            return self._scrub_word(text, also)
         return self._scrubbed(text, also)
 
-    def _scrubbed(self, text: str, also: Sequence[str]) -> str:
+    def _scrubbed(self, text: str, also: tuple[str, ...]) -> str:
         if len(text) >= _LONG and self._spares_text(text, also):
             return text
         text = self._scrubbed_as_it_is(text, also)
@@ -138,34 +139,34 @@ class Redactor:
         scrubbed = self._scrubbed_as_it_is(narrow, also)
         return text if scrubbed == narrow else scrubbed
 
-    def _scrubbed_as_it_is(self, text: str, also: Sequence[str]) -> str:
+    def _scrubbed_as_it_is(self, text: str, also: tuple[str, ...]) -> str:
         plain = _without_needless_escapes(text)
         if plain is not text and (found := self._scrubbed_plain(plain, also)) != plain:
             return found
         return self._scrubbed_plain(text, also)
 
-    def _scrubbed_plain(self, text: str, also: Sequence[str]) -> str:
+    def _scrubbed_plain(self, text: str, also: tuple[str, ...]) -> str:
         text = self.without_known(text, also)
         if len(text) < SHORTEST:
             return text
         return self._screen.applied(text)
 
-    def spares(self, line: bytes, also: Sequence[str] = ()) -> bool:
+    def spares(self, line: bytes, also: tuple[str, ...] = ()) -> bool:
         """Whether surely nothing has to be taken out of any text in a JSON object.
 
         `line` is the object as compact JSON that leaves all but ASCII as it is, in UTF-8. No means
         maybe.
         """
-        signs = self._signs_beside_screen(tuple(also)) if also else ()
-        if self._heads is None or signs is None:
+        signs = self._signs_beside_screen(also)
+        if self._glance is None or signs is None:
             return False
         for sign in signs:
             if line.find(sign) >= 0:
                 return False
-        return self._screen.passes(line)
+        return not self._glance.is_in(line)
 
-    def _spares_text(self, text: str, also: Sequence[str]) -> bool:
-        if self._screen.is_blind:
+    def _spares_text(self, text: str, also: tuple[str, ...]) -> bool:
+        if self._glance is None:
             return False
         data = text.encode("utf-8", "surrogatepass")
         if not self.spares(data, also):
@@ -179,27 +180,27 @@ class Redactor:
             return None
         return tuple(sign.encode("utf-8") for sign in signs if not self._screen.finds(sign))
 
-    def knows_nothing_in(self, text: bytes, also: Sequence[str] = ()) -> bool:
+    def knows_nothing_in(self, text: bytes, also: tuple[str, ...] = ()) -> bool:
         """Whether surely no known secret stands in a text, given as UTF-8. No means maybe."""
-        signs = _encoded_signs_of(tuple(also)) if also else ()
-        if self._heads is None or signs is None or self._heads.may_be_in(text):
+        signs = _encoded_signs_of(also)
+        if self._heads is None or signs is None or self._heads.needles.is_in(text):
             return False
         for sign in signs:
             if text.find(sign) >= 0:
                 return False
         return text.find(b"\\u00") < 0
 
-    def without_known(self, text: str, also: Sequence[str] = ()) -> str:
+    def without_known(self, text: str, also: tuple[str, ...] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""
         if len(text) < SHORTEST:
             return text
         text = self._replaced(text, also)
         return self._unescaped(text, also) if "\\u00" in text else text
 
-    def without_cut_off(self, text: str, also: Sequence[str] = ()) -> str:
+    def without_cut_off(self, text: str, also: tuple[str, ...] = ()) -> str:
         """The text without the beginning of a known secret at its end, of 8 characters or more."""
         narrow = text.replace("\0", "")
-        beginnings = (_beginnings_of(tuple(also)), self._beginnings)
+        beginnings = (_beginnings_of(also), self._beginnings)
         start = max(len(narrow) - _MOST_WRITTEN * max(each.longest for each in beginnings), 0)
         end = narrow[start:]
         for written in (end, _without_needless_escapes(_CUT_ESCAPE.sub("", end))):
@@ -207,16 +208,16 @@ class Redactor:
                 return narrow[:start] + written[:-size] + REDACTED
         return text
 
-    def _unescaped(self, text: str, also: Sequence[str]) -> str:
+    def _unescaped(self, text: str, also: tuple[str, ...]) -> str:
         """The text without JSON's needless escapes, if they hide a secret in it."""
         plain = _without_needless_escapes(text)
         replaced = self._replaced(plain, also)
         return text if replaced == plain else replaced
 
-    def _replaced(self, text: str, also: Sequence[str]) -> str:
+    def _replaced(self, text: str, also: tuple[str, ...]) -> str:
         forms = self._known_to_look_for(text)
         if also:
-            own = forms_of(tuple(also))  # one may begin with the other: the longest go first
+            own = forms_of(also)  # one may begin with the other: the longest go first
             forms = tuple(sorted((*forms, *own), key=len, reverse=True)) if forms else own
         for secret in forms:
             if secret in text:
@@ -228,7 +229,7 @@ class Redactor:
         if self._heads is None:
             return self._known
         data = text.encode("utf-8", "surrogatepass")
-        if not self._heads.may_be_in(data):
+        if not self._heads.needles.is_in(data):
             return ()
         found = {key for sign in self._heads.signs_in(data) for key in self._keys_by_sign[sign]}
         return forms_of(tuple(sorted(found)))

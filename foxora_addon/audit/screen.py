@@ -25,18 +25,14 @@ class Heads:
 
     `signs` are texts of 8 characters or more, in UTF-8, without which no secret can stand anywhere.
     Only their beginnings are looked for, one for all that begin alike: as a rule those of a
-    gateway's keys do.
+    gateway's keys do. Where none of the `needles` is in a text, no secret is.
     """
 
     def __init__(self, signs: Iterable[str]) -> None:
         self._signs: Final = tuple(signs)
         self.texts: Final = _heads_of(self._signs)
         self._encoded: Final = tuple(head.encode("utf-8") for head in self.texts)
-        self._needles: Final = Needles(self.texts)
-
-    def may_be_in(self, data: bytes) -> bool:
-        """Whether one of the secrets may stand in a text, given as UTF-8."""
-        return self._needles.is_in(data)
+        self.needles: Final = Needles(self.texts)
 
     def signs_in(self, data: bytes) -> set[bytes]:
         """Those of the signs that stand in a text, given as UTF-8.
@@ -103,21 +99,16 @@ def _common_beginning(texts: Sequence[str]) -> str:
 class Screen:
     """The rules in their order, and what gives each of them away.
 
-    `also` are further texts that must not be overlooked. It `is_blind` where a rule may find
-    something in any text.
+    `also` are further texts that must not be overlooked. Where none of what is seen at a `glance`
+    is in a text, no rule finds anything in it, and nothing else does; it is None where a rule may
+    find something in any text.
     """
 
     def __init__(self, rules: Sequence[Rule], also: Sequence[str] = ()) -> None:
         self._rules: Final = list(rules)
         self._vague: Final = [rule for rule in rules if not _is_told_by_words(rule)]
-        self.is_blind: Final = bool(self._vague)
-        self._glance: Final = _glance_of([r for r in rules if _is_told_by_words(r)], also)
-
-    def passes(self, data: bytes) -> bool:
-        """Whether surely no rule, and nothing else, finds anything in a text, given as UTF-8."""
-        if self.is_blind:
-            return False
-        return not self._glance.is_in(data)
+        self._clear: Final = _glance_of([r for r in rules if _is_told_by_words(r)], also)
+        self.glance: Final = None if self._vague else self._clear
 
     def finds(self, sign: str) -> bool:
         """Whether surely no text passes that has this in it."""
@@ -130,9 +121,9 @@ class Screen:
     def rules_for(self, text: str) -> list[Rule]:
         """The rules that may find something in a text, in their order."""
         rules = self._rules
-        if len(text) >= _LONG and self.is_blind:  # else all of it was looked at before
+        if len(text) >= _LONG and self.glance is None:  # else all of it was looked at before
             data = text.encode("utf-8", "surrogatepass")
-            if not self._glance.is_in(data):
+            if not self._clear.is_in(data):
                 rules = self._vague
         lower = text.lower()
         return [

@@ -22,6 +22,7 @@ from foxora_addon.reading.columns import GAP, Column, cell_in, fitted
 
 _GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
 _COLOURS: Final[Mapping[str, str]] = {"completed": _GREEN, "refused": _YELLOW}
+_USUAL_DETAIL: Final = 1  # mitmdump's default
 _LONGEST_TEXT: Final = 64
 _LAST_SECONDS: Final = 1.0
 _HEAD_OF_ID: Final = 11
@@ -145,7 +146,8 @@ def _is_no_mere_step(record: logging.LogRecord) -> bool:
 
 
 def _is_ours_to_print() -> bool:
-    return not ctx.options.has_changed("flow_detail")
+    detail: int = ctx.options.flow_detail  # `has_changed` makes three copies of a number
+    return detail == _USUAL_DETAIL
 
 
 def is_coloured(out: IO[str]) -> bool:

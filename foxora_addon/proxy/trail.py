@@ -77,10 +77,11 @@ class JournalTrail:
 
     def write(self, fields: Mapping[str, Any], scrub: Scrub) -> Kept:
         """Append a record; a response that can't be written waits until it can."""
+        journal = self.journal
         try:
             if self._waiting:
                 self._catch_up()
-            self.journal.append(fields, scrub)
+            journal.append(fields, scrub)
         except TrailUnavailable as error:
             self._is_failing, self._why_failing = True, str(error)
             if not self._lets_wait(fields, scrub):
@@ -89,7 +90,7 @@ class JournalTrail:
             return "lost"
         if self._is_failing:
             self._works_again()
-        if self.journal.sync_policy != "each" and self.journal.sync_failure is not None:
+        if journal.sync_failure is not None and journal.sync_policy != "each":
             return "unsafe"
         return "safe"
 

@@ -187,7 +187,7 @@ def test_of_keys_that_begin_alike_only_their_beginning_is_looked_for() -> None:
         "a-long-key-of-it",
         "another-one",
     )
-    assert not Heads([]).may_be_in(b"any")
+    assert not Heads([]).needles.is_in(b"any")
 
 
 class CountedKey(str):

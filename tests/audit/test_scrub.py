@@ -94,12 +94,12 @@ WAYS = (str, json.dumps, quote, lambda key: b64encode(key.encode()).decode(), la
 
 @given(
     keys=st.lists(PLAIN, min_size=1, max_size=20) | st.lists(PLAIN | ODD, min_size=1, max_size=4),
-    own=st.lists(PLAIN | ODD, max_size=2),
+    own=st.lists(PLAIN | ODD, max_size=2).map(tuple),
     pieces=st.lists(st.tuples(st.integers(0, 21), st.sampled_from(WAYS)), max_size=3),
     presets=st.sampled_from([(), ("secrets",)]),
 )
 def test_what_is_spared_is_left_as_it_is_whatever_the_keys(
-    keys: list[str], own: list[str], pieces: list[Any], presets: tuple[str, ...]
+    keys: list[str], own: tuple[str, ...], pieces: list[Any], presets: tuple[str, ...]
 ) -> None:
     every = [*keys, *own]
     text = " and ".join(way(every[place % len(every)]) for place, way in pieces)

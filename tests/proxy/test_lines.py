@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
+from mitmproxy.addons.dumper import Dumper
 from mitmproxy.addons.termlog import TermLogHandler
 from mitmproxy.test import taddons
 
@@ -232,6 +233,16 @@ def test_who_wants_mitmdumps_own_output_has_it_as_it_is() -> None:
         assert dumper.outfp is out
         assert log.logger.file is out
     assert not out.getvalue()
+
+
+def test_who_has_set_nothing_has_our_lines() -> None:
+    out = io.StringIO()
+    lines = Lines(out, lambda: NOON)
+    with taddons.context(Dumper()):
+        lines.take_over(FakeDumper(), None)
+        ends(lines, "ex_1")
+        lines.flush()
+    assert last_words(out) == ["ex_1"]
 
 
 def test_lines_go_to_what_is_standard_output_by_then(capsys: pytest.CaptureFixture[str]) -> None:
