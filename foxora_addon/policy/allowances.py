@@ -97,8 +97,12 @@ class Allowances:
 
         `caller_of` is asked only where somebody was refused lately.
         """
-        if len(scopes) == 1 and (held := self._take_if_free(scopes[0], tokens, now)) is not None:
-            return held
+        if len(scopes) == 1:  # as it mostly is: then what plainly fits is taken in one step
+            limiter, ceilings = self._limiters.get(scopes[0].name), scopes[0].ceilings
+            if limiter is not None and limiter.places is None and limiter.ceilings is ceilings:
+                reservation = limiter.admit_if_free(tokens, self.latest(now))
+                if reservation is not None:
+                    return Held(((limiter, reservation),))
         self.enforce(scopes, now)
         refusal = self.refusal(scopes, tokens, now)
         for scope in () if refusal is not None else scopes:
@@ -108,14 +112,6 @@ class Allowances:
         if refusal is None:
             return self.take(scopes, tokens, now)
         return self.in_turn(refusal, tokens, now, caller_of())
-
-    def _take_if_free(self, scope: Scope, tokens: int, now: float) -> Held | None:
-        """Take of one scope alone what plainly fits; None: it may fit all the same."""
-        limiter = self._limiters.get(scope.name)
-        if limiter is None or limiter.places is not None or limiter.ceilings is not scope.ceilings:
-            return None
-        reservation = limiter.admit_if_free(tokens, self.latest(now))
-        return None if reservation is None else Held(((limiter, reservation),))
 
     def _kept(
         self,
@@ -247,8 +243,9 @@ class Allowances:
     def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
         """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
         now = self.latest(now)
-        balances = [self.limiter(scope).balance(now) for scope in scopes]
-        return balances[0] if len(balances) == 1 else reduce(tighter, balances)
+        if len(scopes) == 1:  # as it mostly is
+            return self.limiter(scopes[0]).balance(now)
+        return reduce(tighter, [self.limiter(scope).balance(now) for scope in scopes])
 
     def open_exchanges(self, scope: Scope) -> int:
         """Return how many exchanges of a scope are not over yet."""

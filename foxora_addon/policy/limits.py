@@ -157,11 +157,11 @@ class AccountLimiter:
         most = ceilings.concurrent_requests
         if most is not None and self._open >= most:
             return None
-        most = ceilings.requests_per_minute
-        if most is not None and self._requests.used >= most:
+        most, ledger = ceilings.requests_per_minute, self._requests
+        if most is not None and ledger.held + ledger.expiring >= most:
             return None
-        most = ceilings.tokens_per_minute
-        if most is not None and self._tokens.used + tokens > most:
+        most, ledger = ceilings.tokens_per_minute, self._tokens
+        if most is not None and ledger.held + ledger.expiring + tokens > most:
             return None
         return self._admitted(tokens)
 
@@ -352,9 +352,10 @@ class AccountLimiter:
     def _allowance(self, ceiling: int | None, ledger: Ledger, now: float) -> Allowance | None:
         if ceiling is None:
             return None
-        clears_at = now + self._span if ledger.held else ledger.clears_at
+        held = ledger.held
+        clears_at = now + self._span if held else ledger.clears_at
         seconds = 0.0 if clears_at is None else clears_at - now
-        return Allowance(ceiling, max(ceiling - ledger.used, 0), seconds)
+        return Allowance(ceiling, max(ceiling - held - ledger.expiring, 0), seconds)
 
     def _admitted(self, tokens: int) -> Reservation:
         self._open += 1

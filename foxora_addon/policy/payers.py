@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, tightest
-from foxora_addon.policy.scopes import Scope
+from foxora_addon.policy.scopes import Scope, lowest_tokens
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.standing import Standings
 from foxora_addon.policy.waiting import Bounds
@@ -58,6 +58,17 @@ class InForce(NamedTuple):
     is_told_cap_kept: bool = False
 
 
+class Terms(NamedTuple):
+    """What a call is held to.
+
+    `lowest_tokens` is the lowest of its scopes' ceilings of tokens a minute; None: they have none.
+    """
+
+    scopes: tuple[Scope, ...]
+    lowest_tokens: int | None
+    in_force: InForce
+
+
 class Payers:
     """The rules of all payers, and their standing with the gateway."""
 
@@ -68,6 +79,7 @@ class Payers:
         # Of configured payers, as it was worked out when the standings had changed so often.
         self._in_force: dict[str, InForce] = {}
         self._scopes: dict[str, Scope] = {}
+        self._terms: dict[str, Terms] = {}  # where nothing below the account has ceilings
         self._known_changes = 0
 
     def take_rules(self, rules: LimitRules) -> None:
@@ -126,6 +138,7 @@ class Payers:
         self._known_changes = self.standings.changes
         self._in_force.clear()
         self._scopes.clear()
+        self._terms.clear()
 
     def sharers(self, payer: str) -> list[str]:
         """The accounts of the configuration that are the payer's account, in its order."""
@@ -196,6 +209,20 @@ class Payers:
         if client is not None and client in rules.clients:
             found += self.below(payer, "client", {client: rules.clients[client]})
         return tuple(found)
+
+    def terms_of(self, payer: str, model: str | None, client: str | None) -> Terms:
+        """What a call is held to: its scopes (see `scopes_of`), and its account's cap."""
+        if self._known_changes != self.standings.changes:
+            self._forget()
+        found = self._terms.get(payer)
+        if found is not None:
+            return found
+        scopes = self.scopes_of(payer, model, client)
+        found = Terms(scopes, lowest_tokens(scopes), self.in_force(payer))
+        rules = self.rules_of(payer)
+        if payer in self._in_force and not rules.models and not rules.clients:
+            self._terms[payer] = found
+        return found
 
     def below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
         """The scopes that have ceilings below an account's."""
