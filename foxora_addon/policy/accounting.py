@@ -23,7 +23,7 @@ from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
 from foxora_addon.policy.line import Ticket
-from foxora_addon.policy.payers import InForce, LimitRules, Payers, Terms
+from foxora_addon.policy.payers import LimitRules, Payers, Terms
 from foxora_addon.policy.places import Caller
 from foxora_addon.policy.plans import Ceilings, parse_me
 from foxora_addon.policy.questions import ME, Questions
@@ -272,14 +272,14 @@ class Accounting:
         name = terms.scopes[0].name
         if is_nobodys(name):
             return None
-        cap_usd = self._cap_of(terms.in_force, name, now)
+        cap_usd = terms.in_force.cap_usd
+        if terms.in_force.is_told_cap_kept:
+            cap_usd = self.cap_of_config(exchange.payer or "", name, now)
         return self.spending.reserve(exchange, name, cap_usd, charged, now + self.wall_offset)
 
     def cap_of_config(self, payer: str, account: str, now: float) -> Decimal | None:
         """The month's cap by the configuration; None: the gateway's own holds, if it has one."""
-        return self._cap_of(self.payers.in_force(payer), account, now)
-
-    def _cap_of(self, held_to: InForce, account: str, now: float) -> Decimal | None:
+        held_to = self.payers.in_force(payer)
         if not held_to.is_told_cap_kept or held_to.cap_usd is None:
             return held_to.cap_usd
         told = self.spending.told_cap(account, self.wall(now))

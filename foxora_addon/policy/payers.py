@@ -188,41 +188,42 @@ class Payers:
         if self._known_changes != self.standings.changes:
             self._forget()
         found = self._scopes.get(payer)
-        if found is not None:
-            return found
+        return self._account_scope(payer, self.in_force(payer)) if found is None else found
+
+    def _account_scope(self, payer: str, in_force: InForce) -> Scope:
         account = self.standings.canonical(payer)
         shown = self.standings.shown(payer)
         label = "The key's account" if shown is None else f"Account '{shown}'"
-        found = Scope(account, label, self.ceilings(payer))
+        found = Scope(account, label, in_force.ceilings)
         if self.is_configured(payer):
             self._scopes[payer] = found
         return found
 
     def scopes_of(self, payer: str, model: str | None, client: str | None) -> tuple[Scope, ...]:
         """The account, and what has ceilings below it: the model asked for, and the client."""
-        account, rules = self.account_scope(payer), self.rules_of(payer)
-        if not rules.models and not rules.clients:
-            return (account,)
-        found = [account]
-        if model is not None and model in rules.models:
-            found += self.below(payer, "model", {model: rules.models[model]})
-        if client is not None and client in rules.clients:
-            found += self.below(payer, "client", {client: rules.clients[client]})
-        return tuple(found)
+        return self.terms_of(payer, model, client).scopes
 
     def terms_of(self, payer: str, model: str | None, client: str | None) -> Terms:
         """What a call is held to: its scopes (see `scopes_of`), and its account's cap."""
         if self._known_changes != self.standings.changes:
             self._forget()
         found = self._terms.get(payer)
-        if found is not None:
+        return self._terms_anew(payer, model, client) if found is None else found
+
+    def _terms_anew(self, payer: str, model: str | None, client: str | None) -> Terms:
+        in_force, rules = self.in_force(payer), self.rules_of(payer)
+        account = self._scopes.get(payer) or self._account_scope(payer, in_force)
+        if not rules.models and not rules.clients:
+            found = Terms((account,), account.ceilings.tokens_per_minute, in_force)
+            if payer in self._in_force:
+                self._terms[payer] = found
             return found
-        scopes = self.scopes_of(payer, model, client)
-        found = Terms(scopes, lowest_tokens(scopes), self.in_force(payer))
-        rules = self.rules_of(payer)
-        if payer in self._in_force and not rules.models and not rules.clients:
-            self._terms[payer] = found
-        return found
+        scopes = [account]
+        if model is not None and model in rules.models:
+            scopes += self.below(payer, "model", {model: rules.models[model]})
+        if client is not None and client in rules.clients:
+            scopes += self.below(payer, "client", {client: rules.clients[client]})
+        return Terms(tuple(scopes), lowest_tokens(scopes), in_force)
 
     def below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
         """The scopes that have ceilings below an account's."""
