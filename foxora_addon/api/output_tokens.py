@@ -33,9 +33,10 @@ def output_cap(operation: str, parsed: Mapping[str, Any] | None) -> int | None:
     """
     if parsed is None or operation not in _GENERATING:
         return None if operation in _GENERATING_FROM_FORMS else 0
-    for name in _CAPS:
-        if name in parsed and (cap := _count_of(parsed[name], _MOST_TOKENS)) is not None:
-            return cap * _answers_of(operation, parsed)
+    for name in filter(parsed.__contains__, _CAPS):
+        if (cap := _count_of(parsed[name], _MOST_TOKENS)) is not None:
+            has_one = "n" not in parsed and operation != "completions"
+            return cap if has_one else cap * _answers_of(operation, parsed)
     return None
 
 
@@ -75,7 +76,7 @@ def _texts_of(value: Any, deepest: int) -> Iterator[str]:
 
 
 def _answers_of(operation: str, parsed: Mapping[str, Any]) -> int:
-    answers = (_count_of(parsed["n"], _MOST_ANSWERS) or 1) if "n" in parsed else 1
+    answers = _count_of(parsed.get("n"), _MOST_ANSWERS) or 1
     if operation != "completions":
         return answers
     tries = _count_of(parsed.get("best_of"), _MOST_ANSWERS) or 1

@@ -73,16 +73,18 @@ def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
 
 def headers_of(balance: Balance) -> list[tuple[bytes, bytes]]:
     """Write a balance as headers: `x-ratelimit-limit-requests`, ...; only what is known."""
-    found = []
-    for names, allowance in ((_WRITTEN[0], balance.requests), (_WRITTEN[1], balance.tokens)):
+    found: list[tuple[bytes, bytes]] = []
+    for (limit, remaining, reset), allowance in zip(
+        _WRITTEN, (balance.requests, balance.tokens), strict=True
+    ):
         if allowance is None:
             continue
-        if allowance.limit is not None:
-            found.append((names[0], b"%d" % allowance.limit))
-        if allowance.remaining is not None:
-            found.append((names[1], b"%d" % allowance.remaining))
-        if allowance.reset_seconds is not None:
-            found.append((names[2], format_duration(allowance.reset_seconds).encode()))
+        if (most := allowance.limit) is not None:
+            found.append((limit, b"%d" % most))
+        if (left := allowance.remaining) is not None:
+            found.append((remaining, b"%d" % left))
+        if (seconds := allowance.reset_seconds) is not None:
+            found.append((reset, format_duration(seconds).encode()))
     return found
 
 
@@ -128,10 +130,11 @@ def _written(milliseconds: int) -> str:
     if milliseconds < 1000:
         return f"{milliseconds}ms" if milliseconds else "0s"
     minutes, rest = divmod(milliseconds, 60_000)
+    tail = f"{rest / 1000:g}s"  # exact: of its six digits, below a minute five are needed
+    if minutes < 60:
+        return f"{minutes}m{tail}" if minutes else tail
     hours, minutes = divmod(minutes, 60)
-    whole, fraction = divmod(rest, 1000)
-    tail = f"{whole}.{fraction:03}".rstrip("0").rstrip(".") if fraction else str(whole)
-    return (f"{hours}h" if hours else "") + (f"{minutes}m" if hours or minutes else "") + f"{tail}s"
+    return f"{hours}h{minutes}m{tail}"
 
 
 def _parse_allowance(told: Mapping[str, str], names: tuple[str, str, str]) -> Allowance | None:

@@ -9,6 +9,7 @@ seen, and left to settling.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter, methodcaller
 from typing import Any, Final
 
 from foxora_addon.api.token_images import image_tokens
@@ -63,6 +64,13 @@ _SECRET_CHARACTERS_PER_TOKEN: Final = 16 / 3
 ESTIMATE_DOUBT: Final = 0.3
 COUNT_DOUBT: Final = 0.05
 
+# Of messages that have but a role and a text.
+_OBJECTS: Final[set[type]] = {dict}
+_ROLE_AND_TEXT: Final = {frozenset({"role", "content"})}
+_TEXTS: Final[set[type]] = {str}
+_content_of: Final = itemgetter("content")
+_may_be_data: Final = methodcaller("startswith", "data:")
+
 _DATA_URL: Final = re.compile(r"data:[^\s,]{0,128};base64,")
 
 # A body that is not read may be no prompt at all: it must not take a whole ceiling.
@@ -85,9 +93,8 @@ def estimated_input_tokens(
     if parsed is None:
         return _unread_tokens(operation, body_size)
     prompt = _Prompt(model)
-    for name in _PROMPTS:
-        if name in parsed:
-            prompt.read(parsed[name])
+    for name in filter(parsed.__contains__, _PROMPTS):
+        prompt.read(parsed[name])
     if not _SCHEMAS.isdisjoint(parsed):
         for schema in _schemas_of(parsed):
             prompt.read_schema(schema)
@@ -138,6 +145,10 @@ class _Prompt:
 
     def read(self, value: Any) -> None:
         """Take a prompt of any shape, however deep: no recursion, each value once."""
+        if isinstance(value, list) and (plain := _plain_texts_of(value)):
+            self.tokens += _MESSAGE_TOKENS * len(plain)
+            self.texts += plain
+            return
         left = [value]
         while left:
             value = left.pop()
@@ -212,6 +223,20 @@ class _Prompt:
         if url.startswith("data:") and not url.startswith("data:image/"):
             return _file_tokens(url)
         return image_tokens(url, detail, self.model)
+
+
+def _plain_texts_of(messages: list[Any]) -> list[str] | None:
+    """The texts of messages that have all but a role and a text, as mostly; None: some have not.
+
+    No step of it is taken in Python for each message: a conversation is read anew at each turn.
+    """
+    if not messages or type(messages[0]) is not dict or {*map(type, messages)} != _OBJECTS:
+        return None
+    if {*map(frozenset, messages)} != _ROLE_AND_TEXT:
+        return None
+    texts = [*map(_content_of, messages)]
+    is_plain = {*map(type, texts)} == _TEXTS and not any(map(_may_be_data, texts))
+    return texts if is_plain else None
 
 
 def _file_tokens(data: str) -> int:

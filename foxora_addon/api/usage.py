@@ -3,8 +3,7 @@
 from typing import Final, Literal, NamedTuple
 
 # What JSON numbers can hold exactly everywhere; a count above it is nonsense.
-_LARGEST: Final = 2**53 - 1
-
+_COUNTS: Final = range(2**53)
 
 type UsageSource = Literal["reported", "counted", "estimated"]
 
@@ -47,7 +46,7 @@ def usage_of(value: object) -> Usage | None:
 def _count_of(value: object) -> int | None:
     """Return a whole number from 0 up; 12.0 is one, as JSON knows one kind of number, True none."""
     if type(value) is int:
-        return value if 0 <= value <= _LARGEST else None
-    if not isinstance(value, float):
+        return value if value in _COUNTS else None
+    if not isinstance(value, float) or not value.is_integer():
         return None
-    return int(value) if 0 <= value <= _LARGEST and value == int(value) else None
+    return int(value) if int(value) in _COUNTS else None

@@ -23,12 +23,12 @@ from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
 from foxora_addon.policy.line import Ticket
-from foxora_addon.policy.payers import LimitRules, Payers
+from foxora_addon.policy.payers import LimitRules, Payers, Terms
 from foxora_addon.policy.places import Caller
 from foxora_addon.policy.plans import Ceilings, parse_me
 from foxora_addon.policy.questions import ME, Questions
 from foxora_addon.policy.recollection import Recollection
-from foxora_addon.policy.scopes import Refusal, Scope, error_of, lowest_tokens, too_large
+from foxora_addon.policy.scopes import Refusal, error_of, too_large
 from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import Standings, is_nobodys
 from foxora_addon.policy.talks import Talks
@@ -155,20 +155,22 @@ class Accounting:
         Where calls may wait, `exchange.ticket` may be its place in line instead: then `wake` ends
         its wait, and `admitted` gives it what it waited for.
         """
-        if exchange.payer is None:
+        payer = exchange.payer
+        if payer is None:
             return None
-        payer, model, client = exchange.payer, exchange.model, exchange.client.name
-        scopes = exchange.scopes = self.payers.scopes_of(payer, model, client)
-        charged = self._charge_of(exchange, scopes)
+        rules = self.payers.rules
+        terms = self.payers.terms_of(payer, exchange.model, exchange.client.name)
+        scopes = exchange.scopes = terms.scopes
+        charged = self._charge_of(exchange, terms)
         tokens = exchange.estimated_tokens = charged.tokens
-        misfit = too_large(scopes, charged.input_tokens) if not charged.can_fit else None
-        if misfit is not None and not self.rules.is_shadow:
+        misfit = None if charged.can_fit else too_large(scopes, charged.input_tokens)
+        if misfit is not None and not rules.is_shadow:
             return error_of(misfit)
-        if (over := self._budget(exchange, charged, now)) is not None:
+        if (over := self._budget(exchange, terms, charged, now)) is not None:
             return over
-        if self.rules.is_shadow:
+        if rules.is_shadow:
             self._shadow(exchange, misfit, now)
-        elif self.rules.bounds is None:
+        elif rules.bounds is None:
             caller_of = partial(_caller_of, exchange)
             answer = self._allowances.reserve_in_turn(scopes, tokens, now, caller_of)
             return self.admitted(exchange, answer, now)
@@ -247,27 +249,33 @@ class Accounting:
         """
         if exchange.ticket is not None:
             self._lines.leave(exchange.ticket)
-        if exchange.reservation is not None and exchange.was_sent:
+        held, scopes = exchange.reservation, exchange.scopes
+        if held is not None and exchange.was_sent:
             tokens = usage.total_tokens or usage.input_tokens or 0 if usage else 0
-            self._allowances.settle(exchange.reservation, tokens, now)
-        elif exchange.reservation is not None:
-            self._allowances.release(exchange.reservation, now)
+            self._allowances.settle(held, tokens, now)
+        elif held is not None:
+            self._allowances.release(held, now)
         self._spend(exchange, usage, now)
-        if usage and usage.source != "estimated" and usage.output_tokens is not None:
-            self._learn(exchange, usage.output_tokens, is_counted=usage.source == "counted")
-        if exchange.scopes:
-            self.room_may_be_free(exchange.scopes[0].name)
+        if scopes:
+            account = scopes[0].name
+            if usage is not None:
+                self._learn(account, exchange, usage)
+            self.room_may_be_free(account)
 
-    def _budget(self, exchange: Exchange, charged: Charge, now: float) -> ApiError | None:
+    def _budget(
+        self, exchange: Exchange, terms: Terms, charged: Charge, now: float
+    ) -> ApiError | None:
         """Take the estimated cost of a call from its account's cap, or refuse the call.
 
         Of a key that passes through and is nobody's that we know, the cap is the gateway's to keep.
         """
-        name = exchange.scopes[0].name
+        name = terms.scopes[0].name
         if is_nobodys(name):
             return None
-        cap_usd = self.cap_of_config(exchange.payer or "", name, now)
-        return self.spending.reserve(exchange, name, cap_usd, charged, self.wall(now))
+        cap_usd = terms.in_force.cap_usd
+        if terms.in_force.is_told_cap_kept:
+            cap_usd = self.cap_of_config(exchange.payer or "", name, now)
+        return self.spending.reserve(exchange, name, cap_usd, charged, now + self.wall_offset)
 
     def cap_of_config(self, payer: str, account: str, now: float) -> Decimal | None:
         """The month's cap by the configuration; None: the gateway's own holds, if it has one."""
@@ -284,20 +292,22 @@ class Accounting:
         if not exchange.was_sent or (usage is None and exchange.estimated_tokens):
             self.spending.release(exchange)
         else:
-            self.spending.settle(exchange, usage, self.wall(now))
+            self.spending.settle(exchange, usage, now + self.wall_offset)
 
     def wall(self, now: float) -> float:
         """What the wall clock shows at a moment, in Unix seconds."""
         return now + self.wall_offset
 
-    def _learn(self, exchange: Exchange, output_tokens: int, *, is_counted: bool) -> None:
+    def _learn(self, account: str, exchange: Exchange, usage: Usage) -> None:
         """Have answers to come expected to be as long; one in which nothing was found is no answer.
 
         Such as that of a 204: it tells nothing of those in which a model speaks.
         """
-        is_answer = output_tokens > 0 or not is_counted
-        if exchange.scopes and exchange.output_cap != 0 and is_answer:
-            self.learned.observe(exchange.scopes[0].name, exchange.model, output_tokens)
+        output_tokens, source = usage.output_tokens, usage.source
+        if output_tokens is None or source == "estimated" or exchange.output_cap == 0:
+            return
+        if output_tokens > 0 or source != "counted":
+            self.learned.observe(account, exchange.model, output_tokens)
 
     def again(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
         """Settle a try of a call, after which there is another."""
@@ -315,10 +325,11 @@ class Accounting:
         if exchange.payer is not None:
             # The ceilings may have changed since the first try.
             payer, model, client = exchange.payer, exchange.model, exchange.client.name
-            exchange.scopes = self.payers.scopes_of(payer, model, client)
-            charged = self._charge_of(exchange, exchange.scopes)
+            terms = self.payers.terms_of(payer, model, client)
+            exchange.scopes = terms.scopes
+            charged = self._charge_of(exchange, terms)
             exchange.estimated_tokens = charged.tokens
-            if (over := self._budget(exchange, charged, now)) is not None:
+            if (over := self._budget(exchange, terms, charged, now)) is not None:
                 return over
         taken = take(exchange.scopes, exchange.estimated_tokens or 0, now)
         return self.admitted(exchange, taken, now)
@@ -372,9 +383,9 @@ class Accounting:
         self._allowances.forget_idle(now)
         self.payers.forget_gone(self._allowances.is_counted)
 
-    def _charge_of(self, exchange: Exchange, scopes: Sequence[Scope]) -> Charge:
+    def _charge_of(self, exchange: Exchange, terms: Terms) -> Charge:
         """What to reserve for a call, below the lowest of its ceilings."""
-        ceiling = lowest_tokens(scopes)
+        scopes, ceiling = terms.scopes, terms.lowest_tokens
         if ceiling is not None and exchange.input_tokens:
             self.wants_counter = True
         expected = 0  # where the call names a limit itself, it is not looked at

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance, tighter
 from foxora_addon.policy.limit_refusal import Denied, wait_until
-from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Latest, Reservation
 from foxora_addon.policy.places import KEPT_SECONDS, Caller, Places
 from foxora_addon.policy.plans import UNLIMITED
 from foxora_addon.policy.remembered import Closing
@@ -58,7 +58,7 @@ class Allowances:
     def __init__(self, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
         self._guard_seconds = guard_seconds
         self.changes = 0
-        self._now = -inf
+        self._latest = Latest()  # of all limiters
         self._limiters: dict[str, AccountLimiter] = {}
         self._to_sweep: deque[str] = deque()  # each name of `_limiters`
         self._sweep_size = self._sweep_left = 0  # at a time, and until all have been looked at
@@ -97,8 +97,12 @@ class Allowances:
 
         `caller_of` is asked only where somebody was refused lately.
         """
-        if len(scopes) == 1 and (held := self._take_if_free(scopes[0], tokens, now)) is not None:
-            return held
+        if len(scopes) == 1:  # as it mostly is: then what plainly fits is taken in one step
+            limiter, ceilings = self._limiters.get(scopes[0].name), scopes[0].ceilings
+            if limiter is not None and limiter.places is None and limiter.ceilings is ceilings:
+                reservation = limiter.admit_if_free(tokens, now)
+                if reservation is not None:
+                    return Held(((limiter, reservation),))
         self.enforce(scopes, now)
         refusal = self.refusal(scopes, tokens, now)
         for scope in () if refusal is not None else scopes:
@@ -109,14 +113,6 @@ class Allowances:
             return self.take(scopes, tokens, now)
         return self.in_turn(refusal, tokens, now, caller_of())
 
-    def _take_if_free(self, scope: Scope, tokens: int, now: float) -> Held | None:
-        """Take of one scope alone what plainly fits; None: it may fit all the same."""
-        limiter = self._limiters.get(scope.name)
-        if limiter is None or limiter.places is not None or limiter.ceilings is not scope.ceilings:
-            return None
-        reservation = limiter.admit_if_free(tokens, self.latest(now))
-        return None if reservation is None else Held(((limiter, reservation),))
-
     def _kept(
         self,
         scope: Scope,
@@ -126,7 +122,7 @@ class Allowances:
         caller_of: Callable[[], Caller],
     ) -> Refusal | None:
         """The refusal of a call for which there is room only if others do not come for it."""
-        now = self._now
+        now = self._latest.moment
         calls, others = places.before(caller_of, now)
         denied = limiter.refusal(others + tokens, now, calls + 1) if calls else None
         if denied is None:
@@ -180,19 +176,16 @@ class Allowances:
 
     def mark_sent(self, held: Held, now: float) -> None:
         """The call is sent at this moment, which is the one that it belongs to."""
-        now = self.latest(now)
         for limiter, reservation in held.parts:
             limiter.root.mark_sent(reservation, now)
 
     def grow(self, held: Held, tokens: int, now: float) -> None:
         """The exchange turns out to use so many tokens at least, if that is more than it holds."""
-        now = self.latest(now)
         for limiter, reservation in held.parts:
             limiter.root.grow(reservation, tokens, now)
 
     def settle(self, held: Held, tokens: int, now: float) -> None:
         """The exchange is over and used so many tokens; a second time changes nothing."""
-        now = self.latest(now)
         for limiter, reservation in held.parts:
             limiter.root.settle(reservation, tokens, now)
 
@@ -212,13 +205,11 @@ class Allowances:
 
     def use(self, held: Held, tokens: int, now: float) -> None:
         """What `hold` gave has used so many tokens now; a second time changes nothing."""
-        now = self.latest(now)
         for limiter, reservation in held.parts:
             limiter.root.use(reservation, tokens, now)
 
     def release(self, held: Held, now: float) -> None:
         """The call never reached the gateway: all is given back. A second time changes nothing."""
-        now = self.latest(now)
         for limiter, reservation in held.parts:
             limiter.root.release(reservation, now)
 
@@ -246,9 +237,9 @@ class Allowances:
 
     def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
         """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
-        now = self.latest(now)
-        balances = [self.limiter(scope).balance(now) for scope in scopes]
-        return balances[0] if len(balances) == 1 else reduce(tighter, balances)
+        if len(scopes) == 1:  # as it mostly is
+            return self.limiter(scopes[0]).balance(now)
+        return reduce(tighter, [self.limiter(scope).balance(now) for scope in scopes])
 
     def open_exchanges(self, scope: Scope) -> int:
         """Return how many exchanges of a scope are not over yet."""
@@ -300,7 +291,9 @@ class Allowances:
         limiter = self._limiters.get(scope.name) or self._find(scope.name)
         if limiter is None:
             name = self.name_of(scope.name)
-            limiter = AccountLimiter(scope.ceilings, guard_seconds=self._guard_seconds)
+            limiter = AccountLimiter(
+                scope.ceilings, guard_seconds=self._guard_seconds, latest=self._latest
+            )
             self._limiters[name] = limiter
             self._to_sweep.append(name)
         return limiter
@@ -330,9 +323,7 @@ class Allowances:
 
     def latest(self, now: float) -> float:
         """Return the moment that is taken for now: the latest that anybody has told."""
-        if now > self._now:  # noqa: PLR1730  # `max` takes four times as long, at each step
-            self._now = now
-        return self._now
+        return self._latest.of(now)
 
     def _is_in_use(self, name: str, now: float) -> bool:
         limiter = self._find(name)

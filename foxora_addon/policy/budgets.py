@@ -125,7 +125,7 @@ class Budgets:
         return spend
 
     def _capped(self, account: str, rules: SpendRules, now: float) -> AccountSpend:
-        spend = self.spend_of(account, now)
+        spend = self._accounts.get(account) or self.spend_of(account, now)
         spend.cap_of_config_usd = rules.cap_usd
         return spend
 

@@ -49,11 +49,15 @@ class _Course:
         self.deviation = 0.0
 
     def add(self, tokens: int) -> None:
-        self.calls = min(self.calls + 1, _MEMORY)
-        usual = max(self.deviation, _LEAST_DEVIATION * self.mean, 1.0)
-        surprise = min(tokens - self.mean, _LARGEST_SURPRISE * usual)
-        self.mean += surprise / self.calls
-        self.deviation += (abs(surprise) - self.deviation) / self.calls
+        if self.calls < _MEMORY:
+            self.calls += 1
+        calls, mean, deviation = self.calls, self.mean, self.deviation
+        surprise = tokens - mean
+        if surprise > _LARGEST_SURPRISE:  # of a deviation, which is a token at least
+            usual = max(deviation, _LEAST_DEVIATION * mean, 1.0)
+            surprise = min(surprise, _LARGEST_SURPRISE * usual)
+        self.mean = mean + surprise / calls
+        self.deviation = deviation + (abs(surprise) - deviation) / calls
 
     def expected(self, open_calls: int) -> int:
         more = _DEVIATIONS / math.sqrt(open_calls + 1)
@@ -73,12 +77,15 @@ class Learned:
 
     def observe(self, account: str, model: str | None, output_tokens: int) -> None:
         """A call of this account to this model has put out so many tokens, all answers together."""
-        key = _key_of(account, model)
-        course = self._find(key)
-        if course is None:
-            course = self._courses[key] = _Course()
-            if len(self._courses) > self._most_known:
-                self._courses.popitem(last=False)
+        key = account, (model or "")[:_NAME_CHARACTERS]
+        courses = self._courses
+        course = courses.get(key)
+        if course is not None:
+            courses.move_to_end(key)
+        else:
+            course = courses[key] = _Course()
+            if len(courses) > self._most_known:
+                courses.popitem(last=False)
         course.add(min(max(output_tokens, 0), _MOST_TOKENS))
 
     def expected(self, account: str, model: str | None, open_calls: int) -> int:
@@ -86,18 +93,12 @@ class Learned:
 
         `open_calls` are those of the account beside it: the more, the less each takes to be safe.
         """
-        course = self._find(_key_of(account, model))
-        return START_TOKENS if course is None else course.expected(open_calls)
-
-    def _find(self, key: tuple[str, str]) -> _Course | None:
+        key = account, (model or "")[:_NAME_CHARACTERS]
         course = self._courses.get(key)
-        if course is not None:
-            self._courses.move_to_end(key)
-        return course
-
-
-def _key_of(account: str, model: str | None) -> tuple[str, str]:
-    return account, (model or "")[:_NAME_CHARACTERS]
+        if course is None:
+            return START_TOKENS
+        self._courses.move_to_end(key)
+        return course.expected(open_calls)
 
 
 class Charge(NamedTuple):

@@ -27,28 +27,23 @@ class Ledger:
     Running totals beside the moments, not weights: so the wait for any amount is one bisection.
     """
 
-    __slots__ = ("_expired", "_first", "_total", "_totals", "_untils", "held")
+    __slots__ = ("_expired", "_first", "_totals", "_untils", "expiring", "held")
 
     def __init__(self) -> None:
         self.held = 0  # the sum of what counts until somebody lets it go
+        self.expiring = 0  # the sum of what expires by itself, and had not at the last `expire`
         self._untils = array("d")
         self._totals = array("q")
         self._first = 0  # the entries before it have expired, and are cut off a half at a time
         self._expired = 0  # the running total that they had reached
-        self._total = 0  # the running total that all entries have reached
 
     def __len__(self) -> int:
         return len(self._untils) - self._first
 
     @property
-    def expiring(self) -> int:
-        """The sum of what expires by itself, and had not at the last `expire`."""
-        return self._total - self._expired
-
-    @property
     def used(self) -> int:
         """The sum of all that counts."""
-        return self.held + self._total - self._expired
+        return self.held + self.expiring
 
     @property
     def clears_at(self) -> float | None:
@@ -59,17 +54,18 @@ class Ledger:
         """Count a weight, 0 or more, until that moment."""
         if not weight:
             return
-        untils, totals = self._untils, self._totals
-        total = self._total = self._total + weight
-        count = len(untils) - self._first
-        if count and (
-            untils[-1] == until or (count > _FINE_ENTRIES and until - untils[-2] < _COARSE_SECONDS)
+        untils = self._untils
+        self.expiring += weight
+        total = self._expired + self.expiring
+        if untils and (
+            untils[-1] == until
+            or (len(untils) - self._first > _FINE_ENTRIES and until - untils[-2] < _COARSE_SECONDS)
         ):
             untils[-1] = until
-            totals[-1] = total
+            self._totals[-1] = total
         else:
             untils.append(until)
-            totals.append(total)
+            self._totals.append(total)
 
     def take_back(self, until: float, weight: int) -> None:
         """Count a weight no longer that was added with this moment and has not expired."""
@@ -82,7 +78,7 @@ class Ledger:
         if not len(self):
             self._forget(self._first)
         else:
-            self._total = totals[-1]
+            self.expiring = totals[-1] - self._expired
 
     def expire(self, now: float) -> float:
         """Drop what counts until `now` or earlier; return when the next of it does, or infinity."""
@@ -102,7 +98,7 @@ class Ledger:
         self._forget(len(self._untils))
         self._untils.extend(until for until, _ in entries)
         self._totals.extend(accumulate(weight for _, weight in entries))
-        self._total = self._totals[-1] if entries else 0
+        self.expiring = self._totals[-1] if entries else 0
 
     def entries(self) -> Iterator[tuple[float, int]]:
         """Yield what expires by itself: each moment, in order, and the weight that it frees."""
@@ -117,11 +113,12 @@ class Ledger:
     def _forget(self, first: int) -> None:
         if first == len(self._untils):
             del self._untils[:], self._totals[:]
-            self._first = self._expired = self._total = 0
+            self._first = self._expired = self.expiring = 0
             return
         self._first = first
         if first:
             self._expired = self._totals[first - 1]
+            self.expiring = self._totals[-1] - self._expired
         if 2 * first >= len(self._untils):
             del self._untils[:first], self._totals[:first]
             self._first = 0

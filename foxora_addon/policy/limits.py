@@ -81,11 +81,27 @@ class Used(NamedTuple):
     open_exchanges: int
 
 
+class Latest:
+    """The latest moment that anybody has told: a clock that goes back is taken for it."""
+
+    __slots__ = ("moment",)
+
+    def __init__(self) -> None:
+        self.moment = -math.inf
+
+    def of(self, now: float) -> float:
+        """Return the moment that is taken for now."""
+        if now > self.moment:  # noqa: PLR1730  # `max` takes four times as long, at each step
+            self.moment = now
+        return self.moment
+
+
 class AccountLimiter:
     """The limits of one account.
 
-    Times are seconds of one monotonic clock; one that goes back is taken for the latest seen. A
-    clock that stands still while the machine sleeps is fine: calls then wait longer than they need.
+    Times are seconds of one monotonic clock; one that goes back is taken for the latest seen, of
+    all limiters that are given the same `latest`. A clock that stands still while the machine
+    sleeps is fine: calls then wait longer than they need.
 
     Ceilings of None are not enforced, but what is used is counted all the same. So a limiter that
     is fed the exchanges of the last minute in their order, and gets its ceilings then, is as if it
@@ -96,7 +112,7 @@ class AccountLimiter:
         "_expires_at",
         "_hold",
         "_into",
-        "_now",
+        "_latest",
         "_open",
         "_requests",
         "_span",
@@ -106,12 +122,18 @@ class AccountLimiter:
         "waiting",
     )
 
-    def __init__(self, ceilings: Ceilings, *, guard_seconds: float = DEFAULT_GUARD_SECONDS) -> None:
+    def __init__(
+        self,
+        ceilings: Ceilings,
+        *,
+        guard_seconds: float = DEFAULT_GUARD_SECONDS,
+        latest: Latest | None = None,
+    ) -> None:
         self.places: Places | None = None  # of those who were refused; None: nobody was
         self.waiting = 0  # calls that wait for their turn, which the line keeps
         self.ceilings = ceilings  # in force; `change_ceilings` changes them
         self._span = WINDOW_SECONDS + guard_seconds
-        self._now = -math.inf
+        self._latest = latest or Latest()
         self._expires_at = -math.inf  # nothing expires before it
         self._hold = Hold()
         self._open = 0
@@ -157,11 +179,11 @@ class AccountLimiter:
         most = ceilings.concurrent_requests
         if most is not None and self._open >= most:
             return None
-        most = ceilings.requests_per_minute
-        if most is not None and self._requests.used >= most:
+        most, ledger = ceilings.requests_per_minute, self._requests
+        if most is not None and ledger.held + ledger.expiring >= most:
             return None
-        most = ceilings.tokens_per_minute
-        if most is not None and self._tokens.used + tokens > most:
+        most, ledger = ceilings.tokens_per_minute, self._tokens
+        if most is not None and ledger.held + ledger.expiring + tokens > most:
             return None
         return self._admitted(tokens)
 
@@ -244,7 +266,7 @@ class AccountLimiter:
         """
         denied = self.refusal(tokens, now, calls)
         if denied is None:
-            return self._now
+            return self._latest.moment
         return None if denied.awaits_end else denied.opens_at
 
     def soonest_admission(self, tokens: int, now: float) -> float:
@@ -276,8 +298,7 @@ class AccountLimiter:
         From now on this one settles the other's reservations too, and the other must be left alone.
         The ceilings stay this one's; the later of two holds counts. Both have the same clock.
         """
-        self._advance(now)
-        requests, tokens, hold, is_open = other.counted(self._now)
+        requests, tokens, hold, is_open = other.counted(self._advance(now))
         self._requests.absorb(requests)
         self._tokens.absorb(tokens)
         self._expires_at = -math.inf  # what the other counts may be older than all of this one's
@@ -324,13 +345,16 @@ class AccountLimiter:
         )
 
     def _advance(self, now: float) -> float:
-        if now > self._now:
-            self._now = now
-            if now >= self._expires_at:
-                firsts = self._requests.expire(now), self._tokens.expire(now)
-                # What is counted from here on counts for a span at least.
-                self._expires_at = min(*firsts, now + self._span)
-        return self._now
+        latest = self._latest
+        if now > latest.moment:  # as `Latest.of` has it, whose call would be half of this step
+            latest.moment = now
+        else:
+            now = latest.moment
+        if now >= self._expires_at:
+            firsts = self._requests.expire(now), self._tokens.expire(now)
+            # What is counted from here on counts for a span at least.
+            self._expires_at = min(*firsts, now + self._span)
+        return now
 
     def _barriers(self, tokens: int, calls: int, now: float) -> list[Barrier]:
         """All that keeps out so much; nothing requested always fits, in debt too."""
@@ -352,9 +376,10 @@ class AccountLimiter:
     def _allowance(self, ceiling: int | None, ledger: Ledger, now: float) -> Allowance | None:
         if ceiling is None:
             return None
-        clears_at = now + self._span if ledger.held else ledger.clears_at
+        held = ledger.held
+        clears_at = now + self._span if held else ledger.clears_at
         seconds = 0.0 if clears_at is None else clears_at - now
-        return Allowance(ceiling, max(ceiling - ledger.used, 0), seconds)
+        return Allowance(ceiling, max(ceiling - held - ledger.expiring, 0), seconds)
 
     def _admitted(self, tokens: int) -> Reservation:
         self._open += 1
@@ -365,7 +390,7 @@ class AccountLimiter:
     def _take_back_request(self, reservation: Reservation) -> None:
         if reservation.sent_until is None:
             self._requests.held -= 1
-        elif reservation.sent_until > self._now:
+        elif reservation.sent_until > self._latest.moment:
             self._requests.take_back(reservation.sent_until, 1)
 
     def _close(self, reservation: Reservation) -> None:

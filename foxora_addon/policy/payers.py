@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from foxora_addon.policy.plans import UNLIMITED, Ceilings, tightest
-from foxora_addon.policy.scopes import Scope
+from foxora_addon.policy.scopes import Scope, lowest_tokens
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.standing import Standings
 from foxora_addon.policy.waiting import Bounds
@@ -58,6 +58,17 @@ class InForce(NamedTuple):
     is_told_cap_kept: bool = False
 
 
+class Terms(NamedTuple):
+    """What a call is held to.
+
+    `lowest_tokens` is the lowest of its scopes' ceilings of tokens a minute; None: they have none.
+    """
+
+    scopes: tuple[Scope, ...]
+    lowest_tokens: int | None
+    in_force: InForce
+
+
 class Payers:
     """The rules of all payers, and their standing with the gateway."""
 
@@ -68,6 +79,7 @@ class Payers:
         # Of configured payers, as it was worked out when the standings had changed so often.
         self._in_force: dict[str, InForce] = {}
         self._scopes: dict[str, Scope] = {}
+        self._terms: dict[str, Terms] = {}  # where nothing below the account has ceilings
         self._known_changes = 0
 
     def take_rules(self, rules: LimitRules) -> None:
@@ -126,6 +138,7 @@ class Payers:
         self._known_changes = self.standings.changes
         self._in_force.clear()
         self._scopes.clear()
+        self._terms.clear()
 
     def sharers(self, payer: str) -> list[str]:
         """The accounts of the configuration that are the payer's account, in its order."""
@@ -175,27 +188,42 @@ class Payers:
         if self._known_changes != self.standings.changes:
             self._forget()
         found = self._scopes.get(payer)
-        if found is not None:
-            return found
+        return self._account_scope(payer, self.in_force(payer)) if found is None else found
+
+    def _account_scope(self, payer: str, in_force: InForce) -> Scope:
         account = self.standings.canonical(payer)
         shown = self.standings.shown(payer)
         label = "The key's account" if shown is None else f"Account '{shown}'"
-        found = Scope(account, label, self.ceilings(payer))
+        found = Scope(account, label, in_force.ceilings)
         if self.is_configured(payer):
             self._scopes[payer] = found
         return found
 
     def scopes_of(self, payer: str, model: str | None, client: str | None) -> tuple[Scope, ...]:
         """The account, and what has ceilings below it: the model asked for, and the client."""
-        account, rules = self.account_scope(payer), self.rules_of(payer)
+        return self.terms_of(payer, model, client).scopes
+
+    def terms_of(self, payer: str, model: str | None, client: str | None) -> Terms:
+        """What a call is held to: its scopes (see `scopes_of`), and its account's cap."""
+        if self._known_changes != self.standings.changes:
+            self._forget()
+        found = self._terms.get(payer)
+        return self._terms_anew(payer, model, client) if found is None else found
+
+    def _terms_anew(self, payer: str, model: str | None, client: str | None) -> Terms:
+        in_force, rules = self.in_force(payer), self.rules_of(payer)
+        account = self._scopes.get(payer) or self._account_scope(payer, in_force)
         if not rules.models and not rules.clients:
-            return (account,)
-        found = [account]
+            found = Terms((account,), account.ceilings.tokens_per_minute, in_force)
+            if payer in self._in_force:
+                self._terms[payer] = found
+            return found
+        scopes = [account]
         if model is not None and model in rules.models:
-            found += self.below(payer, "model", {model: rules.models[model]})
+            scopes += self.below(payer, "model", {model: rules.models[model]})
         if client is not None and client in rules.clients:
-            found += self.below(payer, "client", {client: rules.clients[client]})
-        return tuple(found)
+            scopes += self.below(payer, "client", {client: rules.clients[client]})
+        return Terms(tuple(scopes), lowest_tokens(scopes), in_force)
 
     def below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
         """The scopes that have ceilings below an account's."""

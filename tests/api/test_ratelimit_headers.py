@@ -1,5 +1,6 @@
 import json
 import math
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,11 @@ def test_a_duration_is_rounded_up_but_for_what_binary_fractions_are_off_by(secon
         milliseconds = math.ceil(round(max(near, 0.0) * 1000, 6))
         assert format_duration(near) == format_duration(milliseconds / 1000)
         assert parse_duration(format_duration(near)) == pytest.approx(milliseconds / 1000)
+
+
+def test_no_millisecond_of_a_minute_is_written_as_another() -> None:
+    written = [format_duration(milliseconds / 1000) for milliseconds in range(1_000, 60_000)]
+    assert [Decimal(text.removesuffix("s")) * 1000 for text in written] == [*range(1_000, 60_000)]
 
 
 @given(st.floats(0, 10**7))

@@ -53,6 +53,23 @@ def test_a_call_of_a_tool_counts_its_name_and_arguments_and_its_answer() -> None
     assert counted({"messages": [assistant, answer]}) == (3 + 2 + 6 + 4) + (2 + 4) + 3
 
 
+MESSAGES = st.fixed_dictionaries(
+    {"role": st.just("user")},
+    optional={
+        "content": st.sampled_from(["", "abc", "data:", "data:text/plain;base64,AAAABBBB", None]),
+        "name": st.just("me"),
+    },
+)
+
+
+@given(st.lists(MESSAGES, min_size=1, max_size=4))
+def test_a_conversation_costs_what_its_messages_do(messages: list[Any]) -> None:
+    # Those that are but a role and a text are read all at once, where there is no other.
+    alone = sum(counted({"messages": [{"unknown": 1} | message]}) - 3 for message in messages)
+    assert counted({"messages": messages}) == alone + 3
+    assert counted({"messages": [*messages, "de"]}) == alone + 2 + 3
+
+
 def test_prompts_of_other_operations_are_read() -> None:
     assert counted({"prompt": "abc", "suffix": "d"}, "completions") == 4
     assert counted({"prompt": ["abc", "de"]}, "completions") == 5

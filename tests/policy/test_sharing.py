@@ -3,19 +3,24 @@
 import json
 from decimal import Decimal
 from itertools import permutations
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from foxora_addon.policy.accounting import Accounting
-from foxora_addon.policy.payers import AccountRules, LimitRules
+from foxora_addon.policy.payers import AccountRules, LimitRules, Payers, Terms
 from foxora_addon.policy.plans import Ceilings, Me
 from foxora_addon.policy.questions import ME
+from foxora_addon.policy.scopes import lowest_tokens
 from foxora_addon.policy.sharing import sharing_of
 from foxora_addon.policy.standing import payer_of_key
 from tests.builders import an_exchange
 
 ACME = AccountRules(Ceilings(10, 9_000), asks=False)
 LAB = AccountRules(Ceilings(4, 20_000, 7), asks=False, cap_usd=Decimal(5))
+MINI = AccountRules(Ceilings(10, 9_000), models={"mini": Ceilings(3, 500)})
 TOGETHER = Ceilings(4, 9_000, 7)
 KEY = payer_of_key("5f0c" * 16)
 
@@ -134,3 +139,35 @@ def test_a_thousand_accounts_that_are_one_are_looked_at_once_and_not_at_each_cal
         accounting.standings.take(payer, Me("usr_1", None, Ceilings()), 0.0, is_configured=True)
     assert accounting.payers.in_force("a7") is accounting.payers.in_force("a7")
     assert accounting.ceilings("a999").requests_per_minute == 9
+
+
+def worked_out_anew(payers: Payers, payer: str) -> Terms:
+    scopes = (payers.account_scope(payer), *payers.scopes_below(payer))
+    return Terms(scopes, lowest_tokens(scopes), payers.in_force(payer))
+
+
+STEPS = st.sampled_from(
+    [
+        *(("is", payer, account) for payer in ("acme", "lab", KEY) for account in ("usr_1", "b")),
+        *(("has", payer, rules) for payer in ("acme", "lab") for rules in (ACME, LAB, MINI, None)),
+    ]
+)
+
+
+@given(st.lists(STEPS, max_size=8))
+def test_what_a_call_is_held_to_is_what_was_told_and_configured_last(
+    steps: list[tuple[str, str, Any]],
+) -> None:
+    accounts = {"acme": ACME, "lab": MINI}
+    accounting, now = an_accounting(**accounts), 0.0
+    for kind, payer, what in steps:
+        now += 1
+        if kind == "is":
+            accounting.take_me(payer, who_is(what), now, now)
+        else:
+            accounts = {name: rules for name, rules in accounts.items() if name != payer}
+            accounts |= {} if what is None else {payer: what}
+            accounting.take_rules(LimitRules(accounts), now)
+        for each in ("acme", "lab", KEY) * 2:
+            expected = worked_out_anew(accounting.payers, each)
+            assert accounting.payers.terms_of(each, "mini", None) == expected
