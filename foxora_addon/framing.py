@@ -48,14 +48,33 @@ def _index_of_repeated(fields: Fields) -> Index:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def framing_of(index: Index) -> bool | None:
+def framing_of(fields: Fields) -> bool | None:
     """Whether a plain head gives a length; None: it says more of its body, or of its connection."""
-    if index.get(_CONNECTION, _STAYS) != _STAYS or _ENCODING in index:
+    has_length = False
+    for name, value in fields:
+        size = len(name)
+        if size == 10 and name.lower() == _CONNECTION and value != _STAYS:
+            return None
+        if size == 14 and name.lower() == _LENGTH:
+            if has_length or not is_plain_length(value):
+                return None
+            has_length = True
+        elif size == 17 and name.lower() == _ENCODING:
+            return None
+    return has_length
+
+
+def framing_in(index: Index) -> bool | None:
+    """The same of a head that is indexed already: to index it takes three times as long."""
+    said = index.get(_CONNECTION, _STAYS)
+    if said != _STAYS and (isinstance(said, bytes) or {*said} != {_STAYS}):
+        return None
+    if _ENCODING in index:
         return None
     length = index.get(_LENGTH)
     if length is None:
         return False
-    return True if type(length) is bytes and is_plain_length(length) else None
+    return True if isinstance(length, bytes) and is_plain_length(length) else None
 
 
 def is_plain_length(value: bytes) -> bool:

@@ -16,7 +16,7 @@ from foxora_addon.api.forms import boundary_of
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, GivenHead, RequestLine
-from foxora_addon.framing import FRAMES, framing_of, index_of, is_plain_length, names_of, written
+from foxora_addon.framing import FRAMES, framing_of, is_plain_length, names_of, written
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
@@ -163,7 +163,7 @@ class Reception:
             length_at=length_at,
             encoding=_joined(fields, b"content-encoding"),
             is_framed=any(name.lower() in FRAMES for name, _ in fields),
-            framing=framing_of(index_of(_with_length(fields, length_at, b"0"))),
+            framing=framing_of(_with_length(fields, length_at, b"0")),
         )
 
     def _choose_level(self, received: Received, arrival: Arrival, cleaned: Cleaned) -> None:

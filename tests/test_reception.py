@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.framing import framing_of, index_of, written
+from foxora_addon.framing import framing_of, written
 from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.recognise import Head
 from foxora_addon.policy.rewrite import PLACEHOLDER
@@ -64,7 +64,7 @@ def test_how_a_head_is_written_and_where_its_body_ends_is_known(
     reception = Reception(some_rules())
     for arrival in (with_length(b"7", *others), with_length(length, *others)):
         head = given_head(received(reception, arrival), arrival)
-        assert head.framing is framing_of(index_of(head.fields))
+        assert head.framing is framing_of(head.fields)
         assert head.written == written(head.fields[:-1])
 
 

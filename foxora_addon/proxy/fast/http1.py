@@ -11,7 +11,7 @@ from mitmproxy.http import Headers, Message, Request, Response
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
-from foxora_addon.framing import framing_of, index_of, is_plain_length
+from foxora_addon.framing import framing_in, framing_of, is_plain_length
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.quick_headers import KNOWN_KINDS, QuickHeaders
 
@@ -96,11 +96,12 @@ def framing(headers: Headers) -> bool | None:
         if fields is headers.fields:
             return known
         fields = headers.fields
-        known = framing_of(headers.index)
+        is_indexed = headers.indexed[0] is fields
+        known = framing_in(headers.index) if is_indexed else framing_of(fields)
         if type(fields) is tuple:
             headers.framed = fields, known
         return known
-    return framing_of(index_of(headers.fields)) if type(headers) is Headers else None
+    return framing_of(headers.fields) if type(headers) is Headers else None
 
 
 def raise_if_http_version_unknown(http_version: bytes) -> None:

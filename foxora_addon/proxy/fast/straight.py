@@ -27,6 +27,7 @@ from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
 from foxora_addon.proxy.hold_stream import Commands, Held, Progress, let_go_if_over, names_host
 from foxora_addon.proxy.hold_unasked import keep_from_switching, note_status
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest, has_no_limits, rest_of
+from foxora_addon.proxy.quick_headers import values_in
 
 _layers: Any = http_layers
 _EXPECT: Final = b"expect"
@@ -76,7 +77,7 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
     is_looked_at = event.body and (flow.request.stream or not has_no_limits(self))
-    if is_looked_at or "expect" in flow.request.headers:
+    if is_looked_at or values_in(flow.request.headers.fields, "expect"):
         yield from gathered(self, _head_first(self, event, desk))
         return
     self.server_state = self.state_wait_for_response_headers
