@@ -46,7 +46,7 @@ BREAK = ""
 for owner, name in (
     (Pipeline, "arrive"), (Pipeline, "read"), (Pipeline, "reserve"), (Pipeline, "record"),
     (Pipeline, "send"), (Pipeline, "answered"), (Pipeline, "streamed"),
-    (Pipeline, "_read"), (Pipeline, "_reserve"), (Pipeline, "renew"), (Pipeline, "said"),
+    (Pipeline, "_read"), (Pipeline, "renew"), (Pipeline, "said"),
     (FlowDesk, "_watch"), (responses, "observe"),
     (responses, "begin"), (responses, "_piece_arrived"), (responses, "_scrub_headers"),
 ):
@@ -64,7 +64,7 @@ addons = [Chooser(), the_addon()]
 """
 ENTRIES = [
     *("arrive", "read", "reserve", "record", "send", "answered"),
-    *("_read", "_reserve", "renew", "_watch", "begin", "_scrub_headers"),
+    *("_read", "renew", "_watch", "begin", "_scrub_headers"),
 ]
 KEY = "foxora_sk_fake_guard"
 JSON_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
