@@ -223,9 +223,10 @@ def steps_of(self: Held, event: Any, desk: Desk) -> Commands:
     """What a stream does at an event of one of its two sides, or when it is woken."""
     kind = type(event)
     if kind in _OF_THE_GATEWAY:
-        gateway_id, event.stream_id = event.stream_id, self.stream_id
+        gateway_id = event.stream_id
         if gateway_id != self.foxora.gateway_id:
             return _nothing()
+        event.stream_id = self.stream_id
         if kind is WholeAnswer:
             return _steps_of_whole_answer(self, event, gateway_id, desk)
         if kind is http_events.ResponseData:

@@ -54,7 +54,7 @@ def _is_plain_request(self: Held, event: WholeRequest) -> bool:
     request, data = event.request, event.request.data
     if data.http_version not in _VERSIONS or not has_no_limits(self):
         return False
-    if any(len(name) == 6 and name.lower() == _EXPECT for name, _ in data.headers.fields):
+    if values_in(data.headers.fields, _EXPECT):
         return False
     validates = self.context.options.validate_inbound_headers
     return http_layers.validate_request(self.mode, request, validates) is None
@@ -77,7 +77,7 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
     is_looked_at = event.body and (flow.request.stream or not has_no_limits(self))
-    if is_looked_at or values_in(flow.request.headers.fields, "expect"):
+    if is_looked_at or values_in(flow.request.headers.fields, _EXPECT):
         yield from gathered(self, _head_first(self, event, desk))
         return
     self.server_state = self.state_wait_for_response_headers
