@@ -12,6 +12,7 @@ from mitmproxy.addonmanager import Loader
 
 from foxora_addon.ending import Ending, Open
 from foxora_addon.proxy import console_list
+from foxora_addon.proxy.option_reading import FromOptions
 from foxora_addon.proxy.shown_answers import OpenStream, ShownAnswers
 from foxora_addon.reading.texts import brief_cost, brief_count, duration_text, one_line
 
@@ -66,9 +67,10 @@ class FlowList:
             return
         self._ended += 1
         tell_in(flow, ending)
-        if ctx.options.save_stream_file or _is_drawn_once(flow):
+        kept = _KEPT.of(ctx.options)
+        if kept.is_saved or (kept.is_drawn and _is_whole(flow)):
             self._answers.show(flow, ending)
-        elif _view() is not None or ctx.options.hardump:
+        elif kept.is_dumped or _view() is not None:
             self._answers.show_soon(flow, ending)
 
     def tell_open(self, calls: Iterable[tuple[http.HTTPFlow, Open]]) -> None:
@@ -210,10 +212,28 @@ def _mark_of(ending: Ending) -> str:
     return _REFUSED if ending.outcome == "refused" else _FAILED
 
 
-def _is_drawn_once(flow: http.HTTPFlow) -> bool:
-    """Whether an answer is drawn as soon as it is whole, and then kept: by the console."""
-    is_whole = flow.response is not None and not flow.response.stream
-    return is_whole and "console_flowlist_layout" in ctx.options
+class _Kept(NamedTuple):
+    """Who keeps an answer as it is when it has ended: a file of flows, a HAR file, the console.
+
+    That one draws what is whole as soon as it is, and then keeps what it has drawn.
+    """
+
+    is_saved: bool
+    is_dumped: bool
+    is_drawn: bool
+
+
+_KEPT: Final = FromOptions(
+    lambda options: _Kept(
+        bool(options.save_stream_file),
+        bool(options.hardump),
+        "console_flowlist_layout" in options,
+    )
+)
+
+
+def _is_whole(flow: http.HTTPFlow) -> bool:
+    return flow.response is not None and not flow.response.stream
 
 
 def _view() -> Any:

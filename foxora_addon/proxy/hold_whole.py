@@ -4,13 +4,14 @@ Its HTTP/1 connection tells it so where speed-ups are in place (`fast.whole`).
 """
 
 from collections.abc import Iterator
+from typing import Final
 
 from mitmproxy.http import Request
-from mitmproxy.optmanager import OptManager
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._base import HttpEvent
 
 from foxora_addon.proxy.hold_stream import Held
+from foxora_addon.proxy.option_reading import FromOptions
 
 
 class WholeRequest(http_events.RequestHeaders):
@@ -68,28 +69,9 @@ def keeps(self: Held, piece: http_events.RequestData) -> bool:
 
 def has_no_limits(self: Held) -> bool:
     """Whether bodies are kept whatever their size, as far as mitmproxy is concerned."""
-    options = self.context.options
-    of, has_none = _known
-    return has_none if of is options else _has_none_now(options)
+    return _HAVE_NO_LIMITS.of(self.context.options)
 
 
-def _has_none_now(options: OptManager) -> bool:
-    """The same by its options, which are asked again once one has changed.
-
-    mitmproxy copies what it gives, twice, and this is asked a dozen times for each call.
-    """
-    global _known, _followed  # noqa: PLW0603  # there is one set of options in a process
-    if options is not _followed:
-        options.changed.connect(_forget)
-        _followed = options
-    _known = options, not (options.stream_large_bodies or options.body_size_limit)
-    return _known[1]
-
-
-def _forget(updated: set[str]) -> None:  # noqa: ARG001  # as it is called
-    global _known  # noqa: PLW0603  # as above
-    _known = None, False
-
-
-_known: tuple[OptManager | None, bool] = None, False
-_followed: OptManager | None = None
+_HAVE_NO_LIMITS: Final = FromOptions(
+    lambda options: not (options.stream_large_bodies or options.body_size_limit)
+)

@@ -17,6 +17,7 @@ from mitmproxy import ctx, http
 
 from foxora_addon.ending import Ending
 from foxora_addon.proxy.flows import is_ours
+from foxora_addon.proxy.option_reading import FromOptions
 from foxora_addon.proxy.outlet import Outlet, Promptly, has_room
 from foxora_addon.reading.columns import GAP, Column, cell_in, fitted
 
@@ -146,8 +147,10 @@ def _is_no_mere_step(record: logging.LogRecord) -> bool:
 
 
 def _is_ours_to_print() -> bool:
-    detail: int = ctx.options.flow_detail  # `has_changed` makes three copies of a number
-    return detail == _USUAL_DETAIL
+    return _IS_USUAL_DETAIL.of(ctx.options)
+
+
+_IS_USUAL_DETAIL: Final = FromOptions(lambda options: bool(options.flow_detail == _USUAL_DETAIL))
 
 
 def is_coloured(out: IO[str]) -> bool:
