@@ -157,9 +157,12 @@ class Allowances:
         now = self.latest(now)
         for scope in scopes:
             limiter = self.limiter(scope)
-            if limiter.ceilings is not scope.ceilings and limiter.ceilings != scope.ceilings:
+            if limiter.ceilings is scope.ceilings:
+                continue
+            if limiter.ceilings != scope.ceilings:
                 limiter.change_ceilings(scope.ceilings, now)
                 self.changes += 1
+            limiter.ceilings = scope.ceilings  # the very same: the next call sees it at a glance
 
     def take(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
         """Take as `admit` does, and leave the ceilings as they are."""

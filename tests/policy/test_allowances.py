@@ -99,6 +99,14 @@ class TestScopes:
         allowances.enforce([a_scope("acme", 7)], 0.0)
         assert allowances.limiter(a_scope()).ceilings == Ceilings(7)
 
+    def test_that_come_anew_as_they_were_change_nothing_and_are_known_at_a_glance(self) -> None:
+        allowances, anew = Allowances(), a_scope("acme", 7)
+        allowances.enforce([a_scope("acme", 7)], 0.0)
+        before = allowances.changes
+        allowances.enforce([anew], 0.0)
+        assert allowances.changes == before
+        assert allowances.limiter(anew).ceilings is anew.ceilings
+
 
 def test_shadow_mode_takes_what_would_have_been_refused() -> None:
     allowances, scopes = Allowances(), [a_scope("acme", 1)]
