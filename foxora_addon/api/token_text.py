@@ -9,6 +9,7 @@ encodings of OpenAI's models. tests/api/test_token_text.py holds how well it doe
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import repeat
 from operator import mul
 from typing import Final, Literal, NamedTuple
 
@@ -59,8 +60,11 @@ def text_tokens(texts: Sequence[str], model: str | None, counter: TextCounter | 
     encoding = encoding_of(model)
     if counter is None:
         return round(_estimate_of_all(texts, encoding))
-    counted, left = _split([text for text in texts if text], MOST_COUNTED)
-    tokens = sum(counter(text, encoding) for text in counted)
+    texts = [*filter(None, texts)]
+    if sum(map(len, texts)) + _LEAST_COUNTED * len(texts) <= MOST_COUNTED:  # as it mostly is
+        return sum(map(counter, texts, repeat(encoding)))
+    counted, left = _split(texts, MOST_COUNTED)
+    tokens = sum(map(counter, counted, repeat(encoding)))
     if not left:
         return tokens
     estimate = _estimate_of_all(counted, encoding)

@@ -37,7 +37,7 @@ class QuickHeaders(Headers):
 
     def get_all(self, name: str | bytes) -> list[str]:
         """As `Headers.get_all`, without a call for each field."""
-        value = self.index.get(_keys.get(name) or _key_of(name))
+        value = self.index.get(_keys[name])
         if value is None:
             return []
         return [text_of(value)] if isinstance(value, bytes) else [*map(text_of, value)]
@@ -47,7 +47,7 @@ class QuickHeaders(Headers):
         fields, index = self.indexed
         if fields is not self.fields:
             index = self.index
-        value = index.get(_keys.get(key) or _key_of(key))
+        value = index.get(_keys[key])
         if value is None:
             return default
         if isinstance(value, bytes):
@@ -55,7 +55,7 @@ class QuickHeaders(Headers):
         return ", ".join(map(text_of, value))
 
     def __contains__(self, key: object) -> bool:
-        return (_keys.get(key) or _key_of(key)) in self.index  # type: ignore[call-overload,arg-type]  # as mitmproxy has it
+        return _keys[key] in self.index  # type: ignore[index]  # as mitmproxy has it
 
     def __getitem__(self, key: str | bytes) -> str:
         found: str | None = self.get(key)
@@ -98,7 +98,7 @@ def quick(message: Message) -> QuickHeaders:
 
 def values_in(fields: Fields, name: str | bytes) -> list[str]:
     """What `Headers.get_all` gives, in one look at fields of which nothing is known yet."""
-    key = _keys.get(name) or _key_of(name)
+    key = _keys[name]
     size = len(key)
     return [
         value.decode("utf-8", "surrogateescape")
@@ -112,12 +112,14 @@ def text_of(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
 
 
-_keys: dict[str | bytes, bytes] = {}
+class _Keys(dict[str | bytes, bytes]):
+    """Headers' names as they are looked for; the few that programs ask for are remembered."""
+
+    def __missing__(self, name: str | bytes) -> bytes:
+        key: bytes = always_bytes(name, "utf-8", "surrogateescape").lower()
+        if len(self) < _MOST_NAMES and len(name) < _LONGEST_NAME:
+            self[name] = key
+        return key
 
 
-def _key_of(name: str | bytes) -> bytes:
-    """A header's name as it is looked for; the few that programs ask for are remembered."""
-    key: bytes = always_bytes(name, "utf-8", "surrogateescape").lower()
-    if len(_keys) < _MOST_NAMES and len(name) < _LONGEST_NAME:
-        _keys[name] = key
-    return key
+_keys: Final = _Keys()
