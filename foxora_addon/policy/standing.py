@@ -49,7 +49,9 @@ class Standings:
         self._sharers: dict[str, dict[str, None]] = {}  # account id -> configured payers
         self._doubted: set[str] = set()
         self._strangers: LRUCache[str, Known] = LRUCache(_MOST_STRANGERS)
-        self._owners: LRUCache[str, str] = LRUCache(_MOST_STRANGERS)  # account id -> payer
+        # Account id -> payer: of accounts that a configured payer is, and of all others.
+        self._owners: dict[str, str] = {}
+        self._owners_of_others: LRUCache[str, str] = LRUCache(_MOST_STRANGERS)
 
     def take(self, payer: str, me: Me, asked_at: float, *, is_configured: bool) -> str | None:
         """Take what was told of a payer; another payer that turns out to be the same account.
@@ -64,7 +66,7 @@ class Standings:
             self._strangers[payer] = Known(me, asked_at)
         if me.account_id is None:
             return None
-        owner = self._owners.get(me.account_id)
+        owner = self._owner_of(me.account_id)
         mine = payer if is_configured else payer_of_id(me.account_id)
         if owner is None or (is_configured and owner not in self._configured):
             self._let_own(me.account_id, mine)
@@ -79,13 +81,16 @@ class Standings:
         """
         self._know(payer, Known(me, -inf))
         if me.account_id is not None:
-            self._let_own(me.account_id, self._owners.get(me.account_id, payer))
+            self._let_own(me.account_id, self._owner_of(me.account_id) or payer)
         if not is_sure:
             self._doubted.add(payer)
 
     def owner(self, account_id: str) -> str:
         """The payer that stands for an account, by the gateway's id for it."""
-        return self._owners.get(account_id, payer_of_id(account_id))
+        return self._owner_of(account_id) or payer_of_id(account_id)
+
+    def _owner_of(self, account_id: str) -> str | None:
+        return self._owners.get(account_id) or self._owners_of_others.get(account_id)
 
     def _know(self, payer: str, known: Known) -> None:
         before = self._configured.get(payer)
@@ -96,18 +101,26 @@ class Standings:
         if before is not None and before.me.account_id is not None:
             self._leave(payer, before.me.account_id)
         if known.me.account_id is not None:
-            self._sharers.setdefault(known.me.account_id, {})[payer] = None
+            self._join(payer, known.me.account_id)
         self._configured[payer] = known
 
     def _let_own(self, account_id: str, payer: str) -> None:
-        self._owners[account_id] = payer
+        owners = self._owners if account_id in self._sharers else self._owners_of_others
+        owners[account_id] = payer
         self.changes += 1
+
+    def _join(self, payer: str, account_id: str) -> None:
+        if account_id in self._owners_of_others:
+            self._owners[account_id] = self._owners_of_others.pop(account_id)
+        self._sharers.setdefault(account_id, {})[payer] = None
 
     def _leave(self, payer: str, account_id: str) -> None:
         sharers = self._sharers[account_id]
         del sharers[payer]
         if not sharers:
             del self._sharers[account_id]
+            if account_id in self._owners:
+                self._owners_of_others[account_id] = self._owners.pop(account_id)
 
     def doubt(self, payer: str) -> None:
         """A configured account has another key: it may be another account, until we are told."""
@@ -131,9 +144,9 @@ class Standings:
             for name, other in self._configured.items()
             if name != payer and other.me.account_id == before
         )
-        if self._owners.get(before) == payer:
+        if self._owner_of(before) == payer:
             self._let_own(before, next(others, payer_of_id(before)))
-        return self._owners.get(before, payer_of_id(before))
+        return self.owner(before)
 
     @property
     def has_strangers(self) -> bool:
@@ -159,7 +172,7 @@ class Standings:
         known = self.known(payer)
         if known is None or known.me.account_id is None:
             return payer
-        return self._owners.get(known.me.account_id, payer)
+        return self._owner_of(known.me.account_id) or payer
 
     def shown(self, payer: str) -> str | None:
         """The account's name in records: the configuration's, else the gateway's id for it."""

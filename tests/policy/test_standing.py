@@ -1,6 +1,8 @@
+import pytest
+
 from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
 from foxora_addon.policy.plans import UNLIMITED, Me
-from foxora_addon.policy.standing import Standings, payer_of_key
+from foxora_addon.policy.standing import Standings, payer_of_id, payer_of_key
 
 KEY = payer_of_key("5f0c" * 16)
 OTHER_KEY = payer_of_key("77ab" * 16)
@@ -75,12 +77,30 @@ def test_an_account_that_nobody_is_any_longer_is_forgotten() -> None:
     assert list(standings.sharers("acme")) == ["acme"]
 
 
-def test_a_scope_follows_the_owner_of_an_account_that_so_many_strangers_push_out() -> None:
+@pytest.mark.parametrize("is_met_first", [True, False])
+def test_no_number_of_strangers_parts_accounts_that_are_one(is_met_first: bool) -> None:
     payers = Payers(LimitRules({"acme": AccountRules(), "lab": AccountRules()}))
+    standings = payers.standings
+    if is_met_first:  # under the gateway's id, by a key that passes through
+        standings.take(KEY, told("usr_1"), 0.0, is_configured=False)
     for payer in ("acme", "lab"):
-        payers.standings.take(payer, told("usr_1"), 0.0, is_configured=True)
-    assert payers.account_scope("lab").name == "acme"
-    for number in range(10_000):
+        standings.take(payer, told("usr_1"), 0.0, is_configured=True)
+    for number in range(10_001):
         stranger = payer_of_key(str(number))
-        payers.standings.take(stranger, told(f"usr_other_{number}"), 0.0, is_configured=False)
-    assert payers.account_scope("lab").name == payers.standings.canonical("lab") == "lab"
+        standings.take(stranger, told(f"usr_other_{number}"), 0.0, is_configured=False)
+    assert payers.account_scope("lab").name == standings.canonical("lab") == "acme"
+    assert standings.owner("usr_1") == "acme"
+
+
+def test_an_account_that_no_configured_one_is_any_longer_is_as_any_strangers() -> None:
+    standings = Standings()
+    standings.take("acme", told("usr_1"), 0.0, is_configured=True)
+    standings.left("acme", told("usr_2"))
+    standings.take("acme", told("usr_2"), 1.0, is_configured=True)
+    standings.take(KEY, told("usr_1"), 2.0, is_configured=False)
+    assert standings.canonical(KEY) == standings.owner("usr_1") == payer_of_id("usr_1")
+    for number in range(10_001):
+        stranger = payer_of_key(str(number))
+        standings.take(stranger, told(f"usr_other_{number}"), 0.0, is_configured=False)
+    assert standings._owners == {"usr_2": "acme"}
+    assert standings.canonical("acme") == "acme"
