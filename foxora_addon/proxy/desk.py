@@ -358,7 +358,7 @@ class FlowDesk:
             return None
         try:
             body = flow.request.raw_content or b""
-            encoding = requests.content_encoding(flow.request, exchange)
+            encoding = requests.heed_head(flow.request, exchange)
             is_open = partial(self._is_open, flow.id)
             waiting = self._admission.admit(exchange, body, encoding, is_open)
             if waiting is not None:

@@ -43,10 +43,10 @@ def too_large(size: int, limit: int) -> ApiError | None:
     )
 
 
-def content_encoding(request: http.Request, exchange: Exchange) -> str | None:
-    """What a request says its body is encoded in.
+def heed_head(request: http.Request, exchange: Exchange) -> str | None:
+    """Take what a head says of its body now, which another addon may have changed since it came.
 
-    The boundary of a form is read anew where another addon has changed the head.
+    That is a form's boundary, which the exchange has, and what the body is encoded in.
     """
     headers, given, call = request.headers, exchange.head, exchange.call
     if given is not None and headers.fields is given.fields:
