@@ -15,6 +15,7 @@ from math import inf
 from typing import Any, Final
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance, tighter
+from foxora_addon.policy.limit_hold import LONGEST_HOLD_SECONDS
 from foxora_addon.policy.limit_refusal import Denied, wait_until
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Latest, Reservation
 from foxora_addon.policy.places import KEPT_SECONDS, Caller, Places
@@ -226,7 +227,11 @@ class Allowances:
         now = self.latest(now)
         limiter = self.limiter(Scope(account, "", UNLIMITED))
         limiter.hold_until(closing.until, now)
-        name = self.name_of(account)
+        # No longer than a hold: else a restart would begin another with what is left of it.
+        until = min(closing.until, closing.at + LONGEST_HOLD_SECONDS)
+        self._keep_closed(self.name_of(account), Closing(closing.at, until))
+
+    def _keep_closed(self, name: str, closing: Closing) -> None:
         if name not in self._closed or self._closed[name].until < closing.until:
             self._closed[name] = closing
 
@@ -236,7 +241,8 @@ class Allowances:
         if self._closed:
             closed = {name: each for name, each in self._closed.items() if each.until > now}
             self._closed = closed
-        return {self.name_of(name): each for name, each in self._closed.items()}
+        first_to_open = sorted(self._closed.items(), key=lambda item: item[1].until)
+        return {self.name_of(name): each for name, each in first_to_open}  # of twins the longer
 
     def balance(self, scopes: Sequence[Scope], now: float) -> Balance:
         """Say what is left for calls of these scopes: of requests and of tokens the tightest."""
@@ -280,7 +286,7 @@ class Allowances:
         if not self._twins.part(leaver, heir):
             return
         if leaver in self._closed:
-            self._closed[heir] = self._closed.pop(leaver)
+            self._keep_closed(heir, self._closed.pop(leaver))
         lost = self._limiters.pop(leaver, None)
         if lost is not None:
             self.limiter(Scope(heir, "", lost.ceilings)).absorb(lost, now)

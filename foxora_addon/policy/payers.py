@@ -83,7 +83,7 @@ class Payers:
         self._known_changes = 0
 
     def take_rules(self, rules: LimitRules) -> None:
-        """Go by other rules from now on; whose another key is, is to be asked anew.
+        """Go by other rules from now on; who is new, or has another key, is to be asked for.
 
         What is open of an account that they leave out goes on by those that it had, or by those of
         another that is the same account: these are what it is held to from now on.
@@ -91,10 +91,8 @@ class Payers:
         known = {**self._gone, **self.rules.accounts}
         for payer, account in rules.accounts.items():
             before = known.get(payer)
-            if before is not None and before.key_digest != account.key_digest:
-                self.standings.doubt(payer)
-            elif before is None and self.standings.known(payer) is not None:
-                self.standings.doubt(payer)  # it was left out long ago, and may have another key
+            if before is None or before.key_digest != account.key_digest:
+                self.standings.doubt(payer)  # it may be one of another name, or a stranger's
         self._gone = {name: known[name] for name in known.keys() - rules.accounts.keys()}
         self.rules = rules
         self._forget()

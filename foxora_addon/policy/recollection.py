@@ -13,6 +13,7 @@ from foxora_addon.policy.payers import AccountRules, Payers
 from foxora_addon.policy.plans import NOTHING_TOLD, UNLIMITED, Me
 from foxora_addon.policy.questions import Questions
 from foxora_addon.policy.remembered import Closing, Remembered, Told
+from foxora_addon.policy.standing import is_nobodys
 
 # Of a key's SHA-256: a guess that agrees is one of 2^32 that do.
 _MARK_CHARACTERS: Final = 8
@@ -76,6 +77,8 @@ class Recollection:
         """The name under which is counted what stands under another in records or the state."""
         if self._payers.is_configured(name):
             return self._payers.standings.canonical(name)
+        if is_nobodys(name):
+            return name  # a key that passed through, which the gateway has closed
         account_id = self._ids.get(name)
         if account_id is None and name in self._kept and not name.startswith("id "):
             return name  # it is in the configuration no longer, and may come back

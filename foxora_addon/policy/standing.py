@@ -70,7 +70,8 @@ class Standings:
         mine = payer if is_configured else payer_of_id(me.account_id)
         if owner is None or (is_configured and owner not in self._configured):
             self._let_own(me.account_id, mine)
-            other = owner if owner is not None else payer
+            # Under the account's id a restart may have counted what nobody stands for yet.
+            other = owner or (payer_of_id(me.account_id) if is_configured else payer)
             return None if other == mine else other
         return None if owner == payer else payer
 

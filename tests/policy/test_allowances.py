@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance
 from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.limit_hold import LONGEST_HOLD_SECONDS
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
+from foxora_addon.policy.remembered import Closing
 from foxora_addon.policy.scopes import Refusal, Scope
 from tests.policy.naive import SPAN, Naive, NaiveCall, most_in_a_minute, or_infinite
 
@@ -106,6 +108,31 @@ class TestScopes:
         allowances.enforce([anew], 0.0)
         assert allowances.changes == before
         assert allowances.limiter(anew).ceilings is anew.ceilings
+
+
+@pytest.mark.parametrize("order", [("acme", "key k"), ("key k", "acme")])
+def test_of_twins_that_the_gateway_closed_the_longer_time_is_told(order: tuple[str, str]) -> None:
+    closings = {"acme": Closing(0.0, 3_000.0), "key k": Closing(0.0, 5.0)}
+    allowances = Allowances()
+    for name in order:
+        allowances.close(name, closings[name], 0.0)
+    allowances.unify("acme", "key k", 1.0)
+    assert allowances.closed(2.0) == {"acme": Closing(0.0, 3_000.0)}
+
+
+def test_whoever_goes_on_for_one_that_left_stays_closed_for_the_longer_of_both() -> None:
+    allowances = Allowances()
+    allowances.close("id usr_1", Closing(0.0, 500.0), 0.0)
+    allowances.close("acme", Closing(0.0, 50.0), 0.0)
+    allowances.part("acme", "id usr_1", 1.0)
+    assert allowances.closed(2.0) == {"id usr_1": Closing(0.0, 500.0)}
+
+
+def test_a_closing_is_told_for_no_longer_than_it_holds() -> None:
+    allowances = Allowances()
+    allowances.obey("acme", 1e9, 10.0)
+    assert allowances.closed(20.0) == {"acme": Closing(10.0, 10.0 + LONGEST_HOLD_SECONDS)}
+    assert allowances.closed(10.0 + LONGEST_HOLD_SECONDS) == {}
 
 
 def test_shadow_mode_takes_what_would_have_been_refused() -> None:

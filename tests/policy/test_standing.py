@@ -30,7 +30,8 @@ def test_two_keys_with_one_id_are_one_account_under_the_gateways_id() -> None:
 
 def test_a_key_that_passes_joins_the_configured_account_with_its_id() -> None:
     standings = Standings()
-    assert standings.take("acme", told("usr_1"), 1.0, is_configured=True) is None
+    assert standings.take("acme", told("usr_1"), 1.0, is_configured=True) == "id usr_1"
+    assert standings.take("acme", told("usr_1"), 1.5, is_configured=True) is None
     assert standings.take(KEY, told("usr_1"), 2.0, is_configured=False) == KEY
     assert standings.canonical(KEY) == "acme"
     assert standings.shown(KEY) == "acme"  # and not a digest of a key

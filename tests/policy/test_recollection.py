@@ -1,0 +1,87 @@
+"""What was sent before a restart or a reload counts for whoever the account turns out to be."""
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.budgets import Budgets
+from foxora_addon.policy.payers import AccountRules, LimitRules
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.questions import ME
+from foxora_addon.policy.remembered import Remembered, Told
+from foxora_addon.policy.spend_month import calendar_month
+from foxora_addon.policy.standing import payer_of_key
+from tests.builders import an_exchange
+
+DIGEST = "5f0c" * 16
+NOW = 1_000.0
+RULES = AccountRules(Ceilings(10), asks=False, key_digest=DIGEST)
+
+
+def admitted(accounting: Accounting, payer: str, now: float) -> int:
+    """How many of twenty calls at one moment are not refused."""
+    return sum(accounting.reserve(an_exchange(payer=payer), now) is None for _ in range(20))
+
+
+def tell(accounting: Accounting, payer: str, now: float) -> None:
+    assert accounting.take_me(payer, json.dumps({"id": "usr_1"}).encode(), now, now)
+
+
+@pytest.mark.parametrize(
+    ("before", "kept_as"),
+    [("acme", "acme"), ("old", "old"), (payer_of_key(DIGEST), "usr_1")],
+    ids=["the same name", "renamed", "a key that passed through"],
+)
+def test_a_restart_with_another_name_begins_no_other_minute_and_month(
+    before: str, kept_as: str
+) -> None:
+    accounting = Accounting(LimitRules({"acme": RULES}))
+    is_known = before == kept_as
+    told = {before: Told(Ceilings(), (), "usr_1", DIGEST[:8])} if is_known else {}
+    recollection = accounting.recollection
+    recollection.know(told, [before if is_known else "id usr_1"])
+    spent = calendar_month(NOW).plus(Decimal(9), is_certain=True)
+    accounting.spending.budgets = Budgets({recollection.account_of(kept_as): spent})
+    calls = [Remembered(kept_as, "m", None, NOW - 5, NOW - 4, 0, None) for _ in range(10)]
+    recollection.count(calls, told, {}, NOW)
+
+    tell(accounting, "acme", NOW)
+
+    assert admitted(accounting, "acme", NOW) == 0
+    balance = accounting.spending.balance("acme", None, NOW)
+    assert balance["used_usd"] == 9
+
+
+@pytest.mark.parametrize(
+    "before", ["old", payer_of_key(DIGEST)], ids=["renamed", "a key that passed through"]
+)
+def test_calls_of_an_account_that_is_new_in_the_file_wait_until_it_is_known_who_it_is(
+    before: str,
+) -> None:
+    accounting = Accounting(LimitRules({"old": RULES} if before == "old" else {}))
+    tell(accounting, before, NOW)
+    sent = [an_exchange(payer=before) for _ in range(10)]
+    assert [accounting.reserve(each, NOW) for each in sent] == [None] * 10
+
+    accounting.take_rules(LimitRules({"acme": RULES}), NOW + 1)
+
+    assert accounting.lacks("acme")
+    assert accounting.ask("acme", ME, NOW + 1) == 0
+    tell(accounting, "acme", NOW + 1)
+    assert not accounting.lacks("acme")
+    assert admitted(accounting, "acme", NOW + 1) == 0
+
+
+def test_a_key_that_passes_through_stays_closed_over_a_restart() -> None:
+    payer = payer_of_key(DIGEST)
+    accounting = Accounting(LimitRules())
+    accounting.obey(payer, 600.0, NOW)
+    closed = accounting.recollection.closed(NOW)
+
+    anew = Accounting(LimitRules())
+    anew.recollection.know({}, [])
+    anew.recollection.count([], {}, closed, NOW + 1)
+
+    assert admitted(accounting, payer, NOW + 2) == admitted(anew, payer, NOW + 2) == 0
