@@ -37,10 +37,14 @@ class Books(Protocol):
 
 
 class _FirstAnswer:
-    """The first answer of a payer, for which calls wait: all of them together so long at most."""
+    """The first answer of a payer, for which calls wait: all of them together so long at most.
 
-    def __init__(self) -> None:
+    Who is not followed is asked again from `again_at` on, `pause` seconds after a failure.
+    """
+
+    def __init__(self, pause: float = _FIRST_PAUSE_SECONDS) -> None:
         self.task: asyncio.Task[None] | None = None
+        self.pause, self.again_at = pause, inf
         self._event = asyncio.Event()
         self._deadline: float | None = None
 
@@ -104,10 +108,11 @@ class Inquiry:
     async def meet(self, payer: str, key: str, seconds: float) -> None:
         """Ask for a payer that is not followed, unless it was lately; wait no longer than that."""
         first = self._strangers.get(payer)
-        if first is None:
+        if first is None or first.again_at <= self._now():
             if self._open_strangers >= _MOST_STRANGERS_AT_ONCE:
                 return
-            self._strangers[payer] = first = _FirstAnswer()
+            first = _FirstAnswer() if first is None else _FirstAnswer(first.pause * 2)
+            self._strangers[payer] = first
             first.task = _started(self._meet(payer, key, first))
         await first.wait(seconds, self._now())
 
@@ -121,7 +126,8 @@ class Inquiry:
     async def _meet(self, payer: str, key: str, first: _FirstAnswer) -> None:
         self._open_strangers += 1
         try:
-            await self._ask(payer, key, ME)
+            if not await self._ask(payer, key, ME):
+                first.again_at = self._now() + first.pause
         finally:
             self._open_strangers -= 1
             first.came()

@@ -87,6 +87,24 @@ def test_a_stranger_is_asked_for_once_in_a_while() -> None:
     assert len(books.answers) == 1
 
 
+def test_a_stranger_of_whom_nothing_was_told_is_asked_for_again_ever_more_seldom() -> None:
+    books, now = Noted(), [0.0]
+    asked: list[int] = []
+
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            gateway.faults.extend([parse_fault("status=503")] * 2)
+            client = GatewayClient(gateway.base_url, timeout_seconds=5)
+            inquiry = Inquiry(client, books, lambda: now[0], refresh_seconds=300.0)
+            for now[0] in (0.0, 4.9, 5.1, 15.0, 15.2, 300.0, 316.0):
+                await inquiry.meet("key 1", KEY, 5)
+                asked.append(books.asked)
+            inquiry.close()
+
+    run(scenario)
+    assert asked == [1, 1, 2, 2, 3, 3, 4]
+
+
 def test_a_mute_gateway_keeps_a_call_no_longer_than_it_said() -> None:
     books = Noted()
 
