@@ -52,6 +52,7 @@ from foxora_addon.rules import Rules
 from foxora_addon.shown import Shown, shown_so_far
 
 _MOST_REFUSERS: Final = 1_000
+_MODEL_CHARACTERS: Final = 256
 _WITH_CONTENT: Final = frozenset({200, 201, 203})
 
 type Kept = Literal["safe", "unsafe", "lost"]
@@ -100,7 +101,7 @@ class Pipeline:
         self._reception = Reception(rules)
         self._trail = trail
         self._new_id = new_id
-        self._usage_refusers: LRUCache[tuple[str, str | None], bool] = LRUCache(_MOST_REFUSERS)
+        self._usage_refusers: LRUCache[tuple[str, str], bool] = LRUCache(_MOST_REFUSERS)
         self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
         self.ended: Callable[[Ending], None] = lambda _: None
 
@@ -245,7 +246,11 @@ class Pipeline:
             exchange.changes = {**read.changes, "stream_options": {"include_usage": True}}
 
     def _refuses_usage(self, exchange: Exchange) -> bool:
-        return (str(self.rules.gateway), exchange.model) in self._usage_refusers
+        return self._refuser_of(exchange) in self._usage_refusers
+
+    def _refuser_of(self, exchange: Exchange) -> tuple[str, str]:
+        """The gateway and the model, by the beginning of a name that a client has chosen."""
+        return str(self.rules.gateway), (exchange.model or "")[:_MODEL_CHARACTERS]
 
     def without_usage(self, exchange: Exchange, error: ApiError, status: int, now: float) -> bool:
         """Make ready to send a stream's call again, if it was asked for its usage in vain.
@@ -362,7 +367,7 @@ class Pipeline:
         One that refused it both ways has not said that it was the field.
         """
         if status is not None and status < 400:
-            self._usage_refusers[str(self.rules.gateway), exchange.model] = True
+            self._usage_refusers[self._refuser_of(exchange)] = True
 
     def _error_in(
         self, exchange: Exchange, answer: Answer, plain: bytes, value: object

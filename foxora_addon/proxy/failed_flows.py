@@ -13,7 +13,8 @@ from foxora_addon.proxy.answers import last_event
 from foxora_addon.proxy.failures import Worded
 from foxora_addon.proxy.ids import new_exchange_id
 
-_MOST_UNFETCHED: Final = 1_000
+_MOST_UNFETCHED: Final = 32_768
+"""More than exchanges can be open (`listen.max_exchanges`): all of them may fail at one moment."""
 
 
 class FailedFlows:
