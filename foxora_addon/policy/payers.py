@@ -163,7 +163,7 @@ class Payers:
     def _own(self, payer: str) -> Ceilings:
         """What would hold for a payer that shares its account with nobody."""
         rules = self.rules_of(payer)
-        known = self.standings.known(payer)
+        known = self.standings.newest(payer)
         told = known.me.ceilings if known and rules.asks else UNLIMITED
         return rules.ceilings.over(told)
 

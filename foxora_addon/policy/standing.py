@@ -49,6 +49,7 @@ class Standings:
         self._sharers: dict[str, dict[str, None]] = {}  # account id -> configured payers
         self._doubted: set[str] = set()
         self._strangers: LRUCache[str, Known] = LRUCache(_MOST_STRANGERS)
+        self._newest: LRUCache[str, Known] = LRUCache(_MOST_STRANGERS)  # of strangers' account ids
         # Account id -> payer: of accounts that a configured payer is, and of all others.
         self._owners: dict[str, str] = {}
         self._owners_of_others: LRUCache[str, str] = LRUCache(_MOST_STRANGERS)
@@ -63,7 +64,9 @@ class Standings:
         if is_configured:
             self._know(payer, Known(me, asked_at))
         else:
-            self._strangers[payer] = Known(me, asked_at)
+            known = self._strangers[payer] = Known(me, asked_at)
+            if me.account_id is not None:
+                self._newest[me.account_id] = known
         if me.account_id is None:
             return None
         owner = self._owner_of(me.account_id)
@@ -157,6 +160,13 @@ class Standings:
     def known(self, payer: str) -> Known | None:
         """What was last told of a payer; None if nothing was."""
         return self._configured.get(payer) or self._strangers.get(payer)
+
+    def newest(self, payer: str) -> Known | None:
+        """The same; of a key that passes through, what was last told of its account by any key."""
+        known = self.known(payer)
+        if known is None or known.me.account_id is None or payer in self._configured:
+            return known
+        return self._newest.get(known.me.account_id, known)
 
     def sharers(self, payer: str) -> Collection[str]:
         """The configured accounts that are the payer's account, itself if it is one of them.

@@ -1,7 +1,7 @@
 import pytest
 
 from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
-from foxora_addon.policy.plans import UNLIMITED, Me
+from foxora_addon.policy.plans import UNLIMITED, Ceilings, Me
 from foxora_addon.policy.standing import Standings, payer_of_id, payer_of_key
 
 KEY = payer_of_key("5f0c" * 16)
@@ -26,6 +26,16 @@ def test_two_keys_with_one_id_are_one_account_under_the_gateways_id() -> None:
     assert standings.take(OTHER_KEY, told("usr_1"), 2.0, is_configured=False) == OTHER_KEY
     assert standings.canonical(KEY) == standings.canonical(OTHER_KEY) == "id usr_1"
     assert standings.shown(OTHER_KEY) == "usr_1"
+
+
+def test_what_the_gateway_told_last_of_an_account_holds_for_all_keys_that_pass() -> None:
+    payers = Payers(LimitRules())
+    for payer, most in ((KEY, 300), (OTHER_KEY, 30)):
+        me = Me("usr_1", "pro", Ceilings(most))
+        payers.standings.take(payer, me, 0.0, is_configured=False)
+    assert payers.ceilings(KEY) == payers.ceilings(OTHER_KEY) == Ceilings(30)
+    payers.standings.take(KEY, Me("usr_1", "pro", Ceilings(60)), 1.0, is_configured=False)
+    assert payers.ceilings(KEY) == payers.ceilings(OTHER_KEY) == Ceilings(60)
 
 
 def test_a_key_that_passes_joins_the_configured_account_with_its_id() -> None:
