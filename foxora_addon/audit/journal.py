@@ -342,6 +342,23 @@ class Journal:
         return is_copy
 
     def _open(self) -> None:
+        fd = self._locked()
+        while not self._is_under_the_name(fd):  # whoever wrote it has begun another meanwhile
+            os.close(fd)
+            fd = self._locked()
+        self._use(fd)
+
+    def _is_under_the_name(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), self._disk.stat(self._name))
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            os.close(fd)
+            raise self._unavailable("can't be opened", error) from error
+
+    def _locked(self) -> int:
+        """Open what stands under the trail's name for ourselves alone."""
         try:
             fd = self._disk.open(self._name)
         except OSError as error:
@@ -366,7 +383,7 @@ class Journal:
                 f"the trail {self.path} was there, and everybody on this machine may open it (mode "
                 f"{stat.S_IMODE(mode):04o}); it has the text of calls: chmod 600 {self.path}"
             )
-        self._use(fd)
+        return fd
 
     def _use(self, fd: int) -> None:
         found = os.fstat(fd)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, NamedTuple
 
@@ -102,21 +103,32 @@ def tidy(
     disk: Disk,
     is_over: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Compress and remove closed segments as `keeping` says; raises OSError.
+    """Remove and compress closed segments as `keeping` says.
 
-    It stops soon after `is_over` says so, with nothing half done that is not done anew.
+    It stops soon after `is_over` says so, with nothing half done that is not done anew. Where
+    something fails, all else is done, and then the first OSError or ZstdError is raised.
     """
     segments = closed_segments_of(path)
     whole = {segment.name for segment in segments}
-    for segment in segments:
+    doubled = [segment for segment in segments if f"{segment.name}.zst" in whole]
+    single = [segment for segment in segments if segment not in doubled]
+    expired = _expired(single, keeping, now)
+    steps: list[Callable[[], None]] = []
+    # To compress takes room: where the disk is full there is none before these are gone.
+    steps += [partial(disk.unlink, str(segment)) for segment in (*doubled, *expired)]
+    if keeping.compress == "zstd":
+        kept = [segment for segment in single[len(expired) :] if segment.suffix != ".zst"]
+        steps += [partial(_compress, segment, disk, is_over) for segment in kept]
+    failures: list[Exception] = []
+    for step in steps:
         if is_over():
             return
-        if f"{segment.name}.zst" in whole:
-            disk.unlink(str(segment))
-        elif segment.suffix != ".zst" and keeping.compress == "zstd":
-            _compress(segment, disk, is_over)
-    for segment in _expired(closed_segments_of(path), keeping, now):
-        disk.unlink(str(segment))
+        try:
+            step()
+        except (OSError, zstandard.ZstdError) as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def _expired(segments: list[Path], keeping: Keeping, now: float) -> list[Path]:
@@ -125,9 +137,17 @@ def _expired(segments: list[Path], keeping: Keeping, now: float) -> list[Path]:
     old = 0
     if keeping.keep_days is not None:
         limit = now - keeping.keep_days * _DAY_SECONDS
-        while old < len(segments) and segments[old].stat().st_mtime < limit:
+        while old < len(segments) and _written_at(segments[old]) < limit:
             old += 1
     return segments[: max(excess, old, 0)]
+
+
+def _written_at(segment: Path) -> float:
+    """When its last record was written, in Unix seconds; of a link to nothing, when it was made."""
+    try:
+        return segment.stat().st_mtime
+    except OSError:
+        return segment.lstat().st_mtime
 
 
 def _compress(segment: Path, disk: Disk, is_over: Callable[[], bool]) -> None:

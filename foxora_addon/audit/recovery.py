@@ -57,7 +57,7 @@ def end_of(path: Path) -> End:
     for segment in reversed(segments_of(path)[:-1]):
         before = _end_of_segment(segment)
         if before.seq:
-            torn = found.torn or before.torn
+            torn = found.torn + before.torn
             return End(before.seq, before.hash, torn, found.mid_line)
     return found
 

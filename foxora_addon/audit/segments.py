@@ -24,6 +24,8 @@ _LOGROTATES: Final = re.compile(r"(?:\.\d{1,6}|-\d{8}(?:\d\d)?(?:[-.]\d{1,12})?)
 _BEGINNING: Final = re.compile(rb'\{"v":\d{1,3},"seq":(\d{1,18}),')
 _BEGINNING_BYTES: Final = 64
 _LONGEST_LINE_BYTES: Final = 1 << 26
+_LONGEST_RECORD_BYTES: Final = 1 << 30  # a body of 100 MB takes up to six times as much in JSON
+_RECORD: Final = b'{"v":'
 _DAMAGED: Final = (zstandard.ZstdError, zlib.error, EOFError, gzip.BadGzipFile)
 
 
@@ -202,6 +204,8 @@ def _numbered(segment: Path, stream: io.BufferedIOBase) -> Iterator[tuple[Path, 
     number, starts = 0, True
     try:
         while line := stream.readline(_LONGEST_LINE_BYTES):
+            if starts and not line.endswith(b"\n") and line.startswith(_RECORD):
+                line += stream.readline(_LONGEST_RECORD_BYTES)
             number += starts
             starts = line.endswith(b"\n")
             yield segment, number, line

@@ -109,3 +109,26 @@ def test_a_folder_that_cannot_be_tidied_is_told(path: Path) -> None:
     assert len(said) == 1
     assert "stay as they are" in said[0]
     assert verify(path).problem is None
+
+
+def test_what_is_expired_goes_though_there_is_no_room_to_compress_what_stays(path: Path) -> None:
+    class Full(Disk):
+        def open(self, path: str, flags: int = 0) -> int:
+            raise OSError(28, "No space left on device")
+
+    names = [segment.name for segment in closed_segments_of(path)]
+    with pytest.raises(OSError, match="No space"):
+        tidy(path, Keeping(keep_segments=2), NOON, Full())
+    assert [segment.name for segment in closed_segments_of(path)] == names[2:]
+
+
+def test_one_that_can_not_be_read_keeps_no_other_from_being_tidied(path: Path) -> None:
+    second = closed_segments_of(path)[1]
+    second.unlink()
+    second.symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError):
+        tidy(path, Keeping(), NOON, Disk())
+    assert [segment.suffix for segment in closed_segments_of(path)].count(".zst") == 3
+    os.utime(second, (NOON - 9 * DAY,) * 2, follow_symlinks=False)
+    tidy(path, Keeping(keep_days=0.5), NOON, Disk())
+    assert len(closed_segments_of(path)) == 1

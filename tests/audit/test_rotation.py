@@ -270,3 +270,45 @@ def test_killed_right_behind_a_rotation_it_goes_on_from_the_closed_file(path: Pa
     journal.close()
     assert verify(path).problem is None
     assert verify(path).records == 18
+
+
+def test_a_second_writer_that_comes_amid_a_rotation_takes_nothing_away(path: Path) -> None:
+    journal = opened(path)
+    write(journal, 1)
+
+    class Late(Disk):
+        def lock(self, fd: int) -> None:
+            if journal.seq < 9:
+                write(journal, 4, "y")  # another process does, once this one has opened the file
+            super().lock(fd)
+
+    with pytest.raises(TrailUnavailable, match="another proxy"):
+        opened(path, disk=Late())
+    journal.close()
+    report = verify(path)
+    assert (report.problem, report.first_seq, report.records) == (None, 1, journal.seq)
+
+
+def test_records_that_were_torn_in_two_files_are_told_of_by_the_next(path: Path) -> None:
+    class Cutting(Disk):
+        most: int | None = None
+
+        def write(self, fd: int, data: bytes) -> int:
+            return super().write(fd, data[: self.most])
+
+    disk = Cutting()
+    journal = opened(path, Keeping(), disk)
+    write(journal, 1)
+    disk.most = 100
+    with pytest.raises(TrailUnavailable):
+        write(journal, 1, "y")
+    path.rename(path.with_name("trail.jsonl.1"))
+    journal.follow_the_path()
+    with pytest.raises(TrailUnavailable):
+        write(journal, 1, "y")
+    journal._abandon()
+    disk.most = None
+    anew = opened(path, Keeping(), disk)
+    write(anew, 1, "z")
+    anew.close()
+    assert verify(path).problem is None

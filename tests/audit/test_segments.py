@@ -186,3 +186,13 @@ def test_an_endless_line_comes_in_pieces_under_one_number(
         (1, 6),
         (2, 2),
     ]
+
+
+def test_a_record_may_be_longer_than_what_is_none(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "_LONGEST_LINE_BYTES", 64)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join((*lines[:2], b"x" * 100 + b"\n", *lines[2:])))
+    found = [line for _, _, line in lines_of(path)]
+    assert found == [*lines[:2], b"x" * 64, b"x" * 36 + b"\n", *lines[2:]]
