@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from foxora_addon.app import reading_cli
-from foxora_addon.app.say import FINDING, WRONG_USAGE, say
+from foxora_addon.app.say import FINDING, WRONG_USAGE, drop_output, say
 from foxora_addon.audit.place import place_of
 
 if TYPE_CHECKING:
@@ -89,11 +89,19 @@ def verify(
         say(f"{error.filename or trail}: can't be read: {error.strerror}")
         return FINDING
     if report.problem is not None:
-        typer.echo(f"{trail}: {report.problem}")
+        _print_report(f"{trail}: {report.problem}")
         return FINDING
     lines = [f"{trail}: fine, {_counts(report)}", *_remarks(report, checkpoints)]
-    typer.echo("\n".join(lines))
+    _print_report("\n".join(lines))
     return 0
+
+
+def _print_report(text: str) -> None:
+    """Print what the exit status tells as well, which is the same though nobody reads this."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        drop_output()
 
 
 def _head_of(text: str) -> "Kept":

@@ -113,11 +113,16 @@ class Follower:
         return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
 
     def _unseen_segments(self) -> list[Path]:
+        """The closed segments that hold what was not seen, but for those that are gone by now."""
         closed = [segment for segment in segments_of(self._path) if segment != self._path]
         found: list[Path] = []
         for segment in reversed(closed):
+            try:
+                first = first_seq_of(segment)
+            except FileNotFoundError:
+                continue
             found.append(segment)
-            if (first_seq_of(segment) or 0) <= self.seen + 1:
+            if (first or 0) <= self.seen + 1:
                 break
         return found[::-1]
 
@@ -147,7 +152,10 @@ def _end_of_last_line(file: BinaryIO) -> int:
 
 
 def _lines_of_closed(segment: Path) -> Iterator[tuple[Path, int, bytes]]:
-    try:
-        yield from lines_of(segment)
-    except FileNotFoundError:  # compressed since it was listed
-        yield from lines_of(segment.with_name(f"{segment.name}.zst"))
+    """Its lines, though it was compressed since it was listed; none if it was removed."""
+    for path in (segment, segment.with_name(f"{segment.name}.zst")):
+        try:
+            yield from lines_of(path)
+        except FileNotFoundError:
+            continue
+        return

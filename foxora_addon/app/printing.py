@@ -35,6 +35,14 @@ STYLES: Final = {
 _STANDARD_PAGER: Final = "less"
 
 
+class _Output(Console):
+    """A console that leaves it to its user what becomes of a reader that has left."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the BrokenPipeError go on, where rich would exit with status 1."""
+        raise  # noqa: PLE0704  # rich calls this as it handles the error
+
+
 def is_terminal() -> bool:
     """Whether a person looks at standard output."""
     return sys.stdout.isatty()
@@ -42,7 +50,7 @@ def is_terminal() -> bool:
 
 def console() -> Console:
     """Standard output; what is printed is taken as it is, and a pipe's lines are never wrapped."""
-    return Console(highlight=False, markup=False, emoji=False, soft_wrap=not is_terminal())
+    return _Output(highlight=False, markup=False, emoji=False, soft_wrap=not is_terminal())
 
 
 def write(text: str) -> None:
@@ -116,8 +124,18 @@ def paged() -> Iterator[Console]:
         sys.stdout.write(text)
 
 
+def _pager() -> list[str]:
+    """The words of the pager's command; none where $PAGER is no command."""
+    try:
+        return shlex.split(os.environ.get("PAGER") or _STANDARD_PAGER)
+    except ValueError:  # a quotation that does not end
+        return []
+
+
 def _page(text: str) -> bool:
-    command = shlex.split(os.environ.get("PAGER") or _STANDARD_PAGER)
+    command = _pager()
+    if not command:
+        return False
     surroundings = {"LESS": "FRX", **os.environ}
     try:
         pager = subprocess.Popen(command, stdin=subprocess.PIPE, env=surroundings)  # noqa: S603  # the user's own choice

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from foxora_addon.app.say import FINDING, is_of_output, say, say_no_output
+from foxora_addon.app.say import FINDING, drop_output, is_of_output, say, say_no_output
 from foxora_addon.audit.place import place_of
 from foxora_addon.printable import ESCAPED, print_everything
 
@@ -109,7 +109,7 @@ def _mannered(command: Command, **given: Any) -> int:
         status = command(**given)
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+        drop_output()
         return 0
     except KeyboardInterrupt:
         return 130

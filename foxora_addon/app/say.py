@@ -58,5 +58,10 @@ def is_of_output(error: OSError) -> bool:
 def say_no_output(error: OSError) -> int:
     """Say that the output could not be written; the exit status."""
     say(f"the output can't be written: {error.strerror}")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still buffered goes nowhere
+    drop_output()
     return FINDING
+
+
+def drop_output() -> None:
+    """From now on standard output, and what of it is still buffered, goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 import zstandard
 
+from foxora_addon.app import following
 from foxora_addon.app.following import Follower
-from foxora_addon.reading.records import light_record_of
+from foxora_addon.audit.segments import segments_of
+from foxora_addon.reading.records import Record, light_record_of
 from tests.reading.builders import a_request, line_of
 
 type Step = Callable[[], None]
+type Read = Callable[[bytes], Record | None]
 
 
 class Over(Exception):  # noqa: N818
@@ -28,7 +31,9 @@ def _rest(record: Any) -> Any:
     return {name: value for name, value in record.items() if name not in {"v", "seq"}}
 
 
-def followed(path: Path, *steps: Step, seen: int = 0) -> tuple[list[int], list[str]]:
+def followed(
+    path: Path, *steps: Step, seen: int = 0, read: Read = light_record_of
+) -> tuple[list[int], list[str]]:
     """The `seq` of what is followed while a step is taken at each pause; and what was said."""
     waiting: Iterator[Step] = iter((*steps, lambda: None))
     said: list[str] = []
@@ -40,7 +45,7 @@ def followed(path: Path, *steps: Step, seen: int = 0) -> tuple[list[int], list[s
             raise Over
         step()
 
-    follower = Follower(path, light_record_of, said.append, pause)
+    follower = Follower(path, read, said.append, pause)
     follower.seen = seen
     with contextlib.suppress(Over), contextlib.closing(follower):
         found.extend(record["seq"] for record in follower.records())
@@ -107,6 +112,44 @@ def test_two_rotations_between_two_looks_lose_nothing(path: Path) -> None:
         path.write_bytes(lines(7, 7))
 
     assert followed(path, rotate_twice, seen=3) == ([4, 5, 6, 7], [])
+
+
+@pytest.fixture
+def rotate_thrice(path: Path) -> Step:
+    def rotate() -> None:
+        path.rename(f"{path}.000000000001")
+        path.with_name(f"{path.name}.000000000004").write_bytes(lines(4, 4))
+        last = zstandard.compress(lines(5, 6))
+        path.with_name(f"{path.name}.000000000005.zst").write_bytes(last)
+        path.write_bytes(lines(7, 7))
+
+    return rotate
+
+
+def test_a_closed_segment_that_is_removed_before_its_turn_is_passed_over(
+    path: Path, rotate_thrice: Step
+) -> None:
+    def read(line: bytes) -> Record | None:
+        record = light_record_of(line)
+        if record is not None and record["seq"] == 4:
+            path.with_name(f"{path.name}.000000000005.zst").unlink()
+        return record
+
+    later = appending(path, lines(8, 8))
+    assert followed(path, rotate_thrice, later, seen=3, read=read) == ([4, 7, 8], [])
+
+
+def test_closed_segments_that_are_removed_as_they_are_listed_are_passed_over(
+    path: Path, rotate_thrice: Step, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listed(trail: Path) -> list[Path]:
+        segments = segments_of(trail)
+        for segment in segments[:2]:
+            segment.unlink()
+        return segments
+
+    monkeypatch.setattr(following, "segments_of", listed)
+    assert followed(path, rotate_thrice, seen=3) == ([5, 6, 7], [])
 
 
 def test_a_trail_that_is_moved_away_and_begun_again_later_is_followed(path: Path) -> None:

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 import zstandard
 
-from foxora_addon.app import cli
+from foxora_addon.app import cli, printing
 from foxora_addon.app.reading_cli import COMMANDS
 from foxora_addon.app.tail import _last
 from foxora_addon.reading.filters import Filters
+from tests.builders import a_trail
 from tests.reading.builders import CHAT, a_refusal, a_request, a_response, line_of
 
 type Output = pytest.CaptureFixture[str]
@@ -327,3 +328,38 @@ def test_a_reader_that_leaves_is_no_error(form: str, trail: Path) -> None:
         process.stdout.close()
         assert process.wait(timeout=60) == 0
         assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("command", ["show ex_a1", "diff ex_a1 ex_b2", "why ex_c3"])
+def test_a_reader_that_leaves_a_long_text_is_no_error(command: str, trail: Path) -> None:
+    long = CHAT | {"messages": [{"role": "user", "content": "Hello.\n" * 50_000}]}
+    written(trail, [a_request("ex_a1", body=long), *RECORDS[1:]])
+    assert left_by_its_reader(*command.split(), trail=trail) == (0, b"")
+
+
+@pytest.mark.parametrize(("status", "changed"), [(0, b"completed"), (1, b"Completed")])
+def test_verify_ends_with_what_it_found_though_nobody_reads_it(
+    status: int, changed: bytes, tmp_path: Path
+) -> None:
+    trail = a_trail(tmp_path / "whole.jsonl")
+    trail.write_bytes(trail.read_bytes().replace(b"completed", changed))
+    assert left_by_its_reader("verify", trail=trail) == (status, b"")
+
+
+def left_by_its_reader(*arguments: str, trail: Path) -> tuple[int, bytes]:
+    """The status of a command whose output nobody takes, and its words."""
+    with a_process(*arguments, trail=trail) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        return process.wait(timeout=60), process.stderr.read()
+
+
+@pytest.mark.parametrize("pager", ["less '", " ", "\\", "no-such-pager"])
+def test_a_pager_that_is_no_command_is_as_none(
+    pager: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing, "is_terminal", lambda: True)
+    monkeypatch.setenv("PAGER", pager)
+    monkeypatch.setenv("LINES", "2")
+    assert "  And you?" in run("show", "ex_b").splitlines()
