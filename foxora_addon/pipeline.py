@@ -140,6 +140,7 @@ class Pipeline:
             received.gateway_url,
             arrival.port,
             head,
+            received.origin,
         )
         return Rewritten(exchange, head, received.target)
 

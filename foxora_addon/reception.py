@@ -60,7 +60,8 @@ class Received:
     `encoding` and `is_framed` are those of a `GivenHead`; so is `framing`, for a plain length.
 
     `fields` and `target` (path and query) take the place of those that the client sent; where the
-    call was refused before it had a target, that is the client's, without its secrets.
+    call was refused before it had a target, that is the client's, without its secrets. `origin` is
+    that of a web page which may call.
     """
 
     client: Client
@@ -71,6 +72,7 @@ class Received:
     secrets: tuple[str, ...] = field(repr=False)
     tags: tuple[str, ...]
     traceparent: str | None
+    origin: str | None = None
     level: Level = "minimal"
     call: Recognised | None = None
     refusal: ApiError | None = None
@@ -142,8 +144,12 @@ class Reception:
         values = {name.lower(): value for name, value in arrival.fields}
         retry = values.get(b"x-stainless-retry-count", b"")
         agent = values.get(b"user-agent")
-        key = cleaned.key
-        fields = turned(cleaned.fields, self._rules.gateway.authority)
+        key, origin = cleaned.key, arrival.head.origin
+        fields = turned(
+            cleaned.fields,
+            self._rules.gateway.authority,
+            needs_host=arrival.version.startswith("HTTP/1."),
+        )
         length_at = next((at for at in _lengths_in(fields) if not fields[at][1]), None)
         client = Client(
             address=arrival.address,
@@ -160,6 +166,7 @@ class Reception:
             secrets=cleaned.secrets,
             tags=tags_of(_text(values.get(b"x-foxora-tag"))),
             traceparent=traceparent_of(_text(values.get(b"traceparent"))),
+            origin=origin if origin in self._rules.territory.origins else None,
             length_at=length_at,
             encoding=_joined(fields, b"content-encoding"),
             is_framed=any(name.lower() in FRAMES for name, _ in fields),

@@ -22,13 +22,23 @@ KEY_HEADERS = (
     b"x-api-key",
     b"x-goog-api-key",
     b"ocp-apim-subscription-key",
+    b"x-functions-key",
+    b"openai-api-key",
+    b"x-openai-api-key",
+    b"x-litellm-api-key",
+    b"x-portkey-api-key",
 )
-"""Where OpenAI clients and the presets' clients put a key, the most usual first."""
+"""Where OpenAI clients, the presets' and those of other gateways put a key, the usual first."""
 
 PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 """What stands in a flow where the key will be: no secret may stand in one."""
 
-KEY_PARAMETERS = frozenset({"api-key", "api_key", "apikey", "key", "access_token"})
+KEY_PARAMETERS = frozenset(
+    {
+        *("api-key", "api_key", "apikey", "key", "access_token", "token"),
+        *("subscription-key", "code"),  # Azure's API Management and Functions
+    }
+)
 
 _SCHEMES = frozenset({b"bearer", b"basic", b"token"})
 _SOCKET_KEY_PREFIX = b"openai-insecure-api-key."
@@ -115,8 +125,13 @@ def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
     )
 
 
-def turned(fields: Fields, authority: str) -> tuple[tuple[bytes, bytes], ...]:
-    """A head without credentials, turned to the gateway: with its host, and a placeholder."""
+def turned(
+    fields: Fields, authority: str, *, needs_host: bool = False
+) -> tuple[tuple[bytes, bytes], ...]:
+    """A head without credentials, turned to the gateway: with its host, and a placeholder.
+
+    `needs_host`: a Host header is added where there is none, as on HTTP/1.1 there must be.
+    """
     kept: list[tuple[bytes, bytes]] = []
     has_host = False
     for name, value in fields:
@@ -127,6 +142,8 @@ def turned(fields: Fields, authority: str) -> tuple[tuple[bytes, bytes], ...]:
             has_host = True
         elif lower != b"authorization":
             kept.append((name, value))
+    if needs_host and not has_host:
+        kept.insert(0, (b"Host", authority.encode()))
     return (*kept, (b"authorization", PLACEHOLDER.encode()))
 
 

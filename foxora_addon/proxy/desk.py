@@ -565,7 +565,7 @@ class FlowDesk:
             quoteless = without_bytes(flow.error.msg)
             flow.error.msg = pipeline.rules.redactor.scrub(quoteless, exchange.secrets)
         responses.end_failed(flow, exchange, worded, pipeline, _now())
-        more = self._balance_of(exchange)
+        more = self._more_of(exchange)
         if exchange.retries:
             more.append((b"x-foxora-retries", b"%d" % exchange.retries))
         self._failed.name(flow.id, exchange.id, more)
@@ -632,11 +632,12 @@ class FlowDesk:
 
     def _refuse(self, flow: http.HTTPFlow, exchange: Exchange, error: ApiError) -> None:
         exchange.refusal = error
-        flow.response = flows.response_of(error, exchange.id, self._balance_of(exchange))
+        flow.response = flows.response_of(error, exchange.id, self._more_of(exchange))
 
-    def _balance_of(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
-        """The headers that say what is left of the account's ceilings."""
-        return self._pipeline.accounting.headers(exchange, (), _now()) if self._pipeline else []
+    def _more_of(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
+        """Further headers of an answer of ours: what is left of the ceilings, and who may read."""
+        left = self._pipeline.accounting.headers(exchange, (), _now()) if self._pipeline else []
+        return [*left, *flows.readable_by(exchange.origin)]
 
     def _lose(self, flow_id: str, outcome: Outcome) -> None:
         exchange, flow = self._open.get(flow_id), self._open.flow(flow_id)

@@ -138,7 +138,6 @@ def worded(failure: Failure, gateway: str, *, is_streaming: bool = False) -> Wor
 
 _BAD_REQUEST = Worded("refused", invalid_request("The request is not valid HTTP."))
 _BAD_ANSWER = Worded("gateway_error", bad_gateway_answer("The gateway's answer is not valid HTTP."))
-_CUT_REQUEST = Worded("client_disconnected", invalid_request("The request's body was cut short."))
 _BROKEN_STREAM = Worded(
     "stream_broken",
     gateway_unreachable(
@@ -164,6 +163,10 @@ _BY_CODE = {
 }
 
 
+_LEFT = ("without sending complete", "closed", "reset by client")
+"""What mitmproxy says where a client goes, also in the midst of what it sends."""
+
+
 def timed_out(phase: str, seconds: float) -> Worded:
     """A deadline that passed: `phase` names what was waited for."""
     message = f"The gateway took longer than {seconds:g} s {phase}. Try again later."
@@ -177,9 +180,7 @@ def internal() -> Worded:
 
 def _of_the_client(failure: Failure) -> Worded:
     """What the client's own side did: it left, or what it sent is no HTTP."""
-    if "without sending complete" in failure.message:
-        return _CUT_REQUEST
-    is_gone = "closed" in failure.message or "reset by client" in failure.message
+    is_gone = any(words in failure.message for words in _LEFT)
     if is_gone or failure.code not in _BY_CODE:
         return _BY_CODE[ErrorCode.CLIENT_DISCONNECTED]
     return _BY_CODE[failure.code]

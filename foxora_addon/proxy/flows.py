@@ -1,6 +1,6 @@
 """Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Final
 
 from mitmproxy import http, tls
@@ -8,6 +8,7 @@ from mitmproxy.connection import Client
 from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
+from foxora_addon.api.ratelimit_headers import NAMES_AS_WRITTEN
 from foxora_addon.exchange import GivenHead
 from foxora_addon.framing import names_of
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
@@ -27,6 +28,14 @@ PRIVATE = "foxora_private"
 """Set in the metadata of a flow that no addon sees: a question to the proxy itself."""
 
 
+_READERS: Final = b"access-control-allow-origin"
+_EXPOSED: Final = b", ".join(
+    (
+        *(b"retry-after", b"retry-after-ms", b"x-should-retry", b"x-request-id"),
+        *(b"x-foxora-exchange", b"x-foxora-source", b"x-foxora-retries"),
+        *sorted(NAMES_AS_WRITTEN),
+    )
+)
 _NAMED_BY_HEADER: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 
 
@@ -88,6 +97,19 @@ def response_of(
     headers.append((b"x-foxora-exchange", exchange_id.encode()))
     headers.append((b"x-request-id", exchange_id.encode()))
     return http.Response.make(error.status, error.body(), http.Headers(headers))
+
+
+def readable_by(
+    origin: str | None, index: Container[bytes] = frozenset()
+) -> list[tuple[bytes, bytes]]:
+    """What lets the page of an origin read an answer, unless it says itself who may.
+
+    `index` has the names of its headers (Fetch standard, 3.2: CORS protocol). None is no page.
+    """
+    if origin is None or _READERS in index:
+        return []
+    told = [(_READERS, origin.encode()), (b"access-control-expose-headers", _EXPOSED)]
+    return told if b"vary" in index else [*told, (b"vary", b"origin")]
 
 
 def is_ours(flow: object) -> bool:

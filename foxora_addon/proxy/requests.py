@@ -4,6 +4,9 @@ Functions on one flow and its exchange. Which exchanges are open, and what happe
 raises, is the desk's business.
 """
 
+import re
+from typing import Final
+
 from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
@@ -15,6 +18,9 @@ from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.quick_headers import QuickHeaders
 from foxora_addon.reception import Arrival
+
+_WIDE_CHARSET: Final = re.compile(r'charset\s*=\s*"?utf-?(?:16|32)[a-z]*"?', re.IGNORECASE)
+"""What JSON was in that a rule has changed: that is written in UTF-8."""
 
 
 def take_in(
@@ -60,6 +66,9 @@ def heed_head(request: http.Request, exchange: Exchange) -> str | None:
 def put_body(request: http.Request, body: bytes) -> None:
     """Put the body that a rule has made in place of the client's own."""
     request.headers.pop("content-encoding", None)
+    content_type = flows.header(request.headers, b"content-type")
+    if content_type is not None and _WIDE_CHARSET.search(content_type):
+        request.headers["content-type"] = _WIDE_CHARSET.sub("charset=utf-8", content_type)
     request.raw_content = body
     if "transfer-encoding" not in request.headers:
         request.headers["content-length"] = str(len(body))

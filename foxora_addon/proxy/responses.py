@@ -30,7 +30,7 @@ from foxora_addon.proxy.answers import (
     tee,
 )
 from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
-from foxora_addon.proxy.quick_headers import QuickHeaders, text_of
+from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
 from foxora_addon.proxy.tee import Tee
 
 _log = logging.getLogger(__name__)
@@ -75,6 +75,8 @@ def begin(
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, pipeline, watch)
     more = pipeline.accounting.headers(exchange, head.limits, watch.clock())
+    if exchange.origin is not None:
+        more = [*more, *flows.readable_by(exchange.origin, quick(response).index)]
     marks = marks_of(exchange, more, has_request_id=head.request_id is not None)
     gateways = response.data.headers
     flows.put(response, marks)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.proxies import APP_KEY, ON_MOCK, Proxy, running_proxy
+from tests.end_to_end.proxies import APP_KEY, ON_MOCK, Proxy, running_proxy, wait_until
 from tests.end_to_end.raw_gateways import SECONDS, serving
 from tests.end_to_end.test_other_addons import KEY, Gateway
 
@@ -66,3 +66,29 @@ def test_an_old_clients_connection_ends_with_its_answer(tmp_path: Path, fast: st
             assert body.endswith(b"data: [DONE]\n\n" if way == "stream" else b"}")
         outcomes = [r["outcome"] for r in proxy.records() if r["event"] == "response"]
     assert outcomes == ["completed"] * 2
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_call_that_names_its_host_in_its_line_alone_has_one_at_the_gateway(
+    tmp_path: Path, fast: str
+) -> None:
+    with running_proxy(tmp_path, ON_MOCK, {"FOXORA_FAST": fast}) as proxy:
+        with connected(proxy, over_tls=False) as client:
+            client.sendall(
+                b"GET http://api.openai.com/v1/models HTTP/1.0\r\n"
+                b"Authorization: Bearer %b\r\n\r\n" % APP_KEY.encode()
+            )
+            answered = b"".join(iter(lambda: client.recv(65_536), b""))
+        assert answered.startswith(b"HTTP/1.1 200"), answered
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_who_leaves_amid_an_upload_is_on_record_as_gone(tmp_path: Path, fast: str) -> None:
+    with running_proxy(tmp_path, ON_MOCK, {"FOXORA_FAST": fast}) as proxy:
+        with connected(proxy, over_tls=False) as client:
+            client.sendall(asked_of("whole")[:-5])
+        wait_until(lambda: len(proxy.records()) == 2, lambda: f"{proxy.records()}")
+        request, response = proxy.records()
+    assert request["decision"]["verdict"] == "refuse"
+    assert (response["outcome"], response["status"]) == ("client_disconnected", None)
+    assert response["body_bytes"] == 0

@@ -184,9 +184,18 @@ def test_a_listed_page_may_call_and_its_preflight_goes_without_a_key(
         preflight = client.options(url, headers=asked)
         entry = last_received(gateway)
         answer = client.post(url, json=CALL, headers={**HEADERS, "Origin": PAGE})
+        bad = client.post(url, content=b"{", headers={**HEADERS, "Origin": PAGE})
+        strangers = client.post(url, json=CALL, headers={**HEADERS, "Origin": f"{PAGE}.evil"})
+        programs = client.post(url, content=b"{", headers=HEADERS)
     assert preflight.status_code == 204
     assert header_of(entry, "authorization") is None
-    assert answer.status_code == 200
+    assert (answer.status_code, bad.status_code, strangers.status_code) == (200, 400, 403)
+    for told in (answer, bad):
+        assert told.headers["access-control-allow-origin"] == PAGE
+        assert "x-should-retry" in told.headers["access-control-expose-headers"]
+        assert told.headers["vary"].lower() == "origin"
+    for told in (strangers, programs):
+        assert not [name for name in told.headers if name.startswith("access-control-")]
 
 
 @pytest.mark.parametrize("fast", ["false", "true"])

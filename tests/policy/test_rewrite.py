@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.policy.rewrite import KEY_HEADERS, KEY_PARAMETERS, OwnKeys, clean
+from foxora_addon.policy.rewrite import KEY_HEADERS, KEY_PARAMETERS, OwnKeys, clean, turned
 from tests.builders import APP_KEY
 
 KEY = APP_KEY.encode()
@@ -221,3 +221,16 @@ def test_any_head_can_be_cleaned(fields: list[tuple[bytes, bytes]], target: str)
     once = clean(fields, target)
 
     assert clean(once.fields, once.target).fields == once.fields
+
+
+def test_a_head_is_turned_to_the_gateway_by_one_host() -> None:
+    named = [(b"HOST", b"api.openai.com"), (b"x", b"1"), (b"host", b"other")]
+    *fields, (name, _) = turned(named, "gw:9")
+    assert fields == [(b"HOST", b"gw:9"), (b"x", b"1")]
+    assert name == b"authorization"
+
+
+@pytest.mark.parametrize("needs_host", [True, False])
+def test_a_head_without_a_host_gets_one_where_it_needs_one(needs_host: bool) -> None:
+    *fields, _ = turned([(b"x", b"1")], "gw:9", needs_host=needs_host)
+    assert fields == [(b"Host", b"gw:9")] * needs_host + [(b"x", b"1")]

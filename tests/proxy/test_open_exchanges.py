@@ -8,7 +8,7 @@ import pytest
 from mitmproxy.test import tflow
 
 from foxora_addon.exchange import Client, Exchange, RequestLine
-from foxora_addon.proxy import failures
+from foxora_addon.proxy import failed_flows, failures
 from foxora_addon.proxy.failed_flows import FailedFlows
 from foxora_addon.proxy.open_exchanges import OpenExchanges
 
@@ -103,6 +103,8 @@ def test_nothing_is_said_to_whom_nobody_is_there_for() -> None:
 
 def test_of_what_nobody_fetches_the_oldest_goes() -> None:
     failed = FailedFlows()
-    for number in range(1_001):
+    most = failed_flows._MOST_UNFETCHED
+    for number in range(most + 1):
         failed.put(f"f{number}", failures.ABORTED)
-    assert ("f0" in failed, "f1" in failed, "f1000" in failed) == (False, True, True)
+    assert ("f0" in failed, "f1" in failed, f"f{most}" in failed) == (False, True, True)
+    assert most > 30_000  # of listen.max_exchanges

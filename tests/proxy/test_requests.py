@@ -1,5 +1,6 @@
 """The copy of a request that is sent says what it would if all of it were read once more."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy.http import Request
@@ -47,3 +48,24 @@ def test_what_is_known_of_the_copy_is_what_stands_in_it(
     sent.headers["connection"] = "close"
     assert bytes(sent.headers) == written(sent.headers.fields)
     assert framing(sent.headers) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "is_now"),
+    [
+        ("application/json; charset=utf-16le", "application/json; charset=utf-8"),
+        ('application/json; charset = "UTF-32"; x=1', "application/json; charset=utf-8; x=1"),
+        ("application/json; charset=utf-8", "application/json; charset=utf-8"),
+        ("application/json", "application/json"),
+        (None, None),
+    ],
+)
+def test_a_body_that_a_rule_has_changed_is_said_to_be_what_it_is(
+    said: str | None, is_now: str | None
+) -> None:
+    request = Request.make("POST", "http://127.0.0.1/", b"{}")
+    if said is not None:
+        request.headers["content-type"] = said
+    requests.put_body(request, b'{"a": 1}')
+    assert request.headers.get("content-type") == is_now
+    assert request.headers["content-length"] == "8"
