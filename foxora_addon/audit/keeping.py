@@ -115,7 +115,8 @@ def tidy(
     expired = _expired(single, keeping, now)
     steps: list[Callable[[], None]] = []
     # To compress takes room: where the disk is full there is none before these are gone.
-    steps += [partial(disk.unlink, str(segment)) for segment in (*doubled, *expired)]
+    steps += [partial(disk.unlink, str(segment)) for segment in doubled]
+    steps.append(partial(_remove, expired, disk))
     if keeping.compress == "zstd":
         kept = [segment for segment in single[len(expired) :] if segment.suffix != ".zst"]
         steps += [partial(_compress, segment, disk, is_over) for segment in kept]
@@ -129,6 +130,12 @@ def tidy(
             failures.append(error)
     if failures:
         raise failures[0]
+
+
+def _remove(segments: list[Path], disk: Disk) -> None:
+    """Remove segments; where one stays, so do those after it: a trail has no holes."""
+    for segment in segments:
+        disk.unlink(str(segment))
 
 
 def _expired(segments: list[Path], keeping: Keeping, now: float) -> list[Path]:

@@ -42,9 +42,9 @@ class _FirstAnswer:
     Who is not followed is asked again from `again_at` on, `pause` seconds after a failure.
     """
 
-    def __init__(self, pause: float = _FIRST_PAUSE_SECONDS) -> None:
+    def __init__(self) -> None:
         self.task: asyncio.Task[None] | None = None
-        self.pause, self.again_at = pause, inf
+        self.pause, self.again_at = _FIRST_PAUSE_SECONDS, inf
         self._event = asyncio.Event()
         self._deadline: float | None = None
 
@@ -111,7 +111,10 @@ class Inquiry:
         if first is None or first.again_at <= self._now():
             if self._open_strangers >= _MOST_STRANGERS_AT_ONCE:
                 return
-            first = _FirstAnswer() if first is None else _FirstAnswer(first.pause * 2)
+            before, first = first, _FirstAnswer()
+            if before is not None:
+                first.pause = before.pause * 2
+                first.came()  # calls have waited for it once
             self._strangers[payer] = first
             first.task = _started(self._meet(payer, key, first))
         await first.wait(seconds, self._now())

@@ -41,10 +41,13 @@ class Questions:
         It is a request of the account, as any HTTP call is (foxora-api.md, Rate limits). So what
         can be done without takes a small share of a ceiling only, and nothing of a tiny one; but
         ceilings that are the gateway's to tell are asked for again however small they are, and so
-        is, until it is known, which of several accounts are one.
+        is, until it is known, which of several accounts are one. Who an account is whose ceilings
+        are configured is asked for once a minute in any case.
         """
+        asks = self._payers.rules_of(payer).asks
         is_needed = path == ME and self._payers.lacks(payer)
-        is_due = self._payers.rules_of(payer).asks or self._payers.may_be_another(payer)
+        is_needed = is_needed and (asks or not self._asked_lately(payer, now))
+        is_due = asks or self._payers.may_be_another(payer)
         least = 1 if path == ME and is_due else 0
         if not is_needed and not self._may_ask(payer, least, now):
             return _LOOK_AGAIN_SECONDS
@@ -60,8 +63,11 @@ class Questions:
         ceiling = self._payers.ceilings(payer).requests_per_minute
         if ceiling is None:
             return True
-        lately = sum(now - moment < WINDOW_SECONDS for moment in self._sent.get(payer, ()))
+        lately = self._asked_lately(payer, now)
         return lately < min(max(int(ceiling * _OWN_SHARE), least), _MOST_ASKED)
+
+    def _asked_lately(self, payer: str, now: float) -> int:
+        return sum(now - moment < WINDOW_SECONDS for moment in self._sent.get(payer, ()))
 
     def lately(self, payer: str, now: float) -> tuple[float, ...]:
         """When questions were sent that may still count."""

@@ -385,7 +385,8 @@ class FlowDesk:
             if is_decided:
                 self._decided(flow, exchange, body)
             else:
-                flow.response = flows.response_of(self._unavailable(), exchange.id)
+                readable = flows.readable_by(exchange.origin)
+                flow.response = flows.response_of(self._unavailable(), exchange.id, readable)
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
 
@@ -565,6 +566,8 @@ class FlowDesk:
             quoteless = without_bytes(flow.error.msg)
             flow.error.msg = pipeline.rules.redactor.scrub(quoteless, exchange.secrets)
         responses.end_failed(flow, exchange, worded, pipeline, _now())
+        if worded.error is None:
+            return  # nobody is there to be told
         more = self._more_of(exchange)
         if exchange.retries:
             more.append((b"x-foxora-retries", b"%d" % exchange.retries))
@@ -605,9 +608,8 @@ class FlowDesk:
         self._failed.put(flow.id, failures.internal())
         flow.request.headers.clear()
         flow.request.host, flow.request.port = "foxora-addon.invalid", 9
-        flow.response = flows.response_of(
-            failures.INTERNAL, exchange.id if exchange else new_exchange_id()
-        )
+        name, origin = (exchange.id, exchange.origin) if exchange else (new_exchange_id(), None)
+        flow.response = flows.response_of(failures.INTERNAL, name, flows.readable_by(origin))
         if exchange is not None:
             self._record_failure(exchange, failures.INTERNAL)
 

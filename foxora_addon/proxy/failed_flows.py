@@ -3,6 +3,7 @@
 What is to be said is `failures`' business, when it is said the hold's.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,27 +43,29 @@ class FailedFlows:
     def forget(self, flow_id: str) -> None:
         """A flow has not failed after all, or nobody is to be told."""
         self._worded.pop(flow_id, None)
+        self._named.pop(flow_id, None)
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""
-        worded = self._worded.pop(flow.id, None)
+        worded, named = self._worded.pop(flow.id, None), self._named.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
-        exchange_id, more = self._named.get(flow.id) or (new_exchange_id(), ())
+        exchange_id, more = named or (new_exchange_id(), ())
         return flows.response_of(worded.error, exchange_id, more)
 
     def last_words(self, flow: http.HTTPFlow) -> bytes | None:
         """The event that tells the reader of a stream that it broke; see `last_event`."""
         worded = self._worded.pop(flow.id, None)
+        self._named.pop(flow.id, None)
         if worded is None or worded.error is None:
             return None
         return last_event(flow, worded.error)
 
 
-class _Unfetched[Value](dict[str, Value]):
+class _Unfetched[Value](OrderedDict[str, Value]):
     """By flow id; of too many the oldest goes."""
 
     def __setitem__(self, flow_id: str, value: Value) -> None:
         if len(self) >= _MOST_UNFETCHED:
-            del self[next(iter(self))]
+            self.popitem(last=False)
         super().__setitem__(flow_id, value)

@@ -1,6 +1,7 @@
 """Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
 
-from collections.abc import Collection, Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from mitmproxy import http, tls
@@ -10,7 +11,7 @@ from mitmproxy.proxy import mode_specs
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.ratelimit_headers import NAMES_AS_WRITTEN
 from foxora_addon.exchange import GivenHead
-from foxora_addon.framing import names_of
+from foxora_addon.framing import Index, names_of
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
 from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
@@ -100,16 +101,18 @@ def response_of(
 
 
 def readable_by(
-    origin: str | None, index: Container[bytes] = frozenset()
+    origin: str | None, index: Index = MappingProxyType({})
 ) -> list[tuple[bytes, bytes]]:
     """What lets the page of an origin read an answer, unless it says itself who may.
 
-    `index` has the names of its headers (Fetch standard, 3.2: CORS protocol). None is no page.
+    `index` is that of its headers (Fetch standard, 3.2: CORS protocol). None is no page.
     """
     if origin is None or _READERS in index:
         return []
     told = [(_READERS, origin.encode()), (b"access-control-expose-headers", _EXPOSED)]
-    return told if b"vary" in index else [*told, (b"vary", b"origin")]
+    said = index.get(b"vary", [])
+    varies = [said] if isinstance(said, bytes) else said
+    return [*told, (b"vary", b", ".join((*varies, b"origin")))]
 
 
 def is_ours(flow: object) -> bool:

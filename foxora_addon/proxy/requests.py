@@ -16,10 +16,13 @@ from foxora_addon.framing import FRAMES, written
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.proxy import failures, flows
-from foxora_addon.proxy.quick_headers import QuickHeaders
+from foxora_addon.proxy.quick_headers import QuickHeaders, values_in
 from foxora_addon.reception import Arrival
 
-_WIDE_CHARSET: Final = re.compile(r'charset\s*=\s*"?utf-?(?:16|32)[a-z]*"?', re.IGNORECASE)
+_WIDE: Final = r"utf-?(?:16|32)[a-z]*"
+_WIDE_CHARSET: Final = re.compile(
+    rf';\s*charset\s*=\s*(?:{_WIDE}|"{_WIDE}")(?=\s*(?:;|\Z))', re.IGNORECASE
+)
 """What JSON was in that a rule has changed: that is written in UTF-8."""
 
 
@@ -68,10 +71,24 @@ def put_body(request: http.Request, body: bytes) -> None:
     request.headers.pop("content-encoding", None)
     content_type = flows.header(request.headers, b"content-type")
     if content_type is not None and _WIDE_CHARSET.search(content_type):
-        request.headers["content-type"] = _WIDE_CHARSET.sub("charset=utf-8", content_type)
+        request.headers["content-type"] = _WIDE_CHARSET.sub("; charset=utf-8", content_type)
     request.raw_content = body
     if "transfer-encoding" not in request.headers:
         request.headers["content-length"] = str(len(body))
+
+
+def put_back(request: http.Request, exchange: Exchange) -> None:
+    """Put what was to be sent in place of what the proxy itself has asked for beyond it.
+
+    Where that is the client's own body, what its head said of it is true again.
+    """
+    put_body(request, exchange.sent_body)
+    if exchange.head is None or not exchange.changes.keys() <= {"stream_options"}:
+        return
+    for name in ("content-type", "content-encoding"):
+        values = values_in(exchange.head.fields, name)
+        if values:
+            request.headers.set_all(name, values)
 
 
 class NotSent(Exception):  # noqa: N818  # reads as what it says where it is raised

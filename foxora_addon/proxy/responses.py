@@ -189,7 +189,8 @@ def conclude(
     if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
         pipeline.admit(exchange, flow.request.raw_content or b"", None, now)
     if exchange.refusal is failures.INTERNAL:
-        flow.response = flows.response_of(exchange.refusal, exchange.id)
+        readable = flows.readable_by(exchange.origin)
+        flow.response = flows.response_of(exchange.refusal, exchange.id, readable)
         pipeline.refused(exchange, exchange.refusal, "internal_error", now)
     elif exchange.refusal is not None:
         pipeline.refused(exchange, exchange.refusal, "refused", now)

@@ -12,7 +12,7 @@ from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.retrying import Failed, pause_before_retry
 from foxora_addon.proxy import failures
-from foxora_addon.proxy.requests import put_body
+from foxora_addon.proxy.requests import put_back
 from foxora_addon.proxy.responses import answer_in
 
 
@@ -31,7 +31,7 @@ def pause_before_next(
     if failed is None:
         return None
     if failed.status and pipeline.without_usage(exchange, failed.error, failed.status, now):
-        put_body(flow.request, exchange.sent_body)
+        put_back(flow.request, exchange)
         return 0.0
     rules = pipeline.rules
     if not rules.retries:

@@ -122,6 +122,19 @@ def test_what_is_expired_goes_though_there_is_no_room_to_compress_what_stays(pat
     assert [segment.name for segment in closed_segments_of(path)] == names[2:]
 
 
+def test_where_an_old_one_can_not_be_removed_no_younger_one_is(path: Path) -> None:
+    class Sticky(Disk):
+        def unlink(self, path: str) -> None:
+            if path.endswith(names[0]):
+                raise PermissionError(1, "Operation not permitted")
+            super().unlink(path)
+
+    names = [segment.name for segment in closed_segments_of(path)]
+    with pytest.raises(PermissionError):
+        tidy(path, Keeping(compress="none", keep_segments=1), NOON, Sticky())
+    assert [segment.name for segment in closed_segments_of(path)] == names
+
+
 def test_one_that_can_not_be_read_keeps_no_other_from_being_tidied(path: Path) -> None:
     second = closed_segments_of(path)[1]
     second.unlink()

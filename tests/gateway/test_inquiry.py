@@ -98,6 +98,9 @@ def test_a_stranger_of_whom_nothing_was_told_is_asked_for_again_ever_more_seldom
             inquiry = Inquiry(client, books, lambda: now[0], refresh_seconds=300.0)
             for now[0] in (0.0, 4.9, 5.1, 15.0, 15.2, 300.0, 316.0):
                 await inquiry.meet("key 1", KEY, 5)
+                for known in inquiry._strangers.values():
+                    assert known.task is not None
+                    await known.task  # for which only the first call waits
                 asked.append(books.asked)
             inquiry.close()
 

@@ -85,3 +85,14 @@ def test_a_key_that_passes_through_stays_closed_over_a_restart() -> None:
     anew.recollection.count([], {}, closed, NOW + 1)
 
     assert admitted(accounting, payer, NOW + 2) == admitted(anew, payer, NOW + 2) == 0
+
+
+def test_who_an_account_is_that_is_new_in_the_file_is_asked_for_once_a_minute_at_most() -> None:
+    rules = AccountRules(Ceilings(3), asks=False, key_digest=DIGEST)
+    accounting = Accounting(LimitRules())
+    accounting.take_rules(LimitRules({"acme": rules}), NOW)
+    waits = [accounting.ask("acme", ME, NOW + after) for after in (0, 5, 15, 35)]
+    assert waits[0] == 0
+    assert min(waits[1:]) > 0
+    assert admitted(accounting, "acme", NOW + 36) == 2
+    assert accounting.ask("acme", ME, NOW + 100) == 0

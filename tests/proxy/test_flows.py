@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 
-from foxora_addon.framing import framing_of
+from foxora_addon.framing import Index, framing_of
 from foxora_addon.proxy import flows
 from foxora_addon.proxy.answers import head_of
 from foxora_addon.proxy.fast.http1 import framing
@@ -82,3 +82,23 @@ def test_what_is_put_takes_the_place_of_all_that_have_its_name(value: bytes) -> 
     flows.put(response, [(b"x-one", value)])
     kept = [field for field in response.headers.fields if field[0] != b"content-length"]
     assert kept == [(b"two", b"2"), (b"x-one", value)]
+
+
+@pytest.mark.parametrize(
+    ("index", "vary"),
+    [
+        ({}, b"origin"),
+        ({b"vary": b"Accept-Encoding"}, b"Accept-Encoding, origin"),
+        ({b"vary": [b"a", b"b"]}, b"a, b, origin"),
+    ],
+)
+def test_an_answer_for_a_listed_page_varies_by_it(index: Index, vary: bytes) -> None:
+    told = dict(flows.readable_by("https://app.example", index))
+    assert told[b"access-control-allow-origin"] == b"https://app.example"
+    assert told[b"vary"] == vary
+    assert b"x-foxora-exchange" in told[b"access-control-expose-headers"]
+
+
+def test_nothing_is_added_for_no_page_or_where_the_gateway_says_who_may_read() -> None:
+    assert flows.readable_by(None) == []
+    assert flows.readable_by("https://a.b", {b"access-control-allow-origin": b"*"}) == []

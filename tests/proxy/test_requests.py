@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy.http import Request
 
-from foxora_addon.exchange import GivenHead
+from foxora_addon.exchange import Client, Exchange, GivenHead, RequestLine
 from foxora_addon.framing import FRAMES, framing_of, written
 from foxora_addon.proxy import requests
 from foxora_addon.proxy.fast.http1 import framing
@@ -57,6 +57,7 @@ def test_what_is_known_of_the_copy_is_what_stands_in_it(
         ('application/json; charset = "UTF-32"; x=1', "application/json; charset=utf-8; x=1"),
         ("application/json; charset=utf-8", "application/json; charset=utf-8"),
         ("application/json", "application/json"),
+        ('x/y; boundary="; charset=utf-16b"', 'x/y; boundary="; charset=utf-16b"'),
         (None, None),
     ],
 )
@@ -69,3 +70,32 @@ def test_a_body_that_a_rule_has_changed_is_said_to_be_what_it_is(
     requests.put_body(request, b'{"a": 1}')
     assert request.headers.get("content-type") == is_now
     assert request.headers["content-length"] == "8"
+
+
+@pytest.mark.parametrize("is_mapped", [True, False])
+def test_what_was_to_be_sent_is_put_back_under_the_head_that_it_had(is_mapped: bool) -> None:
+    given_fields = (
+        (b"Content-Type", b"application/json; charset=utf-16"),
+        (b"Content-Encoding", b"gzip"),
+        (b"content-length", b"3"),
+        PLACEHOLDER,
+    )
+    request = Request.make("POST", "http://127.0.0.1/", b"own")
+    request.headers = QuickHeaders.of(given_fields)
+    head = GivenHead(given_fields, "gzip", True, None, b"")
+    exchange = Exchange(
+        "ex_1", 0.0, Client(None, None, None, None), RequestLine("POST", "/", "HTTP/1.1")
+    )
+    exchange.head = head
+    exchange.changes = {"stream_options": {}, **({"model": "mini"} if is_mapped else {})}
+
+    requests.put_body(request, b"more than its own")
+    assert request.headers["content-type"] == "application/json; charset=utf-8"
+    assert "content-encoding" not in request.headers
+    exchange.sent_body = b"own"
+    requests.put_back(request, exchange)
+
+    said = "utf-8" if is_mapped else "utf-16"
+    assert request.headers["content-type"] == f"application/json; charset={said}"
+    assert request.headers.get("content-encoding") == (None if is_mapped else "gzip")
+    assert (request.raw_content, request.headers["content-length"]) == (b"own", "3")
