@@ -145,20 +145,20 @@ class Try(NamedTuple):
 class Exchange:
     """From request to record. Times are seconds of the monotonic clock.
 
-    `credential` is the Foxora key to put on, `secrets` the app's own credentials, which
-    redaction must know; neither is shown. `client_port` tells one of the client's connections
-    from another; None where it is not known. `origin` is that of the web page that calls, and
-    may. `level` is how much of it is kept on record. `refusal` is set as soon as the call is
-    refused; `shadow` is what the limits would have said, where they only watch. `is_recorded`:
-    its request record is in the trail, so a response record must follow. `was_sent`: the
-    gateway may have it, of the try that goes on. `waiting_since`: when what is waited for now
-    began, or went on. `sent_sha256` is the hash of `sent_body`, if it is known already. `payer`
-    is who the call is charged to (policy.standing), `account_name` how records call it; None
-    where nobody is. `scopes` are what it counts against, `ticket` is its place in line while it
-    waits for them. `flaw` is why no client could take the answer, in words for it. `tries` are
-    those before the one that goes on. `counts_at`: of how many bytes that a stream has said its
-    tokens are counted again. `passing` is how its answer passes, in the host's terms; None: it
-    is not decided.
+    `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
+    must know; neither is shown. `client_port` tells one of the client's connections from another;
+    None where it is not known. `origin` is that of the web page that calls, and may. `level` is how
+    much of it is kept on record. `refusal` is set as soon as the call is refused; `shadow` is what
+    the limits would have said, where they only watch. `is_recorded`: its request record is in the
+    trail, so a response record must follow. `was_sent`: the gateway may have it, of the try that
+    goes on. `waiting_since`: when what is waited for now began, or went on. `sent_sha256` is the
+    hash of `sent_body`, if it is known already. `own_fields` are those of the head when another
+    body took the client's place. `payer` is who the call is charged to (policy.standing),
+    `account_name` how records call it; None where nobody is. `scopes` are what it counts against,
+    `ticket` is its place in line while it waits for them. `flaw` is why no client could take the
+    answer, in words for it. `tries` are those before the one that goes on. `counts_at`: of how many
+    bytes that a stream has said its tokens are counted again. `passing` is how its answer passes,
+    in the host's terms; None: it is not decided.
     """
 
     id: str
@@ -193,6 +193,7 @@ class Exchange:
     sent_body: bytes = field(default=b"", repr=False)
     sent_sha256: str | None = None
     unasked_body: bytes | None = field(default=None, repr=False)
+    own_fields: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     changes: Mapping[str, Any] = _UNCHANGED
     usage_refused: bool = False
     is_recorded: bool = False

@@ -394,6 +394,7 @@ class FlowDesk:
         if exchange.refusal is not None:
             self._refuse(flow, exchange, exchange.refusal)
         elif exchange.sent_body is not body:
+            exchange.own_fields = flow.request.headers.fields
             requests.put_body(flow.request, exchange.sent_body)
 
     def is_stale(self, client: Client, connection: Connection) -> bool:

@@ -163,7 +163,7 @@ _BY_CODE = {
 }
 
 
-_LEFT = ("without sending complete", "closed", "reset by client")
+_SAYS_GONE = ("without sending complete", "closed", "reset by client")
 """What mitmproxy says where a client goes, also in the midst of what it sends."""
 
 
@@ -180,7 +180,7 @@ def internal() -> Worded:
 
 def _of_the_client(failure: Failure) -> Worded:
     """What the client's own side did: it left, or what it sent is no HTTP."""
-    is_gone = any(words in failure.message for words in _LEFT)
+    is_gone = any(words in failure.message for words in _SAYS_GONE)
     if is_gone or failure.code not in _BY_CODE:
         return _BY_CODE[ErrorCode.CLIENT_DISCONNECTED]
     return _BY_CODE[failure.code]

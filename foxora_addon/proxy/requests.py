@@ -83,12 +83,10 @@ def put_back(request: http.Request, exchange: Exchange) -> None:
     Where that is the client's own body, what its head said of it is true again.
     """
     put_body(request, exchange.sent_body)
-    if exchange.head is None or not exchange.changes.keys() <= {"stream_options"}:
-        return
-    for name in ("content-type", "content-encoding"):
-        values = values_in(exchange.head.fields, name)
-        if values:
-            request.headers.set_all(name, values)
+    if exchange.changes.keys() <= {"stream_options"}:
+        for name in ("content-type", "content-encoding"):
+            if values := values_in(exchange.own_fields, name):
+                request.headers.set_all(name, values)
 
 
 class NotSent(Exception):  # noqa: N818  # reads as what it says where it is raised

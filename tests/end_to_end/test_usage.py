@@ -1,5 +1,6 @@
 """Streams are asked for their usage, and the client sees nothing of it."""
 
+import gzip
 import hashlib
 import json
 from collections.abc import Iterator
@@ -153,6 +154,23 @@ def test_a_gateway_that_refuses_the_field_is_asked_without_it_once(
     assert len(records) == 4
     outcomes = [r["outcome"] for r in records if r["event"] == "response"]
     assert outcomes == ["completed"] * 2
+
+
+def test_the_clients_own_body_goes_again_under_the_head_that_it_had(tmp_path: Path) -> None:
+    with proxied(tmp_path, "refused") as (proxy, gateway):
+        with direct_client() as client:
+            answer = client.post(
+                f"{proxy.base_url}/chat/completions",
+                content=gzip.compress(json.dumps(CALL).encode()),
+                headers={
+                    "authorization": f"Bearer {APP_KEY}",
+                    "content-type": "application/json",
+                    "content-encoding": "gzip",
+                },
+            )
+        heads = [{name.lower(): value for name, value in e["headers"]} for e in gateway.log()]
+    assert answer.status_code == 200, answer.text
+    assert [head.get("content-encoding") for head in heads] == [None, "gzip"]
 
 
 def test_a_client_that_asks_itself_sees_the_refusal(tmp_path: Path) -> None:

@@ -82,11 +82,10 @@ def test_what_was_to_be_sent_is_put_back_under_the_head_that_it_had(is_mapped: b
     )
     request = Request.make("POST", "http://127.0.0.1/", b"own")
     request.headers = QuickHeaders.of(given_fields)
-    head = GivenHead(given_fields, "gzip", True, None, b"")
     exchange = Exchange(
         "ex_1", 0.0, Client(None, None, None, None), RequestLine("POST", "/", "HTTP/1.1")
     )
-    exchange.head = head
+    exchange.own_fields = given_fields
     exchange.changes = {"stream_options": {}, **({"model": "mini"} if is_mapped else {})}
 
     requests.put_body(request, b"more than its own")
