@@ -14,8 +14,10 @@ from typing import Any, Final, NamedTuple
 from foxora_addon.audit.chain import GENESIS, hash_of_line
 from foxora_addon.audit.head import Head
 from foxora_addon.audit.segments import (
+    BEGINNING_BYTES,
     closed_segments_of,
     first_seq_of,
+    has_begun,
     lines_after,
     segments_of,
 )
@@ -23,10 +25,7 @@ from foxora_addon.audit.segments import (
 _TAIL_BYTES: Final = 1 << 20
 _SEARCHED_BYTES: Final = 1 << 26
 _PACKING_SECONDS: Final = 1.0  # from when a file's copy was finished to when the file is deleted
-_BEGINNING: Final = b'{"v":1,"seq":'
-_BEGINNING_BYTES: Final = 80
 _TIME: Final = re.compile(rb"\"time\":\"([-0-9T:.]{19,26}Z)\"")
-_TORN_BEGINNING: Final = re.compile(re.escape(_BEGINNING) + rb"\d{1,18}(?:,|\Z)")
 
 
 class NoTrail(ValueError):  # noqa: N818  # reads as what it says where it is raised
@@ -119,7 +118,7 @@ def _end_of_file(fd: int) -> End:
 
 def _torn_beginning(data: bytes) -> End:
     """A file whose very first record is torn."""
-    if not (_TORN_BEGINNING.match(data) or _BEGINNING.startswith(data)):
+    if not has_begun(data):
         raise NoTrail
     return End(torn=len(data), mid_line=True)
 
@@ -196,7 +195,7 @@ def beginning_of(path: Path) -> tuple[int | None, float | None]:
     """The first record's `seq` and time, in Unix seconds; None where a file has none."""
     first = first_seq_of(path)
     with path.open("rb") as stream:
-        found = _TIME.search(stream.read(_BEGINNING_BYTES))
+        found = _TIME.search(stream.read(BEGINNING_BYTES))
     if first is None or found is None:
         return first, None
     return first, datetime.fromisoformat(found[1].decode()).timestamp()

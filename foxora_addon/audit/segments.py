@@ -21,8 +21,19 @@ import zstandard
 
 _OURS: Final = re.compile(r"\.(\d{12})(?:\.zst)?")
 _LOGROTATES: Final = re.compile(r"(?:\.\d{1,6}|-\d{8}(?:\d\d)?(?:[-.]\d{1,12})?)(?:\.zst|\.gz)?")
-_BEGINNING: Final = re.compile(rb'\{"v":\d{1,3},"seq":(\d{1,18}),')
-_BEGINNING_BYTES: Final = 64
+_BEGINNING: Final = b'{"v":1,"seq":'
+_TORN: Final = rb"(?:%b\d{0,18}|%b)" % (
+    re.escape(_BEGINNING),
+    b"|".join(re.escape(_BEGINNING[:length]) for length in range(len(_BEGINNING) - 1, 0, -1)),
+)
+_TORN_LINES: Final = rb"(?:%b\n+){0,32}" % _TORN
+"""Beginnings of records that were torn before they said which they are."""
+_FIRST: Final = re.compile(_TORN_LINES + rb'\{"v":\d{1,3},"seq":(\d{1,18}),')
+_FIRST_TORN: Final = re.compile(
+    rb"%b(?:%b\d{1,18},|%b?\Z)" % (_TORN_LINES, re.escape(_BEGINNING), _TORN)
+)
+BEGINNING_BYTES: Final = 1 << 12
+"""Within how many bytes a file says with which record it begins, and when that was written."""
 _LONGEST_LINE_BYTES: Final = 1 << 26
 _LONGEST_RECORD_BYTES: Final = 1 << 30  # a body of 100 MB takes up to six times as much in JSON
 _RECORD: Final = b'{"v":'
@@ -137,9 +148,14 @@ def first_seq_of(path: Path) -> int | None:
         return _begins(stream)
 
 
+def has_begun(data: bytes) -> bool:
+    """Whether the first bytes of a file without a whole record are of one that was torn."""
+    return _FIRST_TORN.match(data) is not None
+
+
 def _begins(stream: io.BufferedIOBase) -> int | None:
     try:
-        found = _BEGINNING.match(stream.read(_BEGINNING_BYTES))
+        found = _FIRST.match(stream.read(BEGINNING_BYTES))
     except _DAMAGED:
         return None
     return None if found is None else int(found[1])

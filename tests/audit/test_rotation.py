@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.audit.disk import Disk
+from foxora_addon.audit.head import head_path
 from foxora_addon.audit.journal import Journal, TrailUnavailable
 from foxora_addon.audit.keeping import Keeping, tidy
 from foxora_addon.audit.reader import records_of
@@ -312,3 +313,31 @@ def test_records_that_were_torn_in_two_files_are_told_of_by_the_next(path: Path)
     write(anew, 1, "z")
     anew.close()
     assert verify(path).problem is None
+
+
+@pytest.mark.parametrize("kept", [[1], [9], [13], [14], [40], [3, 13, 5], [14, 1]])
+def test_a_file_whose_first_record_was_torn_is_closed_under_the_number_of_its_first(
+    path: Path, kept: list[int]
+) -> None:
+    journal = opened(path)
+    write(journal, 5)
+    before = names(path)[:-1]
+    journal.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    head_path(path).unlink()
+    path.write_bytes(b"")
+    for length in kept:
+        with path.open("ab") as stream:
+            stream.write((b"\n" if stream.tell() else b"") + lines[0][:length])
+
+    for number in range(8):  # each start finds out anew with what the file begins
+        journal = opened(path)
+        write(journal, 1, f"y{number}")
+        journal.close()
+
+    assert names(path)[: len(before)] == before
+    for segment in segments_of(path)[:-1]:
+        first = next(records_of(segment))["seq"]
+        assert segment.name.endswith(f"{first:012d}"), segment.name
+    report = verify(path)
+    assert (report.problem, report.first_seq, report.records) == (None, 1, report.last_seq)
