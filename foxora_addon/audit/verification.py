@@ -43,8 +43,9 @@ class Report(NamedTuple):
 
     `problem` names the first thing that is wrong, with its file and line; None if the trail is
     whole. `first_seq`: where it begins; over 1, earlier segments are not there. `torn_tail_bytes`:
-    length of an unfinished last line, as a crash leaves it. `open` has the exchanges without a
-    response record, `begun_before` counts those whose request record is in an earlier segment.
+    length of what stands unfinished at the end, as a crash or a full disk leaves it. `open` has the
+    exchanges without a response record, `begun_before` counts those whose request record is in an
+    earlier segment.
     `head` is the last record's hash, `last_seq` its number. `unchecked` counts the kept heads that
     stand in earlier segments.
     """
@@ -148,7 +149,6 @@ class _Verification:
     seq: int = 0
     head: str = GENESIS
     torn: int = 0
-    torn_lines: int = 0
     ends_with_break: bool = True
     torn_place: str = ""
 
@@ -164,13 +164,12 @@ class _Verification:
         links = _links_of(line)
         if links is None or not self._tells_what_is_torn(links):
             return f"{self.torn_place or place()}: changed, or not a record"
-        self.torn, self.torn_lines, self.torn_place = 0, 0, ""
+        self.torn, self.torn_place = 0, ""
         problem = self._follow(links, digest)
         return None if problem is None else f"{place()}: {problem}"
 
     def _take_torn(self, line: bytes, place: str) -> None:
         self.torn += len(line)
-        self.torn_lines += 1
         self.ends_with_break = line.endswith(b"\n")
         self.torn_place = self.torn_place or place
 
@@ -204,7 +203,7 @@ class _Verification:
 
     def end(self) -> str | None:
         """What is wrong at the end of the trail, or None."""
-        if self.torn_lines > 1 or (self.torn and self.ends_with_break):
+        if self.torn and self.ends_with_break:
             return f"{self.torn_place}: changed, or not a record"
         return self.kept.end(self.seq)
 
@@ -215,7 +214,7 @@ def verify(
     """Verify a trail from its first line to its last, across its segments.
 
     A torn line (see `chain.may_be_torn`) is accepted at the very end, or where the record after it
-    says that it was found.
+    says that it was found. On a full disk, where each record is tried anew, there may be several.
     `kept` are heads that were kept elsewhere: each must be in the trail. `progress` is told now and
     then how many bytes were read. Raises OSError if a file can't be read.
     """

@@ -94,6 +94,16 @@ class FailingDisk(Disk):
         super().rename(path, name)
 
 
+class CuttingDisk(Disk):
+    """A disk that takes no more than the first `most` bytes of a write; None: all of them."""
+
+    def __init__(self) -> None:
+        self.most: int | None = None
+
+    def write(self, fd: int, data: bytes) -> int:
+        return super().write(fd, data[: self.most])
+
+
 FULL = errno.ENOSPC
 READ_ONLY = errno.EROFS
 NOT_ALLOWED = errno.EACCES

@@ -17,7 +17,7 @@ from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.audit.verification import verify
 from foxora_addon.proxy.trail import JournalTrail
-from tests.audit.disks import FULL, NOT_ALLOWED, READ_ONLY, FailingDisk
+from tests.audit.disks import FULL, NOT_ALLOWED, READ_ONLY, CuttingDisk, FailingDisk
 from tests.builders import NOON, a_request_of, a_response_of, as_it_is
 
 FAILURES = [
@@ -97,6 +97,25 @@ def test_a_file_that_may_not_grow_is_told_and_its_torn_line_is_on_record(path: P
     report = verify(path)
     assert (report.problem, report.records) == (None, written + 1)
     assert list(records_of(path))[-1]["recovered"]
+
+
+def test_what_a_full_disk_cut_again_and_again_is_torn_and_no_forgery(path: Path) -> None:
+    disk, torn = CuttingDisk(), 0
+    journal = Journal.open(path, sync="none", wall_clock=lambda: NOON, disk=disk)
+    journal.append(a_request_of("x1"), as_it_is)
+    for most in (50, 0, 20, 90):  # others remove a few bytes now and then
+        disk.most, torn = most, torn + most
+        with pytest.raises(TrailUnavailable):
+            journal.append(a_response_of("x1"), as_it_is)
+        report = verify(path)
+        assert (report.problem, report.records, report.torn_tail_bytes) == (None, 1, torn)
+    journal._abandon()
+    disk.most = None
+    anew = Journal.open(path, sync="none", wall_clock=lambda: NOON, disk=disk)
+    anew.append(a_response_of("x1"), as_it_is)
+    anew.close()
+    assert [record["recovered"] for record in records_of(path)] == [None, torn]
+    assert verify(path).problem is None
 
 
 @pytest.fixture

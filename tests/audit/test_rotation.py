@@ -13,7 +13,7 @@ from foxora_addon.audit.keeping import Keeping, tidy
 from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.segments import closed_segments_of, segments_of
 from foxora_addon.audit.verification import verify
-from tests.audit.disks import FULL, CountingDisk, FailingDisk, Killed
+from tests.audit.disks import FULL, CountingDisk, CuttingDisk, FailingDisk, Killed
 from tests.builders import NOON, a_request_of, a_response_of, as_it_is
 
 SMALL = Keeping(rotate_bytes=3_000, compress="none")
@@ -291,13 +291,7 @@ def test_a_second_writer_that_comes_amid_a_rotation_takes_nothing_away(path: Pat
 
 
 def test_records_that_were_torn_in_two_files_are_told_of_by_the_next(path: Path) -> None:
-    class Cutting(Disk):
-        most: int | None = None
-
-        def write(self, fd: int, data: bytes) -> int:
-            return super().write(fd, data[: self.most])
-
-    disk = Cutting()
+    disk = CuttingDisk()
     journal = opened(path, Keeping(), disk)
     write(journal, 1)
     disk.most = 100
