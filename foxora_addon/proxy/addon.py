@@ -26,7 +26,8 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from foxora_addon import __version__, first_start
 from foxora_addon.audit.chain import GENESIS
 from foxora_addon.audit.checkpoint import CheckpointUnusable
-from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal, TrailTaken, TrailUnavailable
+from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal
+from foxora_addon.audit.running_file import TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, load, why_not_live
 from foxora_addon.gateway.client import Trust

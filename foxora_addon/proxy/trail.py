@@ -15,9 +15,10 @@ from typing import Any, Final, Literal
 
 from foxora_addon.api import quick_json
 from foxora_addon.audit.checkpoint import CheckpointRules, Checkpoints
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.keeping import Keeping
 from foxora_addon.audit.record import aborted_fields
+from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.config import Audit
 from foxora_addon.pipeline import Kept
 

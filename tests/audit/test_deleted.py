@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.audit.disk import Disk
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.keeping import Keeping
 from foxora_addon.audit.reader import records_of
+from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.segments import closed_segments_of
 from foxora_addon.audit.verification import verify
 from tests.audit.disks import FULL, FailingDisk

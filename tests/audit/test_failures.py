@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.keeping import Keeping
 from foxora_addon.audit.reader import records_of
+from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.audit.verification import verify
 from foxora_addon.proxy.trail import JournalTrail
@@ -59,7 +60,8 @@ def test_what_cannot_be_written_is_told_and_it_goes_on_when_the_disk_does(
 LIMITED = """
 import resource, sys
 from pathlib import Path
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal
+from foxora_addon.audit.running_file import TrailUnavailable
 from tests.builders import NOON, a_request_of, as_it_is
 
 resource.setrlimit(resource.RLIMIT_FSIZE, (3_000, resource.RLIM_INFINITY))

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.app import cli
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal
+from foxora_addon.audit.running_file import TrailUnavailable
 
 
 def refused(path: Path) -> str:

@@ -8,9 +8,10 @@ import pytest
 
 from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.head import head_path
-from foxora_addon.audit.journal import Journal, TrailUnavailable
+from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.keeping import Keeping, tidy
 from foxora_addon.audit.reader import records_of
+from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.segments import closed_segments_of, segments_of
 from foxora_addon.audit.verification import verify
 from tests.audit.disks import FULL, CountingDisk, CuttingDisk, FailingDisk, Killed
@@ -262,7 +263,7 @@ def test_killed_right_behind_a_rotation_it_goes_on_from_the_closed_file(path: Pa
         journal = opened(path, keeping)
         write(journal, 4, keeping.compress)
         journal.close()
-        path.rename(path.with_name(f"trail.jsonl.{journal._first:012d}"))
+        path.rename(path.with_name(f"trail.jsonl.{journal._file.first:012d}"))
         tidy(path, keeping, NOON, Disk())
         path.with_name("trail.jsonl.head").unlink()
         path.write_bytes(b'{"v":1,"se')

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from foxora_addon.audit.disk import Disk
-from foxora_addon.audit.journal import Journal, Sync, TrailUnavailable
+from foxora_addon.audit.journal import Journal, Sync
 from foxora_addon.audit.reader import records_of
+from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.schema import RECORD
 from foxora_addon.proxy.trail import JournalTrail
 
