@@ -8,9 +8,10 @@ import hashlib
 from typing import Any
 
 from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
+from foxora_addon.api.folding import cut
 from foxora_addon.api.repeats import Frame, Patience, frame_of
 from foxora_addon.api.sse import Decoder as SseDecoder
-from foxora_addon.api.transcript import Transcript
+from foxora_addon.api.transcript import DEFAULT_MAX_BYTES, Transcript
 
 
 class Observation:
@@ -18,8 +19,9 @@ class Observation:
 
     `size` and `sha256` are of the bytes as they were fed; `head` holds the first `max_head_bytes`
     of the body without its content encoding, of which no more is undone than that takes.
-    `transcript` is None where the answer is not an event stream. `unread` says, in words for a
-    record, why the body could not be read; None if it could.
+    `transcript`, by which its tokens may be counted, keeps more than that; it is None where the
+    answer is not an event stream. `unread` says, in words for a record, why the body could not be
+    read; None if it could.
     """
 
     def __init__(
@@ -36,7 +38,8 @@ class Observation:
         self.body_size = 0
         self.unread: str | None = None
         self.is_json = is_json
-        self.transcript = Transcript(max_bytes=max_head_bytes) if is_event_stream else None
+        most = max(max_head_bytes, DEFAULT_MAX_BYTES)
+        self.transcript = Transcript(most) if is_event_stream else None
         self._sse = SseDecoder()
         self._frame: Frame | None = None  # of the last event, if that only said a text
         self._speaker: dict[str, Any] | None = None
@@ -112,6 +115,14 @@ class Observation:
     def content_bytes(self) -> int:
         """About how many bytes of an event stream's content are kept so far."""
         return 0 if self.transcript is None else self.transcript.content_bytes
+
+    def message(self) -> dict[str, Any] | None:
+        """The message of an event stream, with no more text than `max_head_bytes`."""
+        message = None if self.transcript is None else self.transcript.message()
+        if message is None or self.content_bytes <= self._max_head_bytes:
+            return message
+        kept: dict[str, Any] = cut(message, self._max_head_bytes)
+        return kept
 
     @property
     def sha256(self) -> str:

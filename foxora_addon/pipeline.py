@@ -288,7 +288,7 @@ class Pipeline:
         here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
         """
         self._obey(exchange, error, now)
-        usage = self.accounting.guessed(exchange, status, "gateway_error")
+        usage = self.accounting.guessed(exchange, status or error.status, "gateway_error")
         self.accounting.again(exchange, usage, now)
         exchange.tries += (_failed_try(exchange, error, status, usage, now),)
         exchange.step("again")
@@ -334,7 +334,9 @@ class Pipeline:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
         plain = self._plain_of(answer) if answer.encoding else answer.body
         kept = self._plain_fields(plain, keeps=exchange.level == "full")
-        value = value_of_json(plain) if is_json(answer.content_type) else None
+        kind = answer.content_type
+        is_due = is_json(kind) if kind is not None else _promises_json(exchange)
+        value = value_of_json(plain) if is_due else None
         error = self._error_in(exchange, answer, plain, value)
         if error is not None:
             self._obey(exchange, error, now)
@@ -399,8 +401,7 @@ class Pipeline:
         """Why no client could use an answer that is no error, in words for it; None: it can."""
         if answer.status < 200:
             return f"The gateway answered {answer.status}, which is no answer."
-        promises_json = exchange.call is not None and exchange.call.operation.answers_json
-        if answer.status >= 300 or not promises_json:
+        if answer.status >= 300 or not _promises_json(exchange):
             return None
         encoding = answer.encoding
         if encoding and not _is_decodable(answer.body, encoding, self.rules.max_request_bytes):
@@ -456,9 +457,11 @@ class Pipeline:
 
     def count_so_far(self, exchange: Exchange, seen: Observation, now: float) -> None:
         """A stream has said so much that it may have outgrown its charge."""
-        answer = seen.transcript.completion() if seen.transcript else None
-        if answer is not None:
-            self.accounting.streamed_so_far(exchange, answer, seen.content_bytes, now)
+        said = seen.transcript
+        answer = said.completion() if said else None
+        if said is not None and answer is not None:
+            size, unkept = said.content_bytes, said.unkept_bytes
+            self.accounting.streamed_so_far(exchange, answer, size, now, unkept)
 
     def streamed(self, exchange: Exchange, now: float) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken.
@@ -572,6 +575,10 @@ class Pipeline:
         return self.rules.redactor.scrub(text, exchange.secrets)
 
 
+def _promises_json(exchange: Exchange) -> bool:
+    return exchange.call is not None and exchange.call.operation.answers_json
+
+
 def _failed_try(
     exchange: Exchange, error: ApiError, status: int | None, usage: Usage | None, now: float
 ) -> Try:
@@ -584,7 +591,7 @@ def _failed_try(
         now - exchange.arrived_at,
         error.retry_after_seconds,
         None if sent_at is None else sent_at - exchange.arrived_at,
-        (usage.total_tokens or 0) if usage else 0,
+        usage.tokens if usage else 0,
     )
 
 

@@ -89,9 +89,9 @@ def a_desk(**changes: Any) -> Desk:
     return Desk(a_pipeline(trail, **changes), trail)
 
 
-def an_observation() -> Observation:
+def an_observation(most: int = 10_000) -> Observation:
     return Observation(
-        content_encoding=None, is_event_stream=True, is_json=False, max_head_bytes=10_000
+        content_encoding=None, is_event_stream=True, is_json=False, max_head_bytes=most
     )
 
 
@@ -427,6 +427,32 @@ def test_a_try_says_when_it_was_sent_and_what_it_was_charged() -> None:
     ]
 
 
+def test_a_try_that_nobody_answered_is_charged_its_prompt_and_all_tries_cost_together() -> None:
+    prices = PriceRules({"gpt-4o-mini": Price(Decimal(1), Decimal(1))})
+    desk = a_desk(limits=LimitRules({"default": AccountRules()}, prices=prices))
+    exchange = desk.sent(encoded({**CHAT, "max_tokens": 4_000}))
+    prompt = exchange.input_tokens
+    for now in (101.0, 102.0):
+        desk.pipeline.again(exchange, gateway_unreachable("It is gone."), now)
+        assert desk.pipeline.renew(exchange, now) is None
+        desk.pipeline.send(exchange, now)
+    exchange.step("answer")
+    assert desk.pipeline.answered(exchange, Answer(200, [JSON], encoded(ANSWER)), 103.0) is None
+
+    assert [each["tokens"] for each in desk.response["tries"]] == [prompt] * 2
+    assert charge_of(desk) == 2 * prompt + 5
+    assert desk.response["cost_usd"] == pytest.approx((2 * prompt + 5) / 1_000)
+
+
+def test_the_usage_of_an_answer_that_names_no_type_is_read_where_json_is_due() -> None:
+    desk = a_desk()
+    exchange = desk.sent()
+    exchange.step("answer")
+    assert desk.pipeline.answered(exchange, Answer(200, [], encoded(ANSWER)), 101.0) is None
+    assert desk.response["usage"]["total_tokens"] == 5
+    assert desk.response["usage"]["source"] == "reported"
+
+
 def test_a_key_in_an_error_of_the_gateway_reaches_nobody() -> None:
     desk = a_desk()
     body = encoded({"error": {"message": f"bad key {ACCOUNT_KEY}", "code": "invalid_key"}})
@@ -493,6 +519,84 @@ def test_a_stream_of_text_pictures_or_sound_that_reports_no_usage_is_charged_mor
     assert usage["source"] == ("counted" if is_counted else "estimated")
     assert (usage["output_tokens"] is not None) == is_counted
     assert usage["total_tokens"] > usage["input_tokens"]
+
+
+def a_usage(*figures: int, text: str = "") -> bytes:
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    choices = [{"index": 0, "delta": {"content": text}}] if text else []
+    usage = dict(zip(names, figures, strict=False))
+    return b"data: " + encoded({"id": "c1", "choices": choices, "usage": usage}) + b"\n\n"
+
+
+def charge_of(desk: Desk) -> int:
+    return int(desk.pipeline.accounting.balances(102.0)[0]["tokens"]["used"])
+
+
+@pytest.mark.parametrize("limit", [1, 500])
+def test_what_a_stream_is_charged_does_not_hang_on_how_much_of_it_is_kept(limit: int) -> None:
+    desks = a_desk(), a_desk(max_body_bytes=limit)
+    for desk in desks:
+        words = [a_chunk("words and words ") for _ in range(100)]
+        exchange = desk.streaming()
+        exchange.observation = an_observation(desk.pipeline.rules.max_body_bytes)
+        for chunk in words:
+            exchange.observation.feed(chunk)
+        desk.pipeline.streamed(exchange, 102.0)
+    usual, little = (desk.response for desk in desks)
+    assert little["usage"] == usual["usage"]
+    assert little["usage"]["output_tokens"] > 100
+    assert charge_of(desks[0]) == charge_of(desks[1]) == usual["usage"]["total_tokens"]
+    assert len(usual["message"]["content"]) == 1_600
+    assert little["message"]["content"] == usual["message"]["content"][:limit]
+
+
+def test_a_usage_after_which_more_is_said_is_no_usage_of_all() -> None:
+    desk = a_desk()
+    early, words = a_usage(2, 0, 2), a_chunk("words and words " * 20)
+    desk.pipeline.lost(desk.streaming(early, words), "client_disconnected", "network", 102.0)
+    usage = desk.response["usage"]
+    assert usage["source"] == "counted"
+    assert usage["input_tokens"] == 2
+    assert usage["output_tokens"] > 40
+    assert charge_of(desk) == usage["total_tokens"] == usage["output_tokens"] + 2
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        (a_chunk("words " * 20), a_usage(2, 3, 5)),
+        (a_chunk("words " * 20), a_usage(2, 3, 5), a_chunk("", "stop")),
+        (a_usage(2, 1, 3, text="words " * 20), a_usage(2, 3, 5, text="words " * 20)),
+    ],
+)
+def test_a_usage_that_is_told_with_the_last_words_or_after_them_is_believed(
+    chunks: tuple[bytes, ...],
+) -> None:
+    desk = a_desk()
+    desk.pipeline.streamed(desk.streaming(*chunks, b"data: [DONE]\n\n"), 102.0)
+    usage = {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5, "source": "reported"}
+    assert desk.response["usage"] == usage
+
+
+@pytest.mark.parametrize(
+    ("reported", "tokens"),
+    [
+        ({"completion_tokens": 400}, range(401, 500)),
+        ({"prompt_tokens": 7}, range(8, 100)),
+        ({"prompt_tokens": 8, "completion_tokens": 400, "total_tokens": 0}, range(408, 409)),
+        ({"total_tokens": 9}, range(9, 10)),
+    ],
+)
+def test_a_usage_that_lacks_a_part_or_does_not_add_up_is_charged_in_full(
+    reported: dict[str, int], tokens: range
+) -> None:
+    desk = a_desk()
+    exchange = desk.sent()
+    exchange.step("answer")
+    said = [{"index": 0, "message": {"role": "assistant", "content": "words"}}]
+    body = encoded({**ANSWER, "choices": said, "usage": reported})
+    assert desk.pipeline.answered(exchange, Answer(200, [JSON], body), 101.0) is None
+    assert charge_of(desk) in tokens
 
 
 def test_an_answer_in_which_nothing_was_found_teaches_nothing() -> None:

@@ -122,6 +122,41 @@ def size_of(value: Any) -> int:
             return _OBJECT_BYTES
 
 
+def text_bytes(value: Any) -> int:
+    """Return how many bytes the texts in a JSON value have in UTF-8."""
+    match value:
+        case str():
+            return len(value.encode("utf-8", "surrogatepass"))
+        case dict():
+            return sum(map(text_bytes, value.values()))
+        case list():
+            return sum(map(text_bytes, value))
+        case _:
+            return 0
+
+
+def cut(value: Any, most_bytes: int) -> Any:
+    """Return plain JSON with the first so many bytes of its texts, names and kinds not counted."""
+    return _cut(value, [most_bytes])
+
+
+def _cut(value: Any, left: list[int]) -> Any:
+    match value:
+        case str():
+            data = value.encode()
+            kept, left[0] = data[: max(left[0], 0)], left[0] - len(data)
+            return kept.decode("utf-8", "ignore")
+        case dict():
+            return {
+                name: field if name in _NAMES | _REPLACED else _cut(field, left)
+                for name, field in value.items()
+            }
+        case list():
+            return [_cut(entry, left) for entry in value if left[0] > 0]
+        case _:
+            return value
+
+
 def put(target: dict[str, Any], name: str, value: Any) -> int:
     """Set `name` to `value`; return about how many more bytes of memory that takes."""
     freed = size_of(target[name]) if name in target else -size_of(name)

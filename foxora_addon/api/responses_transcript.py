@@ -1,12 +1,13 @@
 """Folds the events of a Responses API stream into its `response` object.
 
 The last event carries the whole object. Until it has come, the finished items and the text that was
-seen stand in for it, so that a stream that was cut still says what it said.
+seen stand in for it, so that a stream that was cut still says what it said; and so they do where it
+has no output, as that of `response.failed` may have none.
 """
 
 from typing import Any, Final
 
-from foxora_addon.api.folding import Text, size_of, whole
+from foxora_addon.api.folding import Text, size_of, text_bytes, whole
 
 _LAST: Final = frozenset({"response.completed", "response.failed", "response.incomplete"})
 _ITEMS: Final = frozenset({"response.output_item.added", "response.output_item.done"})
@@ -23,11 +24,13 @@ class ResponsesTranscript:
     """What a stream has said so far.
 
     Bounded by about `max_bytes`; beyond it `truncated`, and only small fields are kept.
+    `unkept_bytes` is how many bytes of text came beyond it.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.done = False
         self.truncated = False
+        self.unkept_bytes = 0
         self.usage: Any = None
         self.error: Any = None
         self._max_bytes = max_bytes
@@ -39,8 +42,6 @@ class ResponsesTranscript:
     def add(self, kind: str, value: dict[str, Any], size: int) -> None:
         """Take one event: its type, its JSON object and how long that was as text."""
         self.done = kind in _LAST
-        if self.done:
-            self._forget_parts()
         response = value.get("response")
         if isinstance(response, dict):
             self.usage = response.get("usage") or self.usage
@@ -77,7 +78,7 @@ class ResponsesTranscript:
     def _forget_parts(self) -> None:
         self._items.clear()
         self._texts.clear()
-        self._bytes = 0
+        self._bytes = self.unkept_bytes = 0
         self.truncated = False
 
     def _take_response(self, response: dict[str, Any], size: int) -> None:
@@ -85,6 +86,8 @@ class ResponsesTranscript:
             self.truncated = True
             response = {name: response[name] for name in _SMALL if name in response}
         self._response = response
+        if self.done and response.get("output"):
+            self._forget_parts()
 
     def _take_part(self, kind: str, value: dict[str, Any], size: int) -> None:
         place, item, delta = value.get("output_index"), value.get("item"), value.get("delta")
@@ -93,14 +96,19 @@ class ResponsesTranscript:
         if kind in _ITEMS and isinstance(item, dict) and self._has_room(size):
             self._items[place] = item
             self._texts.pop(place, None)
-        elif kind in _DELTAS and isinstance(delta, str) and self._has_room(size_of(delta)):
+        elif kind in _DELTAS and isinstance(delta, str):
+            if not self._has_room(size_of(delta)):
+                self.unkept_bytes += text_bytes(delta)
+                return
             texts = self._texts.setdefault(place, {})
             texts.setdefault(_DELTAS[kind], Text()).add(delta)
 
     def _has_room(self, size: int) -> bool:
+        self.truncated = self.truncated or self._bytes + size > self._max_bytes
+        if self.truncated:
+            return False
         self._bytes += size
-        self.truncated = self.truncated or self._bytes > self._max_bytes
-        return not self.truncated
+        return True
 
     def _item(self, place: int) -> dict[str, Any]:
         item = self._items.get(place, {"type": "message", "role": "assistant"})

@@ -10,7 +10,7 @@ the last or first chunk.
 from typing import Any, Final
 
 from foxora_addon.api import quick_json
-from foxora_addon.api.folding import fold, fold_field, put, whole
+from foxora_addon.api.folding import fold, fold_field, put, text_bytes, whole
 from foxora_addon.api.media_transcript import MediaTranscript
 from foxora_addon.api.responses_transcript import ResponsesTranscript
 from foxora_addon.api.sse import Event
@@ -27,6 +27,7 @@ _SETTLED_FIRST: Final = frozenset({"id", "created", "model"})
 _NOT_KEPT: Final = frozenset({"choices", "error", "object", "obfuscation", "usage"})
 # Of a choice: what is joined, and what else is not simply kept.
 _JOINED: Final = ("logprobs", "text")
+_SILENT: Final = frozenset({"id", "name", "role", "type"})
 _SPOKEN: Final = frozenset({"content", "role"})
 _CHOICE_PARTS: Final = frozenset({"delta", "finish_reason", "index", "message", *_JOINED})
 
@@ -37,10 +38,12 @@ class Transcript:
     `chunks` counts its data events but `[DONE]`, `malformed` those among them that are no JSON
     object, `done` tells whether the stream said that it is over: what follows is not read, as no
     client reads it, but where a picture was the last, since another may follow. `error` is the
-    first error among the events, as `{"error": ...}`.
+    first error among the events, as `{"error": ...}`. `is_usage_of_all`: nothing was said after
+    the usage that was reported last.
 
     Memory is bounded by about `max_bytes`, beyond which content stops being kept and `truncated` is
-    True, while usage, finish reasons, errors and the end are still observed.
+    True, while usage, finish reasons, errors and the end are still observed, and how many bytes of
+    text are not kept is counted.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -52,6 +55,9 @@ class Transcript:
         self.error: dict[str, Any] | None = None
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._unkept_bytes = 0
+        self.is_usage_of_all = True
+        self._told_usage_at = 0
         self._usage: dict[str, Any] | None = None
         self._object = ""
         self._fields: dict[str, Any] = {}
@@ -68,8 +74,15 @@ class Transcript:
 
     @property
     def content_bytes(self) -> int:
-        """About how many bytes are kept so far: no fewer than the text has, up to `max_bytes`."""
-        return self._bytes if self._responses is None else self._responses.content_bytes
+        """About how many bytes it has said so far, no fewer than the text has."""
+        kept = self._bytes if self._responses is None else self._responses.content_bytes
+        return kept + self.unkept_bytes
+
+    @property
+    def unkept_bytes(self) -> int:
+        """How many bytes of text came that are not kept."""
+        responses = self._responses
+        return self._unkept_bytes if responses is None else responses.unkept_bytes
 
     @property
     def pictures(self) -> int:
@@ -119,6 +132,8 @@ class Transcript:
             self._add_chunk(value)
         elif isinstance(kind, str):
             self._add_media(kind, value, len(event.data))
+        if self._told_usage_at == self.chunks:
+            self.is_usage_of_all = True
 
     def speaker(self) -> dict[str, Any] | None:
         """What `say` takes if the last event did nothing but add to one choice's text.
@@ -139,8 +154,12 @@ class Transcript:
     def say(self, speaker: dict[str, Any], text: str, size: int) -> None:
         """Take the last event once more, with another text and so many characters of data."""
         self.chunks += 1
+        if text:
+            self.is_usage_of_all = False
         self.truncated = self.truncated or self._bytes + size > self._max_bytes
-        if not self.truncated:
+        if self.truncated:
+            self._unkept_bytes += text_bytes(text)
+        else:
             self._bytes += fold_field(speaker, "content", text)
 
     def completion(self) -> dict[str, Any] | None:
@@ -185,19 +204,24 @@ class Transcript:
     def _observe(self, value: dict[str, Any], kind: str) -> None:
         """Note what is noted however long the stream is."""
         if isinstance(value.get("usage"), dict) and value["usage"]:
-            self._usage = value["usage"]
+            self._take_usage(value["usage"])
         if self.error is None and value.get("error"):
             self.error = whole({"error": value["error"]})
         elif self.error is None and "error" in {kind, _text_of(value.get("type"))}:
             self.error = whole({"error": value})
 
+    def _take_usage(self, usage: dict[str, Any]) -> None:
+        self._usage, self._told_usage_at = usage, self.chunks
+
     def _add_response(self, kind: str, value: dict[str, Any], size: int) -> None:
         self._responses = responses = self._responses or ResponsesTranscript(self._max_bytes)
         responses.add(kind, value, size)
+        if kind.endswith(".delta"):
+            self.is_usage_of_all = False
         self.done = responses.done
         self.truncated = responses.truncated
-        if isinstance(responses.usage, dict):
-            self._usage = responses.usage
+        if isinstance(responses.usage, dict) and responses.usage is not self._usage:
+            self._take_usage(responses.usage)
         if self.error is None and responses.error:
             self.error = whole({"error": responses.error})
 
@@ -217,6 +241,11 @@ class Transcript:
                 self._add_choice(index if type(index) is int else position, choice)
 
     def _add_choice(self, index: int, choice: dict[str, Any]) -> None:
+        delta = choice.get("delta", choice.get("message"))
+        if self.truncated or self._usage is not None:
+            words = _words_in(delta, choice.get("text"))
+            self.is_usage_of_all = self.is_usage_of_all and not any(words)
+            self._unkept_bytes += text_bytes(words) if self.truncated else 0
         if index not in self._choices:
             if self.truncated:
                 return
@@ -226,7 +255,6 @@ class Transcript:
         so_far["finish_reason"] = _text_of(choice.get("finish_reason")) or so_far["finish_reason"]
         if self.truncated:
             return
-        delta = choice.get("delta", choice.get("message"))
         if isinstance(delta, dict):
             self._bytes += fold(so_far["message"], delta)
         for name in _JOINED:
@@ -267,6 +295,12 @@ def _only_says(chunk: dict[str, Any]) -> bool:
         return False
     is_more = any(choices[0].get(name) for name in ("finish_reason", *_JOINED))
     return not (is_more or any(chunk.get(name) for name in ("error", "type", "usage")))
+
+
+def _words_in(delta: object, text: object) -> list[Any]:
+    """What a choice's part says, which role and names do not."""
+    fields = delta if isinstance(delta, dict) else {}
+    return [text, *(value for name, value in fields.items() if name not in _SILENT)]
 
 
 def _is_deep(value: Any) -> bool:

@@ -19,6 +19,26 @@ class Usage(NamedTuple):
     total_tokens: int | None
     source: UsageSource = "reported"
 
+    @property
+    def tokens(self) -> int:
+        """How many tokens count against ceilings: where figures do not add up, the more of them."""
+        of_parts = (self.input_tokens or 0) + (self.output_tokens or 0)
+        return max(self.total_tokens or 0, of_parts)
+
+    def completed(self, counted: "Usage | None", *, is_of_all: bool) -> "Usage":
+        """With what was counted where this does not say all.
+
+        That is where it lacks a part and the total, and where not `is_of_all`: more was said
+        after it.
+        """
+        if counted is None or (is_of_all and self.total_tokens is not None):
+            return self
+        inputs = counted.input_tokens if self.input_tokens is None else self.input_tokens
+        outputs = counted.output_tokens if self.output_tokens is None else self.output_tokens
+        if not is_of_all:
+            outputs = max(outputs or 0, counted.output_tokens or 0)
+        return Usage(inputs, outputs, (inputs or 0) + (outputs or 0), "counted")
+
 
 def usage_of(value: object) -> Usage | None:
     """Return the tokens that a `usage` object reports; None if it holds no readable figure.

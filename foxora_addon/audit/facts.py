@@ -1,8 +1,8 @@
 """What a response record says of an answer: read off its body, or off what was observed of it."""
 
 import json
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from foxora_addon.api.errors import normalise
 from foxora_addon.api.promised_json import value_of_json
@@ -12,8 +12,12 @@ from foxora_addon.api.usage import Usage, usage_of
 from foxora_addon.audit.record import Facts
 from foxora_addon.observation import Observation
 
-type Count = Callable[[dict[str, Any]], Usage | None]
-"""Counts what an answer says that reports no usage; None where there is nothing to count."""
+
+class Count(Protocol):
+    """Counts what an answer says that does not report all of its usage."""
+
+    def __call__(self, answer: dict[str, Any], unkept_bytes: int = 0) -> Usage | None:
+        """None where there is nothing to count; `unkept_bytes` is what is not in `answer`."""
 
 
 def is_json(content_type: str | None) -> bool:
@@ -34,8 +38,16 @@ def facts_of_json(value: object, count: Count) -> Facts:
         "model": _text(value.get("model")),
         "response_id": _text(value.get("id")),
         "finish_reasons": _reasons_of(value),
-        "usage": usage_of(value.get("usage")) or count(value),
+        "usage": _usage_of_all(value, count),
     }
+
+
+def _usage_of_all(value: dict[str, Any], count: Count) -> Usage | None:
+    usage = usage_of(value.get("usage"))
+    if usage is not None and usage.total_tokens is not None:
+        return usage
+    counted = count(value)
+    return counted if usage is None else usage.completed(counted, is_of_all=True)
 
 
 def _reasons_of(value: dict[str, Any]) -> Sequence[str | None]:
@@ -57,20 +69,27 @@ def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> 
         return facts_of_body(bytes(seen.head), count) if seen.is_whole and seen.is_json else {}
     facts: Facts = {
         "chunks": folded.chunks,
-        "message": folded.message() if keeps_content else None,
+        "message": seen.message() if keeps_content else None,
         "model": folded.model,
         "response_id": folded.id,
         "finish_reasons": folded.finish_reasons(),
-        "usage": usage_of(folded.usage) or _counted(folded, count),
+        "usage": _usage_of_stream(folded, count),
     }
     if folded.error is not None:
         facts["error"] = normalise(500, [], json.dumps(folded.error).encode())
     return facts
 
 
-def _counted(folded: Transcript, count: Count) -> Usage | None:
-    """What a stream said that reports no usage; None where it was nothing that can be counted."""
-    return None if folded.is_wordless else count(folded.completion() or {})
+def _usage_of_stream(folded: Transcript, count: Count) -> Usage | None:
+    """What it reports, and what it said where it reports too little of that.
+
+    None where it was nothing that can be counted.
+    """
+    usage, is_of_all = usage_of(folded.usage), folded.is_usage_of_all
+    if folded.is_wordless or (usage is not None and is_of_all and usage.total_tokens is not None):
+        return usage
+    counted = count(folded.completion() or {}, folded.unkept_bytes)
+    return counted if usage is None else usage.completed(counted, is_of_all=is_of_all)
 
 
 def _text(value: object) -> str | None:

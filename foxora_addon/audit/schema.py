@@ -220,8 +220,8 @@ class ResponseRecord(_Record, Body):
     usage: UsageFacts | None = Field(description="Tokens; null where they are not known.")
     cost_usd: float | None = Field(
         ge=0,
-        description="What it cost in US dollars; null where it is not known. Its decimal text is "
-        "the exact sum, up to 15 digits: read it as a decimal to add it up.",
+        description="What it cost in US dollars, with all its tries; null where it is not known. "
+        "Its decimal text is the exact sum, up to 15 digits: read it as a decimal to add it up.",
     )
     error: ErrorFacts | None = Field(description="The error, if it is one.")
     tries: list[TryFacts] = Field(description="The tries before the last one; mostly none.")

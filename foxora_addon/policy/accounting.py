@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 from foxora_addon.api.errors import ApiError
-from foxora_addon.api.output_tokens import counted_output_tokens, output_cap
+from foxora_addon.api.output_tokens import output_cap
 from foxora_addon.api.ratelimit_headers import headers_of, parse_balance, tighter
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.api.tokens import COUNT_DOUBT, ESTIMATE_DOUBT, estimated_input_tokens
@@ -33,7 +33,13 @@ from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import Standings, is_nobodys
 from foxora_addon.policy.talks import Talks
 from foxora_addon.policy.turns import Called
-from foxora_addon.policy.used import bytes_before_look, counted, guessed, held_for
+from foxora_addon.policy.used import (
+    bytes_before_look,
+    counted,
+    counted_output,
+    guessed,
+    held_for,
+)
 from foxora_addon.policy.waiting import Bounds, WaitingLines
 
 _KNOWN_BY_BYTES: Final = 65_536
@@ -221,20 +227,30 @@ class Accounting:
             exchange.counts_at = bytes_before_look(output, 0)
 
     def streamed_so_far(
-        self, exchange: Exchange, answer: dict[str, Any], content_bytes: int, now: float
+        self,
+        exchange: Exchange,
+        answer: dict[str, Any],
+        content_bytes: int,
+        now: float,
+        unkept_bytes: int = 0,
     ) -> None:
-        """Hold more for a stream that has outgrown its charge; `answer` is what it has said."""
+        """Hold more for a stream that has outgrown its charge.
+
+        `answer` is what it has said, but for `unkept_bytes` of the `content_bytes`.
+        """
         if exchange.reservation is None:
             return
-        output = counted_output_tokens(answer, exchange.model, self.counter)
+        output = counted_output(exchange, answer, self.counter, unkept_bytes)
         held = exchange.reservation.tokens - exchange.input_tokens
         held = held_for(output, held, exchange.output_cap)
         self._allowances.grow(exchange.reservation, exchange.input_tokens + held, now)
         exchange.counts_at = content_bytes + bytes_before_look(held - output, output)
 
-    def counted(self, exchange: Exchange, answer: dict[str, Any]) -> Usage | None:
-        """Count the usage of an answer that reports none; None where no model has answered."""
-        return counted(exchange, answer, self.counter)
+    def counted(
+        self, exchange: Exchange, answer: dict[str, Any], unkept_bytes: int = 0
+    ) -> Usage | None:
+        """Count the usage of an answer that reports none (see `used`)."""
+        return counted(exchange, answer, self.counter, unkept_bytes)
 
     def guessed(
         self, exchange: Exchange, status: int | None, outcome: Outcome, size: int | None = None
@@ -251,8 +267,7 @@ class Accounting:
             self._lines.leave(exchange.ticket)
         held, scopes = exchange.reservation, exchange.scopes
         if held is not None and exchange.was_sent:
-            tokens = usage.total_tokens or usage.input_tokens or 0 if usage else 0
-            self._allowances.settle(held, tokens, now)
+            self._allowances.settle(held, usage.tokens if usage else 0, now)
         elif held is not None:
             self._allowances.release(held, now)
         self._spend(exchange, usage, now)

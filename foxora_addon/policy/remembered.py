@@ -14,6 +14,7 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
+from foxora_addon.api.usage import usage_of
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.reckoning import Reckoning
@@ -164,8 +165,8 @@ def _tries_in(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def charged_tokens(response: Mapping[str, Any]) -> int:
     """What an exchange that was sent, and ended, was charged by its record; 0 without usage."""
-    usage = _mapping(response.get("usage"))
-    return _count(usage.get("total_tokens")) or _count(usage.get("input_tokens")) or 0
+    usage = usage_of(response.get("usage"))
+    return 0 if usage is None else usage.tokens
 
 
 def _closes_for(record: Mapping[str, Any]) -> float | None:

@@ -119,14 +119,17 @@ class Spending:
             self.budgets.release(spending)
 
     def settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
-        """Count what a call has cost, and note it on the exchange; `usage` None: no tokens."""
+        """Count what a try has cost, and add it to its exchange's; `usage` None: no tokens."""
         spending, exchange.spending = exchange.spending, None
         if spending is None:
             return
         used = _NOTHING if usage is None else usage
         cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used))
         is_certain = used.source == "reported"
-        exchange.cost_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
+        spent_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
+        if exchange.cost_usd is not None and spent_usd is not None:
+            spent_usd += exchange.cost_usd
+        exchange.cost_usd = exchange.cost_usd if spent_usd is None else spent_usd
 
     def hold(
         self,

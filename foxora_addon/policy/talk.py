@@ -91,9 +91,9 @@ class Talk:
     def add(self, usage: Usage, cost_usd: Decimal | None, now: float) -> None:
         """That was used, and charged, now."""
         if self.lately and now - self.lately[-1][0] < _SAME_SECONDS:
-            self.lately[-1] = now, self.lately[-1][1] + tokens_of(usage)
+            self.lately[-1] = now, self.lately[-1][1] + usage.tokens
         else:
-            self.lately.append((now, tokens_of(usage)))
+            self.lately.append((now, usage.tokens))
         if cost_usd is not None:
             self.cost_usd = cost_usd if self.cost_usd is None else self.cost_usd + cost_usd
         self.usage = usage if self.usage is None else _sum(self.usage, usage)
@@ -107,11 +107,6 @@ class Talk:
 def guessed(pending: Pending) -> Usage:
     """What an answer is charged of which nothing was reported: what it holds."""
     return Usage(pending.charged.input_tokens, None, pending.held.tokens, "estimated")
-
-
-def tokens_of(usage: Usage) -> int:
-    """The tokens that a usage counts against ceilings."""
-    return usage.total_tokens or (usage.input_tokens or 0) + (usage.output_tokens or 0)
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

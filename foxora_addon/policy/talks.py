@@ -25,7 +25,7 @@ from foxora_addon.policy.remembered import Spoken
 from foxora_addon.policy.scopes import Scope, error_of, lowest_tokens, too_large
 from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import is_nobodys
-from foxora_addon.policy.talk import Pending, Talk, guessed, tokens_of
+from foxora_addon.policy.talk import Pending, Talk, guessed
 
 _AS: Final = "responses"
 """The operation as which the fields of a message are read: both protocols name them as it does."""
@@ -81,7 +81,7 @@ class Talks:
                 exchange.account_name or "",
                 talk.model if has_ceilings else None,
                 exchange.client.name,
-                0 if talk.usage is None else tokens_of(talk.usage),
+                0 if talk.usage is None else talk.usage.tokens,
                 talk.cost_usd or Decimal(0),
                 tuple(talk.lately),
                 sum(pending.held.tokens for pending in talk.pending),
@@ -227,7 +227,7 @@ class Talks:
         if usage is not None:
             pending = pending or self._nothing(exchange, talk, now)
             self._count(exchange, talk, pending, usage, now)
-            talk.context_tokens = tokens_of(usage)
+            talk.context_tokens = usage.tokens
         elif pending is not None:
             self._let_go(pending, now)
 
@@ -243,7 +243,7 @@ class Talks:
         """Charge what an answer has used, in place of what it holds."""
         self._charged[exchange.id] = exchange, talk
         books, account = self._books, pending.scopes[0].name
-        self._allowances.use(pending.held, tokens_of(usage), now)
+        self._allowances.use(pending.held, usage.tokens, now)
         cost_usd = None
         if pending.spending is not None:
             models = (talk.told_model, pending.model)

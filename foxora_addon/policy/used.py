@@ -11,7 +11,7 @@ from foxora_addon.api.token_text import TextCounter
 from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange, Outcome
 
-# When a stream is counted: fewer bytes are hardly a token, in any language.
+# Fewer bytes are hardly a token, in any language.
 _FEWEST_BYTES_PER_TOKEN: Final = 3
 _LEAST_OUTPUT: Final = 64
 _GROWTH: Final = 1.25
@@ -19,13 +19,27 @@ _SWITCHING_PROTOCOLS: Final = 101
 
 
 def counted(
-    exchange: Exchange, answer: dict[str, Any], counter: TextCounter | None
+    exchange: Exchange,
+    answer: dict[str, Any],
+    counter: TextCounter | None,
+    unkept_bytes: int = 0,
 ) -> Usage | None:
-    """Count the usage of an answer that reports none; None where no model has answered."""
+    """Count the usage of an answer that reports none; None where no model has answered.
+
+    `unkept_bytes` is how much it said besides what is in `answer`.
+    """
     if exchange.output_cap == 0 or not exchange.scopes:
         return None
-    output = counted_output_tokens(answer, exchange.model, counter)
+    output = counted_output(exchange, answer, counter, unkept_bytes)
     return Usage(exchange.input_tokens, output, exchange.input_tokens + output, "counted")
+
+
+def counted_output(
+    exchange: Exchange, answer: dict[str, Any], counter: TextCounter | None, unkept_bytes: int = 0
+) -> int:
+    """How many tokens an answer has, with those of so many bytes of it that nobody has kept."""
+    output = counted_output_tokens(answer, exchange.model, counter)
+    return output + unkept_bytes // _FEWEST_BYTES_PER_TOKEN
 
 
 def guessed(

@@ -39,6 +39,8 @@ def told_by(seen: Observation) -> dict[str, Any]:
     assert told is not None
     names = ("chunks", "malformed", "done", "truncated", "error", "usage", "content_bytes")
     return {
+        "unkept_bytes": told.unkept_bytes,
+        "is_usage_of_all": told.usage is not None and told.is_usage_of_all,
         **{name: getattr(told, name) for name in names},
         "completion": told.completion(),
         "message": told.message(),

@@ -147,3 +147,32 @@ def test_without_a_number_to_go_on_from_the_events_are_counted(number: Any) -> N
 
 def test_an_event_that_is_no_json_is_counted_as_well() -> None:
     assert transcript_of([*STARTED[:2], Event("{", "response.x")]).next_number == 3
+
+
+@pytest.mark.parametrize("status", ["completed", "failed", "incomplete"])
+def test_what_was_seen_stands_in_for_a_last_event_without_output(status: str) -> None:
+    last = an_event(f"response.{status}", response=a_response(status=status, usage=None))
+    transcript = transcript_of([*STARTED, last])
+    message = transcript.message()
+    assert message is not None
+    assert message["content"] == [{"type": "output_text", "text": "Hello"}]
+    assert transcript.finish_reasons() == [status]
+    completion = transcript.completion()
+    assert completion is not None
+    assert completion["output"] == [message]
+    assert transcript.done
+
+
+def test_the_text_that_is_not_kept_is_counted() -> None:
+    pieces = ["é" * 40] * 100
+    deltas = [
+        an_event("response.output_text.delta", output_index=0, content_index=0, delta=piece)
+        for piece in pieces
+    ]
+    transcript = transcript_of([*STARTED, *deltas], max_bytes=2_000)
+    message = transcript.message()
+    assert transcript.truncated
+    assert message is not None
+    kept = len(message["content"][0]["text"].removeprefix("Hello").encode())
+    assert kept + transcript.unkept_bytes == 80 * 100
+    assert transcript.content_bytes >= 80 * 100
