@@ -157,8 +157,9 @@ class Exchange:
     `account_name` how records call it; None where nobody is. `scopes` are what it counts against,
     `ticket` is its place in line while it waits for them. `flaw` is why no client could take the
     answer, in words for it. `tries` are those before the one that goes on. `counts_at`: of how many
-    bytes that a stream has said its tokens are counted again. `passing` is how its answer passes,
-    in the host's terms; None: it is not decided.
+    bytes that a stream has said its tokens are counted again. `failed_as` is how the last try
+    failed that was to be followed by another; `is_given_up`: it was not, for want of room.
+    `passing` is how its answer passes, in the host's terms; None: it is not decided.
     """
 
     id: str
@@ -196,6 +197,8 @@ class Exchange:
     own_fields: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
     changes: Mapping[str, Any] = _UNCHANGED
     usage_refused: bool = False
+    failed_as: "tuple[Outcome, ApiError] | None" = field(default=None, repr=False)
+    is_given_up: bool = False
     is_recorded: bool = False
     was_sent: bool = False
     sent_at: float | None = None
@@ -225,7 +228,7 @@ class Exchange:
     @property
     def retries(self) -> int:
         """How often it was sent again after a failure; not the proxy's own mistake of asking."""
-        return len(self.tries) - self.usage_refused
+        return len(self.tries) - self.usage_refused - self.is_given_up
 
     def may(self, step: Step) -> bool:
         """Whether the step is legal now."""

@@ -13,6 +13,8 @@ from foxora_addon.exchange import Exchange
 _STATUSES: Final = frozenset({429, 502, 503, 504})
 _FIRST_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 8.0
+_SPREAD_SECONDS: Final = 0.1
+"""Over how long those are spread that are told of room at one moment: not all of them find it."""
 _LONGEST_CALL_SECONDS: Final = 600.0
 """How long a call may take with all its tries, where it has no deadline of its own."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -50,8 +52,30 @@ def pause_before_retry(
     backoff = jitter * min(_FIRST_SECONDS * 2**exchange.retries, _LONGEST_SECONDS)
     asked = failed.error.retry_after_seconds or 0.0
     pause = asked + backoff if asked else backoff
+    return pause if _is_in_time(exchange, deadline_seconds, now + pause) else None
+
+
+def pause_for_room(
+    exchange: Exchange,
+    refusal: ApiError,
+    deadline_seconds: float | None,
+    now: float,
+    jitter: float,
+) -> float | None:
+    """Seconds until a try for which its account has no room is to ask again; None: it is given up.
+
+    `deadline_seconds` and `jitter` are as for `pause_before_retry`.
+    """
+    wait = refusal.retry_after_seconds
+    if wait is None:
+        return None
+    pause = wait + jitter * _SPREAD_SECONDS
+    return pause if _is_in_time(exchange, deadline_seconds, now + pause) else None
+
+
+def _is_in_time(exchange: Exchange, deadline_seconds: float | None, at: float) -> bool:
     whole = _LONGEST_CALL_SECONDS if deadline_seconds is None else deadline_seconds
-    return pause if now + pause < exchange.arrived_at + whole else None
+    return at < exchange.arrived_at + whole
 
 
 def _may_help(failed: Failed) -> bool:

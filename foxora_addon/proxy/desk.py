@@ -414,18 +414,16 @@ class FlowDesk:
         if exchange is None or self._pipeline is None:
             return request
         try:
-            refusal = self._pipeline.renew(exchange, _now())
-            if refusal is None:
-                copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
-                self._watch(flow.id, exchange)
-                return copy
-            worded = failures.Worded("refused", refusal)
+            copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
+            self._watch(flow.id, exchange)
         except requests.NotSent as error:
             _log.error("foxora: nothing was sent: %s", error)
             worded = error.worded
         except Exception as error:  # noqa: BLE001  # promise 2: nothing is sent
             self._report(error)
             worded = failures.internal()
+        else:
+            return copy
         self._failed.put(flow.id, worded)
         raise hold.Refused("refused by foxora-addon")
 
@@ -527,6 +525,21 @@ class FlowDesk:
             self._deadlines.forget(flow.id)
             self._failed.forget(flow.id)
         return pause
+
+    def wait_more(self, flow: http.HTTPFlow) -> float:
+        """How long a further try waits still for its account to have room; 0: no longer."""
+        exchange = self._open.get(flow.id)
+        if exchange is None or self._pipeline is None:
+            return 0.0
+        try:
+            room = tries.wait_for_room(exchange, self._pipeline, _now())
+        except Exception as error:  # noqa: BLE001  # promise 2: nothing is sent
+            self._report(error)
+            room = failures.internal()
+        if isinstance(room, failures.Worded):
+            self._failed.put(flow.id, room)
+            return 0.0
+        return room
 
     def answered(self, flow: http.HTTPFlow) -> None:
         """A response is complete: normalise it if it is an error, and close the exchange."""

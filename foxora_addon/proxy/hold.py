@@ -214,8 +214,8 @@ def _handle_event(self: Held, event: events.Event) -> Commands:
 
 
 def _woken(self: Held, event: events.Wakeup) -> Commands:
-    if event.command is self.foxora.pause:
-        return treated(self, sent_again(self), event)
+    if event.command is self.foxora.pause and _desk is not None:
+        return treated(self, sent_again(self, _desk), event)
     return _given_up(self) if isinstance(event.command, GiveUp) else _nothing()
 
 

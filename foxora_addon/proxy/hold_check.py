@@ -151,6 +151,9 @@ class _Probe:
     def again(self, flow: HTTPFlow, failure: hold.Failure | None) -> float | None:  # noqa: ARG002  # the hold asks so
         return 0.0 if flow.response is not None and flow.response.status_code == 503 else None
 
+    def wait_more(self, flow: HTTPFlow) -> float:  # noqa: ARG002  # the hold asks so
+        return 0.0
+
     def answered(self, flow: HTTPFlow) -> None:  # noqa: ARG002  # the hold asks so
         self._told["answered"] += 1
 

@@ -92,6 +92,12 @@ class Desk(Protocol):
         else hears of what came of this try, but for the head of an answer.
         """
 
+    def wait_more(self, flow: HTTPFlow) -> float:
+        """Seconds that a request must wait still whose pause before another try is over.
+
+        0: it goes out now, or `outgoing` refuses it.
+        """
+
     def answered(self, flow: HTTPFlow) -> None:
         """A response is complete, and no addon has seen it yet."""
 

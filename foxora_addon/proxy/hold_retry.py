@@ -65,9 +65,13 @@ def paused(self: Held, seconds: float) -> Commands:
     yield self.foxora.pause
 
 
-def sent_again(self: Held) -> Commands:
-    """Send the flow's request, as the stream does once a request is whole."""
+def sent_again(self: Held, desk: Desk) -> Commands:
+    """Send the flow's request, as the stream does once a request is whole, if there is room."""
     self.foxora.pause = None
+    if (seconds := desk.wait_more(self.flow)) > 0:
+        self.foxora.pause = commands.RequestWakeup(seconds)
+        yield self.foxora.pause
+        return
     self.server_state = self.state_wait_for_response_headers
     if not (yield from self.make_server_connection()):
         return

@@ -10,7 +10,7 @@ from mitmproxy import http
 
 from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.policy.retrying import Failed, pause_before_retry
+from foxora_addon.policy.retrying import Failed, pause_before_retry, pause_for_room
 from foxora_addon.proxy import failures
 from foxora_addon.proxy.requests import put_back
 from foxora_addon.proxy.responses import answer_in
@@ -42,7 +42,27 @@ def pause_before_next(
     )
     if pause is not None:
         pipeline.again(exchange, failed.error, now, failed.status)
+        exchange.failed_as = "gateway_error" if worded is None else worded.outcome, failed.error
     return pause
+
+
+def wait_for_room(exchange: Exchange, pipeline: Pipeline, now: float) -> float | failures.Worded:
+    """Take a further try from its account's ceilings, now that its pause is over.
+
+    0 if they have room, else after how many seconds to ask again. Where that would be too late, it
+    is given up, and ends as the try before it has failed.
+    """
+    refusal = pipeline.renew(exchange, now)
+    if refusal is None:
+        return 0.0
+    jitter = random()  # noqa: S311  # as above
+    pause = pause_for_room(exchange, refusal, pipeline.rules.timeouts.exchange, now, jitter)
+    if pause is not None:
+        return pause
+    if exchange.failed_as is None:  # the gateway refused what the proxy itself had added
+        return failures.Worded("refused", refusal)
+    exchange.is_given_up = True
+    return failures.Worded(*exchange.failed_as)
 
 
 def _failed(

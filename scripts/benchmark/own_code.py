@@ -182,6 +182,10 @@ class Silent:
     def again(self, _flow: http.HTTPFlow, _failure: hold.Failure | None) -> None:
         """Nothing is sent again."""
 
+    def wait_more(self, _flow: http.HTTPFlow) -> float:
+        """There is room."""
+        return 0.0
+
     def answered(self, flow: http.HTTPFlow) -> None:
         """Nothing is done with it."""
 

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -30,9 +32,12 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def patient(tmp_path_factory: pytest.TempPathFactory, gateway: Gateway) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("patient")
     (folder / "foxora.yaml").write_text(CONFIG)
-    environment = {"FOXORA_API_KEY": "foxora_sk_fake_retry", "FOXORA_BASE_URL": gateway.base_url}
-    with running_proxy(folder, (), environment) as proxy:
+    with running_proxy(folder, (), environment_of(gateway)) as proxy:
         yield proxy
+
+
+def environment_of(gateway: Gateway) -> dict[str, str]:
+    return {"FOXORA_API_KEY": "foxora_sk_fake_retry", "FOXORA_BASE_URL": gateway.base_url}
 
 
 def call(proxy: Proxy, path: str = "/chat/completions", **more: Any) -> httpx.Response:
@@ -121,3 +126,46 @@ def test_a_429_is_tried_again_when_the_gateway_wants_it(patient: Proxy, gateway:
     assert answer.status_code == 200
     assert time.monotonic() - started >= 1
     assert record_of(patient, answer)["tries"][0]["status"] == 429
+
+
+NARROW = """
+gateway: {retries: 5, exchange_timeout_seconds: 20}
+limits: {on_limit: %s}
+accounts:
+  - {name: acme, default: true, key: {env: FOXORA_API_KEY}, limits: {requests_per_minute: %d}}
+"""
+
+
+@pytest.mark.parametrize("on_limit", ["refuse", "wait"])
+def test_a_try_for_which_the_account_has_no_room_ends_as_the_gateway_has_answered(
+    tmp_path: Path, gateway: Gateway, on_limit: str
+) -> None:
+    (tmp_path / "foxora.yaml").write_text(NARROW % (on_limit, 2))
+    gateway.reset()
+    gateway.queue(*["status=503"] * 9)
+    with running_proxy(tmp_path, (), environment_of(gateway)) as proxy:
+        answer = call(proxy)
+        record = record_of(proxy, answer)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert answer.headers["x-foxora-source"] == "gateway"
+    assert answer.headers["x-foxora-retries"] == "1"
+    assert len(gateway.log()) == 2
+    assert (record["outcome"], record["source"]) == ("gateway_error", "gateway")
+    assert [each["status"] for each in record["tries"]] == [503, 503]
+
+
+@pytest.mark.parametrize("on_limit", ["refuse", "wait"])
+def test_calls_that_the_gateway_puts_off_together_all_wait_for_their_turn(
+    tmp_path: Path, gateway: Gateway, on_limit: str
+) -> None:
+    (tmp_path / "foxora.yaml").write_text(NARROW % (on_limit, 1_000))
+    gateway.reset()
+    gateway.queue(*["delay=0.3;status=429;retry-after=1"] * 4)
+    with running_proxy(tmp_path, (), environment_of(gateway)) as proxy:
+        with ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: call(proxy), range(4)))
+        records = [record_of(proxy, answer) for answer in answers]
+    assert [answer.status_code for answer in answers] == [200] * 4
+    assert [answer.headers["x-foxora-retries"] for answer in answers] == ["1"] * 4
+    assert [[each["status"] for each in record["tries"]] for record in records] == [[429]] * 4
+    assert len(gateway.log()) == 8

@@ -5,10 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.api.endpoints import find_operation
-from foxora_addon.api.errors import ApiError, gateway_unreachable, normalise
+from foxora_addon.api.errors import (
+    ApiError,
+    gateway_unreachable,
+    normalise,
+    rate_limit_exceeded,
+)
 from foxora_addon.exchange import Exchange, State, Try
 from foxora_addon.policy.recognise import Recognised
-from foxora_addon.policy.retrying import Failed, pause_before_retry
+from foxora_addon.policy.retrying import Failed, pause_before_retry, pause_for_room
 from tests.builders import an_exchange
 
 NO_ANSWER = Failed(gateway_unreachable("It broke."), None)
@@ -98,3 +103,15 @@ def test_any_call_is_repeated_that_cannot_have_been_taken() -> None:
 def test_a_call_that_was_late_is_not_sent_twice() -> None:
     error: ApiError = gateway_unreachable("It took too long.")
     assert pause(a_call(), Failed(error, None, is_late=True)) is None
+
+
+@pytest.mark.parametrize(
+    ("wait", "pause"), [(3.0, 3.05), (0.0, 0.05), (58.9, 58.95), (58.96, None), (None, None)]
+)
+def test_who_finds_no_room_asks_again_in_time_or_gives_up(
+    wait: float | None, pause: float | None
+) -> None:
+    full = rate_limit_exceeded("It is full.", wait)
+    assert pause_for_room(a_call(), full, 60.0, 101.0, 0.5) == pytest.approx(pause)
+    untimed = None if wait is None else wait + 0.05
+    assert pause_for_room(a_call(), full, None, 101.0, 0.5) == pytest.approx(untimed)

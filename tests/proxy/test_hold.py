@@ -35,6 +35,7 @@ class Line:
     def __init__(self, options: Options) -> None:
         self.flows: list[HTTPFlow] = []
         self.wakes: list[commands.RequestWakeup] = []
+        self.room_in: list[float] = []
         self.opening: list[commands.OpenConnection] = []
         self.failed: list[tuple[HTTPFlow, str]] = []
         self.unread: list[Callable[[], int]] = []
@@ -150,6 +151,10 @@ class Desk:
         del failure
         return 5.0 if flow.response is not None and flow.response.status_code == 503 else None
 
+    def wait_more(self, flow: HTTPFlow) -> float:
+        del flow
+        return self._line.room_in.pop(0) if self._line.room_in else 0.0
+
     def failed(self, flow: HTTPFlow, failure: hold.Failure) -> None:
         self._line.failed.append((flow, failure.message))
 
@@ -201,6 +206,19 @@ def test_a_stream_that_was_left_is_not_given_up_again(line: Line) -> None:
     flow = left_in_the_pause(line)
     asyncio.run(hold.give_up(flow, line.handler))
     assert line.heard == []
+
+
+def test_a_stream_whose_account_has_no_room_waits_on(line: Line) -> None:
+    stream = line.call()
+    gateway = line.connect()
+    line.room_in = [2.0, 0.0]
+    line.says(gateway, BUSY)
+    for wake in (0, 1):
+        assert [command.delay for command in line.wakes][wake:] == [5.0, 2.0][wake : wake + 1]
+        assert line.answers == {}
+        asyncio.run(line.server_event(events.Wakeup(line.wakes[wake])))
+    line.says(line.connect() if line.opening else gateway, b"HTTP/1.1 204 No Content\r\n\r\n")
+    assert (line.answers, line.failed, len(line.wakes)) == ({stream: 204}, [], 2)
 
 
 def test_a_stream_that_was_left_is_not_woken(line: Line) -> None:

@@ -1,0 +1,59 @@
+"""What becomes of a further try whose account may have no room for it."""
+
+import pytest
+
+from foxora_addon.api.errors import gateway_unreachable
+from foxora_addon.exchange import Exchange
+from foxora_addon.pipeline import Pipeline
+from foxora_addon.policy.payers import AccountRules, LimitRules
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.proxy.failures import Worded
+from foxora_addon.proxy.tries import wait_for_room
+from tests.builders import CHAT, a_pipeline, an_arrival, encoded
+
+GONE = gateway_unreachable("It is gone.")
+
+
+@pytest.fixture
+def pipeline() -> Pipeline:
+    return a_pipeline(limits=LimitRules({"default": AccountRules(Ceilings(1))}))
+
+
+def failed_once(pipeline: Pipeline) -> Exchange:
+    """A call of an account with one request a minute, which its first try has used up."""
+    rewritten = pipeline.arrive(an_arrival(), 100.0)
+    assert rewritten is not None
+    exchange = rewritten.exchange
+    pipeline.admit(exchange, encoded(CHAT), None, 100.0)
+    pipeline.send(exchange, 100.0)
+    pipeline.again(exchange, GONE, 101.0)
+    return exchange
+
+
+def test_it_waits_until_there_is_room_and_takes_it(pipeline: Pipeline) -> None:
+    exchange = failed_once(pipeline)
+    waits = wait_for_room(exchange, pipeline, 101.0)
+    assert isinstance(waits, float)
+    assert 59.0 <= waits < 59.5
+    assert exchange.reservation is None
+    assert wait_for_room(exchange, pipeline, 101.0 + waits) == 0.0
+    assert exchange.reservation is not None
+
+
+def test_one_that_would_be_too_late_ends_as_the_try_before_it(pipeline: Pipeline) -> None:
+    exchange = failed_once(pipeline)
+    exchange.failed_as = "gateway_unreachable", GONE
+    exchange.arrived_at = -3_500.0  # of the hour that a call may take
+    assert wait_for_room(exchange, pipeline, 101.0) == Worded("gateway_unreachable", GONE)
+    assert exchange.retries == 0
+
+
+def test_one_that_the_client_knows_nothing_of_is_refused(pipeline: Pipeline) -> None:
+    exchange = failed_once(pipeline)
+    exchange.usage_refused = True
+    exchange.arrived_at = -3_500.0
+    told = wait_for_room(exchange, pipeline, 101.0)
+    assert isinstance(told, Worded)
+    assert told.error is not None
+    assert (told.outcome, told.error.status, told.error.source) == ("refused", 429, "addon")
+    assert exchange.retries == 0
