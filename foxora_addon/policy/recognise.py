@@ -24,7 +24,8 @@ class Head(NamedTuple):
     """What the head of a request says, as the client sent it.
 
     `hosts` are the names that the client gave for its destination, lower-cased, the surest first
-    (the CONNECT or URL host, then the TLS server name). `target` is path and query.
+    (the CONNECT or URL host, then the TLS server name). `target` is path and query. `origin` is
+    that of the web page that sent it, `own_origin` that of what it was sent to.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Head(NamedTuple):
     addressed: Addressed
     host_header: str | None = None
     origin: str | None = None
+    own_origin: str | None = None
     fetch_site: str | None = None
     asks_preflight: bool = False
 
@@ -161,10 +163,13 @@ def foreign_page(head: Head, territory: Territory) -> ApiError | None:
     """Refuse what a page of another web origin sends: it would spend the account's key.
 
     Browsers send `Origin` with every POST and every preflight (Fetch standard, 3.2), and
-    `Sec-Fetch-Site` with the requests that carry no Origin (Fetch Metadata, 2.4).
+    `Sec-Fetch-Site` with the requests that carry no Origin (Fetch Metadata, 2.4). Some WebSocket
+    libraries send as Origin whatever they connect to: no page of another's has that.
     """
-    if head.origin is not None:
-        return None if head.origin in territory.origins else _foreign_origin(head.origin)
+    if head.origin in territory.origins:
+        return None
+    if head.origin is not None and head.origin.lower() != head.own_origin:
+        return _foreign_origin(head.origin)
     if head.fetch_site in {"cross-site", "same-site"}:
         return _foreign_origin("another site")
     return None

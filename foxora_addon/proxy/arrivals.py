@@ -72,9 +72,17 @@ def _head_of(flow: http.HTTPFlow, told: hold.Arrival, addressed: Addressed) -> H
         addressed=addressed,
         host_header=told.host_header,
         origin=request.headers.get("origin"),
+        own_origin=_own_origin(flow, told),
         fetch_site=request.headers.get("sec-fetch-site"),
         asks_preflight="access-control-request-method" in request.headers,
     )
+
+
+def _own_origin(flow: http.HTTPFlow, told: hold.Arrival) -> str:
+    """The web origin of what the client has asked, without a port that goes without saying."""
+    scheme = "https" if flow.client_conn.tls else "http"
+    authority = _authority(flow, told).lower()
+    return f"{scheme}://{authority.removesuffix(':443' if scheme == 'https' else ':80')}"
 
 
 def _hosts(flow: http.HTTPFlow, told: hold.Arrival) -> Iterable[str]:

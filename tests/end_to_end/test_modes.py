@@ -21,6 +21,7 @@ from tests.end_to_end.proxies import (
     free_port,
     running_decoy,
     running_proxy,
+    tls_client,
 )
 
 pytestmark = pytest.mark.real_server
@@ -140,6 +141,19 @@ def test_a_foreign_page_or_name_is_refused(proxy: Proxy, headers: dict[str, str]
             f"{proxy.base_url}/chat/completions", json=CALL, headers={**BEARER, **headers}
         )
     assert refusal(answer) == (403, "forbidden_origin", "addon")
+
+
+def test_who_sends_as_origin_what_it_connects_to_is_no_foreign_page(proxy: Proxy) -> None:
+    with direct_client() as client:
+        url = f"{proxy.base_url}/chat/completions"
+        for own, status in ((proxy.url, 200), ("http://127.0.0.1:1", 403)):
+            answer = client.post(url, json=CALL, headers={**BEARER, "Origin": own})
+            assert answer.status_code == status
+    with tls_client(proxy) as client:
+        url = "https://api.openai.com/v1/chat/completions"
+        for own, status in (("https://api.openai.com", 200), ("http://api.openai.com", 403)):
+            answer = client.post(url, json=CALL, headers={**BEARER, "Origin": own})
+            assert answer.status_code == status
 
 
 @pytest.mark.parametrize(

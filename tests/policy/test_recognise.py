@@ -159,7 +159,17 @@ def test_any_target_has_an_answer_and_a_call_a_clean_path(target: str, addressed
         ({"origin": "null"}, 403),
         ({"fetch_site": "cross-site"}, 403),
         ({"fetch_site": "same-site"}, 403),
+        ({"origin": "http://localhost", "own_origin": "http://localhost:8080"}, 403),
+        ({"origin": "http://a.b", "own_origin": "http://a.b", "fetch_site": "same-site"}, 403),
         ({"host_header": "rebound.example"}, 403),
+        (
+            {
+                "host_header": "rebound.example:8080",
+                "origin": "http://rebound.example:8080",
+                "own_origin": "http://rebound.example:8080",
+            },
+            403,
+        ),
         ({"host_header": None}, 400),
         ({"host_header": "a b"}, 400),
         ({"target": "/favicon.ico", "method": "GET"}, 404),
@@ -176,6 +186,7 @@ def test_what_the_listener_refuses(more: dict[str, Any], status: int) -> None:
         {"origin": "https://app.example"},
         {"origin": "https://app.example", "fetch_site": "cross-site"},
         {"fetch_site": "none"},
+        {"origin": "http://LOCALHOST:8080", "own_origin": "http://localhost:8080"},
         {"host_header": "LOCALHOST:8080"},
     ],
 )
