@@ -13,15 +13,24 @@ class _NotJson:
 
 
 NOT_JSON: Final = _NotJson()
+UNREAD: Final = _NotJson()
+"""It is nested more deeply than can be read: nobody here knows what it is."""
 _ANSWERS: Final = (dict, list)
 
 
 def value_of_json(body: bytes) -> object:
-    """The value that a body has as JSON; `NOT_JSON` if it is none."""
+    """The value that a body has as JSON; `NOT_JSON` if it is none, or `UNREAD`."""
     try:
         return quick_json.read(body)
-    except (ValueError, RecursionError):
+    except ValueError:
         return NOT_JSON
+    except RecursionError:
+        return too_deep(body)
+
+
+def too_deep(body: bytes) -> object:
+    """What stands for the value of a body that is nested too deeply to be read, or cut short."""
+    return UNREAD if body.rstrip().endswith((b"}", b"]")) else NOT_JSON
 
 
 def flaw_of_json(body: bytes, *, may_be_empty: bool, value: object = None) -> str | None:
@@ -42,4 +51,5 @@ def flaw_of_json(body: bytes, *, may_be_empty: bool, value: object = None) -> st
     if value is NOT_JSON:
         is_cut = start in (b"{", b"[")
         return "JSON that is not valid or cut short" if is_cut else "text where JSON is due"
-    return None if isinstance(value, _ANSWERS) else "a bare value where a JSON object is due"
+    is_one = value is UNREAD or isinstance(value, _ANSWERS)
+    return None if is_one else "a bare value where a JSON object is due"

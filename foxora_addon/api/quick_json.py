@@ -1,7 +1,8 @@
 """JSON for what passes with every call: read and written by orjson, ten times as fast.
 
 What orjson won't take goes to Python's own reader and writer, so that nothing is refused here that
-those accept: lone surrogates, NaN, UTF-16, numbers as names.
+those accept: lone surrogates, NaN, UTF-16, numbers as names; nor are whole numbers of any length,
+which Python's own takes up to some 4,300 digits.
 """
 
 import json
@@ -11,6 +12,8 @@ from typing import Any, Final
 
 import orjson
 
+_MOST_DIGITS: Final = 640
+"""Fewer than any limit that Python can be given (`sys.int_info.str_digits_check_threshold`)."""
 _encode: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -19,7 +22,21 @@ def read(data: bytes | str) -> Any:
     try:
         return orjson.loads(data)
     except ValueError:
+        return read_slower(data)
+
+
+def read_slower(data: bytes | str) -> Any:
+    """The same by Python's own reader; a whole number that is too long for that is a float."""
+    try:
         return json.loads(data)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:  # a long number: Python says no more of it
+        return json.loads(data, parse_int=_number_in)
+
+
+def _number_in(digits: str) -> int | float:
+    return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
 
 
 def bytes_of(value: Any) -> bytes | None:

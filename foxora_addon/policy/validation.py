@@ -11,10 +11,10 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote_plus
 
-from foxora_addon.api import quick_json
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
 from foxora_addon.api.forms import Form, read_form, texts_of, with_field
 from foxora_addon.api.json_splice import replace_member
+from foxora_addon.api.promised_json import UNREAD, value_of_json
 from foxora_addon.policy.recognise import Recognised
 
 _AZURES: Final = "deployment"
@@ -60,10 +60,14 @@ def read_call(
     if not call.operation.has_model or (not body and call.operation.name != "chat"):
         is_upload = call.operation.has_form
         return _read_upload(call, body, rules, value) if is_upload else _unread(body)
-    parsed = _json_object(body, value)
+    if value is None:
+        value = value_of_json(body)
+    parsed = value if isinstance(value, dict) else None
     if parsed is None:
         if call.operation.name == "chat":
-            return invalid_json("The request's body is not a JSON object.")
+            is_deep = value is UNREAD
+            what = "nested too deeply to be read" if is_deep else "not a JSON object"
+            return invalid_json(f"The request's body is {what}.")
         return _unread(body)
     asked = call.deployment or parsed.get("model") or rules.default
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
@@ -89,7 +93,9 @@ def _read_upload(
     form = form_in(call, body) if value is None else value
     if isinstance(form, Form):
         return _read_form(call, body, form, rules)
-    parsed = _json_object(body, value)
+    if value is None:
+        value = value_of_json(body)
+    parsed = value if isinstance(value, dict) else None
     if parsed is None and body and call.boundary is not None:
         return invalid_request(
             "The form's Content-Type names no boundary that is in its body, or several."
@@ -168,8 +174,8 @@ def read_message(call: Recognised, content: bytes, rules: ModelRules) -> bytes:
     """
     if call.operation.name != "responses":
         return content
-    parsed = _json_object(content, None)
-    if parsed is None or parsed.get("type") != "response.create":
+    parsed = value_of_json(content)
+    if not isinstance(parsed, dict) or parsed.get("type") != "response.create":
         return content
     model = _model_of(call, parsed.get("model"), rules)
     if model is None or parsed.get("model") == model:
@@ -187,12 +193,3 @@ def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
     if not isinstance(parsed["messages"], list):
         return invalid_request("The 'messages' field must be an array.", "messages")
     return None
-
-
-def _json_object(body: bytes, value: object) -> Mapping[str, Any] | None:
-    if value is None:
-        try:
-            value = quick_json.read(body)
-        except (ValueError, RecursionError):
-            return None
-    return value if isinstance(value, dict) else None

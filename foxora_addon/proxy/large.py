@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.large_json import read_slowly
-from foxora_addon.api.promised_json import NOT_JSON
+from foxora_addon.api.promised_json import NOT_JSON, too_deep
 from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Ahead
 from foxora_addon.policy.recognise import Recognised
@@ -50,8 +50,10 @@ async def _json_of(body: bytes) -> Any:
             next(steps)
         except StopIteration as end:
             return end.value
-        except (ValueError, RecursionError):
+        except ValueError:
             return NOT_JSON
+        except RecursionError:
+            return too_deep(body)
         await asyncio.sleep(0)
 
 

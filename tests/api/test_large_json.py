@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from foxora_addon.api import quick_json
 from foxora_addon.api.large_json import read_slowly
 
 VALUES = st.recursive(
@@ -29,7 +30,7 @@ def read(body: bytes, window: int = 65_536) -> tuple[Any, int]:
 
 def by_json(body: bytes) -> Any:
     try:
-        return repr(json.loads(body))
+        return repr(quick_json.read_slower(body))
     except (ValueError, RecursionError):
         return "refused"
 

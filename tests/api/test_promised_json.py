@@ -39,3 +39,8 @@ def test_nothing_is_an_answer_where_the_status_says_so() -> None:
 def test_any_bytes_are_told_about(body: bytes) -> None:
     flaw = flaw_of_json(body, may_be_empty=False)
     assert flaw is None or flaw.isascii()
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000 + b"]" * 100_000, b'{"a": ' + b"9" * 5_000 + b"}"])
+def test_what_python_can_not_read_is_an_answer_all_the_same(body: bytes) -> None:
+    assert flaw_of_json(body, may_be_empty=False) is None

@@ -47,6 +47,7 @@ def test_what_only_python_takes_is_taken() -> None:
     assert math.isnan(quick_json.read(b"[NaN]")[0])
     assert quick_json.read('{"a": "é"}'.encode("utf-16")) == {"a": "é"}
     assert quick_json.read(b'"\\ud83d"') == "\ud83d"
+    assert quick_json.read(b'{"a": ' + b"9" * 5_000 + b', "b": 2}') == {"a": math.inf, "b": 2}
     assert quick_json.text_of({"a": "\ud83d", "b": [1, {"c": None}]}) == (
         '{"a":"\ud83d","b":[1,{"c":null}]}'
     )

@@ -58,6 +58,13 @@ def test_a_chat_that_is_no_json_object_is_refused(body: bytes) -> None:
     assert (refused(body).status, refused(body).code) == (400, "invalid_json")
 
 
+def test_a_chat_with_a_long_number_passes_and_one_too_deep_is_told_so() -> None:
+    long = encoded(CHAT)[:-1] + b', "seed": ' + b"9" * 5_000 + b"}"
+    assert read(long).sent == long
+    deep = encoded(CHAT)[:-1] + b', "x": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    assert (refused(deep).code, "too deeply" in refused(deep).message) == ("invalid_json", True)
+
+
 @pytest.mark.parametrize(
     ("change", "param"),
     [
