@@ -10,7 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "foxora_addon"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 PURE_OF_THE_TRAIL = (
-    *("addresses", "chain", "contents", "facts", "line", "looks", "record", "redaction", "screen"),
+    *("addresses", "chain", "contents", "facts", "line", "looks"),
+    *("pieces", "record", "redaction", "screen"),
 )
 PURE = [
     *sorted((PACKAGE / "api").rglob("*.py")),

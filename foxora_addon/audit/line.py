@@ -6,11 +6,12 @@ The one way from a record to bytes, so nothing meets the file that redaction has
 import base64
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Final
 
 from foxora_addon.api import quick_json
 from foxora_addon.audit.chain import seal
+from foxora_addon.audit.pieces import events_scrubbed, messages_scrubbed
 from foxora_addon.audit.record import VERSION
 from foxora_addon.audit.redaction import Scrub
 
@@ -44,6 +45,8 @@ def line_of(  # what a line has besides the record's own members
     `fields` is a record without v, seq, time, prev and hash; `scrub` redacts each text in it, so
     that what it takes out can't change what the record is.
     """
+    if fields.get("websocket") or (fields.get("chunks") and fields.get("body")):
+        fields = _joined_scrubbed(fields, scrub)
     members = quick_json.bytes_of(fields)
     if (
         members is None
@@ -55,6 +58,38 @@ def line_of(  # what a line has besides the record's own members
     told = b"%d" % recovered if recovered else b"null"
     time = _iso(unix_seconds).encode()
     return seal(_RECORD % (VERSION, seq, time, members[1:-1], told, prev.encode()))
+
+
+def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Mapping[str, Any]:
+    """The members without what is spread over a WebSocket's messages, or a stream's events.
+
+    The events of a stream are its body where they do not add up to a message.
+    """
+    found = dict(fields)
+    if socket := fields.get("websocket"):
+        messages = _senders_scrubbed(socket["messages"], scrub)
+        found["websocket"] = {**socket, "messages": messages}
+    if fields.get("chunks") and (body := fields.get("body")):
+        joined = partial(events_scrubbed, scrub=_taking(fields, scrub))
+        found["body"] = _text_scrubbed(body, fields["body_encoding"], joined)
+    return found
+
+
+def _senders_scrubbed(
+    messages: Sequence[Mapping[str, Any]], scrub: Callable[[str], str]
+) -> list[Mapping[str, Any]]:
+    """The messages of both senders, without what is spread over several of one's."""
+    found = list(messages)
+    for sender in ("client", "gateway"):
+        places = [
+            place
+            for place, each in enumerate(messages)
+            if each["sender"] == sender and each["encoding"] == "utf-8"
+        ]
+        texts = messages_scrubbed([messages[place]["text"] for place in places], scrub)
+        for place, text in zip(places, texts, strict=True):
+            found[place] = {**messages[place], "text": text}
+    return found
 
 
 def _may_hide(fields: Mapping[str, Any]) -> bool:
@@ -83,25 +118,25 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
 
 
 def _body_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> str:
-    """A body with its text redacted; if that was cut off, without half a secret at its end."""
-    body: str = fields["body"]
+    return _text_scrubbed(fields["body"], fields.get("body_encoding"), _taking(fields, scrub))
+
+
+def _taking(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Callable[[str], str]:
+    """What redacts the text of a body; if that was cut off, without half a secret at its end."""
     is_cut = fields.get("body_truncated")
-    take = scrub.of_beginning if is_cut and isinstance(scrub, Scrub) else scrub
-    return _base64_scrubbed(body, take) if fields.get("body_encoding") == "base64" else take(body)
+    return scrub.of_beginning if is_cut and isinstance(scrub, Scrub) else scrub
 
 
 def _messages_scrubbed(
     messages: Sequence[Mapping[str, Any]], scrub: Callable[[str], str]
 ) -> list[dict[str, Any]]:
     return [
-        {
-            **each,
-            "text": _base64_scrubbed(each["text"], scrub)
-            if each["encoding"] == "base64"
-            else scrub(each["text"]),
-        }
-        for each in messages
+        {**each, "text": _text_scrubbed(each["text"], each["encoding"], scrub)} for each in messages
     ]
+
+
+def _text_scrubbed(text: str, encoding: str | None, scrub: Callable[[str], str]) -> str:
+    return _base64_scrubbed(text, scrub) if encoding == "base64" else scrub(text)
 
 
 def _base64_scrubbed(encoded: str, scrub: Callable[[str], str]) -> str:

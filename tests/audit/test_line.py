@@ -143,3 +143,35 @@ def test_a_socket_has_no_secret_in_a_message_of_bytes() -> None:
     first, second = line["websocket"]["messages"]
     assert base64.b64decode(first["text"]) == b"\xff [redacted]"
     assert second["text"] == "plain"
+
+
+DELTAS = [json.dumps({"type": "a.delta", "delta": OWN[at : at + 5]}) for at in range(0, 30, 5)]
+
+
+def test_no_secret_is_spread_over_the_messages_of_a_socket() -> None:
+    log = SocketLog(1_000)
+    for number, delta in enumerate(DELTAS):
+        log.add(delta.encode(), is_clients=False, at_ms=number)
+        log.add(b'{"type": "a.delta", "delta": "?"}', is_clients=True, at_ms=number)
+        log.add(b"\xff", is_clients=False, at_ms=number)
+    line = json.loads(written({**a_request_of("x1"), "websocket": log.fields("full")}, SCRUB))
+    messages = line["websocket"]["messages"]
+    said = [json.loads(each["text"])["delta"] for each in messages[::3]]
+    assert said == ["[redacted]", "", "", "", "", ""]
+    assert messages[1::3] == log.fields("full")["messages"][1::3]
+    assert messages[2::3] == log.fields("full")["messages"][2::3]
+
+
+@pytest.mark.parametrize("more", ["", "\udcff"])
+@pytest.mark.parametrize("cut", [0, 1])
+def test_no_secret_is_spread_over_the_events_of_a_stream_that_does_not_add_up(
+    cut: int, more: str
+) -> None:
+    """Nor is the half of one over those of one that was cut off."""
+    stream = "".join(f"data: {delta}\n\n" for delta in DELTAS[: len(DELTAS) - cut])
+    body = (stream + more).encode("utf-8", "surrogateescape")
+    size = len(body) + cut
+    kept = {"chunks": 6, "message": None, **body_fields(body, 1_000, size=size)}
+    events = texts_of(kept).splitlines()[::2]
+    said = [json.loads(event[6:])["delta"] for event in events if event.startswith("data: ")]
+    assert said == ["[redacted]", *[""] * (5 - cut)]
