@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "foxora_addon"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 PURE_OF_THE_TRAIL = (
-    *("addresses", "chain", "contents", "facts", "line", "looks"),
+    *("addresses", "chain", "contents", "escapes", "facts", "line", "looks"),
     *("pieces", "record", "redaction", "screen"),
 )
 PURE = [

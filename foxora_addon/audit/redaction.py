@@ -12,6 +12,12 @@ from functools import lru_cache
 from typing import Final
 
 from foxora_addon.audit.beginnings import Beginnings
+from foxora_addon.audit.escapes import (
+    has_url_escapes,
+    without_half_escape,
+    without_json_escapes,
+    without_url_escapes,
+)
 from foxora_addon.audit.looks import REDACTED, rules_of
 from foxora_addon.audit.screen import Heads, Screen
 from foxora_addon.policy.key_forms import SHORTEST, forms_of, forms_of_one
@@ -24,18 +30,6 @@ _LONG: Final = 4_096
 
 _MOST_WRITTEN: Final = 8
 """How many characters stand for one where each is escaped, in JSON within JSON."""
-
-_ESCAPED: Final = re.compile(
-    r"\\(?<!\\\\)\\*+(?:u00(2[013-9a-fA-F]|[346][0-9a-fA-F]|5[0-9abdefABDEF]|7[0-9a-eA-E])|/)"
-)
-"""ASCII that needs no escape in JSON, and yet may have one: all but controls, quote, backslash.
-
-.NET has one for each plus, PHP for each slash. In JSON within JSON there are more backslashes: all
-of them are taken in one go, and none a second time, since a text of backslashes is soon written.
-What a pattern begins with is what Python can look for quickly, so it looks behind after that.
-"""
-
-_CUT_ESCAPE: Final = re.compile(r"(?<!\\)\\++(?:u[0-9a-fA-F]{0,3})?\Z")
 
 _WIDE: Final = re.compile(r"\0(?<=[ -~]\0)\0{0,2}(?:[ -~]\0{1,3}){6}")
 
@@ -140,7 +134,16 @@ class Redactor:
         return text if scrubbed == narrow else scrubbed
 
     def _scrubbed_as_it_is(self, text: str, also: tuple[str, ...]) -> str:
-        plain = _without_needless_escapes(text)
+        text = self._scrubbed_as_json(text, also)
+        unescaped = without_json_escapes(text)
+        plain = without_url_escapes(unescaped)
+        if plain is unescaped:
+            return text
+        scrubbed = self._scrubbed_as_json(plain, also)
+        return text if scrubbed == plain else scrubbed
+
+    def _scrubbed_as_json(self, text: str, also: tuple[str, ...]) -> str:
+        plain = without_json_escapes(text)
         if plain is not text and (found := self._scrubbed_plain(plain, also)) != plain:
             return found
         return self._scrubbed_plain(text, also)
@@ -163,7 +166,7 @@ class Redactor:
         for sign in signs:
             if line.find(sign) >= 0:
                 return False
-        return not self._glance.is_in(line)
+        return not (self._glance.is_in(line) or has_url_escapes(line))
 
     def _spares_text(self, text: str, also: tuple[str, ...]) -> bool:
         if self._glance is None:
@@ -203,14 +206,15 @@ class Redactor:
         beginnings = (_beginnings_of(also), self._beginnings)
         start = max(len(narrow) - _MOST_WRITTEN * max(each.longest for each in beginnings), 0)
         end = narrow[start:]
-        for written in (end, _without_needless_escapes(_CUT_ESCAPE.sub("", end))):
+        unescaped = without_json_escapes(without_half_escape(end))
+        for written in (end, unescaped, without_url_escapes(unescaped)):
             if size := max(each.at_end_of(written) for each in beginnings):
                 return narrow[:start] + written[:-size] + REDACTED
         return text
 
     def _unescaped(self, text: str, also: tuple[str, ...]) -> str:
         """The text without JSON's needless escapes, if they hide a secret in it."""
-        plain = _without_needless_escapes(text)
+        plain = without_json_escapes(text)
         replaced = self._replaced(plain, also)
         return text if replaced == plain else replaced
 
@@ -238,14 +242,6 @@ class Redactor:
 def _is_wide(text: str) -> bool:
     """Whether as much as a short secret in it may be UTF-16, or -32: ASCII with NULs in between."""
     return "\0" in text and _WIDE.search(text) is not None
-
-
-def _without_needless_escapes(text: str) -> str:
-    """The very same text where it has none of JSON's escapes that nobody needs."""
-    if "\\u00" not in text and "\\/" not in text:
-        return text
-    plain, count = _ESCAPED.subn(lambda match: chr(int(match[1], 16)) if match[1] else "/", text)
-    return plain if count else text
 
 
 def _signs_of(secrets: tuple[str, ...]) -> dict[str, list[str]] | None:

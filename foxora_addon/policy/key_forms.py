@@ -45,8 +45,8 @@ def forms_of_one(secret: str) -> set[str]:
 
 
 def _quoted(data: bytes) -> Iterable[str]:
-    """The ways in which bytes stand in a URL: that of RFC 3986, and that of browsers."""
-    for text in (quote(data, safe=""), quote(data, safe="!'()*")):
+    """The ways in which bytes stand in a URL: that of RFC 3986, that of browsers, and in a path."""
+    for text in (quote(data, safe=""), quote(data, safe="!'()*"), quote(data)):
         yield text
         yield _QUOTED.sub(lambda match: match[0].lower(), text)
 

@@ -111,6 +111,15 @@ def test_bytes_in_base64_without_a_secret_are_as_they_were(more: bytes) -> None:
     assert base64.b64decode(line["body"]) == body
 
 
+@pytest.mark.parametrize("member", ["http", "gateway_url"])
+def test_no_secret_is_hidden_in_a_url_by_an_escape_that_it_does_not_need(member: str) -> None:
+    url = f"http://gateway.test/v1/models/%73{OWN[1:]}?a=b%20c"
+    told = {"method": "GET", "url": url, "version": "HTTP/1.1"} if member == "http" else url
+    line = json.loads(written({**a_request_of("x1"), member: told}, SCRUB))
+    kept = line["http"]["url"] if member == "http" else line[member]
+    assert kept == "http://gateway.test/v1/models/[redacted]?a=b%20c"
+
+
 @pytest.mark.parametrize("secret", [SECRET, OWN])
 @pytest.mark.parametrize("ending", [b"", b"\xff"])
 def test_half_a_secret_at_the_end_of_a_body_that_was_cut_is_taken_out(
@@ -122,6 +131,16 @@ def test_half_a_secret_at_the_end_of_a_body_that_was_cut_is_taken_out(
         assert text.endswith('"x": "[redacted]')
     whole = texts_of(body_fields(secret[:12].encode(), 1_000))
     assert whole == secret[:12]  # nothing was cut: it is no half of anything
+
+
+@pytest.mark.parametrize("cut", range(5))
+def test_half_a_secret_is_taken_out_though_the_cut_went_through_an_escape_of_a_url(
+    cut: int,
+) -> None:
+    half = "".join(f"%{ord(letter):02x}" for letter in OWN[:12])
+    body = b"filename*=UTF-8''" + half.encode() + b"%2541"[:cut]
+    text = texts_of(body_fields(body + b" and more", len(body)))
+    assert text.removesuffix("A") == "filename*=UTF-8''[redacted]"
 
 
 @pytest.mark.parametrize("cut", range(6))

@@ -95,15 +95,65 @@ def test_a_slash_that_is_escaped_hides_no_secret() -> None:
         "foxora_sk_%2fa%2bb(c)~~~%3d",
         "foxora_sk_%2Fa%2Bb(c)~~~%3D",
         "foxora_sk_%2fa%2bb%28c%29~~~%3d",
+        "foxora_sk_/a%2Bb%28c%29~~~%3D",
         base64.urlsafe_b64encode(b"id:foxora_sk_/a+b(c)~~~=").decode(),
     ],
-    ids=["small hex", "as browsers do", "all in small hex", "base64 for URLs"],
+    ids=["small hex", "as browsers do", "all in small hex", "in a path", "base64 for URLs"],
 )
 def test_no_way_to_write_a_secret_in_a_url_hides_it(written: str) -> None:
     redactor = Redactor(["foxora_sk_/a+b(c)~~~="], presets=())
     scrubbed = redactor.scrub(f"at {written}.")
     assert REDACTED in scrubbed
     assert written[8:-4] not in scrubbed
+
+
+def in_hex(text: str, percent: str, form: str) -> str:
+    return "".join(f"{percent}{ord(letter):{form}}" for letter in text)
+
+
+@pytest.mark.parametrize("secret", [ACCOUNT_KEY, APP_KEY])
+@pytest.mark.parametrize("percent", ["%", "%25", "%2525", "\\u0025"])
+@pytest.mark.parametrize("form", ["02x", "02X"])
+@pytest.mark.parametrize("size", [1, 5, 99])
+def test_an_escape_of_a_url_that_is_not_needed_hides_no_secret(
+    secret: str, size: int, form: str, percent: str
+) -> None:
+    written = in_hex(secret[:size], percent, form) + secret[size:]
+    text = f"https://a.b/c%20d?e={written}&f=%26%2522"
+    scrubbed = f"https://a.b/c%20d?e={REDACTED}&f=%26%22"
+    assert REDACTOR.scrub(text, (APP_KEY,)) == scrubbed
+    for member in (text, text * 100):
+        line = json.dumps({"url": member}, ensure_ascii=False).encode()
+        assert not REDACTOR.spares(line, (APP_KEY,))
+        assert secret not in REDACTOR.scrub(member, (APP_KEY,))
+
+
+@pytest.mark.parametrize("percent", ["%25", "%2525"])
+def test_a_secret_that_a_url_must_escape_is_found_in_a_url_within_a_url(percent: str) -> None:
+    redactor = Redactor(["foxora_sk_/a+b(c)~~~="], presets=())
+    for written in ("foxora_sk_%2fa%2bb(c)~~~%3d", "foxora_sk_%2Fa%2Bb%28c%29~~~%3D"):
+        assert redactor.scrub(f"?a={written.replace('%', percent)}") == f"?a={REDACTED}"
+
+
+def test_an_escape_of_a_url_that_is_not_needed_hides_nothing_that_looks_like_a_secret() -> None:
+    redactor = Redactor([ACCOUNT_KEY], presets=("secrets", "pii"))
+    for written in ("sk%2Dproj-of-somebody-0123", "%73k%2dproj-of-somebody-0123"):
+        assert redactor.scrub(f"?a={written}") == f"?a={REDACTED}"
+    assert redactor.scrub("?a=jane@ex%61mple.com") == "?a=[redacted:email]"
+
+
+@pytest.mark.parametrize("hidden", ["", "sk%2Dproj-of-somebody-0123", in_hex(APP_KEY, "%", "x")])
+def test_what_shows_only_with_the_escapes_of_a_url_goes_whatever_shows_without(hidden: str) -> None:
+    """Behind a dot, digits are no card number."""
+    redactor = Redactor(["a-key-with%41in-it"], presets=("secrets", "pii"))
+    scrubbed = redactor.scrub(f"%2E4111 1111 1111 1111 a-key-with%41in-it {hidden}", (APP_KEY,))
+    assert scrubbed.lstrip("%2E.") == f"[redacted:card] {REDACTED} {REDACTED if hidden else ''}"
+
+
+def test_of_escapes_of_a_url_that_hide_nothing_none_is_undone() -> None:
+    text = f"%41 %2541 %2520 {APP_KEY} %7e"
+    assert REDACTOR.scrub(text, (APP_KEY,)) == text.replace(APP_KEY, REDACTED)
+    assert REDACTOR.spares(b'{"url": "/a%20b%2Fc%C3%A9?d=%3D%22%25", "body": "50 % of it, %s"}')
 
 
 @given(SECRETS, TEXTS, TEXTS, st.integers(0, 6))
@@ -301,6 +351,7 @@ def test_json_text_of_ordinary_keys_stays_json(texts: list[str]) -> None:
         "\0".join("sk-proj-of-somebody-0123456789"),
         "\0\0\0".join(APP_KEY),
         "\udcff" + APP_KEY,
+        in_hex(APP_KEY, "%", "02x"),
     ],
 )
 def test_a_long_text_hides_no_secret(written: str) -> None:
@@ -324,6 +375,7 @@ def test_hostile_text_costs_linear_time() -> None:
     for text in (
         *("-----BEGIN PRIVATE KEY-----" * 4_000, "eyJ" * 30_000, "?key=" * 20_000),
         *("\\/" + "\\" * 1_000_000, "\\u0041" + "\\" * 1_000_000),
+        *("%25" * 300_000, "%" * 1_000_000 + "25" * 300_000, "%41" * 300_000),
     ):
         assert REDACTOR.scrub(text + "-----!").endswith("-----!")
 

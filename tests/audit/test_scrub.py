@@ -89,7 +89,13 @@ def keys_of(letters: str) -> st.SearchStrategy[str]:
 
 
 PLAIN, ODD = keys_of("abAB01-_"), keys_of("ab01/+~=%\"\\ '*()é€😀")
-WAYS = (str, json.dumps, quote, lambda key: b64encode(key.encode()).decode(), lambda key: key[:-1])
+WAYS = (
+    *(str, json.dumps, quote),
+    lambda key: b64encode(key.encode()).decode(),
+    lambda key: key[:-1],
+    lambda key: quote(key).replace("a", "%61"),
+    lambda key: quote(key).replace("a", "%2561"),
+)
 
 
 @given(
