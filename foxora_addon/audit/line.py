@@ -67,10 +67,12 @@ def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> 
     """
     found = dict(fields)
     if socket := fields.get("websocket"):
-        messages = _senders_scrubbed(socket["messages"], scrub)
-        found["websocket"] = {**socket, "messages": messages}
+        messages = socket["messages"]
+        take = _taking(scrub, is_cut=len(messages) < socket["count"])
+        found["websocket"] = {**socket, "messages": _senders_scrubbed(messages, take)}
     if fields.get("chunks") and (body := fields.get("body")):
-        joined = partial(events_scrubbed, scrub=_taking(fields, scrub))
+        take = _taking(scrub, is_cut=bool(fields.get("body_truncated")))
+        joined = partial(events_scrubbed, scrub=take)
         found["body"] = _text_scrubbed(body, fields["body_encoding"], joined)
     return found
 
@@ -118,12 +120,12 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
 
 
 def _body_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> str:
-    return _text_scrubbed(fields["body"], fields.get("body_encoding"), _taking(fields, scrub))
+    take = _taking(scrub, is_cut=bool(fields.get("body_truncated")))
+    return _text_scrubbed(fields["body"], fields.get("body_encoding"), take)
 
 
-def _taking(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Callable[[str], str]:
-    """What redacts the text of a body; if that was cut off, without half a secret at its end."""
-    is_cut = fields.get("body_truncated")
+def _taking(scrub: Callable[[str], str], *, is_cut: bool) -> Callable[[str], str]:
+    """What redacts a text; if that was cut off, half a secret at its end too."""
     return scrub.of_beginning if is_cut and isinstance(scrub, Scrub) else scrub
 
 

@@ -181,6 +181,15 @@ def test_no_secret_is_spread_over_the_messages_of_a_socket() -> None:
     assert messages[2::3] == log.fields("full")["messages"][2::3]
 
 
+def test_no_half_of_a_secret_is_spread_over_the_last_messages_of_a_socket_that_are_kept() -> None:
+    log = SocketLog(sum(map(len, DELTAS[:3])))
+    for number, delta in enumerate(DELTAS):
+        log.add(delta.encode(), is_clients=False, at_ms=number)
+    line = json.loads(written({**a_request_of("x1"), "websocket": log.fields("full")}, SCRUB))
+    said = [json.loads(each["text"])["delta"] for each in line["websocket"]["messages"]]
+    assert said == ["[redacted]", "", ""]
+
+
 @pytest.mark.parametrize("more", ["", "\udcff"])
 @pytest.mark.parametrize("cut", [0, 1])
 def test_no_secret_is_spread_over_the_events_of_a_stream_that_does_not_add_up(
