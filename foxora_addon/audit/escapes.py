@@ -18,10 +18,12 @@ What a pattern begins with is what Python can look for quickly, so it looks behi
 """
 
 _IN_URL: Final = (
-    "%(?:25)*+(?:(2[dDeE]|3[0-9]|[46][1-9a-fA-F]|[57][0-9aA]|5[fF]|7[eE])"
+    "%(?:25)*+(?:(2[bBdDeE]|3[0-9]|4[0-9a-fA-F]|6[1-9a-fA-F]|[57][0-9aA]|5[fF]|7[eE])"
     "|(?<=25)(?=[2-7][0-9a-fA-F]))"
 )
 """What needs no escape in a URL (RFC 3986, 2.3): letters, digits, `-._~`. And an escaped escape.
+
+So are `@` and `+`, which clients do escape: else no address and no telephone number is found.
 
 In a URL within a URL, each escape has a 25 for the percent sign of its own: all are taken in one
 go.

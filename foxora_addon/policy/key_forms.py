@@ -45,8 +45,12 @@ def forms_of_one(secret: str) -> set[str]:
 
 
 def _quoted(data: bytes) -> Iterable[str]:
-    """The ways in which bytes stand in a URL: that of RFC 3986, that of browsers, and in a path."""
-    for text in (quote(data, safe=""), quote(data, safe="!'()*"), quote(data)):
+    """The ways in which bytes stand in a URL: that of RFC 3986, of browsers, and of a path.
+
+    The first two also with `@` and `+` as they are, which redaction has undone.
+    """
+    for safe in ("", "!'()*", "/", "@+", "@+!'()*"):
+        text = quote(data, safe=safe)
         yield text
         yield _QUOTED.sub(lambda match: match[0].lower(), text)
 

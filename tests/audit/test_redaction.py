@@ -139,7 +139,15 @@ def test_an_escape_of_a_url_that_is_not_needed_hides_nothing_that_looks_like_a_s
     redactor = Redactor([ACCOUNT_KEY], presets=("secrets", "pii"))
     for written in ("sk%2Dproj-of-somebody-0123", "%73k%2dproj-of-somebody-0123"):
         assert redactor.scrub(f"?a={written}") == f"?a={REDACTED}"
-    assert redactor.scrub("?a=jane@ex%61mple.com") == "?a=[redacted:email]"
+    for written in ("jane@ex%61mple.com", "jane.doe%40example.com", "jane%252btag%2540a.com"):
+        assert redactor.scrub(f"?a={written}&b=%20") == "?a=[redacted:email]&b=%20"
+    assert redactor.scrub("?a=%2B491711234567&b=%26") == "?a=[redacted:phone]&b=%26"
+
+
+def test_a_secret_that_a_url_must_escape_is_found_whatever_else_of_it_is_escaped() -> None:
+    redactor = Redactor(["foxora_sk_/a+b@~~~="], presets=())
+    for written in ("foxora_sk_%2Fa%2Bb%40~~~%3D", "%66oxora%5fsk_%2fa%2bb%40~~~%3d"):
+        assert redactor.scrub(f"?a={written}") == f"?a={REDACTED}"
 
 
 @pytest.mark.parametrize("hidden", ["", "sk%2Dproj-of-somebody-0123", in_hex(APP_KEY, "%", "x")])
