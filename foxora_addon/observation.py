@@ -116,13 +116,17 @@ class Observation:
         """About how many bytes of an event stream's content are kept so far."""
         return 0 if self.transcript is None else self.transcript.content_bytes
 
-    def message(self) -> dict[str, Any] | None:
-        """The message of an event stream, with no more text than `max_head_bytes`."""
-        message = None if self.transcript is None else self.transcript.message()
-        if message is None or self.content_bytes <= self._max_head_bytes:
-            return message
-        kept: dict[str, Any] = cut(message, self._max_head_bytes)
-        return kept
+    def message(self) -> tuple[dict[str, Any] | None, bool]:
+        """The message of an event stream, with no more text than `max_head_bytes`.
+
+        And whether that is only its beginning.
+        """
+        if self.transcript is None or (message := self.transcript.message()) is None:
+            return None, False
+        if self.content_bytes <= self._max_head_bytes:
+            return message, self.transcript.truncated
+        kept, is_cut = cut(message, self._max_head_bytes)
+        return kept, is_cut or self.transcript.truncated
 
     @property
     def sha256(self) -> str:

@@ -503,7 +503,9 @@ class Pipeline:
         head = seen.head if keeps and facts.get("message") is None else None
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256)
-        kept["body_truncated"] = head is not None and not seen.is_whole
+        kept["body_truncated"] = bool(facts.get("is_message_cut")) or (
+            head is not None and not seen.is_whole
+        )
         self._close(exchange, kept, facts, status, outcome, source, now)
 
     def _close(

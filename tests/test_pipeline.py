@@ -548,6 +548,18 @@ def test_what_a_stream_is_charged_does_not_hang_on_how_much_of_it_is_kept(limit:
     assert charge_of(desks[0]) == charge_of(desks[1]) == usual["usage"]["total_tokens"]
     assert len(usual["message"]["content"]) == 1_600
     assert little["message"]["content"] == usual["message"]["content"][:limit]
+    assert (usual["body_truncated"], little["body_truncated"]) == (False, True)
+
+
+@pytest.mark.parametrize("size", range(8, len(ACCOUNT_KEY) + 1))
+def test_half_a_key_at_the_end_of_what_is_kept_of_a_message_is_no_part_of_it(size: int) -> None:
+    desk = a_desk(max_body_bytes=len("It is ") + size)
+    exchange = desk.streaming()
+    exchange.observation = an_observation(desk.pipeline.rules.max_body_bytes)
+    for piece in ("It ", "is ", ACCOUNT_KEY[:10], ACCOUNT_KEY[10:], ", and that is all."):
+        exchange.observation.feed(a_chunk(piece))
+    desk.pipeline.streamed(exchange, 102.0)
+    assert desk.response["message"]["content"] == "It is [redacted]"
 
 
 def test_a_usage_after_which_more_is_said_is_no_usage_of_all() -> None:

@@ -15,6 +15,7 @@ Time and memory are linear in what is folded: strings are collected and joined o
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 _REPLACED: Final = frozenset({"index", "type"})
@@ -135,16 +136,30 @@ def text_bytes(value: Any) -> int:
             return 0
 
 
-def cut(value: Any, most_bytes: int) -> Any:
-    """Return plain JSON with the first so many bytes of its texts, names and kinds not counted."""
-    return _cut(value, [most_bytes])
+def cut(value: Any, most_bytes: int) -> tuple[Any, bool]:
+    """Return plain JSON with the first so many bytes of its texts; whether any are left out.
+
+    Names and kinds are not counted.
+    """
+    left = _Left(most_bytes)
+    return _cut(value, left), left.is_over
 
 
-def _cut(value: Any, left: list[int]) -> Any:
+@dataclass(slots=True)
+class _Left:
+    """What there is still room for, and whether that was too little."""
+
+    size: int
+    is_over: bool = False
+
+
+def _cut(value: Any, left: _Left) -> Any:
     match value:
         case str():
             data = value.encode()
-            kept, left[0] = data[: max(left[0], 0)], left[0] - len(data)
+            kept = data[: left.size]
+            left.size -= len(kept)
+            left.is_over = left.is_over or len(kept) < len(data)
             return kept.decode("utf-8", "ignore")
         case dict():
             return {
@@ -152,7 +167,7 @@ def _cut(value: Any, left: list[int]) -> Any:
                 for name, field in value.items()
             }
         case list():
-            return [_cut(entry, left) for entry in value if left[0] > 0]
+            return [_cut(entry, left) for entry in value if not left.is_over]
         case _:
             return value
 

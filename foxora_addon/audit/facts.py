@@ -67,9 +67,11 @@ def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> 
     folded = seen.transcript
     if folded is None:
         return facts_of_body(bytes(seen.head), count) if seen.is_whole and seen.is_json else {}
+    message, is_cut = seen.message() if keeps_content else (None, False)
     facts: Facts = {
         "chunks": folded.chunks,
-        "message": seen.message() if keeps_content else None,
+        "message": message,
+        "is_message_cut": is_cut,
         "model": folded.model,
         "response_id": folded.id,
         "finish_reasons": folded.finish_reasons(),

@@ -113,8 +113,10 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
         elif name == "websocket" and value is not None:
             found[name] = {**value, "messages": _messages_scrubbed(value["messages"], scrub)}
         elif value is not None and not isinstance(value, int | float):
+            is_message = name == "message"
+            take = _taking(scrub, is_cut=is_message and bool(fields.get("body_truncated")))
             found[name] = _texts_scrubbed(
-                value, scrub, _OURS_WITHIN.get(name, frozenset()), names=name == "message"
+                value, take, _OURS_WITHIN.get(name, frozenset()), names=is_message
             )
     return found
 

@@ -124,6 +124,7 @@ class Facts(TypedDict, total=False):
     response_id: str | None
     finish_reasons: Sequence[str | None]
     message: Mapping[str, Any] | None
+    is_message_cut: bool
     chunks: int | None
     websocket: Mapping[str, Any] | None
 
