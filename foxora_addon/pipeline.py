@@ -20,6 +20,7 @@ from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.errors import (
     ApiError,
     Source,
+    answered_by_addon,
     bad_gateway_answer,
     invalid_request,
     normalise,
@@ -347,6 +348,19 @@ class Pipeline:
         facts = facts_of_json(value, count)
         self._close(exchange, kept, facts, answer.status, "completed", "gateway", now)
         return None
+
+    def answered_inside(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
+        """Another addon has answered a call that was never sent; an error, if it is one.
+
+        It says nothing of the gateway: none of it is charged or obeyed.
+        """
+        kept = self._plain_fields(self._plain_of(answer), keeps=exchange.level == "full")
+        is_fine = 200 <= answer.status < 400
+        error = None if is_fine else answered_by_addon(answer.status)
+        status = answer.status if error is None else error.status
+        outcome: Outcome = "completed" if is_fine else "refused"
+        self._close(exchange, kept, {"error": error}, status, outcome, "addon", now)
+        return error
 
     def without_key(self, exchange: Exchange, answer: Answer) -> Answer:
         """The answer with the key masked, if it repeats the one that we sent.

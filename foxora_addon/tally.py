@@ -37,7 +37,7 @@ class Tally:
             self._cost_usd += ending.cost_usd
         if ending.outcome != "completed":
             _count(self._errors, _failure_of(ending))
-        elif ending.total_tokens is None and ending.model:
+        elif ending.total_tokens is None and ending.model and ending.source == "gateway":
             sums["calls_without_usage"] += 1
 
     def tunnelled(self, host: str) -> None:

@@ -149,6 +149,26 @@ def test_an_answer_in_which_no_model_speaks_is_charged_no_output(
         assert (usage["total_tokens"] == usage["input_tokens"]) == (output == 0)
 
 
+@pytest.mark.parametrize(
+    ("status", "outcome", "code"),
+    [(200, "completed", None), (304, "completed", None), (429, "refused", "answered_by_addon")],
+)
+def test_an_answer_of_another_addon_says_nothing_of_the_gateway(
+    status: int, outcome: str, code: str | None
+) -> None:
+    desk = a_desk(limits=limited(1))
+    exchange = desk.admitted()
+    answer = Answer(status, [JSON, (b"retry-after", b"30")], encoded(ANSWER))
+    error = desk.pipeline.answered_inside(exchange, answer, 101.0)
+
+    assert (error and error.code) == code
+    told = desk.response
+    assert (told["status"], told["outcome"], told["source"]) == (status, outcome, "addon")
+    assert (told["usage"], told["cost_usd"], told["sent_ms"]) == (None, None, None)
+    assert json.loads(told["body"]) == ANSWER
+    assert desk.admitted(now=101.0).refusal is None  # neither closed nor charged
+
+
 def test_what_is_not_ours_opens_no_exchange() -> None:
     desk = a_desk()
     head = a_head(addressed="host", hosts=("example.com",))

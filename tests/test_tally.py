@@ -63,6 +63,7 @@ def test_only_a_completed_call_of_a_model_owes_its_usage() -> None:
     tally.take(an_ending(total_tokens=None))
     tally.take(an_ending(total_tokens=None, model=None, operation="models"))
     tally.take(an_ending(total_tokens=None, status=500, outcome="gateway_error"))
+    tally.take(an_ending(total_tokens=None, source="addon"))
     assert tally.totals(0)["calls_without_usage"] == 1
 
 

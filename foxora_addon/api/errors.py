@@ -8,7 +8,7 @@ foreign error body is read is `error_bodies`' business, how long to wait `retry_
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, NamedTuple
 
 from foxora_addon.api import error_bodies, retry_after
@@ -41,6 +41,7 @@ CODES: Final[dict[str, Code]] = {
     "rate_limit_exceeded": Code(429, "The account's ceiling leaves no room for the call."),
     "client_disconnected": Code(499, "The client left before its call was sent; on record only."),
     "internal_error": Code(500, "The proxy itself failed."),
+    "answered_by_addon": Code(500, "Another addon answered in the gateway's place."),
     "gateway_error": Code(500, "The gateway, or the provider behind it, failed."),
     "gateway_unreachable": Code(502, "No connection to the gateway could be made or kept."),
     "bad_gateway_answer": Code(502, "No client could use the gateway's answer."),
@@ -171,6 +172,16 @@ def changed_after_record() -> ApiError:
         "addon that does so before foxora_addon; by hand, let the call go, then edit and replay it."
     )
     return _own("internal_error", message, should_retry=False)
+
+
+def answered_by_addon(status: int) -> ApiError:
+    """Return what a record says of another addon's error, whose own words the client has.
+
+    What is no answer is 500.
+    """
+    message = f"Another addon, or an option of mitmproxy's, answered {status} inside the proxy."
+    error = _own("answered_by_addon", message)
+    return replace(error, status=status) if status >= 400 else error
 
 
 def gateway_unreachable(message: str, *, should_retry: bool | None = None) -> ApiError:

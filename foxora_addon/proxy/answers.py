@@ -209,11 +209,15 @@ def event_of(exchange: Exchange | None, error: ApiError) -> bytes:
 
 
 def marks_of(
-    exchange: Exchange, more: Iterable[tuple[bytes, bytes]] = (), *, has_request_id: bool
+    exchange: Exchange,
+    more: Iterable[tuple[bytes, bytes]] = (),
+    *,
+    has_request_id: bool,
+    source: bytes = b"gateway",
 ) -> list[tuple[bytes, bytes]]:
-    """What names the exchange on an answer of the gateway's; `more` are further headers."""
+    """What names the exchange on an answer that is not ours; `more` are further headers."""
     name = exchange.id.encode()
-    told = [(b"x-foxora-exchange", name), (b"x-foxora-source", b"gateway"), *more]
+    told = [(b"x-foxora-exchange", name), (b"x-foxora-source", source), *more]
     if not has_request_id:
         told.append((b"x-request-id", name))
     if exchange.retries:
@@ -233,4 +237,5 @@ def replace_body(response: http.Response, error: ApiError, exchange: Exchange) -
     response.headers["content-length"] = str(len(body))
     response.raw_content = body
     has_request_id = "x-request-id" in response.headers
-    flows.put(response, marks_of(exchange, has_request_id=has_request_id))
+    source = error.source.encode()
+    flows.put(response, marks_of(exchange, has_request_id=has_request_id, source=source))

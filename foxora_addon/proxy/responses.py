@@ -60,7 +60,7 @@ def begin(
 ) -> None:
     """Decide how an answer passes, as it comes or as a whole, and mark it as the exchange's."""
     if not exchange.may("answer"):
-        return  # an addon of the host answers in the gateway's place (replay, map_local)
+        return  # another addon answers in the gateway's place (map_local, a script)
     exchange.step("answer")
     exchange.waiting_since = watch.clock()
     exchange.answered_status = response.status_code
@@ -179,7 +179,7 @@ def conclude(
     pipeline: Pipeline,
     now: float,
 ) -> None:
-    """End an exchange whose answer is complete: ours, observed as it passed, or whole.
+    """End an exchange whose answer is complete: ours, observed as it passed, whole, or an addon's.
 
     Trailers go no further, as on HTTP/1 (`host_reading`): they come once the head was cleaned.
     """
@@ -196,6 +196,8 @@ def conclude(
         pipeline.refused(exchange, exchange.refusal, "refused", now)
     elif exchange.observation is not None:
         pipeline.streamed(exchange, now)
+    elif not exchange.was_sent:
+        _conclude_inside(exchange, response, pipeline, now)
     else:
         exchange.first_byte_at = exchange.first_byte_at or now
         answer = pipeline.without_key(exchange, answer_in(response, exchange))
@@ -204,6 +206,24 @@ def conclude(
             put_masked(response, answer.body)
         if error is not None:
             replace_body(response, error, exchange)
+
+
+def _conclude_inside(
+    exchange: Exchange, response: http.Response, pipeline: Pipeline, now: float
+) -> None:
+    """End an exchange that another addon has answered, with its answer as that made it.
+
+    But what is no answer can't stand: a 101 would make a tunnel.
+    """
+    error = pipeline.answered_inside(exchange, answer_in(response, exchange), now)
+    if error is not None and response.status_code < 200:
+        replace_body(response, error, exchange)
+        return
+    index = quick(response).index
+    readable = flows.readable_by(exchange.origin, index)
+    has_request_id = b"x-request-id" in index
+    marks = marks_of(exchange, readable, has_request_id=has_request_id, source=b"addon")
+    flows.put(response, marks)
 
 
 def opens_socket(flow: http.HTTPFlow, exchange: Exchange) -> bool:

@@ -18,6 +18,8 @@ _REMEDIES: Final = {
     "rate_limit_exceeded": "Try again once Retry-After has passed; limits.on_limit: wait has calls "
     "wait instead. `audit why`, or `foxora.why` in a window, tells the balances.",
     "internal_error": "Look into the proxy's log: this is a mistake of foxora-addon's.",
+    "answered_by_addon": "Look at mitmproxy's options (block_list, map_local, proxyauth, ...) and "
+    "at its other scripts: one of them answers such calls itself.",
     "gateway_error": "Try again: the gateway, or the provider behind it, has failed.",
     "gateway_unreachable": "Check gateway.base_url and the network with foxora-proxy doctor.",
     "bad_gateway_answer": "Try again; if it stays so, tell the gateway's people its request id.",

@@ -170,6 +170,67 @@ def test_an_option_that_would_undo_it_is_put_back_at_once(tmp_path: Path) -> Non
     assert "ssl_insecure would send the key to whoever answers" in proxy.output
 
 
+ANSWERERS = {
+    "block_list": (["--set", "block_list=/~u chat/403"], 403, b""),
+    "proxyauth": (["--set", "proxyauth=user:word"], 407, b"<html>"),
+    "a limiter": ("http.Response.make(429, b'slow', {'retry-after': '30'})", 429, b"slow"),
+    "a cache": (
+        'http.Response.make(200, b\'{"usage": {"total_tokens": 5}}\', '
+        "{'content-type': 'application/json'})",
+        200,
+        b'{"usage": {"total_tokens": 5}}',
+    ),
+}
+
+
+@pytest.mark.parametrize("answerer", ANSWERERS)
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_what_another_addon_answers_is_its_own_and_not_the_gateways(
+    tmp_path: Path, fast: str, answerer: str
+) -> None:
+    options, status, body = ANSWERERS[answerer]
+    if isinstance(options, str):
+        script = tmp_path / "answerer.py"
+        script.write_text(
+            "from mitmproxy import http\n"
+            f"def request(f):\n    if b'hi' in f.request.content: f.response = {options}\n"
+        )
+        options = ["-s", str(script)]
+    with serving(Gateway()) as gateway:
+        url = f"http://127.0.0.1:{gateway.port}/v1"
+        options = [*options, "--set", f"foxora_base_url={url}"]
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        running = running_proxy(tmp_path / "proxy", options, environment)
+        with running as proxy, direct_client() as client:
+            url = f"{proxy.base_url}/chat/completions"
+            headers = {**BEARER, "x-way": "whole"}
+            answered = client.post(url, json=CALL, headers=headers)
+            other = {**CALL, "messages": [{"role": "user", "content": "else"}]}
+            after = client.post(url, json=other, headers=headers)
+            told = proxy.records()[1]
+        sent = len(gateway.keys)
+    assert (answered.status_code, answered.content[: len(body)]) == (status, body)
+    assert answered.headers["x-foxora-source"] == "addon"
+    assert answered.headers["x-foxora-exchange"] == told["exchange"]
+    assert told["outcome"] == ("completed" if status == 200 else "refused")
+    assert (told["source"], told["status"], told["usage"]) == ("addon", status, None)
+    is_all_answered = answerer in {"block_list", "proxyauth"}
+    assert (after.status_code, sent) == ((status, 0) if is_all_answered else (200, 1))
+
+
+def test_no_tunnel_is_made_of_a_101_that_another_addon_answers(tmp_path: Path) -> None:
+    script = tmp_path / "answerer.py"
+    script.write_text(
+        "from mitmproxy import http\n"
+        "def request(f): f.response = http.Response.make(101, b'', {'upgrade': 'websocket'})\n"
+    )
+    options = ["-s", str(script), "--set", "foxora_base_url=mock"]
+    with running_proxy(tmp_path / "proxy", options) as proxy, direct_client() as client:
+        answered = client.post(f"{proxy.base_url}/chat/completions", json=CALL, headers=BEARER)
+    assert (answered.status_code, answered.headers["x-foxora-source"]) == (500, "addon")
+    assert answered.json()["error"]["code"] == "answered_by_addon"
+
+
 LIARS = {
     "a body that is not": "def requestheaders(f): f.request.content = b'{}'\n",
     "too few bytes": "def request(f): f.request.headers['content-length'] = '3'\n",
