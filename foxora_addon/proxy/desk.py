@@ -406,6 +406,18 @@ class FlowDesk:
         if flow.id in self._deciding:
             self._lose(flow.id, "client_disconnected")
 
+    def connecting(self, flow: http.HTTPFlow) -> None:
+        """Have nobody but the gateway hear of a call, be it by a connection alone."""
+        exchange = self._open.get(flow.id)
+        if exchange is None or self._pipeline is None:
+            return
+        try:
+            requests.check_place(exchange, flow.request, self._pipeline.rules.gateway)
+        except requests.NotSent as error:
+            _log.error("foxora: nothing was sent: %s", error)
+            self._failed.put(flow.id, error.worded)
+            raise hold.Refused("refused by foxora-addon") from None
+
     def outgoing(self, flow: http.HTTPFlow, request: http.Request) -> http.Request:
         """Put the key on a copy of the request, if all is as it was decided."""
         exchange = self._open.get(flow.id)

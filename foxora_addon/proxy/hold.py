@@ -409,6 +409,7 @@ def _connected(self: Held, wanted: http_layers.GetHttpConnection) -> Commands:
         return (yield wanted)
     if _ready is not None and (ready := _ready(self, wanted, desk)) is not None:
         return ready, None
+    desk.connecting(self.flow)
     connection, error = yield live_connection(self, wanted, desk)
     self.foxora.is_unreachable = error is not None
     self.foxora.failed_connection = newest_with(self, error)

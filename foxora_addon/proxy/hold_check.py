@@ -130,6 +130,9 @@ class _Probe:
     def is_private(self, flow: HTTPFlow) -> bool:  # noqa: ARG002  # the hold asks so
         return False
 
+    def connecting(self, flow: HTTPFlow) -> None:
+        pass
+
     def outgoing(self, flow: HTTPFlow, request: Request) -> Request:  # noqa: ARG002  # the hold asks so
         copy = request.copy()
         name, _, value = _KEY.decode().partition(": ")

@@ -35,11 +35,11 @@ class Failure(NamedTuple):
 
 
 class Refused(Exception):  # noqa: N818  # a signal to the wrap, not an error of the program
-    """Raised by `Desk.outgoing`: nothing of this request may be sent."""
+    """Raised by `Desk.connecting` and `Desk.outgoing`: nothing of this request may be sent."""
 
 
 class Desk(Protocol):
-    """Our side of the hold. No method may raise, except `outgoing`, which may raise `Refused`."""
+    """Our side of the hold. No method may raise; `connecting` and `outgoing` may, but `Refused`."""
 
     def arrived(self, flow: HTTPFlow, arrival: Arrival) -> None:
         """A request's head is there, and no addon has seen the flow yet."""
@@ -49,6 +49,9 @@ class Desk(Protocol):
 
     def body_grew(self, flow: HTTPFlow, size: int) -> Response | None:
         """`size` bytes of the body have come; a response ends the upload and is the answer."""
+
+    def connecting(self, flow: HTTPFlow) -> None:
+        """A connection is to be made, or shared, for the request; not where one is ready for it."""
 
     def outgoing(self, flow: HTTPFlow, request: Request) -> Request:
         """The request to put on the wire for this flow, with the key; never the flow's own."""

@@ -14,7 +14,7 @@ from foxora_addon.api.forms import boundary_of
 from foxora_addon.exchange import Exchange, GivenHead
 from foxora_addon.framing import FRAMES, written
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.policy.hosts import canonical_host
+from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.quick_headers import QuickHeaders, values_in
 from foxora_addon.reception import Arrival
@@ -97,6 +97,17 @@ class NotSent(Exception):  # noqa: N818  # reads as what it says where it is rai
         self.worded = worded
 
 
+def check_place(exchange: Exchange, request: http.Request, gateway: BaseUrl) -> None:
+    """Raise `NotSent` where another addon has turned a request elsewhere than to the gateway."""
+    data = request.data
+    host: str = data.host
+    if host != gateway.host and canonical_host(host) == gateway.host:
+        host = gateway.host
+    if (host, data.port) != (gateway.host, gateway.port) or request.scheme != gateway.scheme:
+        where = f"{request.scheme}://{request.host}:{request.port}"
+        raise _changed(f"exchange {exchange.id} was turned to {where}")
+
+
 def with_key(
     flow: http.HTTPFlow, exchange: Exchange, request: http.Request, pipeline: Pipeline, now: float
 ) -> http.Request:
@@ -106,12 +117,7 @@ def with_key(
     must still be the request that was decided on and recorded, and nobody else may see the key.
     """
     gateway, data = pipeline.rules.gateway, request.data
-    host: str = data.host
-    if host != gateway.host and canonical_host(host) == gateway.host:
-        host = gateway.host
-    if (host, data.port) != (gateway.host, gateway.port) or request.scheme != gateway.scheme:
-        where = f"{request.scheme}://{request.host}:{request.port}"
-        raise _changed(f"exchange {exchange.id} was turned to {where}")
+    check_place(exchange, request, gateway)
     recorded = exchange.gateway_url or ""
     if request.path != recorded[recorded.find("/", len("https://")) :]:
         raise _changed(f"the path of exchange {exchange.id} was changed")

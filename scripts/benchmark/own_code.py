@@ -155,6 +155,9 @@ class Silent:
     def body_grew(self, _flow: http.HTTPFlow, _size: int) -> None:
         """It may grow."""
 
+    def connecting(self, flow: http.HTTPFlow) -> None:
+        """It may go where it likes."""
+
     def outgoing(self, _flow: http.HTTPFlow, request: http.Request) -> http.Request:
         """As it is."""
         return request

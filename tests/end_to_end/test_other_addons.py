@@ -231,6 +231,48 @@ def test_no_tunnel_is_made_of_a_101_that_another_addon_answers(tmp_path: Path) -
     assert answered.json()["error"]["code"] == "answered_by_addon"
 
 
+class Elsewhere(socketserver.StreamRequestHandler):
+    """Notes what comes to where no call may go: a connection alone is too much."""
+
+    server: Gateway
+
+    def handle(self) -> None:
+        self.server.keys.append(self.rfile.readline())
+
+
+@pytest.mark.parametrize("way", ["host and port", "scheme", "map_remote"])
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_call_that_another_addon_turns_elsewhere_makes_no_connection(
+    tmp_path: Path, fast: str, way: str
+) -> None:
+    elsewhere = Gateway()
+    elsewhere.RequestHandlerClass = Elsewhere
+    script, config = tmp_path / "turner.py", tmp_path / "retries.yaml"
+    with serving(elsewhere), serving(Gateway()) as gateway:
+        base_url = f"http://127.0.0.1:{gateway.port}/v1"
+        config.write_text(f"gateway: {{base_url: '{base_url}', retries: 2}}\n")
+        script.write_text(
+            "def request(f): f.request.scheme = 'https'\n"
+            if way == "scheme"
+            else f"def request(f): f.request.host, f.request.port = 'localhost', {elsewhere.port}\n"
+        )
+        options = ["-s", str(script), "--set", f"foxora_config={config}"]
+        if way == "map_remote":
+            url = f"http://localhost:{elsewhere.port}"
+            options[:2] = ["--set", f"map_remote=|http://127.0.0.1:{gateway.port}|{url}"]
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        running = running_proxy(tmp_path / "proxy", options, environment)
+        with running as proxy, direct_client() as client:
+            url = f"{proxy.base_url}/chat/completions"
+            answered = client.post(url, json=CALL, headers={**BEARER, "x-way": "whole"})
+            told = proxy.records()[1]
+    assert (answered.status_code, answered.headers["x-foxora-source"]) == (500, "addon")
+    assert "was changed inside the proxy" in answered.json()["error"]["message"]
+    assert (told["outcome"], told["tries"]) == ("internal_error", [])
+    assert (elsewhere.keys, gateway.keys) == ([], [])
+    assert "error establishing server connection" not in proxy.output
+
+
 LIARS = {
     "a body that is not": "def requestheaders(f): f.request.content = b'{}'\n",
     "too few bytes": "def request(f): f.request.headers['content-length'] = '3'\n",
