@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, Final
 
 from mitmproxy import http, tls
-from mitmproxy.connection import Client, Connection
+from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -610,7 +610,8 @@ class FlowDesk:
         is_streaming = exchange is not None and exchange.observation is not None
         gateway = self._pipeline.rules.gateway if self._pipeline else None
         shown = f"{gateway.host}:{gateway.port}" if gateway else "the gateway"
-        worded = failures.worded(failure, shown, is_streaming=is_streaming)
+        proxy = _proxy_before(flow, failure)
+        worded = failures.worded(failure, shown, proxy=proxy, is_streaming=is_streaming)
         return worded if worded.error is None else self._failed.get(flow.id) or worded
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
@@ -713,6 +714,18 @@ def _cut_socket(flow: http.HTTPFlow) -> None:
     transport = handler.transports.get(flow.server_conn) if handler else None
     if transport is not None and transport.handler is not None:
         transport.handler.cancel("failed")
+
+
+def _proxy_before(flow: http.HTTPFlow, failure: hold.Failure) -> str | None:
+    """The upstream proxy, as it may be shown, where a connection came no further than that.
+
+    mitmproxy notes what fails beyond it at the connection to the gateway.
+    """
+    via, failed = flow.server_conn.via, failure.connection
+    if via is None or (isinstance(failed, Server) and failed.via is not None):
+        return None
+    _, (host, port) = via
+    return f"{host}:{port}"
 
 
 def _go_on_waiting(exchange: Exchange) -> None:

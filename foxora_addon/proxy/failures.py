@@ -77,49 +77,64 @@ SLOW_READER: Final = Worded(
 )
 """A client whose unread answer can't be held back without holding back others."""
 
-# The first pattern that fits mitmproxy's or the operating system's words; the message may use
-# {gateway}. `should_retry` False: trying again can't help until somebody changes something.
+
+class Peer(NamedTuple):
+    """To whom a connection could not be made: its host and port, and the setting that names it."""
+
+    name: str
+    where: str
+    setting: str
+
+
+# The first pattern that fits mitmproxy's or the operating system's words; the message may use what
+# a `Peer` has. `should_retry` False: trying again can't help until somebody changes something.
 _CONNECT_FAILURES: tuple[tuple[re.Pattern[str], str, bool | None], ...] = (
     (
         re.compile(
             r"name or service not known|nodename nor|name resolution|getaddrinfo|No address",
             re.IGNORECASE,
         ),
-        "The gateway's name {gateway} can't be resolved. Check the network and gateway.base_url.",
+        "The {name}'s name {where} can't be resolved. Check the network and {setting}.",
         None,
     ),
     (
         re.compile(r"certificate|verify failed|hostname mismatch", re.IGNORECASE),
-        "The TLS certificate of {gateway} can't be trusted. Nothing was sent. Check "
-        "gateway.base_url and the trusted certificates.",
+        "The TLS certificate of {where} can't be trusted. Nothing was sent. Check {setting} and "
+        "the trusted certificates.",
         False,
     ),
     (
         re.compile(r"refused|errno 111|errno 61\b|connect call failed", re.IGNORECASE),
-        "The gateway {gateway} refused the connection. Check gateway.base_url, or try again later.",
+        "The {name} {where} refused the connection. Check {setting}, or try again later.",
         None,
     ),
     (
         re.compile(r"timed? ?out|errno 110", re.IGNORECASE),
-        "The gateway {gateway} can't be reached: connecting timed out. Try again later.",
+        "The {name} {where} can't be reached: connecting timed out. Try again later.",
         None,
     ),
     (
         re.compile(r"too many open files", re.IGNORECASE),
-        "The proxy's machine has no open file left for a connection to {gateway}. Try again later.",
+        "The proxy's machine has no open file left for a connection to {where}. Try again later.",
         None,
     ),
     (
         re.compile(r"TLS|SSL|handshake", re.IGNORECASE),
-        "The TLS handshake with {gateway} failed. Nothing was sent. Check gateway.base_url.",
+        "The TLS handshake with {where} failed. Nothing was sent. Check {setting}.",
         None,
     ),
 )
 
 
-def worded(failure: Failure, gateway: str, *, is_streaming: bool = False) -> Worded:
+_REFUSED_CONNECT: Final = re.compile(r"refused HTTP CONNECT request: (\d{3})")
+
+
+def worded(
+    failure: Failure, gateway: str, *, proxy: str | None = None, is_streaming: bool = False
+) -> Worded:
     """Word a failure. `gateway` is the gateway's host and port, as it may be shown.
 
+    `proxy` is likewise the upstream proxy, where no connection came about because of that.
     `is_streaming`: the client has the beginning of an answer already.
     """
     code = failure.code
@@ -130,7 +145,7 @@ def worded(failure: Failure, gateway: str, *, is_streaming: bool = False) -> Wor
     if is_streaming:
         return _BROKEN_STREAM
     if code is None or code is ErrorCode.CONNECT_FAILED:
-        return _connect_failure(failure.message, gateway)
+        return _connect_failure(failure.message, gateway, proxy)
     if code in _BY_CODE:
         return _BY_CODE[code]
     return _broken_answer(failure.message)
@@ -186,13 +201,27 @@ def _of_the_client(failure: Failure) -> Worded:
     return _BY_CODE[failure.code]
 
 
-def _connect_failure(message: str, gateway: str) -> Worded:
+def _connect_failure(message: str, gateway: str, proxy: str | None) -> Worded:
+    peer = Peer("gateway", gateway, "gateway.base_url")
+    if proxy is not None:
+        if said := _REFUSED_CONNECT.search(message):
+            return _refused_by(proxy, said[1])
+        peer = Peer("upstream proxy", proxy, "mitmproxy's mode")
     for pattern, text, should_retry in _CONNECT_FAILURES:
         if pattern.search(message):
-            error = gateway_unreachable(text.format(gateway=gateway), should_retry=should_retry)
+            told = text.format(**peer._asdict())
+            error = gateway_unreachable(told, should_retry=should_retry)
             return Worded("gateway_unreachable", error)
-    text = f"The gateway {gateway} can't be reached. Try again later."
+    text = f"The {peer.name} {peer.where} can't be reached. Try again later."
     return Worded("gateway_unreachable", gateway_unreachable(text))
+
+
+def _refused_by(proxy: str, status: str) -> Worded:
+    """An upstream proxy makes no tunnel to the gateway; it will for none before a 4xx is mended."""
+    remedy = "mitmproxy's upstream_auth" if status == "407" else "mitmproxy's mode"
+    text = f"The upstream proxy {proxy} answered {status} to CONNECT. Check {remedy}."
+    should_retry = None if status >= "500" else False
+    return Worded("gateway_unreachable", gateway_unreachable(text, should_retry=should_retry))
 
 
 def _broken_answer(message: str) -> Worded:

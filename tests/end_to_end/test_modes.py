@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import httpx
@@ -74,6 +75,52 @@ def test_an_upstream_proxy_never_sees_the_key_of_a_gateway_without_tls(tmp_path:
     assert {answer.headers["x-foxora-source"] for answer in answers} == {"addon"}
     assert "Traceback" not in proxy.output
     assert not any(b"foxora" in each for each in seen)
+
+
+def test_what_is_wrong_with_an_upstream_proxy_is_not_the_gateways_fault(tmp_path: Path) -> None:
+    said: list[tuple[str, str | None]] = []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        where = f"127.0.0.1:{other.getsockname()[1]}"
+        options = ["--mode", f"upstream:http://{where}"]
+        options += ["--set", "foxora_base_url=https://gateway.invalid/v1"]
+        environment = {"FOXORA_API_KEY": "foxora_sk_fake_upstream"}
+        with running_proxy(tmp_path, options, environment) as proxy, direct_client() as client:
+
+            def told() -> tuple[str, str | None]:
+                answer = client.post(
+                    f"{proxy.base_url}/chat/completions", json=CALL, headers=BEARER
+                )
+                assert (answer.status_code, answer.headers["x-foxora-source"]) == (502, "network")
+                message = answer.json()["error"]["message"]
+                return message, answer.headers.get("x-should-retry")
+
+            for status in (407, 403, 503, 200):
+                answering = Thread(target=answer_connect, args=(other, status))
+                answering.start()
+                said.append(told())
+                answering.join(10)
+            other.close()
+            said.append(told())
+    beyond = said.pop(3)
+    proxy_name = f"The upstream proxy {where}"
+    assert said == [
+        (f"{proxy_name} answered 407 to CONNECT. Check mitmproxy's upstream_auth.", "false"),
+        (f"{proxy_name} answered 403 to CONNECT. Check mitmproxy's mode.", "false"),
+        (f"{proxy_name} answered 503 to CONNECT. Check mitmproxy's mode.", None),
+        (f"{proxy_name} refused the connection. Check mitmproxy's mode, or try again later.", None),
+    ]
+    assert beyond[0].startswith("The TLS handshake with gateway.invalid:443 failed.")
+
+
+def answer_connect(listener: socket.socket, status: int) -> None:
+    """Be an upstream proxy, and behind it a server that speaks no TLS."""
+    with listener.accept()[0] as connection:
+        connection.recv(1_000)
+        connection.sendall(b"HTTP/1.1 %d So\r\n\r\n" % status)
+        if status == 200:
+            connection.recv(1_000)
+            connection.sendall(b"no TLS\r\n")
+            connection.recv(1)  # until the proxy has seen that
 
 
 def test_an_azure_deployment_becomes_the_model(proxy: Proxy) -> None:
