@@ -168,10 +168,20 @@ def internal_error() -> ApiError:
 def changed_after_record() -> ApiError:
     """Return 500 for a call that is not sent, for it is no longer the one that is on record."""
     message = (
-        "The call was changed inside the proxy after it was recorded, so it was not sent. Load the "
-        "addon that does so before foxora_addon; by hand, let the call go, then edit and replay it."
+        "The call was changed inside the proxy after it was recorded, so it was not sent. An addon "
+        "that changes bodies must be loaded before foxora_addon, and none may change method, path "
+        "or host; by hand, let the call go, then edit and replay it."
     )
     return _own("internal_error", message, should_retry=False)
+
+
+def never_decided_on() -> ApiError:
+    """Return 500 for a call that is not sent: another addon kept ours from hearing of it."""
+    message = (
+        "Another addon failed on the call, or held it back, before foxora_addon had decided on it, "
+        "so it was not sent. The proxy's log says what failed."
+    )
+    return _own("internal_error", message)
 
 
 def answered_by_addon(status: int) -> ApiError:

@@ -412,7 +412,7 @@ class FlowDesk:
         if exchange is None or self._pipeline is None:
             return
         try:
-            requests.check_place(exchange, flow.request, self._pipeline.rules.gateway)
+            requests.check_decided(exchange, flow.request, self._pipeline.rules.gateway)
         except requests.NotSent as error:
             _log.error("foxora: nothing was sent: %s", error)
             self._failed.put(flow.id, error.worded)

@@ -17,6 +17,7 @@ from foxora_addon.api.errors import (
     gateway_unreachable,
     internal_error,
     invalid_request,
+    never_decided_on,
     request_too_large,
     unavailable,
 )
@@ -56,6 +57,9 @@ ABORTED: Final = Worded("aborted", unavailable(_SHUT_DOWN))
 
 CHANGED: Final = Worded("internal_error", changed_after_record())
 """An addon of the host, or its user, has changed a call that was on record by then."""
+
+UNDECIDED: Final = Worded("internal_error", never_decided_on())
+"""An addon before ours has raised, so that nobody called our `request`."""
 
 EXPOSED: Final = Worded(
     "refused",

@@ -11,7 +11,7 @@ from mitmproxy import http
 
 from foxora_addon.api.errors import ApiError, request_too_large
 from foxora_addon.api.forms import boundary_of
-from foxora_addon.exchange import Exchange, GivenHead
+from foxora_addon.exchange import Exchange, GivenHead, State
 from foxora_addon.framing import FRAMES, written
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
@@ -97,8 +97,13 @@ class NotSent(Exception):  # noqa: N818  # reads as what it says where it is rai
         self.worded = worded
 
 
-def check_place(exchange: Exchange, request: http.Request, gateway: BaseUrl) -> None:
-    """Raise `NotSent` where another addon has turned a request elsewhere than to the gateway."""
+def check_decided(exchange: Exchange, request: http.Request, gateway: BaseUrl) -> None:
+    """Raise `NotSent` where nobody has decided on a call, or it goes to another than the gateway.
+
+    Whatever other addons did: the first is theirs where they fail, the second where they turn it.
+    """
+    if exchange.state is State.ARRIVED:
+        raise NotSent(f"exchange {exchange.id} was never decided on", failures.UNDECIDED)
     data = request.data
     host: str = data.host
     if host != gateway.host and canonical_host(host) == gateway.host:
@@ -117,7 +122,7 @@ def with_key(
     must still be the request that was decided on and recorded, and nobody else may see the key.
     """
     gateway, data = pipeline.rules.gateway, request.data
-    check_place(exchange, request, gateway)
+    check_decided(exchange, request, gateway)
     recorded = exchange.gateway_url or ""
     if request.path != recorded[recorded.find("/", len("https://")) :]:
         raise _changed(f"the path of exchange {exchange.id} was changed")

@@ -26,6 +26,8 @@ OWN = [
     errors.rate_limit_exceeded("This call can never fit.", None),
     errors.internal_error(),
     errors.answered_by_addon(500),
+    errors.changed_after_record(),
+    errors.never_decided_on(),
     errors.gateway_unreachable("The gateway refused the connection."),
     errors.bad_gateway_answer("The gateway's answer is not valid HTTP."),
     errors.unavailable("The proxy is shutting down.", 2),

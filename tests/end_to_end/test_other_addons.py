@@ -273,6 +273,30 @@ def test_a_call_that_another_addon_turns_elsewhere_makes_no_connection(
     assert "error establishing server connection" not in proxy.output
 
 
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_call_on_which_an_earlier_addon_fails_is_not_sent_and_says_so(
+    tmp_path: Path, fast: str
+) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text("def request(f): raise RuntimeError('of another')\n")
+    with serving(Gateway()) as gateway:
+        url = f"http://127.0.0.1:{gateway.port}/v1"
+        options = ["-s", "foxora_addon", "--set", f"foxora_base_url={url}"]
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        running = running_proxy(tmp_path / "proxy", options, environment, script=str(script))
+        with running as proxy, direct_client() as client:
+            answers = [
+                client.post(f"{proxy.base_url}/chat/completions", json=CALL, headers=BEARER),
+                client.get(f"{proxy.base_url}/models", headers=BEARER),
+            ]
+            told = proxy.records()[1::2]
+    assert gateway.keys == []
+    assert [each.status_code for each in answers] == [500, 500]
+    assert all("Another addon failed" in each.json()["error"]["message"] for each in answers)
+    assert [each["outcome"] for each in told] == ["internal_error"] * 2
+    assert "IllegalStep" not in proxy.output
+
+
 LIARS = {
     "a body that is not": "def requestheaders(f): f.request.content = b'{}'\n",
     "too few bytes": "def request(f): f.request.headers['content-length'] = '3'\n",
