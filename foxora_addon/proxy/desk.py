@@ -164,6 +164,7 @@ class FlowDesk:
 
     def tend(self) -> None:
         """What is due about once a second."""
+        hold.end_killed()
         if self._pipeline is not None and self.memory is not None:
             self._pipeline.accounting.tick(_now())
             self.memory.tend(_now())

@@ -27,7 +27,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from foxora_addon.proxy.flows import host_header, is_ours
 from foxora_addon.proxy.hold_client import end_upload, is_ending, treated_answer
 from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refused
-from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, give_up, lose_connection
+from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, end_killed, give_up, lose_connection
 from foxora_addon.proxy.hold_retry import (
     SendAgain,
     ask_for_another_try,
@@ -64,6 +64,7 @@ __all__ = [
     "ErrorCode",
     "Failure",
     "Refused",
+    "end_killed",
     "give_up",
     "in_place",
     "install",

@@ -1,10 +1,14 @@
-"""Ending a flow from outside: its stream is woken, or told that its connection failed."""
+"""Ending a flow from outside: its stream is woken, or told that its connection failed.
+
+One that was killed while it was intercepted is ended as well: mitmproxy has it wait for good.
+"""
 
 import time
 from itertools import pairwise
 from weakref import WeakValueDictionary
 
 from mitmproxy.connection import ConnectionState, Server
+from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
@@ -36,6 +40,14 @@ async def give_up(flow: HTTPFlow, handler: ConnectionHandler) -> None:
         if isinstance(parent, http_layers.HttpLayer):
             parent.command_sources[command] = child
     await handler.server_event(events.Wakeup(command))
+
+
+def end_killed() -> None:
+    """Have flows that were killed while they were intercepted go on, to their end."""
+    for stream in list(STREAMS.values()):
+        error, resumed = stream.flow.error, stream.flow._resume_event  # noqa: SLF001
+        if resumed is not None and error is not None and error.msg == Error.KILLED_MESSAGE:
+            resumed.set()
 
 
 async def lose_connection(server: Server, handler: ConnectionHandler) -> None:

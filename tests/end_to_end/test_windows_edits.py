@@ -74,3 +74,25 @@ def test_a_call_that_was_changed_after_its_record_is_not_sent_and_says_so(
     assert "edit and replay it" in answer.json()["error"]["message"]
     assert len(calls_at(origin)) == before
     assert "Traceback" not in web.proxy.output
+
+
+@pytest.mark.parametrize(
+    ("held_up", "outcome"), [("~q ~u chat", "aborted"), ("~s ~u chat", "completed")]
+)
+def test_a_call_that_is_killed_while_it_is_held_up_ends(
+    held: Held, held_up: str, outcome: str
+) -> None:
+    web, _ = held
+    before, count = len(web.proxy.records()), len(web.flows())
+    web.send("PUT", "/options", {"intercept": held_up}).raise_for_status()
+    try:
+        with app_of(web.proxy) as app, ThreadPoolExecutor() as pool:
+            answer = pool.submit(app.post, "/chat/completions", json=SEA)
+            wait_until(lambda: len(web.flows()) > count and web.flows()[-1]["intercepted"])
+            web.send("POST", f"/flows/{web.flows()[-1]['id']}/kill").raise_for_status()
+            with pytest.raises(httpx.RemoteProtocolError):
+                answer.result(20)
+    finally:
+        web.send("PUT", "/options", {"intercept": "~q ~u chat"}).raise_for_status()
+    wait_until(lambda: len(web.proxy.records()) == before + 2)
+    assert web.proxy.records()[-1]["outcome"] == outcome
