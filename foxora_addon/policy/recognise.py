@@ -229,10 +229,11 @@ def _below(path: str, prefixes: tuple[str, ...]) -> _Below | None:
 def _call(head: Head, below: _Below) -> Recognised | ApiError:
     """The call that a target names, if no reading of it can lead out of `/v1`."""
     path, _, query = head.target.partition("?")
-    if _UNSAFE.search(head.target) or _leaves_its_folder(path):
+    begins_well = path.startswith("/") or path == "*"
+    if not begins_well or _UNSAFE.search(head.target) or _leaves_its_folder(path):
         return invalid_request(
-            "The request's path has a dot segment, a backslash or a character that is not allowed "
-            "in a URL; it is not forwarded."
+            "The request's path begins with no slash, or has a dot segment, a backslash or a "
+            "character that is not allowed in a URL; it is not forwarded."
         )
     if head.method not in METHODS:
         return invalid_request(f"The API is asked by {', '.join(sorted(METHODS))} alone.")

@@ -113,7 +113,9 @@ def _addressed(
 
 
 def _url_of(flow: http.HTTPFlow, told: hold.Arrival) -> str:
-    return f"{flow.request.scheme or 'http'}://{_authority(flow, told)}{flow.request.path}"
+    path = flow.request.path
+    slash = "" if path.startswith("/") else "/"  # HTTP/2 can name a path without one
+    return f"{flow.request.scheme or 'http'}://{_authority(flow, told)}{slash}{path}"
 
 
 def _authority(flow: http.HTTPFlow, told: hold.Arrival) -> str:

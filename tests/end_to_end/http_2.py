@@ -186,6 +186,7 @@ async def http_2(proxy: Proxy, origin: str) -> AsyncIterator[Http2Client]:
         await writer.start_tls(trust, server_hostname=host)
         client = Http2Client(reader, writer, parts.netloc)
         task = asyncio.create_task(client.run())
+        await asyncio.sleep(0)  # the preface goes first
         try:
             yield client
         finally:

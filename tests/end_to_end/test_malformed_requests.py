@@ -1,5 +1,6 @@
 """What a client sends that is no request, or not all of one, and tunnels that lead nowhere."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.http_2 import Answer, http_2
 from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, tls_client, wait_until
 
 pytestmark = pytest.mark.real_server
@@ -184,3 +186,19 @@ def test_a_tunnel_to_a_host_that_does_not_exist_is_led_to_the_gateway(proxy: Pro
             headers={"authorization": f"Bearer {APP_KEY}"},
         )
     assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["nopath", "chat/completions"])
+def test_a_path_of_http_2_without_a_slash_is_refused_and_its_host_on_record(
+    proxy: Proxy, path: str
+) -> None:
+    async def answered() -> Answer:
+        async with http_2(proxy, "https://api.openai.com") as client:
+            head = [("authorization", f"Bearer {APP_KEY}"), ("content-type", "application/json")]
+            return await client.post(path, head, json.dumps(CALL).encode())
+
+    before = len(proxy.records())
+    assert asyncio.run(answered()).status == 400
+    request, response = proxy.records()[before:]
+    assert request["http"]["url"] == f"https://api.openai.com/{path}"
+    assert (request["decision"]["verdict"], response["outcome"]) == ("refuse", "refused")

@@ -119,6 +119,7 @@ def test_any_name_that_the_client_gave_may_be_the_one() -> None:
         "/v1/chat#fragment",
         "/v1/chat completions",
         "/v1/chat\r\nx: y",
+        "chat/completions",
     ],
 )
 def test_a_path_that_could_leave_the_api_is_refused(target: str) -> None:
