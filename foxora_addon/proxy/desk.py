@@ -410,6 +410,8 @@ class FlowDesk:
     def connecting(self, flow: http.HTTPFlow) -> None:
         """Have nobody but the gateway hear of a call, be it by a connection alone."""
         exchange = self._open.get(flow.id)
+        if flow.id in self._failed:
+            raise hold.Refused("refused by foxora-addon")
         if exchange is None or self._pipeline is None:
             return
         try:

@@ -64,7 +64,7 @@ addons = [Chooser(), the_addon()]
 """
 ENTRIES = [
     *("arrive", "read", "reserve", "record", "send", "answered"),
-    *("_read", "renew", "_watch", "begin", "_scrub_headers"),
+    *("_read", "_watch", "begin", "_scrub_headers"),
 ]
 KEY = "foxora_sk_fake_guard"
 JSON_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
@@ -81,6 +81,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def broken(tmp_path_factory: pytest.TempPathFactory, gateway: str) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("broken")
     (folder / "break.txt").write_text("")
+    (folder / "foxora.yaml").write_text("gateway: {retries: 1}")
     script = folder / "broken.py"
     script.write_text(BROKEN)
     environment = {"FOXORA_API_KEY": "foxora_sk_fake_guard", "FOXORA_BASE_URL": f"{gateway}/v1"}
@@ -88,13 +89,13 @@ def broken(tmp_path_factory: pytest.TempPathFactory, gateway: str) -> Iterator[P
         yield proxy
 
 
-def call(proxy: Proxy, entry: str, **more: object) -> httpx.Response:
+def call(proxy: Proxy, entry: str, fault: str = "", **more: object) -> httpx.Response:
     (proxy.folder / "break.txt").write_text(entry)
     with direct_client() as client:
         return client.post(
             f"{proxy.base_url}/chat/completions",
             json={**CALL, **more},
-            headers={"authorization": f"Bearer {APP_KEY}"},
+            headers={"authorization": f"Bearer {APP_KEY}", "x-mock-fault": fault},
         )
 
 
@@ -116,6 +117,14 @@ def test_a_broken_step_is_our_own_500_and_the_app_key_stays(
     assert answer.json()["error"]["code"] == "internal_error"
     assert sent_keys(gateway) <= {"Bearer foxora_sk_fake_guard"}
     assert call(broken, "").status_code == 200
+
+
+def test_a_further_try_that_can_not_be_counted_is_not_sent(broken: Proxy, gateway: str) -> None:
+    answer = call(broken, "", "status=503")
+    assert (answer.status_code, answer.headers["x-foxora-retries"]) == (503, "1")
+    answer = call(broken, "renew", "status=503")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert sent_keys(gateway) == {"Bearer foxora_sk_fake_guard"}
 
 
 def test_a_stream_passes_whole_when_nobody_can_look_at_it(broken: Proxy) -> None:
