@@ -51,8 +51,8 @@ def _likeness(config: Config, salt: str) -> str:
 
 
 def place_of(confdir: Path, trail: Path) -> Path:
-    """Where the notice of the proxy lies that writes a trail."""
-    digest = hashlib.sha256(os.fsencode(trail)).hexdigest()[:16]
+    """Where the notice of the proxy lies that writes a trail, however that is named."""
+    digest = hashlib.sha256(os.fsencode(os.path.realpath(trail))).hexdigest()[:16]
     return confdir / f"foxora-proxy-{digest}.json"
 
 

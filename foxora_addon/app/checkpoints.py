@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from foxora_addon.app.say import say
 from foxora_addon.audit.keys import private_key_of, public_key_of, public_path
+from foxora_addon.audit.place import is_same_place
 from foxora_addon.audit.signing import heads_in
 from foxora_addon.audit.verification import Kept
 from foxora_addon.config import Audit
@@ -20,7 +21,7 @@ def checkpoints_of(trail: Path, audit: Audit, public_key: Path | None) -> list[K
     beside it, if the key is given. `public_key` None is the one beside the configured key. Raises
     ValueError where a checkpoint is missing or no good, and OSError.
     """
-    is_ours = audit.checkpoint_key is not None and audit.path.absolute() == trail.absolute()
+    is_ours = audit.checkpoint_key is not None and is_same_place(audit.path, trail)
     file = audit.checkpoint_file if is_ours else Audit(path=trail).checkpoint_file
     private = audit.checkpoint_key if is_ours else None
     if public_key is None and private is None:

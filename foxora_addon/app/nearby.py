@@ -13,6 +13,7 @@ def port_or_nearby(port: int | None) -> int:
 
 def _nearby() -> int | None:
     """The port of the proxy whose trail is the one that the configuration here names."""
+    from foxora_addon.audit.place import is_same_place  # noqa: PLC0415  # as below
     from foxora_addon.confdir import NoConfdir  # noqa: PLC0415  # as below
     from foxora_addon.config import ConfigError, load_audit  # noqa: PLC0415  # large
     from foxora_addon.host_options import settled_confdir  # noqa: PLC0415
@@ -30,4 +31,5 @@ def _nearby() -> int | None:
         status = ask(notice.port, "status")
     except NoProxy:
         return None
-    return notice.port if status["trail"] == str(trail) else None
+    written = status["trail"]
+    return notice.port if written is not None and is_same_place(Path(written), trail) else None

@@ -1,4 +1,4 @@
-"""Where a trail is kept whose name is a link."""
+"""Where a trail is kept, whose name may lead through links."""
 
 import os
 from pathlib import Path
@@ -18,3 +18,8 @@ def place_of(trail: Path) -> Path:
     place = os.path.realpath(trail)
     leads_nowhere = os.path.exists(trail) and not os.path.exists(place)  # noqa: PTH110  # the same
     return trail if leads_nowhere else Path(place)
+
+
+def is_same_place(one: Path, other: Path) -> bool:
+    """Whether two names lead to one file, which need not be there: by links, by `..`, or as is."""
+    return os.path.realpath(one) == os.path.realpath(other)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from foxora_addon.audit.place import is_same_place
 from foxora_addon.config import Config
 from foxora_addon.notice import Notice, notice_of, place_of, read_notice, write_notice
 
@@ -61,7 +62,7 @@ def told_of(config: Config, confdir: Path) -> dict[str, Any]:
     """
     trail = config.audit.path.absolute()
     notice: Notice | None = read_notice(place_of(confdir, trail))
-    if notice is None or notice.trail != str(trail):
+    if notice is None or not is_same_place(Path(notice.trail), trail):
         return {"trail": str(trail), "notice": None, "is_like": False}
     where = {"trail": notice.trail, "port": notice.port, "tie_port": notice.tie_port}
     return {

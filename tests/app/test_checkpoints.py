@@ -46,7 +46,14 @@ def test_the_configured_trail_is_compared_with_what_was_signed(
     assert cli.main(["audit", "verify"]) == 0
     assert "as it was signed at record 4; 0 records came after that" in capsys.readouterr().out
     cut(audit.path)
-    for path in ([], ["trail.jsonl"], [str(audit.path)]):
+    Path("link").symlink_to(audit.path.parent)
+    spellings = [
+        "trail.jsonl",
+        str(audit.path),
+        "link/trail.jsonl",
+        f"../{audit.path.parent.name}/trail.jsonl",
+    ]
+    for path in ([], *([each] for each in spellings)):
         assert cli.main(["audit", "verify", *path]) == 1
         assert "ends with record 2, and had come to 4: it was cut off" in capsys.readouterr().out
 
@@ -69,6 +76,19 @@ def test_a_checkpoint_that_was_taken_away_is_a_finding(audit: Audit, capsys: Out
     assert "trail.jsonl.checkpoint: there is no checkpoint" in capsys.readouterr().err
     audit.path.write_bytes(b"")
     assert cli.main(["audit", "verify"]) == 0, "nothing was ever written"
+
+
+def test_a_trail_is_the_configured_one_however_both_are_named(audit: Audit, capsys: Output) -> None:
+    Path("link").symlink_to(audit.path.parent)
+    named = CONFIGURATION.replace("trail.jsonl,", "link/trail.jsonl, checkpoint_path: kept,")
+    Path("foxora.yaml").write_text(named)
+    CHECKPOINT.rename("kept")
+    cut(audit.path)
+    assert cli.main(["audit", "verify", "trail.jsonl"]) == 1
+    assert "had come to 4: it was cut off" in capsys.readouterr().out
+    Path("kept").unlink()
+    assert cli.main(["audit", "verify", "trail.jsonl"]) == 1
+    assert "kept: there is no checkpoint" in capsys.readouterr().err
 
 
 def test_a_checkpoint_that_was_changed_is_a_finding(capsys: Output) -> None:

@@ -42,6 +42,16 @@ def test_the_proxy_that_writes_this_folders_trail_is_found(trail: Path) -> None:
         assert port_or_nearby(None) == port
 
 
+def test_it_is_found_however_the_trail_is_named(
+    trail: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trail.parent / "link").symlink_to(trail.parent)
+    monkeypatch.setenv("FOXORA_AUDIT", f"../{trail.parent.name}/link/{trail.name}")
+    with answering({"status": {"trail": str(trail)}}) as port:
+        notice(trail, port)
+        assert port_or_nearby(None) == port
+
+
 def test_it_is_found_without_the_keys_that_it_was_started_with(trail: Path) -> None:
     with answering({"status": {"trail": str(trail)}}) as port:
         notice(trail, port)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from foxora_addon.app.client_environment import warnings_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
 from foxora_addon.app.local_proxy import NoProxy, ask
+from foxora_addon.audit.place import is_same_place
 from foxora_addon.audit.recovery import NoTrail, end_of
 from foxora_addon.confdir import OPTIONS
 from foxora_addon.config import Config
@@ -182,7 +183,8 @@ def _about_new_trail(path: Path) -> Finding:
 
 
 def _about_locked_trail(path: Path, status: Status | None) -> Finding:
-    if status is not None and status["trail"] == str(path.absolute()):
+    written = status["trail"] if status is not None else None
+    if written is not None and is_same_place(Path(written), path):
         return ok("trail", f"{path} is written by the proxy that runs")
     remedy = "stop that one, give this one its own with foxora_audit=PATH, or use run --use PORT"
     return fail("trail", f"{path} is written by another proxy", remedy)

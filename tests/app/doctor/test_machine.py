@@ -180,8 +180,10 @@ def test_a_trail_that_another_proxy_writes_fails_and_the_running_ones_is_fine(
     journal = Journal.open(config.audit.path, wall_clock=lambda: 0.0)
     try:
         assert machine.about_trail(config, None).verdict == "fail"
-        ours = {"trail": str(config.audit.path)}
-        assert machine.about_trail(config, ours).verdict == "ok"
+        (tmp_path / "link").symlink_to(tmp_path)
+        for named in (config.audit.path, tmp_path / "link" / config.audit.path.name):
+            assert machine.about_trail(config, {"trail": str(named)}).verdict == "ok"
+        assert machine.about_trail(config, {"trail": None}).verdict == "fail"
     finally:
         journal.close()
     assert machine.about_trail(config, None).verdict == "ok"
