@@ -130,6 +130,7 @@ class Foxora:
 
     def load(self, loader: Loader) -> None:
         """Add our options, and take the host's that we need unless the user chose otherwise."""
+        self._heed_hangups()
         for option, text in OPTIONS.items():
             loader.add_option(option, str, "", text)
         self._flow_list.load(loader)
@@ -181,7 +182,6 @@ class Foxora:
         if not self._is_unfit:
             self.desk.open()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
-        self._heed_hangups()
         draining.heed_signals()
         _log.info("foxora: %s", self._banner())
 

@@ -7,7 +7,16 @@ import pytest
 
 from foxora_addon.audit.verification import verify
 from tests.end_to_end.crashes import CONFIGURATION, mortal, rounds
-from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, free_port, wait_until
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    ON_MOCK,
+    Proxy,
+    arguments,
+    direct_client,
+    free_port,
+    wait_until,
+)
+from tests.end_to_end.runs import started
 
 
 @pytest.mark.real_server
@@ -37,3 +46,13 @@ def test_at_sighup_the_trail_is_opened_anew_and_goes_on(tmp_path: Path) -> None:
         process.wait(20)
     report = verify(proxy.trail)
     assert (report.problem, report.records, report.segments) == (None, 6, 3)
+
+
+@pytest.mark.real_server
+def test_a_sighup_as_the_proxy_starts_to_listen_does_not_end_it(tmp_path: Path) -> None:
+    line = [*arguments(tmp_path, free_port()), *ON_MOCK]
+    with started(line, tmp_path) as process:
+        assert process.stdout is not None
+        assert any(" listening at " in line for line in process.stdout)
+        process.send_signal(signal.SIGHUP)
+        assert any("foxora: OPENAI_BASE_URL=" in line for line in process.stdout)
