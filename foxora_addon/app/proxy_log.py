@@ -11,7 +11,7 @@ from dataclasses import dataclass
 _LAST_LINES = 5
 _LAST_BYTES = 16_384
 _HOST_GIVES_UP = ("Error logged during startup", "Errors logged during startup")
-_READY = "foxora: OPENAI_BASE_URL="
+_READY = "; trail: "
 _OURS = re.compile(r"\[[\d:.]+\] foxora: (.+)")
 
 

@@ -181,9 +181,8 @@ class Foxora:
         self._is_running = True
         if not self._is_unfit:
             self.desk.open()
-        self._watch = asyncio.get_running_loop().create_task(self._follow())
         draining.heed_signals()
-        _log.info("foxora: %s", self._banner())
+        self._watch = asyncio.get_running_loop().create_task(self._follow())
 
     def done(self) -> Awaitable[None] | None:
         """We are removed, or the program ends: whatever comes now is refused (row 24).
@@ -335,7 +334,12 @@ class Foxora:
                 self.desk.use_counter(counter)
 
     async def _follow(self) -> None:
-        """Take an edited configuration file live, and force records to the disk now and then."""
+        """Say how to point here; then take an edited configuration file live, and so on.
+
+        Records are forced to the disk now and then.
+        """
+        await listening.settled(ctx.master)
+        _log.info("foxora: %s", self._banner())
         while True:
             await asyncio.sleep(_WATCH_SECONDS)
             try:
@@ -396,8 +400,6 @@ class Foxora:
 
     def _banner(self) -> str:
         config = self._config
-        port = listening.http_port(ctx.master) or ctx.options.listen_port or 8080
-        url = f"http://127.0.0.1:{port}"
         if config is None or self._trail is None:
             return "not configured"
         gateway = (
@@ -405,12 +407,8 @@ class Foxora:
             if config.gateway.is_mock
             else (config.gateway.base_url)
         )
-        is_proxy = listening.takes_tunnels(ctx.options)
-        or_proxy = f", or HTTPS_PROXY={url} with mitmproxy's CA," if is_proxy else ""
-        return (
-            f"OPENAI_BASE_URL={url}/v1{or_proxy} leads to {gateway}; "
-            f"trail: {self._trail.journal.path}"
-        )
+        way = listening.way_here(ctx.master)
+        return f"{way} leads to {gateway}; trail: {self._trail.journal.path}"
 
     # What is asked of us by programs on this machine.
 

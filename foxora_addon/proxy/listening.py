@@ -4,6 +4,7 @@ mitmproxy listens on every interface by default (mitmproxy-facts.md row 27): who
 port would spend the account's key.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Final
@@ -19,6 +20,7 @@ from foxora_addon.proxy.flow_list import KEEP_OPTIONS
 
 _WITH_TUNNELS = (mode_specs.RegularMode, mode_specs.UpstreamMode)
 _OF_HTTP = (*_WITH_TUNNELS, mode_specs.ReverseMode)
+_PAUSE_SECONDS: Final = 0.01
 
 
 class Unusable(Exception):  # noqa: N818  # reads as what it says where it is raised
@@ -134,13 +136,51 @@ def http_port(current: master.Master) -> int | None:
 
     Any other where there is none such; None before the start.
     """
+    ports = _ports(current)
+    return ports[0][-1] if ports else None
+
+
+def _ports(current: master.Master) -> list[tuple[bool, bool, int]]:
+    """The ports that are listened on, the best to name first, behind what they do not take.
+
+    That is tunnels, and HTTP.
+    """
     proxy = current.addons.get("proxyserver")
-    ports = sorted(
-        (not isinstance(server.mode, _WITH_TUNNELS), not isinstance(server.mode, _OF_HTTP), port)
+    return sorted(
+        (not isinstance(server.mode, _WITH_TUNNELS), not _speaks_http(server.mode), port)
         for server in (proxy.servers if proxy else ())
         for _, port, *_ in server.listen_addrs
     )
-    return ports[0][-1] if ports else None
+
+
+def _speaks_http(mode: mode_specs.ProxyMode) -> bool:
+    """Whether a client may begin with a request."""
+    return isinstance(mode, _OF_HTTP) and getattr(mode, "scheme", "http") in {"http", "https"}
+
+
+def way_here(current: master.Master) -> str:
+    """How calls come here, as a line begins that says where they go on to."""
+    port = next((port for _, is_mute, port in _ports(current) if not is_mute), None)
+    if port is not None:
+        url = f"http://127.0.0.1:{port}"
+        is_proxy = takes_tunnels(current.options)
+        or_proxy = f", or HTTPS_PROXY={url} with mitmproxy's CA," if is_proxy else ""
+        return f"OPENAI_BASE_URL={url}/v1{or_proxy}"
+    if names := _names_of_modes(current):
+        return f"nothing here takes a base URL; what comes by {' or '.join(names)}"
+    return "nothing listens here; what is replayed"
+
+
+def _names_of_modes(current: master.Master) -> list[str]:
+    proxy = current.addons.get("proxyserver")
+    return sorted({server.mode.type_name for server in (proxy.servers if proxy else ())})
+
+
+async def settled(current: master.Master) -> None:
+    """Wait until what was bound anew listens, or can't."""
+    proxy = current.addons.get("proxyserver")
+    while proxy is not None and proxy.servers.is_updating:  # noqa: ASYNC110  # the host has no such event
+        await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def takes_tunnels(options: Options) -> bool:

@@ -55,6 +55,16 @@ def test_reverse_mode_serves_the_api_at_its_port(tmp_path: Path) -> None:
     assert "HTTPS_PROXY" not in proxy.output
 
 
+def test_the_port_that_is_named_is_that_of_the_mode(tmp_path: Path) -> None:
+    port = free_port()
+    modes = ["--mode", f"socks5@{free_port()}", "--mode", f"regular@{port}"]
+    with running_proxy(tmp_path, [*ON_MOCK, "-p", str(free_port()), *modes], port=port) as proxy:
+        assert (
+            f"foxora: OPENAI_BASE_URL={proxy.base_url}, or HTTPS_PROXY={proxy.url} " in proxy.output
+        )
+        assert proxy.output.rindex("listening at") < proxy.output.index("foxora: OPENAI_BASE_URL=")
+
+
 def test_an_upstream_proxy_never_sees_the_key_of_a_gateway_without_tls(tmp_path: Path) -> None:
     seen: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as other:

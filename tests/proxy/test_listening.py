@@ -1,0 +1,56 @@
+"""How the start line says to point clients here."""
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+from mitmproxy.master import Master
+from mitmproxy.options import Options
+from mitmproxy.proxy.mode_specs import ProxyMode
+
+from foxora_addon.proxy.listening import way_here
+
+SOCKS, REGULAR, REVERSE = "socks5@1001", "regular@1002", "reverse:https://api.example@1003"
+
+
+def listening(*specs: str) -> Master:
+    """A program that listens in these modes, each at a port of its own."""
+    modes = [ProxyMode.parse(spec) for spec in specs]
+    servers = [
+        SimpleNamespace(mode=mode, listen_addrs=[("127.0.0.1", mode.custom_listen_port)])
+        for mode in modes
+    ]
+    addons = {"proxyserver": SimpleNamespace(servers=servers)}
+    return cast("Master", SimpleNamespace(addons=addons, options=Options(mode=list(specs))))
+
+
+@pytest.mark.parametrize(
+    ("specs", "port"),
+    [
+        ([REGULAR], 1002),
+        ([SOCKS, REGULAR], 1002),
+        ([REVERSE, "upstream:http://127.0.0.1:3128@1004", SOCKS], 1004),
+    ],
+)
+def test_a_port_is_named_that_takes_a_base_url_and_tunnels(specs: list[str], port: int) -> None:
+    url = f"http://127.0.0.1:{port}"
+    said = f"OPENAI_BASE_URL={url}/v1, or HTTPS_PROXY={url} with mitmproxy's CA,"
+    assert way_here(listening(*specs)) == said
+
+
+def test_a_reverse_proxy_takes_no_tunnels() -> None:
+    said = "OPENAI_BASE_URL=http://127.0.0.1:1003/v1"
+    assert way_here(listening(SOCKS, REVERSE)) == said
+
+
+@pytest.mark.parametrize(
+    ("specs", "way"),
+    [
+        ([SOCKS], "nothing here takes a base URL; what comes by socks5"),
+        (["transparent@1005", SOCKS], "nothing here takes a base URL; what comes by socks5 or tr"),
+        (["reverse:tcp://api.example:1@1006"], "nothing here takes a base URL; what comes by rev"),
+        ([], "nothing listens here; what is replayed"),
+    ],
+)
+def test_no_base_url_is_named_that_leads_nowhere(specs: list[str], way: str) -> None:
+    assert way_here(listening(*specs)).startswith(way)
