@@ -3,7 +3,7 @@
     scripts/made-trail 1000000 /tmp/trail.jsonl [SEED]
 
 The first figure is how many records. They are sealed, so that `audit verify` holds;
-exchanges overlap, and some are refused or fail.
+exchanges overlap, and some are refused or fail. The head of the trail is written beside it.
 """
 
 import hashlib
@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from foxora_addon.audit.chain import GENESIS, seal
+from foxora_addon.audit.disk import Disk
+from foxora_addon.audit.head import Head, write_head
 from foxora_addon.audit.record import body_fields, request_fields, response_fields
+from foxora_addon.audit.recovery import sealed
 from foxora_addon.exchange import Client, Exchange, RequestLine
 
 START: Final = 1_795_435_200.0  # 2026-11-23T12:00:00Z
@@ -161,8 +164,12 @@ def main(arguments: list[str]) -> int:
         print("usage: scripts/made-trail RECORDS PATH [SEED]", file=sys.stderr)
         return 2
     seed = int(arguments[2]) if len(arguments) > 2 else 1
-    with Path(arguments[1]).open("wb") as trail:
-        trail.writelines(lines(int(arguments[0]), seed))
+    path, line = Path(arguments[1]), b""
+    with path.open("wb") as trail:
+        for line in lines(int(arguments[0]), seed):
+            trail.write(line)
+    if (last := sealed(line.removesuffix(b"\n"))) is not None:
+        write_head(path, Head(*last, 1, path.stat().st_size, {}), Disk())
     return 0
 
 

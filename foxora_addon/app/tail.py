@@ -2,10 +2,10 @@
 
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from rich.text import Text
 
@@ -13,6 +13,7 @@ from foxora_addon.app.following import Follower
 from foxora_addon.app.printing import console, is_terminal, json_text, write
 from foxora_addon.app.say import say
 from foxora_addon.app.trail_reading import TrailReading
+from foxora_addon.audit.head import Head, read_head
 from foxora_addon.reading.cells import COLUMNS, aligned, cells_of, json_of
 from foxora_addon.reading.columns import GAP, cell_in, fitted
 from foxora_addon.reading.exchanges import Pairing, Recorded
@@ -66,10 +67,13 @@ def _follow(follower: Follower, last: "_Last", show: Callable[[Recorded], None])
 
 
 class _Last:
-    """The last wanted exchanges so far, those that are open, and the last `seq`."""
+    """The last wanted exchanges so far, those that are open, and the last `seq`.
+
+    `whole` counts the wanted ones that ended since one did whose request was not seen.
+    """
 
     def __init__(self, filters: Filters, count: int) -> None:
-        self.seen = 0
+        self.seen = self.whole = 0
         self._filters = filters
         self._grep = Grep(filters.grep) if filters.grep else None
         self._pairing = Pairing()
@@ -84,9 +88,12 @@ class _Last:
         if found is None:
             found = self._grep is None or self._grep.finds(record)
         recorded = self._pairing.take(record, found=found)
+        if recorded is not None and recorded.request is None:
+            self.whole = 0
         if recorded is None or not self._filters.want(recorded):
             return None
         self._ended.append(recorded)
+        self.whole += recorded.request is not None
         return recorded
 
     def shown(self, count: int) -> list[Recorded]:
@@ -95,17 +102,35 @@ class _Last:
         return [*self._ended, *still_open][-count:] if count else []
 
 
+class _Met(NamedTuple):
+    """What is kept of each record that was looked at."""
+
+    exchange: str
+    seq: object
+    hash: object
+
+
 def _glance(path: Path, filters: Filters, count: int) -> _Last | None:
     """What the end of the file tells, which is enough for most; None if it isn't."""
-    last = _Last(filters, count)
-    lines = _last_lines(path)
-    first = record_of(lines[0]) if lines else None
-    if first is None:
-        return None
-    for line in lines:
+    head = read_head(path)  # first, so that it is of a record that is there
+    last, met = _Last(filters, count), list[_Met]()
+    for line in _last_lines(path):
         if record := record_of(line):
             last.take(record)
-    return last if len(last) >= count or first.get("seq") == 1 else None
+            met.append(_Met(record["exchange"], record.get("seq"), record.get("hash")))
+    if not met:
+        return None
+    is_all = met[0].seq == 1
+    return last if is_all or (last.whole >= count and _began_here(met, head)) else None
+
+
+def _began_here(met: Sequence[_Met], head: Head | None) -> bool:
+    """Whether all that is open began in these records; the head has what was so before them."""
+    return (
+        head is not None
+        and any((each.seq, each.hash) == (head.seq, head.hash) for each in met)
+        and head.open.keys() <= {each.exchange for each in met}
+    )
 
 
 def _whole_reading(path: Path, filters: Filters, count: int) -> _Last:

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import zstandard
 
-from foxora_addon.app import cli, printing
+from foxora_addon.app import cli, printing, tail
 from foxora_addon.app.reading_cli import COMMANDS
-from foxora_addon.app.tail import _last
+from foxora_addon.audit.disk import Disk
+from foxora_addon.audit.head import Head, write_head
 from foxora_addon.reading.filters import Filters
 from tests.builders import a_trail
 from tests.reading.builders import CHAT, a_refusal, a_request, a_response, line_of
@@ -92,8 +93,53 @@ def test_tail_shows_as_many_as_are_asked_for(run: Run) -> None:
     assert run("tail", "-n", "0") == ""
 
 
+@pytest.fixture
+def glanced_at(trail: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Write a trail whose last records are looked at first: all but a torn one, and `above`.
+
+    Its head names what was open.
+    """
+
+    def write(records: list[Any], still_open: list[str], above: int) -> None:
+        written(trail, records)
+        lines = trail.read_bytes().splitlines(keepends=True)
+        trail.write_bytes(b"".join([lines[0][:90] + b"\n", *lines]))
+        last = json.loads(lines[-1])
+        head = Head(last["seq"], last["hash"], 1, trail.stat().st_size, dict.fromkeys(still_open))
+        write_head(trail, head, Disk())
+        monkeypatch.setattr(tail, "_GLANCE_BYTES", sum(map(len, lines[above:])) + 1)
+
+    return write
+
+
+def test_tail_reads_no_more_than_it_must(
+    trail: Path, run: Run, glanced_at: Callable[..., None]
+) -> None:
+    glanced_at(RECORDS, ["ex_d4"], 2)
+    assert [line.split()[-1] for line in run("tail", "-n", "2").splitlines()] == ["ex_c3", "ex_d4"]
+    globex = ["--account", "globex"]
+    shown = run("tail", "-n", "2", *globex, err="skipped what is no record")
+    assert shown.split()[-1] == "ex_b2"
+    trail.with_name("trail.jsonl.head").unlink()
+    run("tail", "-n", "2", err="skipped what is no record")
+
+
+@pytest.mark.parametrize("filters", [[], ["--account", "acme"], ["--model", "o3"]])
+def test_tail_has_what_began_further_up_whole(
+    filters: list[str], run: Run, glanced_at: Callable[..., None]
+) -> None:
+    began = a_request("ex_long", at=-7200, model="o3")
+    ended = [began, *RECORDS[:-1], a_response("ex_long", at=9, model=None)]
+    for records, still_open in ((ended, []), ([began, *RECORDS[:-1]], ["ex_long"])):
+        glanced_at(records, still_open, 1)
+        shown = run("tail", "-n", "1", "--json", *filters, err="skipped what is no record")
+        (found,) = map(json.loads, shown.splitlines())
+        assert (found["exchange"], found["model"]) == ("ex_long", "o3")
+        assert (found["time"], found["client"]) == (began["time"], "10.0.0.7")
+
+
 def test_following_waits_for_a_trail_that_is_not_there_yet(tmp_path: Path, capsys: Output) -> None:
-    assert len(_last(tmp_path / "later.jsonl", Filters(), 10, waits=True)) == 0
+    assert len(tail._last(tmp_path / "later.jsonl", Filters(), 10, waits=True)) == 0
     assert "is not there yet: waiting for it" in capsys.readouterr().err
 
 
