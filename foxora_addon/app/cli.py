@@ -132,13 +132,15 @@ def check(
     """Check a configuration, and tell in short what it means.
 
     The keys that it refers to must be there, in the environment or in files. If it can't be used,
-    one line says where, why and what instead, and the exit status is 1.
+    or FOXORA_FAST or the trail's path can't, one line says where, why and what instead, and the
+    exit status is 1.
 
     \b
     Examples:
       foxora-proxy check
       foxora-proxy check configs/foxora.example.yaml
     """
+    from foxora_addon.app.startable import why_not_startable
     from foxora_addon.app.summary import summary_of
     from foxora_addon.config import ConfigError, load
 
@@ -147,6 +149,9 @@ def check(
         config = load(options, os.environ, Path.cwd())
     except ConfigError as error:
         say(str(error))
+        return FINDING
+    if (why := why_not_startable(config, os.environ)) is not None:
+        say(why)
         return FINDING
     for warning in config.warnings:
         say(warning)

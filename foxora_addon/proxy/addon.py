@@ -58,6 +58,7 @@ from foxora_addon.proxy.passed_messages import PassedMessages
 from foxora_addon.proxy.trail import JournalTrail, checkpoints_of, keeping_of
 from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
+from foxora_addon.speed import wanted
 from foxora_addon.tally import Tally
 
 _log = logging.getLogger(__name__)
@@ -260,9 +261,7 @@ class Foxora:
         """Speed mitmproxy up, or leave it as it is: option over environment over default."""
         option = getattr(ctx.options, FAST_OPTION)
         try:
-            on = fast.wanted(
-                option, os.environ.get("FOXORA_FAST", ""), default=self.is_fast_by_default
-            )
+            on = wanted(option, os.environ.get("FOXORA_FAST", ""), default=self.is_fast_by_default)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         fast.switch(on=on)

@@ -189,6 +189,25 @@ def test_the_environment_alone_can_be_checked(
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("FOXORA_FAST", "maybe", "FOXORA_FAST: 'maybe' is neither true nor false"),
+        ("FOXORA_AUDIT", "folder", "folder is no regular file; give the trail another path"),
+    ],
+)
+def test_what_a_start_would_refuse_of_the_environment_is_a_finding(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    Path("folder").mkdir()
+    monkeypatch.setenv("FOXORA_BASE_URL", "mock")
+    monkeypatch.setenv(name, value)
+    assert cli.main(["check"]) == 1
+    shown = capsys.readouterr()
+    assert words in shown.err
+    assert shown.out == ""
+
+
+@pytest.mark.parametrize(
     ("text", "words"),
     [
         ("gateway: {bse_url: mock}", "did you mean base_url?"),

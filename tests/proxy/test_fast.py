@@ -572,30 +572,6 @@ def test_a_method_with_another_source_stays_and_the_log_says_so_in_one_line(
     assert "AddonManager.handle_lifecycle, ConnectionHandler.hook_task, Hook.args" in told
 
 
-@pytest.mark.parametrize(
-    ("option", "variable", "default", "expected"),
-    [
-        ("", "", False, False),
-        ("", "", True, True),
-        ("", "1", False, True),
-        ("", "off", True, False),
-        ("true", "0", False, True),
-        ("FALSE", "1", True, False),
-    ],
-)
-def test_the_option_stands_over_the_environment_over_the_default(
-    option: str, variable: str, default: bool, expected: bool
-) -> None:
-    assert fast.wanted(option, variable, default=default) is expected
-
-
-def test_a_word_that_is_neither_true_nor_false_is_named() -> None:
-    with pytest.raises(ValueError, match="option foxora_fast: 'maybe' is neither true nor false"):
-        fast.wanted("maybe", "1", default=True)
-    with pytest.raises(ValueError, match="FOXORA_FAST: 'fast' is neither true nor false"):
-        fast.wanted("", "fast", default=True)
-
-
 def test_a_source_is_what_inspect_takes_for_it() -> None:
     fast.switch(on=False)
     names = [*(each.relies_on for each in fast.SPEED_UPS), *(each.functions for each in IDLE)]

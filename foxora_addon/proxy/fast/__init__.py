@@ -10,6 +10,6 @@ Nothing here knows of exchanges, and no speed-up may decide anything.
 """
 
 from foxora_addon.proxy.fast.sources import sources_of
-from foxora_addon.proxy.fast.switching import SPEED_UPS, SpeedUp, switch, wanted
+from foxora_addon.proxy.fast.switching import SPEED_UPS, SpeedUp, switch
 
-__all__ = ["SPEED_UPS", "SpeedUp", "sources_of", "switch", "wanted"]
+__all__ = ["SPEED_UPS", "SpeedUp", "sources_of", "switch"]
