@@ -7,13 +7,16 @@ was written since, not the trail; and it notices when the trail has become short
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.audit.disk import Disk
 
 _MAX_BYTES = 1 << 24
+_MOST: Final = 10**18  # a longer number is read as no `seq` of a line, nor of a file's name
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Head(NamedTuple):
@@ -62,9 +65,15 @@ def read_head(path: Path) -> Head | None:
 
 
 def _head_of(data: Any) -> Head | None:
-    numbers = (data["seq"], data["first"], data["offset"])
-    if data["v"] != 1 or not all(isinstance(number, int) and number >= 0 for number in numbers):
+    seq, digest, first, offset = (data[name] for name in ("seq", "hash", "first", "offset"))
+    numbers = (seq, first, offset)
+    if data["v"] != 1 or not all(type(each) is int and 0 <= each < _MOST for each in numbers):
         return None
-    if not isinstance(data["hash"], str) or not isinstance(data["open"], dict):
+    if not isinstance(digest, str) or _HASH.fullmatch(digest) is None:
         return None
-    return Head(data["seq"], data["hash"], data["first"], data["offset"], data["open"])
+    accounts = data["open"]
+    if not isinstance(accounts, dict) or not all(
+        account is None or isinstance(account, str) for account in accounts.values()
+    ):
+        return None
+    return Head(seq, digest, first, offset, accounts)

@@ -144,12 +144,15 @@ def left_open(path: Path, head: Head | None) -> dict[str, str | None]:
     """The exchanges without a response record, and their accounts.
 
     What was open when the head was written, and what was written since: as much as a second's
-    worth. Without a head that fits the trail (there is none, or it is damaged), those that began in
-    the last 64 MiB; one that stood open for longer than that is missed, and `verify` names it.
+    worth. And in the MiB before that: what ended there does not end again, whatever the head says;
+    where that is all of the trail, the head is not asked. Without a head that fits the trail (there
+    is none, or it is damaged), those that began in the last 64 MiB; one that stood open for longer
+    than that is missed, and `verify` names it.
     """
     if head is not None and _follows(path, head):
-        found = dict(head.open)
-        since = lines_after(path, head.first, head.offset)
+        start = max(head.offset - _TAIL_BYTES, 0)
+        found = {} if head.first == 1 and not start else dict(head.open)
+        since = lines_after(path, head.first, start)
     else:
         found = {}
         since = _last_lines(path)

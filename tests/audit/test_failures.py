@@ -1,6 +1,7 @@
 """Disks that are full, read-only or forbidden, and other programs that lay hands on the trail."""
 
 import errno
+import json
 import os
 import resource
 import shutil
@@ -8,18 +9,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.keeping import Keeping
 from foxora_addon.audit.reader import records_of
+from foxora_addon.audit.record import body_fields
 from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.audit.verification import verify
 from foxora_addon.proxy.trail import JournalTrail
 from tests.audit.disks import FULL, NOT_ALLOWED, READ_ONLY, CuttingDisk, FailingDisk
-from tests.builders import NOON, a_request_of, a_response_of, as_it_is
+from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is
 
 FAILURES = [
     pytest.param(FailingDisk(FULL, "write"), "No space left on device", id="full"),
@@ -255,6 +258,63 @@ def test_without_a_head_that_can_be_read_what_is_open_is_looked_for(path: Path, 
 
     journal = opened(path)
     assert list(journal.left_open) == ["x1"]
+    journal.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"seq": 99, "hash": "\ud800"},
+        {"seq": 99, "hash": "A" * 64},
+        {"seq": 10**18},
+        {"seq": True},
+        {"offset": 2**70},
+        {"open": {"x1": 5}},
+        {"open": ["x1"]},
+    ],
+    ids=str,
+)
+def test_a_head_with_a_member_that_can_not_be_is_none(path: Path, damage: dict[str, Any]) -> None:
+    journal = opened(path)
+    for exchange in ("x0", "x1"):
+        journal.append(a_request_of(exchange), as_it_is)
+    journal.append(a_response_of("x0"), as_it_is)
+    journal.close()
+    change_head(path, damage)
+
+    journal = opened(path)
+    assert list(journal.left_open) == ["x1"]
+    journal.append(a_response_of("x1"), as_it_is)
+    journal.close()
+    assert verify(path).problem is None
+
+
+def change_head(path: Path, members: dict[str, Any]) -> None:
+    head = path.with_name("trail.jsonl.head")
+    head.write_text(json.dumps(json.loads(head.read_text()) | members))
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_what_ended_is_not_open_though_the_head_says_so(path: Path, size: int) -> None:
+    journal = opened(path)
+    for exchange in ("long", "x0", "x1", "x2", "x3"):
+        large = a_request_of(exchange) | body_fields(b"a" * size, 1_000_000)
+        journal.append(large, as_it_is)
+    for exchange in ("x3", "x2"):
+        journal.append(a_response_of(exchange), as_it_is)
+    journal.close()
+    change_head(path, {"open": dict.fromkeys(["long", "x0", "x2", "x3"])})
+
+    journal = opened(path)
+    assert sorted(journal.left_open) == ["long", "x0", "x1"]
+    journal.close()
+
+
+def test_what_never_began_is_not_open_though_the_head_says_so(path: Path) -> None:
+    a_trail(path)
+    change_head(path, {"open": {"nobody": None}})
+    journal = opened(path)
+    assert not journal.left_open
     journal.close()
 
 
