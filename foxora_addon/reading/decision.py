@@ -21,7 +21,7 @@ from foxora_addon.reading.demand import (
 from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.records import Record, mapping_of, text_of
 from foxora_addon.reading.texts import count_text, duration_text, one_line
-from foxora_addon.reading.times import iso_of
+from foxora_addon.reading.times import iso_or_none
 
 
 @dataclass(slots=True)
@@ -118,7 +118,8 @@ def lines_of(decision: Decision) -> Iterator[tuple[str, str]]:
         return
     yield from _balance_lines(decision, arrival, decision.used)
     if decision.paused_until is not None:
-        yield "paused", f"by the gateway's own 429, until {iso_of(decision.paused_until)} <- over"
+        until = iso_or_none(decision.paused_until) or "a moment beyond the calendar"
+        yield "paused", f"by the gateway's own 429, until {until} <- over"
     yield "estimate", f"{count_text(arrival.tokens)} tokens"
     yield "actual", _actual_text(recorded, arrival)
     if arrival.was_sent:
@@ -176,7 +177,7 @@ def _opening_text(decision: Decision, arrival: Arrival) -> str:
         return (
             "at once under these ceilings: others were in force, or a proxy that is not on record"
         )
-    opens, passes = decision.opens_at, decision.passes_at
+    opens, passes = decision.opens_at, iso_or_none(decision.passes_at)
     if opens is None:
         alone = "when an open exchange had ended"
     else:
@@ -184,7 +185,7 @@ def _opening_text(decision: Decision, arrival: Arrival) -> str:
         alone = f"after {wait}, if no other call had come"
     if passes is None:
         return alone
-    return f"{alone}; as things went, at {iso_of(passes)}"
+    return f"{alone}; as things went, at {passes}"
 
 
 def json_of(decision: Decision) -> dict[str, Any]:
@@ -209,12 +210,8 @@ def json_of(decision: Decision) -> dict[str, Any]:
         "estimated_tokens": arrival.tokens if arrival else None,
         "actual_tokens": ending.tokens if ending is not None and ending.was_sent else None,
         "limit": decision.limit,
-        "paused_until": _iso(decision.paused_until),
+        "paused_until": iso_or_none(decision.paused_until),
         "shadow": told.get("shadow"),
-        "would_pass_at": _iso(decision.opens_at) if decision.limit else None,
-        "passes_at": _iso(decision.passes_at),
+        "would_pass_at": iso_or_none(decision.opens_at) if decision.limit else None,
+        "passes_at": iso_or_none(decision.passes_at),
     }
-
-
-def _iso(moment: float | None) -> str | None:
-    return None if moment is None else iso_of(moment)

@@ -82,7 +82,7 @@ def ending_of(record: Record) -> Ending | None:
         return None
     is_cut_off = number_of(record.get("duration_ms")) is None
     was_sent = is_cut_off or number_of(record.get("sent_ms")) is not None
-    tokens = None if is_cut_off else charged_tokens(record)
+    tokens = None if is_cut_off else count_of(charged_tokens(record))
     return Ending(record["exchange"], account, at, tokens, was_sent, _paused_until(record, at))
 
 

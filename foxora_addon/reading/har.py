@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import Record, mapping_of, number_of, text_of
-from foxora_addon.reading.times import iso_of, unix_of
+from foxora_addon.reading.times import iso_or_none, unix_of
 
 COMMENT: Final = (
     "From an audit trail, which holds no headers: all lists of headers and cookies are empty. "
@@ -58,7 +58,7 @@ def _started(recorded: Recorded) -> str:
     ended = unix_of(str((recorded.response or {}).get("time")))
     if ended is None or recorded.duration_ms is None:
         return recorded.time
-    return iso_of(ended - recorded.duration_ms / 1000)
+    return iso_or_none(ended - recorded.duration_ms / 1000) or recorded.time
 
 
 def _request(http: Record, request: Record) -> dict[str, Any]:

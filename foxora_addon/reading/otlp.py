@@ -21,7 +21,6 @@ _OK_OUTCOMES: Final = frozenset({"completed", "client_disconnected", "open"})
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}.*")
 _OPERATIONS: Final = {"completions": "text_completion", "responses": "chat"}
 """Operations that the conventions call otherwise."""
-_OF_REQUEST: Final = ("operation", "client.address")
 _OF_RESPONSE: Final = ("response_id", "finish_reasons", "status", "error.code")
 
 
@@ -80,8 +79,10 @@ def _moments_of(recorded: Recorded) -> tuple[int, int]:
 
 def _facts_of(recorded: Recorded) -> Iterator[tuple[str, Any]]:
     request, response = recorded.request or {}, recorded.response or {}
+    operation = recorded.operation or ""
     found = [
-        *((OTEL[name], _path(request, name)) for name in _OF_REQUEST),
+        (OTEL["operation"], _OPERATIONS.get(operation, operation) or None),
+        (OTEL["client.address"], _path(request, "client.address")),
         (OTEL["request.model"], recorded.model),
         (OTEL["response.model"], response.get("model")),
         *((OTEL[name], _path(response, name)) for name in _OF_RESPONSE),
@@ -102,8 +103,6 @@ def _facts_of(recorded: Recorded) -> Iterator[tuple[str, Any]]:
         ("foxora.tags", recorded.tags),
     ]
     for name, value in found:
-        if name == OTEL["operation"]:
-            value = _OPERATIONS.get(value, value)  # noqa: PLW2901  # the conventions' word for it
         if value is not None and value != []:
             yield name, value
 

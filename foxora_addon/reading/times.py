@@ -35,6 +35,14 @@ def iso_of(unix_seconds: float) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def iso_or_none(unix_seconds: float | None) -> str | None:
+    """The same; None for a moment that is not known, or that no calendar has."""
+    try:
+        return None if unix_seconds is None else iso_of(unix_seconds)
+    except ValueError:
+        return None
+
+
 def unix_of(time: str) -> float | None:
     """The Unix seconds of a record's time; None if it is none."""
     try:

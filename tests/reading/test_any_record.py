@@ -1,14 +1,17 @@
 """Whatever JSON a client, a gateway or a damaged trail has put there, everything can be shown."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from foxora_addon.policy.plans import Ceilings
 from foxora_addon.reading.cells import cells_of, json_of
+from foxora_addon.reading.decision import Rebuilding, lines_of
+from foxora_addon.reading.decision import json_of as json_of_decision
 from foxora_addon.reading.difference import difference_of, lines_of_step
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.finetuning import line_of
@@ -17,7 +20,9 @@ from foxora_addon.reading.har import entry_of
 from foxora_addon.reading.otlp import span_of
 from foxora_addon.reading.page import page_of, text_of_line
 from foxora_addon.reading.rows import row_of
+from foxora_addon.reading.simulation import Simulation
 from foxora_addon.reading.statistics import Statistics
+from tests.reading.builders import a_refusal, a_request, a_response
 
 NAMES = (
     *("model", "messages", "role", "content", "type", "text", "tool_calls", "function", "name"),
@@ -33,6 +38,7 @@ ATOMS = st.sampled_from(
     [
         *(None, True, 0, -1, 10**400, float("inf"), float("nan"), 1e308, "", "x", " " * 100),
         *("user", "tool", "function_call", "message", "model", "function", "base64", "\ud800"),
+        *(2**62, "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"),
         *("data:image/png;base64,AAAA", '{"a": 1}' * 20, "response.done", "session.update"),
     ]
 )
@@ -52,6 +58,25 @@ def statistics_of(recorded: Recorded) -> object:
     return [totals.as_json() for _, totals in statistics.sorted_groups()]
 
 
+def decision_of(recorded: Recorded) -> object:
+    """Why a call that came at the same moment as another of its account was decided on so."""
+    rebuilding = Rebuilding(recorded, Ceilings(1, 10))
+    request, response = recorded.request or {}, recorded.response or {}
+    rebuilding.take(a_request("ex_0") | {name: request.get(name) for name in ("account", "time")})
+    for record in (request, response):
+        rebuilding.take({"exchange": "ex_1", **record})
+    rebuilding.finish()
+    return json_of_decision(rebuilding.decision), list(lines_of(rebuilding.decision))
+
+
+def simulation_of(recorded: Recorded) -> object:
+    simulation = Simulation(Ceilings(1, 10), 30.0)
+    for record in (recorded.request or {}, recorded.response or {}):
+        simulation.take({"exchange": "ex_1", **record})
+    simulation.finish()
+    return [played.waiting.wait_seconds for played in simulation.accounts.values()]
+
+
 SHOWN: dict[str, Callable[[Recorded], Any]] = {
     "page": lambda recorded: [text_of_line(line) for line in page_of(recorded)],
     "cells": lambda recorded: cells_of(recorded, is_short=True),
@@ -61,6 +86,8 @@ SHOWN: dict[str, Callable[[Recorded], Any]] = {
     "otlp": span_of,
     "finetuning": line_of,
     "statistics": statistics_of,
+    "decision": decision_of,
+    "simulation": simulation_of,
     "difference": lambda recorded: [
         list(lines_of_step(step))
         for step in difference_of(recorded, Recorded(recorded.response, recorded.request)).steps
@@ -83,6 +110,44 @@ def test_any_record_can_be_shown(
             {**about, "event": "request", **request}, {**about, "event": "response", **response}
         )
     )
+
+
+PAIRS = {"sent": (a_request(), a_response()), "refused": a_refusal()}
+
+
+def members_of(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The path of each member of a record, and of what is inside of it."""
+    for name in value if isinstance(value, dict) else ():
+        yield (*path, name)
+        yield from members_of(value[name], (*path, name))
+
+
+def replaced(value: Any, path: tuple[str, ...], member: Any) -> Any:
+    return value | {path[0]: replaced(value[path[0]], path[1:], member)} if path else member
+
+
+MEMBERS = [
+    (kind, number, path)
+    for kind, pair in PAIRS.items()
+    for number, record in enumerate(pair)
+    for path in members_of(record)
+    if path != ("exchange",)  # a line without its text is no record
+]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+@given(st.sampled_from(MEMBERS), WILD)
+@example(("sent", 0, ("operation",)), ["chat"])
+@example(("sent", 1, ("duration_ms",)), 2**62)
+@example(("sent", 1, ("usage", "total_tokens")), 10**400)
+@example(("refused", 0, ("time",)), "9999-12-31T23:59:59Z")
+def test_a_record_can_be_shown_whatever_one_of_its_members_is(
+    name: str, member: tuple[str, int, tuple[str, ...]], value: Any
+) -> None:
+    kind, number, path = member
+    pair = list(PAIRS[kind])
+    pair[number] = replaced(pair[number], path, value)
+    SHOWN[name](Recorded(*pair))
 
 
 @given(OBJECTS, OBJECTS)
