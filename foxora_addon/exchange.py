@@ -158,7 +158,8 @@ class Exchange:
     `ticket` is its place in line while it waits for them. `flaw` is why no client could take the
     answer, in words for it. `tries` are those before the one that goes on. `counts_at`: of how many
     bytes that a stream has said its tokens are counted again. `failed_as` is how the last try
-    failed that was to be followed by another; `is_given_up`: it was not, for want of room.
+    failed that was to be followed by another; `is_given_up`: it was not, for want of room, of which
+    there is none for it since `wants_room_since`.
     `passing` is how its answer passes, in the host's terms; None: it is not decided.
     """
 
@@ -199,6 +200,7 @@ class Exchange:
     usage_refused: bool = False
     failed_as: "tuple[Outcome, ApiError] | None" = field(default=None, repr=False)
     is_given_up: bool = False
+    wants_room_since: float | None = None
     is_recorded: bool = False
     was_sent: bool = False
     sent_at: float | None = None

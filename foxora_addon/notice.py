@@ -46,6 +46,7 @@ def _likeness(config: Config, salt: str) -> str:
     values = config.model_dump(
         exclude={"file", "is_blank", "lists_accounts", "warnings", "origin_base_url"}
     )
+    values["audit"]["path"] = os.path.realpath(config.audit.path)  # however it is spelled
     text = json.dumps(values, default=str)  # by pydantic, a path that is no text could not be told
     return hmac.new(salt.encode(), "\n".join([text, *keys]).encode(), hashlib.sha256).hexdigest()
 

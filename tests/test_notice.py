@@ -53,3 +53,10 @@ def test_a_trail_whose_name_is_no_text_has_a_notice_too(tmp_path: Path) -> None:
     assert read_notice(place) == notice
     assert notice.is_like(named)
     assert not notice.is_like(configured(tmp_path, FOXORA_AUDIT="raw\udcfe.jsonl"))
+
+
+def test_a_trail_that_is_spelled_otherwise_is_no_other_configuration(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    notice = notice_of(configured(tmp_path, FOXORA_AUDIT="trail"), tmp_path / "trail", 1, None, "")
+    assert notice.is_like(configured(tmp_path, FOXORA_AUDIT="link/link/trail"))
+    assert not notice.is_like(configured(tmp_path, FOXORA_AUDIT="other"))

@@ -593,6 +593,15 @@ def test_a_usage_after_which_more_is_said_is_no_usage_of_all() -> None:
     assert charge_of(desk) == usage["total_tokens"] == usage["output_tokens"] + 2
 
 
+def test_what_was_told_of_hidden_words_stays_where_more_is_said_after_it() -> None:
+    desk = a_desk()
+    told = a_usage(2, 1, 900, text="words"), a_chunk(" and more")
+    desk.pipeline.streamed(desk.streaming(*told), 102.0)
+    usage = desk.response["usage"]
+    assert usage["output_tokens"] > 1
+    assert usage["total_tokens"] == 900 + usage["output_tokens"] - 1 == charge_of(desk)
+
+
 @pytest.mark.parametrize(
     "chunks",
     [

@@ -35,9 +35,11 @@ class Usage(NamedTuple):
             return self
         inputs = counted.input_tokens if self.input_tokens is None else self.input_tokens
         outputs = counted.output_tokens if self.output_tokens is None else self.output_tokens
+        told = self.total_tokens or 0
         if not is_of_all:
-            outputs = max(outputs or 0, counted.output_tokens or 0)
-        return Usage(inputs, outputs, (inputs or 0) + (outputs or 0), "counted")
+            more = max((counted.output_tokens or 0) - (self.output_tokens or 0), 0)
+            outputs, told = (self.output_tokens or 0) + more, told + more if told else 0
+        return Usage(inputs, outputs, max(told, (inputs or 0) + (outputs or 0)), "counted")
 
 
 def usage_of(value: object) -> Usage | None:

@@ -126,7 +126,7 @@ def _remarks(report: "Report", checkpoints: "list[Kept]") -> Iterator[str]:
     if report.unchecked:
         yield f"  {report.unchecked} heads to compare with are of there, and were not compared"
     if report.torn_tail_bytes:
-        yield f"  the last line is torn ({report.torn_tail_bytes} bytes), as by a crash"
+        yield f"  its end is torn ({report.torn_tail_bytes} bytes), as by a crash or a full disk"
     for exchange in report.open[:_MOST_OPEN_SHOWN]:
         yield f"  open: {exchange}"
     if (more := len(report.open) - _MOST_OPEN_SHOWN) > 0:

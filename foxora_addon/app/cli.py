@@ -132,8 +132,8 @@ def check(
     """Check a configuration, and tell in short what it means.
 
     The keys that it refers to must be there, in the environment or in files. If it can't be used,
-    or FOXORA_FAST or the trail's path can't, one line says where, why and what instead, and the
-    exit status is 1.
+    or FOXORA_FAST says neither yes nor no, or the trail's path is that of a folder or a device, one
+    line says where, why and what instead, and the exit status is 1.
 
     \b
     Examples:

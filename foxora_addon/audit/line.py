@@ -68,17 +68,19 @@ def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> 
     found = dict(fields)
     if socket := fields.get("websocket"):
         messages = socket["messages"]
-        take = _taking(scrub, is_cut=len(messages) < socket["count"])
-        found["websocket"] = {**socket, "messages": _senders_scrubbed(messages, take)}
+        of_cut = _of_cut(scrub, is_cut=len(messages) < socket["count"])
+        found["websocket"] = {**socket, "messages": _senders_scrubbed(messages, scrub, of_cut)}
     if fields.get("chunks") and (body := fields.get("body")):
-        take = _taking(scrub, is_cut=bool(fields.get("body_truncated")))
-        joined = partial(events_scrubbed, scrub=take)
+        of_cut = _of_cut(scrub, is_cut=bool(fields.get("body_truncated")))
+        joined = partial(events_scrubbed, scrub=scrub, of_cut=of_cut)
         found["body"] = _text_scrubbed(body, fields["body_encoding"], joined)
     return found
 
 
 def _senders_scrubbed(
-    messages: Sequence[Mapping[str, Any]], scrub: Callable[[str], str]
+    messages: Sequence[Mapping[str, Any]],
+    scrub: Callable[[str], str],
+    of_cut: Callable[[str], str] | None,
 ) -> list[Mapping[str, Any]]:
     """The messages of both senders, without what is spread over several of one's."""
     found = list(messages)
@@ -88,7 +90,7 @@ def _senders_scrubbed(
             for place, each in enumerate(messages)
             if each["sender"] == sender and each["encoding"] == "utf-8"
         ]
-        texts = messages_scrubbed([messages[place]["text"] for place in places], scrub)
+        texts = messages_scrubbed([messages[place]["text"] for place in places], scrub, of_cut)
         for place, text in zip(places, texts, strict=True):
             found[place] = {**messages[place], "text": text}
     return found
@@ -128,7 +130,11 @@ def _body_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> st
 
 def _taking(scrub: Callable[[str], str], *, is_cut: bool) -> Callable[[str], str]:
     """What redacts a text; if that was cut off, half a secret at its end too."""
-    return scrub.of_beginning if is_cut and isinstance(scrub, Scrub) else scrub
+    return _of_cut(scrub, is_cut=is_cut) or scrub
+
+
+def _of_cut(scrub: Callable[[str], str], *, is_cut: bool) -> Callable[[str], str] | None:
+    return scrub.of_beginning if is_cut and isinstance(scrub, Scrub) else None
 
 
 def _messages_scrubbed(

@@ -151,7 +151,8 @@ def left_open(path: Path, head: Head | None) -> dict[str, str | None]:
     """
     if head is not None and _follows(path, head):
         start = max(head.offset - _TAIL_BYTES, 0)
-        found = {} if head.first == 1 and not start else dict(head.open)
+        is_all = head.first == 1 and not start and first_seq_of(segments_of(path)[0]) == 1
+        found = {} if is_all else dict(head.open)
         since = lines_after(path, head.first, start)
     else:
         found = {}
@@ -201,4 +202,7 @@ def beginning_of(path: Path) -> tuple[int | None, float | None]:
         found = _TIME.search(stream.read(BEGINNING_BYTES))
     if first is None or found is None:
         return first, None
-    return first, datetime.fromisoformat(found[1].decode()).timestamp()
+    try:
+        return first, datetime.fromisoformat(found[1].decode()).timestamp()
+    except ValueError:  # it is no time
+        return first, None

@@ -190,8 +190,8 @@ class RunningFile:
         deleted_at = os.fstat(self._fd).st_ctime
         lost = self._written_since_seen() if is_deleted else b""
         self.open(seq)
-        if is_deleted:
-            self.torn = 0  # what was torn went with the file
+        if is_deleted or seq < self.first:
+            self.torn = 0  # it went with the file, or is all of one that is no part of the trail
         is_copy = self._begin(seq)
         if lost:
             with contextlib.suppress(OSError, NoTrail):  # then nothing says that any of it is there

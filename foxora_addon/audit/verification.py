@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from foxora_addon.audit.chain import GENESIS, hash_of_line, may_be_torn
 from foxora_addon.audit.head import read_head
-from foxora_addon.audit.segments import first_named, lines_of
+from foxora_addon.audit.segments import first_named, has_begun, lines_of
 
 _HEAD: Final = re.compile(
     rb'\{"v":\d+,"seq":(\d{1,18}),"time":"[^"\\]{1,40}",'
@@ -149,6 +149,8 @@ class _Verification:
     seq: int = 0
     head: str = GENESIS
     torn: int = 0
+    torn_lines: int = 0
+    is_one_record: bool = True
     ends_with_break: bool = True
     torn_place: str = ""
 
@@ -164,14 +166,27 @@ class _Verification:
         links = _links_of(line)
         if links is None or not self._tells_what_is_torn(links):
             return f"{self.torn_place or place()}: changed, or not a record"
-        self.torn, self.torn_place = 0, ""
+        self.torn, self.torn_lines, self.torn_place = 0, 0, ""
+        self.is_one_record = True
         problem = self._follow(links, digest)
         return None if problem is None else f"{place()}: {problem}"
 
     def _take_torn(self, line: bytes, place: str) -> None:
         self.torn += len(line)
+        self.torn_lines += 1
+        self.is_one_record = self.is_one_record and self._may_be_next(line)
         self.ends_with_break = line.endswith(b"\n")
         self.torn_place = self.torn_place or place
+
+    def _may_be_next(self, line: bytes) -> bool:
+        """Whether a torn line is of the next record: one that could not be written is tried again.
+
+        Where no record was read yet, of any.
+        """
+        if not self.records:
+            return has_begun(line.rstrip(b"\n"))
+        said = b'{"v":1,"seq":%d,' % (self.seq + 1)
+        return line.startswith(said) or said.startswith(line.rstrip(b"\n"))
 
     def _tells_what_is_torn(self, links: _Links) -> bool:
         if not self.records and links.seq != 1 and not self.torn:
@@ -203,7 +218,8 @@ class _Verification:
 
     def end(self) -> str | None:
         """What is wrong at the end of the trail, or None."""
-        if self.torn and self.ends_with_break:
+        is_known = self.torn_lines <= 1 or self.is_one_record
+        if self.torn and (self.ends_with_break or not is_known):
             return f"{self.torn_place}: changed, or not a record"
         return self.kept.end(self.seq)
 
@@ -214,7 +230,8 @@ def verify(
     """Verify a trail from its first line to its last, across its segments.
 
     A torn line (see `chain.may_be_torn`) is accepted at the very end, or where the record after it
-    says that it was found. On a full disk, where each record is tried anew, there may be several.
+    says that it was found. On a full disk, where a record is tried again and again, there may be
+    several, all of that one.
     `kept` are heads that were kept elsewhere: each must be in the trail. `progress` is told now and
     then how many bytes were read. Raises OSError if a file can't be read.
     """

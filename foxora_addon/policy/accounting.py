@@ -332,11 +332,11 @@ class Accounting:
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Reserve what a further try of a call takes, or say why there is no room for it now.
 
-        It does not stand in line: it has waited before, or was never told to.
+        It does not stand in line, but asks again (`policy.retrying`); where nobody stands in one,
+        its turn is kept as for a client that comes back.
         """
         if exchange.reservation is not None or not exchange.scopes:
             return None
-        take = self._allowances.admit if self.rules.is_shadow else self._allowances.reserve
         if exchange.payer is not None:
             # The ceilings may have changed since the first try.
             payer, model, client = exchange.payer, exchange.model, exchange.client.name
@@ -344,10 +344,20 @@ class Accounting:
             exchange.scopes = terms.scopes
             charged = self._charge_of(exchange, terms)
             exchange.estimated_tokens = charged.tokens
+            if not (charged.can_fit or self.rules.is_shadow):
+                return error_of(too_large(terms.scopes, charged.input_tokens))
             if (over := self._budget(exchange, terms, charged, now)) is not None:
                 return over
-        taken = take(exchange.scopes, exchange.estimated_tokens or 0, now)
-        return self.admitted(exchange, taken, now)
+        return self.admitted(exchange, self._taken_again(exchange, now), now)
+
+    def _taken_again(self, exchange: Exchange, now: float) -> Held | Refusal:
+        scopes, tokens = exchange.scopes, exchange.estimated_tokens or 0
+        if self.rules.is_shadow:
+            return self._allowances.admit(scopes, tokens, now)
+        if self.rules.bounds is not None:
+            return self._allowances.reserve(scopes, tokens, now)
+        caller_of = partial(_caller_of, exchange)
+        return self._allowances.reserve_in_turn(scopes, tokens, now, caller_of)
 
     def obey(self, payer: str, retry_after_seconds: float | None, now: float) -> None:
         """The gateway's own 429 closes the account, for all its clients, for so long.

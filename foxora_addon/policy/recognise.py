@@ -168,11 +168,19 @@ def foreign_page(head: Head, territory: Territory) -> ApiError | None:
     """
     if head.origin in territory.origins:
         return None
-    if head.origin is not None and head.origin.lower() != head.own_origin:
+    if head.origin is not None and not _is_own(head.origin, head, territory):
         return _foreign_origin(head.origin)
     if head.fetch_site in {"cross-site", "same-site"}:
         return _foreign_origin("another site")
     return None
+
+
+def _is_own(origin: str, head: Head, territory: Territory) -> bool:
+    """Whether it is that of what is asked, under a name that is ours: others can be rebound."""
+    if origin.lower() != head.own_origin:
+        return False
+    name = host_of(head.host_header)
+    return name in territory.own_names or (bool(name) and territory.holds(name, head.port))
 
 
 def _foreign_origin(origin: str) -> ApiError:

@@ -132,8 +132,6 @@ def _ended(
     if not isinstance(duration, int | float) or not isinstance(sent, int | float):
         return None
     usage = _mapping(record.get("usage"))
-    # After tries, of which the last was never sent, it is the moment of one of those.
-    is_of_a_try = any(_seconds(each.get("sent_ms")) == sent / 1000 for each in _tries_in(record))
     return Remembered(
         account,
         _text(request.get("model") or record.get("model")),
@@ -143,7 +141,7 @@ def _ended(
         charged_tokens(record),
         None if record.get("websocket") else _count(usage.get("output_tokens")),
         _closes_for(record),
-        is_request=not is_of_a_try,
+        is_request=not _is_given_up(record),
     )
 
 
@@ -180,9 +178,15 @@ def _closes_for(record: Mapping[str, Any]) -> float | None:
         for each in _tries_in(record)
         if _is_closing(each)
     ]
-    if _is_closing(record):
+    if _is_closing(record) and not _is_given_up(record):
         ends.append(_wait_of(_mapping(record.get("error"))))
     return max(ends, default=None)
+
+
+def _is_given_up(record: Mapping[str, Any]) -> bool:
+    """Whether it ends as its last try did, since no further one was sent."""
+    sent = _seconds(record.get("sent_ms"))
+    return any(_seconds(each.get("sent_ms")) == sent for each in _tries_in(record))
 
 
 def _is_closing(answer: Mapping[str, Any]) -> bool:

@@ -9,12 +9,14 @@ from typing import Final, NamedTuple
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.exchange import Exchange
+from foxora_addon.policy.waiting import Bounds
 
 _STATUSES: Final = frozenset({429, 502, 503, 504})
 _FIRST_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 8.0
-_SPREAD_SECONDS: Final = 0.1
+_SPREAD_SECONDS: Final = 0.05
 """Over how long those are spread that are told of room at one moment: not all of them find it."""
+_ASK_AGAIN_SECONDS: Final = 1.0
 _LONGEST_CALL_SECONDS: Final = 600.0
 """How long a call may take with all its tries, where it has no deadline of its own."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -59,17 +61,26 @@ def pause_for_room(
     exchange: Exchange,
     refusal: ApiError,
     deadline_seconds: float | None,
+    bounds: Bounds | None,
     now: float,
     jitter: float,
 ) -> float | None:
     """Seconds until a try for which its account has no room is to ask again; None: it is given up.
 
-    `deadline_seconds` and `jitter` are as for `pause_before_retry`.
+    `deadline_seconds` and `jitter` are as for `pause_before_retry`. Where calls stand in line it
+    waits no longer than they may by `bounds`, and asks each second, for they are called as soon as
+    there is room.
     """
     wait = refusal.retry_after_seconds
     if wait is None:
         return None
     pause = wait + jitter * _SPREAD_SECONDS
+    if bounds is not None:
+        pause = min(pause, _ASK_AGAIN_SECONDS)
+        since = now if exchange.wants_room_since is None else exchange.wants_room_since
+        exchange.wants_room_since = since
+        if now + pause > since + bounds.max_wait_seconds:
+            return None
     return pause if _is_in_time(exchange, deadline_seconds, now + pause) else None
 
 

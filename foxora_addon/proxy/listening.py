@@ -204,5 +204,6 @@ def bind_to_loopback(options: Options) -> None:
 def _bound(mode: mode_specs.ProxyMode, options: Options) -> str:
     if mode.custom_listen_host or not isinstance(mode, (*_OF_HTTP, mode_specs.Socks5Mode)):
         return mode.full_spec
-    spec = mode.full_spec.rpartition("@")[0] if mode.custom_listen_port else mode.full_spec
+    has_port = mode.custom_listen_port is not None
+    spec = mode.full_spec.rpartition("@")[0] if has_port else mode.full_spec
     return f"{spec}@127.0.0.1:{mode.listen_port(options.listen_port)}"

@@ -54,9 +54,11 @@ def wait_for_room(exchange: Exchange, pipeline: Pipeline, now: float) -> float |
     """
     refusal = pipeline.renew(exchange, now)
     if refusal is None:
+        exchange.wants_room_since = None
         return 0.0
+    deadline, bounds = pipeline.rules.timeouts.exchange, pipeline.rules.limits.bounds
     jitter = random()  # noqa: S311  # as above
-    pause = pause_for_room(exchange, refusal, pipeline.rules.timeouts.exchange, now, jitter)
+    pause = pause_for_room(exchange, refusal, deadline, bounds, now, jitter)
     if pause is not None:
         return pause
     if exchange.failed_as is None:  # the gateway refused what the proxy itself had added

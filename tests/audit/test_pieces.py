@@ -175,3 +175,49 @@ def test_of_an_event_stream_the_data_alone_is_changed(start: str, end: str) -> N
 def test_an_event_stream_without_a_secret_is_as_it_was() -> None:
     given = 'data:{"a":\t"data: it"}\n\n data: x\ndata:  \ndata\n: data: y\r\rdata: {"a": "b"}'
     assert events_scrubbed(given, SCRUB) == given
+
+
+LOOKALIKE = "sk-proj-AbCdEfGhIjKlMnOpQrStUv"
+
+
+@pytest.mark.parametrize(
+    ("texts", "left"),
+    [
+        (["id AKIA", "ABCDEFGHIJKLMNOP ok ", "the key is", LOOKALIKE], "id [redacted] ok "),
+        ([APP_KEY[:9], APP_KEY[9:], "hello", LOOKALIKE, "world"], "[redacted]hello"),
+        ([LOOKALIKE, " hello", APP_KEY[:9], APP_KEY[9:], "world"], "[redacted] hello"),
+        ([f"{LOOKALIKE} and {APP_KEY[:9]}", APP_KEY[9:], LOOKALIKE], "[redacted]"),
+    ],
+)
+def test_a_secret_of_one_piece_stays_out_though_another_is_joined(
+    texts: list[str], left: str
+) -> None:
+    kept = messages_scrubbed([json.dumps({"d": text}) for text in texts], SCRUB)
+    joined = "".join(json.loads(message)["d"] for message in kept)
+    assert joined.startswith(left)
+    assert LOOKALIKE not in joined
+    assert LOOKALIKE[3:] not in joined
+    assert APP_KEY not in joined
+
+
+def test_where_many_pieces_have_their_own_secrets_nothing_between_is_kept() -> None:
+    texts = [APP_KEY[:9], APP_KEY[9:], *[f"{LOOKALIKE}x{number} " for number in range(99)], "end"]
+    kept = messages_scrubbed([json.dumps({"d": text}) for text in texts], SCRUB)
+    assert "sk-proj" not in "".join(kept)
+
+
+@pytest.mark.parametrize("size", [8, len(APP_KEY) - 1])
+@pytest.mark.parametrize("before", [[], ["a "], [APP_KEY[:4], APP_KEY[4:], " b "]])
+def test_half_a_secret_at_the_end_of_what_is_kept_goes_though_it_is_in_one_piece(
+    before: list[str], size: int
+) -> None:
+    texts = [json.dumps({"d": text}) for text in [*before, f"c {APP_KEY[:size]}"]]
+    cut = messages_scrubbed(texts, SCRUB, SCRUB.of_beginning)
+    assert "".join(json.loads(text)["d"] for text in cut).endswith("c [redacted]")
+
+
+def test_no_more_than_so_many_texts_are_looked_at() -> None:
+    hostile = '{"a":' * 200 + "[" + ",".join(['""'] * 60_000) + "]" + "}" * 200
+    assert messages_scrubbed([hostile] * 2, SCRUB) == [hostile] * 2
+    many = ['{"d":"x"}'] * 60_000
+    assert messages_scrubbed(many, SCRUB) == many

@@ -336,3 +336,34 @@ def test_a_file_whose_first_record_was_torn_is_closed_under_the_number_of_its_fi
         assert segment.name.endswith(f"{first:012d}"), segment.name
     report = verify(path)
     assert (report.problem, report.first_seq, report.records) == (None, 1, report.last_seq)
+
+
+@pytest.mark.parametrize("cut", [1, 8, 20, 200])
+def test_a_file_with_nothing_but_a_torn_record_that_is_moved_away_is_no_part(
+    path: Path, cut: int
+) -> None:
+    disk = CuttingDisk()
+    journal = opened(path, Keeping(), disk)
+    write(journal, 1)
+    path.rename(path.with_name("trail.jsonl.2"))
+    disk.most = cut
+    with pytest.raises(TrailUnavailable):
+        write(journal, 1, "y")
+    disk.most = None
+    path.rename(path.with_name("trail.jsonl.1"))
+    write(journal, 1, "y")
+    journal.close()
+    report = verify(path)
+    assert (report.problem, report.records) == (None, 4)
+    assert [record["recovered"] for record in records_of(path)] == [None] * 4
+
+
+def test_what_was_open_in_a_file_that_is_out_of_reach_is_open_still(path: Path) -> None:
+    journal = opened(path, Keeping())
+    journal.append(a_request_of("long"), as_it_is)
+    write(journal, 1)
+    journal.tend(100.0)
+    path.rename(path.with_name("elsewhere"))
+    journal.append(a_request_of("c"), as_it_is)
+    journal._abandon()  # killed before the next head
+    assert list(opened(path, Keeping()).left_open) == ["long", "c"]

@@ -165,6 +165,23 @@ def test_the_first_thing_that_is_wrong_is_named_with_its_line(sample: Path, chan
     assert verify(changed).problem == "line 2: seq is 3, not 2: 2 missing, or moved"
 
 
+def test_torn_lines_of_several_records_are_no_crash(sample: Path, changed: Path) -> None:
+    lines = lines_of(sample)
+    cut = [line[: line.rindex(b',"hash"')] for line in lines]
+    for whole in range(len(lines) - 1):
+        changed.write_bytes(b"\n".join([*(each[:-1] for each in lines[:whole]), *cut[whole:]]))
+        report = verify(changed)
+        if whole:
+            assert report.problem == f"line {whole + 1}: {CHANGED}"
+    for text in (b"any words\n\nmore words", b'{"v":1,"se\nwords', b'{"v":1,"seq":99,\n{"v":1'):
+        changed.write_bytes(sample.read_bytes() + text)
+        assert verify(changed).problem == f"line {len(lines) + 1}: {CHANGED}"
+    begun = b'{"v":1,"seq":%d,' % (len(lines) + 1)
+    again = begun + b'"time\n{"v":1,"s\n\n' + begun
+    changed.write_bytes(sample.read_bytes() + again)
+    assert (verify(changed).problem, verify(changed).torn_tail_bytes) == (None, len(again))
+
+
 def test_a_torn_tail_is_told_and_is_no_problem(sample: Path, changed: Path) -> None:
     changed.write_bytes(sample.read_bytes() + b'{"v":1,"se')
 

@@ -195,6 +195,14 @@ def test_what_the_listener_accepts(more: dict[str, str]) -> None:
     assert called(a_head(**more)).operation.name == "chat"
 
 
+@pytest.mark.parametrize(("name", "is_ours"), [("api.openai.com", True), ("evil.example", False)])
+def test_a_page_is_no_own_one_under_a_name_that_leads_here_alone(name: str, is_ours: bool) -> None:
+    own = f"https://{name}"
+    head = at("api.openai.com", "/v1/models", method="GET", origin=own, own_origin=own)
+    found = recognise(head._replace(host_header=name), TERRITORY)
+    assert isinstance(found, Recognised) is is_ours
+
+
 def test_a_foreign_page_is_refused_at_a_host_as_well() -> None:
     head = at("api.openai.com", "/v1/models", origin="https://evil.example")
 

@@ -14,6 +14,7 @@ from foxora_addon.api.errors import (
 from foxora_addon.exchange import Exchange, State, Try
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.retrying import Failed, pause_before_retry, pause_for_room
+from foxora_addon.policy.waiting import Bounds
 from tests.builders import an_exchange
 
 NO_ANSWER = Failed(gateway_unreachable("It broke."), None)
@@ -112,6 +113,15 @@ def test_who_finds_no_room_asks_again_in_time_or_gives_up(
     wait: float | None, pause: float | None
 ) -> None:
     full = rate_limit_exceeded("It is full.", wait)
-    assert pause_for_room(a_call(), full, 60.0, 101.0, 0.5) == pytest.approx(pause)
+    assert pause_for_room(a_call(), full, 60.0, None, 101.0, 1.0) == pytest.approx(pause)
     untimed = None if wait is None else wait + 0.05
-    assert pause_for_room(a_call(), full, None, 101.0, 0.5) == pytest.approx(untimed)
+    assert pause_for_room(a_call(), full, None, None, 101.0, 1.0) == pytest.approx(untimed)
+
+
+def test_where_calls_stand_in_line_it_asks_each_second_for_as_long_as_they_may() -> None:
+    full, exchange = rate_limit_exceeded("It is full.", 30.0), a_call()
+    asked = [
+        pause_for_room(exchange, full, None, Bounds(10, 3.5), now, 1.0)
+        for now in (101.0, 102.0, 103.0, 104.0)
+    ]
+    assert asked == [1.0, 1.0, 1.0, None]

@@ -8,7 +8,7 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from foxora_addon.proxy.listening import way_here
+from foxora_addon.proxy.listening import bind_to_loopback, way_here
 
 SOCKS, REGULAR, REVERSE = "socks5@1001", "regular@1002", "reverse:https://api.example@1003"
 
@@ -54,3 +54,18 @@ def test_a_reverse_proxy_takes_no_tunnels() -> None:
 )
 def test_no_base_url_is_named_that_leads_nowhere(specs: list[str], way: str) -> None:
     assert way_here(listening(*specs)).startswith(way)
+
+
+@pytest.mark.parametrize(
+    ("spec", "bound"),
+    [
+        ("regular", "regular@127.0.0.1:8080"),
+        ("regular@0", "regular@127.0.0.1:0"),
+        ("reverse:https://api.example@0", "reverse:https://api.example@127.0.0.1:0"),
+        ("socks5@1001", "socks5@127.0.0.1:1001"),
+    ],
+)
+def test_a_mode_keeps_its_port_on_loopback_be_it_any(spec: str, bound: str) -> None:
+    options = Options(mode=[spec])
+    bind_to_loopback(options)
+    assert options.mode == [bound]

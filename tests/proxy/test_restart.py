@@ -339,6 +339,18 @@ def test_a_pause_that_a_try_met_is_kept_too(proxy: Proxy) -> None:
     assert proxy.wait_of("acme") == pytest.approx(17.0)
 
 
+def test_a_pause_that_a_call_ended_with_after_its_tries_counts_from_its_try(proxy: Proxy) -> None:
+    """It was given up: the account had no room for another try, and the client has that one's."""
+    proxy.start()
+    met = {"status": 429, "source": "gateway", "after_ms": 2_000.0, "retry_after_ms": 30_000.0}
+    error = {"retry_after_ms": 30_000.0}
+    proxy.now += 25.0
+    more = {"duration_ms": 25_000.0, "sent_ms": 1_000.0, "tries": [{**met, "sent_ms": 1_000.0}]}
+    proxy.record("acme", 429, source="gateway", error=error, **more)
+    proxy.restart(1.0)
+    assert proxy.wait_of("acme") == pytest.approx(6.0)
+
+
 def test_a_429_of_our_own_or_one_without_a_wait_closes_nothing(proxy: Proxy) -> None:
     proxy.start()
     proxy.record("acme", 429, source="addon", error={"retry_after_ms": 30_000.0})
