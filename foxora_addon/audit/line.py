@@ -68,7 +68,7 @@ def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> 
     found = dict(fields)
     if socket := fields.get("websocket"):
         messages = socket["messages"]
-        of_cut = _of_cut(scrub, is_cut=len(messages) < socket["count"])
+        of_cut = _of_cut(scrub, is_cut=len(messages) < socket.get("count", 0))
         found["websocket"] = {**socket, "messages": _senders_scrubbed(messages, scrub, of_cut)}
     if fields.get("chunks") and (body := fields.get("body")):
         of_cut = _of_cut(scrub, is_cut=bool(fields.get("body_truncated")))
