@@ -60,9 +60,8 @@ def read_call(
     if not call.operation.has_model or (not body and call.operation.name != "chat"):
         is_upload = call.operation.has_form
         return _read_upload(call, body, rules, value) if is_upload else _unread(body)
-    if value is None:
-        value = value_of_json(body)
-    parsed = value if isinstance(value, dict) else None
+    value = value_of_json(body) if value is None else value
+    parsed = _object_of(value)
     if parsed is None:
         if call.operation.name == "chat":
             is_deep = value is UNREAD
@@ -93,9 +92,7 @@ def _read_upload(
     form = form_in(call, body) if value is None else value
     if isinstance(form, Form):
         return _read_form(call, body, form, rules)
-    if value is None:
-        value = value_of_json(body)
-    parsed = value if isinstance(value, dict) else None
+    parsed = _object_of(value_of_json(body) if value is None else value)
     if parsed is None and body and call.boundary is not None:
         return invalid_request(
             "The form's Content-Type names no boundary that is in its body, or several."
@@ -174,8 +171,8 @@ def read_message(call: Recognised, content: bytes, rules: ModelRules) -> bytes:
     """
     if call.operation.name != "responses":
         return content
-    parsed = value_of_json(content)
-    if not isinstance(parsed, dict) or parsed.get("type") != "response.create":
+    parsed = _object_of(value_of_json(content))
+    if parsed is None or parsed.get("type") != "response.create":
         return content
     model = _model_of(call, parsed.get("model"), rules)
     if model is None or parsed.get("model") == model:
@@ -193,3 +190,7 @@ def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
     if not isinstance(parsed["messages"], list):
         return invalid_request("The 'messages' field must be an array.", "messages")
     return None
+
+
+def _object_of(value: object) -> Mapping[str, Any] | None:
+    return value if isinstance(value, dict) else None
