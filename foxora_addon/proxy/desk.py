@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client, Connection, Server
@@ -416,10 +416,8 @@ class FlowDesk:
             return
         try:
             requests.check_decided(exchange, flow.request, self._pipeline.rules.gateway)
-        except requests.NotSent as error:
-            _log.error("foxora: nothing was sent: %s", error)
-            self._failed.put(flow.id, error.worded)
-            raise hold.Refused("refused by foxora-addon") from None
+        except Exception as error:  # noqa: BLE001  # promise 2: nobody is connected to
+            self._refuse_to_send(flow, error)
 
     def outgoing(self, flow: http.HTTPFlow, request: http.Request) -> http.Request:
         """Put the key on a copy of the request, if all is as it was decided."""
@@ -431,16 +429,20 @@ class FlowDesk:
         try:
             copy = requests.with_key(flow, exchange, request, self._pipeline, _now())
             self._watch(flow.id, exchange)
-        except requests.NotSent as error:
+        except Exception as error:  # noqa: BLE001  # promise 2: nothing is sent
+            self._refuse_to_send(flow, error)
+        return copy
+
+    def _refuse_to_send(self, flow: http.HTTPFlow, error: Exception) -> NoReturn:
+        """End a flow whose request is not what was decided on, or that our own code failed on."""
+        if isinstance(error, requests.NotSent):
             _log.error("foxora: nothing was sent: %s", error)
             worded = error.worded
-        except Exception as error:  # noqa: BLE001  # promise 2: nothing is sent
+        else:
             self._report(error)
             worded = failures.internal()
-        else:
-            return copy
         self._failed.put(flow.id, worded)
-        raise hold.Refused("refused by foxora-addon")
+        raise hold.Refused("refused by foxora-addon") from None
 
     # The way of a response.
 

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.real_server
 # Patches the entry that a request's header names, so that one proxy serves every case.
 BROKEN = """
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.proxy import responses
+from foxora_addon.proxy import requests, responses
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.desk import FlowDesk
 
@@ -47,7 +47,7 @@ for owner, name in (
     (Pipeline, "arrive"), (Pipeline, "read"), (Pipeline, "reserve"), (Pipeline, "record"),
     (Pipeline, "send"), (Pipeline, "answered"), (Pipeline, "streamed"),
     (Pipeline, "_read"), (Pipeline, "renew"), (Pipeline, "said"),
-    (FlowDesk, "_watch"), (responses, "observe"),
+    (FlowDesk, "_watch"), (requests, "check_decided"), (responses, "observe"),
     (responses, "begin"), (responses, "_piece_arrived"), (responses, "_scrub_headers"),
 ):
     setattr(owner, name, breaking(name, getattr(owner, name)))
@@ -64,7 +64,7 @@ addons = [Chooser(), the_addon()]
 """
 ENTRIES = [
     *("arrive", "read", "reserve", "record", "send", "answered"),
-    *("_read", "_watch", "begin", "_scrub_headers"),
+    *("_read", "check_decided", "_watch", "begin", "_scrub_headers"),
 ]
 KEY = "foxora_sk_fake_guard"
 JSON_HEAD = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
