@@ -13,9 +13,15 @@ _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def say(words: str) -> None:
-    """One line of ours, on standard error."""
-    sys.stderr.write(f"foxora-proxy: {words}\n")
-    sys.stderr.flush()
+    """One line of ours, on standard error; where that takes no more, nobody is left to be told.
+
+    Such words are never the result: what is under way goes on, and its exit status is its own.
+    """
+    try:
+        sys.stderr.write(f"foxora-proxy: {words}\n")
+        sys.stderr.flush()
+    except OSError:
+        _lead_nowhere("stderr")
 
 
 def status_of(command: Callable[[], int]) -> int:
@@ -38,7 +44,12 @@ def _have_streams() -> None:
     """Let what a caller has closed lead nowhere: Python has None there."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # until the end
+            _lead_nowhere(name)
+
+
+def _lead_nowhere(stream: str) -> None:
+    """Drop what is printed there from now on; the descriptor stays as CMD is to have it."""
+    setattr(sys, stream, open(os.devnull, "w"))  # noqa: SIM115, PTH123  # until the end
 
 
 def _has_folder() -> bool:

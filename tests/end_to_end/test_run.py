@@ -4,13 +4,22 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from foxora_addon.placeholder import PLACEHOLDER_KEY
-from tests.end_to_end.proxies import APP_KEY, BIN, Proxy, free_port, run_to_its_end, wait_until
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    BIN,
+    Proxy,
+    clean_environment,
+    free_port,
+    run_to_its_end,
+    wait_until,
+)
 from tests.end_to_end.runs import (
     PYTHON_APP,
     SECONDS,
@@ -121,6 +130,22 @@ def test_streams_and_exit_status_are_the_commands_own(
     assert (done.stdout, done.returncode) == (stdout, status)
     (line,) = done.stderr.splitlines()
     assert line.startswith("foxora-proxy: 0 calls seen: ")
+
+
+def test_the_exit_status_is_the_commands_own_where_nobody_reads_our_words(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        run_line(tmp_path, command=["sh", "-c", "echo out; exit 3"]),
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=writer,
+        timeout=SECONDS,
+        check=False,
+    )
+    os.close(writer)
+    assert (done.stdout, done.returncode) == (b"out\n", 3)
 
 
 @pytest.mark.parametrize(
