@@ -43,8 +43,18 @@ MOCK: Final = "mock"
 """The base URL that means the embedded mock gateway."""
 
 
+_CALLS: Final = ("/chat/completions", "/responses", "/embeddings")
+
+
 def _base_url_of(text: str) -> str:
-    return MOCK if text.strip() == MOCK else str(parse_base_url(text.strip()))
+    if text.strip() == MOCK:
+        return MOCK
+    url = parse_base_url(text.strip())
+    for call in _CALLS:
+        if url.path.endswith(call):
+            base = url._replace(path=url.path.removesuffix(call))
+            raise ValueError(f"is where a call goes; write its base, {base}")
+    return str(url)
 
 
 def _pattern_of(value: object) -> HostPattern:

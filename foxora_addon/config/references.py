@@ -148,6 +148,8 @@ def _look_at_signing_key(file: Path, subject: str) -> None:
 
 
 def _usable(key: str, subject: str) -> str:
+    if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+        raise Problem(f"{subject} holds its key in quotes; it must hold the key alone")
     if is_sendable(key):
         return key
     if any(c.isspace() for c in key):

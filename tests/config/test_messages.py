@@ -161,6 +161,11 @@ MISTAKES = [
         "1: gateway.base_url: 'api.foxora.ai' is not a URL; write https:// and the host",
     ),
     (
+        "gateway: {base_url: 'https://api.foxora.ai/v1/chat/completions/'}",
+        "1: gateway.base_url: 'https://api.foxora.ai/v1/chat/completions/' is where a call goes; "
+        "write its base, https://api.foxora.ai/v1",
+    ),
+    (
         "gateway: {base_url: 'ftp://api.foxora.ai/v1'}",
         "1: gateway.base_url: 'ftp://api.foxora.ai/v1' is not an http or https URL; "
         "write https://HOST/v1",
@@ -371,6 +376,11 @@ MISTAKES = [
         "break; it must hold the key alone",
     ),
     (
+        "accounts: [{name: a, key: {env: QUOTED}}]",
+        "1: accounts[0].key: the environment variable QUOTED holds its key in quotes; it must hold "
+        "the key alone",
+    ),
+    (
         "accounts: [{name: a, key: {env: NOT_ASCII}}]",
         "1: accounts[0].key: the environment variable NOT_ASCII holds characters that no key has; "
         "it must hold the key alone",
@@ -425,6 +435,7 @@ ENVIRON = {
     "OTHER_KEY": "foxora_sk_test_2222222222222222",
     "APP_KEY": "sk-app-fake-1111111111111111",
     "WITH_SPACE": "sk-fake \n",
+    "QUOTED": '"sk-fake"',
     "NOT_ASCII": "sk-fäke",
 }
 
