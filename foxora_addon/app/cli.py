@@ -112,7 +112,7 @@ def mock(
 ) -> int:
     """Start a mock of the Foxora gateway, to try things with.
 
-    It prints its base URL. Every key is accepted, unless FILE lists accounts with theirs.
+    It prints its base URL. Every key is accepted, unless FILE says accept_any_key: false.
 
     \b
     Examples:
