@@ -1,5 +1,6 @@
 """What a script does not know is said, and nothing is done."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,3 +31,19 @@ def test_wrong_usage_is_said(script: str, argument: str) -> None:
     assert (done.returncode, done.stdout) == (2, "")
     assert argument in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("script", ["bench", "bench-limits-core", "demo", "pin", "soak", "test"])
+def test_help_is_the_scripts_own_first_words_and_nothing_is_set_up(script: str) -> None:
+    file = ROOT / "scripts" / script
+    done = subprocess.run(
+        [file, "--help"],
+        env={"PATH": os.defpath},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    first, *_ = file.read_text("utf-8").splitlines()[1:]
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"# {done.stdout.splitlines()[0]}" == first
