@@ -1,7 +1,7 @@
 """Asks the gateway questions of our own, over HTTP, with one of its keys.
 
 It refuses to know what the answers mean. No exception of the network leaves it, and no error's text
-holds a key or a byte of the answer.
+holds a key or a byte of the answer. Where an answer repeats the key, asterisks take its place.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ import h11
 
 from foxora_addon import __version__
 from foxora_addon.api.content_encoding import decoded
+from foxora_addon.policy.mask import forms_of, masked
 
 _LARGEST_ANSWER_BYTES: Final = 16 * 1_048_576
 _PIECE_BYTES: Final = 65_536
@@ -98,7 +99,8 @@ class GatewayClient:
             if self._closed.is_set():
                 return _CLOSED
             target = f"{url.path}?{url.query}" if url.query else url.path
-            return await _answer(reader, writer, target, _headers(url.netloc, key))
+            told = await _answer(reader, writer, target, _headers(url.netloc, key))
+            return replace(told, body=masked(told.body, forms_of(key)))
         finally:
             self._open.discard(writer)
             writer.close()

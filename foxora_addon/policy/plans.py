@@ -5,9 +5,14 @@ above it, and what the answer says of money (`spend_report` does).
 """
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from foxora_addon.policy.keys import is_foxora_key
+
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,7 @@ def parse_me(body: object) -> Me | None:
     """
     if not isinstance(body, Mapping):
         return None
-    account_id = _text(body.get("id"))
+    account_id = _plain_id(body.get("id"))
     plan = _text(_mapping(body.get("plan")).get("id"))
     limits = _mapping(body.get("limits"))
     if account_id is None and plan is None and not limits:
@@ -97,6 +102,14 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+def _plain_id(value: object) -> str | None:
+    """An id that may stand in records and in the state: no key, nor one that was masked."""
+    found = _text(value)
+    if found is None or not _PLAIN_ID.fullmatch(found) or is_foxora_key(found, ()):
+        return None
+    return found
 
 
 def _ceiling(value: object) -> int | None:

@@ -200,3 +200,17 @@ def test_a_redirect_is_not_followed() -> None:
     answer, received = run(scenario)
     assert isinstance(answer, Told)
     assert (answer.status, received) == (307, 1)
+
+
+def test_an_answer_that_repeats_the_key_has_asterisks_there() -> None:
+    async def scenario() -> Told | Untold:
+        async with running() as (gateway, _):
+            gateway.faults.append(parse_fault(f'body={{"id": "{KEY}", "plan": "pro"}}'))
+            client = GatewayClient(gateway.base_url)
+            answer = await client.get(ME, KEY)
+            client.close()
+            return answer
+
+    answer = run(scenario)
+    assert isinstance(answer, Told)
+    assert json.loads(answer.body) == {"id": "*" * len(KEY), "plan": "pro"}

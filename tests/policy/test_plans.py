@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.policy.plans import PLANS, Ceilings, Me, parse_me
+from tests.builders import ACCOUNT_KEY
 
 
 def a_me(**changes: Any) -> dict[str, Any]:
@@ -48,6 +49,33 @@ def test_an_odd_figure_is_not_believed(odd: object) -> None:
 @pytest.mark.parametrize("body", [None, [], "pro", {}, {"id": 5}, {"error": {"code": "x"}}])
 def test_an_answer_that_is_none_says_nothing(body: object) -> None:
     assert parse_me(body) is None
+
+
+@pytest.mark.parametrize(
+    "account_id",
+    [
+        ACCOUNT_KEY,
+        ACCOUNT_KEY[:16],
+        "*" * 20,
+        "usr_" + "*" * 20,
+        "usr 1",
+        "usr_1\n",
+        "\u00fcsr",
+        "u" * 129,
+    ],
+)
+def test_an_id_that_may_be_a_key_or_is_not_plain_is_not_taken(account_id: str) -> None:
+    me = parse_me(a_me(id=account_id))
+    assert me == Me(None, "pro", Ceilings(200, 300_000))
+
+
+@pytest.mark.parametrize(
+    "account_id", ["usr_1", "a.b@example.com", "urn:foxora:acct:1", "orgs/1", "u" * 128]
+)
+def test_a_plain_id_is_taken_as_it_is(account_id: str) -> None:
+    me = parse_me(a_me(id=account_id))
+    assert me is not None
+    assert me.account_id == account_id
 
 
 JSON = st.recursive(
