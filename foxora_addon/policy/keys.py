@@ -1,4 +1,4 @@
-"""What the text of a key tells: its digest, whether a header can hold it, whether it is Foxora's.
+"""What the text of a key tells: its digest, whether a header can hold it, whose it may be.
 
 Nothing is verified here: a signature is the gateway's to check. Every function is total, since the
 texts come from whoever calls.
@@ -13,6 +13,9 @@ from typing import Final
 
 _SENDABLE: Final = re.compile(r"[\x21-\x7e]{1,8192}")
 _JWT: Final = re.compile(r"[A-Za-z0-9_-]{1,2048}\.([A-Za-z0-9_-]{1,8192})\.[A-Za-z0-9_-]{1,2048}")
+
+_SHORTEST_LOOK: Final = 16
+_MIXED: Final = re.compile(r"(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{8}")
 
 
 def key_digest(key: str) -> str:
@@ -30,6 +33,14 @@ def is_sendable(key: str) -> bool:
     A key from a query string may hold a line break, which in a header would begin another one.
     """
     return _SENDABLE.fullmatch(key) is not None
+
+
+def looks_like_key(text: str) -> bool:
+    """Say whether a text that may be anything looks like a secret: letters and digits at random.
+
+    Names of models, dates and versions have digits too, but in short words.
+    """
+    return len(text) >= _SHORTEST_LOOK and _MIXED.search(text) is not None
 
 
 def is_foxora_key(key: str, jwt_issuers: Collection[str]) -> bool:

@@ -5,14 +5,16 @@ travel on. What is put in instead, and where the request goes, is decided elsewh
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
+from string import whitespace
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
 
 from foxora_addon.policy.key_forms import SHORTEST, forms_of
+from foxora_addon.policy.keys import looks_like_key
 
 Fields = Sequence[tuple[bytes, bytes]]
 
@@ -27,6 +29,7 @@ KEY_HEADERS = (
     b"x-openai-api-key",
     b"x-litellm-api-key",
     b"x-portkey-api-key",
+    *(b"apikey", b"api_key"),  # Supabase's and Kong's; a parameter's name, as a header
 )
 """Where OpenAI clients, the presets' and those of other gateways put a key, the usual first."""
 
@@ -37,11 +40,17 @@ KEY_PARAMETERS = frozenset(
     {
         *("api-key", "api_key", "apikey", "key", "access_token", "token"),
         *("subscription-key", "code"),  # Azure's API Management and Functions
+        *(name.decode() for name in KEY_HEADERS),
+        *("x-auth-token", "x-access-token", "client_secret"),
     }
 )
 
-_SCHEMES = frozenset({b"bearer", b"basic", b"token"})
+_SCHEMES = frozenset({"bearer", "basic", "token"})
+_AROUND = whitespace + "\"'"
+_WORD = re.compile(r"[^\s,;\"']+")
+_PART_OF_WORD = re.compile("[^:=]+={0,2}")
 _SOCKET_KEY_PREFIX = b"openai-insecure-api-key."
+_SOCKET_DROPPED = (_SOCKET_KEY_PREFIX, b"openai-organization.", b"openai-project.")
 _DROPPED = frozenset(
     {
         *KEY_HEADERS,
@@ -108,10 +117,10 @@ class OwnKeys:
 def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
     """Split a head into what may travel and what must not.
 
-    Taken out: the headers that carry keys, cookies, proxy headers, organisation and project, the
-    key inside `Sec-WebSocket-Protocol`, `?api-key=` and its like, our own control headers, and any
-    header or query value that repeats the app's key, or one of `own`, by its name or its value, in
-    whichever form (`key_forms`). Everything else keeps its order and bytes.
+    Taken out: the headers that carry keys, cookies, proxy headers, organisation and project, what
+    `Sec-WebSocket-Protocol` has of these, `?api-key=` and its like, our own control headers, and
+    any header or query value that repeats the app's key, or one of `own`, by its name or its value,
+    in whichever form (`key_forms`). Everything else keeps its order and bytes.
     """
     values = _by_name(fields)
     keys = list(_client_keys(values, target))
@@ -158,45 +167,69 @@ def _client_keys(values: dict[bytes, list[bytes]], target: str) -> Iterable[str]
     """Every key by which a head may identify its client, the surest first."""
     for name in KEY_HEADERS:
         for value in values.get(name, ()):
-            yield from _keys_in(value)
+            yield from _keys_in(_text(value))
     for value in values.get(b"sec-websocket-protocol", ()):
         for item in value.split(b","):
             name = item.strip()
             if name.startswith(_SOCKET_KEY_PREFIX) and name != _SOCKET_KEY_PREFIX:
                 yield _text(name[len(_SOCKET_KEY_PREFIX) :])
     for parameter, text in _parameters(target):
-        if parameter.lower() in KEY_PARAMETERS and text:
-            yield text
+        if parameter.lower() in KEY_PARAMETERS:
+            yield from _keys_in(text)
 
 
 def _other_secrets(values: dict[bytes, list[bytes]]) -> Iterable[str]:
     """Credentials that are not for the API: the proxy's, and cookies' values."""
     for value in values.get(b"proxy-authorization", ()):
-        yield from _keys_in(value)
+        yield from _keys_in(_text(value))
     for value in values.get(b"cookie", ()):
         for cookie in value.split(b";"):
             if text := _text(cookie.partition(b"=")[2].strip()):
                 yield text
 
 
-def _keys_in(value: bytes) -> Iterable[str]:
-    """The credential in a header's value: the token after its scheme, or what Basic encodes.
+@lru_cache(maxsize=256)  # clients send the same few again and again
+def _keys_in(text: str) -> tuple[str, ...]:
+    """The credential in a header or parameter, if there is one; then what else of it may be one."""
+    found = tuple(_credential_in(text))
+    return (*found, *_keys_among_words(text)) if found else ()
+
+
+def _credential_in(text: str) -> Iterable[str]:
+    """The token after its scheme, or what Basic encodes; without quotes around them.
 
     A scheme alone is what clients with an empty key send, and is none.
     """
-    scheme, _, token = value.strip().partition(b" ")
-    token = token.strip()
-    if not token:
-        if scheme and scheme.lower() not in _SCHEMES:
-            yield _text(scheme)
+    match text.strip(_AROUND).split(maxsplit=1):
+        case [scheme, rest]:
+            token = rest.strip(_AROUND)
+            if scheme.lower() == "basic":
+                yield from _encoded_by_basic(token)
+        case [token] if token.lower() not in _SCHEMES:
+            pass
+        case _:
+            return
+    if token:
+        yield token
+
+
+def _encoded_by_basic(token: str) -> Iterable[str]:
+    try:
+        user, _, password = _text(base64.b64decode(token, validate=True)).partition(":")
+    except ValueError:
         return
-    if scheme.lower() == b"basic":
-        try:
-            user, _, password = _text(base64.b64decode(token, validate=True)).partition(":")
-        except (binascii.Error, ValueError):
-            user, password = "", ""
-        yield from (part for part in (password, user) if part)
-    yield _text(token)
+    yield from (part for part in (password, user) if part)
+
+
+def _keys_among_words(text: str) -> Iterable[str]:
+    """The keys in an odd spelling: behind a colon, or several, as where headers were joined.
+
+    They follow a scheme, or look like keys: what else stands there may be any word.
+    """
+    for before, word in pairwise(("", *_WORD.findall(text))):
+        if before.lower() in _SCHEMES:
+            yield word
+        yield from filter(looks_like_key, _PART_OF_WORD.findall(word))
 
 
 def _kept_fields(fields: Fields) -> Iterable[tuple[bytes, bytes]]:
@@ -207,7 +240,7 @@ def _kept_fields(fields: Fields) -> Iterable[tuple[bytes, bytes]]:
         if lower == b"upgrade" and value.strip().lower() != b"websocket":
             continue
         if lower == b"sec-websocket-protocol":
-            value = _without_socket_key(value)  # noqa: PLW2901  # the rest of the list travels on
+            value = _without_credentials(value)  # noqa: PLW2901  # the rest of the list travels on
             if not value:
                 continue
         yield name, value
@@ -236,9 +269,10 @@ def _has_one_of(forms: Sequence[bytes], name: bytes, value: bytes) -> bool:
     return any(form in value or (form in lower and lower not in _NEEDED) for form in forms)
 
 
-def _without_socket_key(value: bytes) -> bytes:
+def _without_credentials(value: bytes) -> bytes:
+    """A list of WebSocket protocols without those by which browsers send key and organisation."""
     items = [item.strip() for item in value.split(b",")]
-    return b", ".join(item for item in items if item and not item.startswith(_SOCKET_KEY_PREFIX))
+    return b", ".join(item for item in items if item and not item.startswith(_SOCKET_DROPPED))
 
 
 def _kept_target(target: str, forms: Sequence[str]) -> str:

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foxora_addon.policy.keys import is_foxora_key, is_sendable, issuer_of, key_digest
+from foxora_addon.policy.keys import (
+    is_foxora_key,
+    is_sendable,
+    issuer_of,
+    key_digest,
+    looks_like_key,
+)
 
 
 def a_token(payload: bytes) -> str:
@@ -21,6 +27,35 @@ def test_a_digest_is_of_the_bytes_that_the_header_had() -> None:
 @pytest.mark.parametrize("key", ["", "a b", "a\n", "a\r\nb", "ä", "a\x7f", "a" * 8193])
 def test_what_a_header_cannot_hold_is_not_sendable(key: str) -> None:
     assert not is_sendable(key)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "fake-9z8y7x6w5v4u",
+        "9f86d081884c7d659a2feaa0c55ad015",
+        "3e332970-e46e-4a40-908b-c27e6b9433bf",
+        "s:fake.Q1w2E3r4T5/+=",
+    ],
+)
+def test_letters_and_digits_at_random_look_like_a_key(text: str) -> None:
+    assert looks_like_key(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "file-abc12345",
+        "application/json",
+        "gpt-4o-mini-2024-07-18",
+        "claude-3-5-sonnet-20241022",
+        "2024-01-01T00:00:00Z",
+        "GA1.2.1234567890.1687654321",
+    ],
+)
+def test_words_and_numbers_look_like_no_key(text: str) -> None:
+    assert not looks_like_key(text)
 
 
 def test_an_issuer_is_read_without_padding() -> None:

@@ -9,6 +9,7 @@ from foxora_addon.policy.rewrite import KEY_HEADERS, KEY_PARAMETERS, OwnKeys, cl
 from tests.builders import APP_KEY
 
 KEY = APP_KEY.encode()
+RANDOM = "fake-9z8y7x6w5v4u"
 IDENTITY = (b"accept-encoding", b"identity")
 
 
@@ -32,6 +33,45 @@ def test_a_scheme_without_a_key_is_none_and_is_taken_out(name: bytes, value: byt
     assert cleaned.fields == ((b"x-other", b"1"), IDENTITY)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"Bearer\t" + KEY,
+        b'Bearer "' + KEY + b'"',
+        b'"Bearer ' + KEY + b'"',
+        b"'" + KEY + b"'",
+        b'Basic "' + base64.b64encode(b":" + KEY) + b'"',
+    ],
+)
+def test_a_key_is_found_behind_any_white_space_and_in_quotes(value: bytes) -> None:
+    assert clean([(b"authorization", value)], "/").key == APP_KEY
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"Bearer {RANDOM}, Bearer fake-other-key",
+        f"Bearer fake-other-key, Bearer {RANDOM}",
+        f"Bearer Bearer {RANDOM}",
+        f"ApiKey:{RANDOM}",
+        f'Token token="{RANDOM}"',
+        f"fake-other-key, {RANDOM}",
+    ],
+)
+def test_a_key_among_other_words_is_a_secret_too(value: str) -> None:
+    copies = [(b"x-copy", RANDOM.encode()), (b"x-a", b"1")]
+    cleaned = clean([(b"authorization", value.encode()), *copies], f"/?a={RANDOM}&b=2")
+
+    assert cleaned.fields == ((b"x-a", b"1"), IDENTITY)
+    assert cleaned.target == "/?b=2"
+
+
+def test_a_word_that_is_part_of_a_key_is_no_secret_by_itself() -> None:
+    fields = [(b"authorization", b"Bearer engineering:gpt-4o-mini-2024-07-18")]
+
+    assert clean(fields, "/").secrets == ("engineering:gpt-4o-mini-2024-07-18",)
+
+
 def test_a_socket_without_a_key_in_its_protocols_has_none() -> None:
     protocols = b"realtime, openai-insecure-api-key."
     cleaned = clean([(b"sec-websocket-protocol", protocols)], "/v1/realtime")
@@ -46,6 +86,21 @@ def test_a_key_is_found_in_the_query_and_taken_out(name: str) -> None:
 
     assert cleaned.key == APP_KEY
     assert cleaned.target == "/v1/models?a=1&b=%20"
+
+
+@pytest.mark.parametrize(
+    "name", [*(name.decode() for name in KEY_HEADERS), "x-auth-token", "client_secret"]
+)
+def test_a_headers_name_is_a_parameters_too_and_has_its_scheme_there(name: str) -> None:
+    cleaned = clean([], f"/v1/models?{name}=Bearer%20{quote(APP_KEY)}&b=1")
+
+    assert (cleaned.key, cleaned.secrets) == (APP_KEY, (APP_KEY,))
+    assert cleaned.target == "/v1/models?b=1"
+
+
+@pytest.mark.parametrize("name", [b"apikey", b"api_key"])
+def test_a_parameters_name_is_a_headers_too(name: bytes) -> None:
+    assert clean([(name, KEY)], "/").key == APP_KEY
 
 
 @pytest.mark.parametrize(
@@ -70,6 +125,7 @@ def test_basic_that_is_no_base64_is_a_key_itself() -> None:
 
 def test_a_key_is_found_in_the_protocols_of_a_web_socket() -> None:
     protocols = b"realtime, openai-insecure-api-key." + KEY + b", openai-beta.realtime-v1"
+    protocols += b", openai-organization.org-fake, openai-project.proj_fake"
     cleaned = clean([(b"Sec-WebSocket-Protocol", protocols)], "/v1/realtime")
 
     assert cleaned.key == APP_KEY
