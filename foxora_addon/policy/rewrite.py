@@ -49,6 +49,7 @@ _SCHEMES = frozenset({"bearer", "basic", "token"})
 _AROUND = whitespace + "\"'"
 _WORD = re.compile(r"[^\s,;\"']+")
 _PART_OF_WORD = re.compile("[^:=]+={0,2}")
+_SECRET_NAME = re.compile("(?i)session|token|secret|auth|(?:sid|key)(?![a-z])")
 _SOCKET_KEY_PREFIX = b"openai-insecure-api-key."
 _SOCKET_DROPPED = (_SOCKET_KEY_PREFIX, b"openai-organization.", b"openai-project.")
 _DROPPED = frozenset(
@@ -77,13 +78,15 @@ _NEEDED = frozenset({b"host", b"content-length", b"transfer-encoding"})
 class Cleaned(NamedTuple):
     """A head without the app's credentials.
 
-    `secrets` are the app's credentials in the forms they came in, for redaction; `key` is the one
-    that identifies the client, or None where it sent none. Neither is ever shown.
+    `keys` are the app's keys, which may stand nowhere in what travels on; `secrets` are these and
+    the app's other credentials, for redaction, all in the forms they came in. `key` is the one that
+    identifies the client, or None where it sent none. None of them is ever shown.
     """
 
     fields: tuple[tuple[bytes, bytes], ...]
     target: str
     key: str | None
+    keys: tuple[str, ...]
     secrets: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -92,7 +95,7 @@ class Cleaned(NamedTuple):
     def repeats_key(self, target: str) -> bool:
         """Whether a target still has a key in it, as a segment of its path may."""
         plain = unquote(target)
-        return any(form in target or form in plain for form in forms_of(self.secrets))
+        return any(form in target or form in plain for form in forms_of(self.keys))
 
 
 class OwnKeys:
@@ -123,14 +126,18 @@ def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
     in whichever form (`key_forms`). Everything else keeps its order and bytes.
     """
     values = _by_name(fields)
-    keys = list(_client_keys(values, target))
-    key = keys[0] if keys else None
+    of_client = list(_client_keys(values, target))
+    key = of_client[0] if of_client else None
     found = own.found_in(fields, target) if own else ()
-    secrets = tuple(dict.fromkeys((*keys, *_other_secrets(values), *found)))
-    forms = forms_of(secrets)
-    kept = _without_forms(tuple(_kept_fields(fields)), _encoded_forms_of(secrets))
+    keys = tuple(dict.fromkeys((*of_client, *_keys_for_proxies(values), *found)))
+    secrets = tuple(dict.fromkeys((*keys, *_secrets_in_cookies(values))))
+    kept = _without_forms(tuple(_kept_fields(fields)), _encoded_forms_of(keys))
     return Cleaned(
-        (*kept, (b"accept-encoding", b"identity")), _kept_target(target, forms), key, secrets
+        (*kept, (b"accept-encoding", b"identity")),
+        _kept_target(target, forms_of(keys)),
+        key,
+        keys,
+        secrets,
     )
 
 
@@ -178,13 +185,18 @@ def _client_keys(values: dict[bytes, list[bytes]], target: str) -> Iterable[str]
             yield from _keys_in(text)
 
 
-def _other_secrets(values: dict[bytes, list[bytes]]) -> Iterable[str]:
-    """Credentials that are not for the API: the proxy's, and cookies' values."""
+def _keys_for_proxies(values: dict[bytes, list[bytes]]) -> Iterable[str]:
     for value in values.get(b"proxy-authorization", ()):
         yield from _keys_in(_text(value))
+
+
+def _secrets_in_cookies(values: dict[bytes, list[bytes]]) -> Iterable[str]:
+    """The values of cookies that are secrets, by their names or looks: others may be any words."""
     for value in values.get(b"cookie", ()):
-        for cookie in value.split(b";"):
-            if text := _text(cookie.partition(b"=")[2].strip()):
+        for cookie in _text(value).split(";"):
+            name, _, quoted = cookie.partition("=")
+            text = quoted.strip(_AROUND)
+            if looks_like_key(text) or (text and _SECRET_NAME.search(name)):
                 yield text
 
 
@@ -214,11 +226,15 @@ def _credential_in(text: str) -> Iterable[str]:
 
 
 def _encoded_by_basic(token: str) -> Iterable[str]:
+    """The password, and the user where that may be the key: else it may be any word."""
     try:
         user, _, password = _text(base64.b64decode(token, validate=True)).partition(":")
     except ValueError:
         return
-    yield from (part for part in (password, user) if part)
+    if password:
+        yield password
+    if user and (len(password) < SHORTEST or looks_like_key(user)):
+        yield user
 
 
 def _keys_among_words(text: str) -> Iterable[str]:

@@ -168,7 +168,7 @@ def test_the_surest_key_identifies_and_all_are_secrets() -> None:
     fields = [
         (b"api-key", b"fake-second-key"),
         (b"authorization", b"Bearer " + KEY),
-        (b"cookie", b"a=fake-cookie-value; b"),
+        (b"cookie", b"session=fake-cookie-value; b"),
         (b"proxy-authorization", b"Bearer fake-proxy-key"),
     ]
     cleaned = clean(fields, "/?key=fake-third-key")
@@ -181,6 +181,7 @@ def test_the_surest_key_identifies_and_all_are_secrets() -> None:
         "fake-proxy-key",
         "fake-cookie-value",
     )
+    assert cleaned.keys == cleaned.secrets[:-1]
 
 
 def test_without_a_credential_there_is_no_key() -> None:
@@ -225,12 +226,47 @@ def test_a_query_that_repeats_the_key_in_base64_is_dropped_and_such_a_path_is_to
     assert cleaned.repeats_key(f"/v1/{quote(written)}")
 
 
-def test_a_name_that_http_needs_stays_even_if_a_cookie_is_called_so() -> None:
+@pytest.mark.parametrize("key", [b"content-length", b"transfer-encoding"])
+def test_a_name_that_http_needs_stays_even_if_a_key_is_called_so(key: bytes) -> None:
     needed = ((b"Host", b"x"), (b"Content-Length", b"2"), (b"Transfer-Encoding", b"chunked"))
-    cookies = b"a=content-length; b=transfer-encoding; c=x-request-id"
-    cleaned = clean([*needed, (b"x-request-id", b"1"), (b"cookie", cookies)], "/v1/models")
+    cleaned = clean([*needed, (b"authorization", b"Bearer " + key)], "/v1/models")
 
     assert cleaned.fields == (*needed, IDENTITY)
+
+
+def test_what_repeats_a_cookie_stays_and_only_a_secret_one_is_redacted() -> None:
+    fields = (
+        (b"content-type", b"application/json"),
+        (b"x-request-id", b"file-abc12345"),
+        (b"x-session", RANDOM.encode()),
+    )
+    cookies = (
+        "model=gpt-4o-mini; last=file-abc12345; t=application/json; sidebar=collapsed; "
+        f'seen="{RANDOM}"; PHPSESSID=fake-cookie; x-token=fake-token'
+    )
+    target = f"/v1/files?after=file-abc12345&a={RANDOM}"
+    cleaned = clean([*fields, (b"cookie", cookies.encode())], target)
+
+    assert (cleaned.fields, cleaned.target) == ((*fields, IDENTITY), target)
+    assert (cleaned.key, cleaned.keys) == (None, ())
+    assert cleaned.secrets == (RANDOM, "fake-cookie", "fake-token")
+    assert not cleaned.repeats_key(f"/v1/files/{RANDOM}")
+
+
+@pytest.mark.parametrize(
+    ("pair", "keys"),
+    [
+        ("assistant:fake-password", ["fake-password"]),
+        (f"{RANDOM}:fake-password", ["fake-password", RANDOM]),
+        ("fake-user-key:x", ["x", "fake-user-key"]),
+        ("fake-user-key", ["fake-user-key"]),
+    ],
+)
+def test_the_user_of_basic_is_a_key_where_it_may_be_one(pair: str, keys: list[str]) -> None:
+    token = base64.b64encode(pair.encode())
+    cleaned = clean([(b"authorization", b"Basic " + token)], "/")
+
+    assert cleaned.keys == (*keys, token.decode())
 
 
 def test_an_accounts_key_is_found_in_a_headers_name() -> None:
