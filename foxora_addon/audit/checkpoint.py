@@ -2,7 +2,7 @@
 
 The file holds signed heads (`signing`), the newest last; it is replaced as a whole, so there is a
 good one at every moment, and readable by its owner only. A head that the trail contradicts when it
-is opened again stays before the newest for good, so that nothing which the proxy writes later
+is signed again stays before the newest for good, so that nothing which the proxy writes later
 covers up that the trail was rewritten. Signing and writing are done on a thread of their own.
 """
 
@@ -109,24 +109,38 @@ class Checkpoints:
                 "or give audit.checkpoint_path"
             ) from error
 
-    def compare(self, trail: Path) -> str | None:
-        """What is wrong if the trail has another record where the last checkpoint was signed.
+    def compare(self, trail: Path, last_seq: int) -> str | None:
+        """What is wrong if the trail lacks the record that the last checkpoint was signed for.
 
-        A trail that does not come that far is not this one's business. Raises OSError.
+        That checkpoint then stays for good. `last_seq` is the number that the trail has come to: a
+        writer that went on behind the checkpoint has left a gap, which tells by itself. Raises
+        `CheckpointUnusable`.
         """
         seq = self.known[0]
-        for line in recent_lines(trail, _SEARCHED_BYTES) if seq else ():
-            record = sealed(line)
-            if record is None or record[0] > seq:
-                continue
-            if record == self.known or record[0] < seq:
-                return None
-            self._refuted = [*self._refuted, self._last_line][-_MOST_REFUTED:]
-            return (
-                f"the trail {trail} was rewritten: its record {seq} is not the one that "
-                f"{self.rules.file} was signed for; verify will say so"
+        if seq > last_seq:
+            wrong = f"ends with record {last_seq}, but {self.rules.file} was signed for {seq}"
+        elif self._is_rewritten(trail):
+            wrong = (
+                f"was rewritten: its record {seq} is not the one that {self.rules.file} was signed "
+                "for"
             )
-        return None
+        else:
+            return None
+        self._refuted = [*self._refuted, self._last_line][-_MOST_REFUTED:]
+        return f"the trail {trail} {wrong}; verify will say so"
+
+    def _is_rewritten(self, trail: Path) -> bool:
+        """Whether the trail has another record where the last checkpoint was signed."""
+        seq = self.known[0]
+        try:
+            for line in recent_lines(trail, _SEARCHED_BYTES) if seq else ():
+                record = sealed(line)
+                if record is not None and record[0] <= seq:
+                    return record[0] == seq and record != self.known
+        except OSError as error:
+            name = error.filename or trail
+            raise CheckpointUnusable(f"{name}: can't be read: {error.strerror}") from error
+        return False
 
     def look(self, seq: int, digest: str, now: float) -> None:
         """Sign the trail's last record, if that is due; `now` is of a monotonic clock."""

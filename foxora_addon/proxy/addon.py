@@ -55,7 +55,7 @@ from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.notices import Door, Notices, told_of
 from foxora_addon.proxy.passed_messages import PassedMessages
-from foxora_addon.proxy.trail import JournalTrail, checkpoints_of, keeping_of
+from foxora_addon.proxy.trail import JournalTrail, checkpoints_of, compare, keeping_of
 from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
 from foxora_addon.speed import wanted
@@ -543,8 +543,7 @@ def _opened(audit: Audit) -> JournalTrail:
         say=_warn,
         known=checkpoints.known if checkpoints else (0, GENESIS),
     )
-    if checkpoints is not None and (rewritten := checkpoints.compare(audit.path)) is not None:
-        _warn(rewritten)
+    compare(checkpoints, journal)
     trail = JournalTrail(journal, audit.on_failure, time.monotonic, checkpoints)
     if count := trail.end_left_open():
         _log.warning("foxora: %d exchanges that a crash left open are on record as aborted", count)

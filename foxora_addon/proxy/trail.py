@@ -69,6 +69,7 @@ class JournalTrail:
         rules = checkpoint_rules_of(audit)
         if rules != (self._checkpoints.rules if self._checkpoints else None):
             changed = checkpoints_of(audit)
+            compare(changed, self.journal)
             self._close_checkpoints()
             self._checkpoints = changed
         self.on_failure = audit.on_failure
@@ -219,3 +220,14 @@ def checkpoints_of(audit: Audit) -> Checkpoints | None:
     """The checkpoints of a trail, ready to go on; raises `CheckpointUnusable`."""
     rules = checkpoint_rules_of(audit)
     return None if rules is None else Checkpoints.open(rules, time.time)
+
+
+def compare(checkpoints: Checkpoints | None, journal: Journal) -> None:
+    """Say so if the trail is not the one that was signed; raises `CheckpointUnusable`.
+
+    To be done before its first checkpoint is signed, or that covers it up.
+    """
+    if checkpoints is None:
+        return
+    if (wrong := checkpoints.compare(journal.path, journal.seq)) is not None:
+        _log.warning("foxora: %s", wrong)

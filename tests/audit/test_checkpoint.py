@@ -128,7 +128,7 @@ def test_a_trail_that_was_cut_while_nobody_wrote_it_has_a_gap_for_good(
     said: list[str] = []
     checkpoints = opened(rules)
     journal = Journal.open(path, wall_clock=lambda: NOON, say=said.append, known=checkpoints.known)
-    assert checkpoints.compare(path) is None
+    assert checkpoints.compare(path, journal.seq) is None
     journal.append(a_request_of("x9"), as_it_is)
     journal.append(a_response_of("x9"), as_it_is)
     journal.close()
@@ -147,7 +147,7 @@ def test_a_trail_that_was_rewritten_while_nobody_wrote_it_stays_so_for_good(
     for _ in range(2):
         checkpoints = opened(rules)
         journal = Journal.open(path, wall_clock=lambda: NOON, known=checkpoints.known)
-        told = checkpoints.compare(path)
+        told = checkpoints.compare(path, journal.seq)
         journal.append(a_request_of(f"y{journal.seq}"), as_it_is)
         journal.append(a_response_of(f"y{journal.seq - 1}"), as_it_is)
         journal.close()
@@ -155,6 +155,34 @@ def test_a_trail_that_was_rewritten_while_nobody_wrote_it_stays_so_for_good(
         assert told is None or "its record 6 is not the one" in told
         assert "record 6 is not the one that was kept" in (verify(path, kept(rules)).problem or "")
     assert [head.seq for head in kept(rules)] == [6, 10]
+
+
+def test_a_checkpoint_is_not_lost_where_the_writer_went_on_before_it(
+    rules: CheckpointRules, path: Path
+) -> None:
+    sign(rules, path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:4]))
+    head_path(path).unlink()
+    journal = Journal.open(path, wall_clock=lambda: NOON)
+    checkpoints = opened(rules)
+    assert "ends with record 4, but" in (checkpoints.compare(path, journal.seq) or "")
+    checkpoints.look(journal.seq, journal.head, 1000.0)
+    checkpoints.close(journal.seq, journal.head)
+    assert [head.seq for head in kept(rules)] == [6, 4]
+    assert "had come to 6: it was cut off" in (verify(path, kept(rules)).problem or "")
+
+    for seq in (5, 6):
+        journal.append(a_request_of(f"x{seq}"), as_it_is)
+    journal.close()
+    checkpoints.close(journal.seq, journal.head)
+    assert "record 6 is not the one that was kept" in (verify(path, kept(rules)).problem or "")
+
+
+def test_a_trail_that_can_not_be_compared_is_told(rules: CheckpointRules, path: Path) -> None:
+    sign(rules, path)
+    path.rename(path.with_name(f"{path.name}.000000000001.zst"))
+    with pytest.raises(CheckpointUnusable, match=r"zst: can't be read: damaged compression"):
+        opened(rules).compare(path, 6)
 
 
 def test_a_trail_that_goes_on_as_it_should_is_no_finding(
@@ -166,8 +194,8 @@ def test_a_trail_that_goes_on_as_it_should_is_no_finding(
     journal.append(a_request_of("x9"), as_it_is)
     journal.close()
     again = opened(rules)
-    assert checkpoints.compare(path) is None
-    assert again.compare(path) is None
+    assert checkpoints.compare(path, journal.seq) is None
+    assert again.compare(path, journal.seq) is None
     assert again.known[0] == 6
     assert verify(path, kept(rules)).problem is None
 

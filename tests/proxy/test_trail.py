@@ -4,16 +4,22 @@ import asyncio
 import errno
 import logging
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from foxora_addon.audit.disk import Disk
+from foxora_addon.audit.head import head_path
 from foxora_addon.audit.journal import Journal, Sync
+from foxora_addon.audit.keys import make_key
 from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.schema import RECORD
+from foxora_addon.audit.signing import signed_heads
+from foxora_addon.audit.verification import Kept, verify
+from foxora_addon.config import Audit
 from foxora_addon.proxy.trail import JournalTrail
 
 
@@ -229,6 +235,40 @@ def test_reopened_it_lets_go_of_what_was_moved_away(
     journal.path.mkdir()
     trail.reopen()
     assert "can't be opened: Is a directory" in caplog.text
+
+
+@pytest.mark.parametrize("exchanges", [1, 3], ids=["cut", "rewritten"])
+def test_checkpoints_that_begin_while_it_runs_cover_nothing_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, exchanges: int
+) -> None:
+    key = tmp_path / "audit.key"
+    public_key = make_key(key)
+    audit = Audit.model_validate(
+        {"path": tmp_path / "trail.jsonl", "checkpoint_key": {"file": str(key)}}
+    )
+
+    def signed(exchange_ids: Iterable[str]) -> None:
+        """The trail of a proxy that is told to sign it while it runs, from its start to its end."""
+        trail, _ = a_trail(tmp_path)
+        for exchange in exchange_ids:
+            trail.write(fields("request", exchange), str)
+            trail.write(fields("response", exchange), str)
+        trail.take(audit)
+        trail.close()
+
+    def kept() -> list[Kept]:
+        return signed_heads(audit.checkpoint_file, public_key)
+
+    signed(["x1", "x2"])
+    signed(["x3"])
+    assert not caplog.text
+    assert [head.seq for head in kept()] == [6]
+    for file in (audit.path, head_path(audit.path)):
+        file.unlink()
+    signed(f"y{number}" for number in range(exchanges))
+    assert "verify will say so" in caplog.text
+    assert [head.seq for head in kept()] == [6, exchanges * 2]
+    assert verify(audit.path, kept()).problem is not None
 
 
 def test_when_the_trail_can_be_written_again_the_log_says_so(
