@@ -143,8 +143,8 @@ class Inquiry:
                 first.came()
                 await self._ask(payer, key, MODELS, waits=_MOST_WAITS)
             first.came()  # here, so that the first call's price is known, if it can be
-            pause = _FIRST_PAUSE_SECONDS if told else pause * 2
             await asyncio.sleep(self.refresh_seconds if told else min(pause, self.refresh_seconds))
+            pause = _FIRST_PAUSE_SECONDS if told else pause * 2
 
     async def _ask(self, payer: str, key: str, path: str, waits: float = inf) -> bool:
         """Ask one question; whether it was told.

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
@@ -106,6 +107,39 @@ def test_a_stranger_of_whom_nothing_was_told_is_asked_for_again_ever_more_seldom
 
     run(scenario)
     assert asked == [1, 1, 2, 2, 3, 3, 4]
+
+
+class AwayUntil(GatewayClient):
+    """A client to which nothing is told until a moment, and all from then on."""
+
+    def __init__(self, moment: float, now: Callable[[], float]) -> None:
+        super().__init__("http://127.0.0.1:1/v1")
+        self._moment, self._now = moment, now
+
+    async def get(self, path: str, key: str) -> Told | Untold:
+        return Untold("away") if self._now() < self._moment else Told(200, (), b"{}")
+
+
+def test_a_followed_account_is_asked_for_again_ever_more_seldom_until_it_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    asked: list[int] = []
+
+    async def scenario() -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now[0])
+        books = Noted()
+        client = AwayUntil(60.0, lambda: now[0])
+        inquiry = Inquiry(client, books, lambda: now[0], refresh_seconds=30.0)
+        inquiry.follow({"acme": KEY})
+        for now[0] in (0.0, 4.9, 5.1, 15.0, 15.2, 35.1, 35.3, 65.2, 65.4, 95.3, 95.5):
+            for _turn in range(10):
+                await asyncio.sleep(0)
+            asked.append(len([path for _, path, _ in books.answers if path == ME]))
+        inquiry.close()
+
+    asyncio.run(scenario())
+    assert asked == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6]
 
 
 def test_a_mute_gateway_keeps_a_call_no_longer_than_it_said() -> None:
