@@ -401,13 +401,20 @@ class Foxora:
         config = self._config
         if config is None or self._trail is None:
             return "not configured"
-        gateway = (
-            f"the embedded mock at {self._mock_url}"
-            if config.gateway.is_mock
-            else (config.gateway.base_url)
-        )
+        which = "the embedded mock at " if config.gateway.is_mock else ""
         way = listening.way_here(ctx.master)
-        return f"{way} leads to {gateway}; trail: {self._trail.journal.path}"
+        return f"{way} leads to {which}{self._gateway_url}; trail: {self._trail.journal.path}"
+
+    @property
+    def _gateway_url(self) -> str | None:
+        """Where calls go by the configuration in force; None before there is one.
+
+        The mock may run on when they go elsewhere: a later change may lead back to it.
+        """
+        if self._config is None:
+            return None
+        gateway = self._config.gateway
+        return self._mock_url if gateway.is_mock else gateway.base_url
 
     # What is asked of us by programs on this machine.
 
@@ -424,7 +431,7 @@ class Foxora:
             "pid": os.getpid(),
             "takes_calls": self.desk.takes_calls,
             "url": None if port is None else f"http://127.0.0.1:{port}",
-            "gateway": self._mock_url or (config.gateway.base_url if config else None),
+            "gateway": self._gateway_url,
             "is_mock": config is not None and config.gateway.is_mock,
             "trail": str(self._trail.journal.path.absolute()) if self._trail else None,
             "ca": str(_confdir() / _CA_FILE),
@@ -438,8 +445,7 @@ class Foxora:
 
     def base_path(self) -> str:
         """What the paths of the gateway begin with, where the clients' begin with /v1."""
-        url = self._mock_url or (self._config.gateway.base_url if self._config else "")
-        return urlsplit(url).path.rstrip("/")
+        return urlsplit(self._gateway_url or "").path.rstrip("/")
 
     def totals(self) -> dict[str, Any]:
         """What went by since the start, as JSON has it."""

@@ -140,6 +140,26 @@ def test_a_valid_edit_is_taken_live_and_an_invalid_one_is_not(tmp_path: Path) ->
         assert "Traceback" not in proxy.output
 
 
+def test_the_gateway_that_is_told_is_the_one_in_force(tmp_path: Path) -> None:
+    file = tmp_path / "foxora.yaml"
+    file.write_text("gateway: {base_url: mock}\n")
+
+    def told() -> tuple[str, bool]:
+        with direct_client() as client:
+            status = client.get(f"{proxy.url}/_foxora/status").json()
+        return status["gateway"], status["is_mock"]
+
+    with running_proxy(tmp_path, (), {"FOXORA_API_KEY": "foxora_sk_fake_elsewhere"}) as proxy:
+        mock = told()
+        assert mock[1]
+        file.write_text("gateway: {base_url: 'http://127.0.0.1:1/api/v1'}\n")
+        wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert told() == ("http://127.0.0.1:1/api/v1", False)
+        file.write_text("gateway: {base_url: mock}\n")
+        wait_until(lambda: proxy.output.count("the changed configuration is in force") == 2)
+        assert told() == mock
+
+
 def test_a_file_is_not_taken_while_it_is_written(tmp_path: Path) -> None:
     """An editor empties it first, or takes it away."""
     file = tmp_path / "foxora.yaml"

@@ -1,10 +1,12 @@
-"""The addon's last moment."""
+"""The addon's last moment, and what it says of the gateway."""
 
 import atexit
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from foxora_addon.config import load
 from foxora_addon.proxy.addon import Foxora
 
 
@@ -46,3 +48,16 @@ def test_at_the_end_each_step_is_taken_whatever_becomes_of_the_others(
     with pytest.raises(OSError, match="lines"):
         addon._exit()
     assert steps.taken == ["notices", "calls", "trail", "memory", "lines"]
+
+
+@pytest.mark.parametrize(
+    ("base_url", "path"), [("mock", "/v1"), ("https://h.example/api/v1", "/api/v1")]
+)
+def test_the_gateways_paths_begin_as_those_of_the_one_in_force(
+    addon: Foxora, base_url: str, path: str
+) -> None:
+    assert addon.base_path() == ""
+    addon._mock_url = "http://127.0.0.1:1/v1"
+    environment = {"FOXORA_API_KEY": "foxora_sk_fake_in_force"}
+    addon._config = load({"foxora_base_url": base_url}, environment, Path("/nonexistent"))
+    assert addon.base_path() == path
