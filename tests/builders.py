@@ -1,15 +1,17 @@
 """Values for the tests of the core: heads, arrivals, rules, and a trail that is a list."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from foxora_addon.audit.chain import sealed_record_of
 from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.line import scrubbed
 from foxora_addon.audit.record import VERSION, body_fields, request_fields, response_fields
 from foxora_addon.audit.schema import RECORD
+from foxora_addon.audit.segments import lines_of
 from foxora_addon.config import load
 from foxora_addon.exchange import Client, Exchange, RequestLine
 from foxora_addon.pipeline import Kept, Pipeline
@@ -135,3 +137,10 @@ def a_trail(path: Path, exchanges: int = 2) -> Path:
         journal.append(a_response_of(f"x{number}"), as_it_is)
     journal.close()
     return path
+
+
+def records_of(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a trail in their order, from all of its files, torn lines left out."""
+    for _, _, line in lines_of(path):
+        if record := sealed_record_of(line.removesuffix(b"\n")):
+            yield record

@@ -24,14 +24,6 @@ _ACCEPTED: Final = re.compile(
 )
 
 
-def asks_for_usage(request: object) -> bool:
-    """Whether the client itself asks: then its answer is to stay as it comes."""
-    match request:
-        case {"stream_options": {"include_usage": True}}:
-            return True
-    return False
-
-
 def with_usage_asked(operation: str, body: bytes, request: object) -> bytes | None:
     """Return `body` with `stream_options.include_usage` set to true, and no other byte changed.
 

@@ -8,7 +8,7 @@ language can verify a line without writing JSON the same way.
 import hashlib
 import json
 import re
-from typing import Final
+from typing import Any, Final
 
 GENESIS: Final = "0" * 64
 """What the first record of a trail names as the one before it."""
@@ -41,6 +41,23 @@ def hash_of_line(line: bytes) -> str | None:
     return carried if hashlib.sha256(record).hexdigest() == carried else None
 
 
+def object_of(line: bytes) -> dict[str, Any] | None:
+    """The JSON object on a line; None if that holds something else."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def sealed_record_of(line: bytes) -> dict[str, Any] | None:
+    """The record on a line; None if that was changed or torn, or somebody sealed something else.
+
+    `line` is without its line break.
+    """
+    return None if hash_of_line(line) is None else object_of(line)
+
+
 def may_be_torn(line: bytes) -> bool:
     """Whether a line without the right hash may be a record that was not written to its end.
 
@@ -48,19 +65,10 @@ def may_be_torn(line: bytes) -> bool:
     its hash as there is belongs to what stands before that. Of a line that ends before its hash,
     nobody can tell whether it was changed.
     """
-    if _is_object(line):
+    if line.rstrip().endswith(b"}") and object_of(line) is not None:
         return False
     cut = _CUT_TAIL.search(line, max(len(line) - _LONGEST_CUT_TAIL, 0))
     if cut is None:
         return True
     record = line[: cut.end(1)] + b"}"
     return hashlib.sha256(record).hexdigest().startswith(cut[2].decode())
-
-
-def _is_object(line: bytes) -> bool:
-    if not line.rstrip().endswith(b"}"):
-        return False
-    try:
-        return isinstance(json.loads(line), dict)
-    except (ValueError, RecursionError):
-        return False

@@ -3,13 +3,12 @@
 A trail of gigabytes is not read, nor are bodies kept.
 """
 
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from foxora_addon.audit.chain import hash_of_line
+from foxora_addon.audit.chain import sealed_record_of
 from foxora_addon.audit.segments import lines_after, segments_of
 
 MOST_READ_BYTES: Final = 1 << 28
@@ -29,7 +28,7 @@ def recent_records(
     left = most_bytes
     for line in _all_lines_backwards(path):
         left -= len(line)
-        record = _record_of(line)
+        record = sealed_record_of(line)
         if record is not None and (left < 0 or is_enough(record)):
             return found[::-1]
         if record is not None:
@@ -57,16 +56,6 @@ def recent_lines(path: Path, most_bytes: int) -> Iterator[bytes]:
 def _all_lines_backwards(path: Path) -> Iterator[bytes]:
     for segment in reversed(segments_of(path)):
         yield from _lines_backwards(segment)
-
-
-def _record_of(line: bytes) -> dict[str, Any] | None:
-    if hash_of_line(line) is None:
-        return None
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def _lines_backwards(segment: Path) -> Iterator[bytes]:

@@ -3,15 +3,14 @@
 Both are found from the end: a trail of gigabytes is not read. See `left_open` for the rule.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from foxora_addon.audit.chain import GENESIS, hash_of_line
+from foxora_addon.audit.chain import GENESIS, hash_of_line, object_of, sealed_record_of
 from foxora_addon.audit.head import Head
 from foxora_addon.audit.segments import (
     BEGINNING_BYTES,
@@ -126,18 +125,10 @@ def _torn_beginning(data: bytes) -> End:
 def sealed(line: bytes) -> tuple[int, str] | None:
     """The `seq` and the hash of a whole record; None if the line is none."""
     digest = hash_of_line(line)
-    record = None if digest is None else _record_of(line)
+    record = None if digest is None else object_of(line)
     if digest is None or record is None or not isinstance(record.get("seq"), int):
         return None
     return record["seq"], digest
-
-
-def _record_of(line: bytes) -> dict[str, Any] | None:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
 
 
 def left_open(path: Path, head: Head | None) -> dict[str, str | None]:
@@ -158,7 +149,7 @@ def left_open(path: Path, head: Head | None) -> dict[str, str | None]:
         found = {}
         since = _last_lines(path)
     for _, _, line in since:
-        if hash_of_line(line.removesuffix(b"\n")) is not None and (record := _record_of(line)):
+        if record := sealed_record_of(line.removesuffix(b"\n")):
             exchange = str(record.get("exchange"))
             if record.get("event") == "request":
                 found[exchange] = record.get("account")
@@ -171,8 +162,7 @@ def _follows(path: Path, head: Head) -> bool:
     """Whether the first record behind the head's place is the one that follows the head."""
     try:
         for _, _, line in lines_after(path, head.first, head.offset):
-            record = _record_of(line)
-            if hash_of_line(line.removesuffix(b"\n")) is not None and record is not None:
+            if record := sealed_record_of(line.removesuffix(b"\n")):
                 return (record.get("seq"), record.get("prev")) == (head.seq + 1, head.hash)
     except OSError:
         return False

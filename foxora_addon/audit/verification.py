@@ -7,15 +7,14 @@ was kept elsewhere, or a signed one (`signing`). What was cut off at the beginni
 file is still here, by what that is called, or by the trail's head.
 """
 
-import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from foxora_addon.audit.chain import GENESIS, hash_of_line, may_be_torn
+from foxora_addon.audit.chain import GENESIS, hash_of_line, may_be_torn, object_of
 from foxora_addon.audit.head import read_head
 from foxora_addon.audit.segments import first_named, has_begun, lines_of
 
@@ -303,11 +302,8 @@ def _links_of(line: bytes) -> _Links | None:
 
 
 def _links_of_object(line: bytes) -> _Links | None:
-    try:
-        value: Any = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
+    value = object_of(line)
+    if value is None:
         return None
     exchange = str(value.get("exchange"))
     return _Links(

@@ -384,10 +384,6 @@ class Accounting:
         """Say whose wait in an account's line is over, and when to ask again."""
         return self._lines.wake(account, now)
 
-    def waiting(self, account: str) -> int:
-        """How many calls of an account wait."""
-        return self._lines.waiting(account)
-
     def balances(self, now: float) -> list[dict[str, Any]]:
         """How each configured account stands, as JSON has it; no secret."""
         return [self._balance_of(payer, now) for payer in self.rules.accounts]

@@ -15,14 +15,13 @@ import pytest
 
 from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.keeping import Keeping
-from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.record import body_fields
 from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.audit.verification import verify
 from foxora_addon.proxy.trail import JournalTrail
 from tests.audit.disks import FULL, NOT_ALLOWED, READ_ONLY, CuttingDisk, FailingDisk
-from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is
+from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is, records_of
 
 FAILURES = [
     pytest.param(FailingDisk(FULL, "write"), "No space left on device", id="full"),

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 
 from foxora_addon.audit.head import head_path
 from foxora_addon.audit.journal import Journal
-from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.schema import RECORD
 from foxora_addon.audit.verification import verify
 from tests.audit.disks import NOT_ALLOWED, FailingDisk
-from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is
+from tests.builders import NOON, a_request_of, a_response_of, a_trail, as_it_is, records_of
 
 APPENDING = """
 import sys

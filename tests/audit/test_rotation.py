@@ -10,12 +10,11 @@ from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.head import head_path
 from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.keeping import Keeping, tidy
-from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.segments import closed_segments_of, segments_of
 from foxora_addon.audit.verification import verify
 from tests.audit.disks import FULL, CountingDisk, CuttingDisk, FailingDisk, Killed
-from tests.builders import NOON, a_request_of, a_response_of, as_it_is
+from tests.builders import NOON, a_request_of, a_response_of, as_it_is, records_of
 
 SMALL = Keeping(rotate_bytes=3_000, compress="none")
 PACKED = Keeping(rotate_bytes=3_000)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.money import json_number_of
 from foxora_addon.audit.journal import Journal
-from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.state import (
     State,
     StateNotSaved,
@@ -24,7 +23,7 @@ from foxora_addon.audit.state import (
 )
 from foxora_addon.policy.reckoning import Saved
 from foxora_addon.policy.spend_month import MonthSpend, calendar_month
-from tests.builders import NOON, a_request_of, a_response_of, as_it_is
+from tests.builders import NOON, a_request_of, a_response_of, as_it_is, records_of
 
 DAY = 86_400.0
 RENEWAL = NOON + 5 * DAY

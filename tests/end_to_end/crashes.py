@@ -18,8 +18,8 @@ from threading import Event, Thread
 
 import httpx
 
-from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.verification import Report, verify
+from tests.builders import records_of
 from tests.end_to_end.proxies import (
     APP_KEY,
     ON_MOCK,

@@ -73,6 +73,10 @@ def requests_of(accounting: Accounting, now: float) -> list[int]:
     return [balance["requests"]["used"] for balance in accounting.balances(now)]
 
 
+def waiting_of(accounting: Accounting, now: float) -> list[int]:
+    return [balance["waiting"] for balance in accounting.balances(now)]
+
+
 @pytest.mark.parametrize("leaver", ["acme", "lab"])
 def test_an_account_whose_new_key_is_of_another_account_counts_by_itself(leaver: str) -> None:
     accounting = Accounting(two_accounts())
@@ -117,15 +121,15 @@ def test_calls_that_wait_go_on_when_an_account_leaves_another() -> None:
         assert accounting.reserve(exchange, 1.0) is None
     for payer in ("acme", "lab"):
         accounting.take_me(payer, who_is("usr_1"), 1.0, 1.1)
-    assert accounting.waiting("acme") == 2
+    assert waiting_of(accounting, 1.1) == [2, 2], "both, in one line"
     accounting.take_me("lab", who_is("usr_2"), 2.0, 2.1)
-    assert (accounting.waiting("acme"), accounting.waiting("lab")) == (1, 1)
+    assert waiting_of(accounting, 2.1) == [1, 1]
     assert [one.ticket for one in accounting.wake("lab", 2.1).ended] == [waiting[1].ticket]
     assert accounting.wake("acme", 2.1).ended == []
     assert [one.ticket for one in accounting.wake("acme", 60.25).ended] == [waiting[0].ticket]
     for exchange in waiting:
         accounting.settle(exchange, None, 60.25)
-    assert (accounting.waiting("acme"), accounting.waiting("lab")) == (0, 0)
+    assert waiting_of(accounting, 60.25) == [0, 0]
     accounting.tick(500.0)
 
 
@@ -141,7 +145,7 @@ def test_who_waits_as_shadow_mode_begins_goes_on_and_is_told_apart() -> None:
         assert accounting.admitted(exchange, ended.answer, 1.0) is None
         assert exchange.shadow is not None
     assert accounting.balances(1.0)[0]["concurrent"]["used"] == 3
-    assert accounting.waiting("acme") == 0
+    assert waiting_of(accounting, 1.0) == [0]
 
 
 def test_calls_of_no_account_of_the_configuration_are_looked_at_as_shadow_mode_begins() -> None:
@@ -154,7 +158,7 @@ def test_calls_of_no_account_of_the_configuration_are_looked_at_as_shadow_mode_b
     accounting.take_rules(LimitRules({}, bounds=Bounds(10, 90.0), is_shadow=True), 2.0)
     called = [ended for name in woken for ended in accounting.wake(name, 2.0).ended]
     assert [ended.waited_seconds for ended in called] == [1.0]
-    assert accounting.waiting("key:1") == 0
+    assert accounting.wake("key:1", 2.0) == ([], None)
 
 
 @pytest.mark.parametrize(("back", "at"), [("ab", 3.0), ("xb", 3.0), ("xb", 500.0)])

@@ -14,13 +14,13 @@ from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.head import head_path
 from foxora_addon.audit.journal import Journal, Sync
 from foxora_addon.audit.keys import make_key
-from foxora_addon.audit.reader import records_of
 from foxora_addon.audit.running_file import TrailUnavailable
 from foxora_addon.audit.schema import RECORD
 from foxora_addon.audit.signing import signed_heads
 from foxora_addon.audit.verification import Kept, verify
 from foxora_addon.config import Audit
 from foxora_addon.proxy.trail import JournalTrail
+from tests.builders import records_of
 
 
 class FailingJournal(Journal):
