@@ -44,7 +44,7 @@ from foxora_addon.ending import Ending, Open, ending_of, open_of
 from foxora_addon.exchange import Exchange, GivenHead, IllegalStep, Outcome, Try
 from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
-from foxora_addon.policy.mask import forms_of, masked
+from foxora_addon.policy.mask import mask_forms_of, masked
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.talks import model_named_by
 from foxora_addon.policy.validation import CallBody, read_call, read_message
@@ -367,7 +367,7 @@ class Pipeline:
 
         A body in which it stands encoded comes back without its content encoding.
         """
-        forms = forms_of(exchange.credential)
+        forms = mask_forms_of(exchange.credential)
         plain = self._plain_of(answer) if answer.encoding else answer.body
         clean = masked(plain, forms)
         if clean is plain:

@@ -18,7 +18,7 @@ import h11
 
 from foxora_addon import __version__
 from foxora_addon.api.content_encoding import decoded
-from foxora_addon.policy.mask import forms_of, masked
+from foxora_addon.policy.mask import mask_forms_of, masked
 
 _LARGEST_ANSWER_BYTES: Final = 16 * 1_048_576
 _PIECE_BYTES: Final = 65_536
@@ -100,7 +100,7 @@ class GatewayClient:
                 return _CLOSED
             target = f"{url.path}?{url.query}" if url.query else url.path
             told = await _answer(reader, writer, target, _headers(url.netloc, key))
-            return replace(told, body=masked(told.body, forms_of(key)))
+            return replace(told, body=masked(told.body, mask_forms_of(key)))
         finally:
             self._open.discard(writer)
             writer.close()

@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-SHORTEST: Final = 8
-"""Shorter keys are not looked for, as in redaction: 'test' stands in half of all texts."""
+from foxora_addon.policy.key_forms import SHORTEST
 
 _WIDE: Final = ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
 
 
 @lru_cache(maxsize=256)
-def forms_of(key: str | None) -> tuple[bytes, ...]:
-    """The ways in which a body may have a key: as it is, or as JSON writes it. Mostly one."""
+def mask_forms_of(key: str | None) -> tuple[bytes, ...]:
+    """The ways in which a body may have a key: as it is, or as JSON writes it. Mostly one.
+
+    Fewer than redaction knows (`key_forms`): each is looked for in all that a gateway answers.
+    """
     if key is None or len(key) < SHORTEST:
         return ()
     escaped = json.dumps(key)[1:-1]

@@ -18,7 +18,7 @@ from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
 from foxora_addon.framing import Fields
 from foxora_addon.observation import Observation
-from foxora_addon.policy.mask import Mask, forms_of
+from foxora_addon.policy.mask import Mask, mask_forms_of
 from foxora_addon.proxy import flows
 from foxora_addon.proxy.quick_headers import quick
 from foxora_addon.proxy.tee import Filter, Tee, Undo
@@ -156,7 +156,7 @@ def tee(
     changes_length = decode is not None or (filters and passing.strips_usage)
     if changes_length and response.headers.pop("content-length", None):
         response.headers["transfer-encoding"] = "chunked"
-    if forms := forms_of(passing.key):
+    if forms := mask_forms_of(passing.key):
         filters.append(Mask(forms))
     undo = None
     if decode is not None:

@@ -23,7 +23,7 @@ from foxora_addon.config import Config
 from foxora_addon.ending import Ending, Open
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.policy.mask import forms_of, masked
+from foxora_addon.policy.mask import mask_forms_of, masked
 from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses, tries
 from foxora_addon.proxy.admission import Admission, Asking
@@ -238,7 +238,7 @@ class FlowDesk:
                     message.drop()
                 return
             if not message.from_client:
-                clean = masked(message.content, forms_of(exchange.credential))
+                clean = masked(message.content, mask_forms_of(exchange.credential))
                 if clean is not message.content:
                     message.content = clean
             told, is_clients = message.content, message.from_client
@@ -254,7 +254,7 @@ class FlowDesk:
     def forms_of_key(self, flow: http.HTTPFlow) -> tuple[bytes, ...]:
         """The ways in which the key of an open exchange may be written; none where it has none."""
         exchange = self._open.get(flow.id)
-        return () if exchange is None else forms_of(exchange.credential)
+        return () if exchange is None else mask_forms_of(exchange.credential)
 
     def words_for(self, flow: http.HTTPFlow) -> list[bytes]:
         """What of our own the client of a WebSocket is to be told now; nothing a second time."""

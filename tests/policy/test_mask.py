@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.policy.mask import Mask, forms_of, masked
+from foxora_addon.policy.mask import Mask, mask_forms_of, masked
 
 KEY = "foxora_sk_live_fake7Hq2"
-FORMS = forms_of(KEY)
+FORMS = mask_forms_of(KEY)
 WIDE = ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
 PIECES = st.lists(
     st.sampled_from(
@@ -24,8 +24,8 @@ PIECES = st.lists(
 
 
 def test_a_key_has_one_form_unless_json_writes_it_otherwise() -> None:
-    assert forms_of(KEY) == (KEY.encode(),)
-    assert set(forms_of('foxora/"é')) == {
+    assert mask_forms_of(KEY) == (KEY.encode(),)
+    assert set(mask_forms_of('foxora/"é')) == {
         'foxora/"é'.encode(),
         b'foxora/\\"\\u00e9',
         'foxora/\\"é'.encode(),
@@ -35,7 +35,7 @@ def test_a_key_has_one_form_unless_json_writes_it_otherwise() -> None:
 
 @pytest.mark.parametrize("key", [None, "", "short"])
 def test_what_is_too_short_to_be_told_from_speech_is_not_looked_for(key: str | None) -> None:
-    assert forms_of(key) == ()
+    assert mask_forms_of(key) == ()
 
 
 def test_a_key_makes_room_for_as_many_asterisks() -> None:
@@ -50,7 +50,7 @@ def test_a_key_makes_room_for_as_many_asterisks() -> None:
 @pytest.mark.parametrize("key", [KEY, 'foxora/"key"'])
 def test_a_key_is_masked_in_the_encodings_that_take_more_bytes(codec: str, key: str) -> None:
     echo = f"é Bearer {key}, {json.dumps(key)}"
-    clean = masked(echo.encode(codec), forms_of(key)).decode(codec)
+    clean = masked(echo.encode(codec), mask_forms_of(key)).decode(codec)
     written = json.dumps(key)[1:-1]
     assert clean == f'é Bearer {"*" * len(key)}, "{"*" * len(written)}"'
 
@@ -73,7 +73,7 @@ def test_whole_events_are_never_held_back() -> None:
 @pytest.mark.parametrize("codec", WIDE)
 @pytest.mark.parametrize("key", [KEY, 'fox/"é漢_key'])
 def test_a_key_is_masked_wherever_an_answer_is_cut_or_breaks_off(codec: str, key: str) -> None:
-    forms = forms_of(key)
+    forms = mask_forms_of(key)
     body = f"漢{key}".encode(codec)
     clean = masked(body, forms)
     for cut in range(len(body)):
