@@ -14,7 +14,7 @@ class Preset(NamedTuple):
 
     What a path has below the longest of `prefixes` that fits is the path below the gateway's base
     URL; "" is the host's root. The two credential fields name where clients put their key, all in
-    lower case.
+    lower case: it is taken out there, whatever the host (`rewrite`).
     """
 
     hosts: tuple[HostPattern, ...]

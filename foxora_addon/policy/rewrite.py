@@ -15,21 +15,23 @@ from urllib.parse import unquote, unquote_plus
 
 from foxora_addon.policy.key_forms import SHORTEST, forms_of
 from foxora_addon.policy.keys import looks_like_key
+from foxora_addon.policy.presets import PRESETS
 
 Fields = Sequence[tuple[bytes, bytes]]
 
-KEY_HEADERS = (
-    b"authorization",
-    b"api-key",
-    b"x-api-key",
-    b"x-goog-api-key",
-    b"ocp-apim-subscription-key",
-    b"x-functions-key",
-    b"openai-api-key",
-    b"x-openai-api-key",
-    b"x-litellm-api-key",
-    b"x-portkey-api-key",
-    *(b"apikey", b"api_key"),  # Supabase's and Kong's; a parameter's name, as a header
+_USUAL_KEY_HEADERS = ("authorization", "api-key", "x-api-key")
+_OTHER_KEY_HEADERS = (
+    "x-functions-key",
+    "openai-api-key",
+    "x-openai-api-key",
+    "x-litellm-api-key",
+    "x-portkey-api-key",
+    *("apikey", "api_key"),  # Supabase's and Kong's; a parameter's name, as a header
+)
+_PRESETS_KEY_HEADERS = [name for each in PRESETS.values() for name in each.credential_headers]
+KEY_HEADERS = tuple(
+    name.encode()
+    for name in dict.fromkeys((*_USUAL_KEY_HEADERS, *_PRESETS_KEY_HEADERS, *_OTHER_KEY_HEADERS))
 )
 """Where OpenAI clients, the presets' and those of other gateways put a key, the usual first."""
 
@@ -38,7 +40,8 @@ PLACEHOLDER = "Bearer foxora-addon-puts-the-key-on-as-it-sends"
 
 KEY_PARAMETERS = frozenset(
     {
-        *("api-key", "api_key", "apikey", "key", "access_token", "token"),
+        *(name for each in PRESETS.values() for name in each.credential_parameters),
+        *("access_token", "token"),
         *("subscription-key", "code"),  # Azure's API Management and Functions
         *(name.decode() for name in KEY_HEADERS),
         *("x-auth-token", "x-access-token", "client_secret"),

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from foxora_addon.policy.presets import PRESETS, Preset
@@ -22,6 +25,17 @@ def test_every_credential_of_a_provider_is_found_and_taken_out(preset: Preset) -
     for parameter in preset.credential_parameters:
         cleaned = clean([], f"/v1/models?{parameter}={KEY}&a=b")
         assert (cleaned.key, cleaned.target) == (KEY, "/v1/models?a=b")
+
+
+def test_a_new_row_is_all_that_a_new_provider_needs() -> None:
+    code = f"""
+from foxora_addon.policy.presets import PRESETS, Preset
+PRESETS["new"] = Preset((), ("/v1",), ("x-new-key",), ("new-key",))
+from foxora_addon.policy.rewrite import clean
+assert clean([(b"X-New-Key", b"{KEY}")], "/v1/models").key == "{KEY}"
+assert clean([], "/v1/models?New-Key={KEY}").target == "/v1/models"
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 def test_no_host_belongs_to_two_presets() -> None:
