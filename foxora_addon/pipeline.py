@@ -147,20 +147,13 @@ class Pipeline:
 
     # Validate, reserve, and record the request.
 
-    def admit(self, exchange: Exchange, body: bytes, encoding: str | None, now: float) -> None:
-        """Decide on a call at once and write its request record, before anything leaves.
-
-        Afterwards either `exchange.refusal` is set, or `exchange.sent_body` is what the gateway
-        gets. `body` is as the client sent it, in the content encoding that it named, or None.
-        """
-        self.read(exchange, body, encoding)
-        self.reserve(exchange, now)
-        self.record(exchange, body, encoding, now)
-
     def read(
         self, exchange: Exchange, body: bytes, encoding: str | None, ahead: Ahead | None = None
     ) -> None:
         """Validate a call, and find what the gateway is to get.
+
+        Afterwards either `exchange.refusal` is set, or `exchange.sent_body` is what the gateway
+        gets. `body` is as the client sent it, in the content encoding that it named, or None.
 
         It also estimates the call's tokens, unless its body was read ahead: then `estimate` does.
         """

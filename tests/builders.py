@@ -106,6 +106,19 @@ def a_pipeline(trail: ListTrail | None = None, **changes: Any) -> Pipeline:
     )
 
 
+def admit(
+    pipeline: Pipeline,
+    exchange: Exchange,
+    body: bytes,
+    now: float,
+    encoding: str | None = None,
+) -> None:
+    """Decide on a call at once, and record it."""
+    pipeline.read(exchange, body, encoding)
+    pipeline.reserve(exchange, now)
+    pipeline.record(exchange, body, encoding, now)
+
+
 def as_it_is(text: str) -> str:
     """A scrub that finds nothing."""
     return text

@@ -4,7 +4,7 @@ from foxora_addon.answer import Answer
 from foxora_addon.api.errors import invalid_request
 from foxora_addon.ending import Ending, ending_of, open_of
 from foxora_addon.pipeline import Pipeline
-from tests.builders import CHAT, a_pipeline, a_response_of, an_arrival, an_exchange, encoded
+from tests.builders import CHAT, a_pipeline, a_response_of, admit, an_arrival, an_exchange, encoded
 
 ANSWER = {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 5, "completion_tokens": 26}}
 
@@ -21,7 +21,7 @@ def test_a_completed_exchange_tells_its_tokens_and_times() -> None:
     arrived = pipeline.arrive(an_arrival(), 100.0)
     assert arrived is not None
     exchange = arrived.exchange
-    pipeline.admit(exchange, encoded(CHAT), None, 100.1)
+    admit(pipeline, exchange, encoded(CHAT), 100.1)
     pipeline.send(exchange, 100.2)
     json = [(b"content-type", b"application/json")]
     pipeline.answered(exchange, Answer(200, json, encoded(ANSWER)), 101.5)
@@ -37,7 +37,7 @@ def test_a_refused_exchange_tells_why() -> None:
     endings = told_by(pipeline)
     arrived = pipeline.arrive(an_arrival(), 100.0)
     assert arrived is not None
-    pipeline.admit(arrived.exchange, b"{}", None, 100.0)
+    admit(pipeline, arrived.exchange, b"{}", 100.0)
     refusal = arrived.exchange.refusal
     assert refusal is not None
     pipeline.refused(arrived.exchange, refusal, "refused", 100.1)

@@ -27,6 +27,7 @@ from tests.builders import (
     ListTrail,
     a_head,
     a_pipeline,
+    admit,
     an_arrival,
     encoded,
     some_rules,
@@ -55,7 +56,7 @@ class Desk:
 
     def admitted(self, body: bytes = encoded(CHAT), now: float = 100.0, **more: Any) -> Exchange:
         exchange = self.arrived(now, **more).exchange
-        self.pipeline.admit(exchange, body, None, now)
+        admit(self.pipeline, exchange, body, now)
         return exchange
 
     def sent(self, body: bytes = encoded(CHAT), now: float = 100.0) -> Exchange:
@@ -104,7 +105,7 @@ def test_a_call_is_forwarded_with_the_accounts_key_and_both_records() -> None:
     desk = a_desk()
     rewritten = desk.arrived()
     exchange = rewritten.exchange
-    desk.pipeline.admit(exchange, encoded(CHAT), None, 100.0)
+    admit(desk.pipeline, exchange, encoded(CHAT), 100.0)
     (request,) = desk.trail.records
     key = desk.pipeline.send(exchange, 100.1)
     exchange.gateway_request_id = "req-1"
@@ -206,7 +207,7 @@ def test_a_bad_body_is_refused_with_400_and_never_sent(body: bytes, code: str) -
 def test_a_body_that_is_not_as_encoded_as_it_says_is_refused() -> None:
     desk = a_desk()
     exchange = desk.arrived().exchange
-    desk.pipeline.admit(exchange, b"no gzip", "gzip", 100.0)
+    admit(desk.pipeline, exchange, b"no gzip", 100.0, encoding="gzip")
 
     assert exchange.refusal is not None
     assert exchange.refusal.status == 400
@@ -250,7 +251,7 @@ def told_to(desk: Desk, port: int, now: float) -> float | None:
     """How many seconds a call that comes on a connection is told to wait."""
     rewritten = desk.pipeline.arrive(an_arrival()._replace(port=port), now)
     assert rewritten is not None
-    desk.pipeline.admit(rewritten.exchange, encoded(CHAT), None, now)
+    admit(desk.pipeline, rewritten.exchange, encoded(CHAT), now)
     refusal = rewritten.exchange.refusal
     return None if refusal is None else refusal.retry_after_seconds
 
@@ -774,7 +775,7 @@ def test_labels_and_the_trace_are_on_record_and_only_the_trace_travels_on() -> N
     trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
     fields = headers(x_foxora_tag="nightly, team a,nightly", traceparent=trace)
     rewritten = desk.arrived(fields=fields)
-    desk.pipeline.admit(rewritten.exchange, encoded(CHAT), None, 100.0)
+    admit(desk.pipeline, rewritten.exchange, encoded(CHAT), 100.0)
 
     assert desk.trail.records[0]["tags"] == ["nightly", "team a"]
     assert desk.trail.records[0]["traceparent"] == trace
@@ -814,7 +815,7 @@ BODIES = st.sampled_from(
 def take(desk: Desk, exchange: Exchange, step: str, body: bytes, now: float) -> None:
     pipeline = desk.pipeline
     if step == "admit":
-        pipeline.admit(exchange, body, None, now)
+        admit(pipeline, exchange, body, now)
     elif step == "send":
         pipeline.send(exchange, now)
     elif step == "observe":

@@ -347,7 +347,7 @@ class FlowDesk:
         try:
             self._refuse(flow, exchange, exchange.refusal or refusal)
             if exchange.may("record"):
-                self._pipeline.admit(exchange, b"", None, _now())
+                self._pipeline.record(exchange, b"", None, _now())
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
         return flow.response
@@ -651,7 +651,7 @@ class FlowDesk:
         try:
             if exchange.may("record"):
                 exchange.refusal = error
-                self._pipeline.admit(exchange, b"", None, _now())
+                self._pipeline.record(exchange, b"", None, _now())
             if exchange.may("close"):
                 self._pipeline.refused(exchange, error, "internal_error", _now())
         except Exception as again:  # noqa: BLE001  # the answer stands; the log has why
@@ -682,7 +682,7 @@ class FlowDesk:
             left = outcome == "client_disconnected"
             if exchange.may("record"):
                 exchange.refusal = failures.LEFT if left else self._unavailable()
-                self._pipeline.admit(exchange, flow.request.raw_content or b"", None, _now())
+                self._pipeline.record(exchange, flow.request.raw_content or b"", None, _now())
             if exchange.may("close"):
                 self._pipeline.lost(exchange, outcome, "network" if left else "addon", _now())
         except Exception as error:  # noqa: BLE001  # the others must end as well

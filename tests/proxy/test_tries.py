@@ -9,7 +9,7 @@ from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.proxy.failures import Worded
 from foxora_addon.proxy.tries import wait_for_room
-from tests.builders import CHAT, a_pipeline, an_arrival, encoded
+from tests.builders import CHAT, a_pipeline, admit, an_arrival, encoded
 
 GONE = gateway_unreachable("It is gone.")
 
@@ -24,7 +24,7 @@ def failed_once(pipeline: Pipeline) -> Exchange:
     rewritten = pipeline.arrive(an_arrival(), 100.0)
     assert rewritten is not None
     exchange = rewritten.exchange
-    pipeline.admit(exchange, encoded(CHAT), None, 100.0)
+    admit(pipeline, exchange, encoded(CHAT), 100.0)
     pipeline.send(exchange, 100.0)
     pipeline.again(exchange, GONE, 101.0)
     return exchange
