@@ -187,10 +187,10 @@ class Pipeline:
         """Write the request record; without it nothing may leave, unless configured otherwise."""
         keeps = exchange.level in {"request", "full"}
         if ahead is None:
-            plain = _plain(body, encoding, self.rules.max_request_bytes) if encoding else body
-            kept = self._plain_fields(plain, keeps=keeps)
+            plain = self._plain_of(body, encoding) if encoding else body
+            kept = self._body_fields(body, plain, keeps=keeps)
         else:
-            kept = self._plain_fields(ahead.plain, keeps=keeps, sha256=ahead.sha256)
+            kept = self._body_fields(body, ahead.plain, keeps=keeps, sha256=ahead.sha256)
         files = files_of(body)
         exchange.step("record")
         exchange.waiting_since = now
@@ -292,7 +292,7 @@ class Pipeline:
 
     def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
         """The gateway's error in the documented shape, as the client may have it."""
-        return self._normalised(exchange, answer, self._plain_of(answer))
+        return self._normalised(exchange, answer, self._plain_of(answer.body, answer.encoding))
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Take a further try from the account's ceilings, or say why there is no room for it."""
@@ -302,7 +302,8 @@ class Pipeline:
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
         """The exchange ends with an answer of our own."""
-        body = self._plain_fields(error.body(), keeps=exchange.level == "full")
+        told = error.body()
+        body = self._body_fields(told, told, keeps=exchange.level == "full")
         facts: Facts = {"error": error, **self._talk_facts(exchange, now)}
         self._close(exchange, body, facts, error.status, outcome, error.source, now)
 
@@ -326,11 +327,11 @@ class Pipeline:
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
-        plain = self._plain_of(answer) if answer.encoding else answer.body
-        kept = self._plain_fields(plain, keeps=exchange.level == "full")
+        plain = self._plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
+        kept = self._body_fields(answer.body, plain, keeps=exchange.level == "full")
         kind = answer.content_type
         is_due = is_json(kind) if kind is not None else _promises_json(exchange)
-        value = value_of_json(plain) if is_due else None
+        value = value_of_json(plain) if is_due and plain is not None else None
         error = self._error_in(exchange, answer, plain, value)
         if error is not None:
             self._obey(exchange, error, now)
@@ -347,7 +348,8 @@ class Pipeline:
 
         It says nothing of the gateway: none of it is charged or obeyed.
         """
-        kept = self._plain_fields(self._plain_of(answer), keeps=exchange.level == "full")
+        plain = self._plain_of(answer.body, answer.encoding)
+        kept = self._body_fields(answer.body, plain, keeps=exchange.level == "full")
         is_fine = 200 <= answer.status < 400
         error = None if is_fine else answered_by_addon(answer.status)
         status = answer.status if error is None else error.status
@@ -361,15 +363,23 @@ class Pipeline:
         A body in which it stands encoded comes back without its content encoding.
         """
         forms = mask_forms_of(exchange.credential)
-        plain = self._plain_of(answer) if answer.encoding else answer.body
+        plain = self._plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
+        if plain is None:
+            plain = answer.body
         clean = masked(plain, forms)
         if clean is plain:
             return answer
         fields = [field for field in answer.fields if field[0].lower() != b"content-encoding"]
         return Answer(answer.status, fields, clean, is_masked=True)
 
-    def _plain_of(self, answer: Answer) -> bytes:
-        return _plain(answer.body, answer.encoding, self.rules.max_request_bytes)
+    def _plain_of(self, body: bytes, encoding: str | None) -> bytes | None:
+        """A body without its content encoding; None where that can't be undone."""
+        if not encoding or not body:
+            return body
+        try:
+            return decoded(body, encoding, self.rules.max_request_bytes)
+        except Undecodable:
+            return None
 
     def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
         """A gateway that took the call only without `stream_options` is not asked for them again.
@@ -380,7 +390,7 @@ class Pipeline:
             self._usage_refusers[self._refuser_of(exchange)] = True
 
     def _error_in(
-        self, exchange: Exchange, answer: Answer, plain: bytes, value: object
+        self, exchange: Exchange, answer: Answer, plain: bytes | None, value: object
     ) -> ApiError | None:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
@@ -391,11 +401,13 @@ class Pipeline:
             flaw = self._flaw_in(exchange, answer, plain, value)
         return None if flaw is None else bad_gateway_answer(flaw)
 
-    def _normalised(self, exchange: Exchange, answer: Answer, plain: bytes) -> ApiError:
+    def _normalised(self, exchange: Exchange, answer: Answer, plain: bytes | None) -> ApiError:
         """An error in the documented shape; its words are cut once no key that we know is in them.
 
         Half a key is none that redaction would find.
         """
+        if plain is None:
+            plain = answer.body
         if not self.has_no_key_in(exchange, plain):
             text = plain.decode("utf-8", "surrogateescape")
             text = self.rules.redactor.without_known(text, exchange.secrets)
@@ -403,15 +415,14 @@ class Pipeline:
         return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
 
     def _flaw_in(
-        self, exchange: Exchange, answer: Answer, plain: bytes, value: object
+        self, exchange: Exchange, answer: Answer, plain: bytes | None, value: object
     ) -> str | None:
         """Why no client could use an answer that is no error, in words for it; None: it can."""
         if answer.status < 200:
             return f"The gateway answered {answer.status}, which is no answer."
         if answer.status >= 300 or not _promises_json(exchange):
             return None
-        encoding = answer.encoding
-        if encoding and not _is_decodable(answer.body, encoding, self.rules.max_request_bytes):
+        if plain is None:
             return "The gateway's answer is not encoded as it says. Try again."
         flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT, value=value)
         return (
@@ -550,13 +561,19 @@ class Pipeline:
             has_whole_words=self.rules.redactor.finds_words_alone(exchange.secrets),
         )
 
-    def _plain_fields(
-        self, plain: bytes, *, keeps: bool, sha256: str | None = None
+    def _body_fields(
+        self, body: bytes, plain: bytes | None, *, keeps: bool, sha256: str | None = None
     ) -> dict[str, Any]:
-        if keeps:
+        """The members that hold a body; `plain` and `sha256` are without its content encoding.
+
+        Where that can't be undone (`plain` None), nobody could find a secret in it: it is kept by
+        size and hash alone, as it came.
+        """
+        if keeps and plain is not None:
             return body_fields(plain, self.rules.max_body_bytes, sha256=sha256)
-        digest = sha256 or hashlib.sha256(plain).hexdigest()
-        return body_fields(None, 0, size=len(plain), sha256=digest)
+        known = body if plain is None else plain
+        digest = sha256 or hashlib.sha256(known).hexdigest()
+        return body_fields(None, 0, size=len(known), sha256=digest)
 
     def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:
         if exchange.level == "minimal":
@@ -602,24 +619,3 @@ def _failed_try(
         None if sent_at is None else sent_at - exchange.arrived_at,
         usage.tokens if usage else 0,
     )
-
-
-def _is_decodable(body: bytes, encoding: str, limit: int) -> bool:
-    """Whether a body is in the content encoding that its head names, and not a bomb."""
-    if not body:
-        return True
-    try:
-        decoded(body, encoding, limit)
-    except Undecodable:
-        return False
-    return True
-
-
-def _plain(body: bytes, encoding: str | None, limit: int) -> bytes:
-    """The body without its content encoding; as it is where that can't be undone."""
-    if not encoding:
-        return body
-    try:
-        return decoded(body, encoding, limit)
-    except Undecodable:
-        return body

@@ -1,6 +1,8 @@
+import gzip
 import json
 from dataclasses import dataclass
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -204,13 +206,51 @@ def test_a_bad_body_is_refused_with_400_and_never_sent(body: bytes, code: str) -
         desk.pipeline.send(exchange, 100.1)
 
 
-def test_a_body_that_is_not_as_encoded_as_it_says_is_refused() -> None:
+PACKED = gzip.compress(ACCOUNT_KEY.encode(), mtime=0)
+UNDECODABLE = pytest.mark.parametrize(
+    ("encoding", "body"),
+    [("gzip", PACKED[:-8] + bytes(8)), ("x-own", PACKED)],
+    ids=["broken", "unknown"],
+)
+
+
+@UNDECODABLE
+def test_a_body_that_is_not_as_encoded_as_it_says_is_refused_and_not_kept(
+    encoding: str, body: bytes
+) -> None:
     desk = a_desk()
     exchange = desk.arrived().exchange
-    admit(desk.pipeline, exchange, b"no gzip", 100.0, encoding="gzip")
+    admit(desk.pipeline, exchange, body, 100.0, encoding=encoding)
 
     assert exchange.refusal is not None
     assert exchange.refusal.status == 400
+    assert_kept_by_size_and_hash(desk.trail.records[0], body)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+@UNDECODABLE
+def test_an_answer_that_is_not_as_encoded_as_it_says_is_not_kept(
+    encoding: str, body: bytes, status: int
+) -> None:
+    desk = a_desk()
+    head = [(b"content-encoding", encoding.encode())]
+    error = desk.pipeline.answered(desk.sent(), Answer(status, head, body), 101.0)
+
+    assert error is not None
+    assert_kept_by_size_and_hash(desk.response, body)
+
+
+def test_nor_is_one_of_another_addon() -> None:
+    desk = a_desk()
+    answer = Answer(200, [(b"content-encoding", b"gzip")], b"no gzip")
+    desk.pipeline.answered_inside(desk.admitted(), answer, 101.0)
+
+    assert_kept_by_size_and_hash(desk.response, b"no gzip")
+
+
+def assert_kept_by_size_and_hash(record: dict[str, Any], body: bytes) -> None:
+    assert (record["body"], record["body_bytes"]) == (None, len(body))
+    assert record["body_sha256"] == sha256(body).hexdigest()
 
 
 def test_a_path_that_repeats_the_key_is_refused() -> None:

@@ -682,7 +682,7 @@ class FlowDesk:
             left = outcome == "client_disconnected"
             if exchange.may("record"):
                 exchange.refusal = failures.LEFT if left else self._unavailable()
-                self._pipeline.record(exchange, flow.request.raw_content or b"", None, _now())
+                requests.record_undecided(flow, exchange, self._pipeline, _now())
             if exchange.may("close"):
                 self._pipeline.lost(exchange, outcome, "network" if left else "addon", _now())
         except Exception as error:  # noqa: BLE001  # the others must end as well

@@ -66,6 +66,17 @@ def heed_head(request: http.Request, exchange: Exchange) -> str | None:
     return flows.header(headers, b"content-encoding")
 
 
+def record_undecided(
+    flow: http.HTTPFlow, exchange: Exchange, pipeline: Pipeline, now: float
+) -> None:
+    """Write the request record of a call that ends before it is decided on, with what came of it.
+
+    Its body is looked through for secrets as any other is: without its content encoding.
+    """
+    encoding = heed_head(flow.request, exchange)
+    pipeline.record(exchange, flow.request.raw_content or b"", encoding, now)
+
+
 def put_body(request: http.Request, body: bytes) -> None:
     """Put the body that a rule has made in place of the client's own."""
     request.headers.pop("content-encoding", None)

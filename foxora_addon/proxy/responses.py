@@ -31,6 +31,7 @@ from foxora_addon.proxy.answers import (
 )
 from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
 from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
+from foxora_addon.proxy.requests import record_undecided
 from foxora_addon.proxy.tee import Tee
 
 _log = logging.getLogger(__name__)
@@ -187,7 +188,7 @@ def conclude(
     if response.status_code == SWITCHING_PROTOCOLS:
         _keep_from_switching(exchange, response)
     if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
-        pipeline.record(exchange, flow.request.raw_content or b"", None, now)
+        record_undecided(flow, exchange, pipeline, now)
     if exchange.refusal is failures.INTERNAL:
         readable = flows.readable_by(exchange.origin)
         flow.response = flows.response_of(exchange.refusal, exchange.id, readable)
@@ -276,7 +277,7 @@ def end_failed(
     refusal = exchange.refusal
     if exchange.may("record"):  # the upload was cut before there was a decision
         exchange.refusal = exchange.refusal or worded.error or failures.LEFT
-        pipeline.record(exchange, flow.request.raw_content or b"", None, now)
+        record_undecided(flow, exchange, pipeline, now)
     if has_said_all(flow) and worded.outcome != "client_disconnected":
         pipeline.streamed(exchange, now)
     elif exchange.observation is not None:

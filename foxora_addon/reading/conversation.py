@@ -107,10 +107,17 @@ def _unread(record: Record | None, role: str) -> list[Turn]:
     if not size:
         return []
     if not isinstance(body, str) or not body:
-        return [note_turn(role, f"{size_text(size)}, not kept: the trail's level leaves them out")]
+        return [note_turn(role, f"{size_text(size)}, not kept: {_why_not_kept(record, role)}")]
     if record.get("body_encoding") == "base64":
         return [note_turn(role, f"{size_text(size)} that are no text")]
     if record.get("body_truncated"):
         words = f"only the beginning was kept, of {size_text(size)}"
         return [Turn(role, (Part("text", body), Part("note", words)))]
     return [Turn(role, (Part("text", body),))]
+
+
+def _why_not_kept(record: Record, role: str) -> str:
+    levels = {"full", "request"} if role == "user" else {"full"}
+    if text_of(record.get("level")) in levels and record.get("body") is None:
+        return "they are not encoded as they say"
+    return "the trail's level leaves them out"

@@ -1,5 +1,7 @@
 """Calls that are over a ceiling: refused, made to wait, or counted alone; with a real proxy."""
 
+import gzip
+import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ from tests.end_to_end.proxies import (
 pytestmark = pytest.mark.real_server
 
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+KEY = "foxora_sk_fake_limits"
 SLOW = {"x-mock-fault": "delay=0.6"}
 
 
@@ -36,7 +39,7 @@ def proxied(folder: Path, limits: str, figures: str, more: str = "") -> Iterator
             "accounts:\n"
             f"  - {{name: acme, key: {{env: FOXORA_API_KEY}}, limits: {{{figures}}}{more}}}\n"
         )
-        with running_proxy(folder, (), {"FOXORA_API_KEY": "foxora_sk_fake_limits"}) as proxy:
+        with running_proxy(folder, (), {"FOXORA_API_KEY": KEY}) as proxy:
             yield proxy
 
 
@@ -141,7 +144,7 @@ def test_a_client_that_leaves_gives_up_its_place_at_once(tmp_path: Path, http_2:
     request = next(r for r in records if r["exchange"] == left["exchange"])
     assert request["decision"]["verdict"] == "refuse"
     assert request["decision"]["reason"] == "client_disconnected"
-    assert request["body_bytes"] > 0
+    assert json.loads(request["body"]) == CALL | {"user": "[redacted]"}
 
 
 def leave_early(proxy: Proxy, *, http_2: bool) -> None:
@@ -150,8 +153,8 @@ def leave_early(proxy: Proxy, *, http_2: bool) -> None:
     with client:
         client.post(
             f"{url}/chat/completions",
-            json=CALL,
-            headers={"authorization": f"Bearer {APP_KEY}"},
+            content=gzip.compress(json.dumps(CALL | {"user": KEY}).encode()),
+            headers={"authorization": f"Bearer {APP_KEY}", "content-encoding": "gzip"},
             timeout=0.4,
         )
 
