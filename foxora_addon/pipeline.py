@@ -190,8 +190,9 @@ class Pipeline:
             plain = self._plain_of(body, encoding) if encoding else body
             kept = self._body_fields(body, plain, keeps=keeps)
         else:
-            kept = self._body_fields(body, ahead.plain, keeps=keeps, sha256=ahead.sha256)
-        files = files_of(body)
+            plain = ahead.plain
+            kept = self._body_fields(body, plain, keeps=keeps, sha256=ahead.sha256)
+        files = [] if plain is None else files_of(plain)
         exchange.step("record")
         exchange.waiting_since = now
         written = self._write(exchange, request_fields(exchange, kept, files))

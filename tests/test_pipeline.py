@@ -12,12 +12,13 @@ from hypothesis import strategies as st
 from foxora_addon.answer import Answer
 from foxora_addon.api.errors import gateway_unreachable
 from foxora_addon.api.prices import Price
+from foxora_addon.api.promised_json import NOT_JSON
 from foxora_addon.audit.record import milliseconds
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
-from foxora_addon.pipeline import Pipeline, Rewritten
+from foxora_addon.pipeline import Ahead, Pipeline, Rewritten
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
@@ -251,6 +252,18 @@ def test_nor_is_one_of_another_addon() -> None:
 def assert_kept_by_size_and_hash(record: dict[str, Any], body: bytes) -> None:
     assert (record["body"], record["body_bytes"]) == (None, len(body))
     assert record["body_sha256"] == sha256(body).hexdigest()
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_the_files_of_a_form_are_found_under_its_content_encoding(is_large: bool) -> None:
+    desk = a_desk()
+    exchange = desk.arrived(head=a_head("/v1/files")).exchange
+    form = b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nhi\r\n--b--'
+    ahead = Ahead(form, NOT_JSON, sha256(form).hexdigest()) if is_large else None
+    desk.pipeline.record(exchange, gzip.compress(form), "gzip", 100.0, ahead)
+
+    (file,) = desk.trail.records[0]["files"]
+    assert (file["filename"], file["bytes"]) == ("a", 2)
 
 
 def test_a_path_that_repeats_the_key_is_refused() -> None:
