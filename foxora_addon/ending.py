@@ -60,7 +60,7 @@ class Open(NamedTuple):
 def open_of(exchange: Exchange, scrub: Callable[[str], str], now: float) -> Open:
     """Read off an exchange what is known of it by now. `now` is of the clock of its times."""
     return Open(
-        account=exchange.account.name if exchange.account else None,
+        account=exchange.account_name,
         operation=exchange.call.operation.name if exchange.call else "other",
         model=None if exchange.model is None else scrub(exchange.model),
         waiting_seconds=None if exchange.ticket is None else now - exchange.arrived_at,
@@ -73,7 +73,7 @@ def ending_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[st
     usage, error, cost = record["usage"] or _NO_USAGE, record["error"], record["cost_usd"]
     return Ending(  # by place, as an `Exchange` is made
         exchange.id,
-        exchange.account.name if exchange.account else None,
+        exchange.account_name,
         exchange.call.operation.name if exchange.call else "other",
         None if exchange.model is None else scrub(exchange.model),
         record["status"],

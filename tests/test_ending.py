@@ -32,6 +32,19 @@ def test_a_completed_exchange_tells_its_tokens_and_times() -> None:
     assert ending.duration_ms == 1500.0
 
 
+def test_who_pays_is_called_as_in_the_records() -> None:
+    pipeline = a_pipeline()
+    endings = told_by(pipeline)
+    arrived = pipeline.arrive(an_arrival(), 100.0)
+    assert arrived is not None
+    exchange = arrived.exchange
+    admit(pipeline, exchange, encoded(CHAT), 100.0)
+    exchange.account, exchange.account_name = None, "usr_1"  # as of a key that passes through
+    assert pipeline.open_of(exchange, 100.1).account == "usr_1"
+    pipeline.lost(exchange, "client_disconnected", "network", 100.2)
+    assert endings[0].account == "usr_1"
+
+
 def test_a_refused_exchange_tells_why() -> None:
     pipeline = a_pipeline()
     endings = told_by(pipeline)
