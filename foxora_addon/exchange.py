@@ -159,7 +159,8 @@ class Exchange:
     answer, in words for it. `tries` are those before the one that goes on. `counts_at`: of how many
     bytes that a stream has said its tokens are counted again. `failed_as` is how the last try
     failed that was to be followed by another; `is_given_up`: it was not, for want of room, of which
-    there is none for it since `wants_room_since`.
+    there is none for it since `wants_room_since`. A `credential` that no account has any more is
+    one of the `secrets`, too.
     `passing` is how its answer passes, in the host's terms; None: it is not decided.
     """
 

@@ -8,7 +8,7 @@ I/O: time is an argument, and the trail is a port. A refusal is a value; what ra
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, Protocol
@@ -106,8 +106,9 @@ class Pipeline:
         self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
         self.ended: Callable[[Ending], None] = lambda _: None
 
-    def take(self, rules: Rules, now: float) -> None:
-        """Work by other rules from now on."""
+    def take(self, rules: Rules, now: float, still_open: Iterable[Exchange] = ()) -> None:
+        """Work by other rules from now on, which may not know the keys of what is `still_open`."""
+        _keep_keys(still_open, rules)
         self.rules = rules
         self._reception = Reception(rules)
         self.accounting.take_rules(rules.limits, now)
@@ -195,7 +196,8 @@ class Pipeline:
         files = [] if plain is None else files_of(plain)
         exchange.step("record")
         exchange.waiting_since = now
-        written = self._write(exchange, request_fields(exchange, kept, files))
+        fields = request_fields(exchange, kept, files)
+        written = self._write(exchange, fields, self._scrub_of(exchange))
         exchange.is_recorded = written != "lost"
         if written != "safe":
             self.not_kept(exchange)
@@ -546,19 +548,20 @@ class Pipeline:
             usage = facts["usage"] = self.accounting.guessed(exchange, status, outcome, size)
         self.accounting.settle(exchange, usage, now)
         fields = response_fields(exchange, body, facts, status, outcome, source, now)
+        scrub = self._scrub_of(exchange)
         if exchange.is_recorded:
-            self._write(exchange, fields)
-        self.ended(ending_of(exchange, fields, partial(self._scrub, exchange)))
+            self._write(exchange, fields, scrub)
+        self.ended(ending_of(exchange, fields, scrub))
 
     def open_of(self, exchange: Exchange, now: float) -> Open:
         """What is known of an exchange that is open."""
-        return open_of(exchange, partial(self._scrub, exchange), now)
+        return open_of(exchange, self._scrub_of(exchange), now)
 
     def shown_so_far(self, exchange: Exchange) -> Shown:
         """What may be seen of an open stream."""
         return shown_so_far(
             exchange,
-            partial(self._scrub, exchange),
+            self._scrub_of(exchange),
             has_whole_words=self.rules.redactor.finds_words_alone(exchange.secrets),
         )
 
@@ -576,10 +579,14 @@ class Pipeline:
         digest = sha256 or hashlib.sha256(known).hexdigest()
         return body_fields(None, 0, size=len(known), sha256=digest)
 
-    def _write(self, exchange: Exchange, fields: Mapping[str, Any]) -> Kept:
+    def _write(self, exchange: Exchange, fields: Mapping[str, Any], scrub: Scrub) -> Kept:
         if exchange.level == "minimal":
             fields = least_of(fields)
-        return self._trail.write(fields, Scrub(self.rules.redactor, exchange.secrets))
+        return self._trail.write(fields, scrub)
+
+    def _scrub_of(self, exchange: Exchange) -> Scrub:
+        """What redacts the texts of an exchange, by the rules that are in force now."""
+        return Scrub(self.rules.redactor, exchange.secrets)
 
     def has_no_key_in(self, exchange: Exchange, values: bytes) -> bool:
         """Whether surely no value of a header has a known key in it; they are given as lines."""
@@ -591,15 +598,22 @@ class Pipeline:
 
     def _scrubbed(self, exchange: Exchange, error: ApiError) -> ApiError:
         """The gateway's error as the client may have it: it may quote the key that we sent."""
+        scrub = self._scrub_of(exchange)
         return replace(
             error,
-            code=self._scrub(exchange, error.code),
-            message=self._scrub(exchange, error.message),
-            param=None if error.param is None else self._scrub(exchange, error.param),
+            code=scrub(error.code),
+            message=scrub(error.message),
+            param=None if error.param is None else scrub(error.param),
         )
 
-    def _scrub(self, exchange: Exchange, text: str) -> str:
-        return self.rules.redactor.scrub(text, exchange.secrets)
+
+def _keep_keys(still_open: Iterable[Exchange], rules: Rules) -> None:
+    """Have exchanges know their keys as secrets of their own where rules know them no longer."""
+    known = set(rules.keys.values())
+    for exchange in still_open:
+        key = exchange.credential
+        if key is not None and key not in known and key not in exchange.secrets:
+            exchange.secrets = (*exchange.secrets, key)
 
 
 def _promises_json(exchange: Exchange) -> bool:

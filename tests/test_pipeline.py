@@ -16,6 +16,7 @@ from foxora_addon.api.promised_json import NOT_JSON
 from foxora_addon.audit.record import milliseconds
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config.accounts import Level
+from foxora_addon.ending import Ending
 from foxora_addon.exchange import Exchange, IllegalStep
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Ahead, Pipeline, Rewritten
@@ -535,6 +536,32 @@ def test_a_key_in_an_error_of_the_gateway_reaches_nobody() -> None:
     assert error is not None
     assert ACCOUNT_KEY not in error.message
     assert ACCOUNT_KEY not in json.dumps(desk.trail.records)
+
+
+def test_a_key_that_is_changed_is_known_for_as_long_as_its_calls_are_open() -> None:
+    desk = a_desk()
+    exchange = desk.streaming(a_chunk(f"Your key is {ACCOUNT_KEY} "), b"data: [DONE]\n\n")
+    endings: list[Ending] = []
+    desk.pipeline.ended = endings.append
+    without_it = some_rules(redactor=Redactor((), presets=()), keys={})
+    desk.pipeline.take(without_it, 101.0, [exchange])
+    assert desk.pipeline.header_for_client(exchange, ACCOUNT_KEY) == "[redacted]"
+    so_far = desk.pipeline.shown_so_far(exchange).answer
+    desk.pipeline.streamed(exchange, 102.0)
+
+    assert desk.response["message"]["content"] == "Your key is [redacted] "
+    for shown in (so_far, endings[0].shown().answer):
+        assert b"Your key is [redacted] " in (shown or b"")
+
+
+def test_what_is_shown_of_a_closed_exchange_is_redacted_as_its_record() -> None:
+    desk = a_desk()
+    endings: list[Ending] = []
+    desk.pipeline.ended = endings.append
+    desk.pipeline.streamed(desk.streaming(a_chunk(f"Your key is {ACCOUNT_KEY} ")), 101.0)
+    desk.pipeline.take(some_rules(redactor=Redactor((), presets=()), keys={}), 102.0)
+
+    assert b"Your key is [redacted] " in (endings[0].shown().answer or b"")
 
 
 def test_a_stream_is_folded_into_its_message() -> None:

@@ -88,7 +88,7 @@ class FlowDesk:
             self._pipeline.ended = self._tell
             self.memory = Memory(trail.journal, self._pipeline.accounting)
             self.memory.recall(_now())
-        self._pipeline.take(rules, _now())
+        self._pipeline.take(rules, _now(), self._open.values())
         self._listeners = listeners
         self._arrivals = Arrivals(listeners)
         if self._admission is None:

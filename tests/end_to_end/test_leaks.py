@@ -9,6 +9,7 @@ import gzip
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -283,6 +284,33 @@ def quoting_proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     environment = {"FOXORA_API_KEY": FOXORA_KEY}
     with running_proxy(tmp_path_factory.mktemp("quoted"), environment=environment) as proxy:
         yield proxy
+
+
+CHANGING = """
+gateway: {{base_url: mock}}
+audit: {{redact: []}}
+accounts: [{{name: acme, key: {{env: {name}}}}}]
+"""
+
+
+def test_a_key_that_is_changed_stays_out_of_the_records_of_open_calls(tmp_path: Path) -> None:
+    (tmp_path / "foxora.yaml").write_text(CHANGING.format(name="OLD"))
+    environment = {"OLD": FOXORA_KEY, "NEW": "foxora_sk_fake_new"}
+    text = f"The key {FOXORA_KEY} and more"
+    call = {**CALL, "messages": [{"role": "user", "content": text}], "stream": True}
+    headers = {**HEADERS, "x-mock-fault": "mute-after=16"}
+    with running_proxy(tmp_path, (), environment) as proxy, direct_client() as client:
+        url = f"{proxy.base_url}/chat/completions"
+        with client.stream("POST", url, json=call, headers=headers) as answer:
+            events = answer.iter_lines()  # by a name: without one it closes the answer
+            assert any("***" in event for event in events)
+            (tmp_path / "foxora.yaml").write_text(CHANGING.format(name="NEW"))
+            wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        wait_until(lambda: len(proxy.records()) == 2)
+        _, record = proxy.records()
+        kept = proxy.trail.read_bytes()
+    assert "The key [redacted]" in record["message"]["content"]
+    assert found_in(kept) == []
 
 
 def test_of_two_headers_of_a_name_the_other_stays_as_it_was(aftermath: Aftermath) -> None:
