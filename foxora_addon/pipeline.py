@@ -93,7 +93,8 @@ class Ahead(NamedTuple):
 class Pipeline:
     """The steps, over the rules in force, which `take` may replace at any time.
 
-    An exchange keeps what it was given when it arrived; only new ones meet the new rules.
+    An exchange keeps who pays, its key, where it goes and its level as they were when it arrived;
+    in all else, each of its steps meets the rules that are in force by then.
     `ended` is told of each exchange once it is closed; it must not raise.
     """
 

@@ -82,7 +82,7 @@ class FlowDesk:
         listeners: Callable[[], Listeners],
         asking: Asking,
     ) -> None:
-        """Work by these rules from now on; open exchanges keep what they have."""
+        """Work by these rules from now on; so does what is open, but for what it arrived with."""
         if self._pipeline is None:
             self._pipeline = Pipeline(rules, trail, new_exchange_id)
             self._pipeline.ended = self._tell
