@@ -23,6 +23,14 @@ _OURS: Final = frozenset(
 )
 """Members whose values are words or numbers of our own, which no client can choose."""
 
+_BROKEN_OFF: Final = frozenset(
+    {
+        *("gateway_unreachable", "timeout", "stream_broken"),
+        *("client_disconnected", "aborted", "internal_error"),
+    }
+)
+"""Outcomes under which an answer may have ended anywhere."""
+
 _MICROSECONDS: Final = 1_000_000
 """Of a second."""
 
@@ -68,10 +76,11 @@ def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> 
     found = dict(fields)
     if socket := fields.get("websocket"):
         messages = socket["messages"]
-        of_cut = _of_cut(scrub, is_cut=len(messages) < socket.get("count", 0))
+        is_cut = len(messages) < socket.get("count", 0) or _is_cut(fields)
+        of_cut = _of_cut(scrub, is_cut=is_cut)
         found["websocket"] = {**socket, "messages": _senders_scrubbed(messages, scrub, of_cut)}
     if fields.get("chunks") and (body := fields.get("body")):
-        of_cut = _of_cut(scrub, is_cut=bool(fields.get("body_truncated")))
+        of_cut = _of_cut(scrub, is_cut=_is_cut(fields))
         joined = partial(events_scrubbed, scrub=scrub, of_cut=of_cut)
         found["body"] = _text_scrubbed(body, fields["body_encoding"], joined)
     return found
@@ -98,10 +107,15 @@ def _senders_scrubbed(
 
 def _may_hide(fields: Mapping[str, Any]) -> bool:
     """Whether a look at the line does not show all that its texts are: what is base64, or cut."""
-    if fields.get("body_encoding") == "base64" or fields.get("body_truncated"):
+    if fields.get("body_encoding") == "base64" or _is_cut(fields):
         return True
     socket = fields.get("websocket")
     return socket is not None and any(each["encoding"] == "base64" for each in socket["messages"])
+
+
+def _is_cut(fields: Mapping[str, Any]) -> bool:
+    """Whether a record may have but the beginning of what was said, whoever has cut it."""
+    return bool(fields.get("body_truncated")) or fields.get("outcome") in _BROKEN_OFF
 
 
 def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
@@ -116,7 +130,7 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
             found[name] = {**value, "messages": _messages_scrubbed(value["messages"], scrub)}
         elif value is not None and not isinstance(value, int | float):
             is_message = name == "message"
-            take = _taking(scrub, is_cut=is_message and bool(fields.get("body_truncated")))
+            take = _taking(scrub, is_cut=is_message and _is_cut(fields))
             found[name] = _texts_scrubbed(
                 value, take, _OURS_WITHIN.get(name, frozenset()), names=is_message
             )
@@ -124,7 +138,7 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
 
 
 def _body_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> str:
-    take = _taking(scrub, is_cut=bool(fields.get("body_truncated")))
+    take = _taking(scrub, is_cut=_is_cut(fields))
     return _text_scrubbed(fields["body"], fields.get("body_encoding"), take)
 
 

@@ -133,6 +133,34 @@ def test_half_a_secret_at_the_end_of_a_body_that_was_cut_is_taken_out(
     assert whole == secret[:12]  # nothing was cut: it is no half of anything
 
 
+BROKEN_OFF = (
+    *("stream_broken", "client_disconnected", "timeout"),
+    *("aborted", "internal_error", "gateway_unreachable"),
+)
+
+
+@pytest.mark.parametrize("secret", [SECRET, OWN])
+@pytest.mark.parametrize("outcome", BROKEN_OFF)
+def test_half_a_secret_at_the_end_of_an_answer_that_broke_off_is_taken_out(
+    outcome: str, secret: str
+) -> None:
+    for size in range(8, len(secret)):
+        said = f"It is {secret[:size]}"
+        text = texts_of({"outcome": outcome, **body_fields(said.encode(), 1_000)})
+        assert text == "It is [redacted]"
+        told = {"outcome": outcome, "message": {"content": said, "role": "assistant"}}
+        message = json.loads(written({**a_request_of("x1"), **told}, SCRUB))["message"]
+        assert message == {"content": "It is [redacted]", "role": "assistant"}
+
+
+@pytest.mark.parametrize("outcome", ["completed", "refused", "gateway_error"])
+def test_what_begins_as_a_secret_does_stays_in_an_answer_that_came_whole(outcome: str) -> None:
+    half = OWN[:12]
+    assert texts_of({"outcome": outcome, **body_fields(half.encode(), 1_000)}) == half
+    told = {"outcome": outcome, "message": {"content": half}}
+    assert json.loads(written({**a_request_of("x1"), **told}, SCRUB))["message"] == told["message"]
+
+
 @pytest.mark.parametrize("cut", range(5))
 def test_half_a_secret_is_taken_out_though_the_cut_went_through_an_escape_of_a_url(
     cut: int,
@@ -187,6 +215,23 @@ def test_no_half_of_a_secret_is_spread_over_the_last_messages_of_a_socket_that_a
         log.add(delta.encode(), is_clients=False, at_ms=number)
     line = json.loads(written({**a_request_of("x1"), "websocket": log.fields("full")}, SCRUB))
     said = [json.loads(each["text"])["delta"] for each in line["websocket"]["messages"]]
+    assert said == ["[redacted]", "", ""]
+
+
+def test_no_half_of_a_secret_is_spread_over_the_last_messages_before_a_socket_was_lost() -> None:
+    log = SocketLog(1_000)
+    for number, delta in enumerate(DELTAS[:3]):
+        log.add(delta.encode(), is_clients=False, at_ms=number)
+    told = {"outcome": "stream_broken", "websocket": log.fields("full")}
+    line = json.loads(written({**a_request_of("x1"), **told}, SCRUB))
+    said = [json.loads(each["text"])["delta"] for each in line["websocket"]["messages"]]
+    assert said == ["[redacted]", "", ""]
+
+
+def test_no_half_of_a_secret_is_spread_over_the_last_events_before_a_stream_broke_off() -> None:
+    body = "".join(f"data: {delta}\n\n" for delta in DELTAS[:3]).encode()
+    kept = {"outcome": "stream_broken", "chunks": 3, **body_fields(body, 1_000)}
+    said = [json.loads(event[6:])["delta"] for event in texts_of(kept).splitlines()[::2]]
     assert said == ["[redacted]", "", ""]
 
 
