@@ -6,8 +6,10 @@ A flow may be saved to a file, so nothing is told here that the exchange's level
 import json
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, NamedTuple
 
+from foxora_addon.audit.line import cut_scrubbed, is_cut
 from foxora_addon.audit.record import request_fields
 from foxora_addon.exchange import Exchange
 
@@ -40,7 +42,8 @@ def shown_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str
         "request": _facts_of_request(exchange),
         "response": {name: value for name, value in record.items() if name not in _CONTENT},
     }
-    return Shown(scrub(json.dumps(facts)), _answer_of(exchange, scrub))
+    clipped = partial(cut_scrubbed, scrub=scrub) if is_cut(record) else _as_it_is
+    return Shown(scrub(json.dumps(facts)), _answer_of(exchange, scrub, clipped))
 
 
 def shown_so_far(
@@ -82,10 +85,12 @@ def _without(unfinished: re.Pattern[str], value: Any) -> Any:
             return value
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 def _answer_of(
-    exchange: Exchange,
-    scrub: Callable[[str], str],
-    clipped: Callable[[Any], Any] = lambda value: value,
+    exchange: Exchange, scrub: Callable[[str], str], clipped: Callable[[Any], Any]
 ) -> bytes | None:
     """The stream as one answer: a secret that came in pieces is whole here, and found."""
     seen = exchange.observation

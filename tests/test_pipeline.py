@@ -666,8 +666,11 @@ def test_half_a_key_at_the_end_of_what_is_kept_of_a_message_is_no_part_of_it(siz
 def test_half_a_key_at_the_end_of_a_stream_that_broke_off_is_no_part_of_its_message() -> None:
     desk = a_desk()
     exchange = desk.streaming(a_chunk("It is "), a_chunk(APP_KEY[:9]), a_chunk(APP_KEY[9:14]))
+    endings: list[Ending] = []
+    desk.pipeline.ended = endings.append
     desk.pipeline.lost(exchange, "client_disconnected", "network", 102.0)
     assert desk.response["message"]["content"] == "It is [redacted]"
+    assert APP_KEY[:9].encode() not in (endings[0].shown().answer or b"")
 
 
 def test_a_usage_after_which_more_is_said_is_no_usage_of_all() -> None:

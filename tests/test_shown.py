@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from foxora_addon.audit.record import Facts, body_fields, response_fields
+from foxora_addon.audit.redaction import Redactor, Scrub
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, Exchange, RequestLine
 from foxora_addon.observation import Observation
@@ -49,6 +50,14 @@ def test_a_secret_that_came_in_pieces_is_found() -> None:
     exchange = an_exchange(a_stream("It is ", KEY[:12], KEY[12:], "."))
     shown = shown_of(exchange, a_record(exchange), scrub)
     assert b"It is [redacted]." in (shown.answer or b"")
+
+
+def test_the_half_of_a_secret_is_not_shown_where_its_stream_broke_off() -> None:
+    exchange = an_exchange(a_stream("It is ", KEY[:12]))
+    record = a_record(exchange)
+    half = shown_of(exchange, record | {"outcome": "stream_broken"}, Scrub(Redactor([KEY]), ()))
+    said = json.loads(half.answer or b"")["choices"][0]["message"]["content"]
+    assert said == "It is [redacted]"
 
 
 @pytest.mark.parametrize("level", ["minimal", "metadata", "request"])

@@ -76,11 +76,11 @@ def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> 
     found = dict(fields)
     if socket := fields.get("websocket"):
         messages = socket["messages"]
-        is_cut = len(messages) < socket.get("count", 0) or _is_cut(fields)
-        of_cut = _of_cut(scrub, is_cut=is_cut)
+        has_more = len(messages) < socket.get("count", 0)
+        of_cut = _of_cut(scrub, is_cut=has_more or is_cut(fields))
         found["websocket"] = {**socket, "messages": _senders_scrubbed(messages, scrub, of_cut)}
     if fields.get("chunks") and (body := fields.get("body")):
-        of_cut = _of_cut(scrub, is_cut=_is_cut(fields))
+        of_cut = _of_cut(scrub, is_cut=is_cut(fields))
         joined = partial(events_scrubbed, scrub=scrub, of_cut=of_cut)
         found["body"] = _text_scrubbed(body, fields["body_encoding"], joined)
     return found
@@ -107,15 +107,20 @@ def _senders_scrubbed(
 
 def _may_hide(fields: Mapping[str, Any]) -> bool:
     """Whether a look at the line does not show all that its texts are: what is base64, or cut."""
-    if fields.get("body_encoding") == "base64" or _is_cut(fields):
+    if fields.get("body_encoding") == "base64" or is_cut(fields):
         return True
     socket = fields.get("websocket")
     return socket is not None and any(each["encoding"] == "base64" for each in socket["messages"])
 
 
-def _is_cut(fields: Mapping[str, Any]) -> bool:
+def is_cut(fields: Mapping[str, Any]) -> bool:
     """Whether a record may have but the beginning of what was said, whoever has cut it."""
     return bool(fields.get("body_truncated")) or fields.get("outcome") in _BROKEN_OFF
+
+
+def cut_scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:
+    """A JSON value that was cut off, each of its texts without half a secret at its end too."""
+    return _texts_scrubbed(value, _taking(scrub, is_cut=True), names=False)
 
 
 def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
@@ -130,7 +135,7 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
             found[name] = {**value, "messages": _messages_scrubbed(value["messages"], scrub)}
         elif value is not None and not isinstance(value, int | float):
             is_message = name == "message"
-            take = _taking(scrub, is_cut=is_message and _is_cut(fields))
+            take = _taking(scrub, is_cut=is_message and is_cut(fields))
             found[name] = _texts_scrubbed(
                 value, take, _OURS_WITHIN.get(name, frozenset()), names=is_message
             )
@@ -138,7 +143,7 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
 
 
 def _body_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> str:
-    take = _taking(scrub, is_cut=_is_cut(fields))
+    take = _taking(scrub, is_cut=is_cut(fields))
     return _text_scrubbed(fields["body"], fields.get("body_encoding"), take)
 
 
