@@ -75,8 +75,8 @@ _CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
 _TEND_SECONDS: Final = 1.0
 _WATCHED: Final = {
-    *(*OPTIONS, *KEEP_OPTIONS),
-    *("stream_large_bodies", "ssl_insecure", "listen_host", "mode"),
+    *(*OPTIONS, *KEEP_OPTIONS, *listening.SAFE),
+    *("listen_host", "mode"),
 }
 
 _MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening.Unusable)

@@ -60,7 +60,11 @@ def check(options: Options, config: Config) -> None:
             )
 
 
-SAFE: Final[Mapping[str, object]] = {"stream_large_bodies": None, "ssl_insecure": False}
+SAFE: Final[Mapping[str, object]] = {
+    "stream_large_bodies": None,
+    "ssl_insecure": False,
+    "proxy_debug": False,
+}
 """What options must be that would break a promise from the next call on."""
 
 
@@ -77,6 +81,10 @@ def unsafe(options: Options, config: Config) -> dict[str, str]:
         found["ssl_insecure"] = (
             "the option ssl_insecure would send the key to whoever answers; leave it unset, or set "
             "gateway.allow_insecure_tls: true"
+        )
+    if getattr(options, "proxy_debug", False):
+        found["proxy_debug"] = (
+            "the option proxy_debug would write all keys to the log; leave it unset"
         )
     return found
 

@@ -170,6 +170,23 @@ def test_an_option_that_would_undo_it_is_put_back_at_once(tmp_path: Path) -> Non
     assert "ssl_insecure would send the key to whoever answers" in proxy.output
 
 
+def test_no_option_has_the_keys_written_to_the_log(tmp_path: Path) -> None:
+    script = tmp_path / "debug.py"
+    script.write_text(f"{HEARD}def client_connected(c): ctx.options.update(proxy_debug=True)\n")
+    with serving(Gateway()) as gateway:
+        base_url = f"http://127.0.0.1:{gateway.port}/v1"
+        options = ["-v", "-s", str(script), "--set", f"foxora_base_url={base_url}"]
+        with (
+            running_proxy(tmp_path / "proxy", options, {"FOXORA_API_KEY": KEY}) as proxy,
+            direct_client() as client,
+        ):
+            url, headers = f"{proxy.base_url}/chat/completions", {**BEARER, "x-way": "whole"}
+            assert client.post(url, json=CALL, headers=headers).status_code == 200
+    assert KEY not in proxy.output
+    assert BEARER["Authorization"] not in proxy.output
+    assert "proxy_debug would write all keys to the log; leave it unset; it was put" in proxy.output
+
+
 ANSWERERS = {
     "block_list": (["--set", "block_list=/~u chat/403"], 403, b""),
     "proxyauth": (["--set", "proxyauth=user:word"], 407, b"<html>"),

@@ -44,6 +44,7 @@ MISTAKES = {
         {},
         "stream_large_bodies",
     ),
+    "keys in the log": ("", (*ON_MOCK, "--set", "proxy_debug=true"), {}, "proxy_debug"),
     "an option that is none": (
         "",
         (*ON_MOCK, "--set", "foxora_stor=memory"),

@@ -74,6 +74,7 @@ def _is_free(port: int) -> bool:
 _CONFLICTS: Final[Mapping[str, str]] = {
     "stream_large_bodies": "would send requests before they are checked, so the start is refused",
     "ssl_insecure": "would send the key to whoever answers, so the start is refused",
+    "proxy_debug": "would write all keys to the log, so the start is refused",
     "listen_host": "lets other machines in; the start is refused unless clients must have keys",
 }
 

@@ -72,6 +72,7 @@ def test_a_port_with_our_proxy_is_fine_and_tells_of_it() -> None:
     [
         ("", ["ok"]),
         ("stream_large_bodies: 1m\nssl_insecure: true\n", ["fail", "fail"]),
+        ("proxy_debug: true\n", ["fail"]),
         ("listen_host: 0.0.0.0\n", ["fail"]),
         ("connection_strategy: eager\n", ["warn"]),
         ("a: [", ["fail"]),
