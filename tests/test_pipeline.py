@@ -564,6 +564,17 @@ def test_what_is_shown_of_a_closed_exchange_is_redacted_as_its_record() -> None:
     assert b"Your key is [redacted] " in (endings[0].shown().answer or b"")
 
 
+def test_plain_words_in_an_error_of_the_gateway_reach_the_client() -> None:
+    desk = a_desk()
+    exchange = desk.sent()
+    exchange.step("answer")
+    words = "Your Basic subscription lacks it. See https://foxora.ai/plans?key=comparison"
+    error = encoded({"error": {"code": "plan_required", "message": words}})
+    told = desk.pipeline.answered(exchange, Answer(403, [JSON], error), 101.0)
+    assert told is not None
+    assert told.message == desk.response["error"]["message"] == words
+
+
 def test_a_stream_is_folded_into_its_message() -> None:
     desk = a_desk()
     exchange = desk.streaming(a_chunk("Hel"), a_chunk("lo", "stop"), b"data: [DONE]\n\n")

@@ -7,11 +7,14 @@ anywhere. So it is asked only where the characters before an `@` can be one.
 import re
 from typing import Final
 
+_LABEL: Final = r"(?:[^\W_]|-|\\{1,4}u[0-9a-fA-F]{4}){1,63}"
+"""A part of a domain, in any script, be it escaped as in JSON; the last one is all ASCII."""
+
 _ADDRESS: Final = re.compile(
     r"(?:(?<=\\[nrt])|(?<![A-Za-z0-9._%+\\-]))"
-    r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}"
+    rf"[A-Za-z0-9._%+-]{{1,64}}@{_LABEL}(?:\.{_LABEL}){{0,7}}\.[A-Za-z][A-Za-z0-9-]{{0,62}}"
 )
-_SIGN: Final = re.compile(r"@(?<=[A-Za-z0-9._%+-]@)[A-Za-z0-9-]{1,63}\.[A-Za-z0-9-]")
+_SIGN: Final = re.compile(rf"@(?<=[A-Za-z0-9._%+-]@){_LABEL}\.")
 _BACKWARDS: Final = re.compile(r"[A-Za-z0-9._%+-]{1,66}")
 _LONGEST: Final = 66  # of a name, with the letter of an escape before it, and one more
 _FEW: Final = 64

@@ -55,13 +55,36 @@ def _begins_a_word(literal: str, more: str = "") -> str:
     return rf"{literal}(?:{behind}|(?<![A-Za-z0-9_{more}]{literal}))"
 
 
-def _credential(literal: str, rest: str) -> Rule:
-    return Rule((literal,), _begins_a_word(re.escape(literal)) + rest, REDACTED)
+def _credential(
+    literal: str, rest: str, replacement: str | Callable[[re.Match[str]], str] = REDACTED
+) -> Rule:
+    return Rule((literal,), _begins_a_word(re.escape(literal)) + rest, replacement)
 
 
+_NO_SLUG: Final = re.compile(r"[A-Z0-9]")
+_NO_WORD: Final = re.compile(r"[0-9=+_]|[a-z][A-Z]|.{20}")
+_PRODUCT: Final = re.compile(r"[A-Z]?[a-z]+[A-Z](?:[a-z]+|[A-Z]{1,2})")  # JavaScript, PostgreSQL
+
+
+def _unless_slug(match: re.Match[str]) -> str:
+    """Spares names of styles and tables that begin as keys do, such as `sk-fading-circle`."""
+    return REDACTED if _NO_SLUG.search(match[0]) else match[0]
+
+
+def _unless_word(match: re.Match[str]) -> str:
+    """Spares a word behind what is one too: only quotes, or a header's name, make it `sure`."""
+    value = match["value"]
+    is_word = _NO_WORD.search(value) is None or _PRODUCT.fullmatch(value) is not None
+    return match[0] if is_word and match["sure"] is None else match["name"] + REDACTED
+
+
+_FIRST_OF_WORD: Final = r"(?:(?<=\\[nrt].)|(?<=\\u[0-9A-Fa-f]{4}.)|(?<![A-Za-z0-9_].))"
+_VALUE: Final = r"(?P<value>[A-Za-z0-9._~+/=%-]{8,4096})"
 _KEY: Final = r"[A-Za-z0-9_-]{16,512}"
 _SECRETS: Final = (
-    *(_credential(literal, _KEY) for literal in ("sk-", "rk-", "pk-")),  # OpenAI, Anthropic, ...
+    *(  # OpenAI, Anthropic, ...
+        _credential(literal, _KEY, _unless_slug) for literal in ("sk-", "rk-", "pk-")
+    ),
     _credential("foxora_sk_", r"[A-Za-z0-9_-]{4,512}"),
     _credential("foxora_pk_", r"[A-Za-z0-9_-]{4,512}"),
     _credential(  # a JWT
@@ -83,32 +106,53 @@ _SECRETS: Final = (
         REDACTED,
     ),
     Rule(
-        ("bearer ", "basic ", "key=", "access_token=", "api-key", "authorization"),
+        ("bearer ", "basic ", "key=", "api-key", "authorization"),
         (
-            r"""(?xi)
-            ( (?-i:[abxABX?&])
-              (?: (?<=[?&]) (?:api[-_]?key|key|access_token)=
-              | (?:(?<=\\[nrt].)|(?<=\\u[0-9a-f]{4}.)|(?<![a-z0-9_].))
-                (?: (?<=b)(?:earer|asic)\ {1,4}
-                | (?:(?<=a)|(?<=x)-a)(?:pi-key|uthorization)
-                  "?:\ ?"?(?:bearer\ {1,4}|basic\ {1,4})?
+            rf"""(?xi)
+            (?P<name> (?-i:[abxABX?&])
+              (?: (?<=[?&]) (?:api[-_]?key|key)=
+              | {_FIRST_OF_WORD}
+                (?: (?<=b)(?:earer|asic)\ {{1,4}}
+                | (?:(?<=a)|(?<=x)-a)(?:pi-key|uthorization)[\\"']{{0,9}}:\ ?
+                  (?P<sure> [\\"']{{0,9}}(?:bearer|basic)\ {{1,4}} | [\\"']{{1,9}} )?
                 )
               )
             )
-            ( [A-Za-z0-9._~+/=%-]{8,4096} )
+            {_VALUE}
             """
         ),
-        lambda match: match[1] + REDACTED,
+        _unless_word,
         folds=True,
     ),
+    Rule(  # in any case, each of its needles would be many hints for the screen
+        ("access_token=", "api_key", "apiKey", "apikey"),
+        (
+            rf"""(?x)
+            (?P<name> [ax?&]
+              (?: (?<=[?&]) access_token=
+              | {_FIRST_OF_WORD}
+                (?:(?<=a)|(?<=x)[-_]a)pi(?:_k|[kK])ey[\\"']{{0,9}}:\ ?
+                (?P<sure> [\\"']{{1,9}}(?:[Bb]earer\ {{1,4}})? )
+              )
+            )
+            {_VALUE}
+            """
+        ),
+        _unless_word,
+    ),
 )
+
+
+_GAP: Final = r"(?:[ \u00a0-]|\\{1,4}u00[aA]0)"
+"""Between the digits of a number: a no-break space too, as it is, or as JSON escapes it."""
+_ASCII_GAP: Final = _GAP.replace(r"\u00a0", "")
 
 
 def _checked(what: str, is_one: Callable[[str], bool]) -> Callable[[re.Match[str]], str]:
     """Replaces a match if its digits and letters are what they look like."""
 
     def replacement(match: re.Match[str]) -> str:
-        plain = re.sub(r"[ -]", "", match[0])
+        plain = re.sub(_GAP, "", match[0])
         return f"[redacted:{what}]" if is_one(plain) else match[0]
 
     return replacement
@@ -145,22 +189,26 @@ _PII: Final = (
     ),
     Rule(
         (),
-        _begins("[A-Z]", "[A-Z]", r"\d", r"\d") + r"(?:[ -]?[A-Z0-9]){11,30}(?![A-Za-z0-9])",
+        _begins("[A-Z]", "[A-Z]", r"\d", r"\d") + rf"(?:{_GAP}?[A-Z0-9]){{11,30}}(?![A-Za-z0-9])",
         _checked("iban", is_iban),
-        shape="[A-Z]{2}[0-9]{2}(?:[ -]?[A-Z0-9]){11}",
+        shape=rf"[A-Z]{{2}}[0-9]{{2}}(?:{_ASCII_GAP}?[A-Z0-9]){{11}}",
     ),
     Rule(
         (),
-        r"[2-6](?<![0-9.][2-6])(?:[ -]?\d){12,18}(?![0-9])",
+        rf"[2-6](?<![0-9.][2-6])(?:{_GAP}?\d){{12,18}}(?![0-9])",
         _checked("card", is_card_number),
-        shape="(?:^|[^0-9.])[2-6](?:[ -]?[0-9]){12}",
+        shape=rf"(?:^|[^0-9.])[2-6](?:{_ASCII_GAP}?[0-9]){{12}}",
     ),
     Rule(("+",), r"\+[1-9](?:[ ./-]{0,2}\(?\d\)?){7,14}(?!\d)", "[redacted:phone]"),
     Rule(
         ("-", ".", " "),
-        r"[(\d](?<![\d.-][(\d])(?:(?<=\()\d{3}\) ?|(?<=\d)\d{2}[ .-])\d{3}[ .-]\d{4}(?![\d.-])",
+        (
+            r"[(\d](?<![\d.-][(\d])"
+            r"(?:(?<=1)[ .-](?:\(\d{3}\) ?|\d{3}[ .-])|(?<=\()\d{3}\) ?|(?<=\d)\d{2}[ .-])"
+            r"\d{3}[ .-]\d{4}(?![\d.-])"
+        ),
         "[redacted:phone]",
-        shape=r"(?:^|[^0-9.-])(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}",
+        shape=r"(?:^|[^0-9.-])(?:1[ .-])?(?:\([0-9]{3}\) ?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}",
     ),
 )
 

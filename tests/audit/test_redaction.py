@@ -309,6 +309,17 @@ def test_what_looks_like_a_credential_goes(text: str) -> None:
         ("authorization: Basic Zm9vOmJhcg==", f"authorization: Basic {REDACTED}"),
         ("/v1?api-key=abcdefgh12&a=b", f"/v1?api-key={REDACTED}&a=b"),
         ('{"api-key": "abcdefgh12"}', f'{{"api-key": "{REDACTED}"}}'),
+        ('"api_key":"abcdefgh"', f'"api_key":"{REDACTED}"'),
+        ("{'x-api-key': 'abcdefgh'}", f"{{'x-api-key': '{REDACTED}'}}"),
+        ('apiKey: "abcdefgh"', f'apiKey: "{REDACTED}"'),
+        ('{\\"api-key\\": \\"0123abcd4567efgh\\"}', f'{{\\"api-key\\": \\"{REDACTED}\\"}}'),
+        ('\\\\\\"api_key\\\\\\":\\\\\\"abcdefgh', f'\\\\\\"api_key\\\\\\":\\\\\\"{REDACTED}'),
+        ('\\"Authorization\\": \\"abcdefgh\\"', f'\\"Authorization\\": \\"{REDACTED}\\"'),
+        ("authorization: bearer abcdefgh", f"authorization: bearer {REDACTED}"),
+        ("?access_token=abcdefgh1", f"?access_token={REDACTED}"),
+        ("Basic dXNlcjpwYXNz", f"Basic {REDACTED}"),
+        ("bearer abcd_efgh", f"bearer {REDACTED}"),
+        ("bearer " + "abcde" * 4, f"bearer {REDACTED}"),
     ],
 )
 def test_what_follows_the_name_of_a_credential_goes(text: str, scrubbed: str) -> None:
@@ -321,6 +332,14 @@ def test_what_follows_the_name_of_a_credential_goes(text: str, scrubbed: str) ->
         "The key to success is a bearer of good news.",
         "task-oriented risk-averse desk-bound",
         "the basic idea",
+        "I have a basic understanding of it, of basic input/output and basic principles.",
+        "Visual Basic programming, basic JavaScript and Basic PostgreSQL",
+        "Bearer instruments",
+        "Authorization: required",
+        "See https://foxora.ai/plans?key=comparison",
+        "apiKey: process.env.OPENAI_API_KEY",
+        '<div class="sk-toggleable__content sk-estimator-doc-link">',
+        "sk-fading-circle-container pk-constraint-on-table-users",
         "sk-short",
         "skeleton key=1",
     ],
@@ -404,7 +423,7 @@ def test_a_redactor_shows_no_secret() -> None:
 @pytest.mark.parametrize(
     "before", ["\n", "\t", "\\n", "\\r", "\\u000a", "你好", "é", '"', "=", "/"]
 )
-@pytest.mark.parametrize("text", ["sk-proj-obviously-fake-0123456789", "Bearer fakefakefake"])
+@pytest.mark.parametrize("text", ["sk-proj-obviously-fake-0123456789", "Bearer fake1fake2fake"])
 def test_a_credential_begins_behind_whatever_is_no_part_of_a_word(before: str, text: str) -> None:
     assert REDACTED in REDACTOR.scrub(f"a{before}{text}")
 
@@ -425,6 +444,11 @@ LONG = "lorem ipsum " * 1_000
         ("+14155552671", "phone"),
         ("(415) 555-2671", "phone"),
         ("415-555-2671", "phone"),
+        ("1-800-555-1234", "phone"),
+        ("1 (800) 555-1234", "phone"),
+        ("4111\u00a01111\u00a01111\u00a01111", "card"),
+        ("GB82\u00a0WEST 1234 5698 7654 32", "iban"),
+        ("jane@münchen.de", "email"),
     ],
 )
 def test_personal_data_goes_and_what_it_was_stands_in_its_place(text: str, kind: str) -> None:
@@ -459,8 +483,14 @@ def test_of_a_long_text_without_personal_data_no_pattern_is_run(
         assert redactor.scrub(text) == text
 
 
+def test_what_stands_behind_an_address_stays() -> None:
+    assert PII.scrub("写信给jane@example.com谢谢") == "写信给[redacted:email]谢谢"
+
+
 ADDRESSES = st.lists(
-    st.sampled_from(["@", "a", "b.c", "@d.e", "jane", "+", ".", "\\n", "\\", " ", "é", "x" * 60]),
+    st.sampled_from(
+        ["@", "a", "b.c", "@d.e", "jane", "+", ".", "\\n", "\\", " ", "é", "x" * 60, "1", "\\u00e9"]
+    ),
     max_size=12,
 ).map("".join)
 
@@ -485,6 +515,7 @@ def test_an_address_is_found_whether_there_are_few_or_many_in_a_text(text: str) 
         '"created":1795435200,"id":17954352001795',
         "3.14159265358979",
         "@mention and a@b",
+        "lodash@4.17.21 and react@18.2.0-beta.1",
         "1.2.3.4",
         "555-1234",
         "0123456789012345678901234567890123456789",
@@ -538,7 +569,7 @@ SOME = st.lists(
             [needle for rule in rules_of(["secrets", "pii"]) for needle in rule.needles]
         ),
         st.sampled_from(
-            ["Bearer ", "KEY=", "Api-Key: ", "AUTHORIZATION: ", "0123456789abcdefghij"]
+            ["Bearer ", "KEY=", "Api-Key: ", "AUTHORIZATION: ", "apiKey':'", "0123456789abcdefghij"]
         ),
     ),
     max_size=8,
