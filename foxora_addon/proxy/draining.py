@@ -60,8 +60,8 @@ def is_ending() -> bool:
 
 async def finished_or_hurried(finished: Awaitable[object], seconds: float) -> None:
     """Take no new connections, and wait for the open calls; a second signal ends the wait."""
-    ctx.options.update(server=False)
     with _hurry() as hurried:
+        ctx.options.update(server=False)
         waits = [asyncio.ensure_future(finished), asyncio.ensure_future(hurried.wait())]
         _, pending = await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
