@@ -86,6 +86,13 @@ class Proxy:
         ]
 
 
+def calls_in_line(proxy: Proxy) -> int:
+    """How many calls wait for room below their account's ceilings."""
+    with direct_client() as client:
+        accounts = client.get(f"{proxy.url}/_foxora/limits").json()["accounts"]
+    return sum(account["waiting"] for account in accounts)
+
+
 def resident_mib(proxy: Proxy) -> float:
     """The proxy's resident memory."""
     lines = Path(f"/proc/{proxy.pid}/status").read_text().splitlines()

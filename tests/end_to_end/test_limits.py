@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import pytest
 from tests.end_to_end.proxies import (
     APP_KEY,
     Proxy,
+    calls_in_line,
     direct_client,
     http_2_client,
     running_gateway,
@@ -26,7 +26,6 @@ pytestmark = pytest.mark.real_server
 
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 KEY = "foxora_sk_fake_limits"
-SLOW = {"x-mock-fault": "delay=0.6"}
 
 
 @contextmanager
@@ -91,31 +90,35 @@ def test_every_answer_says_what_is_left(tmp_path: Path) -> None:
 
 def test_calls_that_wait_go_in_the_order_of_coming_when_room_is_freed(tmp_path: Path) -> None:
     with proxied(tmp_path, "on_limit: wait", "concurrent_requests: 1") as proxy:
-        with ThreadPoolExecutor(4) as pool:
-            first = pool.submit(call, proxy, headers=SLOW)
-            wait_until(lambda: len(proxy.records()) >= 1)
-            others = []
-            for turn in range(3):
-                others.append(pool.submit(call, proxy, user=f"turn {turn}"))
-                time.sleep(0.1)
-            answers = [future.result() for future in (first, *others)]
+        with ThreadPoolExecutor(3) as pool:
+            waiting = []
+            with open_stream(proxy):
+                for turn in range(3):
+                    waiting.append(pool.submit(call, proxy, user=f"turn {turn}"))
+                    wait_until(lambda: calls_in_line(proxy) == len(waiting))
+            answers = [future.result() for future in waiting]
         sent = [r for r in proxy.records() if r["event"] == "request"]
-    assert [answer.status_code for answer in answers] == [200] * 4
+    assert [answer.status_code for answer in answers] == [200] * 3
     assert [r["body"].partition("turn ")[2][:1] for r in sent] == ["", "0", "1", "2"]
     assert sent[0]["decision"]["waited_ms"] == 0
-    assert sent[1]["decision"]["waited_ms"] > 100
+    assert all(r["decision"]["waited_ms"] > 0 for r in sent[1:])
+
+
+@contextmanager
+def open_stream(proxy: Proxy) -> Iterator[None]:
+    """A call that is open until its client leaves."""
+    headers = {"authorization": f"Bearer {APP_KEY}", "x-mock-fault": "chunk-delay=30"}
+    url, asked = f"{proxy.base_url}/chat/completions", {**CALL, "stream": True}
+    with direct_client() as client, client.stream("POST", url, json=asked, headers=headers):
+        yield
 
 
 def test_a_wait_that_lasts_too_long_ends_in_429(tmp_path: Path) -> None:
     limits = "on_limit: wait, max_wait_seconds: 0.2"
-    with (
-        proxied(tmp_path, limits, "concurrent_requests: 1") as proxy,
-        ThreadPoolExecutor(1) as pool,
-    ):
-        slow = pool.submit(call, proxy, headers=SLOW)
-        wait_until(lambda: len(proxy.records()) >= 1)
-        refused = call(proxy)
-        assert slow.result().status_code == 200
+    with proxied(tmp_path, limits, "concurrent_requests: 1") as proxy:
+        with open_stream(proxy):
+            refused = call(proxy)
+        wait_until(lambda: "client_disconnected" in outcomes(proxy))
         assert call(proxy).status_code == 200
         records = proxy.answer_records(refused.headers["x-foxora-exchange"])
     assert refused.status_code == 429
@@ -199,7 +202,7 @@ def test_who_waits_as_shadow_mode_begins_goes_at_once_and_is_on_record(tmp_path:
         slow = pool.submit(call, proxy, headers={"x-mock-fault": "delay=6"})
         wait_until(lambda: len(proxy.records()) >= 1)
         waiting = [pool.submit(call, proxy) for _turn in range(2)]
-        time.sleep(0.3)
+        wait_until(lambda: calls_in_line(proxy) == 2)
         file = tmp_path / "foxora.yaml"
         file.write_text(file.read_text().replace("limits: {", "limits: {shadow: true, ", 1))
         assert [each.result(timeout=5).status_code for each in waiting] == [200, 200]
@@ -219,7 +222,7 @@ def test_ceilings_can_be_changed_while_calls_wait(tmp_path: Path) -> None:
     ):
         assert call(proxy).status_code == 200
         waiting = pool.submit(call, proxy)
-        time.sleep(0.3)
+        wait_until(lambda: calls_in_line(proxy) == 1)
         file = tmp_path / "foxora.yaml"
         file.write_text(
             file.read_text().replace("requests_per_minute: 1,", "requests_per_minute: 9,")

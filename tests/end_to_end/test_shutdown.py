@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -44,9 +43,15 @@ def stop_signal(proxy: Proxy, number: signal.Signals = signal.SIGTERM) -> None:
 
 
 def call(client: httpx.Client, proxy: Proxy, fault: str, **more: Any) -> httpx.Response:
-    headers = {"authorization": f"Bearer {APP_KEY}", "x-mock-fault": fault}
-    url = f"{proxy.base_url}/chat/completions"
-    return client.post(url, json={**CALL, **more}, headers=headers)
+    return client.post(url_of(proxy), json={**CALL, **more}, headers=asking_for(fault))
+
+
+def url_of(proxy: Proxy) -> str:
+    return f"{proxy.base_url}/chat/completions"
+
+
+def asking_for(fault: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {APP_KEY}", "x-mock-fault": fault}
 
 
 def outcomes(proxy: Proxy) -> list[str]:
@@ -75,19 +80,30 @@ def test_open_calls_finish_and_new_ones_are_refused(tmp_path: Path) -> None:
     assert set(outcomes(proxy)) == {"completed", "refused"}
 
 
-@pytest.mark.parametrize("stream", [True, False], ids=["stream", "plain"])
-def test_what_is_cut_is_told_and_on_record_as_aborted(tmp_path: Path, stream: bool) -> None:
-    fault = "chunk-delay=30" if stream else "delay=30"
+def test_what_is_cut_is_told_and_on_record_as_aborted(tmp_path: Path) -> None:
     with a_proxy(tmp_path, 0.3) as proxy, direct_client() as client, ThreadPoolExecutor() as pool:
-        answer = pool.submit(call, client, proxy, fault, stream=stream)
+        answer = pool.submit(call, client, proxy, "delay=30")
         wait_until(lambda: requests_of(proxy) == 1)
-        time.sleep(0.3)  # the head of the stream is to be there
         stop_signal(proxy)
         told = answer.result()
         wait_until(lambda: not proxy.is_running())
-    body = told.text.rstrip().rpartition("\n\n")[2].removeprefix("data: ")
-    assert json.loads(body)["error"]["code"] == "unavailable"
-    assert told.status_code == (200 if stream else 503)
+    assert (told.status_code, told.json()["error"]["code"]) == (503, "unavailable")
+    assert outcomes(proxy) == ["aborted"]
+
+
+def test_a_stream_that_is_cut_ends_with_an_event_that_says_so(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {
+        "json": {**CALL, "stream": True},
+        "headers": asking_for("chunk-delay=30"),
+    }
+    with a_proxy(tmp_path, 0.3) as proxy, direct_client() as client:
+        with client.stream("POST", url_of(proxy), **asked) as answer:
+            stop_signal(proxy)
+            told = answer.read().decode()
+        wait_until(lambda: not proxy.is_running())
+    assert answer.status_code == 200
+    last = told.rstrip().rpartition("\n\n")[2].removeprefix("data: ")
+    assert json.loads(last)["error"]["code"] == "unavailable"
     assert outcomes(proxy) == ["aborted"]
 
 
