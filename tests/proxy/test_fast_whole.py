@@ -484,3 +484,11 @@ def test_what_addons_do_on_the_way_comes_to_what_it_would(
 def test_other_modes_come_to_what_they_would(mode: str, asked: str, *, keeps: bool) -> None:
     turns: list[Turn] = [("ask", REQUESTS[asked]), ("say", JSON), ("ask", CHAT), ("say", JSON)]
     alike(turns, mode=mode, keep_host_header=keeps)
+
+
+@pytest.mark.parametrize("hook", ["requestheaders", "request", "responseheaders", "response"])
+@pytest.mark.parametrize("said", ["JSON", "a stream"])
+def test_a_stream_goes_on_where_the_speed_ups_end_in_the_midst_of_it(hook: str, said: str) -> None:
+    turns: list[Turn] = [("ask", CHAT), ("say", ANSWERS[said]), ("ask", CHAT), ("say", JSON)]
+    ends = SimpleNamespace(**{hook: lambda _: fast.switch(on=False)})
+    assert heard_of(turns, "all", lambda _: ends) == heard_of(turns, "as it is", lambda _: ends)

@@ -252,7 +252,7 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
     self.server_state = self.state_done
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=False)):
         return
-    if flow.response.trailers:
+    if flow.response.trailers or not takes_messages(self, self.context.client):
         yield from gathered(self, hold.treated(self, _sent_back(self), event))
         return
     yield from _given_back(self, desk)

@@ -247,7 +247,12 @@ def _one_by_one(held: list[HttpEvent], connection: Any) -> Commands:
 
 
 def takes_messages(stream: Held, connection: Any) -> bool:
-    """Whether what reads for a connection is an HTTP/1 layer of mitmproxy's, below TLS or not."""
+    """Whether what reads for a connection is an HTTP/1 layer of mitmproxy's, below TLS or not.
+
+    And a sped-up one still: a stream may have begun before that was over.
+    """
+    if Http1Connection._handle_event is not handle_event:  # noqa: SLF001
+        return False
     at = layer_of(stream).connections.get(connection)
     while at is not None and type(at) not in {Http1Client, Http1Server}:
         at = getattr(at, "child_layer", None)
