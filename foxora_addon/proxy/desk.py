@@ -47,6 +47,9 @@ from foxora_addon.rules import Rules
 _log = logging.getLogger(__name__)
 
 _MOST_WHOLE_BYTES = 32 * 1_048_576
+_LAST_WORDS_SECONDS: Final = 1.0
+"""How long the end of the program waits for hooks that it has cut short; some wait for a user."""
+
 _now: Final = time.monotonic
 
 
@@ -67,7 +70,7 @@ class FlowDesk:
         self.files = FileBook()
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
-        self._deciding: set[str] = set()
+        self._deciding: dict[str, asyncio.Task[Any] | None] = {}
         self._closed: str | None = "it is starting"
         self.local_routes = LocalRoutes({})
         self.ended: list[Callable[[Ending, http.HTTPFlow | None], None]] = []
@@ -112,11 +115,16 @@ class FlowDesk:
     async def end_all(self) -> None:
         """Tell whoever still waits for an answer that none will come: the program ends."""
         self._is_ending = True
+        deciding = [task for task in self._deciding.values() if task is not None]
+        for task in deciding:
+            task.cancel()
         for flow in self._open.flows():
             handler = handler_of(flow.client_conn)
             if handler is not None:
                 self._failed.put(flow.id, failures.ABORTED)
                 await hold.give_up(flow, handler)
+        if deciding:  # a stream is given up behind the hook that it waits in
+            await asyncio.wait(deciding, timeout=_LAST_WORDS_SECONDS)
 
     @property
     def open_exchanges(self) -> int:
@@ -376,18 +384,23 @@ class FlowDesk:
         body: bytes,
         waiting: Coroutine[Any, Any, bool],
     ) -> None:
-        """The exchange may end while it waits."""
+        """The exchange may end while it waits, and so may the program."""
+        task = self._deciding[flow.id] = asyncio.current_task()
         try:
-            self._deciding.add(flow.id)
             try:
                 is_decided = await waiting
             finally:
-                self._deciding.discard(flow.id)
+                del self._deciding[flow.id]
             if is_decided:
                 self._decided(flow, exchange, body)
             else:
                 readable = flows.readable_by(exchange.origin)
                 flow.response = flows.response_of(self._unavailable(), exchange.id, readable)
+        except asyncio.CancelledError:
+            if task is None or not self._is_ending:
+                raise
+            task.uncancel()  # the hook goes on, to where nothing is sent and its client is told
+            self._failed.put(flow.id, failures.ABORTED)
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
 

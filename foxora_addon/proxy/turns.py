@@ -47,12 +47,6 @@ class Turns:
         if future is not None and not future.done():
             future.set_result(None)
 
-    def close(self) -> None:
-        """Look at no line any more: the program ends."""
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
-
     def _wake_soon(self, account: str) -> None:
         if account not in self._woken:
             self._woken.add(account)

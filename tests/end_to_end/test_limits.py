@@ -148,6 +148,8 @@ def test_a_client_that_leaves_gives_up_its_place_at_once(tmp_path: Path, http_2:
     assert request["decision"]["verdict"] == "refuse"
     assert request["decision"]["reason"] == "client_disconnected"
     assert json.loads(request["body"]) == CALL | {"user": "[redacted]"}
+    assert request["decision"]["waited_ms"] > 0
+    assert request["body_bytes"] > 0
 
 
 def leave_early(proxy: Proxy, *, http_2: bool) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from tests.end_to_end.proxies import (
     APP_KEY,
     ON_MOCK,
     Proxy,
+    calls_in_line,
     direct_client,
     running_proxy,
     wait_until,
@@ -29,12 +31,20 @@ pytestmark = pytest.mark.real_server
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
 
+ONE_AT_A_TIME = """
+limits: {on_limit: wait}
+accounts: [{name: acme, key: {env: FOXORA_API_KEY}, limits: {concurrent_requests: 1}}]
+"""
+
+
 @contextmanager
-def a_proxy(folder: Path, grace_seconds: float) -> Iterator[Proxy]:
+def a_proxy(
+    folder: Path, grace_seconds: float, more: str = "", gateway: str = "mock"
+) -> Iterator[Proxy]:
     (folder / "foxora.yaml").write_text(
-        f"gateway: {{base_url: mock}}\nlisten: {{grace_seconds: {grace_seconds}}}\n"
+        f"gateway: {{base_url: '{gateway}'}}\nlisten: {{grace_seconds: {grace_seconds}}}\n{more}"
     )
-    with running_proxy(folder, ()) as proxy:
+    with running_proxy(folder, (), {"FOXORA_API_KEY": "foxora_sk_fake_shutdown"}) as proxy:
         yield proxy
 
 
@@ -60,6 +70,12 @@ def outcomes(proxy: Proxy) -> list[str]:
 
 def requests_of(proxy: Proxy) -> int:
     return sum(record["event"] == "request" for record in proxy.records())
+
+
+def open_calls(proxy: Proxy) -> int:
+    with direct_client() as client:
+        count: int = client.get(f"{proxy.url}/_foxora/totals").json()["open"]
+    return count
 
 
 def test_open_calls_finish_and_new_ones_are_refused(tmp_path: Path) -> None:
@@ -104,6 +120,48 @@ def test_a_stream_that_is_cut_ends_with_an_event_that_says_so(tmp_path: Path) ->
     assert answer.status_code == 200
     last = told.rstrip().rpartition("\n\n")[2].removeprefix("data: ")
     assert json.loads(last)["error"]["code"] == "unavailable"
+    assert outcomes(proxy) == ["aborted"]
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_call_that_stands_in_line_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fast: str
+) -> None:
+    monkeypatch.setenv("FOXORA_FAST", fast)
+    with (
+        a_proxy(tmp_path, 0, ONE_AT_A_TIME) as proxy,
+        direct_client() as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        answers = [pool.submit(call, client, proxy, "delay=30")]
+        wait_until(lambda: requests_of(proxy) == 1)
+        answers.append(pool.submit(call, client, proxy, "words=1"))
+        wait_until(lambda: calls_in_line(proxy) == 1)
+        stop_signal(proxy)
+        told = [answer.result() for answer in answers]
+        wait_until(lambda: not proxy.is_running())
+    assert [(each.status_code, each.json()["error"]["code"]) for each in told] == [
+        (503, "unavailable")
+    ] * 2
+    decisions = [each["decision"] for each in proxy.records() if each["event"] == "request"]
+    assert [each["verdict"] for each in decisions] == ["forward", "refuse"]
+    assert decisions[1]["waited_ms"] > 0
+    assert outcomes(proxy) == ["aborted"] * 2
+
+
+def test_a_call_that_waits_for_its_ceilings_to_be_known_is_told_too(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        gateway = f"http://127.0.0.1:{mute.getsockname()[1]}/v1"
+        with (
+            a_proxy(tmp_path, 0, gateway=gateway) as proxy,
+            direct_client() as client,
+            ThreadPoolExecutor() as pool,
+        ):
+            answer = pool.submit(call, client, proxy, "")
+            wait_until(lambda: open_calls(proxy) == 1)
+            stop_signal(proxy)
+            assert answer.result().status_code == 503
+            wait_until(lambda: not proxy.is_running())
     assert outcomes(proxy) == ["aborted"]
 
 
