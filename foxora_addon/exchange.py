@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from foxora_addon.config.accounts import Level
     from foxora_addon.observation import Observation
     from foxora_addon.policy.allowances import Held
+    from foxora_addon.policy.hosts import BaseUrl
     from foxora_addon.policy.line import Ticket
     from foxora_addon.policy.recognise import Recognised
     from foxora_addon.policy.scopes import Scope
@@ -147,7 +148,8 @@ class Exchange:
 
     `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
     must know; neither is shown. `client_port` tells one of the client's connections from another;
-    None where it is not known. `origin` is that of the web page that calls, and may. `level` is how
+    None where it is not known. `origin` is that of the web page that calls, and may. `gateway` is
+    where it may be sent, the one that was in force when it arrived. `level` is how
     much of it is kept on record. `refusal` is set as soon as the call is refused; `shadow` is what
     the limits would have said, where they only watch. `is_recorded`: its request record is in the
     trail, so a response record must follow. `was_sent`: the gateway may have it, of the try that
@@ -182,6 +184,7 @@ class Exchange:
     client_port: int | None = None
     head: GivenHead | None = field(default=None, repr=False)
     origin: str | None = None
+    gateway: "BaseUrl | None" = None
     shadow: ApiError | None = None
     model: str | None = None
     stream: bool = False

@@ -144,6 +144,7 @@ class Pipeline:
             arrival.port,
             head,
             received.origin,
+            self.rules.gateway,
         )
         return Rewritten(exchange, head, received.target)
 
@@ -254,7 +255,7 @@ class Pipeline:
 
     def _refuser_of(self, exchange: Exchange) -> tuple[str, str]:
         """The gateway and the model, by the beginning of a name that a client has chosen."""
-        return str(self.rules.gateway), (exchange.model or "")[:_MODEL_CHARACTERS]
+        return str(exchange.gateway), (exchange.model or "")[:_MODEL_CHARACTERS]
 
     def without_usage(self, exchange: Exchange, error: ApiError, status: int, now: float) -> bool:
         """Make ready to send a stream's call again, if it was asked for its usage in vain.

@@ -78,15 +78,18 @@ class Connecting:
     """
 
     def __init__(self) -> None:
+        self._gateways: set[tuple[str | None, int]] = set()
         self.late_phases: WeakKeyDictionary[Connection, Due] = WeakKeyDictionary()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._losing: set[asyncio.Task[None]] = set()
 
-    def at(
-        self, data: ServerConnectionHookData, phase: Phase, gateway: BaseUrl, timeouts: Timeouts
-    ) -> None:
-        """A connection is at a phase; those to others than the gateway have no deadline of ours."""
-        if not _leads_to(data.server, gateway):
+    def may_lead_to(self, gateway: BaseUrl) -> None:
+        """Calls are sent here from now on; those that came before may still be sent elsewhere."""
+        self._gateways.add((gateway.host, gateway.port))
+
+    def at(self, data: ServerConnectionHookData, phase: Phase, timeouts: Timeouts) -> None:
+        """A connection is at a phase; those to others than a gateway have no deadline of ours."""
+        if not self._leads_to_gateway(data.server):
             return
         if phase == "tcp":
             self._begin(data.client, data.server, timeouts.connect, "to connect")
@@ -95,6 +98,12 @@ class Connecting:
             self._begin(data.client, data.server, timeouts.tls, "for the TLS handshake")
         else:
             self.end(data.server)
+
+    def _leads_to_gateway(self, server: Server) -> bool:
+        if server.address is None:
+            return False
+        host, port = server.address[:2]
+        return (canonical_host(host), port) in self._gateways
 
     def _begin(self, client: Client, server: Server, seconds: float, phase: str) -> None:
         """A phase of a connection begins, and the one before is over."""
@@ -134,10 +143,3 @@ class Connecting:
         if transport is not None and transport.handler is not None:
             self.late_phases[server] = due
             transport.handler.cancel("deadline")
-
-
-def _leads_to(server: Server, gateway: BaseUrl) -> bool:
-    if server.address is None:
-        return False
-    host, port = server.address[:2]
-    return (canonical_host(host), port) == (gateway.host, gateway.port)

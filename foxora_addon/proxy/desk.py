@@ -92,6 +92,7 @@ class FlowDesk:
             self.memory = Memory(trail.journal, self._pipeline.accounting)
             self.memory.recall(_now())
         self._pipeline.take(rules, _now(), self._open.values())
+        self._connecting.may_lead_to(rules.gateway)
         self._listeners = listeners
         self._arrivals = Arrivals(listeners)
         if self._admission is None:
@@ -206,8 +207,7 @@ class FlowDesk:
     def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
         """A connection is at a phase; to the gateway, each has its deadline."""
         if self._pipeline is not None:
-            rules = self._pipeline.rules
-            self._connecting.at(data, phase, rules.gateway, rules.timeouts)
+            self._connecting.at(data, phase, self._pipeline.rules.timeouts)
 
     def connected(self, server: Connection) -> None:
         """The TLS handshake with a server is over, well or not."""
@@ -428,7 +428,7 @@ class FlowDesk:
         if exchange is None or self._pipeline is None:
             return
         try:
-            requests.check_decided(exchange, flow.request, self._pipeline.rules.gateway)
+            requests.check_decided(exchange, flow.request)
         except Exception as error:  # noqa: BLE001  # promise 2: nobody is connected to
             self._refuse_to_send(flow, error)
 
@@ -626,7 +626,7 @@ class FlowDesk:
             return failures.Worded("refused", full(self.files.most_calls))
         exchange = self._open.get(flow.id)
         is_streaming = exchange is not None and exchange.observation is not None
-        gateway = self._pipeline.rules.gateway if self._pipeline else None
+        gateway = exchange.gateway if exchange else None
         shown = f"{gateway.host}:{gateway.port}" if gateway else "the gateway"
         proxy = _proxy_before(flow, failure)
         worded = failures.worded(failure, shown, proxy=proxy, is_streaming=is_streaming)

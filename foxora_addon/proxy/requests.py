@@ -108,12 +108,14 @@ class NotSent(Exception):  # noqa: N818  # reads as what it says where it is rai
         self.worded = worded
 
 
-def check_decided(exchange: Exchange, request: http.Request, gateway: BaseUrl) -> None:
-    """Raise `NotSent` where nobody has decided on a call, or it goes to another than the gateway.
+def check_decided(exchange: Exchange, request: http.Request) -> BaseUrl:
+    """The gateway that a call goes to, be it no longer the one of the rules in force.
 
-    Whatever other addons did: the first is theirs where they fail, the second where they turn it.
+    Raises `NotSent` where nobody has decided on it, or it goes to another. Whatever other addons
+    did: the first is theirs where they fail, the second where they turn it.
     """
-    if exchange.state is State.ARRIVED:
+    gateway = exchange.gateway
+    if exchange.state is State.ARRIVED or gateway is None:
         raise NotSent(f"exchange {exchange.id} was never decided on", failures.UNDECIDED)
     data = request.data
     host: str = data.host
@@ -122,6 +124,7 @@ def check_decided(exchange: Exchange, request: http.Request, gateway: BaseUrl) -
     if (host, data.port) != (gateway.host, gateway.port) or request.scheme != gateway.scheme:
         where = f"{request.scheme}://{request.host}:{request.port}"
         raise _changed(f"exchange {exchange.id} was turned to {where}")
+    return gateway
 
 
 def with_key(
@@ -132,8 +135,7 @@ def with_key(
     Raises `NotSent` where it must not be: whatever other addons and their user did to the flow, it
     must still be the request that was decided on and recorded, and nobody else may see the key.
     """
-    gateway, data = pipeline.rules.gateway, request.data
-    check_decided(exchange, request, gateway)
+    gateway, data = check_decided(exchange, request), request.data
     recorded = exchange.gateway_url or ""
     if request.path != recorded[recorded.find("/", len("https://")) :]:
         raise _changed(f"the path of exchange {exchange.id} was changed")

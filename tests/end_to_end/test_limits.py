@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -230,6 +231,25 @@ def test_ceilings_can_be_changed_while_calls_wait(tmp_path: Path) -> None:
             file.read_text().replace("requests_per_minute: 1,", "requests_per_minute: 9,")
         )
         assert waiting.result(timeout=15).status_code == 200
+
+
+def test_a_call_that_waits_goes_to_the_gateway_that_it_came_for(tmp_path: Path) -> None:
+    with (
+        running_gateway(tmp_path / "another") as another,
+        proxied(tmp_path, "on_limit: wait", "concurrent_requests: 1") as proxy,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        with open_stream(proxy):
+            waiting = pool.submit(call, proxy)
+            wait_until(lambda: calls_in_line(proxy) == 1)
+            file = tmp_path / "foxora.yaml"
+            file.write_text(re.sub("http://[^/]*", another, file.read_text()))
+            wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert waiting.result().status_code == 200
+        assert call(proxy).status_code == 200
+        sent = [r["gateway_url"] for r in proxy.records() if r["event"] == "request"]
+    assert sent[0] == sent[1]
+    assert sent[2].startswith(another)
 
 
 def test_a_stream_that_says_more_than_was_expected_holds_it_while_it_goes_on(

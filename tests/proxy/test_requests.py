@@ -7,9 +7,11 @@ from mitmproxy.http import Request
 
 from foxora_addon.exchange import Client, Exchange, GivenHead, RequestLine
 from foxora_addon.framing import FRAMES, framing_of, written
+from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.proxy import requests
 from foxora_addon.proxy.fast.http1 import framing
 from foxora_addon.proxy.quick_headers import QuickHeaders
+from tests.builders import CHAT, a_pipeline, admit, an_arrival, encoded, some_rules
 
 FIELDS = st.lists(
     st.tuples(
@@ -98,3 +100,19 @@ def test_what_was_to_be_sent_is_put_back_under_the_head_that_it_had(is_mapped: b
     assert request.headers["content-type"] == f"application/json; charset={said}"
     assert request.headers.get("content-encoding") == (None if is_mapped else "gzip")
     assert (request.raw_content, request.headers["content-length"]) == (b"own", "3")
+
+
+def test_a_call_goes_to_the_gateway_that_it_came_for_and_to_no_other() -> None:
+    pipeline, body = a_pipeline(), encoded(CHAT)
+    came_for = pipeline.rules.gateway
+    rewritten = pipeline.arrive(an_arrival(), 100.0)
+    assert rewritten is not None
+    exchange = rewritten.exchange
+    admit(pipeline, exchange, body, 100.0)
+
+    pipeline.take(some_rules(gateway=parse_base_url("https://another.example/v1")), 101.0)
+    request = Request.make("POST", exchange.gateway_url or "", body)
+    assert requests.check_decided(exchange, request) == came_for
+    request.host = "another.example"
+    with pytest.raises(requests.NotSent, match="was turned to"):
+        requests.check_decided(exchange, request)
