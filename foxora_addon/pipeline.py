@@ -24,6 +24,7 @@ from foxora_addon.api.errors import (
     bad_gateway_answer,
     invalid_request,
     normalise,
+    overdue,
     unavailable,
 )
 from foxora_addon.api.promised_json import flaw_of_json, value_of_json
@@ -100,6 +101,7 @@ class Pipeline:
 
     def __init__(self, rules: Rules, trail: Trail, new_id: Callable[[], str]) -> None:
         self.rules = rules
+        self._longest_call_seconds = rules.timeouts.longest_call
         self._reception = Reception(rules)
         self._trail = trail
         self._new_id = new_id
@@ -111,6 +113,7 @@ class Pipeline:
         """Work by other rules from now on, which may not know the keys of what is `still_open`."""
         _keep_keys(still_open, rules)
         self.rules = rules
+        self._longest_call_seconds = rules.timeouts.longest_call
         self._reception = Reception(rules)
         self.accounting.take_rules(rules.limits, now)
 
@@ -192,7 +195,12 @@ class Pipeline:
         now: float,
         ahead: Ahead | None = None,
     ) -> None:
-        """Write the request record; without it nothing may leave, unless configured otherwise."""
+        """Write the request record; without it nothing may leave, unless configured otherwise.
+
+        Nor may a call that came in, or has waited, for so long that its time is up.
+        """
+        if now - exchange.arrived_at >= self._longest_call_seconds and exchange.refusal is None:
+            exchange.refusal = overdue(self._longest_call_seconds)
         keeps = exchange.level in {"request", "full"}
         if ahead is None:
             plain = self._plain_of(body, encoding) if encoding else body

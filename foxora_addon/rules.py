@@ -101,7 +101,8 @@ def _timeouts_of(config: Config) -> Timeouts:
 
 def _limit_rules_of(config: Config) -> LimitRules:
     limits = config.limits
-    bounds = Bounds(limits.max_waiting, limits.max_wait_seconds)
+    longest_call = _timeouts_of(config).longest_call
+    bounds = Bounds(limits.max_waiting, limits.max_wait_seconds, longest_call)
     return LimitRules(
         accounts={account.name: account_rules_of(account) for account in config.accounts},
         bounds=bounds if limits.on_limit == "wait" else None,

@@ -24,6 +24,7 @@ from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.spending import PriceRules
+from foxora_addon.policy.timeouts import Timeouts
 from tests.builders import (
     ACCOUNT_KEY,
     APP_KEY,
@@ -472,6 +473,24 @@ def test_our_own_words_and_the_names_of_fields_stay_at_each_level(level: Level) 
     body = encoded({"error": {"code": "c", "message": "m", "param": "messages[0].content"}})
     desk.pipeline.answered(desk.sent(), Answer(400, [JSON], body), 101.0)
     assert desk.response["error"]["param"] == "messages[0].content"
+
+
+def test_a_call_whose_time_is_up_before_it_is_sent_is_refused_and_charged_nothing() -> None:
+    timeouts = Timeouts(connect=1, tls=1, response=30, stream_idle=5, exchange=5)
+    desk = a_desk(timeouts=timeouts)
+    in_time, late = desk.arrived(100.0).exchange, desk.arrived(100.0).exchange
+    admit(desk.pipeline, in_time, encoded(CHAT), 104.9)
+    admit(desk.pipeline, late, encoded(CHAT), 105.0)
+    assert in_time.refusal is None
+    assert late.refusal is not None
+    assert (late.refusal.code, late.refusal.source) == ("unavailable", "addon")
+    assert desk.trail.of_kind("request")[1]["decision"]["verdict"] == "refuse"
+    with pytest.raises(IllegalStep):
+        desk.pipeline.send(late, 105.0)
+    desk.pipeline.refused(late, late.refusal, "refused", 105.0)
+    assert (desk.response["status"], desk.response["usage"]) == (503, None)
+    (account,) = desk.pipeline.accounting.balances(105.0)
+    assert (account["requests"]["used"], account["concurrent"]["used"]) == (1, 1)
 
 
 def test_a_try_says_how_long_the_gateway_asked_to_wait() -> None:

@@ -6,6 +6,7 @@ from foxora_addon.config import Config, load
 from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.recognise import Recognised, recognise
+from foxora_addon.policy.waiting import Bounds
 from foxora_addon.rules import Rules, gateway_origin, gateway_path, rules_of
 from tests.builders import ACCOUNT_KEY, a_head
 
@@ -121,3 +122,10 @@ def test_a_path_at_the_gateway_lies_below_its_base(url: str, origin: str, target
     assert gateway_origin(gateway) == origin
     assert gateway_path(gateway, "/models", "a=b") == target
     assert gateway_path(gateway, "/models", "") == target.partition("?")[0]
+
+
+def test_a_call_waits_no_longer_than_the_whole_of_it_may_take(folder: Path) -> None:
+    found = rules(folder, "gateway: {exchange_timeout_seconds: 5}\nlimits: {on_limit: wait}")
+    assert found.limits.bounds == Bounds(1_000, 30.0, 5.0)
+    found = rules(folder, "gateway: {exchange_timeout_seconds: null}\nlimits: {on_limit: wait}")
+    assert found.limits.bounds == Bounds(1_000, 30.0)

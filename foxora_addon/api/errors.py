@@ -217,6 +217,14 @@ def full(most: int) -> ApiError:
     return unavailable(f"The proxy has its {most} calls open already. Try again in a moment.", 1.0)
 
 
+def overdue(most_seconds: float) -> ApiError:
+    """Return 503 for a call that was not sent within the time that the whole of it may take."""
+    return unavailable(
+        f"The call could not be sent within {most_seconds:g} s, which is as long as all of it may "
+        "take (the proxy's gateway.exchange_timeout_seconds). Nothing was sent. Try again later."
+    )
+
+
 def gateway_timeout(message: str) -> ApiError:
     """Return 504 for a deadline that passed; `message` names the phase."""
     return _own("gateway_timeout", message, source="network")

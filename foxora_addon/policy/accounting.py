@@ -181,7 +181,7 @@ class Accounting:
             answer = self._allowances.reserve_in_turn(scopes, tokens, now, caller_of)
             return self.admitted(exchange, answer, now)
         else:
-            taken = self._lines.join(scopes, tokens, now, charged)
+            taken = self._lines.join(scopes, tokens, now, charged, exchange.arrived_at)
             if not isinstance(taken, Ticket):
                 return self.admitted(exchange, taken, now)
             exchange.ticket = taken

@@ -1,6 +1,7 @@
 """How long an exchange may take, and each of its phases; it refuses to know what time it is."""
 
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from foxora_addon.exchange import Exchange, State
@@ -15,6 +16,11 @@ class Timeouts:
     response: float
     stream_idle: float
     exchange: float | None
+
+    @property
+    def longest_call(self) -> float:
+        """How long a call may take in all: for ever, where nothing says it."""
+        return inf if self.exchange is None else self.exchange
 
 
 class Due(NamedTuple):

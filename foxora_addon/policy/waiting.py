@@ -22,10 +22,15 @@ from foxora_addon.policy.turns import Called, Ended, call, can_never_go, find_ho
 
 
 class Bounds(NamedTuple):
-    """How many calls of one account may wait at a time, and each for how long."""
+    """How many calls of one account may wait at a time, and each for how long.
+
+    Nor does one wait beyond the moment, `longest_call_seconds` after it arrived, at which it would
+    be too late for it to be sent.
+    """
 
     max_waiting: int
     max_wait_seconds: float
+    longest_call_seconds: float = inf
 
 
 class WaitingLines:
@@ -50,6 +55,7 @@ class WaitingLines:
         tokens: int,
         now: float,
         charge: Charge | None = None,
+        arrived_at: float | None = None,
     ) -> Held | Refusal | Ticket:
         """Admit a call if it fits and nobody waits; else give it a place in line, or refuse it.
 
@@ -58,7 +64,7 @@ class WaitingLines:
         ticket was given, call `wake`, which may let it go at once.
 
         `charge` is what the tokens are made of: should ceilings change while the call waits, it
-        asks for what it would ask for if it came anew.
+        asks for what it would ask for if it came anew. `arrived_at` None: it has just come.
         """
         now = self._allowances.latest(now)
         self._allowances.enforce(scopes, now)
@@ -66,8 +72,10 @@ class WaitingLines:
         line = self._lines.get(self._allowances.name_of(scopes[0].name))
         if refusal is None and line is None:
             return self._allowances.take(scopes, tokens, now)
-        deadline = max(now + self.bounds.max_wait_seconds, self._last_deadline)
-        if refusal is not None and self._is_in_vain(scopes, tokens, deadline, now):
+        too_late = (now if arrived_at is None else arrived_at) + self.bounds.longest_call_seconds
+        in_time = min(now + self.bounds.max_wait_seconds, too_late)
+        deadline = max(in_time, self._last_deadline)
+        if refusal is not None and self._is_in_vain(scopes, tokens, min(deadline, too_late), now):
             return refusal
         if line is not None and len(line) >= self.bounds.max_waiting:
             return self._full(line, scopes[0], now)

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -45,6 +46,11 @@ def test_nothing_is_due_where_the_gateway_is_not_waited_for(state: State) -> Non
 def test_a_refused_call_and_a_websocket_wait_for_nothing() -> None:
     assert due_of(waiting(State.SENT, refusal=internal_error()), TIMEOUTS) is None
     assert due_of(waiting(State.ANSWERING, answered_status=101), TIMEOUTS) is None
+
+
+def test_a_call_may_take_for_ever_where_nothing_says_how_long() -> None:
+    assert TIMEOUTS.longest_call == inf
+    assert replace(TIMEOUTS, exchange=110).longest_call == 110
 
 
 def test_the_whole_call_may_be_due_before_its_phase() -> None:

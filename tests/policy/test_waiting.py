@@ -39,8 +39,15 @@ class Account:
         held = self.allowances.admit([self.scope], tokens, now)
         self.allowances.settle(held, tokens, now)
 
-    def join(self, name: str, tokens: int, now: float, *below: Scope) -> Held | Refusal | Ticket:
-        answer = self.lines.join([self.scope, *below], tokens, now)
+    def join(
+        self,
+        name: str,
+        tokens: int,
+        now: float,
+        *below: Scope,
+        arrived_at: float | None = None,
+    ) -> Held | Refusal | Ticket:
+        answer = self.lines.join([self.scope, *below], tokens, now, arrived_at=arrived_at)
         if isinstance(answer, Ticket):
             self.names[answer] = name
             self.wake(now)
@@ -255,6 +262,24 @@ class TestTheBoundOfTime:
         assert account.refusals["early"].wait_seconds == SPAN - 30.0
         account.join("in time", 0, 31.0)
         assert account.lines.waiting("acme") == 1
+
+    def test_is_that_of_the_whole_call_where_that_comes_first(self) -> None:
+        account = an_account(1, bounds=Bounds(10, 90.0, 30.0))
+        account.use(0, 0.0)
+        account.join("just come", 0, SPAN - 30.5)
+        account.join("came in slowly", 0, SPAN - 20.0, arrived_at=SPAN - 30.5)
+        account.join("in time", 0, SPAN - 20.0, arrived_at=SPAN - 25.0)
+        assert set(account.refusals) == {"just come", "came in slowly"}
+        account.run()
+        assert account.log == [("in time", SPAN)]
+
+    def test_goes_on_from_when_a_call_arrived_while_it_waits(self) -> None:
+        account = an_account(None, 100, bounds=Bounds(10, 90.0, 30.0))
+        account.join("1", 100, 0.0)
+        account.join("2", 50, 5.0, arrived_at=2.0)
+        assert account.next_at == 32.0
+        account.run()
+        assert set(account.refusals) == {"2"}
 
     def test_refuses_at_once_what_can_never_fit(self) -> None:
         account = an_account(None, 10)
