@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from foxora_addon.api.usage import usage_of
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
@@ -94,6 +94,14 @@ class Spoken:
             yield Remembered(*about, moment, moment, tokens, None, is_request=False)
 
 
+class Tried(NamedTuple):
+    """A try of a call, which was a request of the account's own."""
+
+    sent_at: float
+    ended_at: float
+    tokens: int
+
+
 def remembered_of(
     records: Sequence[Mapping[str, Any]],
     now: float,
@@ -141,19 +149,23 @@ def _ended(
         charged_tokens(record),
         None if record.get("websocket") else _count(usage.get("output_tokens")),
         _closes_for(record),
-        is_request=not _is_given_up(record),
+        is_request=not is_given_up(record),
     )
 
 
 def _tries_before(last: Remembered, record: Mapping[str, Any]) -> Iterator[Remembered]:
-    """The tries before the last, each of which was a request of the account's own."""
-    began = last.ended_at - (_seconds(record.get("duration_ms")) or 0.0)
+    about = last.account, last.model, last.client
+    for tried in tries_before(record, last.ended_at):
+        yield Remembered(*about, *tried, None)
+
+
+def tries_before(record: Mapping[str, Any], ended_at: float) -> Iterator[Tried]:
+    """The tries before the last one, which ended at that moment, as far as they were sent."""
+    began = ended_at - (_seconds(record.get("duration_ms")) or 0.0)
     for each in _tries_in(record):
         sent, after = _seconds(each.get("sent_ms")), _seconds(each.get("after_ms"))
         if sent is not None and after is not None:
-            tokens = _count(each.get("tokens")) or 0
-            about = last.account, last.model, last.client
-            yield Remembered(*about, began + sent, began + after, tokens, None)
+            yield Tried(began + sent, began + after, _count(each.get("tokens")) or 0)
 
 
 def _tries_in(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -178,12 +190,12 @@ def _closes_for(record: Mapping[str, Any]) -> float | None:
         for each in _tries_in(record)
         if _is_closing(each)
     ]
-    if _is_closing(record) and not _is_given_up(record):
+    if _is_closing(record) and not is_given_up(record):
         ends.append(_wait_of(_mapping(record.get("error"))))
     return max(ends, default=None)
 
 
-def _is_given_up(record: Mapping[str, Any]) -> bool:
+def is_given_up(record: Mapping[str, Any]) -> bool:
     """Whether it ends as its last try did, since no further one was sent."""
     sent = _seconds(record.get("sent_ms"))
     return any(_seconds(each.get("sent_ms")) == sent for each in _tries_in(record))

@@ -175,7 +175,9 @@ def _opening_text(decision: Decision, arrival: Arrival) -> str:
         return "unknown without ceilings: give --requests-per-minute or --tokens-per-minute"
     if decision.limit is None:
         return (
-            "at once under these ceilings: others were in force, or a proxy that is not on record"
+            "at once under these ceilings: others were in force, or what is not on record counted: "
+            "another proxy's calls, this one's own questions to the gateway, or earlier tries of "
+            "calls that were open"
         )
     opens, passes = decision.opens_at, iso_or_none(decision.passes_at)
     if opens is None:

@@ -3,13 +3,14 @@
 Only calls that came to the limiter count: those that were forwarded, and those that it refused.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import AccountLimiter, Reservation
 from foxora_addon.policy.plans import Ceilings
-from foxora_addon.policy.remembered import charged_tokens
+from foxora_addon.policy.remembered import Tried, charged_tokens, is_given_up, tries_before
 from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
 from foxora_addon.reading.times import unix_of
 
@@ -40,7 +41,8 @@ class Ending:
 
     `tokens` is None where a crash cut it off: what it had reserved counts. Where `was_sent` is
     False the gateway was never reached, and all was given back, the request too. `paused_until` is
-    until when the gateway's own 429 closed the account; None: it did not.
+    until when the gateway's own 429 closed the account; None: it did not. `tries` are all of them
+    that were sent, where there was more than one.
     """
 
     exchange: str
@@ -49,14 +51,31 @@ class Ending:
     tokens: int | None
     was_sent: bool
     paused_until: float | None = None
+    tries: tuple[Tried, ...] = ()
 
     def settle(self, limiter: AccountLimiter, reservation: Reservation, now: float) -> None:
-        """Settle at `now` what the call had reserved, as the proxy did at its end."""
-        if not self.was_sent:
+        """Settle at `now` what the call had reserved, as the proxy did at its end.
+
+        Of several tries each counts as a call of its own; all of them as much later as `now` is.
+        """
+        if self.tries:
+            limiter.release(reservation, now)
+            limiter.absorb(_counted(self.tries, now - self.at), now)
+        elif not self.was_sent:
             limiter.release(reservation, now)
         else:
             used = reservation.tokens if self.tokens is None else self.tokens
             limiter.settle(reservation, used, now)
+
+
+def _counted(tries: Sequence[Tried], delay: float) -> AccountLimiter:
+    """A limiter that has counted these, each so many seconds later."""
+    limiter = AccountLimiter(Ceilings())
+    for tried in tries:
+        reservation = limiter.admit(tried.tokens, tried.sent_at + delay)
+        limiter.mark_sent(reservation, tried.sent_at + delay)
+        limiter.settle(reservation, tried.tokens, tried.ended_at + delay)
+    return limiter
 
 
 def arrival_of(record: Record) -> Arrival | None:
@@ -83,7 +102,19 @@ def ending_of(record: Record) -> Ending | None:
     is_cut_off = number_of(record.get("duration_ms")) is None
     was_sent = is_cut_off or number_of(record.get("sent_ms")) is not None
     tokens = None if is_cut_off else count_of(charged_tokens(record))
-    return Ending(record["exchange"], account, at, tokens, was_sent, _paused_until(record, at))
+    paused_until = _paused_until(record, at)
+    tries = _tries_of(record, at)
+    return Ending(record["exchange"], account, at, tokens, was_sent, paused_until, tries)
+
+
+def _tries_of(record: Record, at: float) -> tuple[Tried, ...]:
+    """All tries that were sent of a call that had more than one; empty for others."""
+    before = tuple(tries_before(record, at))
+    sent = number_of(record.get("sent_ms"))
+    if not before or sent is None or is_given_up(record):
+        return before
+    sent_at = at - ((number_of(record.get("duration_ms")) or 0.0) - sent) / 1000
+    return (*before, Tried(sent_at, at, count_of(charged_tokens(record)) or 0))
 
 
 def _paused_until(record: Record, at: float) -> float | None:

@@ -187,9 +187,7 @@ class Played:
         self._as_it_was.arrive(arrival)
         if arrival.was_sent:
             self._began[arrival.exchange] = arrival.decided_at
-            used = self._as_it_was.used(arrival.decided_at)
-            self.most_requests = max(self.most_requests, used.requests)
-            self.most_tokens = max(self.most_tokens, used.tokens)
+            self._note_used(arrival.decided_at)
 
     def end(self, ending: Ending) -> None:
         """An exchange ends."""
@@ -199,6 +197,13 @@ class Played:
         if (began := self._began.pop(ending.exchange, None)) is not None:
             self._lasted += max(ending.at - began, 0.0)
             self._ended += 1
+        if ending.tries:
+            self._note_used(ending.at)
+
+    def _note_used(self, now: float) -> None:
+        used = self._as_it_was.used(now)
+        self.most_requests = max(self.most_requests, used.requests)
+        self.most_tokens = max(self.most_tokens, used.tokens)
 
     def finish(self) -> None:
         """The trail is over."""

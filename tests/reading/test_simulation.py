@@ -259,6 +259,51 @@ def test_a_try_that_the_gateway_refused_pauses_as_well() -> None:
     assert decided(trail, recorded(request, response), Ceilings()).opens_at == NOON + 5.25
 
 
+def tried(*moments: float, **last: Any) -> list[Any]:
+    """A call of noon's that was sent at these seconds, each time for 100 ms and 8 tokens."""
+    *before, sent = moments
+    ended = sent + 0.1
+    tries = [
+        {"status": 503, "source": "gateway", "sent_ms": at * 1e3, "after_ms": at * 1e3 + 100}
+        for at in before
+    ]
+    usage = {"input_tokens": 8, "output_tokens": 0, "total_tokens": 8, "source": "estimated"}
+    figures = {"duration_ms": ended * 1e3, "sent_ms": sent * 1e3, "usage": usage}
+    each = [tried | {"tokens": 8} for tried in tries]
+    return [a_request("a"), a_response("a", at=ended, tries=each, **(figures | last))]
+
+
+def test_each_try_of_a_call_counts_from_its_own_moment() -> None:
+    request, response = a_refusal("r", at=20)
+    trail = [*tried(0, 5, 10), request, response]
+    decision = decided(trail, recorded(request, response), Ceilings(3, None))
+    assert decision.used is not None
+    assert (decision.used.requests, decision.used.tokens, decision.used.concurrent) == (3, 24, 0)
+    assert decision.opens_at == pytest.approx(NOON + 60 + GUARD)
+    request, response = a_refusal("r", at=63)
+    trail = [*tried(0, 5, 10), request, response]
+    decision = decided(trail, recorded(request, response), Ceilings(2, None))
+    assert decision.opens_at == pytest.approx(NOON + 65 + GUARD)
+
+
+def test_a_further_try_that_was_never_sent_counts_for_nothing() -> None:
+    request, response = a_refusal("r", at=20)
+    began, ended = tried(0, 5, 5, usage=None)
+    decision = decided([began, ended, request, response], recorded(request, response), Ceilings())
+    assert decision.used is not None
+    assert (decision.used.requests, decision.used.tokens) == (2, 16)
+
+
+def test_a_simulation_counts_each_try_as_much_later_as_its_call_came() -> None:
+    later = [a_request("b", at=20), a_response("b", at=21)]
+    result = played([*tried(0, 5, 10), *later], Ceilings(3, None))
+    assert dict(result.at_once.refused) == {"requests": 1}
+    assert result.most_requests == 4
+    first = [a_request("f", at=-40), a_response("f", at=-39)]
+    result = played([*first, *tried(0, 5, 10), *later], Ceilings(1, None), longest_wait=120)
+    assert result.waiting.longest == pytest.approx(20 + GUARD + 10 + 60 + GUARD - 20)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
