@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from foxora_addon.app.printing import json_text, print_table, write
 from foxora_addon.app.say import FINDING, say
+from foxora_addon.app.trail_reading import TrailReading
 from foxora_addon.audit.schema import RequestRecord, ResponseRecord
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.reading.filters import Filters
@@ -66,7 +67,7 @@ def answer(path: Path, sql: str, filters: Filters, form: Form) -> int:
         raise FileNotFoundError(2, "No such file or directory", str(path))
     with tempfile.TemporaryDirectory(prefix="foxora-query-") as spill:
         try:
-            connection = _connected(duckdb, segments, filters, spill)
+            connection = _connected(duckdb, segments, filters, _found(path, filters), spill)
             result = _run(duckdb, connection, sql)
             _print(result, form)
         except duckdb.Error as error:
@@ -78,7 +79,16 @@ def answer(path: Path, sql: str, filters: Filters, form: Form) -> int:
     return 0
 
 
-def _connected(duckdb: Any, segments: Sequence[str], filters: Filters, spill: str) -> Any:
+def _found(path: Path, filters: Filters) -> list[str] | None:
+    """The exchanges that `--grep` finds, which the other commands look for; None without it."""
+    if filters.grep is None:
+        return None
+    return [recorded.id for recorded in TrailReading(path).exchanges(filters)]
+
+
+def _connected(
+    duckdb: Any, segments: Sequence[str], filters: Filters, found: list[str] | None, spill: str
+) -> Any:
     settings = {
         "memory_limit": _MEMORY,
         "temp_directory": spill,
@@ -88,6 +98,10 @@ def _connected(duckdb: Any, segments: Sequence[str], filters: Filters, spill: st
     }
     connection = duckdb.connect(":memory:", config=settings)
     connection.execute("SET enable_progress_bar = false")
+    if found is not None:
+        connection.execute(
+            "CREATE TABLE found AS SELECT unnest($1::VARCHAR[]) AS exchange", [found]
+        )
     connection.execute(f"SET allowed_paths = [{', '.join(map(_quoted, segments))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
@@ -158,13 +172,7 @@ def _condition_of(filters: Filters) -> str:
     if filters.until:
         parts.append(f"time < TIMESTAMP {_quoted(filters.until.rstrip('Z'))}")
     if filters.grep:
-        texts = "concat_ws(chr(10), request_body, response_body, message, error_message, url)"
-        plain = filters.grep.plain
-        parts.append(
-            f"regexp_matches({texts}, {_quoted(filters.grep.text)})"
-            if plain is None
-            else f"contains({texts}, {_quoted(plain)})"
-        )
+        parts.append("exchange IN (FROM found)")
     return f" WHERE {' AND '.join(parts)}" if parts else ""
 
 

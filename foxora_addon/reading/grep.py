@@ -1,4 +1,4 @@
-"""Looks for what `--grep` asks for, in linear time whatever it is.
+"""Looks for what `--grep` asks for in what was asked and answered, in linear time whatever it is.
 
 Patterns run on RE2, which is linear by construction: one that Python's own engine would take hours
 over on a long text can be given by mistake, and the texts are others'.
@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from foxora_addon.audit.pattern import Linear
-from foxora_addon.reading.records import Record
+from foxora_addon.reading.records import Record, mapping_of
 
 _PLAIN: Final = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^0-9A-Za-z])+")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+_QUOTED: Final = ("body", "message", "model", "tags")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,10 @@ def _compiled(text: str) -> Linear:
 
 
 class Grep:
-    """Looks for a pattern in the texts of a record, as they read without JSON's escapes."""
+    """Looks for a pattern in what was asked and answered, as it reads without JSON's escapes.
+
+    What the proxy itself has noted down, as ids, digests and outcomes, is no part of it.
+    """
 
     def __init__(self, pattern: Pattern) -> None:
         self._found_in = _search_of(pattern)
@@ -57,8 +61,24 @@ class Grep:
         return self._literal is None or self._literal in line or b"\\u" in line
 
     def finds(self, record: Record) -> bool:
-        """Whether the pattern is in one of the record's texts, its body's among them."""
-        return any(self._found_in(text) for text in texts_of(record))
+        """Whether the pattern is in one of the texts of what a record quotes."""
+        return any(self._found_in(text) for text in texts_of(_quoted(record)))
+
+
+def _quoted(record: Record) -> list[Any]:
+    """What a record has of a client's, a model's or the gateway's own words."""
+    files, messages = record.get("files"), mapping_of(record.get("websocket")).get("messages")
+    return [
+        *(record.get(name) for name in _QUOTED),
+        mapping_of(record.get("http")).get("url"),
+        mapping_of(record.get("error")).get("message"),
+        *_members(files, "filename"),
+        *_members(messages, "text"),
+    ]
+
+
+def _members(items: Any, name: str) -> list[Any]:
+    return [mapping_of(item).get(name) for item in items] if isinstance(items, list) else []
 
 
 def _search_of(pattern: Pattern) -> Callable[[str], bool]:

@@ -26,12 +26,14 @@ type Output = pytest.CaptureFixture[str]
 type Run = Callable[..., str]
 
 GROWN = CHAT | {"messages": [*CHAT["messages"], {"role": "user", "content": "And you?"}]}
+SAID = {"sender": "client", "at_ms": 1.0, "text": "from a socket", "encoding": "utf-8"}
+SOCKET = {"count": 1, "bytes": 13, "messages": [SAID]}
 RECORDS = [
     a_request("ex_a1", at=0),
-    a_response("ex_a1", at=1, cost_usd=0.001),
+    a_response("ex_a1", at=1, cost_usd=0.001, websocket=SOCKET),
     a_request("ex_b2", at=2, body=GROWN, account="globex", model="gpt-4o"),
     a_response("ex_b2", at=3, account="globex", model="gpt-4o"),
-    *a_refusal("ex_c3", at=4),
+    *a_refusal("ex_c3", at=4, body={"input": 'He said "no"\nand left.'}),
     a_request("ex_d4", at=5),
 ]
 FOLDER = Path(__file__).parents[2]
@@ -161,6 +163,9 @@ def test_tail_for_programs_is_json(run: Run) -> None:
         (["--until", "2026-11-23T12:00:02"], {"ex_a1"}),
         (["--grep", "And you"], {"ex_b2"}),
         (["--grep", "at its limit"], {"ex_c3"}),
+        (["--grep", r"said .no.\nand"], {"ex_c3"}),
+        (["--grep", "from a socket", "--account", "acme"], {"ex_a1"}),
+        (["--grep", "full|ex_"], set()),
     ],
 )
 def test_filters_are_the_same_for_tail_export_and_query(

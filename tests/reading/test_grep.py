@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.reading.grep import Grep, parse_grep
 from foxora_addon.reading.records import record_of
-from tests.reading.builders import a_request, line_of
+from tests.reading.builders import a_refusal, a_request, a_response, line_of
 
 
 def saying(text: str) -> dict[str, Any]:
@@ -25,9 +25,38 @@ def test_what_is_no_regular_expression_is_told(pattern: str) -> None:
 
 def test_texts_are_found_as_they_read_and_not_as_json_writes_them() -> None:
     record = saying('He said "no"\nand left: ∑')
-    for pattern in (r'said "no"', r"no.\nand", "∑", "gpt-4o-mini", "^acme$", "(?i)HE SAID"):
+    for pattern in (r'said "no"', r"no.\nand", "∑", "gpt-4o-mini", "^user$", "(?i)HE SAID"):
         assert Grep(parse_grep(pattern)).finds(record), pattern
     assert not Grep(parse_grep("yes")).finds(record)
+
+
+MESSAGE = {"sender": "client", "at_ms": 1.0, "text": '{"say":"caf\\u00e9"}', "encoding": "utf-8"}
+
+
+@pytest.mark.parametrize(
+    ("record", "text"),
+    [
+        (a_response(body=b"", message={"role": "assistant", "content": "a\nb"}), "^a.b$"),
+        (a_response(websocket={"count": 1, "bytes": 9, "messages": [MESSAGE]}), "^café$"),
+        (a_refusal()[1] | {"body": None}, "^Account 'acme' is at its limit"),
+        (a_request(tags=["nightly"]), "^nightly$"),
+        (a_request(files=[{"field": "file", "filename": "a.wav", "bytes": 1}]), r"^a\.wav$"),
+        (a_request(http={"method": "GET", "url": "http://x/v1/models?q=1"}), r"models\?q=1"),
+    ],
+)
+def test_all_that_was_asked_and_answered_is_looked_at(record: dict[str, Any], text: str) -> None:
+    assert Grep(parse_grep(f"(?s){text}")).finds(record)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["full", "ex_1", "2026-11-23", "forward", "completed", "10.0.0.7", "utf-8", "client", "acme"],
+)
+def test_what_the_proxy_noted_down_is_not(text: str) -> None:
+    session = a_response(websocket={"count": 1, "bytes": 9, "messages": [MESSAGE]})
+    assert not any(Grep(parse_grep(text)).finds(record) for record in (saying("a"), session))
+    digests = saying("a")["body_sha256"], session["hash"]
+    assert not any(Grep(parse_grep(digest)).finds(session | saying("a")) for digest in digests)
 
 
 @given(st.text(max_size=30), st.text(alphabet="abc \u00e9", min_size=1, max_size=3))
