@@ -2,14 +2,21 @@
 
 The database is in memory and can reach nothing but the trail's files, which it can only read: other
 files and the network are shut off before the query is looked at, and only a SELECT is let through.
+
+DuckDB opens a file by its name, once for each view, and a trail is written and rotated meanwhile.
+So the query is asked again where the names led elsewhere in the end, and what it gives over one and
+the same trail is printed; of the file that is written, the records that were there at first.
 """
 
 import csv
+import errno
 import importlib
+import pickle
 import sys
 import tempfile
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
@@ -18,9 +25,11 @@ from pydantic import BaseModel
 from foxora_addon.app.printing import json_text, print_table, write
 from foxora_addon.app.say import FINDING, say
 from foxora_addon.app.trail_reading import TrailReading
+from foxora_addon.audit.recent import recent_lines
 from foxora_addon.audit.schema import RequestRecord, ResponseRecord
 from foxora_addon.audit.segments import segments_of
 from foxora_addon.reading.filters import Filters
+from foxora_addon.reading.records import count_of, record_of
 from foxora_addon.reading.rows import safe_cell
 
 type Form = Literal["table", "json", "csv"]
@@ -28,6 +37,7 @@ type Form = Literal["table", "json", "csv"]
 _ROWS_AT_ONCE: Final = 1_000
 _LONGEST_LINE_BYTES: Final = 64_000_000
 _MEMORY: Final = "2GB"
+_MOST_TRIES: Final = 8
 _EXTRA: Final[Mapping[str, str]] = {"tags": "JSON", "tries": "JSON", "traceparent": "VARCHAR"}
 """Members that a record may have beside those of the schema that this version knows."""
 
@@ -62,14 +72,10 @@ def answer(path: Path, sql: str, filters: Filters, form: Form) -> int:
     except ImportError:
         say("query needs DuckDB: pip install 'foxora-addon[query]'")
         return FINDING
-    segments = [str(segment.resolve()) for segment in segments_of(path)]
-    if not segments:
-        raise FileNotFoundError(2, "No such file or directory", str(path))
     with tempfile.TemporaryDirectory(prefix="foxora-query-") as spill:
         try:
-            connection = _connected(duckdb, segments, filters, _found(path, filters), spill)
-            result = _run(duckdb, connection, sql)
-            _print(result, form)
+            rows = _asked(duckdb, path, sql, filters, spill)
+            _print(rows, form)
         except duckdb.Error as error:
             say(f"the query can't be answered: {_first_line(error)}")
             return FINDING
@@ -77,6 +83,68 @@ def answer(path: Path, sql: str, filters: Filters, form: Form) -> int:
             say(str(error))
             return FINDING
     return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """All that a query gave, in a file."""
+
+    names: list[str]
+    path: Path
+
+    def batches(self) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows, some at once."""
+        with self.path.open("rb") as file:
+            while file.peek(1):
+                yield pickle.load(file)  # noqa: S301  # nobody else can write it
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for batch in self.batches():
+            yield from batch
+
+
+def _asked(duckdb: Any, path: Path, sql: str, filters: Filters, spill: str) -> _Rows:
+    """What the query gives over the trail as it was at one moment."""
+    for _ in range(_MOST_TRIES):
+        before = _files_of(path)
+        try:
+            segments = [str(segment.resolve()) for segment, _ in before]
+            connection = _connected(duckdb, segments, filters, _found(path, filters), spill)
+            rows = _rows_of(_run(duckdb, connection, sql), spill)
+        except duckdb.Error:
+            if before == _files_of(path):
+                raise
+        else:
+            if before == _files_of(path):
+                return rows
+    raise QueryError("the trail was rotated each time before it was read: ask for less of it")
+
+
+def _files_of(path: Path) -> list[tuple[Path, int]]:
+    """The trail's files in their order, each with what tells it from another of that name."""
+    segments = segments_of(path)
+    if not segments:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+    try:
+        return [(segment, segment.stat().st_ino) for segment in segments]
+    except FileNotFoundError:  # it was moved away since it was listed
+        return _files_of(path)
+
+
+def _rows_of(result: Any, spill: str) -> _Rows:
+    path = Path(spill, "rows")
+    with path.open("wb") as file:
+        while batch := result.fetchmany(_ROWS_AT_ONCE):
+            pickle.dump(batch, file)
+    return _Rows([column[0] for column in result.description], path)
+
+
+def _last_seq(path: Path) -> int:
+    """The `seq` of the last record by now; of a packed file, which is not written, any."""
+    if path.suffix in {".zst", ".gz"}:
+        return sys.maxsize
+    records = map(record_of, recent_lines(path, sys.maxsize))
+    return next((count_of(record.get("seq")) or 0 for record in records if record is not None), 0)
 
 
 def _found(path: Path, filters: Filters) -> list[str] | None:
@@ -112,8 +180,9 @@ def _connected(
 
 def _views(segments: Sequence[str], filters: Filters) -> Iterator[tuple[str, str]]:
     """Names and selects; every value in them is quoted."""
-    yield "every_request", _records_sql(segments, "request", RequestRecord)
-    yield "every_response", _records_sql(segments, "response", ResponseRecord)
+    last_seq = _last_seq(Path(segments[-1]))
+    yield "every_request", _records_sql(segments, last_seq, "request", RequestRecord)
+    yield "every_response", _records_sql(segments, last_seq, "response", ResponseRecord)
     yield "every_exchange", _EXCHANGES
     condition = _condition_of(filters)
     yield "exchanges", f"FROM every_exchange{condition}"
@@ -122,15 +191,17 @@ def _views(segments: Sequence[str], filters: Filters) -> Iterator[tuple[str, str
     yield "responses", f"FROM every_response{wanted}"
 
 
-def _records_sql(segments: Sequence[str], event: str, model: type[BaseModel]) -> str:
+def _records_sql(segments: Sequence[str], last_seq: int, event: str, model: type[BaseModel]) -> str:
+    """The records of one kind; of the last file, which may be written, up to one."""
     columns = {name: _type_of(field.annotation) for name, field in model.model_fields.items()}
     columns = {**_EXTRA, **columns} | {"time": "TIMESTAMP"}
     listed = ", ".join(f"{name}: {_quoted(kind)}" for name, kind in columns.items())
     return (
-        f"FROM read_json([{', '.join(map(_quoted, segments))}], "
+        f"FROM read_json([{', '.join(map(_quoted, segments))}], filename = true, "
         f"format = 'newline_delimited', ignore_errors = true, columns = {{{listed}}}, "
         f"maximum_object_size = {_LONGEST_LINE_BYTES}) "
-        f"SELECT {', '.join(columns)} WHERE event = {_quoted(event)}"
+        f"SELECT {', '.join(columns)} WHERE event = {_quoted(event)} "
+        f"AND (filename = {_quoted(segments[-1])} AND seq > {last_seq}) IS NOT TRUE"
     )
 
 
@@ -190,29 +261,23 @@ def _run(duckdb: Any, connection: Any, sql: str) -> Any:
     return connection.execute(statements[0])
 
 
-def _print(result: Any, form: Form) -> None:
-    names = [column[0] for column in result.description]
+def _print(rows: _Rows, form: Form) -> None:
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows(map(safe_cell, row) for row in _rows_of(result))
+        writer.writerow(rows.names)
+        writer.writerows(map(safe_cell, row) for row in rows)
         return
     if form == "json":
-        for row in _rows_of(result):
-            write(json_text(dict(zip(names, row, strict=True))))
+        for row in rows:
+            write(json_text(dict(zip(rows.names, row, strict=True))))
         return
     is_empty = True
-    while batch := result.fetchmany(_ROWS_AT_ONCE):
-        rows = [[_cell_of(value) for value in row] for row in batch]
-        print_table(names, rows, left=len(names))
+    for batch in rows.batches():
+        cells = [[_cell_of(value) for value in row] for row in batch]
+        print_table(rows.names, cells, left=len(rows.names))
         is_empty = False
     if is_empty:
         say("no rows")
-
-
-def _rows_of(result: Any) -> Iterator[tuple[Any, ...]]:
-    while batch := result.fetchmany(_ROWS_AT_ONCE):
-        yield from batch
 
 
 def _cell_of(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from foxora_addon.app import cli, printing, tail
+from foxora_addon.app import cli, printing, query, tail
 from foxora_addon.app.reading_cli import COMMANDS
 from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.head import Head, write_head
@@ -331,6 +331,52 @@ def test_query_reads_and_does_nothing_else(trail: Path, run: Run) -> None:
     ):
         assert run("query", sql, status=1, err=words) == ""
     assert trail.read_bytes() == before
+
+
+def rotated(trail: Path, times: int) -> None:
+    """Go on in another file, as the proxy does, with one more exchange."""
+    begins = json.loads(trail.read_bytes().splitlines()[0])["seq"]
+    trail.rename(trail.with_name(f"{trail.name}.{begins:012d}"))
+    exchange = f"ex_e{times}"
+    written(trail, [a_request(exchange), a_response(exchange)], first=6 + 2 * times)
+
+
+COUNTS = """SELECT (SELECT count(*) FROM requests) AS q, (SELECT count(*) FROM responses) AS p,
+count(*) AS e FROM exchanges"""
+
+
+@pytest.mark.parametrize(("times", "shown"), [(1, ["q,p,e", "5,4,5"]), (99, [])])
+def test_query_is_asked_again_where_the_trail_is_rotated_as_it_is_read(
+    times: int, shown: list[str], trail: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("duckdb")
+    asked, tries = query._run, list[int]()
+
+    def asked_as_it_is_rotated(*given: Any) -> Any:
+        tries.append(len(tries) + 1)
+        if len(tries) <= times:
+            rotated(trail, len(tries))
+        return asked(*given)
+
+    monkeypatch.setattr(query, "_run", asked_as_it_is_rotated)
+    status, err = (0, "") if shown else (1, "was rotated each time before it was read")
+    assert run("query", COUNTS, "--csv", status=status, err=err).split() == shown
+
+
+def test_query_has_what_was_there_at_first_in_all_its_views(
+    trail: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("duckdb")
+    asked = query._run
+
+    def asked_as_it_grows(*given: Any) -> Any:
+        with trail.open("ab") as file:
+            later = a_request("ex_e5", at=6), a_response("ex_d4", at=7), a_response("ex_e5", at=8)
+            file.writelines(line_of(record | {"seq": 8}) for record in later)
+        return asked(*given)
+
+    monkeypatch.setattr(query, "_run", asked_as_it_grows)
+    assert run("query", COUNTS, "--csv").split() == ["q,p,e", "4,3,4"]
 
 
 def test_query_knows_clients_by_their_names(trail: Path, run: Run) -> None:
