@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import shlex
 import signal
@@ -59,8 +60,26 @@ def write(text: str) -> None:
 
 
 def json_text(value: Any) -> str:
-    """One line of JSON; moments are ISO 8601, and what JSON doesn't know is a text."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
+    """One line of JSON; moments are ISO 8601, and what JSON doesn't know is a text.
+
+    Infinity and what is no number are null.
+    """
+    try:
+        return _JSON.encode(value)
+    except ValueError:
+        return _JSON.encode(_finite(value))
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return None
+        case dict():
+            return {name: _finite(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_finite(item) for item in value]
+        case _:
+            return value
 
 
 def _plain(value: object) -> object:
@@ -75,6 +94,11 @@ def _plain(value: object) -> object:
             return value.decode("utf-8", "backslashreplace")
         case _:
             return str(value)
+
+
+_JSON: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain
+)
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:

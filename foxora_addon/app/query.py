@@ -76,6 +76,9 @@ def answer(path: Path, sql: str, filters: Filters, form: Form) -> int:
         try:
             rows = _asked(duckdb, path, sql, filters, spill)
             _print(rows, form)
+            if rows.skipped:
+                lines = "a line" if rows.skipped == 1 else f"{rows.skipped} lines"
+                say(f"skipped what DuckDB reads as no record: {lines} (see audit verify)")
         except duckdb.Error as error:
             say(f"the query can't be answered: {_first_line(error)}")
             return FINDING
@@ -87,10 +90,11 @@ def answer(path: Path, sql: str, filters: Filters, form: Form) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """All that a query gave, in a file."""
+    """All that a query gave, in a file. `skipped` lines of the trail are no records."""
 
     names: list[str]
     path: Path
+    skipped: int
 
     def batches(self) -> Iterator[list[tuple[Any, ...]]]:
         """The rows, some at once."""
@@ -110,7 +114,8 @@ def _asked(duckdb: Any, path: Path, sql: str, filters: Filters, spill: str) -> _
         try:
             segments = [str(segment.resolve()) for segment, _ in before]
             connection = _connected(duckdb, segments, filters, _found(path, filters), spill)
-            rows = _rows_of(_run(duckdb, connection, sql), spill)
+            names = _kept(_run(duckdb, connection, sql), Path(spill, "rows"))
+            rows = _Rows(names, Path(spill, "rows"), _skipped(connection, segments))
         except duckdb.Error:
             if before == _files_of(path):
                 raise
@@ -131,12 +136,19 @@ def _files_of(path: Path) -> list[tuple[Path, int]]:
         return _files_of(path)
 
 
-def _rows_of(result: Any, spill: str) -> _Rows:
-    path = Path(spill, "rows")
+def _kept(result: Any, path: Path) -> list[str]:
+    """Write all rows to a file; the names of the columns."""
     with path.open("wb") as file:
         while batch := result.fetchmany(_ROWS_AT_ONCE):
             pickle.dump(batch, file)
-    return _Rows([column[0] for column in result.description], path)
+    return [column[0] for column in result.description]
+
+
+def _skipped(connection: Any, segments: Sequence[str]) -> int:
+    """How many lines are no records, which DuckDB reads as nothing but nulls."""
+    read = _read_json_sql(segments, {"event": "VARCHAR", "exchange": "VARCHAR"})
+    count = f"SELECT count(*) FROM {read} WHERE event IS NULL OR exchange IS NULL"
+    return int(connection.execute(count).fetchone()[0])
 
 
 def _last_seq(path: Path) -> int:
@@ -195,13 +207,19 @@ def _records_sql(segments: Sequence[str], last_seq: int, event: str, model: type
     """The records of one kind; of the last file, which may be written, up to one."""
     columns = {name: _type_of(field.annotation) for name, field in model.model_fields.items()}
     columns = {**_EXTRA, **columns} | {"time": "TIMESTAMP"}
-    listed = ", ".join(f"{name}: {_quoted(kind)}" for name, kind in columns.items())
     return (
-        f"FROM read_json([{', '.join(map(_quoted, segments))}], filename = true, "
-        f"format = 'newline_delimited', ignore_errors = true, columns = {{{listed}}}, "
-        f"maximum_object_size = {_LONGEST_LINE_BYTES}) "
+        f"FROM {_read_json_sql(segments, columns)} "
         f"SELECT {', '.join(columns)} WHERE event = {_quoted(event)} "
         f"AND (filename = {_quoted(segments[-1])} AND seq > {last_seq}) IS NOT TRUE"
+    )
+
+
+def _read_json_sql(segments: Sequence[str], columns: Mapping[str, str]) -> str:
+    listed = ", ".join(f"{name}: {_quoted(kind)}" for name, kind in columns.items())
+    return (
+        f"read_json([{', '.join(map(_quoted, segments))}], filename = true, "
+        f"format = 'newline_delimited', ignore_errors = true, columns = {{{listed}}}, "
+        f"maximum_object_size = {_LONGEST_LINE_BYTES})"
     )
 
 
@@ -265,7 +283,7 @@ def _print(rows: _Rows, form: Form) -> None:
     if form == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(rows.names)
-        writer.writerows(map(safe_cell, row) for row in rows)
+        writer.writerows((safe_cell(_plain(value)) for value in row) for row in rows)
         return
     if form == "json":
         for row in rows:
@@ -281,9 +299,12 @@ def _print(rows: _Rows, form: Form) -> None:
 
 
 def _cell_of(value: Any) -> str:
-    if value is None:
-        return "-"
-    return json_text(value) if isinstance(value, dict | list) else str(value)
+    return "-" if value is None else str(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    """A value for a cell: of lists and structs their JSON."""
+    return json_text(value) if isinstance(value, dict | list | tuple) else value
 
 
 def _first_line(error: Exception) -> str:

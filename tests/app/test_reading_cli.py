@@ -302,9 +302,12 @@ def test_segments_are_read_as_one_whatever_their_compression(trail: Path, run: R
 
 def test_a_torn_line_is_skipped_with_a_word(trail: Path, run: Run) -> None:
     lines = trail.read_bytes().splitlines(keepends=True)
-    trail.write_bytes(b"".join([*lines[:2], lines[2][:90] + b"\n", *lines[2:]]))
+    trail.write_bytes(b"".join([*lines[:2], lines[2][:90] + b"\n", b"\n", *lines[2:]]))
     shown = run("stats", "--json", err=f"skipped what is no record: {trail} line 3 (see")
     assert json.loads(shown)["total"]["exchanges"] == 4
+    pytest.importorskip("duckdb")
+    counted = run("query", "SELECT count(*) FROM exchanges", "--csv", err="no record: a line (see")
+    assert counted.split()[1] == "4"
 
 
 def test_query_reads_and_does_nothing_else(trail: Path, run: Run) -> None:
@@ -331,6 +334,17 @@ def test_query_reads_and_does_nothing_else(trail: Path, run: Run) -> None:
     ):
         assert run("query", sql, status=1, err=words) == ""
     assert trail.read_bytes() == before
+
+
+def test_query_writes_what_other_programs_can_read(run: Run) -> None:
+    pytest.importorskip("duckdb")
+    values = "1e308 * 10 AS i, [1.5, 'NaN'::DOUBLE] AS l, {'a': -1e308 * 10} AS s"
+    shown = json.loads(run("query", f"SELECT {values}", "--json"))
+    assert shown == {"i": None, "l": [1.5, None], "s": {"a": None}}
+    lists = "SELECT ['a', NULL] AS l, {'b': true} AS s FROM requests LIMIT 1"
+    for form in ((), ("--csv",)):
+        assert '["a",null]' in run("query", lists, *form).replace('""', '"')
+        assert '{"b":true}' in run("query", lists, *form).replace('""', '"')
 
 
 def rotated(trail: Path, times: int) -> None:

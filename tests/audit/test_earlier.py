@@ -59,4 +59,5 @@ def test_each_command_reads_them(
     assert cli.main(["audit", *command, str(trail)]) == 0
     shown = capsys.readouterr()
     assert shown.out
-    assert "skipped" not in shown.err
+    skips = command[0] == "query"  # DuckDB reads no half of a letter, which these may hold
+    assert ("skipped" in shown.err) is skips
