@@ -5,7 +5,8 @@ from typing import Final
 
 from foxora_addon.reading.exchanges import Pairing, Recorded
 from foxora_addon.reading.filters import Filters
-from foxora_addon.reading.records import Record, record_of
+from foxora_addon.reading.grep import Grep
+from foxora_addon.reading.records import record_of
 
 _MOST: Final = 8
 
@@ -18,36 +19,48 @@ class Search:
     """Looks for one exchange by a prefix of its id; fed the trail's lines in their order.
 
     Holds the records of a few candidates; an id that is the prefix itself wins over longer ones.
+    One that the filters don't want makes way as it ends.
     """
 
     def __init__(self, prefix: str, filters: Filters) -> None:
         self._prefix = prefix
         self._filters = filters
+        self._grep = Grep(filters.grep) if filters.grep else None
         self._needle = json.dumps(prefix)[:-1].encode()
-        self._records: dict[str, list[Record]] = {}
-        self._are_more = False
+        self._pairing = Pairing()
+        self._wanted: list[Recorded] = []
+        self._are_more = self._are_unwanted = False
 
     def take(self, line: bytes) -> None:
         """Take the next line; only one that holds the prefix is read."""
         if self._needle not in line or (record := record_of(line)) is None:
             return
-        exchange = record["exchange"]
-        if not exchange.startswith(self._prefix):
-            return
-        if exchange in self._records:
-            self._records[exchange].append(record)
-        elif exchange == self._prefix or len(self._records) < _MOST:
-            self._records[exchange] = [record]
+        if record["exchange"].startswith(self._prefix):
+            found = self._grep is None or self._grep.finds(record)
+            if (ended := self._pairing.take(record, found=found)) is not None:
+                self._keep(ended)
+
+    def _keep(self, recorded: Recorded) -> None:
+        if not self._filters.want(recorded):
+            self._are_unwanted = True
+        elif recorded.id == self._prefix or len(self._wanted) < _MOST:
+            self._wanted.append(recorded)
         else:
             self._are_more = True
 
     def found(self, trail: str) -> Recorded:
         """The exchange. Raises `Unknown` where it can't be told which, or there is none."""
-        known = [recorded for records in self._records.values() for recorded in _paired(records)]
-        wanted = [recorded for recorded in known if self._filters.want(recorded)]
+        for still_open in self._pairing.rest():
+            self._keep(still_open)
+        wanted = self._wanted
         exact = [recorded for recorded in wanted if recorded.id == self._prefix]
         if len(exact or wanted) == 1:
             return (exact or wanted)[0]
+        if not wanted and self._are_unwanted:
+            raise Unknown(
+                f"no exchange of {trail} that begins with '{self._prefix}' is wanted by these "
+                "filters: without them it is there"
+            )
         if not wanted:
             raise Unknown(
                 f"no exchange of {trail} begins with '{self._prefix}': give an id, or its "
@@ -56,9 +69,3 @@ class Search:
         named = ", ".join(sorted(recorded.id for recorded in wanted)[:3])
         more = "" if len(wanted) <= 3 and not self._are_more else ", ..."
         raise Unknown(f"'{self._prefix}' begins several ids: {named}{more}; give more of one")
-
-
-def _paired(records: list[Record]) -> list[Recorded]:
-    pairing = Pairing()
-    ended = [recorded for record in records if (recorded := pairing.take(record))]
-    return [*ended, *pairing.rest()]
