@@ -1,14 +1,13 @@
 """`audit export`: the wanted exchanges in another program's format, one at a time."""
 
 import csv
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal
 
 from foxora_addon import __version__
-from foxora_addon.app.printing import write
+from foxora_addon.app.printing import json_text, write
 from foxora_addon.app.say import say
 from foxora_addon.reading import finetuning, har, otlp, rows
 from foxora_addon.reading.exchanges import Recorded
@@ -22,7 +21,7 @@ def _har(exchanges: Iterable[Recorded]) -> None:
     write(har.archive_head(__version__))
     separator = ""
     for recorded in exchanges:
-        write(separator + json.dumps(har.entry_of(recorded), ensure_ascii=False))
+        write(separator + json_text(har.entry_of(recorded)))
         separator = ","
     write(har.ARCHIVE_TAIL)
     say("HAR: headers are not in the trail, so the archive has none")
@@ -33,10 +32,10 @@ def _otlp(exchanges: Iterable[Recorded]) -> None:
     for recorded in exchanges:
         spans.append(otlp.span_of(recorded))
         if len(spans) == _SPANS_AT_ONCE:
-            write(json.dumps(otlp.request_of(spans, __version__), ensure_ascii=False))
+            write(json_text(otlp.request_of(spans, __version__)))
             spans = []
     if spans:
-        write(json.dumps(otlp.request_of(spans, __version__), ensure_ascii=False))
+        write(json_text(otlp.request_of(spans, __version__)))
 
 
 def _csv(exchanges: Iterable[Recorded]) -> None:
@@ -52,7 +51,7 @@ def _openai_jsonl(exchanges: Iterable[Recorded]) -> None:
         if isinstance(line, str):
             left_out[line] += 1
         else:
-            write(json.dumps(line, ensure_ascii=False))
+            write(json_text(line))
     if left_out:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
         say(f"left out {left_out.total()} exchanges: {reasons}")

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from foxora_addon.reading.texts import one_line
+from foxora_addon.reading.texts import one_line, visible_json
 
 STYLES: Final = {
     "heading": "bold",
@@ -62,12 +62,13 @@ def write(text: str) -> None:
 def json_text(value: Any) -> str:
     """One line of JSON; moments are ISO 8601, and what JSON doesn't know is a text.
 
-    Infinity and what is no number are null.
+    Infinity and what is no number are null, and what could command a terminal is escaped.
     """
     try:
-        return _JSON.encode(value)
+        text = _JSON.encode(value)
     except ValueError:
-        return _JSON.encode(_finite(value))
+        text = _JSON.encode(_finite(value))
+    return visible_json(text)
 
 
 def _finite(value: Any) -> Any:

@@ -16,11 +16,12 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from foxora_addon.app.printing import json_text, write
+from foxora_addon.app.printing import is_terminal, json_text, write
 from foxora_addon.app.say import FINDING, say
 from foxora_addon.reading.bodies import body_bytes_of
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import count_of, mapping_of, text_of
+from foxora_addon.reading.texts import visible
 
 _TIMEOUT_SECONDS: Final = 600.0
 _CHUNK_BYTES: Final = 1 << 16
@@ -167,32 +168,43 @@ def _send(call: Call, proxy: SplitResult, *, as_json: bool) -> int:
             connection.request(call.method, call.target, call.body or None, headers)
             answer = connection.getresponse()
         exchange = answer.getheader("x-foxora-exchange")
-        body = _pass_on(answer, is_kept=as_json)
+        if as_json:
+            text = b"".join(_pieces_of(answer)).decode("utf-8", "backslashreplace")
+        else:
+            (_show if is_terminal() else _pass_on)(answer)
     if as_json:
-        text = body.decode("utf-8", "backslashreplace")
         write(json_text({"exchange": exchange, "status": answer.status, "body": text}))
     else:
         say(f"status {answer.status}, exchange {exchange or 'unknown: no foxora proxy answered'}")
     return 0 if answer.status < 400 else FINDING
 
 
-def _pass_on(answer: http.client.HTTPResponse, *, is_kept: bool) -> bytes:
-    """Copy the body to standard output as it comes; or keep it."""
-    kept = bytearray()
+def _pass_on(answer: http.client.HTTPResponse) -> None:
+    """Copy the body to standard output as it comes, byte for byte."""
+    for piece in _pieces_of(answer):
+        sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+
+def _show(answer: http.client.HTTPResponse) -> None:
+    """Print the body as it comes, for a terminal that nothing in it can command."""
     decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
     text = "\n"
-    while chunk := _next_chunk(answer):
-        if is_kept:
-            kept += chunk
-        elif text_now := decoder.decode(chunk):
-            text = text_now
+    for piece in _pieces_of(answer):
+        if text_now := decoder.decode(piece):
+            text = visible(text_now)
             sys.stdout.write(text)
             sys.stdout.flush()
-    if not is_kept and not text.endswith("\n"):
-        write("")
-    return bytes(kept)
+    rest = decoder.decode(b"", final=True)
+    if rest or not text.endswith("\n"):
+        write(rest)
 
 
-def _next_chunk(answer: http.client.HTTPResponse) -> bytes:
+def _pieces_of(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    while piece := _next_piece(answer):
+        yield piece
+
+
+def _next_piece(answer: http.client.HTTPResponse) -> bytes:
     with _towards_the_proxy():
         return answer.read1(_CHUNK_BYTES)

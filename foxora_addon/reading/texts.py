@@ -20,6 +20,11 @@ def visible(text: str) -> str:
     return plain.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def visible_json(text: str) -> str:
+    """The same JSON with the same characters escaped: they can stand in its texts alone."""
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
 def _written_out(match: re.Match[str]) -> str:
     code = ord(match[0])
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"

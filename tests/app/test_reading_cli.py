@@ -407,9 +407,13 @@ def test_without_duckdb_query_says_how_to_get_it(run: Run, monkeypatch: pytest.M
 
 
 def test_no_cell_of_a_trail_commands_the_terminal(trail: Path, run: Run) -> None:
-    written(trail, [a_request(model="\x1b]0;x\x07", account="a\nb"), a_response()])
+    written(trail, [a_request(model="\x1b]0;x\x07\x9b\u202e", account="a\nb"), a_response()])
     for arguments in (["tail"], ["stats", "--by", "model"], ["show", "ex_1"]):
-        assert not {"\x1b", "\x07"} & set(run(*arguments))
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(run(*arguments))
+    for json_of in (["show", "ex_1", "--json"], ["tail", "--json"], ["export", "--format", "otlp"]):
+        shown = run(*json_of)
+        assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
+        assert "\\u009b\\u202e" in shown
     assert len(run("tail").splitlines()) == 1
 
 

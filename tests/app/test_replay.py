@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from foxora_addon.app import cli, nearby
+from foxora_addon.app import replay as sent_again
 from foxora_addon.app.replay import NotReplayable, call_of, parse_proxy, replay
 from tests.reading.builders import CHAT, a_request, a_response, line_of, recorded
 
@@ -94,8 +95,18 @@ def test_a_port_alone_is_one_of_this_machine() -> None:
     assert (parts.scheme, parts.hostname, parts.port) == ("http", "127.0.0.1", 18081)
 
 
+COMMANDS = "\x1b]0;x\x07 \x9b1m \u202e é\r\n"
+
+
 class Proxy(BaseHTTPRequestHandler):
-    """Answers a call with what it was, in two pieces."""
+    """Answers a call with what it was, in two pieces; one without a body with what can act."""
+
+    def do_GET(self) -> None:
+        answer = COMMANDS.encode() + b"\xff\xc3"
+        self.send_response(200)
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
 
     def do_POST(self) -> None:
         size = int(self.headers["content-length"])
@@ -131,6 +142,29 @@ def test_the_answer_and_the_new_exchange_are_printed(proxy: str, capsys: Output)
     assert (answer["path"], answer["body"]) == ("/v1/chat/completions", CHAT)
     assert answer["key"].startswith("Bearer replayed-by")
     assert shown.err == "foxora-proxy: status 200, exchange ex_new\n"
+
+
+LIST = {"method": "GET", "url": "http://x/v1/models", "version": "HTTP/1.1"}
+MODELS = recorded(a_request(body=b"", http=LIST))
+
+
+def test_an_answer_does_not_command_the_terminal(
+    proxy: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sent_again, "is_terminal", lambda: True)
+    assert replay(MODELS, parse_proxy(proxy), as_json=False) == 0
+    assert capsys.readouterr().out == "\\x1b]0;x\\x07 \\x9b1m \\u202e é\n\\xff\\xc3\n"
+    assert replay(MODELS, parse_proxy(proxy), as_json=True) == 0
+    shown = capsys.readouterr().out
+    assert json.loads(shown)["body"] == f"{COMMANDS}\\xff\\xc3"
+    assert not {"\x1b", "\x07", "\x9b", "\u202e"} & set(shown)
+
+
+def test_a_pipe_gets_an_answer_as_it_is(
+    proxy: str, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    assert replay(MODELS, parse_proxy(proxy), as_json=False) == 0
+    assert capfdbinary.readouterr().out == COMMANDS.encode() + b"\xff\xc3"
 
 
 def test_the_apps_key_is_sent_if_the_environment_has_it(
