@@ -3,7 +3,8 @@
 import csv
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any, Final, Literal
 
 from foxora_addon import __version__
@@ -55,6 +56,12 @@ def _openai_jsonl(exchanges: Iterable[Recorded]) -> None:
     if left_out:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
         say(f"left out {left_out.total()} exchanges: {reasons}")
+
+
+def begun(exchanges: Iterator[Recorded]) -> Iterator[Recorded]:
+    """The same, begun already: where they can't be read it raises before anything is written."""
+    first = list(islice(exchanges, 1))
+    return chain(first, exchanges)
 
 
 EXPORTS: Final[Mapping[str, Callable[[Iterable[Recorded]], None]]] = {

@@ -160,12 +160,12 @@ def export(
       foxora-proxy audit export --format har --since 1h > calls.har
       foxora-proxy audit export --format openai-jsonl --model 'gpt-4o*' > chats.jsonl
     """
-    from foxora_addon.app.export import EXPORTS, NEEDS_BODIES
+    from foxora_addon.app.export import EXPORTS, NEEDS_BODIES, begun
     from foxora_addon.app.printing import is_terminal
     from foxora_addon.app.trail_reading import TrailReading
 
     reading = TrailReading(trail, is_quiet=is_terminal())
-    EXPORTS[form](reading.exchanges(filters, is_light=form not in NEEDS_BODIES))
+    EXPORTS[form](begun(reading.exchanges(filters, is_light=form not in NEEDS_BODIES)))
     reading.say_what_was_skipped()
     return 0
 

@@ -71,10 +71,19 @@ def _digest(text: str) -> str:
 
 
 def _moments_of(recorded: Recorded) -> tuple[int, int]:
-    """Start and end in Unix nanoseconds; an open exchange ends as it starts."""
-    end = unix_of(str((recorded.response or recorded.request or {}).get("time"))) or 0.0
-    end_ns = round(end * 1e6) * 1_000
-    return end_ns - round((recorded.duration_ms or 0.0) * 1e6), end_ns
+    """Start and end in Unix nanoseconds; an open exchange ends as it starts.
+
+    One that was cut off ends as that was noticed, by the next start of the proxy.
+    """
+    end = _nanoseconds((recorded.response or recorded.request or {}).get("time")) or 0
+    if recorded.duration_ms is None:
+        return min(_nanoseconds(recorded.time) or end, end), end
+    return end - round(recorded.duration_ms * 1e6), end
+
+
+def _nanoseconds(time: object) -> int | None:
+    seconds = unix_of(str(time))
+    return None if seconds is None else round(seconds * 1e6) * 1_000
 
 
 def _facts_of(recorded: Recorded) -> Iterator[tuple[str, Any]]:

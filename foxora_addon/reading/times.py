@@ -29,10 +29,10 @@ def parse_moment(text: str, now: float) -> float:
 def iso_of(unix_seconds: float) -> str:
     """A moment in the form of the trail, which sorts as text; raises ValueError outside of it."""
     try:
-        moment = datetime.fromtimestamp(unix_seconds, UTC)
+        moment = datetime.fromtimestamp(unix_seconds, UTC).replace(tzinfo=None)
     except (OverflowError, OSError, ValueError):
         raise ValueError("that moment is beyond the calendar: give one of this century") from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.isoformat(timespec='microseconds')}Z"  # %Y does not pad a year
 
 
 def iso_or_none(unix_seconds: float | None) -> str | None:

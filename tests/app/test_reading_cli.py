@@ -15,6 +15,7 @@ import pytest
 import zstandard
 
 from foxora_addon.app import cli, printing, query, tail
+from foxora_addon.app.export import EXPORTS
 from foxora_addon.app.reading_cli import COMMANDS
 from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.head import Head, write_head
@@ -203,8 +204,10 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: list[str], words: str, 
 
 
 def test_a_trail_that_is_not_there_is_one_line_and_status_1(run: Run) -> None:
-    for command in (["tail"], ["stats"], ["export", "--format", "csv"], ["show", "x"]):
-        run(*command, "nowhere.jsonl", status=1, err="nowhere.jsonl: can't be read: No such file")
+    exports = (["export", "--format", form] for form in EXPORTS)
+    for command in (["tail"], ["stats"], *exports, ["show", "x"]):
+        err = "nowhere.jsonl: can't be read: No such file"
+        assert run(*command, "nowhere.jsonl", status=1, err=err) == ""
 
 
 def test_an_id_that_is_unknown_or_not_unique_is_one_line_and_status_1(run: Run) -> None:

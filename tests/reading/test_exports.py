@@ -77,6 +77,20 @@ def test_a_span_has_the_names_of_the_conventions() -> None:
     assert span["status"] == {}
 
 
+def test_a_span_that_a_crash_cut_off_begins_with_its_call() -> None:
+    cut_off: dict[str, Any] = {
+        "outcome": "aborted",
+        "duration_ms": None,
+        "sent_ms": None,
+        "first_byte_ms": None,
+    }
+    span = otlp.span_of(recorded(a_request(), a_response(at=90, **cut_off)))
+    assert int(span["startTimeUnixNano"]) == NOON * 10**9
+    assert int(span["endTimeUnixNano"]) == (NOON + 90) * 10**9
+    alone = otlp.span_of(recorded(None, a_response(at=90, **cut_off)))
+    assert alone["startTimeUnixNano"] == alone["endTimeUnixNano"] == span["endTimeUnixNano"]
+
+
 def test_a_refused_call_is_a_span_in_error() -> None:
     span = otlp.span_of(recorded(*a_refusal()))
     assert span["status"]["code"] == 2

@@ -37,3 +37,5 @@ def test_a_records_time_is_read_and_written_alike() -> None:
     assert iso_of(NOON) == "2026-11-23T12:00:00.000000Z"
     assert unix_of(iso_of(NOON + 0.25)) == NOON + 0.25
     assert unix_of("soon") is None
+    early = "0999-01-01T00:00:00.000000Z"
+    assert iso_of(parse_moment("0999-01-01", NOON)) == early < iso_of(NOON)
