@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from string import punctuation
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from foxora_addon.app.printing import is_terminal, json_text, write
 from foxora_addon.app.say import FINDING, say
@@ -89,13 +90,11 @@ def _body_of(exchange: str, request: dict[str, object]) -> bytes:
 def _target_of(url: str) -> str:
     """Path and query as the app sent them, without what was redacted. Raises ValueError."""
     parts = urlsplit(url)
-    query = [
-        (k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if _REDACTED not in v
-    ]
+    query = "&".join(part for part in parts.query.split("&") if _REDACTED not in unquote(part))
     path = parts.path or "/"
     if not _PATH.fullmatch(path):
         raise ValueError(path)
-    return path + (f"?{urlencode(query, errors='replace')}" if query else "")
+    return path + (f"?{quote(query, safe=punctuation, errors='replace')}" if query else "")
 
 
 def _type_of(body: bytes) -> str | None:

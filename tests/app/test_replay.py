@@ -32,6 +32,20 @@ def test_what_was_redacted_is_not_sent_in_the_query_and_is_told_in_the_body() ->
     assert call.is_redacted
 
 
+@pytest.mark.parametrize(
+    ("query", "sent"),
+    [
+        ("?a=b%20c&flag&c=%ff&d=[1]+2&&e=", "?a=b%20c&flag&c=%ff&d=[1]+2&&e="),
+        ("?q=é ü", "?q=%C3%A9%20%C3%BC"),
+        ("?flag&key=%5Bredacted%5D", "?flag"),
+        ("?key=[redacted]", ""),
+    ],
+)
+def test_a_query_is_sent_as_it_was(query: str, sent: str) -> None:
+    http = {"method": "POST", "url": f"https://x/v1/chat{query}", "version": "HTTP/1.1"}
+    assert call_of(recorded(a_request(http=http))).target == f"/v1/chat{sent}"
+
+
 @pytest.mark.parametrize("boundary", ["abc", "a b:c=?"])
 @pytest.mark.parametrize("end", ["\r\n", " \n"])
 def test_a_multipart_body_names_its_boundary(boundary: str, end: str) -> None:
