@@ -16,11 +16,14 @@ from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._base import HttpEvent
-from mitmproxy.proxy.layers.http._http2 import Http2Server
+from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
 from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure
 
 _LONGEST_HOST: Final = 300  # a name has 255 characters at the most, for mitmproxy too
+_HTTP_2: Final[frozenset[type]] = frozenset({Http2Client})
+# How many streams mitmproxy opens before a server has said how many it takes.
+_MOST_BEFORE_SETTINGS: Final = Http2Client.provisional_max_concurrency or 1
 
 type Commands = Generator[commands.Command, Any, Any]
 """What a step of a stream yields; replies go back into it."""
@@ -155,7 +158,7 @@ def parts_of(self: Held, response: Response) -> Iterator[HttpEvent]:
 
 
 class _LiveConnection(http_layers.GetHttpConnection):
-    """Asks for a connection, and never gets one that has failed, or that the server has closed.
+    """Asks for a connection, and gets none that has failed, is closed by the server, or is full.
 
     mitmproxy answers a client's further requests with the failure of its first one: it has the
     client's connection closed, so that there are none.
@@ -170,8 +173,9 @@ class _LiveConnection(http_layers.GetHttpConnection):
         if connection.error or not super().connection_spec_matches(connection):
             return False
         # In a TLS handshake the server speaks unasked.
-        is_being_made = connection in self._layer.waiting_for_establishment
-        return is_being_made or not is_worn(self._layer, connection, self._desk)
+        if (waiting := self._layer.waiting_for_establishment.get(connection)) is not None:
+            return len(waiting) < _MOST_BEFORE_SETTINGS
+        return not is_worn(self._layer, connection, self._desk)
 
 
 def live_connection(
@@ -191,13 +195,33 @@ def live_connection(
 def is_worn(its: Any, connection: Connection, desk: Desk) -> bool:
     """Whether a connection of an HttpLayer's to a server is not to be used for the next request.
 
-    Over HTTP/2 anything may come at any time. What goes through an upstream proxy has no socket of
-    its own: mitmproxy has another connection for that one.
+    Over HTTP/2 anything may come at any time, but a server takes so many streams at once: mitmproxy
+    would keep what is beyond that, which counts as sent, until others are over. What goes through
+    an upstream proxy has no socket of its own: mitmproxy has another connection for that one.
     """
-    if connection.alpn == b"h2":
-        return False
     read_by = its.connections.get(connection)
+    if connection.alpn == b"h2":
+        return _is_full(innermost(read_by, _HTTP_2))
     return desk.is_stale(its.context.client, getattr(read_by, "tunnel_connection", connection))
+
+
+def innermost(layer: Any, kinds: frozenset[type]) -> Any:
+    """The layer of one of these kinds that reads for a connection, below TLS or not; or None."""
+    while layer is not None and type(layer) not in kinds:
+        layer = getattr(layer, "child_layer", None)
+    return layer
+
+
+def _is_full(client: Http2Client | None) -> bool:
+    """Whether a server takes no further stream now; `client` None: nothing was sent to it yet.
+
+    To count those that are open takes a look at each; mitmproxy has noted at least as many.
+    """
+    if client is None:
+        return False
+    settings = client.h2_conn.remote_settings
+    most = client.provisional_max_concurrency or settings.max_concurrent_streams
+    return len(client.streams) >= most and client.h2_conn.open_outbound_streams >= most
 
 
 def newest_with(self: Held, error: str | None) -> Connection | None:

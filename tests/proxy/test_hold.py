@@ -1,6 +1,7 @@
 """Streams of an HTTP/2 client that leaves them, through mitmproxy's layers without a socket."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -9,6 +10,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.settings
 import pytest
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.http import HTTPFlow, Request, Response
@@ -41,6 +43,7 @@ class Line:
         self.unread: list[Callable[[], int]] = []
         self.heard: list[events.Event] = []
         self.answers: dict[int, int] = {}
+        self.sent: dict[Connection, bytes] = defaultdict(bytes)
         self.is_spoken_on = False
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self.client = Client(
@@ -68,10 +71,11 @@ class Line:
         self._h2.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
         self._send()
 
-    def connect(self) -> Server:
+    def connect(self, alpn: bytes | None = None) -> Server:
         """The connection that was asked for last is there."""
         command = self.opening.pop()
         server = command.connection
+        server.alpn = alpn
         server.state = ConnectionState.OPEN
         server.timestamp_tcp_setup = 1.0
         self._hear(events.OpenConnectionCompleted(command, None))
@@ -108,12 +112,38 @@ class Line:
                         assert event.stream_id is not None
                         head = dict(event.headers or ())
                         self.answers[event.stream_id] = int(cast("Any", head)[":status"])
+            case commands.SendData():
+                self.sent[command.connection] += command.data
             case commands.OpenConnection():
                 self.opening.append(command)
             case commands.RequestWakeup():
                 self.wakes.append(command)
             case commands.StartHook() if command.blocking:
                 yield events.HookCompleted(command)
+
+
+class Http2Gateway:
+    """The gateway's end of a connection on HTTP/2, which takes `most` streams at once."""
+
+    def __init__(self, line: Line, most: int) -> None:
+        self._line, self._most = line, most
+        self._server = line.connect(b"h2")
+        self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+        self._h2.initiate_connection()
+        self._h2.update_settings({h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: most})
+
+    def settle(self) -> None:
+        """It says how many streams it takes."""
+        self._line.says(self._server, self._h2.data_to_send())
+
+    def streams(self) -> list[int]:
+        """The streams on which something was asked since the last look."""
+        came = self._h2.receive_data(self._line.sent.pop(self._server, b""))
+        return [e.stream_id for e in came if isinstance(e, h2.events.StreamEnded) and e.stream_id]
+
+    def answer(self, stream: int) -> None:
+        self._h2.send_headers(stream, [(":status", "204")], end_stream=True)
+        self._line.says(self._server, self._h2.data_to_send())
 
 
 class Desk:
@@ -243,3 +273,41 @@ def test_a_connection_that_is_being_made_is_shared_whatever_is_said_on_it(line: 
     line.call()
     line.call()
     assert len(line.opening) == 1
+
+
+def test_what_a_gateway_takes_no_stream_for_goes_out_on_another_connection(line: Line) -> None:
+    line.call()
+    first = Http2Gateway(line, most=1)
+    first.settle()
+    line.call()
+    second = Http2Gateway(line, most=1)
+    assert (first.streams(), second.streams()) == ([1], [1])
+    first.answer(1)
+    line.call()
+    assert (line.opening, first.streams()) == ([], [3])
+
+
+def test_a_stream_that_was_left_makes_room_for_another(line: Line) -> None:
+    stream = line.call()
+    gateway = Http2Gateway(line, most=1)
+    gateway.settle()
+    line.leave(stream)
+    line.call()
+    assert (line.opening, gateway.streams()) == ([], [1, 3])
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_no_more_share_a_connection_than_may_before_the_gateway_has_said_how_many(
+    line: Line, *, is_there: bool
+) -> None:
+    line.call()
+    gateway = Http2Gateway(line, most=100) if is_there else None
+    for _ in range(10):
+        line.call()
+    assert len(line.opening) == (1 if is_there else 2)
+    another = Http2Gateway(line, most=100)
+    gateway = gateway or Http2Gateway(line, most=100)
+    assert (len(gateway.streams()), len(another.streams())) == (10, 1)
+    gateway.settle()
+    line.call()
+    assert (line.opening, len(gateway.streams())) == ([], 1)

@@ -26,13 +26,14 @@ from foxora_addon.proxy.fast.http1 import framing
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import Passed, chunks_of
 from foxora_addon.proxy.hold_desk import Desk
-from foxora_addon.proxy.hold_stream import Commands, Held, is_worn, layer_of
+from foxora_addon.proxy.hold_stream import Commands, Held, innermost, is_worn, layer_of
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
 
 _LONGEST_HEAD: Final = 65_536
 _MOST_JOINED: Final = 65_536
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+_HTTP_1: Final[frozenset[type]] = frozenset({Http1Client, Http1Server})
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 # What reads on where a message has been read: it takes no bytes, and tells them from its end. A
 # connection may have to read before it is done with the message: an answer may come early, and a
@@ -253,10 +254,7 @@ def takes_messages(stream: Held, connection: Any) -> bool:
     """
     if Http1Connection._handle_event is not handle_event:  # noqa: SLF001
         return False
-    at = layer_of(stream).connections.get(connection)
-    while at is not None and type(at) not in {Http1Client, Http1Server}:
-        at = getattr(at, "child_layer", None)
-    return at is not None
+    return innermost(layer_of(stream).connections.get(connection), _HTTP_1) is not None
 
 
 def ready_connection(
