@@ -242,8 +242,8 @@ class FlowDesk:
                 return
             message = flow.websocket.messages[-1]
             if exchange is None or self._pipeline is None:
-                if flows.is_ours(flow):  # it has failed, and is being closed
-                    message.drop()
+                if flows.is_ours(flow) and not flows.is_loaded(flow):
+                    message.drop()  # it has failed, and is being closed
                 return
             if not message.from_client:
                 clean = masked(message.content, mask_forms_of(exchange.credential))
@@ -339,8 +339,11 @@ class FlowDesk:
         return flows.PRIVATE in flow.metadata
 
     def must_know(self, flow: http.HTTPFlow) -> None:
-        """Refuse a flow that did not come past `arrived`: nothing is known of it."""
-        if flow.client_conn.id not in self._seen:
+        """Refuse a flow that did not come past `arrived`: nothing is known of it.
+
+        What is read from a file comes past nobody else, and stays as it is.
+        """
+        if flow.client_conn.id not in self._seen and not flows.is_loaded(flow):
             flow.request.headers.clear()
             flow.response = flows.response_of(self._unavailable(), new_exchange_id())
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client
+from mitmproxy.flow import Error, Flow
 from mitmproxy.proxy import mode_specs
 
 from foxora_addon.api.errors import ApiError
@@ -118,6 +119,14 @@ def readable_by(
 def is_ours(flow: object) -> bool:
     """Whether a flow of any kind is an exchange of ours, at any time after it arrived."""
     return isinstance(flow, http.HTTPFlow) and EXCHANGE in flow.metadata
+
+
+def is_loaded(flow: Flow) -> bool:
+    """Whether a flow was read from a file, so that nothing of it goes anywhere.
+
+    One that was killed is no longer live either, and addons are still to hear of that.
+    """
+    return not (flow.live or (flow.error and flow.error.msg == Error.KILLED_MESSAGE))
 
 
 def is_to_strangers(

@@ -16,7 +16,7 @@ from typing import IO, Any, Final
 from mitmproxy import ctx, http
 
 from foxora_addon.ending import Ending
-from foxora_addon.proxy.flows import is_ours
+from foxora_addon.proxy.flows import is_loaded, is_ours
 from foxora_addon.proxy.option_reading import FromOptions
 from foxora_addon.proxy.outlet import Outlet, Promptly, has_room
 from foxora_addon.reading.columns import GAP, Column, cell_in, fitted
@@ -68,7 +68,8 @@ class Lines:
         original: Callable[[Any], bool] = dumper.match
 
         def match(flow: Any) -> bool:
-            return not (is_ours(flow) and _is_ours_to_print()) and original(flow)
+            has_our_line = is_ours(flow) and _is_ours_to_print() and not is_loaded(flow)
+            return not has_our_line and original(flow)
 
         dumper.match = match
         if _is_ours_to_print():
