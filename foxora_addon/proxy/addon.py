@@ -38,6 +38,7 @@ from foxora_addon.proxy import (
     fast,
     hold,
     host_pages,
+    host_playback,
     host_reading,
     host_sockets,
     listening,
@@ -120,6 +121,7 @@ class Foxora:
         self._stamp: tuple[int, int] | None = None
         self._seen_stamp: tuple[int, int] | None = None
         self._is_running = False
+        self._has_begun = asyncio.Event()
         self._is_unfit = False
         self._wrong_option: str | None = None
         self.is_fast_by_default = False
@@ -146,6 +148,7 @@ class Foxora:
         host_reading.widen()
         host_sockets.take_over(self.desk.forms_of_key, self.desk.words_for)
         self._accepting.bound(ctx.master.event_loop)
+        host_playback.begin_after(self._has_begun, ctx.master.addons.get("clientplayback"))
         if why:
             self._is_unfit = True
             self.desk.close("this release of mitmproxy can't be used with it")
@@ -182,6 +185,7 @@ class Foxora:
         self._is_running = True
         if not self._is_unfit:
             self.desk.open()
+        self._has_begun.set()
         draining.heed_signals()
         self._watch = asyncio.get_running_loop().create_task(self._follow())
 

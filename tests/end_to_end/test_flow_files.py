@@ -1,7 +1,7 @@
-"""Files of flows: what is read from one stays as it was saved."""
+"""Files of flows: what is read from one stays as it was saved; what is replayed is a call."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from tornado.websocket import websocket_connect
 
 from tests.end_to_end.proxies import (
     APP_KEY,
-    ON_MOCK,
     Proxy,
     arguments,
     direct_client,
     free_port,
     run_to_its_end,
+    running_gateway,
     running_proxy,
     wait_until,
 )
@@ -26,6 +26,7 @@ from tests.end_to_end.windows import running_web
 
 pytestmark = pytest.mark.real_server
 
+FOXORA_KEY = "foxora_sk_fake_flow_files"
 HEADERS = {"authorization": f"Bearer {APP_KEY}"}
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
@@ -51,41 +52,53 @@ def flows_in(file: Path) -> list[dict[str, Any]]:
         return [flow.get_state() for flow in FlowReader(saved).stream()]
 
 
-def with_a_foreign_one(file: Path) -> None:
-    """Add a flow that a proxy without the addon has saved."""
-    with file.open("ab") as saved:
-        FlowWriter(saved).add(tflow.tflow(resp=True))
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running_gateway(tmp_path_factory.mktemp("gateway")) as origin:
+        yield f"{origin}/v1"
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A call, a stream, a refusal and a session of ours, and a flow of another's."""
-    folder = tmp_path_factory.mktemp("saved")
+def ours(tmp_path_factory: pytest.TempPathFactory, gateway: str) -> Path:
+    """A call, a stream, a refusal and a session."""
+    folder = tmp_path_factory.mktemp("ours")
     file = folder / "flows.mitm"
-    with running_proxy(folder, (*ON_MOCK, "-w", str(file))) as proxy:
+    environment = {"FOXORA_API_KEY": FOXORA_KEY, "FOXORA_BASE_URL": gateway}
+    with running_proxy(folder, ("-w", str(file)), environment) as proxy:
         call(proxy)
         call(proxy, stream=True)
         call(proxy, model=5)
         asyncio.run(asyncio.wait_for(talk(proxy), 20))
-    with_a_foreign_one(file)
     return file
 
 
-def mitmdump(folder: Path, *options: str) -> Sequence[str]:
-    """The lines of a mitmdump that ends by itself."""
-    command = [*arguments(folder, free_port()), *ON_MOCK, "-n", *options]
-    finished = run_to_its_end(command, folder)
+@pytest.fixture(scope="module")
+def saved(ours: Path) -> Path:
+    """The same, and a flow that a proxy without the addon has saved."""
+    file = ours.with_name("saved.mitm")
+    file.write_bytes(ours.read_bytes())
+    with file.open("ab") as more:
+        FlowWriter(more).add(tflow.tflow(resp=True))
+    return file
+
+
+def mitmdump(folder: Path, gateway: str, *options: str) -> str:
+    """What a mitmdump prints that ends by itself."""
+    command = [*arguments(folder, free_port()), "-n", *options]
+    environment = {"FOXORA_API_KEY": FOXORA_KEY, "FOXORA_BASE_URL": gateway}
+    finished = run_to_its_end(command, folder, environment)
     assert finished.returncode == 0, finished.stderr
-    return finished.stdout.splitlines()
+    return finished.stdout
 
 
-def test_flows_of_a_file_are_shown_and_saved_as_they_were(tmp_path: Path, saved: Path) -> None:
+def test_flows_of_a_file_are_shown_and_saved_as_they_were(
+    tmp_path: Path, gateway: str, saved: Path
+) -> None:
     copy = tmp_path / "copy.mitm"
-    lines = mitmdump(tmp_path, "-r", str(saved), "-w", str(copy))
+    shown = mitmdump(tmp_path, gateway, "-r", str(saved), "-w", str(copy))
     before = flows_in(saved)
     assert [flow["response"]["status_code"] for flow in before] == [200, 200, 400, 101, 200]
     assert flows_in(copy) == before
-    shown = "\n".join(lines)
     for told in (
         " << 200 OK 401b",
         "WebSocket text message",
@@ -111,3 +124,14 @@ def test_mitmweb_shows_the_flows_of_a_file_as_they_were(tmp_path: Path, saved: P
     assert [answer["view_name"] for answer in answers[:3]] == ["Foxora"] * 3
     assert "mock gateway" in answers[1]["text"]
     assert answers[-1]["text"] == "message"
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_replay_that_the_command_line_names_sends_all_that_it_may(
+    tmp_path: Path, gateway: str, ours: Path, fast: str
+) -> None:
+    """A session can't be sent again."""
+    mitmdump(tmp_path, gateway, "-C", str(ours), "--set", f"foxora_fast={fast}")
+    records = Proxy(0, tmp_path).records()
+    ends = [(r["status"], r["source"]) for r in records if r["event"] == "response"]
+    assert ends == [(200, "gateway"), (200, "gateway"), (400, "addon")]
