@@ -509,13 +509,17 @@ class Foxora:
         self._files.gateway_left(data.client.id, data.server.id)
         self.desk.connects(data, "over")
 
+    def http_connect_upstream(self, flow: http.HTTPFlow) -> None:
+        """An upstream proxy is there, and a tunnel is what comes next."""
+        self.desk.tunnels(flow)
+
     def tls_established_server(self, data: tls.TlsData) -> None:
         """A connection is ready for requests."""
-        self.desk.connected(data.conn)
+        self.desk.connected(data.context)
 
     def tls_failed_server(self, data: tls.TlsData) -> None:
         """The TLS handshake has failed."""
-        self.desk.connected(data.conn)
+        self.desk.connected(data.context)
 
     def websocket_end(self, flow: http.HTTPFlow) -> None:
         """A WebSocket is over, and with it its exchange."""

@@ -12,7 +12,10 @@ from collections.abc import Callable
 from typing import Literal
 from weakref import WeakKeyDictionary
 
+from mitmproxy import http
 from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http._upstream_proxy import HttpUpstreamProxy
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.exchange import Exchange
@@ -74,12 +77,14 @@ class Deadlines:
 class Connecting:
     """The timers of connections that are being made.
 
-    `late_phases`: what a connection that was cancelled took too long for.
+    `late_phases`: what a connection that was cancelled took too long for. One to an upstream proxy
+    is another than what a call waits for, so `late_proxies` has that of a client, the last one.
     """
 
     def __init__(self) -> None:
         self._gateways: set[tuple[str | None, int]] = set()
         self.late_phases: WeakKeyDictionary[Connection, Due] = WeakKeyDictionary()
+        self.late_proxies: WeakKeyDictionary[Client, Due] = WeakKeyDictionary()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._losing: set[asyncio.Task[None]] = set()
 
@@ -87,22 +92,39 @@ class Connecting:
         """Calls are sent here from now on; those that came before may still be sent elsewhere."""
         self._gateways.add((gateway.host, gateway.port))
 
-    def at(self, data: ServerConnectionHookData, phase: Phase, timeouts: Timeouts) -> None:
-        """A connection is at a phase; those to others than a gateway have no deadline of ours."""
-        if not self._leads_to_gateway(data.server):
-            return
-        if phase == "tcp":
+    def at(
+        self, data: ServerConnectionHookData, phase: Phase, timeouts: Timeouts, *, is_proxy: bool
+    ) -> None:
+        """A connection is at a phase; those to others than a gateway have no deadline of ours.
+
+        But for an upstream proxy before it.
+        """
+        if phase == "over" or not (is_proxy or self._leads_to_gateway(data.server)):
+            self.end(data.server)
+        elif phase == "tcp":
+            self.late_proxies.pop(data.client, None)
             self._begin(data.client, data.server, timeouts.connect, "to connect")
             asyncio.get_running_loop().call_soon(self._follow, data.client, data.server)
-        elif phase == "tls" and data.server.tls:
+        elif data.server.tls:
             self._begin(data.client, data.server, timeouts.tls, "for the TLS handshake")
         else:
             self.end(data.server)
 
+    def tunnels(self, flow: http.HTTPFlow, timeouts: Timeouts) -> None:
+        """An upstream proxy is asked for a tunnel; in one to a gateway there will be TLS."""
+        if self._is_gateway(flow.request.host, flow.request.port):
+            seconds = timeouts.connect + timeouts.tls
+            phase = "for the tunnel to the gateway"
+            self._begin(flow.client_conn, flow.server_conn, seconds, phase)
+
+    def secured(self, context: Context) -> None:
+        """The TLS handshake of a connection is over, well or not."""
+        self.end(_with_the_socket(context))
+
     def _leads_to_gateway(self, server: Server) -> bool:
-        if server.address is None:
-            return False
-        host, port = server.address[:2]
+        return server.address is not None and self._is_gateway(*server.address[:2])
+
+    def _is_gateway(self, host: str, port: int) -> bool:
         return (canonical_host(host), port) in self._gateways
 
     def _begin(self, client: Client, server: Server, seconds: float, phase: str) -> None:
@@ -142,4 +164,13 @@ class Connecting:
         transport = handler.transports.get(server) if handler else None
         if transport is not None and transport.handler is not None:
             self.late_phases[server] = due
+            self.late_proxies[client] = due
             transport.handler.cancel("deadline")
+
+
+def _with_the_socket(context: Context) -> Connection:
+    """The connection to a server, or to the upstream proxy through which it goes."""
+    for layer in reversed(context.layers):
+        if isinstance(layer, HttpUpstreamProxy):
+            return layer.tunnel_connection
+    return context.server

@@ -14,6 +14,8 @@ from typing import Any, Final, NoReturn
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client, Connection, Server
+from mitmproxy.net.server_spec import ServerSpec
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -207,11 +209,23 @@ class FlowDesk:
     def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
         """A connection is at a phase; to the gateway, each has its deadline."""
         if self._pipeline is not None:
-            self._connecting.at(data, phase, self._pipeline.rules.timeouts)
+            is_proxy = self._is_before_gateway(data)
+            self._connecting.at(data, phase, self._pipeline.rules.timeouts, is_proxy=is_proxy)
 
-    def connected(self, server: Connection) -> None:
+    def _is_before_gateway(self, data: ServerConnectionHookData) -> bool:
+        """Whether a server is the upstream proxy that a client's open calls go through."""
+        flows_of_client = map(self._open.flow, self._open.of(data.client))
+        vias = [flow.server_conn.via for flow in flows_of_client if flow is not None]
+        return any(via is not None and via[1] == data.server.address for via in vias)
+
+    def tunnels(self, flow: http.HTTPFlow) -> None:
+        """An upstream proxy is asked for a tunnel."""
+        if self._pipeline is not None:
+            self._connecting.tunnels(flow, self._pipeline.rules.timeouts)
+
+    def connected(self, context: Context) -> None:
         """The TLS handshake with a server is over, well or not."""
-        self._connecting.end(server)
+        self._connecting.secured(context)
 
     def _late(self, flow_id: str, due: Due) -> None:
         """The gateway keeps an exchange waiting for longer than it may: end it."""
@@ -627,6 +641,9 @@ class FlowDesk:
             return failures.timed_out(late.phase, late.seconds)
         if NO_FILES in failure.message:
             return failures.Worded("refused", full(self.files.most_calls))
+        via, late = flow.server_conn.via, self._connecting.late_proxies.get(flow.client_conn)
+        if via is not None and late is not None and failure.code is None:
+            return failures.timed_out(late.phase, late.seconds, proxy=_shown(via))
         exchange = self._open.get(flow.id)
         is_streaming = exchange is not None and exchange.observation is not None
         gateway = exchange.gateway if exchange else None
@@ -745,7 +762,11 @@ def _proxy_before(flow: http.HTTPFlow, failure: hold.Failure) -> str | None:
     via, failed = flow.server_conn.via, failure.connection
     if via is None or (isinstance(failed, Server) and failed.via is not None):
         return None
-    _, (host, port) = via
+    return _shown(via)
+
+
+def _shown(via: ServerSpec) -> str:
+    _, (host, port, *_) = via
     return f"{host}:{port}"
 
 

@@ -186,9 +186,10 @@ _SAYS_GONE = ("without sending complete", "closed", "reset by client")
 """What mitmproxy says where a client goes, also in the midst of what it sends."""
 
 
-def timed_out(phase: str, seconds: float) -> Worded:
-    """A deadline that passed: `phase` names what was waited for."""
-    message = f"The gateway took longer than {seconds:g} s {phase}. Try again later."
+def timed_out(phase: str, seconds: float, proxy: str | None = None) -> Worded:
+    """A deadline that passed: `phase` names what was waited for, `proxy` an upstream proxy."""
+    who = "gateway" if proxy is None else f"upstream proxy {proxy}"
+    message = f"The {who} took longer than {seconds:g} s {phase}. Try again later."
     return Worded("timeout", gateway_timeout(message), is_late=True)
 
 

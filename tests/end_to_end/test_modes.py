@@ -122,6 +122,37 @@ def test_what_is_wrong_with_an_upstream_proxy_is_not_the_gateways_fault(tmp_path
     assert beyond[0].startswith("The TLS handshake with gateway.invalid:443 failed.")
 
 
+@pytest.mark.parametrize("is_deaf", [True, False], ids=["no tunnel", "no TLS in it"])
+def test_an_upstream_proxy_that_leads_nowhere_is_waited_for_so_long(
+    tmp_path: Path, *, is_deaf: bool
+) -> None:
+    gateway = "base_url: https://gateway.invalid/v1, connect_timeout_seconds: 1"
+    (tmp_path / "foxora.yaml").write_text(f"gateway: {{{gateway}, tls_timeout_seconds: 1}}\n")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        where = f"127.0.0.1:{other.getsockname()[1]}"
+        environment = {"FOXORA_API_KEY": "foxora_sk_fake_upstream"}
+        tunnelling = Thread(target=tunnel_to_nowhere, args=(other,), daemon=True)
+        if not is_deaf:
+            tunnelling.start()
+        with (
+            running_proxy(tmp_path, ["--mode", f"upstream:http://{where}"], environment) as proxy,
+            direct_client() as client,
+        ):
+            url = f"{proxy.base_url}/chat/completions"
+            answer = client.post(url, json=CALL, headers=BEARER)
+            records = proxy.records()
+    late = "took longer than 2 s for the tunnel to the gateway. Try again later."
+    assert answer.json()["error"]["message"] == f"The upstream proxy {where} {late}"
+    assert (answer.status_code, records[-1]["outcome"]) == (504, "timeout")
+
+
+def tunnel_to_nowhere(listener: socket.socket) -> None:
+    with listener.accept()[0] as connection:
+        connection.sendall(b"HTTP/1.1 200 So\r\n\r\n")
+        while connection.recv(1_000):
+            pass
+
+
 def answer_connect(listener: socket.socket, status: int) -> None:
     """Be an upstream proxy, and behind it a server that speaks no TLS."""
     with listener.accept()[0] as connection:

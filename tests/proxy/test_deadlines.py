@@ -31,7 +31,8 @@ def test_a_connection_to_the_gateway_or_to_the_one_before_it_has_a_deadline(
         connecting = Connecting()
         connecting.may_lead_to(parse_base_url("https://old.example/v1"))
         connecting.may_lead_to(parse_base_url("https://new.example/v1"))
-        connecting.at(ServerConnectionHookData(server, client), "tcp", AT_ONCE)
+        data = ServerConnectionHookData(server, client)
+        connecting.at(data, "tcp", AT_ONCE, is_proxy=False)
         for _ in range(5):
             await asyncio.sleep(0)
         return connection.cancelled()
