@@ -299,7 +299,9 @@ class Foxora:
                 f"the gateway {rules.gateway} is this proxy itself; set gateway.base_url"
             )
         self._trail.take(config.audit)
-        asking = Asking(str(rules.gateway), _trust(), config.limits.refresh_seconds)
+        is_past_proxy = listening.has_upstream_proxy(ctx.options)
+        refresh = config.limits.refresh_seconds
+        asking = Asking(str(rules.gateway), _trust(), refresh, is_past_proxy)
         self.desk.take(rules, self._trail, self._listeners, asking)
         self._stamp = _stamp_of(config.file)
         for warning in config.warnings if config != self._config else ():

@@ -23,11 +23,15 @@ _FIRST_ANSWER_SECONDS: Final = 2.0
 
 
 class Asking(NamedTuple):
-    """Whom the proxy asks for its accounts, how the gateway proves itself, and how often."""
+    """Whom the proxy asks for its accounts, how the gateway proves itself, and how often.
+
+    `is_past_proxy`: calls go through an upstream proxy, as no question does.
+    """
 
     base_url: str
     trust: Trust
     refresh_seconds: float
+    is_past_proxy: bool = False
 
 
 class Admission:
@@ -48,7 +52,7 @@ class Admission:
         if self._inquiry is None or self._asking != asking:
             self.close()
             client = GatewayClient(asking.base_url, asking.trust)
-            self._asking = asking
+            self._asking, self._books.is_past_proxy = asking, asking.is_past_proxy
             self._inquiry = Inquiry(
                 client, self._books, self._now, refresh_seconds=asking.refresh_seconds
             )

@@ -13,13 +13,18 @@ from foxora_addon.policy.sharing import sharing_of
 
 _log = logging.getLogger(__name__)
 
+_PAST_PROXY: Final = " (questions go directly, and not through mode upstream's proxy)"
 _REMEDY: Final = "name its plan, or give it limits, in foxora.yaml"
 
 
 class AccountBooks:
-    """The pipeline's books, for questions of our own. Says a thing once, until it changes."""
+    """The pipeline's books, for questions of our own. Says a thing once, until it changes.
+
+    `is_past_proxy`: they go past the upstream proxy, through which calls go.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
+        self.is_past_proxy = False
         self._pipeline = pipeline
         self._said: dict[str, str] = {}
 
@@ -58,7 +63,7 @@ class AccountBooks:
     ) -> str | None:
         """Take an answer of /v1/me; None, or why it could not be taken."""
         if isinstance(answer, Untold):
-            return answer.why
+            return f"{answer.why}{_PAST_PROXY}" if self.is_past_proxy else answer.why
         if answer.status == 401:
             return "it does not accept the account's key (status 401)"
         if answer.status != 200:

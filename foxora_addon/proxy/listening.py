@@ -196,6 +196,11 @@ def takes_tunnels(options: Options) -> bool:
     return any(isinstance(mode, _WITH_TUNNELS) for mode in _modes(options))
 
 
+def has_upstream_proxy(options: Options) -> bool:
+    """Whether calls go to the gateway through another proxy."""
+    return any(mode.type_name == "upstream" for mode in _modes(options))
+
+
 def bind_to_loopback(options: Options) -> None:
     """Bind modes without an address of their own to 127.0.0.1, unless one was chosen.
 

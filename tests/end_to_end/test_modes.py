@@ -23,6 +23,7 @@ from tests.end_to_end.proxies import (
     running_decoy,
     running_proxy,
     tls_client,
+    wait_until,
 )
 
 pytestmark = pytest.mark.real_server
@@ -111,6 +112,8 @@ def test_what_is_wrong_with_an_upstream_proxy_is_not_the_gateways_fault(tmp_path
                 answering.join(10)
             other.close()
             said.append(told())
+            directly = "(questions go directly, and not through mode upstream's proxy); no ceiling"
+            wait_until(lambda: directly in proxy.output, lambda: proxy.output)
     beyond = said.pop(3)
     proxy_name = f"The upstream proxy {where}"
     assert said == [

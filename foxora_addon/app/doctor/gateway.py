@@ -107,7 +107,7 @@ def _unreachable(base_url: str, error: Unreachable) -> Finding:
         "stand between"
         if error.is_tls
         else "check the network and gateway.base_url; where only a proxy leads out, start ours "
-        "with --mode upstream:URL"
+        "with --mode upstream:URL, and name each account's plan or limits: questions go directly"
     )
     return fail("gateway", f"{base_url} can't be reached: {error}", remedy)
 
