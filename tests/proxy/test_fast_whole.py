@@ -455,6 +455,10 @@ def goes_wrong(flow: http.HTTPFlow) -> None:
     raise ValueError(f"an addon's at {flow.request.path}")
 
 
+def loses_speed(_: http.HTTPFlow) -> None:
+    fast.switch(on=False)
+
+
 def limits_bodies(_: http.HTTPFlow) -> None:
     ctx.options.update(body_size_limit="10")
 
@@ -464,7 +468,7 @@ def passes_large_bodies(_: http.HTTPFlow) -> None:
 
 
 MEDDLING = (kills, answers, forgets_bodies, passes_requests, passes_answers, says_more)
-MORE_MEDDLING = (waits_to_send, asks_for_the_head, goes_elsewhere, goes_wrong)
+MORE_MEDDLING = (waits_to_send, asks_for_the_head, goes_elsewhere, goes_wrong, loses_speed)
 LIMITING = (limits_bodies, passes_large_bodies)
 
 

@@ -19,7 +19,13 @@ from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
 
 from foxora_addon.proxy import hold
-from foxora_addon.proxy.fast.whole import PlainMessage, gathered, ready_connection, takes_messages
+from foxora_addon.proxy.fast.whole import (
+    PlainMessage,
+    are_understood,
+    gathered,
+    ready_connection,
+    takes_messages,
+)
 from foxora_addon.proxy.flows import host_header
 from foxora_addon.proxy.hold_client import end_upload, last_to_client, tell_of_passed
 from foxora_addon.proxy.hold_desk import Arrival, Desk, Refused
@@ -252,7 +258,7 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
     self.server_state = self.state_done
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=False)):
         return
-    if flow.response.trailers or not takes_messages(self, self.context.client):
+    if flow.response.trailers or not are_understood():
         yield from gathered(self, hold.treated(self, _sent_back(self), event))
         return
     yield from _given_back(self, desk)

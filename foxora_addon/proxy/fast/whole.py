@@ -248,13 +248,15 @@ def _one_by_one(held: list[HttpEvent], connection: Any) -> Commands:
 
 
 def takes_messages(stream: Held, connection: Any) -> bool:
-    """Whether what reads for a connection is an HTTP/1 layer of mitmproxy's, below TLS or not.
-
-    And a sped-up one still: a stream may have begun before that was over.
-    """
-    if Http1Connection._handle_event is not handle_event:  # noqa: SLF001
+    """Whether what reads for a connection is an HTTP/1 layer of mitmproxy's, below TLS or not."""
+    if not are_understood():
         return False
     return innermost(layer_of(stream).connections.get(connection), _HTTP_1) is not None
+
+
+def are_understood() -> bool:
+    """Whether whole messages are: no longer once that is switched off, be it while a call waits."""
+    return Http1Connection._handle_event is handle_event  # noqa: SLF001  # where it is put
 
 
 def ready_connection(
