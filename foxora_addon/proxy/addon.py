@@ -209,6 +209,7 @@ class Foxora:
         """Let the open calls finish, and end those that do not."""
         grace = self._config.listen.grace_seconds if self._config else 0.0
         await draining.finished_or_hurried(self.desk.all_ended(), grace)
+        await self.desk.end_held()
         await self.desk.end_all()
 
     def _exit(self) -> None:

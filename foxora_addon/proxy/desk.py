@@ -52,6 +52,7 @@ _MOST_WHOLE_BYTES = 32 * 1_048_576
 _LAST_WORDS_SECONDS: Final = 1.0
 """How long the end of the program waits for hooks that it has cut short; some wait for a user."""
 
+_TURNS_TO_GO_ON: Final = 3  # of the loop: for who waits, for its hook, and for what that ends
 _now: Final = time.monotonic
 
 
@@ -114,6 +115,18 @@ class FlowDesk:
     async def all_ended(self) -> None:
         """Wait until no exchange is open."""
         await self._open.all_ended()
+
+    async def end_held(self) -> None:
+        """Let go of what a user of mitmweb or the console holds, to be told as the others are.
+
+        A stream that waits for that hears of nothing else before.
+        """
+        for flow in self._open.flows():
+            if flow.intercepted:
+                self._failed.put(flow.id, failures.ABORTED)
+                flow.resume()
+        for _ in range(_TURNS_TO_GO_ON):
+            await asyncio.sleep(0)
 
     async def end_all(self) -> None:
         """Tell whoever still waits for an answer that none will come: the program ends."""

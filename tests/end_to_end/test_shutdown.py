@@ -25,6 +25,7 @@ from tests.end_to_end.proxies import (
     running_proxy,
     wait_until,
 )
+from tests.end_to_end.windows import running_web
 
 pytestmark = pytest.mark.real_server
 
@@ -163,6 +164,23 @@ def test_a_call_that_waits_for_its_ceilings_to_be_known_is_told_too(tmp_path: Pa
             assert answer.result().status_code == 503
             wait_until(lambda: not proxy.is_running())
     assert outcomes(proxy) == ["aborted"]
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_what_a_user_holds_is_told_as_well(tmp_path: Path, fast: str) -> None:
+    (tmp_path / "foxora.yaml").write_text("listen: {grace_seconds: 0.2}\n")
+    options = ("--set", "intercept=~u chat & ~q", "--set", f"foxora_fast={fast}")
+    with (
+        running_web(tmp_path, options) as web,
+        direct_client() as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        held = pool.submit(call, client, web.proxy, "")
+        wait_until(lambda: any(flow["intercepted"] for flow in web.flows()))
+        stop_signal(web.proxy)
+        answer = held.result()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert outcomes(web.proxy) == ["aborted"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
