@@ -37,8 +37,8 @@ class WaitingLines:
     """The lines of all accounts; one exists for as long as somebody stands in it.
 
     Times are seconds of the allowances' clock. `bounds` may be replaced at any time: who waits
-    already keeps its own, and nobody gives up before somebody who came earlier. Once `is_shadow`,
-    nobody waits any more.
+    already keeps its own, and nobody gives up before somebody who came to its line earlier. Once
+    `is_shadow`, nobody waits any more.
     """
 
     def __init__(self, allowances: Allowances, bounds: Bounds) -> None:
@@ -47,7 +47,6 @@ class WaitingLines:
         self._allowances = allowances
         self._lines: dict[str, Line] = {}
         self._places = 0
-        self._last_deadline = -inf
 
     def join(
         self,
@@ -73,8 +72,9 @@ class WaitingLines:
         if refusal is None and line is None:
             return self._allowances.take(scopes, tokens, now)
         too_late = (now if arrived_at is None else arrived_at) + self.bounds.longest_call_seconds
-        in_time = min(now + self.bounds.max_wait_seconds, too_late)
-        deadline = max(in_time, self._last_deadline)
+        deadline = min(now + self.bounds.max_wait_seconds, too_late)
+        if line is not None:
+            deadline = max(deadline, line.last.deadline)
         if refusal is not None and self._is_in_vain(scopes, tokens, min(deadline, too_late), now):
             return refusal
         if line is not None and len(line) >= self.bounds.max_waiting:
@@ -173,7 +173,6 @@ class WaitingLines:
         charge: Charge | None,
     ) -> Ticket:
         self._places += 1
-        self._last_deadline = deadline
         ticket = Ticket(tuple(scopes), tokens, self._places, now, deadline, charge)
         self._put(ticket)
         return ticket
@@ -225,8 +224,10 @@ def _spans_and_rest(amount: int, ceiling: int | None) -> tuple[int, int]:
 
 
 def _merged(lines: Sequence[Line]) -> Line:
-    merged = Line()
+    """The lines as one, in which nobody gives up before somebody who came earlier either."""
+    merged, deadline = Line(), -inf
     tickets = [ticket for line in lines for ticket in line.tickets]
     for ticket in sorted(tickets, key=lambda ticket: ticket.place):
+        deadline = ticket.deadline = max(deadline, ticket.deadline)
         merged.add(ticket)
     return merged

@@ -336,6 +336,25 @@ class TestTheBoundOfTime:
         account.wake(30.0)
         assert set(account.refusals) == {"1", "2"}
 
+    def test_that_was_lowered_holds_at_once_where_nobody_waits_any_more(self) -> None:
+        account = an_account(1, bounds=Bounds(10, 300.0))
+        account.use(0, 0.0)
+        ticket = account.join("left", 0, 1.0)
+        assert isinstance(ticket, Ticket)
+        account.lines.leave(ticket)
+        account.lines.bounds = Bounds(10, 2.0)
+        assert isinstance(account.join("late", 0, 10.0), Refusal)
+
+    def test_is_that_of_their_elders_for_those_whose_lines_become_one(self) -> None:
+        lines = WaitingLines(Allowances(), Bounds(10, 90.0))
+        for name, max_wait in (("other", 90.0), ("acme", 5.0)):
+            lines.bounds = Bounds(10, max_wait)
+            lines.join([a_scope(name, None, None, 1)], 0, 0.0)
+            assert isinstance(lines.join([a_scope(name, None, None, 1)], 0, 0.0), Ticket)
+        lines.unify("acme", "other", 1.0)
+        assert lines.wake("acme", 89.0).ended == []
+        assert len(lines.wake("acme", 90.0).ended) == 2
+
 
 class TestTheBoundOfLength:
     def test_refuses_with_the_wait_of_the_last_in_line(self) -> None:
