@@ -135,6 +135,7 @@ class _Account(_Model):
     since_usd: _Usd
     certain_usd: _Usd
     told_cap_usd: _Usd | None
+    anchor: AwareDatetime | None = None
 
 
 class _Setting(_Model):
@@ -326,6 +327,7 @@ def _written_of(account: _Account) -> Written:
         account.since_usd,
         account.certain_usd,
         account.told_cap_usd,
+        None if account.anchor is None else account.anchor.timestamp(),
     )
     return Written(month, account.time.timestamp(), account.seq)
 
@@ -361,6 +363,7 @@ def _account_of(written: Written) -> _Account:
         since_usd=month.since_usd,
         certain_usd=month.certain_usd,
         told_cap_usd=month.told_cap_usd,
+        anchor=None if month.anchor is None else datetime.fromtimestamp(month.anchor, UTC),
     )
 
 

@@ -28,7 +28,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from foxora_addon.policy.spend_month import NOTHING, MonthSpend, renewal_after
+from foxora_addon.policy.spend_month import NOTHING, MonthSpend
 from foxora_addon.policy.spend_report import SpendReport
 
 # A clock that goes back by less is being set right by a little, which brings no month back.
@@ -186,12 +186,12 @@ class AccountSpend:
         self._answered = question.number
         self._month = replace(self._month, told_cap_usd=report.cap_usd)
         renewal = report.renews_at
-        if renewal is not None:
-            if 0 <= now - renewal < _JUST_ENDED_SECONDS:
-                return
-            renewal = renewal_after(renewal, now)
-        month = replace(self.month(now), told_cap_usd=report.cap_usd)
-        self._month = self._reconciled(month, question, report.spent_usd, renewal)
+        if renewal is not None and 0 <= now - renewal < _JUST_ENDED_SECONDS:
+            return
+        known = replace(self.month(now), told_cap_usd=report.cap_usd)
+        month = known if renewal is None else known.renewed_from(renewal, now)
+        is_same = abs(month.renews_at - known.renews_at) < _SAME_RENEWAL_SECONDS
+        self._month = self._reconciled(month, question, report.spent_usd, is_same=is_same)
         self._left = None
 
     def absorb(self, other: "AccountSpend", now: float) -> None:
@@ -225,16 +225,14 @@ class AccountSpend:
         return self._month
 
     def _reconciled(
-        self, month: MonthSpend, question: Question, told: Decimal | None, renewal: float | None
+        self, month: MonthSpend, question: Question, told: Decimal | None, *, is_same: bool
     ) -> MonthSpend:
         # What settled since the question, and in this month: the question may be from before it.
         since = min(month.since_usd, self._all_usd - question.all_usd)
-        if renewal is not None and abs(renewal - month.renews_at) >= _SAME_RENEWAL_SECONDS:
+        if not is_same:
             certain = min(month.certain_usd, self._certain_usd - question.certain_usd)
             month = replace(month, certain_usd=certain)
-        if told is not None:
-            month = replace(month, told_usd=told, since_usd=since)
-        return month if renewal is None else replace(month, renews_at=renewal)
+        return month if told is None else replace(month, told_usd=told, since_usd=since)
 
     def _count(self, cost_usd: Decimal, now: float, *, is_certain: bool) -> None:
         self.month(now)

@@ -24,7 +24,8 @@ class MonthSpend:
     So the spend is told + since, which has the other callers in it, and never less than what we
     know for certain: the gateway's meter may lag behind its answers, by how much is not documented.
     `told_cap_usd` is the gateway's cap, None: it has none, or has not said. It holds until another
-    is told, in later months too.
+    is told, in later months too. Later renewals are reckoned from `anchor`, one that was told, for
+    the month of `renews_at` may lack its day; None: from `renews_at`.
 
     A cost that was only estimated has no such standing. It counts until the gateway has been asked
     after it, and then the gateway's figure stands in its place, so that no guess lasts for a month.
@@ -35,6 +36,7 @@ class MonthSpend:
     since_usd: Decimal = NOTHING
     certain_usd: Decimal = NOTHING
     told_cap_usd: Decimal | None = None
+    anchor: float | None = None
 
     @property
     def spent_usd(self) -> Decimal:
@@ -49,6 +51,7 @@ class MonthSpend:
             self.since_usd + cost_usd,
             self.certain_usd + cost_usd if is_certain else self.certain_usd,
             self.told_cap_usd,
+            self.anchor,
         )
 
     def with_other(self, other: "MonthSpend") -> "MonthSpend":
@@ -70,7 +73,18 @@ class MonthSpend:
         """Return the month in which `now` is: this one, or a later one without any spend yet."""
         if now < self.renews_at:
             return self
-        return MonthSpend(renewal_after(self.renews_at, now), told_cap_usd=self.told_cap_usd)
+        anchor = self.renews_at if self.anchor is None else self.anchor
+        renews_at = renewal_after(anchor, now)
+        return MonthSpend(renews_at, told_cap_usd=self.told_cap_usd, anchor=anchor)
+
+    def renewed_from(self, renewal: float, now: float) -> "MonthSpend":
+        """Return the month as one that is renewed a whole number of months from one that was told.
+
+        One that is known already says nothing new of the day: its month may lack it.
+        """
+        if renewal == self.renews_at:
+            return self
+        return replace(self, renews_at=renewal_after(renewal, now), anchor=renewal)
 
 
 def calendar_month(now: float) -> MonthSpend:

@@ -30,6 +30,7 @@ RENEWAL = NOON + 5 * DAY
 AMOUNTS = st.decimals(min_value=0, max_value=1_000, places=9)
 MONTH = MonthSpend(RENEWAL, Decimal("12.41"), Decimal("0.00000075"), Decimal("0.1"))
 CAPPED = replace(MONTH, told_cap_usd=Decimal(100))
+SHORT = replace(MONTH, anchor=RENEWAL - 3 * DAY)
 STATE = State({"acme": Written(MONTH, NOON + 0.25, 17)})
 
 
@@ -53,7 +54,7 @@ def test_it_lies_beside_the_trail() -> None:
     assert path_beside(Path("/x/foxora-audit.jsonl")) == Path("/x/foxora-audit.jsonl.state.json")
 
 
-@pytest.mark.parametrize("month", [MONTH, CAPPED])
+@pytest.mark.parametrize("month", [MONTH, CAPPED, SHORT])
 def test_what_is_saved_is_loaded_again(tmp_path: Path, month: MonthSpend) -> None:
     saved = Saved("e3f63d66", 36_000.25, 18)
     state = replace(STATE, saved=saved).with_months({"other": month}, NOON + 1, 18)
@@ -85,6 +86,14 @@ def test_money_is_text_in_the_file(tmp_path: Path) -> None:
     assert '"told_usd": "12.41"' in text
     assert '"renews_at": "2026-11-28T12:00:00Z"' in text
     assert '"seq": 17' in text
+
+
+def test_a_month_is_read_that_was_written_without_an_anchor(tmp_path: Path) -> None:
+    save(tmp_path / "s", STATE)
+    text = (tmp_path / "s").read_text()
+    (tmp_path / "s").write_text(text.replace(',\n   "anchor": null', ""))
+    assert "anchor" not in (tmp_path / "s").read_text()
+    assert load(tmp_path / "s") == STATE
 
 
 def test_only_its_owner_can_read_it(tmp_path: Path) -> None:

@@ -50,10 +50,30 @@ def test_without_a_known_renewal_the_month_is_the_calendars() -> None:
 
 
 def test_a_month_is_itself_until_its_renewal_and_then_one_without_spend() -> None:
-    month = MonthSpend(at("2026-05-19T00:00:00"), Decimal(3), Decimal(2), Decimal(4))
+    renewal = at("2026-05-19T00:00:00")
+    month = MonthSpend(renewal, Decimal(3), Decimal(2), Decimal(4))
     assert month.at(at("2026-05-18T23:59:59")) is month
-    assert month.at(at("2026-05-19T00:00:00")) == MonthSpend(at("2026-06-19T00:00:00"))
-    assert month.at(at("2026-11-25T00:00:00")) == MonthSpend(at("2026-12-19T00:00:00"))
+    for now, then in (("2026-05-19", "2026-06-19"), ("2026-11-25", "2026-12-19")):
+        renews_at = at(f"{then}T00:00:00")
+        assert month.at(at(f"{now}T00:00:00")) == MonthSpend(renews_at, anchor=renewal)
+
+
+def test_a_day_that_a_month_lacks_is_not_lost_for_the_months_after_it() -> None:
+    month = MonthSpend(at("2026-01-31T12:00:00"))
+    for now, then in (
+        ("01-31", "02-28"),
+        ("02-28", "03-31"),
+        ("03-31", "04-30"),
+        ("12-01", "12-31"),
+    ):
+        month = month.at(at(f"2026-{now}T12:00:00")).plus(Decimal(1), is_certain=True)
+        assert month.renews_at == at(f"2026-{then}T12:00:00")
+
+
+def test_a_renewal_that_is_told_again_in_a_month_that_lacks_its_day_is_no_other_one() -> None:
+    month = MonthSpend(at("2026-01-31T12:00:00")).at(at("2026-02-01T00:00:00"))
+    told = month.renewed_from(at("2026-02-28T12:00:00"), at("2026-02-02T00:00:00"))
+    assert told.at(at("2026-03-01T00:00:00")).renews_at == at("2026-03-31T12:00:00")
 
 
 def test_spent_is_what_the_gateway_said_and_ours_since_and_never_below_what_is_certain() -> None:

@@ -1,6 +1,8 @@
 """What is to be seen of an account's spend, case by case."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -22,7 +24,7 @@ def usd(text: str) -> Decimal:
     return Decimal(text)
 
 
-def a_spend(cap: str | None = "10", **figures: Decimal) -> AccountSpend:
+def a_spend(cap: str | None = "10", **figures: Any) -> AccountSpend:
     return AccountSpend(MonthSpend(RENEWAL, **figures), None if cap is None else usd(cap))
 
 
@@ -265,6 +267,15 @@ def test_a_renewal_that_passed_long_ago_says_the_day_and_its_figure_is_believed(
     told(spend, "9.9", renews_at=NOON - 200 * DAY)
     assert of(spend) == usd("9.9")
     assert spend.month(NOON).renews_at == renewal_after(NOON - 200 * DAY, NOON)
+
+
+def test_a_renewal_on_a_day_that_some_months_lack_is_on_it_again_where_there_is_one() -> None:
+    spend = a_spend()
+    march = datetime(2027, 3, 31, 12, tzinfo=UTC).timestamp()
+    told(spend, "1", renews_at=datetime(2027, 1, 31, 12, tzinfo=UTC).timestamp())
+    for now in range(int(NOON), int(march), int(DAY)):
+        spend.month(now)
+    assert spend.month(march - HOUR).renews_at == march
 
 
 def test_the_first_answer_corrects_the_month_that_we_reckoned_with() -> None:
