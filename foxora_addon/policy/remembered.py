@@ -4,7 +4,8 @@ Pure: records come in, moments of the monotonic clock go out. It refuses to know
 kept, and how calls are counted.
 
 A call counts from when it was sent, and its tokens from when it ended (see `limits`). A call that a
-crash has cut off counts from now on, with all that it had reserved: how far it came is not known.
+crash has cut off counts from the start after it, when that was found, with all that it had
+reserved: how far it came is not known.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,7 +124,7 @@ def remembered_of(
         at = now - age
         if record.get("event") == "request":
             requests[exchange] = record
-        elif (call := _ended(account, record, requests.pop(exchange, {}), at, now)) is not None:
+        elif (call := _ended(account, record, requests.pop(exchange, {}), at)) is not None:
             said = spoken.get(exchange)
             left = call.tokens if said is None else max(call.tokens - said.tokens, 0)
             found += [replace(call, tokens=left), *_tries_before(call, record)]
@@ -132,11 +133,11 @@ def remembered_of(
 
 
 def _ended(
-    account: str, record: Mapping[str, Any], request: Mapping[str, Any], at: float, now: float
+    account: str, record: Mapping[str, Any], request: Mapping[str, Any], at: float
 ) -> Remembered | None:
     duration, sent = record.get("duration_ms"), record.get("sent_ms")
     if duration is None and record.get("outcome") == "aborted":
-        return _cut_off(request, now)
+        return _cut_off(request, at)
     if not isinstance(duration, int | float) or not isinstance(sent, int | float):
         return None
     usage = _mapping(record.get("usage"))
@@ -210,7 +211,7 @@ def _wait_of(error: Mapping[str, Any]) -> float:
     return UNTOLD_WAIT_SECONDS if wait is None else wait
 
 
-def _cut_off(request: Mapping[str, Any], now: float) -> Remembered | None:
+def _cut_off(request: Mapping[str, Any], at: float) -> Remembered | None:
     decision = _mapping(request.get("decision"))
     account = _text(request.get("account"))
     if decision.get("verdict") != "forward" or account is None:
@@ -219,8 +220,8 @@ def _cut_off(request: Mapping[str, Any], now: float) -> Remembered | None:
         account,
         _text(request.get("model")),
         _text(_mapping(request.get("client")).get("name")),
-        now,
-        now,
+        at,
+        at,
         _count(decision.get("estimated_tokens")) or 0,
         None,
     )

@@ -236,21 +236,25 @@ def _moved(spoken: Spoken, seconds: float) -> Spoken:
 def _records_since(path: Path, state: states.State, reckoning: Reckoning) -> list[dict[str, Any]]:
     """The records that the state does not hold, and those of the last minute's calls.
 
-    A call that a crash has cut off counts however long ago it began: its request is looked for.
+    Of a call that is over since then, cut off by a crash too, the request is looked for however
+    long ago it began: it alone names the client, and the model as it was asked for. One that lies
+    before all that is read at most is not found: what the call used then counts for its account
+    alone, and for nobody where it was cut off. Of a WebSocket the state has it.
     """
     held = max((written.seq for written in state.accounts.values()), default=0)
     window = WINDOW_SECONDS + _LONGEST_GUARD_SECONDS
-    cut_off: set[str] = set()
+    looked_for: set[str] = set()
 
     def is_enough(record: Mapping[str, Any]) -> bool:
         exchange = str(record.get("exchange"))
-        if record.get("outcome") == "aborted" and record.get("duration_ms") is None:
-            cut_off.add(exchange)
-        if record.get("event") == "request":
-            cut_off.discard(exchange)
         moment = states.moment_of(record.get("time"))
         is_old = moment is not None and reckoning.age(moment, record.get("seq", 0)) > window
-        return is_old and record.get("seq", 0) <= held and not cut_off
+        if record.get("event") == "response" and not (is_old or exchange in state.spoken):
+            looked_for.add(exchange)
+        found_all = is_old and record.get("seq", 0) <= held and not looked_for
+        if record.get("event") == "request":
+            looked_for.discard(exchange)
+        return found_all
 
     if state.accounts:
         return recent_records(path, is_enough)

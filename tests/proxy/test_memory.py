@@ -4,10 +4,12 @@ import asyncio
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from foxora_addon.audit.journal import Journal
+from foxora_addon.audit.record import aborted_fields
 from foxora_addon.audit.state import load, path_beside
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.budgets import Budgets
@@ -228,6 +230,44 @@ def test_a_call_whose_record_was_late_is_counted_once(tmp_path: Path) -> None:
     journal.close()
     months = accounting.spending.budgets.months(machine.clocks().wall)
     assert months["acme"].spent_usd == cost
+
+
+USED = {"input_tokens": 1, "output_tokens": 599, "total_tokens": 600, "source": "reported"}
+ENDED = {"duration_ms": 150_000.0, "sent_ms": 5.0, "model": "gpt-4o-mini", "usage": USED}
+CUT_OFF = aborted_fields("", None)
+
+
+@pytest.mark.parametrize("ended", [ENDED, CUT_OFF])
+def test_what_a_long_stream_used_counts_for_its_client_and_its_model_after_a_restart(
+    tmp_path: Path, ended: dict[str, Any]
+) -> None:
+    below = Ceilings(None, 9_000)
+    rules = AccountRules(asks=False, models={"gpt-4o": below}, clients={"lab": below})
+    machine = Machine(tmp_path, rules=rules)
+
+    def begun(tokens: int) -> dict[str, Any]:
+        decision = {"verdict": "forward", "estimated_tokens": tokens}
+        return {"client": {"name": "lab"}, "model": "gpt-4o", "decision": decision}
+
+    def note(exchange: str, event: str, fields: dict[str, Any]) -> None:
+        about = {"event": event, "exchange": exchange, "account": "acme"}
+        journal.append(fields | about, lambda text: text)
+
+    journal, accounting, memory = machine.start()
+    note("ex_1", "request", begun(600))
+    note("ex_0", "request", begun(700))
+    note("ex_0", "response", CUT_OFF)  # too long ago to count, though it is read again
+    machine.boot += 150.0
+    note("ex_1", "response", ended)
+    accounting.spending.budgets = Budgets({"acme": calendar_month(machine.clocks().wall)})
+    memory.close()
+    journal.close()
+    machine.boot += 20.0
+    journal, accounting, _ = machine.start()
+    journal.close()
+    scopes = accounting.payers.scopes_of("acme", "gpt-4o", "lab")
+    standings = [accounting._allowances.standing(scope, machine.boot) for scope in scopes]
+    assert [standing["tokens"]["used"] for standing in standings] == [600, 600, 600]
 
 
 def test_a_state_that_cannot_be_saved_is_told_once(
