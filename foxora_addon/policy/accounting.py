@@ -71,7 +71,7 @@ class Accounting:
         self.learned = Learned()
         self.counter = counter
         self.wants_counter = False  # a call was estimated that counts against a ceiling of tokens
-        self.talks = Talks(self, self._allowances)
+        self.talks = Talks(self, self._allowances, self._lines)
         self._questions = Questions(self.payers, self._allowances)
         self.recollection = Recollection(
             self.payers, self._allowances, self._questions, self.learned

@@ -105,34 +105,42 @@ class Allowances:
                 if reservation is not None:
                     return Held(((limiter, reservation),))
         self.enforce(scopes, now)
-        refusal = self.refusal(scopes, tokens, now)
-        for scope in () if refusal is not None else scopes:
-            limiter = self.limiter(scope)
-            if limiter.places is not None and refusal is None:
-                refusal = self._kept(scope, limiter, limiter.places, tokens, caller_of)
+        refusal = self.refusal(scopes, tokens, now) or self._kept(scopes, tokens, caller_of)
         if refusal is None:
             return self.take(scopes, tokens, now)
         return self.in_turn(refusal, tokens, now, caller_of())
 
+    def no_room_in_turn(
+        self, scopes: Sequence[Scope], tokens: int, now: float, caller_of: Callable[[], Caller]
+    ) -> Refusal | None:
+        """Say as `no_room` does why there is none, for one that asks as in `reserve_in_turn`."""
+        refusal = self.no_room(scopes, tokens, now)
+        refusal = refusal or self._kept(scopes, tokens, caller_of, calls=0)
+        return None if refusal is None else self.in_turn(refusal, tokens, now, caller_of())
+
     def _kept(
         self,
-        scope: Scope,
-        limiter: AccountLimiter,
-        places: Places,
+        scopes: Sequence[Scope],
         tokens: int,
         caller_of: Callable[[], Caller],
+        calls: int = 1,
     ) -> Refusal | None:
-        """The refusal of a call for which there is room only if others do not come for it."""
+        """The refusal of what there is room for only if others do not come for it.
+
+        `calls` is 0 for tokens alone.
+        """
         now = self._latest.moment
-        calls, others = places.before(caller_of, now)
-        denied = limiter.refusal(others + tokens, now, calls + 1) if calls else None
-        if denied is None:
-            return None
-        opens_at = now + KEPT_SECONDS if denied.opens_at is None else denied.opens_at
-        wait = wait_until(opens_at, now)
-        return Refusal(
-            scope, Denied("kept", None, None, 1, opens_at, wait, awaits_end=denied.awaits_end)
-        )
+        for scope in scopes:
+            limiter = self.limiter(scope)
+            if limiter.places is None:
+                continue
+            before, others = limiter.places.before(caller_of, now)
+            denied = limiter.refusal(others + tokens, now, before + calls) if before else None
+            if denied is not None:
+                opens_at = now + KEPT_SECONDS if denied.opens_at is None else denied.opens_at
+                wait, awaits_end = wait_until(opens_at, now), denied.awaits_end
+                return Refusal(scope, Denied("kept", None, None, 1, opens_at, wait, awaits_end))
+        return None
 
     def in_turn(
         self, refusal: Refusal, tokens: int, now: float, caller: Caller | None = None

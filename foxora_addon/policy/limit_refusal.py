@@ -10,7 +10,9 @@ from typing import Final, Literal, NamedTuple
 
 from foxora_addon.policy.limit_ledger import Ledger
 
-LimitName = Literal["requests", "tokens", "concurrent", "gateway", "waiting", "turn", "kept"]
+LimitName = Literal[
+    "requests", "tokens", "concurrent", "gateway", "waiting", "turn", "kept", "line"
+]
 
 # What a call is told that finds all its account's exchanges taken: when one ends is unknown.
 _CONCURRENT_RETRY_SECONDS: Final = 1.0

@@ -20,6 +20,7 @@ class Ticket:
     """One waiting call: compared by identity, in line by its place.
 
     `tokens` are what it asks for, `charge` is what they are made of; None: they are what they are.
+    `calls` is 0 for tokens alone, which are asked for and no part of a line.
     """
 
     scopes: tuple[Scope, ...]
@@ -29,6 +30,7 @@ class Ticket:
     deadline: float
     charge: Charge | None = None
     overtaken_by: int = 0  # the tokens that went before it at its cost, while it claimed a scope
+    calls: int = 1
 
 
 class Line:

@@ -80,6 +80,8 @@ def error_of(refusal: Refusal) -> ApiError:
         said = f"{label} is busy, and the call's turn did not come while it could wait."
     elif denied.limit == "kept":
         said = f"{label} has room only for calls that were refused before and are due now."
+    elif denied.limit == "line":
+        said = f"{label} has room only for calls that have waited longer."
     else:
         said = f"{label} is at its {_LIMITS[denied.limit]}{_figures(denied)}."
     return rate_limit_exceeded(f"{said} Please try again in {wait:.3f}s.", wait)

@@ -20,12 +20,14 @@ from foxora_addon.exchange import Exchange
 from foxora_addon.policy.allowances import Allowances
 from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.payers import Payers
+from foxora_addon.policy.places import Caller
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.remembered import Spoken
-from foxora_addon.policy.scopes import Scope, error_of, lowest_tokens, too_large
+from foxora_addon.policy.scopes import Refusal, Scope, error_of, lowest_tokens, too_large
 from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import is_nobodys
 from foxora_addon.policy.talk import Pending, Talk, guessed
+from foxora_addon.policy.waiting import WaitingLines
 
 _AS: Final = "responses"
 """The operation as which the fields of a message are read: both protocols name them as it does."""
@@ -63,9 +65,10 @@ def model_named_by(call: Recognised | None) -> str | None:
 class Talks:
     """The WebSockets of all accounts. Times are seconds of the books' clock."""
 
-    def __init__(self, books: Books, allowances: Allowances) -> None:
+    def __init__(self, books: Books, allowances: Allowances, lines: WaitingLines) -> None:
         self._books = books
         self._allowances = allowances
+        self._lines = lines
         self._charged: dict[str, tuple[Exchange, Talk]] = {}  # of those open, or over just now
 
     def spoken(self, now: float) -> dict[str, Spoken]:
@@ -165,7 +168,7 @@ class Talks:
         if not self._books.payers.rules.is_shadow:
             if not charged.can_fit:
                 return error_of(too_large(scopes, charged.input_tokens))
-            refusal = self._allowances.no_room(scopes, charged.tokens, now)
+            refusal = self._no_room(exchange, scopes, charged.tokens, now)
             if refusal is not None:
                 return error_of(refusal)
         taken = self._hold(exchange, scopes, model, charged, now)
@@ -180,6 +183,15 @@ class Talks:
             talk.pending.append(taken)
             talk.model = model
         return None
+
+    def _no_room(
+        self, exchange: Exchange, scopes: Sequence[Scope], tokens: int, now: float
+    ) -> Refusal | None:
+        """Say why an answer may not be asked for now, also since others were before it."""
+        if self._books.payers.rules.bounds is not None:
+            return self._lines.ask(exchange.id, scopes, tokens, now)
+        caller = Caller(exchange.id, exchange.id)
+        return self._allowances.no_room_in_turn(scopes, tokens, now, lambda: caller)
 
     def _hold(
         self,

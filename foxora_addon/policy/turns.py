@@ -27,6 +27,7 @@ among those who wait, and not as there are calls.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, NamedTuple
 
 from foxora_addon.policy.allowances import Allowances, Held
@@ -99,6 +100,24 @@ def find_hopeless(line: Line, allowances: Allowances, now: float) -> list[Ended]
     return ended
 
 
+def goes_past(line: Line, ticket: Ticket, allowances: Allowances, now: float) -> bool:
+    """Let one go that fits, and stands in no line, before those who came before it, if it may.
+
+    It may by the rule that holds for who stands in line, beside the first of each lane.
+    """
+    caller = _Caller(ticket, allowances.limiters(ticket.scopes))
+    heads = [head for head in line.heads() if head.place < ticket.place]
+    firsts = [_Caller(head, allowances.limiters(head.scopes)) for head in heads]
+    firsts = [first for first in firsts if not set(first.limiters).isdisjoint(caller.limiters)]
+    dues = [first.due(now) for first in firsts]
+    moment = _latest(map(partial(caller.may_pass_at, now), firsts, dues))
+    if moment is None or moment > now:
+        return False
+    for first, due in zip(firsts, dues, strict=True):
+        first.is_overtaken(caller, due, now)
+    return True
+
+
 def can_never_go(
     limiters: Iterable[AccountLimiter], tokens: int, deadline: float, now: float
 ) -> bool:
@@ -121,11 +140,28 @@ class _Caller:
         """Return when it may go if the other went now; None: no moment is known."""
         tokens, both = self.ticket.tokens, self.ticket.tokens + other.ticket.tokens
         return _latest(
-            each.next_admission(both, now, calls=2)
+            each.next_admission(both, now, self.ticket.calls + other.ticket.calls)
             if each in other.limiters
             else each.next_admission(tokens, now)
             for each in self.limiters
         )
+
+    def may_pass_at(self, now: float, first: "_Caller", due: float | None) -> float | None:
+        """Return from when on it may go before one that claims a scope of its own, and is due."""
+        later = first.due_after(self, now)
+        if _is_by(later, due):
+            return -math.inf
+        deadline = first.ticket.deadline
+        if _is_by(due, deadline) and not _is_by(later, deadline):
+            return None
+        shared = [each for each in first.limiters if each in self.limiters]
+        room = first.ticket.overtaken_by + 2 * self.ticket.tokens
+        return next_admission(shared, room, now, first.ticket.calls + self.ticket.calls)
+
+    def is_overtaken(self, by: "_Caller", due: float | None, now: float) -> None:
+        """Another goes before it; what that costs it is noted."""
+        if not _is_by(self.due_after(by, now), due):
+            self.ticket.overtaken_by += by.ticket.tokens
 
 
 class _Walk:
@@ -162,7 +198,9 @@ class _Walk:
                 self._end(ticket, _of_changed(refusal))
                 return
         due = caller.due(self._now)
-        moment = _latest([due, *(self._may_pass_at(caller, one) for one in self._before(caller))])
+        before = self._before(caller)
+        passes = (caller.may_pass_at(self._now, one, self._due(one)) for one in before)
+        moment = _latest([due, *passes])
         if moment is not None and moment <= self._now:
             self._let_go(caller)
             return
@@ -179,18 +217,6 @@ class _Walk:
         claims = self._claims
         return list(dict.fromkeys(claims[each] for each in caller.limiters if each in claims))
 
-    def _may_pass_at(self, caller: _Caller, first: _Caller) -> float | None:
-        """Return from when on a caller may go before one that claims a scope of its own."""
-        due, later = self._due(first), first.due_after(caller, self._now)
-        if _is_by(later, due):
-            return -math.inf
-        deadline = first.ticket.deadline
-        if _is_by(due, deadline) and not _is_by(later, deadline):
-            return None
-        shared = [each for each in first.limiters if each in caller.limiters]
-        room = first.ticket.overtaken_by + 2 * caller.ticket.tokens
-        return next_admission(shared, room, self._now, calls=2)
-
     def _due(self, first: _Caller) -> float | None:
         if first not in self._dues:
             self._dues[first] = first.due(self._now)
@@ -198,8 +224,7 @@ class _Walk:
 
     def _let_go(self, caller: _Caller) -> None:
         for first in self._before(caller):
-            if not _is_by(first.due_after(caller, self._now), self._due(first)):
-                first.ticket.overtaken_by += caller.ticket.tokens
+            first.is_overtaken(caller, self._due(first), self._now)
         self._dues.clear()
         ticket = caller.ticket
         self._end(ticket, self._allowances.take(ticket.scopes, ticket.tokens, self._now))

@@ -8,17 +8,27 @@ that may free room (a settled or released exchange, other ceilings, `unify`), an
 that the last `wake` named. Nothing need be asked in between.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
+from foxora_addon.policy.absent import Absent, is_turn_of
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.line import Line, Ticket
 from foxora_addon.policy.scopes import Refusal, Scope
-from foxora_addon.policy.turns import Called, Ended, call, can_never_go, find_hopeless, let_go
+from foxora_addon.policy.turns import (
+    Called,
+    Ended,
+    call,
+    can_never_go,
+    find_hopeless,
+    goes_past,
+    let_go,
+)
 
 
 class Bounds(NamedTuple):
@@ -46,6 +56,7 @@ class WaitingLines:
         self.is_shadow = False
         self._allowances = allowances
         self._lines: dict[str, Line] = {}
+        self._absent = Absent(allowances)
         self._places = 0
 
     def join(
@@ -68,8 +79,9 @@ class WaitingLines:
         now = self._allowances.latest(now)
         self._allowances.enforce(scopes, now)
         refusal = self._allowances.refusal(scopes, tokens, now)
-        line = self._lines.get(self._allowances.name_of(scopes[0].name))
-        if refusal is None and line is None:
+        name = self._allowances.name_of(scopes[0].name)
+        line, absent = self._lines.get(name), self._absent
+        if refusal is None and line is None and not (absent.places and absent.has_due(name, now)):
             return self._allowances.take(scopes, tokens, now)
         too_late = (now if arrived_at is None else arrived_at) + self.bounds.longest_call_seconds
         deadline = min(now + self.bounds.max_wait_seconds, too_late)
@@ -80,6 +92,30 @@ class WaitingLines:
         if line is not None and len(line) >= self.bounds.max_waiting:
             return self._full(line, scopes[0], now)
         return self._queued(scopes, tokens, deadline, now, charge)
+
+    def ask(
+        self, asker: Hashable, scopes: Sequence[Scope], tokens: int, now: float
+    ) -> Refusal | None:
+        """Say why one that can't be made to wait may not take tokens alone now; None: it may.
+
+        It passes who waits by the rule that holds for those in line. Refused, it has its place all
+        the same if it asks again as it is told to (see `absent`).
+        """
+        now = self._allowances.latest(now)
+        refusal = self._allowances.no_room(scopes, tokens, now)
+        if refusal is not None and refusal.wait_seconds is None:
+            return refusal
+        place = self._absent.place_of(asker, now) or self._next_place()
+        ticket = Ticket(tuple(scopes), tokens, place, now, inf, calls=0)
+        name = self._allowances.name_of(scopes[0].name)
+        line = self._lines.get(name)
+        if refusal is None:
+            with self._absent.keeping_room(name, line, now, place):
+                fits = self._allowances.no_room(scopes, tokens, now) is None
+            if fits and (line is None or goes_past(line, ticket, self._allowances, now)):
+                self._absent.forget(asker)
+                return None
+        return self._told_to_ask_again(asker, ticket, refusal, now)
 
     def wake(self, account: str, now: float) -> Called:
         """Say whose wait in an account's line is over now, and when to ask again.
@@ -95,12 +131,16 @@ class WaitingLines:
         if line.changes != self._allowances.changes:
             self._lines[name] = line = self._charged_anew(line)
             hopeless = find_hopeless(line, self._allowances, now)
-        called = (let_go if self.is_shadow else call)(line, self._allowances, now)
+        with self._absent.keeping_room(name, line, now) as kept_until:
+            called = (let_go if self.is_shadow else call)(line, self._allowances, now)
         called.ended[:0] = hopeless
         for ended in called.ended:
             self._unpin(ended.ticket)
         if not line:
             del self._lines[name]
+        elif kept_until < inf:
+            next_at = kept_until if called.next_at is None else min(kept_until, called.next_at)
+            called = called._replace(next_at=next_at)
         return called
 
     def leave(self, ticket: Ticket) -> bool:
@@ -145,6 +185,22 @@ class WaitingLines:
         line = self._lines.get(self._allowances.name_of(account))
         return 0 if line is None else len(line)
 
+    def _told_to_ask_again(
+        self, asker: Hashable, ticket: Ticket, refusal: Refusal | None, now: float
+    ) -> Refusal:
+        account = ticket.scopes[0]
+        if refusal is None:
+            denied = Denied("line", None, None, 1, now, 0.0, awaits_end=True)
+            refusal = Refusal(account, denied)
+        denied = refusal.denied
+        wait = 0.0 if denied.awaits_end else denied.wait_seconds or 0.0
+        line = self._lines.get(self._allowances.name_of(account.name))
+        is_turn = line is None or is_turn_of(ticket, line)
+        if line is not None and not is_turn:
+            wait = max(wait, _wait_of_the_last(line, self._allowances.limiter(account), now))
+        wait = self._absent.tell(asker, ticket, wait, now, is_turn=is_turn)
+        return replace(refusal, denied=replace(denied, opens_at=now + wait, wait_seconds=wait))
+
     def _is_in_vain(
         self, scopes: Sequence[Scope], tokens: int, deadline: float, now: float
     ) -> bool:
@@ -172,10 +228,13 @@ class WaitingLines:
         now: float,
         charge: Charge | None,
     ) -> Ticket:
-        self._places += 1
-        ticket = Ticket(tuple(scopes), tokens, self._places, now, deadline, charge)
+        ticket = Ticket(tuple(scopes), tokens, self._next_place(), now, deadline, charge)
         self._put(ticket)
         return ticket
+
+    def _next_place(self) -> int:
+        self._places += 1
+        return self._places
 
     def _put(self, ticket: Ticket) -> None:
         name = self._allowances.name_of(ticket.scopes[0].name)

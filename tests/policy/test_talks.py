@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from foxora_addon.api.prices import Price
+from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.allowances import Held
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.talk import Talk
 from foxora_addon.policy.talks import model_named_by
+from foxora_addon.policy.waiting import Bounds
 from tests.builders import NOON, an_exchange
 
 CREATE = {"type": "response.create", "response": {"max_output_tokens": 50}}
@@ -34,6 +37,7 @@ class Session:
         *,
         is_shadow: bool = False,
         models: dict[str, Ceilings] | None = None,
+        bounds: Bounds | None = None,
     ) -> None:
         rules = AccountRules(
             Ceilings(None, tokens_per_minute),
@@ -43,7 +47,7 @@ class Session:
         )
         prices = PriceRules({"gpt-realtime": DOLLAR}, is_shadow=is_shadow)
         self.accounting = Accounting(
-            LimitRules({"acme": rules}, prices=prices, is_shadow=is_shadow)
+            LimitRules({"acme": rules}, bounds, prices=prices, is_shadow=is_shadow)
         )
         self.accounting.wall_offset = NOON
         self.talk = Talk("gpt-realtime")
@@ -68,6 +72,26 @@ class Session:
 
     def end(self, now: float = 0.0) -> None:
         self.accounting.talks.end(self.exchange, self.talk, now)
+
+    def waits(self, tokens: int, now: float) -> bool:
+        """A call over HTTP; whether it stands in line. One that does not is over at once."""
+        call = an_exchange(payer="acme", input_tokens=tokens, output_cap=0)
+        assert self.accounting.reserve(call, now) is None
+        self.go_on(now)
+        if call.ticket is not None:
+            return self.accounting._lines.waiting("acme") > 0
+        self.accounting.mark_sent(call, now)
+        call.was_sent = True
+        self.accounting.settle(call, Usage(tokens, 0, tokens, "reported"), now)
+        return False
+
+    def go_on(self, now: float) -> int:
+        """Have those go on who may; how many did."""
+        ended = self.accounting.wake("acme", now).ended
+        for each in ended:
+            assert isinstance(each.answer, Held)
+            self.accounting._allowances.settle(each.answer, each.ticket.tokens, now)
+        return len(ended)
 
     def used(self, now: float = 0.0) -> int:
         (balance,) = self.accounting.balances(now)
@@ -134,6 +158,84 @@ def test_answers_that_are_open_hold_what_they_may_use() -> None:
     session.hear(done(4, 6))
     assert session.used() == 10 + HELD
     assert session.ask() is None
+
+
+LINE = Bounds(100, 300.0)
+
+
+def answer_of(tokens: int) -> Any:
+    return CREATE | {"response": {"max_output_tokens": tokens - (HELD - 50)}}
+
+
+def wait_of(told: Any) -> float:
+    return float(told["error"]["message"].split("try again in ")[1].rstrip("s."))
+
+
+def test_answers_pass_one_that_waits_by_half_and_half_and_do_not_cost_it_its_turn() -> None:
+    session = Session(bounds=LINE)
+    for second in range(10):
+        assert not session.waits(100, float(second))
+    assert session.waits(300, 10.0)
+    answers = 0
+    for quarter in range(240, 280):
+        now = quarter / 4
+        if session.go_on(now):
+            break
+        if session.ask(now, answer_of(90)) is None:
+            session.hear(done(9, 81), now)
+            answers += 1
+    assert answers == 1  # with twice as much free; less than half of what it asked for
+    assert now == 63.25  # when four hundred had become free
+
+
+def test_an_answer_that_was_refused_has_its_turn_though_others_wait_all_the_time() -> None:
+    session, back = Session(bounds=LINE), 1.0
+    told: Any = ()
+    for _ in range(4):
+        session.waits(500, 0.0)
+    for quarter in range(4, 600):
+        now = quarter / 4
+        for _ in range(session.go_on(now)):
+            assert session.waits(500, now)
+        if told is not None and now >= back:
+            told = session.ask(now, answer_of(500))
+            back = now + wait_of(told) if told else now
+    assert told is None
+
+
+def test_what_an_answer_asked_for_is_kept_for_it_while_it_comes_when_it_is_told_to() -> None:
+    session = Session(bounds=LINE)
+    assert not session.waits(950, 0.0)
+    told = session.ask(59.5, answer_of(100))
+    assert wait_of(told) == 0.75
+    assert session.waits(950, 60.25)
+    assert session.ask(60.25, answer_of(100)) is None
+    assert session.go_on(60.25) == 0
+    session.hear(done(10, 40), 60.5)
+    assert session.go_on(60.5) == 1
+
+
+def test_nothing_is_kept_for_an_answer_that_is_not_asked_for_again() -> None:
+    session = Session(bounds=LINE)
+    assert not session.waits(950, 0.0)
+    session.ask(59.5, answer_of(100))
+    assert session.waits(950, 60.25)
+    called = session.accounting.wake("acme", 60.5)
+    assert called.ended == []
+    assert called.next_at is not None
+    assert called.next_at < 63.0
+    assert session.go_on(called.next_at) == 1
+
+
+def test_where_nobody_waits_no_answer_takes_the_room_that_is_kept_for_who_was_refused() -> None:
+    session = Session()
+    assert session.ask(0.0, answer_of(950)) is None
+    session.hear(done(50, 900), 0.0)
+    call = an_exchange(payer="acme", input_tokens=600, output_cap=0)
+    assert session.accounting.reserve(call, 1.0) is not None
+    told = session.ask(60.26, answer_of(500))
+    assert "due now" in told["error"]["message"]
+    assert session.accounting.reserve(call, 60.27) is None
 
 
 def test_a_message_counts_as_no_request() -> None:
