@@ -137,9 +137,13 @@ class Allowances:
             before, others = limiter.places.before(caller_of, now)
             denied = limiter.refusal(others + tokens, now, before + calls) if before else None
             if denied is not None:
-                opens_at = now + KEPT_SECONDS if denied.opens_at is None else denied.opens_at
-                wait, awaits_end = wait_until(opens_at, now), denied.awaits_end
-                return Refusal(scope, Denied("kept", None, None, 1, opens_at, wait, awaits_end))
+                opens_at = denied.opens_at
+                if opens_at is None or denied.awaits_end:  # not known: but no longer kept than that
+                    opens_at = now + KEPT_SECONDS
+                wait = wait_until(opens_at, now)
+                return Refusal(
+                    scope, Denied("kept", None, None, 1, opens_at, wait, awaits_end=False)
+                )
         return None
 
     def in_turn(

@@ -14,7 +14,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.payers import AccountRules, LimitRules
-from foxora_addon.policy.places import Caller, Places
+from foxora_addon.policy.places import KEPT_SECONDS, Caller, Places
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope
 from tests.builders import an_exchange
@@ -74,6 +74,19 @@ def test_nobody_is_kept_waiting_for_long_by_those_who_do_not_come_back() -> None
     places = allowances.limiter(scope).places
     assert places is not None
     assert len(places) == 11
+
+
+def test_one_for_whom_there_is_room_is_told_no_more_than_it_is_kept_for_others() -> None:
+    allowances, scope = an_account(None, 1_000)
+    use(allowances, scope, 500, 0.0)
+    allowances.admit([scope], 400, 1.0)  # open from here on
+    assert told(allowances, scope, 500, 1.0) == SPAN
+    answer = allowances.reserve_in_turn([scope], 200, SPAN, lambda: Caller("b", 2))
+    assert isinstance(answer, Refusal)
+    assert answer.denied.limit == "kept"
+    assert answer.wait_seconds == pytest.approx(KEPT_SECONDS)
+    back = SPAN + KEPT_SECONDS + 0.001
+    assert isinstance(allowances.reserve_in_turn([scope], 200, back, lambda: Caller("b", 2)), Held)
 
 
 def test_nobody_is_told_more_than_clients_go_by() -> None:
