@@ -63,6 +63,7 @@ def _credential(
 
 _NO_SLUG: Final = re.compile(r"[A-Z0-9]")
 _NO_WORD: Final = re.compile(r"[0-9=+_]|[a-z][A-Z]|.{20}")
+_NAME_OF_KEY: Final = re.compile("(?i)api[-_]?key|access_token")
 _PRODUCT: Final = re.compile(r"[A-Z]?[a-z]+[A-Z](?:[a-z]+|[A-Z]{1,2})")  # JavaScript, PostgreSQL
 
 
@@ -72,10 +73,15 @@ def _unless_slug(match: re.Match[str]) -> str:
 
 
 def _unless_word(match: re.Match[str]) -> str:
-    """Spares a word behind what is one too: only quotes, or a header's name, make it `sure`."""
+    """Spares a word behind what is one too.
+
+    What is quoted is none, nor what stands behind a scheme that a header's name is before, or
+    behind a name that only a key has.
+    """
     value = match["value"]
     is_word = _NO_WORD.search(value) is None or _PRODUCT.fullmatch(value) is not None
-    return match[0] if is_word and match["sure"] is None else match["name"] + REDACTED
+    is_sure = match["sure"] is not None or _NAME_OF_KEY.search(match["name"]) is not None
+    return match[0] if is_word and not is_sure else match["name"] + REDACTED
 
 
 _FIRST_OF_WORD: Final = r"(?:(?<=\\[nrt].)|(?<=\\u[0-9A-Fa-f]{4}.)|(?<![A-Za-z0-9_].))"
@@ -125,11 +131,11 @@ _SECRETS: Final = (
         folds=True,
     ),
     Rule(  # in any case, each of its needles would be many hints for the screen
-        ("access_token=", "api_key", "apiKey", "apikey"),
+        ("access_token=", "Access_Token=", "api_key", "apiKey", "apikey"),
         (
             rf"""(?x)
             (?P<name> [ax?&]
-              (?: (?<=[?&]) access_token=
+              (?: (?<=[?&]) [aA]ccess_[tT]oken=
               | {_FIRST_OF_WORD}
                 (?:(?<=a)|(?<=x)[-_]a)pi(?:_k|[kK])ey[\\"']{{0,9}}:\ ?
                 (?P<sure> [\\"']{{1,9}}(?:[Bb]earer\ {{1,4}})? )
