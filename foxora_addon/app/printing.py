@@ -66,7 +66,7 @@ def json_text(value: Any) -> str:
     """
     try:
         text = _JSON.encode(value)
-    except ValueError:
+    except (TypeError, ValueError):
         text = _JSON.encode(_finite(value))
     return visible_json(text)
 
@@ -76,11 +76,16 @@ def _finite(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return None
         case dict():
-            return {name: _finite(item) for name, item in value.items()}
+            return {_name_of(name): _finite(item) for name, item in value.items()}
         case list() | tuple():
             return [_finite(item) for item in value]
         case _:
             return value
+
+
+def _name_of(name: object) -> object:
+    """A member's name; in a map of DuckDB's it may be a moment, say."""
+    return name if isinstance(name, str | int) else str(_plain(name))
 
 
 def _plain(value: object) -> object:

@@ -138,9 +138,15 @@ def _files_of(path: Path) -> list[tuple[Path, int]]:
 
 def _kept(result: Any, path: Path) -> list[str]:
     """Write all rows to a file; the names of the columns."""
-    with path.open("wb") as file:
-        while batch := result.fetchmany(_ROWS_AT_ONCE):
-            pickle.dump(batch, file)
+    try:
+        with path.open("wb") as file:
+            while batch := result.fetchmany(_ROWS_AT_ONCE):
+                pickle.dump(batch, file)
+    except OSError as error:
+        where = path.parent.parent
+        raise QueryError(
+            f"no room for the rows in {where} ({error.strerror}): set TMPDIR, or ask for less"
+        ) from error
     return [column[0] for column in result.description]
 
 
@@ -209,7 +215,7 @@ def _records_sql(segments: Sequence[str], last_seq: int, event: str, model: type
     columns = {**_EXTRA, **columns} | {"time": "TIMESTAMP"}
     return (
         f"FROM {_read_json_sql(segments, columns)} "
-        f"SELECT {', '.join(columns)} WHERE event = {_quoted(event)} "
+        f"SELECT {', '.join(columns)} WHERE event = {_quoted(event)} AND exchange IS NOT NULL "
         f"AND (filename = {_quoted(segments[-1])} AND seq > {last_seq}) IS NOT TRUE"
     )
 

@@ -119,5 +119,5 @@ def _unread(record: Record | None, role: str) -> list[Turn]:
 def _why_not_kept(record: Record, role: str) -> str:
     levels = {"full", "request"} if role == "user" else {"full"}
     if text_of(record.get("level")) in levels and record.get("body") is None:
-        return "they are not encoded as they say"
+        return "they could not be decoded"
     return "the trail's level leaves them out"

@@ -1,6 +1,7 @@
 """`foxora-proxy audit ...`: what each command that reads prints, and how it ends."""
 
 import csv
+import errno
 import gzip
 import io
 import json
@@ -348,6 +349,19 @@ def test_query_writes_what_other_programs_can_read(run: Run) -> None:
     for form in ((), ("--csv",)):
         assert '["a",null]' in run("query", lists, *form).replace('""', '"')
         assert '{"b":true}' in run("query", lists, *form).replace('""', '"')
+    moments = "SELECT map {DATE '2026-11-23': 'NaN'::DOUBLE} AS m"
+    assert json.loads(run("query", moments, "--json")) == {"m": {"2026-11-23": None}}
+    assert '{"2026-11-23":null}' in run("query", moments, "--csv").replace('""', '"')
+
+
+def test_query_says_where_its_rows_found_no_room(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("duckdb")
+
+    def is_full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("foxora_addon.app.query.pickle.dump", is_full)
+    run("query", "SELECT 1", status=1, err="no room for the rows in ")
 
 
 def rotated(trail: Path, times: int) -> None:

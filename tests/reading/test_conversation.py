@@ -136,7 +136,7 @@ def test_a_streamed_answer_is_the_message_that_it_was_folded_into() -> None:
     ("changes", "words"),
     [
         ({"body": None, "body_bytes": 70, "level": "metadata"}, "70 bytes, not kept: the trail's"),
-        ({"body": None, "body_bytes": 70}, "70 bytes, not kept: they are not encoded as they say"),
+        ({"body": None, "body_bytes": 70}, "70 bytes, not kept: they could not be decoded"),
         ({"body": '{"messages"', "body_truncated": True, "body_bytes": 9_000}, "of 9.0 kB"),
         ({"body": "AAEC", "body_encoding": "base64", "body_bytes": 3}, "3 bytes that are no text"),
     ],
