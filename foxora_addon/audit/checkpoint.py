@@ -9,6 +9,7 @@ covers up that the trail was rewritten. Signing and writing are done on a thread
 import contextlib
 import math
 import os
+import re
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from foxora_addon.audit.verification import Kept
 
 _MOST_REFUTED: Final = 100
 _SEARCHED_BYTES: Final = 1 << 28
+_SEQ: Final = re.compile(rb'\{"v":\d{1,3},"seq":(\d{1,18}),')
 
 
 class CheckpointUnusable(Exception):  # noqa: N818  # reads as what it says where it is raised
@@ -134,6 +136,8 @@ class Checkpoints:
         seq = self.known[0]
         try:
             for line in recent_lines(trail, _SEARCHED_BYTES) if seq else ():
+                if (later := _SEQ.match(line)) is not None and int(later[1]) > seq:
+                    continue
                 record = sealed(line)
                 if record is not None and record[0] <= seq:
                     return record[0] == seq and record != self.known
