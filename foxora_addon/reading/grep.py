@@ -67,11 +67,12 @@ class Grep:
 
 def _quoted(record: Record) -> list[Any]:
     """What a record has of a client's, a model's or the gateway's own words."""
+    error = mapping_of(record.get("error"))
     files, messages = record.get("files"), mapping_of(record.get("websocket")).get("messages")
     return [
         *(record.get(name) for name in _QUOTED),
         mapping_of(record.get("http")).get("url"),
-        mapping_of(record.get("error")).get("message"),
+        *(error.get(name) for name in ("code", "message", "param")),
         *_members(files, "filename"),
         *_members(messages, "text"),
     ]

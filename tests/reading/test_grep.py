@@ -39,6 +39,7 @@ MESSAGE = {"sender": "client", "at_ms": 1.0, "text": '{"say":"caf\\u00e9"}', "en
         (a_response(body=b"", message={"role": "assistant", "content": "a\nb"}), "^a.b$"),
         (a_response(websocket={"count": 1, "bytes": 9, "messages": [MESSAGE]}), "^café$"),
         (a_refusal()[1] | {"body": None}, "^Account 'acme' is at its limit"),
+        (a_refusal()[1] | {"body": None}, "^rate_limit_exceeded$"),
         (a_request(tags=["nightly"]), "^nightly$"),
         (a_request(files=[{"field": "file", "filename": "a.wav", "bytes": 1}]), r"^a\.wav$"),
         (a_request(http={"method": "GET", "url": "http://x/v1/models?q=1"}), r"models\?q=1"),
