@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from foxora_addon.policy.keys import is_foxora_key
 
-_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._:@/+-]{1,128}")
+_PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._:@/+|=~-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
