@@ -33,7 +33,12 @@ def test_wrong_usage_is_said(script: str, argument: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("script", ["bench", "bench-limits-core", "demo", "pin", "soak", "test"])
+@pytest.mark.parametrize(
+    "script",
+    sorted(
+        each.name for each in (ROOT / "scripts").glob("[!_]*") if each.is_file() and not each.suffix
+    ),
+)
 def test_help_is_the_scripts_own_first_words_and_nothing_is_set_up(script: str) -> None:
     file = ROOT / "scripts" / script
     done = subprocess.run(
