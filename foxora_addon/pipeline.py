@@ -175,13 +175,8 @@ class Pipeline:
             self.accounting.estimate(exchange, operation.name, parsed, size)
 
     def reserve(self, exchange: Exchange, now: float) -> None:
-        """Take the call from its account's ceilings, or refuse it.
-
-        One that was refused while it stood in line has waited until now.
-        """
+        """Take the call from its account's ceilings, or refuse it."""
         if exchange.refusal is not None:
-            if exchange.ticket is not None:
-                exchange.waited_seconds = now - exchange.ticket.joined_at
             return
         if exchange.payer is not None and exchange.account is None:
             exchange.account_name = self.accounting.standings.shown(exchange.payer)

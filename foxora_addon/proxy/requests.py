@@ -71,8 +71,11 @@ def record_undecided(
 ) -> None:
     """Write the request record of a call that ends before it is decided on, with what came of it.
 
-    Its body is looked through for secrets as any other is: without its content encoding.
+    Its body is looked through for secrets as any other is: without its content encoding. If it
+    stood in line, it has waited until now.
     """
+    if exchange.ticket is not None:
+        exchange.waited_seconds = now - exchange.ticket.joined_at
     encoding = heed_head(flow.request, exchange)
     pipeline.record(exchange, flow.request.raw_content or b"", encoding, now)
 
