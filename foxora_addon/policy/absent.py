@@ -54,9 +54,12 @@ class Absent:
     ) -> float:
         """Give a refused one its place, and return in how many seconds to tell it to ask again.
 
-        `wait` is how long it is until there is room; 0 where that is not known.
+        `wait` is how long it is until there is room; 0 where that is not known. Nothing is kept for
+        one whose room is far off, unless it came back when it was told to, and found none.
         """
-        if is_turn:
+        before = self.places.get(asker)
+        has_come_back = before is not None and before.kept_from <= now
+        if is_turn and (wait <= _LATEST_SECONDS or has_come_back):
             wait, kept_from = min(wait or _SOONEST_SECONDS, _LATEST_SECONDS), now
         else:
             wait = max(wait, _SOONEST_SECONDS)
@@ -65,7 +68,7 @@ class Absent:
         return wait
 
     def forget(self, asker: Hashable) -> None:
-        """It has what it asked for."""
+        """It has what it asked for, or asks no more."""
         self.places.pop(asker, None)
 
     def has_due(self, account: str, now: float) -> bool:
@@ -82,9 +85,11 @@ class Absent:
         """
         kept = self._kept(account, line, now, place) if self.places else ()
         held = [self._allowances.hold(each.ticket.scopes, each.ticket.tokens, now) for each in kept]
-        yield min((each.kept_until for each in kept), default=inf)
-        for each in held:
-            self._allowances.use(each, 0, now)
+        try:
+            yield min((each.kept_until for each in kept), default=inf)
+        finally:
+            for each in held:
+                self._allowances.use(each, 0, now)
 
     def _kept(self, account: str, line: Line | None, now: float, place: float) -> Sequence[_Place]:
         return [

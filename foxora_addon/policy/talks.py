@@ -148,6 +148,7 @@ class Talks:
         if exchange.reservation is not None:
             self._allowances.settle(exchange.reservation, exchange.estimated_tokens or 0, now)
         self._books.spending.release(exchange)
+        self._lines.forget(exchange.id)
         exchange.cost_usd = talk.cost_usd
         talk.is_over = True
         if exchange.id in self._charged:  # for as long as its record counts as new

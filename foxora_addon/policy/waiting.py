@@ -81,8 +81,10 @@ class WaitingLines:
         refusal = self._allowances.refusal(scopes, tokens, now)
         name = self._allowances.name_of(scopes[0].name)
         line, absent = self._lines.get(name), self._absent
-        if refusal is None and line is None and not (absent.places and absent.has_due(name, now)):
-            return self._allowances.take(scopes, tokens, now)
+        if refusal is None and line is None:
+            is_kept = absent.places and self.bounds.max_waiting and absent.has_due(name, now)
+            if not is_kept:
+                return self._allowances.take(scopes, tokens, now)
         too_late = (now if arrived_at is None else arrived_at) + self.bounds.longest_call_seconds
         deadline = min(now + self.bounds.max_wait_seconds, too_late)
         if line is not None:
@@ -103,12 +105,14 @@ class WaitingLines:
         """
         now = self._allowances.latest(now)
         refusal = self._allowances.no_room(scopes, tokens, now)
+        name = self._allowances.name_of(scopes[0].name)
+        line = self._lines.get(name)
+        if refusal is None and line is None and not self._absent.places:
+            return None
         if refusal is not None and refusal.wait_seconds is None:
             return refusal
         place = self._absent.place_of(asker, now) or self._next_place()
         ticket = Ticket(tuple(scopes), tokens, place, now, inf, calls=0)
-        name = self._allowances.name_of(scopes[0].name)
-        line = self._lines.get(name)
         if refusal is None:
             with self._absent.keeping_room(name, line, now, place):
                 fits = self._allowances.no_room(scopes, tokens, now) is None
@@ -116,6 +120,10 @@ class WaitingLines:
                 self._absent.forget(asker)
                 return None
         return self._told_to_ask_again(asker, ticket, refusal, now)
+
+    def forget(self, asker: Hashable) -> None:
+        """One that can't be made to wait asks no more. Call `wake`: its room may be free."""
+        self._absent.forget(asker)
 
     def wake(self, account: str, now: float) -> Called:
         """Say whose wait in an account's line is over now, and when to ask again.

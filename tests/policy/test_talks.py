@@ -188,6 +188,30 @@ def test_answers_pass_one_that_waits_by_half_and_half_and_do_not_cost_it_its_tur
     assert now == 63.25  # when four hundred had become free
 
 
+def test_a_refused_answer_keeps_no_room_from_others_that_is_far_off_for_itself() -> None:
+    session = Session(bounds=LINE)
+    assert not session.waits(950, 0.0)
+    assert wait_of(session.ask(5.0, answer_of(100))) == 55.25
+    assert not session.waits(10, 5.1)
+
+
+@pytest.mark.parametrize("does", ["leave", "come back"])
+def test_what_is_kept_for_an_answer_is_free_once_its_session_is_over(does: str) -> None:
+    session = Session(bounds=LINE)
+    assert not session.waits(950, 0.0)
+    assert wait_of(session.ask(57.0, answer_of(100))) == 3.25
+    if does == "leave":
+        session.end(57.1)
+    assert session.waits(10, 57.2) == (does == "come back")
+
+
+def test_nobody_waits_for_what_is_kept_where_nobody_may_wait() -> None:
+    session = Session(bounds=Bounds(0, 300.0))
+    assert not session.waits(950, 0.0)
+    session.ask(57.0, answer_of(100))
+    assert not session.waits(10, 57.2)
+
+
 def test_an_answer_that_was_refused_has_its_turn_though_others_wait_all_the_time() -> None:
     session, back = Session(bounds=LINE), 1.0
     told: Any = ()
