@@ -28,14 +28,11 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Final, NamedTuple
 
-from foxora_addon.policy.spend_month import NOTHING, MonthSpend
+from foxora_addon.policy.spend_month import NOTHING, SAME_RENEWAL_SECONDS, MonthSpend
 from foxora_addon.policy.spend_report import SpendReport
 
 # A clock that goes back by less is being set right by a little, which brings no month back.
 _STEP_BACK_SECONDS: Final = 3_600.0
-
-# Renewals that differ by less are one renewal: some services work it out anew for each answer.
-_SAME_RENEWAL_SECONDS: Final = 86_400.0
 
 # An answer whose renewal passed no longer ago is about the month that has just ended: it was under
 # way, or the gateway renews late. One that passed long ago says when the month is renewed all the
@@ -190,7 +187,7 @@ class AccountSpend:
             return
         known = replace(self.month(now), told_cap_usd=report.cap_usd)
         month = known if renewal is None else known.renewed_from(renewal, now)
-        is_same = abs(month.renews_at - known.renews_at) < _SAME_RENEWAL_SECONDS
+        is_same = abs(month.renews_at - known.renews_at) < SAME_RENEWAL_SECONDS
         self._month = self._reconciled(month, question, report.spent_usd, is_same=is_same)
         self._left = None
 

@@ -12,6 +12,9 @@ from typing import Final
 
 NOTHING: Final = Decimal(0)
 
+# Renewals that differ by less are one renewal: some services work it out anew for each answer.
+SAME_RENEWAL_SECONDS: Final = 86_400.0
+
 
 @dataclass(slots=True)  # a value: only not frozen, for one is made for each call
 class MonthSpend:
@@ -80,11 +83,13 @@ class MonthSpend:
     def renewed_from(self, renewal: float, now: float) -> "MonthSpend":
         """Return the month as one that is renewed a whole number of months from one that was told.
 
-        One that is known already says nothing new of the day: its month may lack it.
+        One that is known already, or nearly so, says nothing new of the day where its month lacks
+        the anchor's.
         """
-        if renewal == self.renews_at:
-            return self
-        return replace(self, renews_at=renewal_after(renewal, now), anchor=renewal)
+        anchor = renewal
+        if self.anchor is not None and abs(renewal - self.renews_at) < SAME_RENEWAL_SECONDS:
+            anchor = max(renewal, self.anchor, key=_day_of)
+        return replace(self, renews_at=renewal_after(renewal, now), anchor=anchor)
 
 
 def calendar_month(now: float) -> MonthSpend:
@@ -106,6 +111,10 @@ def renewal_after(renewal: float, now: float) -> float:
         return this_month
     years, month = divmod(today.month, 12)
     return _in_month(anchor, today.year + years, month + 1).timestamp()
+
+
+def _day_of(moment: float) -> int:
+    return datetime.fromtimestamp(moment, UTC).day
 
 
 def _in_month(moment: datetime, year: int, month: int) -> datetime:

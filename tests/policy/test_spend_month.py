@@ -70,9 +70,12 @@ def test_a_day_that_a_month_lacks_is_not_lost_for_the_months_after_it() -> None:
         assert month.renews_at == at(f"2026-{then}T12:00:00")
 
 
-def test_a_renewal_that_is_told_again_in_a_month_that_lacks_its_day_is_no_other_one() -> None:
+@pytest.mark.parametrize("more", [0.0, 0.4, -0.4])
+def test_a_renewal_that_is_told_again_in_a_month_that_lacks_its_day_is_no_other_one(
+    more: float,
+) -> None:
     month = MonthSpend(at("2026-01-31T12:00:00")).at(at("2026-02-01T00:00:00"))
-    told = month.renewed_from(at("2026-02-28T12:00:00"), at("2026-02-02T00:00:00"))
+    told = month.renewed_from(at("2026-02-28T12:00:00") + more, at("2026-02-02T00:00:00"))
     assert told.at(at("2026-03-01T00:00:00")).renews_at == at("2026-03-31T12:00:00")
 
 
