@@ -654,10 +654,11 @@ class FlowDesk:
             return failures.timed_out(late.phase, late.seconds)
         if NO_FILES in failure.message:
             return failures.Worded("refused", full(self.files.most_calls))
-        via, late = flow.server_conn.via, self._connecting.late_proxies.get(flow.client_conn)
-        if via is not None and late is not None and failure.code is None:
-            return failures.timed_out(late.phase, late.seconds, proxy=_shown(via))
         exchange = self._open.get(flow.id)
+        via, late = flow.server_conn.via, self._connecting.late_proxies.get(flow.client_conn)
+        is_unsent = failure.code is None and not (exchange and exchange.was_sent)
+        if via is not None and late is not None and is_unsent:
+            return failures.timed_out(late.phase, late.seconds, proxy=_shown(via))
         is_streaming = exchange is not None and exchange.observation is not None
         gateway = exchange.gateway if exchange else None
         shown = f"{gateway.host}:{gateway.port}" if gateway else "the gateway"
