@@ -127,13 +127,16 @@ def _asked(duckdb: Any, path: Path, sql: str, filters: Filters, spill: str) -> _
 
 def _files_of(path: Path) -> list[tuple[Path, int]]:
     """The trail's files in their order, each with what tells it from another of that name."""
-    segments = segments_of(path)
-    if not segments:
-        raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
-    try:
-        return [(segment, segment.stat().st_ino) for segment in segments]
-    except FileNotFoundError:  # it was moved away since it was listed
-        return _files_of(path)
+    for tries_left in reversed(range(_MOST_TRIES)):
+        segments = segments_of(path)
+        if not segments:
+            break
+        try:
+            return [(segment, segment.stat().st_ino) for segment in segments]
+        except FileNotFoundError:  # it was moved away since it was listed, or leads nowhere
+            if not tries_left:
+                raise
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
 
 
 def _kept(result: Any, path: Path) -> list[str]:

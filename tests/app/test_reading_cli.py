@@ -364,6 +364,14 @@ def test_query_says_where_its_rows_found_no_room(run: Run, monkeypatch: pytest.M
     run("query", "SELECT 1", status=1, err="no room for the rows in ")
 
 
+def test_query_says_which_of_the_trails_files_leads_nowhere(trail: Path, run: Run) -> None:
+    pytest.importorskip("duckdb")
+    written(trail, RECORDS, first=3)
+    gone = trail.with_name(f"{trail.name}.000000000001")
+    gone.symlink_to("nowhere")
+    run("query", "FROM requests", status=1, err=f"{gone}: can't be read: No such file")
+
+
 def rotated(trail: Path, times: int) -> None:
     """Go on in another file, as the proxy does, with one more exchange."""
     begins = json.loads(trail.read_bytes().splitlines()[0])["seq"]
