@@ -3,6 +3,7 @@
 from foxora_addon.answer import Answer
 from foxora_addon.api.errors import invalid_request
 from foxora_addon.ending import Ending, ending_of, open_of
+from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Pipeline
 from tests.builders import CHAT, a_pipeline, a_response_of, admit, an_arrival, an_exchange, encoded
 
@@ -15,13 +16,18 @@ def told_by(pipeline: Pipeline) -> list[Ending]:
     return endings
 
 
+def admitted(pipeline: Pipeline) -> Exchange:
+    """A chat that came at 100.0 and was let go at 100.1."""
+    arrived = pipeline.arrive(an_arrival(), 100.0)
+    assert arrived is not None
+    admit(pipeline, arrived.exchange, encoded(CHAT), 100.1)
+    return arrived.exchange
+
+
 def test_a_completed_exchange_tells_its_tokens_and_times() -> None:
     pipeline = a_pipeline()
     endings = told_by(pipeline)
-    arrived = pipeline.arrive(an_arrival(), 100.0)
-    assert arrived is not None
-    exchange = arrived.exchange
-    admit(pipeline, exchange, encoded(CHAT), 100.1)
+    exchange = admitted(pipeline)
     pipeline.send(exchange, 100.2)
     json = [(b"content-type", b"application/json")]
     pipeline.answered(exchange, Answer(200, json, encoded(ANSWER)), 101.5)
@@ -35,12 +41,9 @@ def test_a_completed_exchange_tells_its_tokens_and_times() -> None:
 def test_who_pays_is_called_as_in_the_records() -> None:
     pipeline = a_pipeline()
     endings = told_by(pipeline)
-    arrived = pipeline.arrive(an_arrival(), 100.0)
-    assert arrived is not None
-    exchange = arrived.exchange
-    admit(pipeline, exchange, encoded(CHAT), 100.0)
+    exchange = admitted(pipeline)
     exchange.account, exchange.account_name = None, "usr_1"  # as of a key that passes through
-    assert pipeline.open_of(exchange, 100.1).account == "usr_1"
+    assert pipeline.open_of(exchange, 100.2).account == "usr_1"
     pipeline.lost(exchange, "client_disconnected", "network", 100.2)
     assert endings[0].account == "usr_1"
 
