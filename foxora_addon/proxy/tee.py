@@ -5,7 +5,6 @@ filtering, the bytes pass: a callable that raises would crash the connection (ro
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
 from typing import Protocol
 
 from foxora_addon.api.content_encoding import Decoder, Undecodable
@@ -179,9 +178,11 @@ class Tee:
     def _end_of(self, step: Filter) -> bytes:
         """What a filter holds in the end; it is asked nothing more."""
         self._filters = tuple(other for other in self._filters if other is not step)
-        with suppress(Exception):  # it has failed before, and the log has it
+        try:
             return step.end()
-        return b""
+        except Exception as error:  # noqa: BLE001  # promise 6: the client's stream comes first
+            self._failed(error)
+            return b""
 
 
 def _pieces(given: Iterable[bytes] | bytes) -> Iterable[bytes]:
