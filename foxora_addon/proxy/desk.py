@@ -13,8 +13,7 @@ from functools import partial
 from typing import Any, Final, NoReturn
 
 from mitmproxy import http, tls
-from mitmproxy.connection import Client, Connection, Server
-from mitmproxy.net.server_spec import ServerSpec
+from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
@@ -25,16 +24,17 @@ from foxora_addon.config import Config
 from foxora_addon.ending import Ending, Open
 from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
-from foxora_addon.policy.mask import mask_forms_of, masked
+from foxora_addon.policy.mask import mask_forms_of
 from foxora_addon.policy.timeouts import Due
-from foxora_addon.proxy import failures, flows, hold, requests, responses, tries
+from foxora_addon.proxy import failures, flows, hold, requests, responses, sockets, tries
 from foxora_addon.proxy.admission import Admission, Asking
 from foxora_addon.proxy.answers import event_of, observation_of_bytes
 from foxora_addon.proxy.arrivals import Arrivals, Listeners
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
+from foxora_addon.proxy.causes import Causes
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase
 from foxora_addon.proxy.failed_flows import FailedFlows
-from foxora_addon.proxy.files import NO_FILES, FileBook
+from foxora_addon.proxy.files import FileBook
 from foxora_addon.proxy.handlers import handler_of, is_stale
 from foxora_addon.proxy.host_reading import without_bytes
 from foxora_addon.proxy.ids import new_exchange_id
@@ -71,6 +71,7 @@ class FlowDesk:
         self._deadlines = Deadlines(_now, self._late)
         self._connecting = Connecting()
         self.files = FileBook()
+        self._causes = Causes(self._connecting, self.files, self._failed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
         self._deciding: dict[str, asyncio.Task[Any] | None] = {}
@@ -263,28 +264,18 @@ class FlowDesk:
 
     def socket_said(self, flow: http.HTTPFlow) -> None:
         """Take a message of a WebSocket down."""
+        if flow.websocket is None:
+            return
         try:
-            exchange = self._open.get(flow.id)
-            if flow.websocket is None:
-                return
             message = flow.websocket.messages[-1]
-            if exchange is None or self._pipeline is None:
-                if flows.is_ours(flow) and not flows.is_loaded(flow):
-                    message.drop()  # it has failed, and is being closed
-                return
-            if not message.from_client:
-                clean = masked(message.content, mask_forms_of(exchange.credential))
-                if clean is not message.content:
-                    message.content = clean
-            told, is_clients = message.content, message.from_client
-            passing = self._pipeline.said(exchange, told, _now(), is_clients=is_clients)
-            if passing is None:
-                message.drop()
-            elif passing is not told:
-                message.content = passing
+            exchange = self._open.get(flow.id)
+            if exchange is not None and self._pipeline is not None:
+                sockets.passes(message, exchange, self._pipeline, _now())
+            elif flows.is_ours(flow) and not flows.is_loaded(flow):
+                message.drop()  # it has failed, and is being closed
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
-            _cut_socket(flow)
+            sockets.cut(flow)
 
     def forms_of_key(self, flow: http.HTTPFlow) -> tuple[bytes, ...]:
         """The ways in which the key of an open exchange may be written; none where it has none."""
@@ -294,10 +285,7 @@ class FlowDesk:
     def words_for(self, flow: http.HTTPFlow) -> list[bytes]:
         """What of our own the client of a WebSocket is to be told now; nothing a second time."""
         exchange = self._open.get(flow.id)
-        if exchange is None or exchange.socket is None:
-            return []
-        words, exchange.socket.words = exchange.socket.words, []
-        return words
+        return [] if exchange is None else sockets.words_for_client(exchange)
 
     def socket_ended(self, flow: http.HTTPFlow) -> None:
         """End the exchange of a WebSocket."""
@@ -306,7 +294,7 @@ class FlowDesk:
             if self._is_ending:
                 self._lose(flow.id, "aborted")
             elif exchange is not None and self._pipeline is not None:
-                responses.end_socket(flow.websocket, exchange, self._pipeline, _now())
+                sockets.end(flow, exchange, self._pipeline, _now())
                 self._forget(flow.id)
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
@@ -579,7 +567,7 @@ class FlowDesk:
         failure: hold.Failure | None,
         pipeline: Pipeline,
     ) -> float | None:
-        worded = None if failure is None else self._worded(flow, failure)
+        worded = None if failure is None else self._causes.worded(flow, exchange, failure)
         pause = tries.pause_before_next(flow, exchange, pipeline, worded, _now())
         if pause is not None:
             self._deadlines.forget(flow.id)
@@ -606,7 +594,7 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or flow.response is None or self._pipeline is None:
             return
-        if flow.response.status_code == 101 and responses.opens_socket(flow, exchange):
+        if flow.response.status_code == 101 and sockets.opens(flow, exchange):
             return
         try:
             responses.conclude(flow, exchange, flow.response, self._pipeline, _now())
@@ -632,7 +620,7 @@ class FlowDesk:
         failure: hold.Failure,
         pipeline: Pipeline,
     ) -> None:
-        worded = self._worded(flow, failure)
+        worded = self._causes.worded(flow, exchange, failure)
         if self._is_ending and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failed.put(flow.id, worded)
@@ -646,25 +634,6 @@ class FlowDesk:
         if exchange.retries:
             more.append((b"x-foxora-retries", b"%d" % exchange.retries))
         self._failed.name(flow.id, exchange.id, more)
-
-    def _worded(self, flow: http.HTTPFlow, failure: hold.Failure) -> failures.Worded:
-        """A failure in our terms; what we did ourselves explains what the host saw."""
-        late = self._connecting.late_phases.get(failure.connection) if failure.connection else None
-        if late is not None:
-            return failures.timed_out(late.phase, late.seconds)
-        if NO_FILES in failure.message:
-            return failures.Worded("refused", full(self.files.most_calls))
-        exchange = self._open.get(flow.id)
-        via, late = flow.server_conn.via, self._connecting.late_proxies.get(flow.client_conn)
-        is_unsent = failure.code is None and not (exchange and exchange.was_sent)
-        if via is not None and late is not None and is_unsent:
-            return failures.timed_out(late.phase, late.seconds, proxy=_shown(via))
-        is_streaming = exchange is not None and exchange.observation is not None
-        gateway = exchange.gateway if exchange else None
-        shown = f"{gateway.host}:{gateway.port}" if gateway else "the gateway"
-        proxy = _proxy_before(flow, failure)
-        worded = failures.worded(failure, shown, proxy=proxy, is_streaming=is_streaming)
-        return worded if worded.error is None else self._failed.get(flow.id) or worded
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""
@@ -753,35 +722,6 @@ class FlowDesk:
     def _unavailable(self) -> ApiError:
         why = self._closed or "it has stopped"
         return unavailable(f"The proxy takes no calls: {why}. Try again later.")
-
-
-def _cut_socket(flow: http.HTTPFlow) -> None:
-    """End a WebSocket, and have its last message go nowhere.
-
-    Its connection to the gateway is given up (mitmproxy-facts.md row 21), and the client's follows.
-    """
-    if flow.websocket is not None:
-        flow.websocket.messages[-1].drop()
-    handler = handler_of(flow.client_conn)
-    transport = handler.transports.get(flow.server_conn) if handler else None
-    if transport is not None and transport.handler is not None:
-        transport.handler.cancel("failed")
-
-
-def _proxy_before(flow: http.HTTPFlow, failure: hold.Failure) -> str | None:
-    """The upstream proxy, as it may be shown, where a connection came no further than that.
-
-    mitmproxy notes what fails beyond it at the connection to the gateway.
-    """
-    via, failed = flow.server_conn.via, failure.connection
-    if via is None or (isinstance(failed, Server) and failed.via is not None):
-        return None
-    return _shown(via)
-
-
-def _shown(via: ServerSpec) -> str:
-    _, (host, port, *_) = via
-    return f"{host}:{port}"
 
 
 def _go_on_waiting(exchange: Exchange) -> None:

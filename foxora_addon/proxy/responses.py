@@ -10,8 +10,6 @@ from functools import partial
 from typing import NamedTuple
 
 from mitmproxy import http
-from mitmproxy.websocket import WebSocketData
-from wsproto.frame_protocol import CloseReason
 
 from foxora_addon.answer import Answer
 from foxora_addon.api.errors import Source
@@ -227,11 +225,6 @@ def _conclude_inside(
     flows.put(response, marks)
 
 
-def opens_socket(flow: http.HTTPFlow, exchange: Exchange) -> bool:
-    """Whether a 101 is the gateway's, and what follows it will be read as a WebSocket."""
-    return flow.websocket is not None and exchange.answered_status == SWITCHING_PROTOCOLS
-
-
 def _keep_from_switching(exchange: Exchange, response: http.Response) -> None:
     """Have no tunnel made of an answer that opens no WebSocket: what goes through it nobody reads.
 
@@ -292,15 +285,3 @@ def end_failed(
         pipeline.lost(exchange, worded.outcome, "network", now)
     else:
         pipeline.refused(exchange, worded.error, worded.outcome, now)
-
-
-def end_socket(
-    told: WebSocketData | None, exchange: Exchange, pipeline: Pipeline, now: float
-) -> None:
-    """End the exchange of a WebSocket: one that nobody has closed has lost a side (RFC 6455)."""
-    if told is None or told.close_code != CloseReason.ABNORMAL_CLOSURE:
-        pipeline.streamed(exchange, now)
-    elif told.closed_by_client:
-        pipeline.lost(exchange, "client_disconnected", "network", now)
-    else:
-        pipeline.lost(exchange, "stream_broken", "network", now, failures.BROKEN_SOCKET)
