@@ -1,0 +1,185 @@
+"""What a call waits for before it is decided on, and what becomes of one that ends meanwhile."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from foxora_addon.audit.journal import Journal, Sync
+from foxora_addon.exchange import Exchange
+from foxora_addon.pipeline import Pipeline
+from foxora_addon.policy.payers import AccountRules, LimitRules
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.waiting import Bounds
+from foxora_addon.proxy.admission import Admission
+from foxora_addon.proxy.large import LARGE_BYTES
+from foxora_addon.proxy.trail import JournalTrail
+from tests.builders import CHAT, an_arrival, encoded, records_of, some_rules
+
+BODY = encoded(CHAT)
+ONE_AT_ONCE = LimitRules(
+    {"default": AccountRules(Ceilings(concurrent_requests=1), asks=False)}, Bounds(10, 30.0)
+)
+
+
+class Proxy:
+    """An admission over a real trail, whose clock stands."""
+
+    def __init__(self, folder: Path, sync: Sync = "none") -> None:
+        self.journal = Journal.open(
+            folder / "trail.jsonl", sync=sync, wall_clock=lambda: 1_700_000_000.0
+        )
+        trail = JournalTrail(self.journal, "refuse", lambda: 0.0)
+        ids = count(1)
+        self.pipeline = Pipeline(some_rules(limits=ONE_AT_ONCE), trail, lambda: f"x{next(ids)}")
+        self.admission = Admission(self.pipeline, trail, lambda: 100.0)
+        self.over: set[str] = set()
+
+    def arrive(self) -> Exchange:
+        rewritten = self.pipeline.arrive(an_arrival(), 100.0)
+        assert rewritten is not None
+        return rewritten.exchange
+
+    def admit(self, exchange: Exchange, body: bytes = BODY) -> Coroutine[Any, Any, bool] | None:
+        return self.admission.admit(exchange, body, None, lambda: exchange.id not in self.over)
+
+    def end(self, exchange: Exchange) -> None:
+        """It ends, for whatever reason, and nobody has taken anything back for it yet."""
+        self.over.add(exchange.id)
+        self.admission.left(exchange)
+
+    @property
+    def on_record(self) -> list[str]:
+        return [record["exchange"] for record in records_of(self.journal.path)]
+
+
+@pytest.fixture
+def proxy(tmp_path: Path) -> Iterator[Proxy]:
+    made = Proxy(tmp_path)
+    yield made
+    made.journal.close()
+
+
+def run(steps: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await steps()
+
+    asyncio.run(bounded())
+
+
+async def settled() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_call_with_nothing_to_wait_for_is_on_record_at_once(proxy: Proxy) -> None:
+    exchange = proxy.arrive()
+    assert proxy.admit(exchange) is None
+    assert (exchange.refusal, proxy.on_record) == (None, [exchange.id])
+
+
+def test_one_that_waits_goes_on_record_once_it_has_its_turn(proxy: Proxy) -> None:
+    async def steps() -> None:
+        first, second = proxy.arrive(), proxy.arrive()
+        assert proxy.admit(first) is None
+        waiting = proxy.admit(second)
+        assert waiting is not None
+        task = asyncio.create_task(waiting)
+        await settled()
+        assert proxy.on_record == [first.id]
+        proxy.pipeline.accounting.settle(first, None, 100.0)
+        assert await task
+        assert (second.refusal, proxy.on_record) == (None, [first.id, second.id])
+
+    run(steps)
+
+
+def test_one_that_ends_in_line_leaves_its_turn_and_no_record(proxy: Proxy) -> None:
+    async def steps() -> None:
+        first, second, third = (proxy.arrive() for _ in range(3))
+        proxy.admit(first)
+        tasks = [asyncio.create_task(proxy.admit(each) or nothing()) for each in (second, third)]
+        await settled()
+        proxy.end(second)
+        assert not await tasks[0]
+        proxy.pipeline.accounting.settle(first, None, 100.0)
+        assert await tasks[1]
+        assert proxy.on_record == [first.id, third.id]
+
+    run(steps)
+
+
+def test_a_turn_that_comes_as_the_call_ends_is_given_back(proxy: Proxy) -> None:
+    async def steps() -> None:
+        first, second, third = (proxy.arrive() for _ in range(3))
+        proxy.admit(first)
+        tasks = [asyncio.create_task(proxy.admit(each) or nothing()) for each in (second, third)]
+        await settled()
+        proxy.pipeline.accounting.settle(first, None, 100.0)
+        proxy.over.add(second.id)  # its turn is on its way by then
+        assert not await tasks[0]
+        assert await tasks[1]
+        assert proxy.on_record == [first.id, third.id]
+
+    run(steps)
+
+
+def test_a_large_body_is_read_while_others_go_on(proxy: Proxy) -> None:
+    async def steps() -> None:
+        large, small = proxy.arrive(), proxy.arrive()
+        message = {"role": "user", "content": "a" * LARGE_BYTES}
+        waiting = proxy.admit(large, encoded(CHAT | {"messages": [message]}))
+        assert waiting is not None
+        task = asyncio.create_task(waiting)
+        assert proxy.admit(small) is None
+        proxy.pipeline.accounting.settle(small, None, 100.0)
+        assert await task
+        assert (large.refusal, large.model) == (None, "gpt-4o-mini")
+        assert proxy.on_record == [small.id, large.id]
+
+    run(steps)
+
+
+def test_a_large_one_that_ends_while_it_is_read_takes_nothing(proxy: Proxy) -> None:
+    async def steps() -> None:
+        large, small = proxy.arrive(), proxy.arrive()
+        waiting = proxy.admit(large, b" " * LARGE_BYTES + BODY)
+        assert waiting is not None
+        proxy.end(large)
+        assert not await waiting
+        assert proxy.admit(small) is None
+        assert proxy.on_record == [small.id]
+
+    run(steps)
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_where_each_is_to_be_on_the_disk_a_call_waits_for_that(
+    tmp_path: Path, works: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def steps() -> None:
+        proxy = Proxy(tmp_path, "each")
+        if not works:
+            monkeypatch.setattr("os.fsync", fails)
+            monkeypatch.setattr("os.fdatasync", fails)
+        exchange = proxy.arrive()
+        waiting = proxy.admit(exchange)
+        assert waiting is not None
+        assert await waiting
+        assert proxy.on_record == [exchange.id]
+        assert (exchange.refusal is None) is works
+        proxy.journal.close()
+
+    run(steps)
+
+
+def fails(_: int) -> None:
+    raise OSError(5, "Input/output error")
+
+
+async def nothing() -> bool:
+    raise AssertionError("it should have waited")
