@@ -27,6 +27,8 @@ from foxora_addon.proxy.answers import (
     replace_body,
     tee,
 )
+from foxora_addon.proxy.capacity import is_behind
+from foxora_addon.proxy.handlers import handler_of
 from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
 from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
 from foxora_addon.proxy.requests import record_undecided
@@ -264,14 +266,15 @@ def end_failed(
 ) -> None:
     """End an exchange whose answer does not come to its end.
 
-    A stream that has said all is as good as one that did: what it lacks is of the transfer. A call
-    that was refused stays so where an addon of the host's has killed its flow.
+    A stream that has said all is as good as one that did: what it lacks is of the transfer, which
+    most clients don't wait for. A call that was refused stays so where an addon of the host's has
+    killed its flow.
     """
     refusal = exchange.refusal
     if exchange.may("record"):  # the upload was cut before there was a decision
         exchange.refusal = exchange.refusal or worded.error or failures.LEFT
         record_undecided(flow, exchange, pipeline, now)
-    if has_said_all(flow) and worded.outcome != "client_disconnected":
+    if _lacks_nothing(flow, exchange, worded):
         pipeline.streamed(exchange, now)
     elif exchange.observation is not None:
         is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
@@ -285,3 +288,19 @@ def end_failed(
         pipeline.lost(exchange, worded.outcome, "network", now)
     else:
         pipeline.refused(exchange, worded.error, worded.outcome, now)
+
+
+def _lacks_nothing(flow: http.HTTPFlow, exchange: Exchange, worded: failures.Worded) -> bool:
+    """Whether a stream that failed had come to its end, for its client as well if that has left.
+
+    A client waits for nothing after an event that says what went wrong. What has left our side
+    counts as its own.
+    """
+    if worded.outcome != "client_disconnected":
+        return has_said_all(flow)
+    handler = handler_of(flow.client_conn)
+    is_slow = worded.error is not None or (handler and is_behind(flow.client_conn, handler))
+    transcript = exchange.observation.transcript if exchange.observation else None
+    if is_slow or transcript is None:
+        return False
+    return transcript.error is not None or has_said_all(flow)

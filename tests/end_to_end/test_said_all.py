@@ -149,6 +149,46 @@ def test_it_ends_as_if_its_connection_had(
     assert (record["outcome"], record["status"], record["error"]) == ("completed", 200, None)
 
 
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+def test_a_client_that_leaves_with_the_last_event_has_had_all(
+    gateway: Gateway, proxy: Proxy, path: str
+) -> None:
+    gateway.then, gateway.most, gateway.length, gateway.line_break = "silence", 2, None, b"\n"
+    record = record_of_one_that_leaves_at(proxy, path, STREAMS[path][-1])
+    assert (record["outcome"], record["source"], record["error"]) == ("completed", "gateway", None)
+
+
+def test_one_that_leaves_before_it_has_left(gateway: Gateway, proxy: Proxy) -> None:
+    gateway.then, gateway.most, gateway.length, gateway.line_break = "silence", 1, None, b"\n"
+    record = record_of_one_that_leaves_at(proxy, "chat/completions", CHAT[0])
+    assert (record["outcome"], record["source"]) == ("client_disconnected", "network")
+
+
+def test_one_that_leaves_at_an_error_event_is_not_who_broke_it(
+    gateway: Gateway, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateway.then, gateway.most, gateway.length, gateway.line_break = "silence", 2, None, b"\n"
+    failed = [CHAT[0], b'data: {"error":{"code":502,"message":"The provider has left."}}']
+    monkeypatch.setitem(STREAMS, "chat/completions", failed)
+    record = record_of_one_that_leaves_at(proxy, "chat/completions", failed[-1])
+    assert (record["outcome"], record["source"]) == ("stream_broken", "gateway")
+    assert record["error"]["message"] == "The provider has left."
+
+
+def record_of_one_that_leaves_at(proxy: Proxy, path: str, last: bytes) -> dict[str, Any]:
+    call = {"model": "gpt-4o-mini", "stream": True, **BODIES[path]}
+    headers = {"authorization": f"Bearer {APP_KEY}"}
+    with direct_client() as client:
+        asking = client.stream("POST", f"{proxy.base_url}/{path}", json=call, headers=headers)
+        with asking as answer:
+            read = b""
+            for piece in answer.iter_raw():
+                read += piece
+                if last + b"\n\n" in read:
+                    break
+    return record_of(proxy, answer.headers["x-foxora-exchange"])
+
+
 def test_the_same_without_its_last_event_is_broken(gateway: Gateway, proxy: Proxy) -> None:
     gateway.then, gateway.most, gateway.length, gateway.line_break = "reset", 1, None, b"\n"
     client = openai.OpenAI(base_url=proxy.base_url, api_key=APP_KEY, max_retries=0)
