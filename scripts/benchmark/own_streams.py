@@ -22,7 +22,7 @@ from mitmproxy.test import taddons
 from foxora_addon.proxy import fast, hold
 from scripts.benchmark import upstream
 from scripts.benchmark.load import request_of
-from scripts.benchmark.own_code import Hooks, Wire, a_desk
+from tests.proxy.wires import Hooks, Wire, a_desk
 
 EVENTS = 40
 BATCHES = 200

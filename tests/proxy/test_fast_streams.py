@@ -19,7 +19,7 @@ from foxora_addon.proxy import fast, hold, host_reading
 from foxora_addon.proxy.fast.streams import content_of
 from foxora_addon.proxy.tee import Tee
 from scripts.benchmark.load import request_of
-from scripts.benchmark.own_code import Hooks, Wire, a_desk
+from tests.proxy.wires import Hooks, Wire, a_desk
 
 REQUEST = request_of("/v1/chat/completions", stream=True)
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n%s\r\n\r\n"

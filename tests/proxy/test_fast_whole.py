@@ -23,7 +23,7 @@ from foxora_addon.proxy.fast import whole
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
 from scripts.benchmark import upstream
 from scripts.benchmark.load import request_of
-from scripts.benchmark.own_code import Hooks, Wire, a_desk
+from tests.proxy.wires import Hooks, Wire, a_desk
 
 type Heard = dict[str, list[str]]
 """What happened, in its order: to the client, to the gateway, in hooks and in the log.

@@ -11,18 +11,20 @@ from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.test import taddons
 
 from foxora_addon.proxy import fast
-from scripts.benchmark import own_code, own_streams, upstream
+from scripts.benchmark import own_streams, upstream
+from scripts.benchmark.own_code import request_to
+from tests.proxy.wires import Wire
 
 
-def a_plain_call(wire: own_code.Wire) -> None:
-    wire.exchange(own_code.request_to("/v1/chat/completions", 2_000), upstream.ANSWER)
+def a_plain_call(wire: Wire) -> None:
+    wire.exchange(request_to("/v1/chat/completions", 2_000), upstream.ANSWER)
 
 
-def a_refused_call(wire: own_code.Wire) -> None:
-    wire.ask(own_code.request_to("/v1/chat/completions", 2_000).replace(b"{", b"[", 1))
+def a_refused_call(wire: Wire) -> None:
+    wire.ask(request_to("/v1/chat/completions", 2_000).replace(b"{", b"[", 1))
 
 
-def a_stream(wire: own_code.Wire) -> None:
+def a_stream(wire: Wire) -> None:
     own_streams.stream(wire, own_streams.pieces_of(3))
 
 
@@ -31,7 +33,7 @@ def streams() -> int:
 
 
 @pytest.mark.parametrize("call", [a_plain_call, a_refused_call, a_stream])
-def test_nothing_of_it_is_left_to_the_collector(call: Callable[[own_code.Wire], None]) -> None:
+def test_nothing_of_it_is_left_to_the_collector(call: Callable[[Wire], None]) -> None:
     async def drive() -> list[object]:
         with taddons.context(Proxyserver()), own_streams.observed() as way:
             fast.switch(on=True)
