@@ -51,9 +51,11 @@ def test_messages_that_have_passed_are_let_go(tmp_path: Path, fast: str) -> None
             socket.create_connection(("127.0.0.1", proxy.port), SECONDS) as client,
         ):
             client.sendall(opening(APP_KEY))
-            said = b""
+            said = bytearray()
             while not said.endswith(SAID[-1]):
-                said += client.recv(65_536)
+                piece = client.recv(65_536)
+                assert piece, f"it ended after {len(said)} bytes"
+                said += piece
             sent, seen = count(), tmp_path / "seen.txt"
 
             def is_short() -> bool:
