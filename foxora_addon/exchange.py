@@ -73,6 +73,18 @@ The last is None where the step has no say in that.
 
 _UNCHANGED: Final[Mapping[str, Any]] = MappingProxyType({})
 
+_OF_AN_ANSWER: Final[Mapping[str, Any]] = {
+    "answered_status": None,
+    "answered_head": None,
+    "gateway_request_id": None,
+    "flaw": None,
+    "passing": None,
+    "observation": None,
+    "first_byte_at": None,
+    "counts_at": inf,
+}
+"""What an exchange knows of one try's answer, as it is before there is any."""
+
 
 class IllegalStep(RuntimeError):  # noqa: N818  # reads as what it says where it is raised
     """A step was taken from a state that does not allow it: a bug, met by the guard."""
@@ -144,82 +156,77 @@ class Try(NamedTuple):
 
 @dataclass(slots=True)
 class Exchange:
-    """From request to record. Times are seconds of the monotonic clock.
+    """From request to record. Times are seconds of the monotonic clock; None: not known, or none.
 
-    `credential` is the Foxora key to put on, `secrets` the app's own credentials, which redaction
-    must know; neither is shown. `client_port` tells one of the client's connections from another;
-    None where it is not known. `origin` is that of the web page that calls, and may. `gateway` is
-    where it may be sent, the one that was in force when it arrived. `level` is how
-    much of it is kept on record. `refusal` is set as soon as the call is refused; `shadow` is what
-    the limits would have said, where they only watch. `is_recorded`: its request record is in the
-    trail, so a response record must follow. `was_sent`: the gateway may have it, of the try that
-    goes on. `waiting_since`: when what is waited for now began, or went on. `sent_sha256` is the
-    hash of `sent_body`, if it is known already. `own_fields` are those of the head when another
-    body took the client's place. `payer` is who the call is charged to (policy.standing),
-    `account_name` how records call it; None where nobody is. `scopes` are what it counts against,
-    `ticket` is its place in line while it waits for them. `flaw` is why no client could take the
-    answer, in words for it. `tries` are those before the one that goes on. `counts_at`: of how many
-    bytes that a stream has said its tokens are counted again. `failed_as` is how the last try
-    failed that was to be followed by another; `is_given_up`: it was not, for want of room, of which
-    there is none for it since `wants_room_since`. A `credential` that no account has any more is
-    one of the `secrets`, too.
-    `passing` is how its answer passes, in the host's terms; None: it is not decided.
+    The fields stand in the order in which they come to be known.
     """
 
+    # As it arrived; up to `gateway` they are given by place.
     id: str
     arrived_at: float
     client: Client
     line: RequestLine
     call: "Recognised | None" = None
     account: "Account | None" = None
-    account_name: str | None = None
-    payer: str | None = None
-    credential: str | None = field(default=None, repr=False)
+    account_name: str | None = None  # how records call it
+    payer: str | None = None  # who is charged (policy.standing)
+    credential: str | None = field(default=None, repr=False)  # the Foxora key to put on
+    # The app's own credentials, and a key that no account has any more: redaction must know them.
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    level: "Level" = "full"
+    level: "Level" = "full"  # how much of it is kept on record
     tags: tuple[str, ...] = ()
     traceparent: str | None = None
-    refusal: ApiError | None = None
+    refusal: ApiError | None = None  # set as soon as it is refused, at whatever stage
     gateway_url: str | None = None
-    client_port: int | None = None
+    client_port: int | None = None  # tells one of the client's connections from another
     head: GivenHead | None = field(default=None, repr=False)
-    origin: str | None = None
-    gateway: "BaseUrl | None" = None
-    shadow: ApiError | None = None
+    origin: str | None = None  # of the web page that calls, and may
+    gateway: "BaseUrl | None" = None  # where it may be sent: the one in force when it arrived
+
+    # As it was read.
     model: str | None = None
     stream: bool = False
-    scopes: "Sequence[Scope]" = ()
-    ticket: "Ticket | None" = field(default=None, repr=False)
-    reservation: "Held | None" = field(default=None, repr=False)
     input_tokens: int = 0
     output_cap: int | None = None
+    sent_body: bytes = field(default=b"", repr=False)  # what the gateway is to get
+    sent_sha256: str | None = None  # of that, if it is known already
+    unasked_body: bytes | None = field(default=None, repr=False)  # before usage was asked for
+    # Those of the head when another body took the client's place.
+    own_fields: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
+    changes: Mapping[str, Any] = _UNCHANGED  # what rules have changed, for the record
+
+    # As it was decided on.
+    scopes: "Sequence[Scope]" = ()  # what it counts against
+    ticket: "Ticket | None" = field(default=None, repr=False)  # its place in line
     estimated_tokens: int | None = None
     waited_seconds: float = 0.0
-    tries: tuple[Try, ...] = ()
-    sent_body: bytes = field(default=b"", repr=False)
-    sent_sha256: str | None = None
-    unasked_body: bytes | None = field(default=None, repr=False)
-    own_fields: Sequence[tuple[bytes, bytes]] = field(default=(), repr=False)
-    changes: Mapping[str, Any] = _UNCHANGED
-    usage_refused: bool = False
-    failed_as: "tuple[Outcome, ApiError] | None" = field(default=None, repr=False)
-    is_given_up: bool = False
-    wants_room_since: float | None = None
-    is_recorded: bool = False
-    was_sent: bool = False
-    sent_at: float | None = None
+    shadow: ApiError | None = None  # what the limits would have said, where they only watch
     spending: "SpendReservation | None" = field(default=None, repr=False)
-    cost_usd: "Decimal | None" = None
-    counts_at: float = inf
-    waiting_since: float = 0.0
-    first_byte_at: float | None = None
+    is_recorded: bool = False  # its request record is in the trail: a response record must follow
+
+    # Over its tries.
+    tries: tuple[Try, ...] = ()  # those before the one that goes on
+    failed_as: "tuple[Outcome, ApiError] | None" = field(default=None, repr=False)  # the last did
+    usage_refused: bool = False  # a try failed for what the proxy had asked for itself
+    is_given_up: bool = False  # no try follows the last, for want of room
+    wants_room_since: float | None = None
+    waiting_since: float = 0.0  # what is waited for now began then, or went on
+    sent_at: float | None = None
+    was_sent: bool = False  # the gateway may have it, of the try that goes on
+    reservation: "Held | None" = field(default=None, repr=False)  # the try's; settled with it
+
+    # What the try that goes on is answered: all of `_OF_AN_ANSWER`.
     answered_status: int | None = None
-    flaw: str | None = None
-    gateway_request_id: str | None = None
     answered_head: AnsweredHead | None = field(default=None, repr=False)
+    gateway_request_id: str | None = None
+    flaw: str | None = None  # why no client could take it, in words for it
+    passing: object = field(default=None, repr=False)  # how it passes, in the host's terms
     observation: "Observation | None" = field(default=None, repr=False)
+    first_byte_at: float | None = None
+    counts_at: float = inf  # of how many bytes a stream has said its tokens are counted again
     socket: "SocketLog | None" = field(default=None, repr=False)
-    passing: object = field(default=None, repr=False)
+    cost_usd: "Decimal | None" = None  # of all tries
+
     state: State = State.ARRIVED
 
     def step(self, step: Step) -> None:
@@ -230,6 +237,12 @@ class Exchange:
         self.state = after
         if sends is not None:
             self.was_sent = sends
+
+    def begin_again(self) -> None:
+        """Take the step `again`, and forget what the try before it was answered."""
+        self.step("again")
+        for name, unknown in _OF_AN_ANSWER.items():
+            setattr(self, name, unknown)
 
     @property
     def retries(self) -> int:

@@ -298,9 +298,7 @@ class Pipeline:
         usage = self.accounting.guessed(exchange, status or error.status, "gateway_error")
         self.accounting.again(exchange, usage, now)
         exchange.tries += (_failed_try(exchange, error, status, usage, now),)
-        exchange.step("again")
-        exchange.flaw = None
-        exchange.answered_status = exchange.gateway_request_id = exchange.observation = None
+        exchange.begin_again()
         exchange.waiting_since = now
 
     def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:

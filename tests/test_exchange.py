@@ -1,10 +1,11 @@
+from dataclasses import fields
 from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.exchange import STEPS, IllegalStep, State, Step
+from foxora_addon.exchange import STEPS, Exchange, IllegalStep, State, Step
 from tests.builders import ACCOUNT_KEY, APP_KEY, an_exchange
 
 ALL_STEPS: tuple[Step, ...] = get_args(Step.__value__)
@@ -60,6 +61,21 @@ def test_whatever_is_tried_it_is_recorded_before_it_is_sent_and_closed_once(
         assert taken[0] == "record"
     if "close" in taken:
         assert taken.index("close") == len(taken) - 1
+
+
+def test_of_a_try_that_failed_nothing_is_taken_for_the_next_ones_answer() -> None:
+    untouched = an_exchange()
+    exchange = an_exchange(state=State.ANSWERING)
+    names = [each.name for each in fields(Exchange)]
+    answers = names[names.index("answered_status") : names.index("socket")]
+    assert len(answers) == 8
+    for name in answers:
+        setattr(exchange, name, "of the first try")
+
+    exchange.begin_again()
+
+    for name in answers:
+        assert getattr(exchange, name) == getattr(untouched, name)
 
 
 def test_an_exchange_shows_no_secret() -> None:
