@@ -89,10 +89,9 @@ _VALUE: Final = r"(?P<value>[A-Za-z0-9._~+/=%-]{8,4096})"
 _KEY: Final = r"[A-Za-z0-9_-]{16,512}"
 _SECRETS: Final = (
     *(  # OpenAI, Anthropic, ...
-        _credential(literal, _KEY, _unless_slug) for literal in ("sk-", "rk-", "pk-")
+        _credential(literal, _KEY, _unless_slug) for literal in ("sk-", "rk-", "pk-", "ek_")
     ),
-    _credential("foxora_sk_", r"[A-Za-z0-9_-]{4,512}"),
-    _credential("foxora_pk_", r"[A-Za-z0-9_-]{4,512}"),
+    _credential("foxora_", r"[sp]k_[A-Za-z0-9_-]{4,512}"),
     _credential(  # a JWT
         "eyJ", r"[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{0,4096}"
     ),

@@ -287,6 +287,7 @@ def test_to_scrub_twice_is_to_scrub_once(pieces: list[str]) -> None:
     "text",
     [
         "sk-proj-obviously-fake-0123456789",
+        "ek_" + "fake" * 7 + "0123",
         "foxora_pk_obviously-fake",
         "eyJmYWtlZmFrZQ.eyJmYWtlZmFrZQ.ZmFrZQ",
         "AKIAFAKEFAKEFAKEFAKE",
@@ -344,6 +345,7 @@ def test_what_follows_the_name_of_a_credential_goes(text: str, scrubbed: str) ->
         "apiKey: process.env.OPENAI_API_KEY",
         '<div class="sk-toggleable__content sk-estimator-doc-link">',
         "sk-fading-circle-container pk-constraint-on-table-users",
+        "week_0123456789abcdef0123456789abcdef ek_number_of_all_samples",
         "sk-short",
         "skeleton key=1",
     ],
