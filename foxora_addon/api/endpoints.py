@@ -16,7 +16,8 @@ class Operation(NamedTuple):
     `path` is below `/v1`; `*` stands for one segment, a `/**` at the end for anything below or
     nothing. `answers_json` promises that a successful answer that is no event stream is JSON;
     `has_model` that its request is a JSON object in which a `model` may stand, `has_form` that it
-    is an upload: a multipart form, or such an object, in which one may.
+    is an upload: a multipart form, or such an object, in which one may. `model_is_optional`: where
+    it names none, something else says which, such as an assistant, or the gateway has one for it.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Operation(NamedTuple):
     answers_json: bool = True
     has_model: bool = False
     has_form: bool = False
+    model_is_optional: bool = False
 
 
 OTHER: Final = Operation("other", frozenset(), "/**", answers_json=False)
@@ -38,8 +40,11 @@ def _row(
     answers_json: bool = True,
     has_model: bool = False,
     has_form: bool = False,
+    model_is_optional: bool = False,
 ) -> Operation:
-    return Operation(name, frozenset(methods.split()), path, answers_json, has_model, has_form)
+    return Operation(
+        name, frozenset(methods.split()), path, answers_json, has_model, has_form, model_is_optional
+    )
 
 
 # The first row that fits a request is the one, so narrow paths stand before wide ones.
@@ -64,25 +69,26 @@ OPERATIONS: Final = (
     _row("audio_translations", "POST", "/audio/translations", answers_json=False, has_form=True),
     _row("audio_voices", "GET POST DELETE", "/audio/voices/**"),
     _row("audio_voices", "GET POST DELETE", "/audio/voice_consents/**"),
-    _row("images", "POST", "/images/generations", has_model=True),
-    _row("images", "POST", "/images/edits", has_form=True),
-    _row("images", "POST", "/images/variations", has_form=True),
+    _row("images", "POST", "/images/generations", has_model=True, model_is_optional=True),
+    _row("images", "POST", "/images/edits", has_form=True, model_is_optional=True),
+    _row("images", "POST", "/images/variations", has_form=True, model_is_optional=True),
     _row("file_content", "GET", "/files/*/content", answers_json=False),
     _row("files", "GET POST DELETE", "/files/**"),
-    _row("moderations", "POST", "/moderations", has_model=True),
+    _row("moderations", "POST", "/moderations", has_model=True, model_is_optional=True),
     _row("batches", "GET POST", "/batches/**"),
     _row("fine_tuning", "POST", "/fine_tuning/jobs", has_model=True),
     _row("fine_tuning", "GET POST DELETE", "/fine_tuning/**"),
-    _row("assistants", "GET POST DELETE", "/assistants/**", has_model=True),
-    _row("threads", "POST", "/threads/runs", has_model=True),
-    _row("threads", "POST", "/threads/*/runs", has_model=True),
+    _row("assistants", "POST", "/assistants", has_model=True),
+    _row("assistants", "GET POST DELETE", "/assistants/**", has_model=True, model_is_optional=True),
+    _row("threads", "POST", "/threads/runs", has_model=True, model_is_optional=True),
+    _row("threads", "POST", "/threads/*/runs", has_model=True, model_is_optional=True),
     _row("threads", "GET POST DELETE", "/threads/**"),
     _row("vector_stores", "GET POST DELETE", "/vector_stores/**"),
     _row("uploads", "POST", "/uploads/**"),
     _row("realtime", "POST", "/realtime/calls/**", answers_json=False),
     _row("realtime", "GET POST", "/realtime/**"),
     _row("live", "GET POST", "/live/**", answers_json=False),
-    _row("videos", "POST", "/videos", has_form=True),
+    _row("videos", "POST", "/videos", has_form=True, model_is_optional=True),
     _row("videos", "GET", "/videos/*/content", answers_json=False),
     _row("videos", "GET POST DELETE", "/videos/**"),
     _row("conversations", "GET POST DELETE", "/conversations/**"),

@@ -68,7 +68,7 @@ def read_call(
             what = "nested too deeply to be read" if is_deep else "not a JSON object"
             return invalid_json(f"The request's body is {what}.")
         return _unread(body)
-    asked = call.deployment or parsed.get("model") or rules.default
+    asked = call.deployment or parsed.get("model") or _default_of(call, parsed, rules)
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
     if call.operation.name == "chat" and (refusal := _missing(parsed, asked)):
         return refusal
@@ -100,7 +100,7 @@ def _read_upload(
     if parsed is None:
         return _unread(body)
     named, is_stream = parsed.get("model"), parsed.get("stream") is True
-    model = _model_of(call, named, rules)
+    model = _model_of(call, parsed, rules)
     if model is None or model == named:
         return CallBody(model, is_stream, body)
     sent = replace_member(body, "model", model)
@@ -123,7 +123,7 @@ def _read_form(call: Recognised, body: bytes, form: Form, rules: ModelRules) -> 
         return invalid_request("The form names more than one 'model'.", "model")
     named = models[0] if models else None
     is_stream = (texts_of(form, body, "stream") or [""])[-1].lower() in _YES
-    model = _model_of(call, named, rules)
+    model = _model_of(call, {"model": named}, rules)
     if model is None or model == named:
         return CallBody(model, is_stream, body)
     if "\r" in model or "\n" in model:
@@ -136,10 +136,16 @@ def _unread(body: bytes) -> CallBody:
     return CallBody(None, stream=False, sent=body)
 
 
-def _model_of(call: Recognised, named: object, rules: ModelRules) -> str | None:
-    """The model that the gateway is asked for, where the body names this one, or None."""
-    asked = call.deployment or named or rules.default
+def _model_of(call: Recognised, body: Mapping[str, Any], rules: ModelRules) -> str | None:
+    """The model that the gateway is asked for."""
+    asked = call.deployment or body.get("model") or _default_of(call, body, rules)
     return rules.map.get(asked, asked) if isinstance(asked, str) else None
+
+
+def _default_of(call: Recognised, body: Mapping[str, Any], rules: ModelRules) -> str | None:
+    """The model of a call that names none; None where something else may say which."""
+    has_stored_prompt = isinstance(body.get("prompt"), dict)
+    return None if call.operation.model_is_optional or has_stored_prompt else rules.default
 
 
 def read_query(call: Recognised, query: str, rules: ModelRules) -> str:
@@ -174,7 +180,7 @@ def read_message(call: Recognised, content: bytes, rules: ModelRules) -> bytes:
     parsed = _object_of(value_of_json(content))
     if parsed is None or parsed.get("type") != "response.create":
         return content
-    model = _model_of(call, parsed.get("model"), rules)
+    model = _model_of(call, parsed, rules)
     if model is None or parsed.get("model") == model:
         return content
     return replace_member(content, "model", model)

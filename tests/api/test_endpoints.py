@@ -111,8 +111,8 @@ def test_a_model_stands_in_the_requests_that_choose_one() -> None:
     assert choosing == {
         *("/chat/completions", "/completions", "/embeddings", "/moderations"),
         *("/responses", "/responses/compact", "/responses/input_tokens"),
-        *("/audio/speech", "/images/generations", "/fine_tuning/jobs", "/assistants/**"),
-        *("/threads/runs", "/threads/*/runs"),
+        *("/audio/speech", "/images/generations", "/fine_tuning/jobs", "/assistants"),
+        *("/assistants/**", "/threads/runs", "/threads/*/runs"),
     }
 
 
@@ -124,6 +124,16 @@ def test_a_model_stands_in_the_uploads_that_choose_one() -> None:
     }
     assert not find_operation("GET", "/videos").has_form
     assert not find_operation("POST", "/videos/v/remix").has_form
+
+
+def test_a_model_may_be_left_out_where_something_else_says_which() -> None:
+    optional = {row.path for row in OPERATIONS if row.model_is_optional}
+    assert optional == {
+        *("/images/generations", "/images/edits", "/images/variations", "/videos", "/moderations"),
+        *("/assistants/**", "/threads/runs", "/threads/*/runs"),
+    }
+    assert not find_operation("POST", "/assistants").model_is_optional
+    assert find_operation("POST", "/assistants/asst_1").model_is_optional
 
 
 def test_the_roots_tell_the_api_from_the_rest() -> None:

@@ -98,6 +98,32 @@ def test_the_default_is_put_in_where_none_is_named(model: str | None) -> None:
     assert json.loads(found.sent)["model"] == found.model == "foxora/usual"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/assistants/asst_1", {"name": "New name"}),
+        ("/threads/runs", {"assistant_id": "asst_1"}),
+        ("/threads/thread_1/runs", {"assistant_id": "asst_1"}),
+        ("/responses", {"prompt": {"id": "pmpt_1"}}),
+        ("/moderations", {"input": "x"}),
+        ("/images/generations", {"prompt": "x"}),
+        ("/images/edits", {"prompt": "x"}),
+    ],
+)
+def test_the_default_is_not_put_in_where_something_else_says_which(
+    path: str, body: dict[str, Any]
+) -> None:
+    sent = encoded(body)
+    assert read(sent, MAPPED, a_call(path)).sent is sent
+    named = read(encoded(body | {"model": "gpt-4o-mini"}), MAPPED, a_call(path))
+    assert json.loads(named.sent)["model"] == "foxora/small"
+
+
+def test_a_prompt_that_is_a_text_names_no_model() -> None:
+    found = read(encoded({"prompt": "x"}), MAPPED, a_call("/completions"))
+    assert found.model == "foxora/usual"
+
+
 def test_the_deployment_of_a_path_is_the_model() -> None:
     found = read(encoded(CHAT), MAPPED, a_call(deployment="mine"))
 
@@ -191,6 +217,8 @@ def test_a_message_that_asks_for_a_response_names_the_mapped_model() -> None:
     usual = b'{"model":"foxora/usual","type":"response.create"}'
     assert read_message(call, none, MAPPED) == usual
     assert read_message(call, none, RULES) is none
+    stored = b'{"type":"response.create","prompt":{"id":"pmpt_1"}}'
+    assert read_message(call, stored, MAPPED) is stored
     named = read_message(a_call("/responses", deployment="d"), A_MESSAGE, RULES)
     assert named == A_MESSAGE.replace(b"gpt-4o-mini", b"d")
 
@@ -279,6 +307,8 @@ def test_a_form_that_names_no_model_gets_the_default(fields: list[tuple[str, str
 
     assert (found.model, found.sent) == ("foxora/usual", a_form(("model", "foxora/usual")))
     assert read(a_form(*fields), RULES, an_upload()).model in {None, ""}
+    body = a_form(*fields)
+    assert read(body, MAPPED, an_upload("/images/edits")).sent is body
 
 
 def test_the_deployment_of_a_path_is_the_model_of_a_form() -> None:
