@@ -155,6 +155,18 @@ def test_an_answer_in_which_no_model_speaks_is_charged_no_output(
         assert (usage["total_tokens"] == usage["input_tokens"]) == (output == 0)
 
 
+@pytest.mark.parametrize("body", [b"", b'{"id": "resp_1", "deleted": true}'])
+@pytest.mark.parametrize("headers", [[], [JSON]])
+def test_a_deletion_whose_answer_no_client_reads_may_be_answered_with_nothing(
+    headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    desk = a_desk()
+    exchange = desk.admitted(b"", head=a_head("/v1/responses/resp_1", method="DELETE"))
+    desk.pipeline.send(exchange, 100.1)
+    assert desk.pipeline.answered(exchange, Answer(200, headers, body), 101.0) is None
+    assert (desk.response["status"], desk.response["outcome"]) == (200, "completed")
+
+
 @pytest.mark.parametrize(
     ("status", "outcome", "code"),
     [(200, "completed", None), (304, "completed", None), (429, "refused", "answered_by_addon")],

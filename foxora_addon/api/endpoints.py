@@ -14,10 +14,11 @@ class Operation(NamedTuple):
     """A row: what the record calls it, and what is known of its requests and answers.
 
     `path` is below `/v1`; `*` stands for one segment, a `/**` at the end for anything below or
-    nothing. `answers_json` promises that a successful answer that is no event stream is JSON;
-    `has_model` that its request is a JSON object in which a `model` may stand, `has_form` that it
-    is an upload: a multipart form, or such an object, in which one may. `model_is_optional`: where
-    it names none, something else says which, such as an assistant, or the gateway has one for it.
+    nothing. `answers_json` promises that a successful answer that is no event stream is JSON, and
+    that clients read it; `has_model` that its request is a JSON object in which a `model` may
+    stand, `has_form` that it is an upload: a multipart form, or such an object, in which one may.
+    `model_is_optional`: where it names none, something else says which, such as an assistant, or
+    the gateway has one for it.
     """
 
     name: str
@@ -57,6 +58,7 @@ OPERATIONS: Final = (
     _row("responses", "POST", "/responses/compact", has_model=True),
     _row("responses", "POST", "/responses/input_tokens", has_model=True),
     _row("responses", "GET", "/responses"),  # opens a WebSocket: there is no list of them
+    _row("stored_responses", "DELETE", "/responses/*", answers_json=False),
     _row("stored_responses", "GET POST DELETE", "/responses/**"),
     _row("models", "GET DELETE", "/models/**"),
     _row("me", "GET", "/me"),
@@ -93,6 +95,8 @@ OPERATIONS: Final = (
     _row("videos", "GET POST DELETE", "/videos/**"),
     _row("conversations", "GET POST DELETE", "/conversations/**"),
     _row("containers", "GET", "/containers/*/files/*/content", answers_json=False),
+    _row("containers", "DELETE", "/containers/*", answers_json=False),
+    _row("containers", "DELETE", "/containers/*/files/*", answers_json=False),
     _row("containers", "GET POST DELETE", "/containers/**"),
     _row("evals", "GET POST DELETE", "/evals/**"),
     _row("skills", "GET", "/skills/*/content", answers_json=False),
@@ -100,6 +104,7 @@ OPERATIONS: Final = (
     _row("skills", "GET POST DELETE", "/skills/**"),
     _row("chatkit", "GET POST DELETE", "/chatkit/**"),
     _row("agents", "GET", "/agents/sessions/*/artifacts/*/content", answers_json=False),
+    _row("agents", "POST", "/agents/sessions/*/events", answers_json=False),
     _row("agents", "GET POST DELETE", "/agents/**"),
     _row("organization", "GET POST DELETE", "/organization/**"),
 )

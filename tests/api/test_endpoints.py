@@ -141,13 +141,25 @@ def test_the_roots_tell_the_api_from_the_rest() -> None:
     assert API_ROOTS.isdisjoint({"", "v1", "openai", "favicon.ico", "*"})
 
 
+SDK = [file.read_text("utf-8") for file in Path(openai.__file__).parent.glob("resources/**/*.py")]
+
+
 def sdk_paths() -> set[str]:
-    resources = Path(openai.__file__).parent / "resources"
-    found = (
-        re.findall(r"\"(/[a-z_]+(?:/[^\"\s?]*)?)\"", file.read_text("utf-8"))
-        for file in resources.rglob("*.py")
-    )
+    found = (re.findall(r"\"(/[a-z_]+(?:/[^\"\s?]*)?)\"", text) for text in SDK)
     return {re.sub(r"\{\w+\}", "x_1", path) for paths in found for path in paths}
+
+
+def test_where_the_sdk_reads_no_answer_none_is_promised() -> None:
+    unread = r"\"Accept\": \"\*/\*\".{,900}?self\._(delete|post)\(\s+path_template\(\s*\"([^\"?]+)"
+    calls = {call for text in SDK for call in re.findall(unread, text, re.DOTALL)}
+    assert ("delete", "/responses/{response_id}") in calls
+    assert len(calls) > 5
+    promised = [
+        (method, path)
+        for method, path in calls
+        if find_operation(method.upper(), re.sub(r"\{\w+\}", "x_1", path)).answers_json
+    ]
+    assert not promised
 
 
 def test_every_path_of_the_sdk_has_a_row() -> None:
