@@ -55,6 +55,11 @@ def counted_output_tokens(
     return text_tokens(list(_written(parts)), model, counter)
 
 
+def written_in(pieces: list[Any]) -> list[str]:
+    """The texts that a model wrote in messages, or in pieces of them."""
+    return list(_texts_of(pieces, _DEEPEST))
+
+
 def _written(parts: list[Any]) -> Iterator[str]:
     for part in parts:
         message = part.get("message") if isinstance(part, dict) else None

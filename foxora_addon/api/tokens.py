@@ -36,7 +36,7 @@ _GPT_5_SCHEMA_TOKENS: Final = 90
 _MEDIA: Final = frozenset(
     {
         *("image_url", "url", "data", "audio", "file_data", "file_url", "file_id"),
-        "encrypted_content",
+        *("encrypted_content", "result"),
     }
 )
 
@@ -204,12 +204,12 @@ class _Prompt:
 
     def _media_tokens(self, name: str, value: str, part: dict[str, Any]) -> int:
         match name:
-            case "data":
-                is_plain = part.get("format") in _PLAIN_AUDIO
+            case "data" | "audio":  # `audio` is of an item of a realtime session
+                is_plain = name == "audio" or part.get("format") in _PLAIN_AUDIO
                 per_token = _PLAIN_AUDIO_BYTES_PER_TOKEN if is_plain else _AUDIO_BYTES_PER_TOKEN
                 return _size_of(value) // per_token
-            case "audio":  # of an item of a realtime session
-                return _size_of(value) // _PLAIN_AUDIO_BYTES_PER_TOKEN
+            case "result":
+                return self._result_tokens(value, part)
             case "encrypted_content":
                 return int(len(value) / _SECRET_CHARACTERS_PER_TOKEN)
             case "file_data":
@@ -218,6 +218,13 @@ class _Prompt:
                 return _REMOTE_FILE_TOKENS
             case _:
                 return self._data_tokens(value, part.get("detail"))
+
+    def _result_tokens(self, result: str, part: dict[str, Any]) -> int:
+        """Those of a picture that a model has made, which is base64 alone; any other is text."""
+        if part.get("type") == "image_generation_call":
+            return image_tokens(f"data:image/png;base64,{result}", None, self.model)
+        self.texts.append(result)
+        return 0
 
     def _data_tokens(self, url: str, detail: object) -> int:
         if url.startswith("data:") and not url.startswith("data:image/"):

@@ -10,8 +10,10 @@ the last or first chunk.
 from typing import Any, Final
 
 from foxora_addon.api import quick_json
+from foxora_addon.api.chunk_media import cut_media
 from foxora_addon.api.folding import fold, fold_field, put, text_bytes, whole
 from foxora_addon.api.media_transcript import MediaTranscript
+from foxora_addon.api.output_tokens import written_in
 from foxora_addon.api.responses_transcript import ResponsesTranscript
 from foxora_addon.api.sse import Event
 
@@ -43,7 +45,8 @@ class Transcript:
 
     Memory is bounded by about `max_bytes`, beyond which content stops being kept and `truncated` is
     True, while usage, finish reasons, errors and the end are still observed, and how many bytes of
-    text are not kept is counted.
+    text are not kept is counted. The sounds and pictures of a chat may take half of it, so that
+    text behind them is kept.
     """
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
@@ -51,10 +54,12 @@ class Transcript:
         self.malformed = 0
         self.done = False
         self._may_go_on = False
-        self.truncated = False
         self.error: dict[str, Any] | None = None
         self._max_bytes = max_bytes
+        self._max_media_bytes = max_bytes // 2
         self._bytes = 0
+        self._is_full = False
+        self._is_media_cut = False
         self._unkept_bytes = 0
         self.is_usage_of_all = True
         self._told_usage_at = 0
@@ -65,6 +70,11 @@ class Transcript:
         self._responses: ResponsesTranscript | None = None
         self._media: MediaTranscript | None = None
         self._last: dict[str, Any] = {}
+
+    @property
+    def truncated(self) -> bool:
+        """Whether not all that came is kept."""
+        return self._is_full or self._is_media_cut
 
     @property
     def usage(self) -> dict[str, Any] | None:
@@ -128,7 +138,10 @@ class Transcript:
         if isinstance(kind, str) and kind.startswith("response."):
             self._add_response(kind, value, len(event.data))
         elif isinstance(value.get("choices"), list):
-            self.truncated = self.truncated or self._bytes + len(event.data) > self._max_bytes
+            size = len(event.data)
+            if self._bytes + size > self._max_media_bytes:
+                size -= self._cut_media(value["choices"])
+            self._is_full = self._is_full or self._bytes + size > self._max_bytes
             self._add_chunk(value)
         elif isinstance(kind, str):
             self._add_media(kind, value, len(event.data))
@@ -156,8 +169,8 @@ class Transcript:
         self.chunks += 1
         if text:
             self.is_usage_of_all = False
-        self.truncated = self.truncated or self._bytes + size > self._max_bytes
-        if self.truncated:
+        self._is_full = self._is_full or self._bytes + size > self._max_bytes
+        if self._is_full:
             self._unkept_bytes += text_bytes(text)
         else:
             self._bytes += fold_field(speaker, "content", text)
@@ -219,7 +232,7 @@ class Transcript:
         if kind.endswith(".delta"):
             self.is_usage_of_all = False
         self.done = responses.done
-        self.truncated = responses.truncated
+        self._is_full = responses.truncated
         if isinstance(responses.usage, dict) and responses.usage is not self._usage:
             self._take_usage(responses.usage)
         if self.error is None and responses.error:
@@ -229,10 +242,16 @@ class Transcript:
         self._media = media = self._media or MediaTranscript(self._max_bytes)
         self._bytes += media.add(kind, value, size)
         self.done = self._may_go_on = media.done
-        self.truncated = self.truncated or media.truncated
+        self._is_full = self._is_full or media.truncated
+
+    def _cut_media(self, choices: list[Any]) -> int:
+        """Leave of sounds and pictures what there is room for; how many characters went."""
+        taken = cut_media(choices, max(self._max_media_bytes - self._bytes, 0))
+        self._is_media_cut = self._is_media_cut or taken > 0
+        return taken
 
     def _add_chunk(self, chunk: dict[str, Any]) -> None:
-        if not self.truncated:
+        if not self._is_full:
             self._object = self._object or _text_of(chunk.get("object")).removesuffix(".chunk")
             self._keep(self._fields, chunk, _NOT_KEPT)
         for position, choice in enumerate(chunk["choices"]):
@@ -242,18 +261,18 @@ class Transcript:
 
     def _add_choice(self, index: int, choice: dict[str, Any]) -> None:
         delta = choice.get("delta", choice.get("message"))
-        if self.truncated or self._usage is not None:
-            words = _words_in(delta, choice.get("text"))
-            self.is_usage_of_all = self.is_usage_of_all and not any(words)
-            self._unkept_bytes += text_bytes(words) if self.truncated else 0
+        if self._is_full or self._usage is not None:
+            text = choice.get("text")
+            self.is_usage_of_all = self.is_usage_of_all and not any(_words_in(delta, text))
+            self._unkept_bytes += text_bytes(written_in([delta, text])) if self._is_full else 0
         if index not in self._choices:
-            if self.truncated:
+            if self._is_full:
                 return
             self._choices[index] = {"message": {}, "finish_reason": None}
             self._bytes += _CHOICE_BYTES
         so_far = self._choices[index]
         so_far["finish_reason"] = _text_of(choice.get("finish_reason")) or so_far["finish_reason"]
-        if self.truncated:
+        if self._is_full:
             return
         if isinstance(delta, dict):
             self._bytes += fold(so_far["message"], delta)

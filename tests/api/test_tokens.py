@@ -2,6 +2,7 @@
 
 import base64
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ COUNTER = load_counter()
 CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 TEXT = "What is the weather like in Paris today, and should I take an umbrella?"
 SOUND = base64.b64encode(bytes(90_000)).decode()
+PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 512, 512) + bytes(90_000)
 
 
 def tokens_of(parsed: dict[str, Any], operation: str = "chat", model: str = "gpt-4o") -> int:
@@ -126,6 +128,10 @@ def test_the_form_of_the_answer_counts_if_it_is_a_schema() -> None:
         ({"type": "input_file", "file_url": "https://e.com/a.pdf"}, 1000),
         ({"type": "reasoning", "encrypted_content": SOUND[:16_000]}, 3000),
         ({"type": "image_generation_call", "result": f"data:image/png;base64,{SOUND}"}, 765),
+        ({"type": "image_generation_call", "result": SOUND}, 765),
+        ({"type": "image_generation_call", "result": base64.b64encode(PICTURE).decode()}, 255),
+        ({"type": "image_generation_call", "result": None}, 0),
+        ({"type": "hosted_tool_call", "result": "abc"}, 3),
     ],
 )
 def test_what_is_no_text_never_counts_as_the_base64_it_comes_in(
@@ -170,7 +176,7 @@ def test_no_depth_is_too_deep(field: str, shape: str) -> None:
 NAMES = st.sampled_from(
     [
         *("role", "content", "type", "text", "image_url", "url", "detail", "input_audio", "data"),
-        *("file", "file_data", "file_id", "name", "arguments", "function", "tool_calls"),
+        *("file", "file_data", "file_id", "result", "name", "arguments", "function", "tool_calls"),
         *("encrypted_content", "json_schema", "format", "schema"),
     ]
 )

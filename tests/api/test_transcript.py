@@ -355,9 +355,47 @@ def test_content_is_kept_up_to_a_bound_and_the_end_is_seen_all_the_same() -> Non
     assert not transcript_of(events).truncated
 
 
+SOUND = "AAAA" * 1_000
+PICTURE = f"data:image/png;base64,{SOUND}"
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"audio": {"id": "a", "data": SOUND}},
+        {"images": [{"type": "image_url", "image_url": {"url": PICTURE}}]},
+        {"images": [{"index": 0, "image_url": {"url": PICTURE}}]},
+    ],
+)
+def test_text_is_kept_behind_sounds_and_pictures_for_which_there_is_no_room(delta: object) -> None:
+    said = [{"content": "before, "}, *[delta] * 10, {"content": "after"}]
+    transcript = transcript_of(map(a_chunk, said), max_bytes=20_000)
+    message = transcript.message()
+    assert message is not None
+    assert message["content"] == "before, after"
+    assert 5_000 < len(json.dumps(message)) < 12_000
+    assert transcript.truncated
+    assert transcript.unkept_bytes == 0
+    assert not transcript_of(map(a_chunk, said)).truncated
+
+
+def test_what_is_not_kept_of_a_stream_counts_by_its_words() -> None:
+    call = {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": "{}"}}
+    said = [
+        {"content": "x" * 4_000},
+        {"content": "four", "audio": {"data": SOUND, "transcript": "said", "expires_at": 1}},
+        {"images": [{"image_url": {"url": PICTURE}}], "reasoning": "why", "tool_calls": [call]},
+    ]
+    transcript = transcript_of(map(a_chunk, said), max_bytes=2_000)
+    assert transcript.unkept_bytes == 4_000 + len("four") + len("said") + len("why") + len("f{}")
+
+
 @pytest.mark.parametrize(
     "event",
     [
+        lambda at: a_chunk({"audio": {"id": "a", "data": f"{at:09}"}}),
+        lambda at: a_chunk({"images": [{"image_url": {"url": f"data:,{at:09}"}}]}),
+        lambda at: a_chunk({"images": [{"image_url": {"url": f"https://{at:09}"}}]}),
         lambda at: a_chunk({"content": f"{at:09}"}),
         lambda at: a_chunk({f"field_{at}": 1}),
         lambda at: a_chunk({}, index=at),
