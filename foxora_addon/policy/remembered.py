@@ -143,7 +143,7 @@ def _ended(
     usage = _mapping(record.get("usage"))
     return Remembered(
         account,
-        _text(request.get("model") or record.get("model")),
+        _text((request or record).get("model")),
         _text(_mapping(request.get("client")).get("name")),
         at - (duration - sent) / 1000,
         at,

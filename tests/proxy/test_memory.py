@@ -270,6 +270,25 @@ def test_what_a_long_stream_used_counts_for_its_client_and_its_model_after_a_res
     assert [standing["tokens"]["used"] for standing in standings] == [600, 600, 600]
 
 
+def test_a_call_that_named_no_model_counts_for_none_after_a_restart(tmp_path: Path) -> None:
+    rules = AccountRules(asks=False, models={"gpt-4o-mini": Ceilings(None, 9_000)})
+    machine = Machine(tmp_path, rules=rules)
+    journal, _, memory = machine.start()
+    decision = {"verdict": "forward", "estimated_tokens": 0}
+    about = {"exchange": "ex_1", "account": "acme"}
+    begun = {"event": "request", "client": {}, "model": None, "decision": decision}
+    journal.append(begun | about, lambda text: text)
+    journal.append({"event": "response", **ENDED} | about, lambda text: text)
+    memory.close()
+    journal.close()
+    machine.boot += 20.0
+    journal, accounting, _ = machine.start()
+    journal.close()
+    scopes = accounting.payers.scopes_of("acme", "gpt-4o-mini", None)
+    standings = [accounting._allowances.standing(scope, machine.boot) for scope in scopes]
+    assert [standing["tokens"]["used"] for standing in standings] == [600, 0]
+
+
 def test_a_state_that_cannot_be_saved_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
