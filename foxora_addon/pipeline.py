@@ -554,7 +554,10 @@ class Pipeline:
         if usage is None:
             size = body["body_bytes"]
             usage = facts["usage"] = self.accounting.guessed(exchange, status, outcome, size)
-        self.accounting.settle(exchange, usage, now)
+        elif not exchange.estimated_tokens or usage.source != "reported":
+            answer_id, unreported = facts.get("response_id"), self.accounting.unreported
+            usage = facts["usage"] = unreported.new_usage(exchange, usage, answer_id)
+        self.accounting.settle(exchange, usage, now, facts.get("model"))
         fields = response_fields(exchange, body, facts, status, outcome, source, now)
         scrub = self._scrub_of(exchange)
         if exchange.is_recorded:

@@ -23,6 +23,7 @@ from foxora_addon.pipeline import Ahead, Pipeline, Rewritten
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.remembered import charged_tokens
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.timeouts import Timeouts
 from tests.builders import (
@@ -548,6 +549,93 @@ def test_a_try_that_nobody_answered_is_charged_its_prompt_and_all_tries_cost_tog
     assert [each["tokens"] for each in desk.response["tries"]] == [prompt] * 2
     assert charge_of(desk) == 2 * prompt + 5
     assert desk.response["cost_usd"] == pytest.approx((2 * prompt + 5) / 1_000)
+
+
+BACKGROUND = {"model": "m-1", "input": "Tell me all.", "background": True}
+QUEUED: dict[str, Any] = {
+    "id": "resp_1",
+    "object": "response",
+    "model": "m-1",
+    "output": [],
+    "usage": None,
+}
+WHOLE = QUEUED | {"usage": {"input_tokens": 900, "output_tokens": 500, "total_tokens": 1_400}}
+REPORTED = {"input_tokens": 900, "output_tokens": 500, "total_tokens": 1_400, "source": "reported"}
+
+
+def a_priced_desk() -> Desk:
+    accounts = {"default": AccountRules(Ceilings(None, 100_000))}
+    prices = PriceRules({"m-1": Price(Decimal(1), Decimal(2))})
+    return a_desk(limits=LimitRules(accounts, prices=prices))
+
+
+def answer_to(
+    desk: Desk, method: str, path: str, answer: dict[str, Any], call: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Call and have that answered; the response record."""
+    head = a_head(f"/v1{path}", method=method)
+    exchange = desk.admitted(encoded(call) if call else b"", head=head)
+    desk.pipeline.send(exchange, 100.0)
+    exchange.step("answer")
+    assert desk.pipeline.answered(exchange, Answer(200, [JSON], encoded(answer)), 101.0) is None
+    return desk.trail.of_kind("response")[-1]
+
+
+def standing_of(desk: Desk) -> tuple[int, Any]:
+    """The tokens and dollars that are used by the books."""
+    (balance,) = desk.pipeline.accounting.balances(101.0)
+    return balance["tokens"]["used"], balance["spend"]["used_usd"]
+
+
+def test_a_background_response_is_charged_once_and_priced_by_what_it_reports() -> None:
+    desk = a_priced_desk()
+    answer_to(desk, "POST", "/responses", QUEUED, BACKGROUND)
+    answer_to(desk, "GET", "/responses/resp_1", QUEUED)
+    first = answer_to(desk, "GET", "/responses/resp_1", WHOLE)
+    again = answer_to(desk, "GET", "/responses/resp_1", WHOLE)
+    cancelled = answer_to(desk, "POST", "/responses/resp_1/cancel", WHOLE)
+
+    assert first["usage"]["output_tokens"] == 500
+    assert (again["usage"], again["cost_usd"]) == (None, 0)
+    assert (cancelled["usage"], cancelled["cost_usd"]) == (None, 0)
+    assert standing_of(desk) == (1_400, 1.9)
+    responses = desk.trail.of_kind("response")
+    assert sum(charged_tokens(response) for response in responses) == 1_400
+    assert sum(response["cost_usd"] for response in responses) == pytest.approx(1.9)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        *(("GET", "/responses/resp_1"), ("GET", "/chat/completions/resp_1"), ("GET", "/batches/b")),
+        *(("POST", "/chat/completions/resp_1"), ("POST", "/threads/t/runs/r/cancel")),
+    ],
+)
+def test_a_stored_answer_was_charged_when_it_was_made(method: str, path: str) -> None:
+    desk = a_priced_desk()
+    answer_to(desk, "POST", "/responses", WHOLE, BACKGROUND)
+    charged = standing_of(desk)
+    read = answer_to(desk, method, path, WHOLE)
+    assert (read["usage"], read["cost_usd"]) == (None, 0)
+    assert json.loads(read["body"])["usage"] == WHOLE["usage"]
+    assert standing_of(desk) == charged == (1_400, 1.9)
+
+
+def test_a_run_that_goes_on_is_charged_by_the_model_that_it_names() -> None:
+    desk = a_priced_desk()
+    path = "/threads/t/runs/r/submit_tool_outputs"
+    told = answer_to(desk, "POST", path, WHOLE, {"tool_outputs": []})
+    assert (told["usage"], told["cost_usd"]) == (REPORTED, 1.9)
+    assert standing_of(desk) == (1_400, 1.9)
+
+
+@pytest.mark.parametrize(("model", "cost"), [("m-1", 1.9), ("m-2", None)])
+def test_a_call_that_names_no_model_costs_what_the_one_does_that_answers(
+    model: str, cost: float | None
+) -> None:
+    desk = a_priced_desk()
+    call = {"prompt": {"id": "pmpt_1"}}
+    assert answer_to(desk, "POST", "/responses", WHOLE | {"model": model}, call)["cost_usd"] == cost
 
 
 def test_the_usage_of_an_answer_that_names_no_type_is_read_where_json_is_due() -> None:

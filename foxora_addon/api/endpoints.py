@@ -18,7 +18,8 @@ class Operation(NamedTuple):
     that clients read it; `has_model` that its request is a JSON object in which a `model` may
     stand, `has_form` that it is an upload: a multipart form, or such an object, in which one may.
     `model_is_optional`: where it names none, something else says which, such as an assistant, or
-    the gateway has one for it.
+    the gateway has one for it. `generates`: a model may answer a POST; where none does, the usage
+    in an answer is that of an earlier call.
     """
 
     name: str
@@ -28,12 +29,13 @@ class Operation(NamedTuple):
     has_model: bool = False
     has_form: bool = False
     model_is_optional: bool = False
+    generates: bool = True
 
 
 OTHER: Final = Operation("other", frozenset(), "/**", answers_json=False)
 
 
-def _row(
+def _row(  # noqa: PLR0913  # one keyword for each member
     name: str,
     methods: str,
     path: str,
@@ -42,24 +44,26 @@ def _row(
     has_model: bool = False,
     has_form: bool = False,
     model_is_optional: bool = False,
+    generates: bool = True,
 ) -> Operation:
+    named = frozenset(methods.split())
     return Operation(
-        name, frozenset(methods.split()), path, answers_json, has_model, has_form, model_is_optional
+        name, named, path, answers_json, has_model, has_form, model_is_optional, generates
     )
 
 
 # The first row that fits a request is the one, so narrow paths stand before wide ones.
 OPERATIONS: Final = (
     _row("chat", "POST", "/chat/completions", has_model=True),
-    _row("stored_chats", "GET POST DELETE", "/chat/completions/**"),
+    _row("stored_chats", "GET POST DELETE", "/chat/completions/**", generates=False),
     _row("completions", "POST", "/completions", has_model=True),
     _row("embeddings", "POST", "/embeddings", has_model=True),
     _row("responses", "POST", "/responses", has_model=True),
     _row("responses", "POST", "/responses/compact", has_model=True),
-    _row("responses", "POST", "/responses/input_tokens", has_model=True),
+    _row("responses", "POST", "/responses/input_tokens", has_model=True, generates=False),
     _row("responses", "GET", "/responses"),  # opens a WebSocket: there is no list of them
-    _row("stored_responses", "DELETE", "/responses/*", answers_json=False),
-    _row("stored_responses", "GET POST DELETE", "/responses/**"),
+    _row("stored_responses", "DELETE", "/responses/*", answers_json=False, generates=False),
+    _row("stored_responses", "GET POST DELETE", "/responses/**", generates=False),
     _row("models", "GET DELETE", "/models/**"),
     _row("me", "GET", "/me"),
     _row("me_usage", "GET", "/me/usage"),
@@ -77,14 +81,15 @@ OPERATIONS: Final = (
     _row("file_content", "GET", "/files/*/content", answers_json=False),
     _row("files", "GET POST DELETE", "/files/**"),
     _row("moderations", "POST", "/moderations", has_model=True, model_is_optional=True),
-    _row("batches", "GET POST", "/batches/**"),
+    _row("batches", "GET POST", "/batches/**", generates=False),
     _row("fine_tuning", "POST", "/fine_tuning/jobs", has_model=True),
     _row("fine_tuning", "GET POST DELETE", "/fine_tuning/**"),
     _row("assistants", "POST", "/assistants", has_model=True),
     _row("assistants", "GET POST DELETE", "/assistants/**", has_model=True, model_is_optional=True),
     _row("threads", "POST", "/threads/runs", has_model=True, model_is_optional=True),
     _row("threads", "POST", "/threads/*/runs", has_model=True, model_is_optional=True),
-    _row("threads", "GET POST DELETE", "/threads/**"),
+    _row("threads", "POST", "/threads/*/runs/*/submit_tool_outputs"),
+    _row("threads", "GET POST DELETE", "/threads/**", generates=False),
     _row("vector_stores", "GET POST DELETE", "/vector_stores/**"),
     _row("uploads", "POST", "/uploads/**"),
     _row("realtime", "POST", "/realtime/calls/**", answers_json=False),

@@ -27,6 +27,8 @@ _MOST_EVENTS: Final = 2**53 - 1  # no number beyond it is exact for a client in 
 # Around the choices: what the first chunk that has it decides, and what is no part of a completion.
 _SETTLED_FIRST: Final = frozenset({"id", "created", "model"})
 _NOT_KEPT: Final = frozenset({"choices", "error", "object", "obfuscation", "usage"})
+# Of a run of an assistant, whose events add up to nothing here.
+_OF_A_RUN: Final = ("id", "model")
 # Of a choice: what is joined, and what else is not simply kept.
 _JOINED: Final = ("logprobs", "text")
 _SILENT: Final = frozenset({"id", "name", "role", "type"})
@@ -66,6 +68,7 @@ class Transcript:
         self._usage: dict[str, Any] | None = None
         self._object = ""
         self._fields: dict[str, Any] = {}
+        self._run: dict[str, Any] = {}
         self._choices: dict[int, dict[str, Any]] = {}
         self._responses: ResponsesTranscript | None = None
         self._media: MediaTranscript | None = None
@@ -145,6 +148,8 @@ class Transcript:
             self._add_chunk(value)
         elif isinstance(kind, str):
             self._add_media(kind, value, len(event.data))
+        elif value.get("object") == "thread.run":
+            self._run = {name: value.get(name) for name in _OF_A_RUN}
         if self._told_usage_at == self.chunks:
             self.is_usage_of_all = True
 
@@ -211,7 +216,8 @@ class Transcript:
         return [whole(reason) for reason in reasons if reason]
 
     def _named(self, name: str) -> str | None:
-        fields = (self._responses.response() if self._responses else None) or self._fields
+        response = self._responses.response() if self._responses else None
+        fields = response or self._fields or self._run
         return _text_of(whole(fields.get(name))) or None
 
     def _observe(self, value: dict[str, Any], kind: str) -> None:

@@ -25,6 +25,15 @@ class Usage(NamedTuple):
         of_parts = (self.input_tokens or 0) + (self.output_tokens or 0)
         return max(self.total_tokens or 0, of_parts)
 
+    def beyond(self, charged: "Usage") -> "Usage":
+        """What of it is not in an earlier and smaller figure of the same answer."""
+        return Usage(
+            max((self.input_tokens or 0) - (charged.input_tokens or 0), 0),
+            max((self.output_tokens or 0) - (charged.output_tokens or 0), 0),
+            max(self.tokens - charged.tokens, 0),
+            self.source,
+        )
+
     def completed(self, counted: "Usage | None", *, is_of_all: bool) -> "Usage":
         """With what was counted where this does not say all.
 

@@ -217,7 +217,7 @@ class ResponseRecord(_Record, Body):
     model: str | None = Field(description="The model that answered, as the answer names it.")
     response_id: str | None = Field(description="The answer's own id.")
     finish_reasons: list[str | None] = Field(description="Why each choice ended.")
-    usage: UsageFacts | None = Field(description="Tokens; null where they are not known.")
+    usage: UsageFacts | None = Field(description="Tokens charged; null: none, or not known.")
     cost_usd: float | None = Field(
         ge=0,
         description="What it cost in US dollars, with all its tries; null where it is not known. "

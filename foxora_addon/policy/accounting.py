@@ -33,6 +33,7 @@ from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import Standings, is_nobodys
 from foxora_addon.policy.talks import Talks
 from foxora_addon.policy.turns import Called
+from foxora_addon.policy.unreported import Unreported
 from foxora_addon.policy.used import (
     bytes_before_look,
     counted,
@@ -69,6 +70,7 @@ class Accounting:
         self.wall_offset = 0.0
         self.spending = Spending(rules.prices)
         self.learned = Learned()
+        self.unreported = Unreported()
         self.counter = counter
         self.wants_counter = False  # a call was estimated that counts against a ceiling of tokens
         self.talks = Talks(self, self._allowances, self._lines)
@@ -258,10 +260,13 @@ class Accounting:
         """What a call is charged of which nothing is known; None: nothing (see `used`)."""
         return guessed(exchange, status, outcome, size)
 
-    def settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+    def settle(
+        self, exchange: Exchange, usage: Usage | None, now: float, told_model: str | None = None
+    ) -> None:
         """The exchange is over: charge what it used, nothing if `usage` is None.
 
-        A call that never reached the gateway gives all back.
+        A call that never reached the gateway gives all back. `told_model` is the one that the
+        answer names.
         """
         if exchange.ticket is not None:
             self._lines.leave(exchange.ticket)
@@ -270,7 +275,7 @@ class Accounting:
             self._allowances.settle(held, usage.tokens if usage else 0, now)
         elif held is not None:
             self._allowances.release(held, now)
-        self._spend(exchange, usage, now)
+        self._spend(exchange, usage, now, told_model)
         if scopes:
             account = scopes[0].name
             if usage is not None:
@@ -300,14 +305,16 @@ class Accounting:
         told = self.spending.told_cap(account, self.wall(now))
         return held_to.cap_usd if told is None else min(held_to.cap_usd, told)
 
-    def _spend(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
+    def _spend(
+        self, exchange: Exchange, usage: Usage | None, now: float, told_model: str | None
+    ) -> None:
         """Settle the cost of a call; one that the gateway refused, or never got, costs nothing."""
         if exchange.spending is None:
             return
         if not exchange.was_sent or (usage is None and exchange.estimated_tokens):
             self.spending.release(exchange)
         else:
-            self.spending.settle(exchange, usage, now + self.wall_offset)
+            self.spending.settle(exchange, usage, now + self.wall_offset, told_model)
 
     def wall(self, now: float) -> float:
         """What the wall clock shows at a moment, in Unix seconds."""

@@ -144,7 +144,8 @@ class AccountSpend:
     ) -> Decimal | None:
         """The exchange is over; return what it is taken to have cost, None if that is not known.
 
-        `cost_usd` None is not known: what was reserved is taken for it, as an estimate.
+        `cost_usd` None is not known: what was reserved, if anything, is taken for it, as an
+        estimate.
         `is_certain`: it follows from usage that the gateway reported. A second time changes
         nothing, and returns None.
         """
@@ -152,7 +153,7 @@ class AccountSpend:
             return None
         self._close(reservation)
         if cost_usd is None:
-            cost_usd, is_certain = reservation.cost_usd, False
+            cost_usd, is_certain = reservation.cost_usd or None, False
         if cost_usd:
             self._count(cost_usd, now, is_certain=is_certain)
         return cost_usd

@@ -118,13 +118,18 @@ class Spending:
         if spending is not None:
             self.budgets.release(spending)
 
-    def settle(self, exchange: Exchange, usage: Usage | None, now: float) -> None:
-        """Count what a try has cost, and add it to its exchange's; `usage` None: no tokens."""
+    def settle(
+        self, exchange: Exchange, usage: Usage | None, now: float, told_model: str | None = None
+    ) -> None:
+        """Count what a try has cost, and add it to its exchange's; `usage` None: no tokens.
+
+        By the model that the answer names where the price of the one asked for is not known.
+        """
         spending, exchange.spending = exchange.spending, None
         if spending is None:
             return
         used = _NOTHING if usage is None else usage
-        cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used))
+        cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used), told_model)
         is_certain = used.source == "reported"
         spent_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
         if exchange.cost_usd is not None and spent_usd is not None:
@@ -185,12 +190,20 @@ class Spending:
             "ceiling_usd": None if cap is None else json_number_of(cap),
         }
 
-    def _cost_of(self, exchange: Exchange, input_tokens: int, output_tokens: int) -> Decimal | None:
+    def _cost_of(
+        self,
+        exchange: Exchange,
+        input_tokens: int,
+        output_tokens: int,
+        told_model: str | None = None,
+    ) -> Decimal | None:
         """What tokens of a call's model cost; 0 for calls that no model answers."""
-        if not exchange.estimated_tokens:
+        if not (exchange.estimated_tokens or input_tokens or output_tokens):
             return _FREE
         price = None if exchange.model is None else self._table.find(exchange.model)
-        return None if price is None else cost(price, input_tokens, output_tokens)
+        if price is None:
+            return self._price([told_model], input_tokens, output_tokens)
+        return cost(price, input_tokens, output_tokens)
 
 
 def _output_of(usage: Usage) -> int:

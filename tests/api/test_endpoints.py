@@ -136,6 +136,19 @@ def test_a_model_may_be_left_out_where_something_else_says_which() -> None:
     assert find_operation("POST", "/assistants/asst_1").model_is_optional
 
 
+@pytest.mark.parametrize(
+    ("path", "generates"),
+    [
+        *(("/responses", True), ("/threads/t/runs", True), ("/nothing", True)),
+        *(("/threads/t/runs/r/submit_tool_outputs", True), ("/threads/t/runs/r", False)),
+        *(("/threads/t/runs/r/cancel", False), ("/responses/resp_1/cancel", False)),
+        *(("/chat/completions/c", False), ("/batches", False), ("/responses/input_tokens", False)),
+    ],
+)
+def test_what_stores_cancels_or_counts_has_no_model_answer(path: str, generates: bool) -> None:
+    assert find_operation("POST", path).generates is generates
+
+
 def test_the_roots_tell_the_api_from_the_rest() -> None:
     assert {"chat", "models", "me", "responses"} <= API_ROOTS
     assert API_ROOTS.isdisjoint({"", "v1", "openai", "favicon.ico", "*"})

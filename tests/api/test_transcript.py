@@ -549,3 +549,13 @@ def test_tool_calls_that_are_no_list_are_folded_like_anything_else() -> None:
     transcript = transcript_of([a_chunk({"tool_calls": 1})])
 
     assert transcript.message() == {"role": "assistant", "content": None, "tool_calls": 1}
+
+
+def test_a_run_of_an_assistant_tells_its_id_its_model_and_its_usage() -> None:
+    run = {"id": "run_1", "object": "thread.run", "model": "gpt-4o", "usage": None}
+    usage = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+    step = {"id": "step_1", "object": "thread.run.step", "usage": usage}
+    events = [Event(json.dumps(each)) for each in (run, step, run | {"usage": usage})]
+    transcript = transcript_of([*events, DONE])
+    assert (transcript.id, transcript.model, transcript.usage) == ("run_1", "gpt-4o", usage)
+    assert transcript.completion() is None

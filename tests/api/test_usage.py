@@ -49,3 +49,16 @@ def test_a_count_is_a_whole_number_or_none(value: dict[str, object]) -> None:
         counts = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
         assert all(count is None or (type(count) is int and count >= 0) for count in counts)
         assert any(count is not None for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("charged", "rest"),
+    [
+        (Usage(4, 0, 4, "counted"), Usage(6, 5, 11)),
+        (Usage(12, 0, 12, "counted"), Usage(0, 5, 3)),
+        (Usage(10, None, None), Usage(0, 5, 5)),
+        (Usage(10, 5, 15), Usage(0, 0, 0)),
+    ],
+)
+def test_what_was_charged_already_is_taken_off(charged: Usage, rest: Usage) -> None:
+    assert Usage(10, 5, 15).beyond(charged) == rest

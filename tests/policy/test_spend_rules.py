@@ -114,6 +114,12 @@ def test_a_price_that_is_not_known_counts_nothing_and_is_never_over_the_cap() ->
     assert open_and_spent(spend) == ("0", "0")
 
 
+def test_what_was_to_cost_nothing_is_no_guess_at_a_cost_that_is_not_known() -> None:
+    spend = a_spend()
+    assert spend.settle(reserved(spend, "0"), None, NOON, is_certain=True) is None
+    assert open_and_spent(spend) == ("0", "0")
+
+
 def test_what_costs_nothing_is_never_refused() -> None:
     spend = a_spend("1")
     spent(spend, "5")
