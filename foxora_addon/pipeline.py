@@ -341,7 +341,7 @@ class Pipeline:
         plain = self._plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
         kept = self._body_fields(answer.body, plain, keeps=exchange.level == "full")
         kind = answer.content_type
-        is_due = is_json(kind) if kind is not None else _promises_json(exchange)
+        is_due = is_json(kind) or _promises_json(exchange)
         value = value_of_json(plain) if is_due and plain is not None else None
         error = self._error_in(exchange, answer, plain, value)
         if error is not None:

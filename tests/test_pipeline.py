@@ -638,11 +638,14 @@ def test_a_call_that_names_no_model_costs_what_the_one_does_that_answers(
     assert answer_to(desk, "POST", "/responses", WHOLE | {"model": model}, call)["cost_usd"] == cost
 
 
-def test_the_usage_of_an_answer_that_names_no_type_is_read_where_json_is_due() -> None:
+@pytest.mark.parametrize("fields", [[], [(b"content-type", b"text/plain")]])
+def test_the_usage_of_an_answer_that_names_no_json_is_read_where_that_is_due(
+    fields: list[tuple[bytes, bytes]],
+) -> None:
     desk = a_desk()
     exchange = desk.sent()
     exchange.step("answer")
-    assert desk.pipeline.answered(exchange, Answer(200, [], encoded(ANSWER)), 101.0) is None
+    assert desk.pipeline.answered(exchange, Answer(200, fields, encoded(ANSWER)), 101.0) is None
     assert desk.response["usage"]["total_tokens"] == 5
     assert desk.response["usage"]["source"] == "reported"
 
