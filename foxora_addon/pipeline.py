@@ -524,7 +524,8 @@ class Pipeline:
             raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
         keeps = exchange.level == "full"
         count = partial(self.accounting.counted, exchange)
-        facts = facts_of_stream(seen, count, keeps_content=keeps)
+        answers_text = exchange.call is not None and exchange.call.operation.answers_text
+        facts = facts_of_stream(seen, count, keeps_content=keeps, answers_text=answers_text)
         if exchange.socket is not None:
             facts |= self._talk_facts(exchange, now)
         if error is not None:

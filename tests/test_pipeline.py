@@ -638,6 +638,33 @@ def test_a_call_that_names_no_model_costs_what_the_one_does_that_answers(
     assert answer_to(desk, "POST", "/responses", WHOLE | {"model": model}, call)["cost_usd"] == cost
 
 
+@pytest.mark.parametrize(
+    ("path", "said", "most", "output", "source"),
+    [
+        ("/audio/transcriptions", b"The fox is quick.", 1_000, 4, "counted"),
+        ("/audio/translations", b"WEBVTT\n\n\xff", 1_000, 5, "counted"),
+        ("/audio/transcriptions", b"The fox is quick.", 4, None, "estimated"),
+        ("/audio/speech", b"ID3", 1_000, None, None),
+    ],
+    ids=["text", "subtitles", "more than is kept", "sound"],
+)
+def test_what_was_heard_is_counted_where_it_comes_as_text(
+    path: str, said: bytes, most: int, output: int | None, source: str | None
+) -> None:
+    desk = a_desk()
+    exchange = desk.admitted(b"\x00" * 9_000, head=a_head(f"/v1{path}"))
+    desk.pipeline.send(exchange, 100.0)
+    exchange.step("answer")
+    exchange.answered_status = 200
+    exchange.observation = Observation(
+        content_encoding=None, is_event_stream=False, is_json=False, max_head_bytes=most
+    )
+    exchange.observation.feed(said)
+    desk.pipeline.streamed(exchange, 102.0)
+    usage = desk.response["usage"] or {"output_tokens": None, "source": None}
+    assert (usage["output_tokens"], usage["source"]) == (output, source)
+
+
 @pytest.mark.parametrize("fields", [[], [(b"content-type", b"text/plain")]])
 def test_the_usage_of_an_answer_that_names_no_json_is_read_where_that_is_due(
     fields: list[tuple[bytes, bytes]],

@@ -19,7 +19,8 @@ class Operation(NamedTuple):
     stand, `has_form` that it is an upload: a multipart form, or such an object, in which one may.
     `model_is_optional`: where it names none, something else says which, such as an assistant, or
     the gateway has one for it. `generates`: a model may answer a POST; where none does, the usage
-    in an answer is that of an earlier call.
+    in an answer is that of an earlier call. `answers_text`: an answer that is no JSON is what a
+    model wrote.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Operation(NamedTuple):
     has_form: bool = False
     model_is_optional: bool = False
     generates: bool = True
+    answers_text: bool = False
 
 
 OTHER: Final = Operation("other", frozenset(), "/**", answers_json=False)
@@ -52,6 +54,12 @@ def _row(  # noqa: PLR0913  # one keyword for each member
     )
 
 
+def _heard(name: str, path: str) -> Operation:
+    """A row of speech that is written down: the client asks for JSON, plain text or subtitles."""
+    row = _row(name, "POST", path, answers_json=False, has_form=True)
+    return row._replace(answers_text=True)
+
+
 # The first row that fits a request is the one, so narrow paths stand before wide ones.
 OPERATIONS: Final = (
     _row("chat", "POST", "/chat/completions", has_model=True),
@@ -68,11 +76,8 @@ OPERATIONS: Final = (
     _row("me", "GET", "/me"),
     _row("me_usage", "GET", "/me/usage"),
     _row("audio_speech", "POST", "/audio/speech", answers_json=False, has_model=True),
-    # The client chooses plain text or subtitles by a multipart field.
-    _row(
-        "audio_transcriptions", "POST", "/audio/transcriptions", answers_json=False, has_form=True
-    ),
-    _row("audio_translations", "POST", "/audio/translations", answers_json=False, has_form=True),
+    _heard("audio_transcriptions", "/audio/transcriptions"),
+    _heard("audio_translations", "/audio/translations"),
     _row("audio_voices", "GET POST DELETE", "/audio/voices/**"),
     _row("audio_voices", "GET POST DELETE", "/audio/voice_consents/**"),
     _row("images", "POST", "/images/generations", has_model=True, model_is_optional=True),

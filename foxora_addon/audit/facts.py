@@ -62,11 +62,16 @@ def _reasons_of(value: dict[str, Any]) -> Sequence[str | None]:
     ]
 
 
-def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> Facts:
-    """The same of an answer that was observed as it passed, with the message that it adds up to."""
+def facts_of_stream(
+    seen: Observation, count: Count, *, keeps_content: bool, answers_text: bool = False
+) -> Facts:
+    """The same of an answer that was observed as it passed, with the message that it adds up to.
+
+    `answers_text`: one that is no event stream may be what a model wrote.
+    """
     folded = seen.transcript
     if folded is None:
-        return facts_of_body(bytes(seen.head), count) if seen.is_whole and seen.is_json else {}
+        return _facts_of_bytes(seen, count, answers_text=answers_text)
     message, is_cut = seen.message() if keeps_content else (None, False)
     facts: Facts = {
         "chunks": folded.chunks,
@@ -80,6 +85,14 @@ def facts_of_stream(seen: Observation, count: Count, *, keeps_content: bool) -> 
     if folded.error is not None:
         facts["error"] = normalise(500, [], json.dumps(folded.error).encode())
     return facts
+
+
+def _facts_of_bytes(seen: Observation, count: Count, *, answers_text: bool) -> Facts:
+    if not seen.is_whole:
+        return {}
+    if seen.is_json:
+        return facts_of_body(bytes(seen.head), count)
+    return {"usage": count({"text": seen.head.decode(errors="replace")})} if answers_text else {}
 
 
 def _usage_of_stream(folded: Transcript, count: Count) -> Usage | None:

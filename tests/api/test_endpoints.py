@@ -149,6 +149,11 @@ def test_what_stores_cancels_or_counts_has_no_model_answer(path: str, generates:
     assert find_operation("POST", path).generates is generates
 
 
+def test_what_was_heard_may_be_told_as_text() -> None:
+    told = {row.path for row in OPERATIONS if row.answers_text}
+    assert told == {"/audio/transcriptions", "/audio/translations"}
+
+
 def test_the_roots_tell_the_api_from_the_rest() -> None:
     assert {"chat", "models", "me", "responses"} <= API_ROOTS
     assert API_ROOTS.isdisjoint({"", "v1", "openai", "favicon.ico", "*"})
