@@ -530,10 +530,10 @@ class Pipeline:
             facts |= self._talk_facts(exchange, now)
         if error is not None:
             facts["error"] = error
-        head = seen.head if keeps and facts.get("message") is None else None
+        head = None if facts.get("is_message_all") or not keeps else seen.head
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256)
-        kept["body_truncated"] = bool(facts.get("is_message_cut")) or (
+        kept["body_truncated"] = facts.get("is_message_cut", False) or (
             head is not None and not seen.is_whole
         )
         self._close(exchange, kept, facts, status, outcome, source, now)

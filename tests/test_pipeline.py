@@ -736,6 +736,27 @@ def test_a_stream_is_folded_into_its_message() -> None:
     assert desk.response["body_bytes"] > 0
 
 
+SEARCHED = {"output": [{"type": "message"}, {"type": "web_search_call"}]}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"id": "c1", "choices": [{"index": 1, "delta": {"content": "Or so."}}]},
+        {"id": "c1", "choices": [{"index": 1, "text": "Or so."}]},
+        {"type": "response.completed", "response": SEARCHED},
+    ],
+)
+def test_a_stream_that_says_more_than_a_message_is_kept_beside_it(more: dict[str, Any]) -> None:
+    desk = a_desk()
+    said = a_chunk("Hello"), b"data: " + encoded(more) + b"\n\n", b"data: [DONE]\n\n"
+    desk.pipeline.streamed(desk.streaming(*said), 102.0)
+
+    assert desk.response["message"] is not None
+    assert desk.response["body"].encode() == b"".join(said)
+    assert not desk.response["body_truncated"]
+
+
 def test_a_stream_without_its_end_is_broken() -> None:
     desk = a_desk()
     desk.pipeline.streamed(desk.streaming(a_chunk("Hel")), 102.0)

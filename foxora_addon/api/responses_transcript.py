@@ -8,13 +8,21 @@ has no output, as that of `response.failed` may have none.
 from typing import Any, Final
 
 from foxora_addon.api.folding import Text, size_of, text_bytes, whole
+from foxora_addon.api.responses_message import is_more_than_message, message_in
 
 _LAST: Final = frozenset({"response.completed", "response.failed", "response.incomplete"})
 _ITEMS: Final = frozenset({"response.output_item.added", "response.output_item.done"})
+_MESSAGE: Final = {"type": "message", "role": "assistant"}
+_REASONING: Final = {"type": "reasoning"}
+# What an item is of which no more was seen than deltas, where their text stands in it, and as which
+# kind of part; None: it is no part of a list, but the whole.
 _DELTAS: Final = {
-    "response.output_text.delta": "text",
-    "response.refusal.delta": "refusal",
-    "response.function_call_arguments.delta": "arguments",
+    "response.output_text.delta": (_MESSAGE, "content", "output_text"),
+    "response.refusal.delta": (_MESSAGE, "content", "refusal"),
+    "response.reasoning_summary_text.delta": (_REASONING, "summary", "summary_text"),
+    "response.reasoning_text.delta": (_REASONING, "content", "reasoning_text"),
+    "response.function_call_arguments.delta": ({"type": "function_call"}, "arguments", None),
+    "response.custom_tool_call_input.delta": ({"type": "custom_tool_call"}, "input", None),
 }
 # What is kept of a `response` object that is too large to be kept.
 _SMALL: Final = ("id", "object", "created_at", "status", "model", "incomplete_details")
@@ -57,23 +65,37 @@ class ResponsesTranscript:
 
     def response(self) -> dict[str, Any] | None:
         """Return the `response` object, or as much as is known of it; None if nothing is."""
-        parts = [self._item(place) for place in sorted(self._items.keys() | self._texts.keys())]
+        parts = self._parts()
         if self._response is None and not parts:
             return None
         known = self._response or {"object": "response"}
         response: dict[str, Any] = whole({**known, "output": parts} if parts else known)
         return response
 
+    def member(self, name: str) -> Any:
+        """Return a member of the `response` object, as it came; None if it is not known."""
+        return None if self._response is None else self._response.get(name)
+
     def message(self) -> dict[str, Any] | None:
-        """Return the first output item that is a message."""
-        output = (self.response() or {}).get("output")
-        items = output if isinstance(output, list) else []
-        messages = (item for item in items if isinstance(item, dict))
-        return next((item for item in messages if item.get("type") == "message"), None)
+        """Return the message that the output adds up to."""
+        message: dict[str, Any] | None = whole(message_in(self._output()))
+        return message
+
+    @property
+    def says_more(self) -> bool:
+        """Whether the output has more in it than `message` holds."""
+        return is_more_than_message(self._output())
 
     def finish_reasons(self) -> list[str]:
         """Return why it is incomplete, else its status; nothing until it has ended."""
         return reasons_of(self._response) if self.done and self._response else []
+
+    def _output(self) -> list[Any]:
+        output = self._parts() or (self._response or {}).get("output")
+        return output if isinstance(output, list) else []
+
+    def _parts(self) -> list[dict[str, Any]]:
+        return [self._item(place) for place in sorted(self._items.keys() | self._texts.keys())]
 
     def _forget_parts(self) -> None:
         self._items.clear()
@@ -101,7 +123,7 @@ class ResponsesTranscript:
                 self.unkept_bytes += text_bytes(delta)
                 return
             texts = self._texts.setdefault(place, {})
-            texts.setdefault(_DELTAS[kind], Text()).add(delta)
+            texts.setdefault(kind, Text()).add(delta)
 
     def _has_room(self, size: int) -> bool:
         self.truncated = self.truncated or self._bytes + size > self._max_bytes
@@ -111,13 +133,19 @@ class ResponsesTranscript:
         return True
 
     def _item(self, place: int) -> dict[str, Any]:
-        item = self._items.get(place, {"type": "message", "role": "assistant"})
+        """Return an item as it was seen last, with what deltas have said of it since."""
         texts = self._texts.get(place, {})
-        if "arguments" in texts:
-            return {**item, "arguments": texts["arguments"]}
-        types = {"text": "output_text", "refusal": "refusal"}
-        content = [{"type": types[name], name: text} for name, text in texts.items()]
-        return {**item, "content": content} if content else item
+        said: dict[str, Any] = {}
+        item: dict[str, Any] = self._items.get(place, {})
+        for delta, text in texts.items():
+            frame, member, part = _DELTAS[delta]
+            item = item or frame
+            if part is None:
+                said[member] = text
+            else:
+                name = "refusal" if part == "refusal" else "text"
+                said.setdefault(member, []).append({"type": part, name: text})
+        return {**item, **said}
 
 
 def reasons_of(response: dict[str, Any]) -> list[str]:

@@ -198,8 +198,8 @@ class Transcript:
         return {**whole(completion), "choices": choices, **whole(usage)}
 
     def message(self) -> dict[str, Any] | None:
-        """Return the first choice's assistant message; None if there is none."""
-        if self._responses:
+        """Return the first choice's assistant message, or the response's; None if there is none."""
+        if self._responses is not None:
             return self._responses.message()
         if not self._choices:
             return None
@@ -208,17 +208,25 @@ class Transcript:
         message: dict[str, Any] | None = choice.get("message")
         return message or {"role": "assistant", "content": choice.get("text")}
 
+    @property
+    def says_more(self) -> bool:
+        """Whether more was said than `message` holds: further choices, or other items."""
+        if self._responses is not None:
+            return self._responses.says_more
+        return len(self._choices) > 1
+
     def finish_reasons(self) -> list[str]:
         """Return why the choices ended, in their order; those that have not are left out."""
-        if self._responses:
+        if self._responses is not None:
             return self._responses.finish_reasons()
-        reasons = (self._choices[index]["finish_reason"] for index in sorted(self._choices))
+        reasons = [choice["finish_reason"] for _, choice in sorted(self._choices.items())]
         return [whole(reason) for reason in reasons if reason]
 
     def _named(self, name: str) -> str | None:
-        response = self._responses.response() if self._responses else None
-        fields = response or self._fields or self._run
-        return _text_of(whole(fields.get(name))) or None
+        responses = self._responses
+        fields = self._fields or self._run
+        value = fields.get(name) if responses is None else responses.member(name)
+        return _text_of(whole(value)) or None
 
     def _observe(self, value: dict[str, Any], kind: str) -> None:
         """Note what is noted however long the stream is."""

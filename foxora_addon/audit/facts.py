@@ -77,6 +77,7 @@ def facts_of_stream(
         "chunks": folded.chunks,
         "message": message,
         "is_message_cut": is_cut,
+        "is_message_all": message is not None and not folded.says_more,
         "model": folded.model,
         "response_id": folded.id,
         "finish_reasons": folded.finish_reasons(),

@@ -71,7 +71,7 @@ def line_of(  # what a line has besides the record's own members
 def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Mapping[str, Any]:
     """The members without what is spread over a WebSocket's messages, or a stream's events.
 
-    The events of a stream are its body where they do not add up to a message.
+    The events of a stream are its body where they add up to no message, or to more than one.
     """
     found = dict(fields)
     if socket := fields.get("websocket"):

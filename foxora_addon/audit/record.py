@@ -125,6 +125,7 @@ class Facts(TypedDict, total=False):
     finish_reasons: Sequence[str | None]
     message: Mapping[str, Any] | None
     is_message_cut: bool
+    is_message_all: bool
     chunks: int | None
     websocket: Mapping[str, Any] | None
 

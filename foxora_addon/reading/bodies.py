@@ -1,10 +1,12 @@
-"""The bodies that an exchange's records hold, as bytes and as JSON; None where they don't."""
+"""The bodies that an exchange's records hold, as bytes, JSON or a stream; None where they don't."""
 
 import base64
 import binascii
 import json
 from typing import Any
 
+from foxora_addon.api.sse import Decoder
+from foxora_addon.api.transcript import Transcript
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import Record
 
@@ -29,6 +31,17 @@ def body_json_of(record: Record | None) -> Any:
         return None if body is None else json.loads(body)
     except (ValueError, RecursionError):
         return None
+
+
+def folded_body_of(response: Record) -> dict[str, Any] | None:
+    """The answer that a stream's events add up to, if the record holds all of them; else None."""
+    body = body_bytes_of(response) if response.get("chunks") else None
+    if body is None:
+        return None
+    transcript = Transcript()
+    for event in Decoder().feed(body):
+        transcript.add(event)
+    return None if transcript.truncated else transcript.completion()
 
 
 def answer_message_of(recorded: Recorded) -> dict[str, Any] | None:

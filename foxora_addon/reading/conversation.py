@@ -7,7 +7,7 @@ there is the body. What is missing, cut or odd is told in words instead, never r
 from collections.abc import Iterator
 from typing import Any, Final
 
-from foxora_addon.reading.bodies import body_json_of
+from foxora_addon.reading.bodies import body_json_of, folded_body_of
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.items import Turn, note_turn, turn_of, turn_of_item
 from foxora_addon.reading.lists import embeddings_text, models_text
@@ -44,13 +44,26 @@ def answered(recorded: Recorded) -> list[Turn]:
     if response is None:
         return []
     if isinstance(response.get("message"), dict):
-        return [turn_of(response["message"])]
+        return _stream_turns(response)
     if socket := mapping_of(response.get("websocket")):
         return _socket_turns(socket)
     body = body_json_of(response)
     if isinstance(body, dict) and not body.get("error"):
         return _answered_in(body)
     return [] if response.get("error") else _unread(response, "assistant")
+
+
+def _stream_turns(response: Record) -> list[Turn]:
+    """The message of a stream; where its events are kept beside it, all that they say."""
+    folded = folded_body_of(response)
+    if folded is not None:
+        return _answered_in(folded)
+    turns = [turn_of(response["message"])]
+    if text_of(response.get("body")) and response.get("body_truncated"):
+        size = size_text(count_of(response.get("body_bytes")) or 0)
+        words = f"more was said: only the beginning of the stream was kept, of {size}"
+        turns.append(note_turn("assistant", words))
+    return turns
 
 
 def _socket_turns(socket: dict[str, Any]) -> list[Turn]:

@@ -1,7 +1,7 @@
 """Shapes an exchange as an entry of an HTTP Archive (HAR 1.2), which browsers' tools open.
 
 Headers are not in the trail, so there are none here either; the archive says so. A streamed answer
-is there as the message that it was folded into.
+is there as the message that it was folded into, or as all that it said where that is on record.
 """
 
 import json
@@ -9,6 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from foxora_addon.reading.bodies import folded_body_of
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import Record, mapping_of, number_of, text_of
 from foxora_addon.reading.times import iso_or_none, unix_of
@@ -100,9 +101,11 @@ def _content(response: Record) -> dict[str, Any]:
     size = max(_size_of(response), 0)
     message = response.get("message")
     if isinstance(message, dict):
-        text = json.dumps({"message": message}, ensure_ascii=False)
-        folded = f"{response.get('chunks')} events of a stream, folded into one message"
-        return {"size": size, "mimeType": "application/json", "text": text, "comment": folded}
+        folded = folded_body_of(response)
+        text = json.dumps(folded or {"message": message}, ensure_ascii=False)
+        what = "message" if folded is None else "answer"
+        comment = f"{response.get('chunks')} events of a stream, folded into one {what}"
+        return {"size": size, "mimeType": "application/json", "text": text, "comment": comment}
     body = text_of(response.get("body"))
     if body is None:
         return {"size": size, "mimeType": "x-unknown"}

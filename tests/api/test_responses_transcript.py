@@ -14,7 +14,8 @@ MESSAGE = {
     "role": "assistant",
     "content": [{"type": "output_text", "text": "Hello"}],
 }
-CALL = {"id": "fc_1", "type": "function_call", "name": "f", "arguments": "{}"}
+CALL = {"id": "fc_1", "type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+CALLED = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 USAGE = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
 
 
@@ -57,7 +58,8 @@ def test_the_last_event_holds_the_response(status: str, details: object, reason:
     )
     transcript = transcript_of([*STARTED, an_event(f"response.{status}", response=response)])
     assert transcript.completion() == response
-    assert transcript.message() == MESSAGE
+    assert transcript.message() == MESSAGE | {"tool_calls": [CALLED]}
+    assert not transcript.says_more
     assert transcript.finish_reasons() == [reason]
     assert transcript.usage == USAGE
     assert (transcript.id, transcript.model) == ("resp_1", "gpt-4o")
@@ -83,7 +85,9 @@ def test_a_cut_stream_says_what_was_seen() -> None:
             {"type": "message", "role": "assistant", "content": [refusal]},
         ]
     )
-    assert transcript.message() == MESSAGE
+    under_way = CALLED | {"function": {"name": "f", "arguments": '{"a'}}
+    assert transcript.message() == MESSAGE | {"tool_calls": [CALLED, under_way]}
+    assert transcript.says_more
     assert transcript.finish_reasons() == []
     assert not transcript.done
 
@@ -101,6 +105,26 @@ def test_text_without_any_frame_is_a_message() -> None:
         "role": "assistant",
         "content": [{"type": "output_text", "text": "x"}],
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "item"),
+    [
+        (
+            "response.reasoning_summary_text",
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hello"}]},
+        ),
+        (
+            "response.reasoning_text",
+            {"type": "reasoning", "content": [{"type": "reasoning_text", "text": "Hello"}]},
+        ),
+        ("response.function_call_arguments", {"type": "function_call", "arguments": "Hello"}),
+        ("response.custom_tool_call_input", {"type": "custom_tool_call", "input": "Hello"}),
+    ],
+)
+def test_what_deltas_say_is_the_item_that_they_are_of(kind: str, item: dict[str, Any]) -> None:
+    deltas = [an_event(f"{kind}.delta", output_index=0, delta=text) for text in ("Hel", "lo")]
+    assert transcript_of(deltas).completion() == {"object": "response", "output": [item]}
 
 
 def test_a_response_that_is_too_large_leaves_its_name_and_its_usage() -> None:

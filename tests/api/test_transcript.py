@@ -165,6 +165,7 @@ def test_choices_come_in_any_order_and_end_by_themselves() -> None:
     assert [choice["message"]["content"] for choice in completion["choices"]] == ["aA", "b"]
     assert transcript.finish_reasons() == ["length"]
     assert transcript.message() == {"role": "assistant", "content": "aA"}
+    assert transcript.says_more
 
 
 def test_tool_calls_have_no_index_in_the_message() -> None:
@@ -245,6 +246,7 @@ def test_a_legacy_completion_is_folded_too() -> None:
         ],
     }
     assert transcript.message() == {"role": "assistant", "content": "ab"}
+    assert not transcript.says_more
 
 
 def test_nothing_follows_done() -> None:
@@ -541,6 +543,7 @@ def test_no_event_raises_and_what_is_folded_can_be_written(
     known = (
         *(transcript.completion(), transcript.message(), transcript.finish_reasons()),
         *(transcript.usage, transcript.error, transcript.id, transcript.model),
+        transcript.says_more,
     )
     json.dumps(known, allow_nan=False, ensure_ascii=False).encode("utf-8")
 

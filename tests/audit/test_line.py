@@ -237,14 +237,15 @@ def test_no_half_of_a_secret_is_spread_over_the_last_events_before_a_stream_brok
 
 @pytest.mark.parametrize("more", ["", "\udcff"])
 @pytest.mark.parametrize("cut", [0, 1])
-def test_no_secret_is_spread_over_the_events_of_a_stream_that_does_not_add_up(
-    cut: int, more: str
+@pytest.mark.parametrize("message", [None, {"role": "assistant", "content": "Hi."}])
+def test_no_secret_is_spread_over_the_events_of_a_stream_that_are_kept(
+    message: dict[str, Any] | None, cut: int, more: str
 ) -> None:
     """Nor is the half of one over those of one that was cut off."""
     stream = "".join(f"data: {delta}\n\n" for delta in DELTAS[: len(DELTAS) - cut])
     body = (stream + more).encode("utf-8", "surrogateescape")
     size = len(body) + cut
-    kept = {"chunks": 6, "message": None, **body_fields(body, 1_000, size=size)}
+    kept = {"chunks": 6, "message": message, **body_fields(body, 1_000, size=size)}
     events = texts_of(kept).splitlines()[::2]
     said = [json.loads(event[6:])["delta"] for event in events if event.startswith("data: ")]
     assert said == ["[redacted]", *[""] * (5 - cut)]

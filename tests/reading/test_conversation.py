@@ -132,6 +132,48 @@ def test_a_streamed_answer_is_the_message_that_it_was_folded_into() -> None:
     assert answered(pair) == [Turn("assistant", (Part("text", "Hello."),))]
 
 
+def a_stream(*events: Any, **more: Any) -> Any:
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+    message = {"role": "assistant", "content": "Yes."}
+    return a_response(body=body, message=message, chunks=len(events), **more)
+
+
+def test_of_a_stream_that_is_kept_beside_its_message_all_is_read() -> None:
+    choices = [{"index": at, "delta": {"content": text}} for at, text in enumerate(("Yes.", "No."))]
+    stream = a_stream(*({"id": "c1", "choices": [choice]} for choice in choices))
+    assert answered(recorded(a_request(), stream)) == [
+        Turn("assistant", (Part("text", "Yes."),)),
+        Turn("assistant", (Part("text", "No."),)),
+    ]
+    cut = answered(recorded(a_request(), stream | {"body_truncated": True, "body_bytes": 9_000}))
+    assert cut[0] == Turn("assistant", (Part("text", "Yes."),))
+    assert "of 9.0 kB" in cut[1].parts[0].text
+
+
+def test_calls_and_reasoning_of_a_streamed_response_are_read_as_a_chats() -> None:
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    custom = {"id": "d", "type": "custom", "custom": {"name": "g", "input": "ls"}}
+    message = {
+        "type": "message",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": "Yo"}],
+        "reasoning_content": "hm",
+        "tool_calls": [call, custom],
+    }
+    pair = recorded(a_request(), a_response(body=b"", message=message, chunks=3))
+    assert answered(pair) == [
+        Turn(
+            "assistant",
+            (
+                Part("note", "reasons: hm"),
+                Part("text", "Yo"),
+                Part("call", "{}", "f"),
+                Part("call", "ls", "g"),
+            ),
+        )
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

@@ -97,6 +97,18 @@ def test_a_refused_call_is_a_span_in_error() -> None:
     assert attributes_of(span)["error.type"] == "rate_limit_exceeded"
 
 
+def test_a_stream_is_an_entry_with_its_message_or_with_all_that_it_said() -> None:
+    message = {"role": "assistant", "content": "Hi."}
+    alone = a_response(body=b"", message=message, chunks=2)
+    content = har.entry_of(recorded(a_request(), alone))["response"]["content"]
+    assert json.loads(content["text"]) == {"message": message}
+    choices = [{"index": at, "delta": {"content": "Hi."}} for at in range(2)]
+    body = "".join(f'data: {{"choices": [{json.dumps(choice)}]}}\n\n' for choice in choices)
+    more = a_response(body=body.encode(), message=message, chunks=2)
+    content = har.entry_of(recorded(a_request(), more))["response"]["content"]
+    assert [c["message"] for c in json.loads(content["text"])["choices"]] == [message] * 2
+
+
 def test_a_traced_call_goes_on_in_its_clients_trace() -> None:
     trace, parent = "ab" * 16, "cd" * 8
     span = otlp.span_of(recorded(a_request(traceparent=f"00-{trace}-{parent}-01"), a_response()))
