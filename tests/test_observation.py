@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import json
 
 import pytest
 from hypothesis import given
@@ -64,6 +65,19 @@ def test_a_stream_is_folded_in_whatever_pieces_it_comes() -> None:
     message = seen.transcript.message()
     assert message is not None
     assert message["content"] == "Hé"
+
+
+@pytest.mark.parametrize("text", ["x" * 500, "🙂" * 150])
+def test_a_finished_response_has_no_more_text_in_its_message_than_is_kept(text: str) -> None:
+    message = {"type": "message", "content": [{"type": "output_text", "text": text}]}
+    last = {"type": "response.completed", "response": {"output": [message]}}
+    seen = an_observation(stream=True, head=400)
+    seen.feed(b"data: " + json.dumps(last, ensure_ascii=False).encode() + b"\n\n")
+
+    kept, is_cut = seen.message()
+    assert kept is not None
+    assert len(kept["content"][0]["text"].encode()) == 400
+    assert is_cut
 
 
 def test_what_is_no_stream_has_no_transcript() -> None:

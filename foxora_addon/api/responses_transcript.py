@@ -60,7 +60,7 @@ class ResponsesTranscript:
 
     @property
     def content_bytes(self) -> int:
-        """About how many bytes are kept of parts that are under way."""
+        """About how many bytes are kept: of a whole response no fewer than its texts have."""
         return self._bytes
 
     def response(self) -> dict[str, Any] | None:
@@ -110,6 +110,7 @@ class ResponsesTranscript:
         self._response = response
         if self.done and response.get("output"):
             self._forget_parts()
+            self._bytes = 4 * size  # the most that so many characters have in UTF-8
 
     def _take_part(self, kind: str, value: dict[str, Any], size: int) -> None:
         place, item, delta = value.get("output_index"), value.get("item"), value.get("delta")
