@@ -492,20 +492,19 @@ class Pipeline:
             size, unkept = said.content_bytes, said.unkept_bytes
             self.accounting.streamed_so_far(exchange, answer, size, now, unkept)
 
-    def streamed(self, exchange: Exchange, now: float) -> None:
+    def streamed(
+        self, exchange: Exchange, now: float, pictures_asked: Callable[[], int] = lambda: 1
+    ) -> None:
         """A stream has come to a clean end; without its `[DONE]` it is on record as broken.
 
-        Not so one of a status that needs no body: nothing was to come.
+        `pictures_asked` gives how many pictures the call asks for.
         """
         seen = exchange.observation
         if seen is not None and exchange.flaw is not None:
             error, status = bad_gateway_answer(exchange.flaw), exchange.answered_status
             self._close_observed(exchange, "stream_broken", "gateway", status, now, error=error)
             return
-        transcript = seen.transcript if seen else None
-        is_bare = seen is not None and not seen.size
-        is_whole = transcript is None or transcript.done or not exchange.stream
-        is_whole = is_whole or (is_bare and exchange.answered_status not in _WITH_CONTENT)
+        is_whole = seen is None or _is_whole(exchange, seen, pictures_asked)
         outcome: Outcome = "completed" if is_whole else "stream_broken"
         self._close_observed(exchange, outcome, "gateway", exchange.answered_status, now)
 
@@ -630,6 +629,20 @@ def _keep_keys(still_open: Iterable[Exchange], rules: Rules) -> None:
 
 def _promises_json(exchange: Exchange) -> bool:
     return exchange.call is not None and exchange.call.operation.answers_json
+
+
+def _is_whole(exchange: Exchange, seen: Observation, pictures_asked: Callable[[], int]) -> bool:
+    """Whether a stream that has come to a clean end lacks nothing of what was to come.
+
+    Nothing was, of a status that needs no body. A stream that nobody is known to have asked for is
+    judged by what it says.
+    """
+    transcript = seen.transcript
+    if transcript is None or transcript.has_said_all(pictures_asked):
+        return True
+    if not seen.size and exchange.answered_status not in _WITH_CONTENT:
+        return True
+    return not (exchange.stream or transcript.tells_end)
 
 
 def _failed_try(

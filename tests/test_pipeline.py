@@ -765,6 +765,39 @@ def test_a_stream_without_its_end_is_broken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "outcome"),
+    [
+        (a_chunk("Hel"), "stream_broken"),
+        (a_chunk("Hel") + b"data: [DONE]\n\n", "completed"),
+        (b'data: {"type":"response.created","response":{}}\n\n', "stream_broken"),
+        (b'data: {"type":"response.completed","response":{}}\n\n', "completed"),
+        (b'data: {"object":"thread.run"}\n\n', "stream_broken"),
+        (b'data: {"type":"speech.audio.delta"}\n\n', "stream_broken"),
+        (b'data: {"type":"of.any"}\n\n', "completed"),
+        (b"", "completed"),
+    ],
+)
+def test_a_stream_whose_call_does_not_say_that_it_wants_one_is_judged_by_what_it_says(
+    said: bytes, outcome: str
+) -> None:
+    desk = a_desk()
+    exchange = desk.streaming(said)
+    exchange.stream = False
+    desk.pipeline.streamed(exchange, 102.0)
+    assert desk.response["outcome"] == outcome
+
+
+@pytest.mark.parametrize(("asked", "outcome"), [(1, "completed"), (2, "stream_broken")])
+def test_a_stream_with_fewer_pictures_than_were_asked_for_is_broken(
+    asked: int, outcome: str
+) -> None:
+    desk = a_desk()
+    exchange = desk.streaming(b'data: {"type":"image_generation.completed"}\n\n')
+    desk.pipeline.streamed(exchange, 102.0, lambda: asked)
+    assert desk.response["outcome"] == outcome
+
+
+@pytest.mark.parametrize(
     ("status", "chunks", "outcome"),
     [
         (204, [], "completed"),

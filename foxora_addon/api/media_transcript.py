@@ -7,19 +7,22 @@ from foxora_addon.api.folding import fold_field, put, whole
 _PICTURE: Final = frozenset({"image_generation.completed", "image_edit.completed"})
 _LAST: Final = _PICTURE | {"speech.audio.done", "transcript.text.done"}
 _NO_WORDS: Final = ("image_generation.", "image_edit.", "speech.audio.")
+_ENDING: Final = (*_NO_WORDS, "transcript.text.")
 
 
 class MediaTranscript:
     """What such a stream has said so far, or any other of events that name their type.
 
     `done`: its last event was one that ends a stream, as no `[DONE]` does; `pictures` counts those
-    that are complete, each of which has such an event. `is_wordless`: pictures or sound came, whose
-    tokens can't be counted. `truncated`: not all of the text that was heard is kept.
+    that are complete, each of which has such an event. `tells_end`: it is of a kind that has one.
+    `is_wordless`: pictures or sound came, whose tokens can't be counted. `truncated`: not all of
+    the text that was heard is kept.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.done = False
         self.pictures = 0
+        self.tells_end = False
         self.is_wordless = False
         self.truncated = False
         self._max_bytes = max_bytes
@@ -31,6 +34,7 @@ class MediaTranscript:
         before = self._bytes
         self.done = kind in _LAST
         self.pictures += kind in _PICTURE
+        self.tells_end = self.tells_end or kind.startswith(_ENDING)
         self.is_wordless = self.is_wordless or kind.startswith(_NO_WORDS)
         if kind == "transcript.text.delta":
             self._hear(value.get("delta"), size)

@@ -7,6 +7,7 @@ and other fields around the choices are the last ones that were not null, which 
 the last or first chunk.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from foxora_addon.api import quick_json
@@ -72,6 +73,7 @@ class Transcript:
         self._choices: dict[int, dict[str, Any]] = {}
         self._responses: ResponsesTranscript | None = None
         self._media: MediaTranscript | None = None
+        self._is_run = False
         self._last: dict[str, Any] = {}
 
     @property
@@ -98,9 +100,18 @@ class Transcript:
         return self._unkept_bytes if responses is None else responses.unkept_bytes
 
     @property
-    def pictures(self) -> int:
-        """How many pictures are complete."""
-        return 0 if self._media is None else self._media.pictures
+    def tells_end(self) -> bool:
+        """Whether it is of a kind whose streams tell when they are over, or says that it failed."""
+        of_chat = bool(self._fields or self._choices)
+        of_others = self._is_run or self._responses is not None or self.error is not None
+        return of_chat or of_others or (self._media is not None and self._media.tells_end)
+
+    def has_said_all(self, pictures_asked: Callable[[], int]) -> bool:
+        """Whether its last event has come; of pictures there is one for each that was asked for."""
+        media = self._media
+        if media is None or not media.pictures:
+            return self.done
+        return self.done and media.pictures >= pictures_asked()
 
     @property
     def is_wordless(self) -> bool:
@@ -148,8 +159,8 @@ class Transcript:
             self._add_chunk(value)
         elif isinstance(kind, str):
             self._add_media(kind, value, len(event.data))
-        elif value.get("object") == "thread.run":
-            self._run = {name: value.get(name) for name in _OF_A_RUN}
+        elif _text_of(value.get("object")).startswith("thread."):
+            self._add_of_run(value)
         if self._told_usage_at == self.chunks:
             self.is_usage_of_all = True
 
@@ -251,6 +262,11 @@ class Transcript:
             self._take_usage(responses.usage)
         if self.error is None and responses.error:
             self.error = whole({"error": responses.error})
+
+    def _add_of_run(self, value: dict[str, Any]) -> None:
+        self._is_run = True
+        if value["object"] == "thread.run":
+            self._run = {name: value.get(name) for name in _OF_A_RUN}
 
     def _add_media(self, kind: str, value: dict[str, Any], size: int) -> None:
         self._media = media = self._media or MediaTranscript(self._max_bytes)

@@ -1,6 +1,7 @@
 """How an answer of the gateway is passed on: observed as it comes, marked, or replaced."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from typing import Final, NamedTuple
 
@@ -184,12 +185,14 @@ def last_event(flow: http.HTTPFlow, error: ApiError) -> bytes | None:
 
 def has_said_all(flow: http.HTTPFlow) -> bool:
     """Whether a broken stream ends cleanly for its client, since its last event had come."""
-    stream, request = _unmeasured(flow.response), flow.request
-    return stream is not None and stream.has_said_all(
-        lambda: pictures_asked(
-            request.get_content(strict=False) or b"", request.headers.get("content-type")
-        )
-    )
+    stream = _unmeasured(flow.response)
+    return stream is not None and stream.has_said_all(partial(pictures_asked_by, flow.request))
+
+
+def pictures_asked_by(request: http.Request) -> int:
+    """For how many pictures a request asks, if it is for pictures."""
+    body = request.get_content(strict=False) or b""
+    return pictures_asked(body, request.headers.get("content-type"))
 
 
 def _unmeasured(response: http.Response | None) -> Tee | None:

@@ -24,6 +24,7 @@ from foxora_addon.proxy.answers import (
     head_of,
     marks_of,
     observation_of,
+    pictures_asked_by,
     replace_body,
     tee,
 )
@@ -196,7 +197,7 @@ def conclude(
     elif exchange.refusal is not None:
         pipeline.refused(exchange, exchange.refusal, "refused", now)
     elif exchange.observation is not None:
-        pipeline.streamed(exchange, now)
+        pipeline.streamed(exchange, now, partial(pictures_asked_by, flow.request))
     elif not exchange.was_sent:
         _conclude_inside(exchange, response, pipeline, now)
     else:

@@ -116,17 +116,16 @@ class Tee:
         else:
             undo.tear()
 
-    def has_said_all(self, asked: Callable[[], int]) -> bool:
+    def has_said_all(self, pictures_asked: Callable[[], int]) -> bool:
         """Whether the last event has come, and whole ones alone have passed: nothing is missing.
 
-        `asked` gives how many pictures the call asks for, each of which has a last event.
+        `pictures_asked` gives how many pictures the call asks for.
         """
         transcript = self._observation.transcript
         is_readable = self._undo is None or self._undo.last_words is None
-        if transcript is None or not transcript.done or not is_readable:
+        if transcript is None or not is_readable or not transcript.has_said_all(pictures_asked):
             return False
-        lacks_none = not transcript.pictures or transcript.pictures >= asked()
-        return lacks_none and self.is_between_events
+        return self.is_between_events
 
     def ended(self) -> bytes:
         """What passes yet where all was said, though the clean end has not come."""

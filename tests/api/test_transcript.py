@@ -278,7 +278,33 @@ def test_another_picture_may_follow_one_that_is_complete() -> None:
     partial = Event('{"type":"image_generation.partial_image"}')
     assert not transcript_of([last, partial]).done
     transcript = transcript_of([last, partial, last, Event("[DONE]"), last])
-    assert (transcript.done, transcript.chunks, transcript.pictures) == (True, 3, 2)
+    assert (transcript.done, transcript.chunks) == (True, 3)
+    assert transcript.has_said_all(lambda: 2)
+    assert not transcript.has_said_all(lambda: 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "tells_end"),
+    [
+        ({"choices": [{"index": 0, "delta": {}}]}, True),
+        ({"id": "c1", "choices": []}, True),
+        ({"type": "response.created", "response": {}}, True),
+        ({"type": "image_edit.partial_image"}, True),
+        ({"type": "speech.audio.delta"}, True),
+        ({"type": "transcript.text.segment"}, True),
+        ({"object": "thread.run"}, True),
+        ({"error": {"code": "c"}}, True),
+        ({"type": "of.any"}, False),
+        ({"object": "list"}, False),
+        ({"object": ["thread."]}, False),
+    ],
+)
+def test_streams_that_tell_their_end_are_known_by_their_events(
+    value: dict[str, Any], tells_end: bool
+) -> None:
+    transcript = transcript_of([Event(json.dumps(value))])
+    assert transcript.tells_end is tells_end
+    assert not transcript.has_said_all(lambda: 1)
 
 
 def test_nothing_folded_is_none() -> None:
