@@ -59,7 +59,7 @@ def read_call(
     """
     if not call.operation.has_model or (not body and call.operation.name != "chat"):
         is_upload = call.operation.has_form
-        return _read_upload(call, body, rules, value) if is_upload else _unread(body)
+        return _read_upload(call, body, rules, value) if is_upload else _read_other(call, body)
     value = value_of_json(body) if value is None else value
     parsed = _object_of(value)
     if parsed is None:
@@ -130,6 +130,13 @@ def _read_form(call: Recognised, body: bytes, form: Form, rules: ModelRules) -> 
         return invalid_request("The model's name has a line break in it.", "model")
     sent = with_field(form, body, "model", model)
     return CallBody(model, is_stream, sent, changes={"model": model})
+
+
+def _read_other(call: Recognised, body: bytes) -> CallBody:
+    """Read a call that names no model; a stored response may be asked for as a stream."""
+    is_stored = call.operation.name == "stored_responses"
+    is_stream = is_stored and "stream=true" in call.query.split("&")
+    return CallBody(None, is_stream, body)
 
 
 def _unread(body: bytes) -> CallBody:

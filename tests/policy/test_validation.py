@@ -153,6 +153,23 @@ def test_what_is_not_read_passes_as_it_is(path: str, body: bytes) -> None:
     assert (found.model, found.stream, found.json) == (None, False, None)
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "is_stream"),
+    [
+        ("/responses/r1", "stream=true", True),
+        ("/responses/r1", "starting_after=7&stream=true", True),
+        ("/responses/r1", "stream=false", False),
+        ("/responses/r1", "", False),
+        ("/files", "stream=true", False),
+    ],
+)
+def test_a_stored_response_may_be_asked_for_as_a_stream(
+    path: str, query: str, is_stream: bool
+) -> None:
+    call = Recognised(find_operation("GET", path), path, query)
+    assert read(b"", call=call) == CallBody(None, is_stream, b"")
+
+
 def test_embeddings_need_no_field_and_are_mapped() -> None:
     assert read(b'{"input":1}', RULES, a_call("/embeddings")).model is None
     found = read(b'{"model":"gpt-4o-mini"}', MAPPED, a_call("/embeddings"))
