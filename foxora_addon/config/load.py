@@ -18,12 +18,16 @@ from foxora_addon.config.references import Sources, path_of
 from foxora_addon.policy.hosts import BaseUrl, parse_base_url
 
 _DEFAULT_FILE: Final = "foxora.yaml"
+_MISNAMED_FILE: Final = "foxora.yml"
 _MAX_FILE_BYTES: Final = 1_048_576
 _OVERRIDES: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("gateway", "base_url"): ("foxora_base_url", "FOXORA_BASE_URL"),
     ("audit", "path"): ("foxora_audit", "FOXORA_AUDIT"),
     ("limits", "store"): ("foxora_store", "FOXORA_STORE"),
 }
+_MISNAMED: Final = (
+    f"{_MISNAMED_FILE} is not read: rename it to {_DEFAULT_FILE}, or name it by foxora_config"
+)
 _NO_KEY: Final = (
     "the environment variable FOXORA_API_KEY is not set; export it, or list accounts with their "
     "keys in foxora.yaml, or try --set foxora_base_url=mock, which needs no key"
@@ -38,6 +42,8 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
     `cwd`, those of key files at the folder of the YAML file.
     """
     file, shown = _file_named(options, environ, cwd)
+    if file is None and os.path.lexists(cwd / _MISNAMED_FILE):
+        raise ConfigError(_MISNAMED)
     document = Document({}, {}) if file is None else _document_in(file, shown)
     is_blank = file is not None and not any(document.tree.values())
     tree, labels = _overlaid(document.tree, options, environ)

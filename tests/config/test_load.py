@@ -86,6 +86,28 @@ def test_the_file_is_named_by_option_then_environment_then_default(tmp_path: Pat
     assert model({}, ENVIRON) == "foxora"
 
 
+def test_a_default_file_with_the_other_ending_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "foxora.yml").write_text("models: {default: other}")
+
+    with pytest.raises(ConfigError) as told:
+        load({}, ENVIRON, tmp_path)
+
+    assert str(told.value) == (
+        "foxora.yml is not read: rename it to foxora.yaml, or name it by foxora_config"
+    )
+
+
+def test_a_file_with_the_other_ending_may_be_named_or_lie_beside_the_default(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "foxora.yml").write_text("models: {default: other}")
+    assert load({"foxora_config": "foxora.yml"}, ENVIRON, tmp_path).models.default == "other"
+    assert load({}, ENVIRON | {"FOXORA_CONFIG": "foxora.yml"}, tmp_path).models.default == "other"
+
+    (tmp_path / "foxora.yaml").write_text("models: {default: usual}")
+    assert load({}, ENVIRON, tmp_path).models.default == "usual"
+
+
 def test_the_file_that_was_read_is_known(load_yaml: LoadYaml, tmp_path: Path) -> None:
     assert load_yaml("").file == tmp_path / "foxora.yaml"
 
