@@ -21,6 +21,9 @@ from foxora_addon.proxy.flow_list import KEEP_OPTIONS
 _WITH_TUNNELS = (mode_specs.RegularMode, mode_specs.UpstreamMode)
 _OF_HTTP = (*_WITH_TUNNELS, mode_specs.ReverseMode)
 _PAUSE_SECONDS: Final = 0.01
+_NO_KEY_OPTION: Final = (
+    "a key is never an option; export FOXORA_API_KEY, or write accounts[].key in foxora.yaml"
+)
 
 
 class Unusable(Exception):  # noqa: N818  # reads as what it says where it is raised
@@ -44,7 +47,7 @@ def flaw_of_given(options: Options) -> str | None:
 
 def check(options: Options, config: Config) -> None:
     """Refuse options that would break a promise, or do nothing; raises `Unusable`."""
-    if unknown := sorted(name for name in options.deferred if name.startswith("foxora")):
+    if unknown := sorted(name for name in options.deferred if name.lower().startswith("foxora")):
         raise Unusable(_why_unknown(unknown[0], options.keys()))
     for name in KEEP_OPTIONS:
         if getattr(options, name) < 0:
@@ -91,6 +94,8 @@ def unsafe(options: Options, config: Config) -> dict[str, str]:
 
 def _why_unknown(name: str, options: Iterable[str]) -> str:
     """Why an option is none: mitmproxy keeps those for a script to come, and says nothing."""
+    if "key" in name.lower():
+        return f"option {name}: {_NO_KEY_OPTION}"
     known = sorted(option for option in options if option.startswith("foxora_"))
     near = get_close_matches(name, known, 1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"

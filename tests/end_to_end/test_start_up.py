@@ -51,6 +51,12 @@ MISTAKES = {
         {},
         "did you mean foxora_store?",
     ),
+    "a key as an option": (
+        "",
+        (*ON_MOCK, "--set", f"foxora_api_key={KEY['FOXORA_API_KEY']}"),
+        {},
+        "foxora_api_key: a key is never an option; export FOXORA_API_KEY",
+    ),
     "a bound that is none": (
         "",
         (*ON_MOCK, "--set", "foxora_keep_flows=-3"),
