@@ -21,6 +21,15 @@ def asks(account: Account) -> bool:
     return account_rules_of(account).asks
 
 
+def plan_words(account: Account, me: Me | None = None) -> str:
+    """Which plan the ceilings are of, with the gateway's word for it; or that they are of none."""
+    if account.plan != "auto":
+        return f"plan {account.plan}"
+    if not asks(account):
+        return "figures alone"
+    return f"plan auto ({me.plan})" if me is not None and me.plan else "plan auto"
+
+
 def unknown_in(held: Ceilings) -> list[str]:
     """The keys of the ceilings that are not known, and so not enforced."""
     return [name for name in _NAMES if getattr(held, name) is None]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from foxora_addon.app.ceilings import asks, ceilings_of, unknown_in, words_of
+from foxora_addon.app.ceilings import asks, ceilings_of, plan_words, unknown_in, words_of
 from foxora_addon.config import Account, Audit, Config
 
 
@@ -29,7 +29,7 @@ def _when_signed(audit: Audit) -> str:
 def _facts_of(account: Account) -> Iterator[str]:
     if account.default:
         yield "default"
-    yield f"plan {account.plan}"
+    yield plan_words(account)
     yield from words_of(ceilings_of(account))
     if models := account.limits.models:
         yield f"further limits of {', '.join(models)}"
@@ -41,5 +41,6 @@ def _unknown(config: Config) -> Iterator[str]:
     """The ceilings that the configuration leaves open, and who can say them."""
     for account in config.accounts:
         if missing := unknown_in(ceilings_of(account)):
-            who = "the gateway is asked" if asks(account) else "nobody is asked, so not enforced"
+            nobody = "nobody is asked without plan: auto, so not enforced"
+            who = "the gateway is asked" if asks(account) else nobody
             yield f"unknown  {account.name}: {', '.join(missing)}; {who}"

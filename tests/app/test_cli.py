@@ -180,6 +180,27 @@ def test_a_usable_configuration_is_told_in_short_without_its_keys(
     assert shown.err == ""
 
 
+@pytest.mark.parametrize(
+    ("plan", "account", "unknown"),
+    [
+        ("", "figures alone", "nobody is asked without plan: auto, so not enforced"),
+        ("plan: auto, ", "plan auto", "the gateway is asked"),
+    ],
+)
+def test_an_account_says_whether_the_gateway_is_asked_for_more(
+    plan: str, account: str, unknown: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("ACME_KEY", FAKE_KEY)
+    Path("foxora.yaml").write_text(
+        f"accounts: [{{name: acme, key: {{env: ACME_KEY}}, {plan}"
+        "limits: {requests_per_minute: 9}}]"
+    )
+    assert cli.main(["check"]) == 0
+    shown = capsys.readouterr().out
+    assert f"acme  default, {account}, 9 requests a minute\n" in shown
+    assert f"unknown  acme: tokens_per_minute; {unknown}\n" in shown
+
+
 def test_the_environment_alone_can_be_checked(
     monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:

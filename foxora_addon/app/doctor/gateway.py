@@ -15,7 +15,7 @@ from typing import Any
 
 from tornado.httpclient import HTTPClient, HTTPClientError
 
-from foxora_addon.app.ceilings import ceilings_of, unknown_in, words_of
+from foxora_addon.app.ceilings import asks, ceilings_of, plan_words, unknown_in, words_of
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
 from foxora_addon.config import Account, Config
 from foxora_addon.policy.payers import LimitRules, Payers
@@ -168,15 +168,16 @@ def about_ceilings(account: Account, me: Me | None) -> Iterator[Finding]:
     check = f"limits {account.name}"
     held = ceilings_of(account, me)
     missing = unknown_in(held)
+    plan = plan_words(account, me)
     if missing:
+        plans = "free, pro, team" if asks(account) else "auto asks the gateway; free, pro, team"
         yield warn(
             check,
-            f"plan {account.plan}: {', '.join(missing)} not known, so not enforced",
-            f"set plan (free, pro, team), or limits: {{{missing[0]}: N}}, for account "
-            f"{account.name}",
+            f"{plan}: {', '.join(missing)} not known, so not enforced",
+            f"set plan ({plans}), or limits: {{{missing[0]}: N}}, for account {account.name}",
         )
     else:
-        yield ok(check, f"plan {_plan_of(account, me)}: {', '.join(words_of(held))}")
+        yield ok(check, f"{plan}: {', '.join(words_of(held))}")
     if account.plan != "auto" and me is not None and me.plan not in {None, account.plan}:
         text = f"the configuration says plan {account.plan}, the gateway says {me.plan}"
         yield warn(check, text, "leave plan out (auto), or correct it")
@@ -196,12 +197,6 @@ def about_sharing(config: Config, told: Mapping[str, Me | None]) -> Iterator[Fin
             yield warn("limits", sharing.words, remedy)
         else:
             yield ok("limits", sharing.words)
-
-
-def _plan_of(account: Account, me: Me | None) -> str:
-    if account.plan != "auto":
-        return account.plan
-    return f"auto ({me.plan})" if me is not None and me.plan else "auto"
 
 
 def _me_of(told: Told) -> Me | None:

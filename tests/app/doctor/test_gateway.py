@@ -110,9 +110,20 @@ def test_ceilings_that_nobody_knows_are_warned_of_with_what_to_set(tmp_path: Pat
     account = an_account(tmp_path, limits={"requests_per_minute": 20})
     (finding,) = gateway.about_ceilings(account, None)
     assert finding.verdict == "warn"
-    assert "tokens_per_minute not known, so not enforced" in finding.text
+    assert finding.text == "figures alone: tokens_per_minute not known, so not enforced"
     assert finding.remedy is not None
+    assert "plan (auto asks the gateway; " in finding.remedy
     assert "limits: {tokens_per_minute: N}" in finding.remedy
+
+
+def test_figures_are_alone_unless_the_gateway_is_asked_for_the_others(tmp_path: Path) -> None:
+    figures = {"requests_per_minute": 20, "tokens_per_minute": 500}
+    alone = an_account(tmp_path, limits=figures)
+    asked = an_account(tmp_path, limits=figures, plan="auto")
+    (finding,) = gateway.about_ceilings(alone, told_me())
+    assert finding.text.startswith("figures alone: 20 requests a minute")
+    (finding,) = gateway.about_ceilings(asked, told_me())
+    assert finding.text.startswith("plan auto (pro): 20 requests a minute")
 
 
 def test_a_plan_that_differs_from_the_gateways_is_warned_of(tmp_path: Path) -> None:
