@@ -59,8 +59,8 @@ def _compose(text: str, name: str) -> Node | None:
         line = mark.line + 1 if mark else 1
         problem = (error.problem or "broken").removesuffix(_ADVICE)
         problem = _QUOTED.sub(lambda m: described(m[1] or m[2] or ""), problem)
-        if mark and text[mark.index : mark.index + 1] == "\t":
-            problem = "a tab stands where only spaces may: indent with those"
+        if mark:
+            problem = _slip_at(mark.index, text) or problem
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         problem = "a control character stands in the text"
@@ -69,6 +69,23 @@ def _compose(text: str, name: str) -> Node | None:
     else:
         return root
     raise ConfigError(Origins(name, {(): line}).tell((), f"not valid YAML: {problem}"))
+
+
+def _slip_at(index: int, text: str) -> str | None:
+    """Return the mistake that is usual where the parser stopped, for its own words are of YAML."""
+    match text[index : index + 1]:
+        case "\t":
+            return "a tab stands where only spaces may: indent with those"
+        case "*":
+            return "a text that begins with * must stand in quotes (else it repeats an &anchor)"
+        case ":":
+            return "': ' stands within a value: put that in quotes, or correct the indentation"
+        case "{" if text[index - 1 : index] == "$":
+            return (
+                "variables are not filled in: write {env: NAME} where a key is wanted, or set "
+                "FOXORA_BASE_URL itself"
+            )
+    return None
 
 
 @dataclass(slots=True)

@@ -117,12 +117,31 @@ MISTAKES = [
     ),
     # YAML
     ("a: [", "1: not valid YAML: expected the node content, but found '<stream end>'"),
-    ("a: b: c", "1: not valid YAML: mapping values are not allowed here"),
+    (
+        "a: b: c",
+        "1: not valid YAML: ': ' stands within a value: put that in quotes, or correct the "
+        "indentation",
+    ),
+    (
+        "gateway: {base_url: mock: x}",
+        "1: not valid YAML: ': ' stands within a value: put that in quotes, or correct the "
+        "indentation",
+    ),
+    (
+        "gateway: {base_url: ${FOXORA_BASE_URL}}",
+        "1: not valid YAML: variables are not filled in: write {env: NAME} where a key is wanted, "
+        "or set FOXORA_BASE_URL itself",
+    ),
+    ("a: [b]\nc: {d: e} {f}", "2: not valid YAML: expected <block end>, but found '{'"),
     (
         "accounts:\n\t- name: a",
         "2: not valid YAML: a tab stands where only spaces may: indent with those",
     ),
-    ("a: 1\nb: *nobody", "2: not valid YAML: found undefined alias 'nobody'"),
+    (
+        "intercept:\n  hosts: [*.example.com]",
+        "2: not valid YAML: a text that begins with * must stand in quotes (else it repeats an "
+        "&anchor)",
+    ),
     ("a: 1\nb: \x01", "2: not valid YAML: a control character stands in the text"),
     ("a: &a [*a]", "1: a: unfolds into too many values"),
     ("a: 1\n---\nb: 2", "2: not valid YAML: but found another document"),
