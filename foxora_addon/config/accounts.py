@@ -22,7 +22,7 @@ from pydantic import (
 from foxora_addon.config.amounts import Usd
 from foxora_addon.config.problems import Loc, Problem, described
 from foxora_addon.config.references import Sources, key_of
-from foxora_addon.config.section import Section
+from foxora_addon.config.section import BY_MODEL, Section
 from foxora_addon.policy.keys import key_digest
 
 Network = IPv4Network | IPv6Network
@@ -123,7 +123,7 @@ class AccountLimits(CeilingFigures):
     cap is in US dollars for the month that the gateway names; 0 lets only free calls through.
     """
 
-    models: Mapping[str, CeilingFigures] = Field(default_factory=dict)
+    models: Annotated[Mapping[str, CeilingFigures], BY_MODEL] = Field(default_factory=dict)
     monthly_spend_cap_usd: Usd | None = None
 
 

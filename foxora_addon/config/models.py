@@ -27,7 +27,7 @@ from foxora_addon.config.accounts import Account, Level, checked_accounts
 from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
 from foxora_addon.config.references import Sources, path_of, signing_key_file_of
-from foxora_addon.config.section import Section
+from foxora_addon.config.section import BY_MODEL, Section
 from foxora_addon.policy.hosts import (
     BaseUrl,
     HostPattern,
@@ -161,7 +161,7 @@ class Listen(Section):
 class Models(Section):
     """What the gateway is asked for in place of the app's model; `default` where it names none."""
 
-    map: Mapping[str, ModelName] = Field(default_factory=dict)
+    map: Annotated[Mapping[str, ModelName], BY_MODEL] = Field(default_factory=dict)
     default: ModelName | None = None
 
 
@@ -285,7 +285,7 @@ class Settings(Section):
     intercept: Intercept = Intercept()
     listen: Listen = Listen()
     models: Models = Models()
-    prices: Mapping[str, PriceFigures] = Field(default_factory=dict)
+    prices: Annotated[Mapping[str, PriceFigures], BY_MODEL] = Field(default_factory=dict)
     accounts: tuple[Account, ...]
     limits: Limits = Limits()
     audit: Audit = Audit()

@@ -91,6 +91,19 @@ MISTAKES = [
         "3: models.map.a: the given text is not the name of a model; write it on one line, as in "
         "gpt-4o-mini",
     ),
+    (
+        "models:\n  map:\n    gpt-4o*: gpt-4o-mini",
+        "3: models.map['gpt-4o*']: a * stands for nothing else here; write each model's whole name",
+    ),
+    (
+        ONE + "    limits: {models: {'*': {requests_per_minute: 1}}}",
+        "4: accounts[0].limits.models['*']: a * stands for nothing else here; write each model's "
+        "whole name",
+    ),
+    (
+        "prices: {gpt-4*: {input_per_1k_usd: 1, output_per_1k_usd: 1}}",
+        "1: prices['gpt-4*']: a * stands for nothing else here; write each model's whole name",
+    ),
     ("limits: {ask_usage: 1}", "1: limits.ask_usage: must be true or false, not 1"),
     ("gateway: mock", "1: gateway: must be a mapping (name: value), not 'mock'"),
     ("[a]", "1: must be a mapping such as 'gateway: ...', not a list"),
