@@ -51,6 +51,9 @@ PLANS: Mapping[str, Ceilings] = {
 }
 """foxora-api.md, Rate limits: the default ceilings by plan id."""
 
+OF_ANOTHER_API: Final = frozenset({404, 405, 410})
+"""Statuses of GET /v1/me where something else is than Foxora's API."""
+
 
 class Me(NamedTuple):
     """What GET /v1/me says that limits need; a field is None where the answer does not give it."""

@@ -8,12 +8,14 @@ from typing import Final
 
 from foxora_addon.gateway.client import Told, Untold
 from foxora_addon.pipeline import Pipeline
+from foxora_addon.policy.plans import OF_ANOTHER_API
 from foxora_addon.policy.questions import ME
 from foxora_addon.policy.sharing import sharing_of
 
 _log = logging.getLogger(__name__)
 
 _PAST_PROXY: Final = " (questions go directly, and not through mode upstream's proxy)"
+_CHECK_URL: Final = " (check gateway.base_url: as a rule it ends in /v1)"
 _REMEDY: Final = "name its plan, or give it limits, in foxora.yaml"
 
 
@@ -66,6 +68,8 @@ class AccountBooks:
             return f"{answer.why}{_PAST_PROXY}" if self.is_past_proxy else answer.why
         if answer.status == 401:
             return "it does not accept the account's key (status 401)"
+        if answer.status in OF_ANOTHER_API:
+            return f"it answered with status {answer.status}{_CHECK_URL}"
         if answer.status != 200:
             return f"it answered with status {answer.status}"
         taken = self._pipeline.accounting.take_me(payer, answer.body, asked_at, now)

@@ -190,3 +190,14 @@ def test_what_is_unknown_is_said_in_the_log_with_a_remedy(tmp_path: Path) -> Non
     assert "no ceiling of requests per minute and tokens per minute is known" in line
     assert "name its plan, or give it limits, in foxora.yaml" in line
     assert KEY not in proxy.output
+
+
+def test_a_gateway_that_lacks_the_route_is_told_of_with_what_its_url_ends_in(
+    tmp_path: Path,
+) -> None:
+    with running_gateway(tmp_path / "gateway", GATEWAY) as origin:
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_BASE_URL": origin}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            wait_until(lambda: "in vain" in proxy.output)
+            line = next(line for line in proxy.output.splitlines() if "in vain" in line)
+    assert "it answered with status 404 (check gateway.base_url: as a rule it ends in /v1)" in line

@@ -19,7 +19,7 @@ from foxora_addon.app.ceilings import asks, ceilings_of, plan_words, unknown_in,
 from foxora_addon.app.doctor.finding import Finding, fail, ok, warn
 from foxora_addon.config import Account, Config
 from foxora_addon.policy.payers import LimitRules, Payers
-from foxora_addon.policy.plans import Me, parse_me
+from foxora_addon.policy.plans import OF_ANOTHER_API, Me, parse_me
 from foxora_addon.policy.sharing import sharing_of
 from foxora_addon.rules import account_rules_of
 
@@ -147,7 +147,7 @@ def about_key(account: Account, told: Told) -> Finding:
         return fail(
             check, text, "make a new one at the gateway, and put it where accounts[].key is"
         )
-    if told.status in {404, 405, 410}:
+    if told.status in OF_ANOTHER_API:
         remedy = "check gateway.base_url: as a rule it ends in /v1, and something else may be there"
         return fail(check, f"/me answers {told.status}, so this is not Foxora's API", remedy)
     if told.status != 200:
