@@ -6,7 +6,7 @@ Whoever reads it imports from here; the modules below are its own affair.
 from foxora_addon.config.accounts import Account, AccountLimits, CeilingFigures, Client, Plan
 from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.changes import why_not_live
-from foxora_addon.config.load import load, load_audit
+from foxora_addon.config.load import file_of, load, load_audit
 from foxora_addon.config.models import (
     MOCK,
     Audit,
@@ -35,6 +35,7 @@ __all__ = [
     "Models",
     "Plan",
     "PriceFigures",
+    "file_of",
     "load",
     "load_audit",
     "why_not_live",

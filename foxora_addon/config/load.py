@@ -71,6 +71,13 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
     )
 
 
+def file_of(
+    options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path
+) -> Path | None:
+    """Return the file that `load` reads, or None; raises ConfigError."""
+    return _file_named(options, environ, cwd)[0]
+
+
 def load_audit(environ: Mapping[str, str], cwd: Path) -> Audit:
     """Return the audit section alone, for who reads the trail and need not have any key.
 

@@ -29,7 +29,7 @@ from foxora_addon.audit.checkpoint import CheckpointUnusable
 from foxora_addon.audit.journal import FOLLOW_SECONDS, Journal
 from foxora_addon.audit.running_file import TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
-from foxora_addon.config import Audit, Config, ConfigError, load, why_not_live
+from foxora_addon.config import Audit, Config, ConfigError, file_of, load, why_not_live
 from foxora_addon.gateway.client import Trust
 from foxora_addon.proxy import (
     capacity,
@@ -80,6 +80,9 @@ _WATCHED: Final = {
     *("listen_host", "mode"),
 }
 
+type Stamp = tuple[int, int]
+"""What tells whether a file was edited."""
+
 _MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening.Unusable)
 
 
@@ -118,8 +121,8 @@ class Foxora:
         self._mock: object | None = None
         self._mock_url: str | None = None
         self._watch: asyncio.Task[None] | None = None
-        self._stamp: tuple[int, int] | None = None
-        self._seen_stamp: tuple[int, int] | None = None
+        self._stamp: Stamp | None = None
+        self._seen_stamp: Stamp | None = None
         self._is_running = False
         self._has_begun = asyncio.Event()
         self._is_unfit = False
@@ -173,8 +176,8 @@ class Foxora:
             if self._wrong_option is not None:
                 raise ConfigError(self._wrong_option)
             self._choose_speed()
-            config = self._loaded()
-            self._take_first(config)
+            config, stamp = self._loaded()
+            self._take_first(config, stamp)
         except _MISTAKES as error:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
@@ -231,8 +234,8 @@ class Foxora:
     def _change(self) -> None:
         """Put a changed configuration in force if it is valid; if not, the old one stays."""
         try:
-            config = self._loaded()
-            self._take(config)
+            config, stamp = self._loaded()
+            self._take(config, stamp)
         except _MISTAKES as error:
             _log.error("foxora: the configuration in force stays: %s", error)
         else:
@@ -272,23 +275,27 @@ class Foxora:
         fast.switch(on=on)
         collector.relax(rarely=on)
 
-    def _loaded(self) -> Config:
-        """The configuration as it is now, which may be another one; raises `ConfigError`."""
+    def _loaded(self) -> tuple[Config, Stamp | None]:
+        """The configuration as it is now, which may be another one; raises `ConfigError`.
+
+        With its file's stamp of before it was read: what came meanwhile is seen by the next look.
+        """
         options = {name: getattr(ctx.options, name) for name in OPTIONS}
+        stamp = _stamp_of(file_of(options, os.environ, Path.cwd()))
         config = load(options, os.environ, Path.cwd())
         listening.check(ctx.options, config)
         if self._config is not None and (why := why_not_live(self._config, config)) is not None:
             raise ConfigError(why)
-        return config
+        return config, stamp
 
-    def _take_first(self, config: Config) -> None:
+    def _take_first(self, config: Config, stamp: Stamp | None) -> None:
         try:
-            self._take(config)
+            self._take(config, stamp)
         except TrailTaken:
             self.taken = partial(told_of, config, _confdir())
             raise
 
-    def _take(self, config: Config) -> None:
+    def _take(self, config: Config, stamp: Stamp | None) -> None:
         """Put a configuration in force: all of it, or none."""
         if self._trail is None:
             self._trail = _opened(config.audit)
@@ -304,7 +311,7 @@ class Foxora:
         refresh = config.limits.refresh_seconds
         asking = Asking(str(rules.gateway), _trust(), refresh, is_past_proxy)
         self.desk.take(rules, self._trail, self._listeners, asking)
-        self._stamp = _stamp_of(config.file)
+        self._stamp = stamp
         for warning in config.warnings if config != self._config else ():
             _log.warning("foxora: %s", warning)
         self._config = config
@@ -393,7 +400,7 @@ class Foxora:
             _log.error("foxora: the configuration in force stays: its file is gone")
         else:
             self._change()
-        self._stamp = stamp  # of before it was read: what came meanwhile is seen the next time
+        self._stamp = stamp
 
     def be_found(self) -> None:
         """Let other runs in this folder find this proxy, if they may."""
@@ -577,8 +584,8 @@ def _host_of(context: Context) -> str:
     return context.client.sni or (address[0] if address else "unknown")
 
 
-def _stamp_of(file: Path | None) -> tuple[int, int] | None:
-    """What tells whether a file was edited; None where there is none."""
+def _stamp_of(file: Path | None) -> Stamp | None:
+    """The stamp of a file; None where there is none."""
     try:
         found = None if file is None else file.stat()
     except OSError:

@@ -1,7 +1,9 @@
 """Starts, refused starts and live changes: the proxy serves by valid rules or not at all."""
 
+import os
 import time
 from pathlib import Path
+from threading import Thread
 
 import httpx
 import pytest
@@ -145,6 +147,24 @@ def test_a_valid_edit_is_taken_live_and_an_invalid_one_is_not(tmp_path: Path) ->
         wait_until(lambda: "the configuration in force stays" in proxy.output)
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
         assert "Traceback" not in proxy.output
+
+
+def test_an_edit_that_comes_during_the_start_is_taken(tmp_path: Path) -> None:
+    """The file is read, and then its key, for which the start waits until there is one."""
+    file, key = tmp_path / "foxora.yaml", tmp_path / "key"
+    accounts = "gateway: {base_url: mock}\naccounts: [{name: acme, key: {%s}}]\n"
+    file.write_text(accounts % "file: key")
+    os.mkfifo(key)
+
+    def edit() -> None:
+        with key.open("w") as pipe:
+            file.write_text(accounts % "env: FOXORA_API_KEY" + "models: {default: gpt-4o}\n")
+            pipe.write(KEY["FOXORA_API_KEY"])
+
+    Thread(target=edit, daemon=True).start()
+    with running_proxy(tmp_path, (), KEY) as proxy:
+        wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
 
 
 def test_the_gateway_that_is_told_is_the_one_in_force(tmp_path: Path) -> None:
