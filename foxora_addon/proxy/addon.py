@@ -80,8 +80,8 @@ _WATCHED: Final = {
     *("listen_host", "mode"),
 }
 
-type Stamp = tuple[int, int]
-"""What tells whether a file was edited."""
+type Stamp = tuple[int, ...]
+"""What tells whether a file was edited, or exchanged: size and age alone may be as they were."""
 
 _MISTAKES: Final = (ConfigError, CheckpointUnusable, TrailUnavailable, listening.Unusable)
 
@@ -590,7 +590,10 @@ def _stamp_of(file: Path | None) -> Stamp | None:
         found = None if file is None else file.stat()
     except OSError:
         return None
-    return None if found is None else (found.st_mtime_ns, found.st_size)
+    if found is None:
+        return None
+    times = found.st_mtime_ns, found.st_ctime_ns
+    return found.st_dev, found.st_ino, *times, found.st_size
 
 
 def hooks_of(addon: Foxora) -> dict[str, Callable[..., Any]]:

@@ -167,6 +167,25 @@ def test_an_edit_that_comes_during_the_start_is_taken(tmp_path: Path) -> None:
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
 
 
+def test_a_file_of_the_same_size_and_age_is_taken(tmp_path: Path) -> None:
+    """As `cp -p` writes it, or as a link leads to it in stores where every file is as old."""
+    file, other = tmp_path / "foxora.yaml", tmp_path / "other.yaml"
+
+    def write(path: Path, model: str) -> None:
+        path.write_text(f"gateway: {{base_url: mock}}\nmodels: {{default: {model:11}}}\n")
+        os.utime(path, (1, 1))
+
+    write(file, "gpt-4o")
+    write(other, "gpt-4o-mini")
+    with running_proxy(tmp_path, ()) as proxy:
+        other.replace(file)
+        wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o-mini"
+        write(file, "gpt-4o")
+        wait_until(lambda: proxy.output.count("the changed configuration is in force") == 2)
+        assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
+
+
 def test_the_gateway_that_is_told_is_the_one_in_force(tmp_path: Path) -> None:
     file = tmp_path / "foxora.yaml"
     file.write_text("gateway: {base_url: mock}\n")
