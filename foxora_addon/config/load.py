@@ -11,6 +11,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from foxora_addon.config.contents import beginning_of
 from foxora_addon.config.document import Document, parse_document
 from foxora_addon.config.models import MOCK, Audit, AuditAlone, Config, Settings
 from foxora_addon.config.problems import ConfigError, Loc, Origins, config_error, one_line
@@ -34,17 +35,24 @@ _NO_KEY: Final = (
 )
 
 
-def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Path) -> Config:
+def load(
+    options: Mapping[str, str | None],
+    environ: Mapping[str, str],
+    cwd: Path,
+    *,
+    is_live: bool = False,
+) -> Config:
     """Return the configuration in force; raises ConfigError, and nothing else.
 
     `options` holds `foxora_config`, `foxora_base_url`, `foxora_audit` and `foxora_store`; None and
     "" are not given, as an empty environment variable is not. `~` is HOME. Relative paths begin at
-    `cwd`, those of key files at the folder of the YAML file.
+    `cwd`, those of key files at the folder of the YAML file. `is_live`: calls are open, which no
+    file may hold up.
     """
     file, shown = _file_named(options, environ, cwd)
     if file is None and os.path.lexists(cwd / _MISNAMED_FILE):
         raise ConfigError(_MISNAMED)
-    document = Document({}, {}) if file is None else _document_in(file, shown)
+    document = Document({}, {}) if file is None else _document_in(file, shown, is_live=is_live)
     is_blank = file is not None and not any(document.tree.values())
     tree, labels = _overlaid(document.tree, options, environ)
     gateway = tree.get("gateway")
@@ -56,7 +64,8 @@ def load(options: Mapping[str, str | None], environ: Mapping[str, str], cwd: Pat
         tree["accounts"] = ({"name": "default", "key": {"env": "FOXORA_API_KEY"}},)
         labels["accounts", 0, "key"] = ""
     origins = Origins(shown if file else None, document.lines, labels)
-    sources = Sources(environ, file.parent if file else cwd, cwd, is_mock or lacks_key)
+    folder = file.parent if file else cwd
+    sources = Sources(environ, folder, cwd, is_mock or lacks_key, is_live=is_live)
     settings = _settings_of(tree, sources, origins)
     if lacks_key:  # said last: a mistake in the file may be why the key is missed
         raise ConfigError(_NO_KEY)
@@ -122,10 +131,9 @@ def _file_named(
         raise ConfigError(f"{label}: the given text {error}") from None
 
 
-def _document_in(file: Path, shown: str) -> Document:
+def _document_in(file: Path, shown: str, *, is_live: bool = False) -> Document:
     try:
-        with file.open("rb") as stream:
-            raw = stream.read(_MAX_FILE_BYTES + 1)
+        raw = beginning_of(file, _MAX_FILE_BYTES + 1, is_live=is_live)
         text = raw.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(one_line(f"{shown}: can't be read: {error.strerror}")) from None

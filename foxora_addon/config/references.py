@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from foxora_addon.config.contents import beginning_of
 from foxora_addon.config.problems import Problem, may_be_shown
 from foxora_addon.placeholder import PLACEHOLDER_KEY
 from foxora_addon.policy.keys import is_sendable
@@ -25,6 +26,7 @@ class Sources:
 
     `folder` is the configuration file's own, for key files; `cwd` is where all other paths begin.
     `opens_signing_keys`: whether who asks needs the keys that checkpoints are signed with.
+    `is_live`: calls are open, which no file may hold up.
     """
 
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -32,6 +34,7 @@ class Sources:
     cwd: Path = field(default_factory=Path)
     is_mock: bool = False
     opens_signing_keys: bool = True
+    is_live: bool = False
 
 
 def path_of(text: str, base: Path, environ: Mapping[str, str]) -> Path:
@@ -102,8 +105,8 @@ def _key_in_environment(name: str, sources: Sources, placeholder: str | None) ->
 def _key_in_file(text: str, sources: Sources) -> str:
     subject = f"the file '{text}'" if may_be_shown(text) else "the given file"
     try:
-        with path_of(text, sources.folder, sources.environ).open("rb") as stream:
-            raw = stream.read(_MAX_KEY_FILE_BYTES)
+        file = path_of(text, sources.folder, sources.environ)
+        raw = beginning_of(file, _MAX_KEY_FILE_BYTES, is_live=sources.is_live)
     except OSError as error:
         raise Problem(f"{subject} can't be read: {error.strerror}") from None
     except ValueError as error:
@@ -140,11 +143,15 @@ def _look_at_signing_key(file: Path, subject: str) -> None:
     from foxora_addon.audit.keys import private_key_of  # noqa: PLC0415  # seldom used, and costly
 
     try:
-        private_key_of(file)
+        is_pipe = file.is_fifo()
+        if not is_pipe:
+            private_key_of(file)
     except OSError as error:
         raise Problem(f"{subject} can't be read: {error.strerror}") from None
     except ValueError as error:
         raise Problem(f"{subject} is no use: {str(error).removeprefix(f'{file}: ')}") from None
+    if is_pipe:
+        raise Problem(f"{subject} is no use: a pipe is read but once")
 
 
 def _usable(key: str, subject: str) -> str:

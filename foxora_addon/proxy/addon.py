@@ -9,6 +9,7 @@ import atexit
 import logging
 import os
 import signal
+import stat
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -282,7 +283,7 @@ class Foxora:
         """
         options = {name: getattr(ctx.options, name) for name in OPTIONS}
         stamp = _stamp_of(file_of(options, os.environ, Path.cwd()))
-        config = load(options, os.environ, Path.cwd())
+        config = load(options, os.environ, Path.cwd(), is_live=self._config is not None)
         listening.check(ctx.options, config)
         if self._config is not None and (why := why_not_live(self._config, config)) is not None:
             raise ConfigError(why)
@@ -585,15 +586,20 @@ def _host_of(context: Context) -> str:
 
 
 def _stamp_of(file: Path | None) -> Stamp | None:
-    """The stamp of a file; None where there is none."""
+    """The stamp of a file; None where there is none.
+
+    What is read from a pipe changes its times, and is no edit.
+    """
     try:
         found = None if file is None else file.stat()
     except OSError:
         return None
     if found is None:
         return None
-    times = found.st_mtime_ns, found.st_ctime_ns
-    return found.st_dev, found.st_ino, *times, found.st_size
+    which = found.st_dev, found.st_ino
+    if not stat.S_ISREG(found.st_mode):
+        return which
+    return *which, found.st_mtime_ns, found.st_ctime_ns, found.st_size
 
 
 def hooks_of(addon: Foxora) -> dict[str, Callable[..., Any]]:

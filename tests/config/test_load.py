@@ -268,3 +268,10 @@ def test_a_link_that_leads_nowhere_is_not_the_absence_of_a_file(tmp_path: Path) 
     (tmp_path / "foxora.yaml").symlink_to(tmp_path / "gone.yaml")
     with pytest.raises(ConfigError, match=r"^foxora.yaml: can't be read: No such file"):
         load({}, ENVIRON, tmp_path)
+
+
+def test_what_is_no_file_but_makes_nobody_wait_is_read_while_calls_are_open(
+    tmp_path: Path,
+) -> None:
+    config = load({"foxora_config": "/dev/null"}, ENVIRON, tmp_path, is_live=True)
+    assert config.is_blank

@@ -1,5 +1,6 @@
 """What an operator reads: each row is a mistake and the one line that tells of it."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -454,6 +455,10 @@ MISTAKES = [
         "`audit keygen` writes it",
     ),
     (
+        "audit: {checkpoint_key: {file: pipe}}",
+        "1: audit.checkpoint_key: the file 'pipe' is no use: a pipe is read but once",
+    ),
+    (
         "audit: {checkpoint_path: elsewhere}",
         "1: audit.checkpoint_path: needs audit.checkpoint_key: {file: PATH}",
     ),
@@ -478,6 +483,7 @@ def test_a_mistake_is_told_in_one_line(
 ) -> None:
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "two_lines").write_text("sk-fake\nsk-fake\n")
+    os.mkfifo(tmp_path / "pipe")
 
     with pytest.raises(ConfigError) as caught:
         load_yaml(yaml, ENVIRON)
@@ -568,3 +574,22 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "foxora.yaml").write_bytes(b"#" * 1_100_000)
     with pytest.raises(ConfigError, match=r"^foxora.yaml: too large for a configuration$"):
         load({}, {}, tmp_path)
+
+
+PIPE = "can't be read: it is a pipe or a terminal, read at the start alone"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("foxora.yaml", f"foxora.yaml: {PIPE}"),
+        ("key", f"foxora.yaml:1: accounts[0].key: the file 'key' {PIPE}"),
+    ],
+)
+def test_no_pipe_is_waited_for_while_calls_are_open(tmp_path: Path, name: str, line: str) -> None:
+    (tmp_path / "foxora.yaml").write_text("accounts: [{name: acme, key: {file: key}}]\n")
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ConfigError) as caught:
+        load({}, ENVIRON, tmp_path, is_live=True)
+    assert str(caught.value) == line

@@ -27,6 +27,7 @@ pytestmark = pytest.mark.real_server
 
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Who is it?"}]}
 NAMELESS = {"messages": CALL["messages"]}
+MODELS = ("gpt-4o", "gpt-4o-mini")
 BEARER = {"Authorization": f"Bearer {APP_KEY}"}
 KEY = {"FOXORA_API_KEY": "foxora_sk_live_fake0123456789"}
 SCRIPT = ROOT / "foxora_addon" / "proxy" / "script.py"
@@ -184,6 +185,29 @@ def test_a_file_of_the_same_size_and_age_is_taken(tmp_path: Path) -> None:
         write(file, "gpt-4o")
         wait_until(lambda: proxy.output.count("the changed configuration is in force") == 2)
         assert answer_of(proxy, NAMELESS).json()["model"] == "gpt-4o"
+
+
+def test_a_pipe_is_read_at_the_start_and_never_again(tmp_path: Path) -> None:
+    """Secrets are handed over so; nobody writes into it a second time."""
+    file, other = tmp_path / "foxora.yaml", tmp_path / "other"
+    texts = [f"gateway: {{base_url: mock}}\nmodels: {{default: {name}}}\n" for name in MODELS]
+    os.mkfifo(file)
+    Thread(target=file.write_text, args=texts[:1], daemon=True).start()
+    with running_proxy(tmp_path, ()) as proxy:
+        assert answer_of(proxy, NAMELESS).json()["model"] == MODELS[0]
+        other.write_text(texts[1])
+        other.replace(file)
+        wait_until(lambda: "the changed configuration is in force" in proxy.output)
+        assert "the configuration in force stays" not in proxy.output
+        os.mkfifo(other)
+        other.replace(file)
+        wait_until(lambda: "the configuration in force stays" in proxy.output)
+        assert answer_of(proxy, NAMELESS).json()["model"] == MODELS[1]
+        other.write_text(texts[0])
+        other.replace(file)
+        wait_until(lambda: proxy.output.count("the changed configuration is in force") == 2)
+        assert answer_of(proxy, NAMELESS).json()["model"] == MODELS[0]
+        assert proxy.output.count("the configuration in force stays") == 1
 
 
 def test_the_gateway_that_is_told_is_the_one_in_force(tmp_path: Path) -> None:
