@@ -9,7 +9,7 @@ take is `policy.timeouts`' business.
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Literal
+from typing import Final, Literal
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
@@ -27,12 +27,17 @@ from foxora_addon.proxy.hold import lose_connection
 type Phase = Literal["tcp", "tls", "over"]
 """What a connection that is being made comes to."""
 
+_STALL_SECONDS: Final = 0.1
+_MOMENT_SECONDS: Final = 0.25
+"""How long what came during a stall has to be read, before anybody is called late for it."""
+
 
 class Deadlines:
     """When all exchanges are due, by flow id. `late` is called once for each that is overdue.
 
     One timer for all of them, which fires before the first can be due; when that is, is worked out
-    then.
+    then. Where it fires long after it should, it was this process that stood still: what was waited
+    for may have come, and is read first.
     """
 
     def __init__(self, now: Callable[[], float], late: Callable[[str, Due], None]) -> None:
@@ -56,11 +61,18 @@ class Deadlines:
             return
         if self._timer is not None:
             self._timer.cancel()
-        self._fires_at = moment
-        delay = max(moment - self._now(), 0.0)
-        self._timer = asyncio.get_running_loop().call_later(delay, self._fire)
+        now = self._now()
+        self._fires_at = max(moment, now)
+        self._timer = asyncio.get_running_loop().call_later(self._fires_at - now, self._fire)
 
     def _fire(self) -> None:
+        if self._now() - self._fires_at < _STALL_SECONDS:
+            self._look()
+            return
+        self._fires_at = -math.inf  # nothing brings the look forward
+        self._timer = asyncio.get_running_loop().call_later(_MOMENT_SECONDS, self._look)
+
+    def _look(self) -> None:
         self._timer, self._fires_at = None, math.inf
         now = self._now()
         for flow_id, (exchange, timeouts) in list(self._watched.items()):
@@ -132,7 +144,7 @@ class Connecting:
         self.end(server)
         loop = asyncio.get_running_loop()
         due = Due(loop.time() + seconds, seconds, phase)
-        self._timers[server.id] = loop.call_later(seconds, self._cancel, client, server, due)
+        self._timers[server.id] = loop.call_later(seconds, self._fire, client, server, due)
 
     def _follow(self, client: Client, server: Server) -> None:
         """See to it that whoever waits for a connection hears of its end.
@@ -157,6 +169,14 @@ class Connecting:
         """A connection is ready, or has failed."""
         if (timer := self._timers.pop(server.id, None)) is not None:
             timer.cancel()
+
+    def _fire(self, client: Client, server: Server, due: Due) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() - due.at < _STALL_SECONDS:
+            self._cancel(client, server, due)
+            return
+        wait = _MOMENT_SECONDS
+        self._timers[server.id] = loop.call_later(wait, self._cancel, client, server, due)
 
     def _cancel(self, client: Client, server: Server, due: Due) -> None:
         self._timers.pop(server.id, None)

@@ -1,4 +1,4 @@
-"""Connections that are being made, and how long they may take."""
+"""How long connections that are being made, and exchanges, may take."""
 
 import asyncio
 from types import SimpleNamespace
@@ -7,12 +7,22 @@ import pytest
 from mitmproxy.connection import Client, Server
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from foxora_addon.exchange import State
 from foxora_addon.policy.hosts import parse_base_url
-from foxora_addon.policy.timeouts import Timeouts
+from foxora_addon.policy.timeouts import Due, Timeouts
 from foxora_addon.proxy import deadlines
-from foxora_addon.proxy.deadlines import Connecting
+from foxora_addon.proxy.deadlines import Connecting, Deadlines
+from tests.builders import an_exchange
 
 AT_ONCE = Timeouts(connect=0, tls=0, response=30, stream_idle=5, exchange=None)
+LONG_AGO = Timeouts(connect=-60, tls=0, response=30, stream_idle=30, exchange=None)
+NEVER = 3_600.0
+
+
+async def some_turns() -> None:
+    """Let the loop do what is due."""
+    for _ in range(10):
+        await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize(
@@ -21,20 +31,56 @@ AT_ONCE = Timeouts(connect=0, tls=0, response=30, stream_idle=5, exchange=None)
 def test_a_connection_to_the_gateway_or_to_the_one_before_it_has_a_deadline(
     monkeypatch: pytest.MonkeyPatch, host: str, is_cut: bool
 ) -> None:
+    monkeypatch.setattr(deadlines, "_MOMENT_SECONDS", 0.0)
+    cancelled = asyncio.run(is_cancelled(monkeypatch, host, AT_ONCE))
+    assert cancelled is is_cut
+
+
+async def is_cancelled(monkeypatch: pytest.MonkeyPatch, host: str, timeouts: Timeouts) -> bool:
+    """Whether a connection is that is being made, once all that is due is done."""
     client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
     server = Server(address=(host, 443))
+    connection = asyncio.create_task(asyncio.Event().wait())
+    handler = SimpleNamespace(transports={server: SimpleNamespace(handler=connection)})
+    monkeypatch.setattr(deadlines, "handler_of", lambda _: handler)
+    connecting = Connecting()
+    connecting.may_lead_to(parse_base_url("https://old.example/v1"))
+    connecting.may_lead_to(parse_base_url("https://new.example/v1"))
+    data = ServerConnectionHookData(server, client)
+    connecting.at(data, "tcp", timeouts, is_proxy=False)
+    await some_turns()
+    return connection.cancelled()
 
-    async def is_cancelled() -> bool:
-        connection = asyncio.create_task(asyncio.Event().wait())
-        handler = SimpleNamespace(transports={server: SimpleNamespace(handler=connection)})
-        monkeypatch.setattr(deadlines, "handler_of", lambda _: handler)
-        connecting = Connecting()
-        connecting.may_lead_to(parse_base_url("https://old.example/v1"))
-        connecting.may_lead_to(parse_base_url("https://new.example/v1"))
-        data = ServerConnectionHookData(server, client)
-        connecting.at(data, "tcp", AT_ONCE, is_proxy=False)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        return connection.cancelled()
 
-    assert asyncio.run(is_cancelled()) is is_cut
+@pytest.mark.parametrize(("moment", "is_cut"), [(NEVER, False), (0.0, True)])
+def test_a_connection_that_came_while_we_stood_still_has_a_moment_to_be_seen(
+    monkeypatch: pytest.MonkeyPatch, moment: float, is_cut: bool
+) -> None:
+    monkeypatch.setattr(deadlines, "_MOMENT_SECONDS", moment)
+    cancelled = asyncio.run(is_cancelled(monkeypatch, "new.example", LONG_AGO))
+    assert cancelled is is_cut
+
+
+@pytest.mark.parametrize(
+    ("stood_still", "moment", "is_late"),
+    [(0.0, NEVER, True), (4.0, NEVER, False), (4.0, 0.0, True)],
+)
+def test_what_came_while_we_stood_still_has_a_moment_to_be_read(
+    monkeypatch: pytest.MonkeyPatch, stood_still: float, moment: float, is_late: bool
+) -> None:
+    monkeypatch.setattr(deadlines, "_MOMENT_SECONDS", moment)
+    now = 130.0
+    late: list[Due] = []
+
+    async def main() -> None:
+        nonlocal now
+        waits = an_exchange(state=State.SENT, waiting_since=now - AT_ONCE.response)
+        watched = Deadlines(lambda: now, lambda _, due: late.append(due))
+        watched.watch("f1", waits, AT_ONCE)
+        now += stood_still
+        await some_turns()
+        watched.watch("f2", waits, AT_ONCE)
+        await some_turns()
+
+    asyncio.run(main())
+    assert late == [Due(130.0, 30, "to answer")] * (2 if is_late else 0)
