@@ -185,7 +185,7 @@ def _run_behind(proxy: Proxy, options: RunOptions, log: ProxyLog, say: Say) -> i
         say(f"{trail} has the calls up to the proxy's end")
         return code or FINDING
     ours = totals if proxy.before is None else since(proxy.before, totals)
-    _summarise(ours, url, say, is_shared=proxy.is_shared)
+    _summarise(ours, proxy, say)
     _stay(proxy, options, say)
     return code
 
@@ -220,8 +220,11 @@ def _environment(status: Mapping[str, Any], say: Say) -> dict[str, str]:
     return {**os.environ, **variables}
 
 
-def _summarise(totals: Mapping[str, Any], url: str, say: Say, *, is_shared: bool = False) -> None:
-    for line in summary_of(totals, url, is_shared=is_shared):
+def _summarise(totals: Mapping[str, Any], proxy: Proxy, say: Say) -> None:
+    takes_tunnels = proxy.status.get("takes_tunnels", True)  # an older one does not tell
+    for line in summary_of(
+        totals, proxy.status["url"], is_shared=proxy.is_shared, takes_tunnels=takes_tunnels
+    ):
         say(line)
 
 

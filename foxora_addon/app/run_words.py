@@ -8,10 +8,15 @@ from foxora_addon.api.money import dollars, usd_of
 _MOST_NAMES: Final = 5
 
 
-def summary_of(totals: Mapping[str, Any], url: str, *, is_shared: bool = False) -> Iterator[str]:
-    """Lines for a person. `is_shared`: others may have used the proxy in that time, too."""
+def summary_of(
+    totals: Mapping[str, Any], url: str, *, is_shared: bool = False, takes_tunnels: bool = True
+) -> Iterator[str]:
+    """Lines for a person. `is_shared`: others may have used the proxy in that time, too.
+
+    `takes_tunnels`: False where HTTPS_PROXY was not set, for the proxy is a reverse one.
+    """
     if not totals["calls"] and not totals["open"]:
-        yield from _nothing_seen(totals, url)
+        yield _why_nothing_seen(totals, url, takes_tunnels=takes_tunnels)
     elif totals["calls"]:
         whose = " (of all clients of this proxy in that time)" if is_shared else ""
         yield f"{_counted(totals['calls'], 'call')}, {_tokens(totals)}{_cost(totals)}{whose}"
@@ -40,26 +45,30 @@ def _cost(totals: Mapping[str, Any]) -> str:
     return "" if cost is None else f", {dollars(cost)}"
 
 
-def _nothing_seen(totals: Mapping[str, Any], url: str) -> Iterator[str]:
+def _why_nothing_seen(totals: Mapping[str, Any], url: str, *, takes_tunnels: bool) -> str:
     if totals["distrusted"]:
-        yield (
+        return (
             f"0 calls seen: CMD broke off TLS with {_listed(totals['distrusted'])}. It does not "
             "trust mitmproxy's certificate authority by SSL_CERT_FILE and its like (wget, Java, "
             "Electron and Go on macOS have stores of their own); by base URL it needs none: "
             f"{url}/v1"
         )
-    elif totals["tunnels"]:
-        yield (
+    if totals["tunnels"]:
+        return (
             f"0 calls seen: CMD went through the proxy to {_listed(totals['tunnels'])}, which is "
             f"not OpenAI's. Set its base URL, in its own settings, to {url}/v1, or list that host "
             "under intercept.hosts in foxora.yaml"
         )
-    else:
-        yield (
-            "0 calls seen: CMD made none, or it heeds neither OPENAI_BASE_URL (settings of its own "
-            f"go before it: set the base URL there, to {url}/v1) nor HTTPS_PROXY (Node before "
-            "22.21 and 24.0 knows no NODE_USE_ENV_PROXY)"
+    own_settings = f"(settings of its own go before it: set the base URL there, to {url}/v1)"
+    if not takes_tunnels:
+        return (
+            f"0 calls seen: CMD made none, or it does not heed OPENAI_BASE_URL {own_settings}. In "
+            "reverse mode no HTTPS_PROXY is set"
         )
+    return (
+        f"0 calls seen: CMD made none, or it heeds neither OPENAI_BASE_URL {own_settings} nor "
+        "HTTPS_PROXY (Node before 22.21 and 24.0 knows no NODE_USE_ENV_PROXY)"
+    )
 
 
 def _listed(counts: Mapping[str, int]) -> str:

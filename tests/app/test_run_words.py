@@ -10,9 +10,9 @@ from foxora_addon.tally import Tally
 URL = "http://127.0.0.1:9000"
 
 
-def summary(*, is_shared: bool = False, **changes: Any) -> list[str]:
+def summary(*, is_shared: bool = False, takes_tunnels: bool = True, **changes: Any) -> list[str]:
     totals = Tally().totals(0) | changes
-    return list(summary_of(totals, URL, is_shared=is_shared))
+    return list(summary_of(totals, URL, is_shared=is_shared, takes_tunnels=takes_tunnels))
 
 
 def test_calls_tokens_and_cost_are_told() -> None:
@@ -63,6 +63,13 @@ def test_no_calls_come_with_the_likely_reason(totals: dict[str, Any], reason: st
     assert line.startswith("0 calls seen: ")
     assert reason in line
     assert f"{URL}/v1" in line
+
+
+def test_no_calls_of_a_reverse_proxy_are_not_put_down_to_a_variable_that_was_not_set() -> None:
+    (line,) = summary(takes_tunnels=False)
+    assert line.startswith("0 calls seen: CMD made none, or it does not heed OPENAI_BASE_URL (")
+    assert f"{URL}/v1" in line
+    assert line.endswith("In reverse mode no HTTPS_PROXY is set")
 
 
 def test_figures_of_a_shared_proxy_are_said_to_be_everybodys() -> None:
