@@ -22,6 +22,7 @@ When it is renewed
 At the moment that the gateway named; each month after it where no new answer comes; until one has,
 with the calendar's months in UTC. The month before the renewal goes on being counted beside the new
 one: a clock that ran ahead and is set back finds it again, with nothing forgotten on either side.
+A month whose end was reckoned by a clock that was behind goes on, until the gateway says more.
 """
 
 from dataclasses import replace

@@ -15,6 +15,9 @@ NOTHING: Final = Decimal(0)
 # Renewals that differ by less are one renewal: some services work it out anew for each answer.
 SAME_RENEWAL_SECONDS: Final = 86_400.0
 
+# A renewal that passed longer ago was not seen to pass: the proxy was away, or the clock was set.
+_SEEN_SECONDS: Final = 3_600.0
+
 
 @dataclass(slots=True)  # a value: only not frozen, for one is made for each call
 class MonthSpend:
@@ -73,12 +76,26 @@ class MonthSpend:
         )
 
     def at(self, now: float) -> "MonthSpend":
-        """Return the month in which `now` is: this one, or a later one without any spend yet."""
+        """Return the month in which `now` is: this one, or a later one without any spend yet.
+
+        Where a renewal that was told lies ahead still, and ours before it was not seen to pass, the
+        clock may have been wrong when ours was reckoned. Then this one goes on.
+        """
         if now < self.renews_at:
             return self
         anchor = self.renews_at if self.anchor is None else self.anchor
         renews_at = renewal_after(anchor, now)
+        if anchor > now >= self.renews_at + _SEEN_SECONDS:
+            return self._until(renews_at)
         return MonthSpend(renews_at, told_cap_usd=self.told_cap_usd, anchor=anchor)
+
+    def _until(self, renews_at: float) -> "MonthSpend":
+        """Return the month as one that ends then, which is not certain until the gateway says so.
+
+        So its next figure stands in the place of all that was spent before it was asked.
+        """
+        told_usd = max(self.told_usd, self.certain_usd - self.since_usd)
+        return replace(self, renews_at=renews_at, told_usd=told_usd, certain_usd=NOTHING)
 
     def renewed_from(self, renewal: float, now: float) -> "MonthSpend":
         """Return the month as one that is renewed a whole number of months from one that was told.

@@ -58,6 +58,23 @@ def test_a_month_is_itself_until_its_renewal_and_then_one_without_spend() -> Non
         assert month.at(at(f"{now}T00:00:00")) == MonthSpend(renews_at, anchor=renewal)
 
 
+def test_a_month_goes_on_whose_end_was_reckoned_by_a_clock_that_was_behind() -> None:
+    told = at("2026-12-01T00:00:00")
+    month = MonthSpend(told, Decimal(3), Decimal(2), Decimal(6))
+    behind = month.renewed_from(told, at("2026-05-14T00:00:00"))
+    assert behind.renews_at == at("2026-06-01T00:00:00")
+    found = behind.at(at("2026-11-30T00:00:00"))
+    assert (found.renews_at, found.spent_usd) == (told, Decimal(6))
+    assert found.at(told) == MonthSpend(at("2027-01-01T00:00:00"), anchor=told)
+
+
+def test_a_plan_that_is_renewed_by_the_year_has_its_cap_by_the_month() -> None:
+    told = at("2027-12-01T00:00:00")
+    month = MonthSpend(0.0, Decimal(3)).renewed_from(told, at("2026-12-05T00:00:00"))
+    assert month.at(at("2027-01-01T00:00:05")).spent_usd == 0
+    assert month.at(at("2027-01-02T00:00:00")).spent_usd == 3, "until the gateway is asked"
+
+
 def test_a_day_that_a_month_lacks_is_not_lost_for_the_months_after_it() -> None:
     month = MonthSpend(at("2026-01-31T12:00:00"))
     for now, then in (

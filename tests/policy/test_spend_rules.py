@@ -321,6 +321,17 @@ def test_a_small_step_back_over_the_renewal_keeps_the_new_month() -> None:
     assert of(spend, RENEWAL - 60) == 1
 
 
+def test_a_clock_that_was_behind_as_the_gateway_told_and_is_set_right_renews_nothing() -> None:
+    spend = a_spend("10")
+    spent(spend, "9")
+    told(spend, "9", NOON - 200 * DAY)
+    assert isinstance(spend.reserve(usd("2"), NOON), OverCap)
+    question = spend.question()
+    spent(spend, "0.5")
+    spend.reconcile(question, SpendReport(usd("8.75"), None, RENEWAL), NOON)
+    assert of(spend) == usd("9.25")
+
+
 def test_the_gateways_word_ends_a_clocks_mistake() -> None:
     spend = a_spend()
     spent(spend, "9")
