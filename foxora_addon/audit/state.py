@@ -108,7 +108,7 @@ class State:
         return replace(self, accounts=accounts)
 
     def months(self, now: float) -> dict[str, MonthSpend]:
-        """Return each account's month at `now`, as `Budgets` begin with."""
+        """Return each account's latest month at `now`, as `Budgets` begin with."""
         return {name: written.month.at(now) for name, written in self.accounts.items()}
 
 
@@ -126,9 +126,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)  # what a later version adds is passed over
 
 
-class _Account(_Model):
-    time: AwareDatetime
-    seq: int = Field(ge=0)
+class _Month(_Model):
     renews_at: AwareDatetime
     spent_usd: _Usd  # for whoever looks into the file; it follows from the three figures below it
     told_usd: _Usd
@@ -136,6 +134,12 @@ class _Account(_Model):
     certain_usd: _Usd
     told_cap_usd: _Usd | None
     anchor: AwareDatetime | None = None
+
+
+class _Account(_Month):
+    time: AwareDatetime
+    seq: int = Field(ge=0)
+    before: _Month | None = None
 
 
 class _Setting(_Model):
@@ -321,15 +325,20 @@ def _clock_of(clock: _Clock) -> Clock:
 
 
 def _written_of(account: _Account) -> Written:
-    month = MonthSpend(
-        account.renews_at.timestamp(),
-        account.told_usd,
-        account.since_usd,
-        account.certain_usd,
-        account.told_cap_usd,
-        None if account.anchor is None else account.anchor.timestamp(),
-    )
+    before = None if account.before is None else _month_of(account.before)
+    month = replace(_month_of(account), before=before)
     return Written(month, account.time.timestamp(), account.seq)
+
+
+def _month_of(month: _Month) -> MonthSpend:
+    return MonthSpend(
+        month.renews_at.timestamp(),
+        month.told_usd,
+        month.since_usd,
+        month.certain_usd,
+        month.told_cap_usd,
+        None if month.anchor is None else month.anchor.timestamp(),
+    )
 
 
 def _file_of(state: State) -> _File:
@@ -353,10 +362,17 @@ def _file_of(state: State) -> _File:
 
 
 def _account_of(written: Written) -> _Account:
-    month = written.month
+    before = written.month.before
     return _Account(
         time=datetime.fromtimestamp(written.time, UTC),
         seq=written.seq,
+        before=None if before is None else _written_month_of(before),
+        **dict(_written_month_of(written.month)),
+    )
+
+
+def _written_month_of(month: MonthSpend) -> _Month:
+    return _Month(
         renews_at=datetime.fromtimestamp(month.renews_at, UTC),
         spent_usd=month.spent_usd,
         told_usd=month.told_usd,

@@ -112,7 +112,7 @@ class Budgets:
 
     def months(self, now: float) -> dict[str, MonthSpend]:
         """Return what is known of each account's month, as it may be written down."""
-        return {name: spend.month(now) for name, spend in self._accounts.items()}
+        return {name: spend.latest_month(now) for name, spend in self._accounts.items()}
 
     def spend_of(self, account: str, now: float) -> AccountSpend:
         """Return an account's spend; one that is met for the first time has none yet."""

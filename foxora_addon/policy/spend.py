@@ -86,14 +86,13 @@ class AccountSpend:
     """
 
     __slots__ = (
-        *("_all_usd", "_answered", "_asked", "_certain_usd", "_into", "_left", "_month"),
-        *("_open_usd", "cap_of_config_usd"),
+        *("_all_usd", "_answered", "_asked", "_certain_usd", "_into", "_month", "_open_usd"),
+        "cap_of_config_usd",
     )
 
     def __init__(self, month: MonthSpend, cap_of_config_usd: Decimal | None = None) -> None:
         self.cap_of_config_usd = cap_of_config_usd
         self._month = month
-        self._left: MonthSpend | None = None  # the month before it, which goes on being counted
         self._open_usd = NOTHING
         self._all_usd = NOTHING  # running totals over all months, which a question is marked by
         self._certain_usd = NOTHING
@@ -187,11 +186,10 @@ class AccountSpend:
         renewal = report.renews_at
         if renewal is not None and 0 <= now - renewal < _JUST_ENDED_SECONDS:
             return
-        known = replace(self.month(now), told_cap_usd=report.cap_usd)
+        known = replace(self.month(now), told_cap_usd=report.cap_usd, before=None)
         month = known if renewal is None else known.renewed_from(renewal, now)
         is_same = abs(month.renews_at - known.renews_at) < SAME_RENEWAL_SECONDS
         self._month = self._reconciled(month, question, report.spent_usd, is_same=is_same)
-        self._left = None
 
     def absorb(self, other: "AccountSpend", now: float) -> None:
         """Count all that another counts: both turned out to be one account.
@@ -200,8 +198,8 @@ class AccountSpend:
         an answer to a question that was asked of it is about nothing any more. Of an open question
         of this one it is not known what of the other's the answer has: none, to be safe.
         """
-        theirs = other.month(now)
-        self._month = self.month(now).with_other(theirs)
+        theirs = other.latest_month(now)
+        self._month = self.latest_month(now).with_other(theirs)
         self._open_usd += other._open_usd  # noqa: SLF001  # of its own kind
         self._all_usd += theirs.since_usd
         self._certain_usd += theirs.certain_usd
@@ -218,9 +216,15 @@ class AccountSpend:
     def month(self, now: float) -> MonthSpend:
         """Return what is known of the month in which `now` is, and enter it if it is a new one."""
         if now >= self._month.renews_at:
-            self._left, self._month = self._month, self._month.at(now)
-        elif self._left is not None and now < self._left.renews_at - _STEP_BACK_SECONDS:
-            return self._left
+            self._month = self._month.at(now)
+        before = self._month.before
+        if before is not None and now < before.renews_at - _STEP_BACK_SECONDS:
+            return before
+        return self._month
+
+    def latest_month(self, now: float) -> MonthSpend:
+        """Return the month that was entered last, with which the next start goes on."""
+        self.month(now)
         return self._month
 
     def _reconciled(
@@ -236,8 +240,6 @@ class AccountSpend:
     def _count(self, cost_usd: Decimal, now: float, *, is_certain: bool) -> None:
         self.month(now)
         self._month = self._month.plus(cost_usd, is_certain=is_certain)
-        if self._left is not None:
-            self._left = self._left.plus(cost_usd, is_certain=is_certain)
         self._all_usd += cost_usd
         self._certain_usd += cost_usd if is_certain else NOTHING
 

@@ -31,7 +31,8 @@ class MonthSpend:
     know for certain: the gateway's meter may lag behind its answers, by how much is not documented.
     `told_cap_usd` is the gateway's cap, None: it has none, or has not said. It holds until another
     is told, in later months too. Later renewals are reckoned from `anchor`, one that was told, for
-    the month of `renews_at` may lack its day; None: from `renews_at`.
+    the month of `renews_at` may lack its day; None: from `renews_at`. `before` is the month before,
+    which goes on being counted: the clock may have run ahead. That one has none before it.
 
     A cost that was only estimated has no such standing. It counts until the gateway has been asked
     after it, and then the gateway's figure stands in its place, so that no guess lasts for a month.
@@ -43,6 +44,7 @@ class MonthSpend:
     certain_usd: Decimal = NOTHING
     told_cap_usd: Decimal | None = None
     anchor: float | None = None
+    before: "MonthSpend | None" = None
 
     @property
     def spent_usd(self) -> Decimal:
@@ -58,13 +60,14 @@ class MonthSpend:
             self.certain_usd + cost_usd if is_certain else self.certain_usd,
             self.told_cap_usd,
             self.anchor,
+            self.before and self.before.plus(cost_usd, is_certain=is_certain),
         )
 
     def with_other(self, other: "MonthSpend") -> "MonthSpend":
         """Return the month of two accounts that turn out to be one, counted apart until now.
 
         What the gateway told of either was of both, so the larger figure is the later one. The
-        renewal stays this one's.
+        renewal stays this one's, and so does that of the month before it.
         """
         told_cap_usd = other.told_cap_usd if self.told_cap_usd is None else self.told_cap_usd
         return replace(
@@ -73,6 +76,7 @@ class MonthSpend:
             since_usd=self.since_usd + other.since_usd,
             certain_usd=self.certain_usd + other.certain_usd,
             told_cap_usd=told_cap_usd,
+            before=self.before and self.before.with_other(other.before or other),
         )
 
     def at(self, now: float) -> "MonthSpend":
@@ -87,7 +91,8 @@ class MonthSpend:
         renews_at = renewal_after(anchor, now)
         if anchor > now >= self.renews_at + _SEEN_SECONDS:
             return self._until(renews_at)
-        return MonthSpend(renews_at, told_cap_usd=self.told_cap_usd, anchor=anchor)
+        before = replace(self, before=None)
+        return MonthSpend(renews_at, told_cap_usd=self.told_cap_usd, anchor=anchor, before=before)
 
     def _until(self, renews_at: float) -> "MonthSpend":
         """Return the month as one that ends then, which is not certain until the gateway says so.
@@ -95,7 +100,10 @@ class MonthSpend:
         So its next figure stands in the place of all that was spent before it was asked.
         """
         told_usd = max(self.told_usd, self.certain_usd - self.since_usd)
-        return replace(self, renews_at=renews_at, told_usd=told_usd, certain_usd=NOTHING)
+        certain_usd = NOTHING
+        return replace(
+            self, renews_at=renews_at, told_usd=told_usd, certain_usd=certain_usd, before=None
+        )
 
     def renewed_from(self, renewal: float, now: float) -> "MonthSpend":
         """Return the month as one that is renewed a whole number of months from one that was told.

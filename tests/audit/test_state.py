@@ -31,6 +31,7 @@ AMOUNTS = st.decimals(min_value=0, max_value=1_000, places=9)
 MONTH = MonthSpend(RENEWAL, Decimal("12.41"), Decimal("0.00000075"), Decimal("0.1"))
 CAPPED = replace(MONTH, told_cap_usd=Decimal(100))
 SHORT = replace(MONTH, anchor=RENEWAL - 3 * DAY)
+ENTERED = SHORT.at(RENEWAL)
 STATE = State({"acme": Written(MONTH, NOON + 0.25, 17)})
 
 
@@ -54,7 +55,7 @@ def test_it_lies_beside_the_trail() -> None:
     assert path_beside(Path("/x/foxora-audit.jsonl")) == Path("/x/foxora-audit.jsonl.state.json")
 
 
-@pytest.mark.parametrize("month", [MONTH, CAPPED, SHORT])
+@pytest.mark.parametrize("month", [MONTH, CAPPED, SHORT, ENTERED])
 def test_what_is_saved_is_loaded_again(tmp_path: Path, month: MonthSpend) -> None:
     saved = Saved("e3f63d66", 36_000.25, 18)
     state = replace(STATE, saved=saved).with_months({"other": month}, NOON + 1, 18)
@@ -88,11 +89,12 @@ def test_money_is_text_in_the_file(tmp_path: Path) -> None:
     assert '"seq": 17' in text
 
 
-def test_a_month_is_read_that_was_written_without_an_anchor(tmp_path: Path) -> None:
+@pytest.mark.parametrize("later", ["anchor", "before"])
+def test_a_month_is_read_that_was_written_without(tmp_path: Path, later: str) -> None:
     save(tmp_path / "s", STATE)
     text = (tmp_path / "s").read_text()
-    (tmp_path / "s").write_text(text.replace(',\n   "anchor": null', ""))
-    assert "anchor" not in (tmp_path / "s").read_text()
+    (tmp_path / "s").write_text(text.replace(f',\n   "{later}": null', ""))
+    assert later not in (tmp_path / "s").read_text()
     assert load(tmp_path / "s") == STATE
 
 
@@ -236,6 +238,13 @@ def test_records_beyond_the_renewal_are_of_the_new_month() -> None:
     records = [a_record(18, 0.25), a_record(19, 0.5, "2026-11-29T00:00:00Z"), a_record(20, 1.0)]
     month = rebuilt(STATE, records).accounts["acme"].month
     assert (month.renews_at > RENEWAL, str(month.spent_usd)) == (True, "1.5")
+
+
+def test_records_from_before_the_renewal_are_of_the_month_before_too() -> None:
+    state = State({"acme": Written(MONTH.at(RENEWAL + DAY), RENEWAL + DAY, 17)})
+    month = rebuilt(state, [a_record(18, 0.25)]).accounts["acme"].month
+    assert month.before == MONTH.plus(Decimal("0.25"), is_certain=True)
+    assert month.spent_usd == Decimal("0.25")
 
 
 def test_without_a_state_the_trail_alone_says_what_was_spent_in_the_calendars_month() -> None:

@@ -73,6 +73,26 @@ def test_what_is_written_down_is_where_the_next_start_goes_on() -> None:
     taken(later.reserve("acme", CAPPED, usd("3"), NOON))
 
 
+def test_a_clock_that_ran_ahead_at_one_start_and_is_right_at_the_next_forgets_no_month() -> None:
+    before = MonthSpend(RENEWAL, since_usd=usd("9"))
+    ahead = Budgets({"acme": before})
+    call = taken(ahead.reserve("acme", CAPPED, usd("0.5"), RENEWAL + DAY))
+    ahead.settle(call, usd("0.5"), RENEWAL + DAY, is_certain=True)
+
+    right = Budgets(ahead.months(RENEWAL + DAY))
+    refused(right.reserve("acme", CAPPED, usd("0.51"), NOON))
+    taken(right.reserve("acme", CAPPED, usd("0.5"), NOON))
+    assert right.spend_of("acme", NOON).month(NOON).renews_at == RENEWAL
+    assert right.spend_of("acme", RENEWAL).month(RENEWAL).spent_usd == usd("0.5")
+
+
+def test_a_clock_that_ran_ahead_forgets_no_month_of_accounts_that_are_one() -> None:
+    months = {name: MonthSpend(RENEWAL, since_usd=usd("4")) for name in ("acme", "lab")}
+    budgets = Budgets(months)
+    budgets.unify("acme", "lab", RENEWAL + DAY)
+    assert budgets.spend_of("lab", NOON).month(NOON).spent_usd == 8
+
+
 def test_a_changed_cap_holds_at_once() -> None:
     budgets = Budgets()
     taken(budgets.reserve("acme", CAPPED, usd("9"), NOON))
