@@ -75,13 +75,14 @@ class Accounting:
         self.wants_counter = False  # a call was estimated that counts against a ceiling of tokens
         self.talks = Talks(self, self._allowances, self._lines)
         self._questions = Questions(self.payers, self._allowances)
+        self._renamed: dict[str, str] = {}  # the new names of accounts by the old
         self.recollection = Recollection(
             self.payers, self._allowances, self._questions, self.learned
         )
 
     def take_rules(self, rules: LimitRules, now: float) -> None:
         """Work by other rules from now on; what is counted stays counted, and who waits may go."""
-        self.payers.take_rules(rules)
+        self._rename(self.payers.take_rules(rules), now)
         self._lines.bounds = rules.bounds or Bounds(0, 0.0)
         self._lines.is_shadow = rules.is_shadow
         self.spending.take_rules(rules.prices)
@@ -90,6 +91,18 @@ class Accounting:
             self._allowances.enforce(scopes, now)
         for account in self._lines.accounts:
             self.room_freed(account)
+
+    def _rename(self, renamed: Mapping[str, str], now: float) -> None:
+        """Go on counting under the new names; an old one that is back is itself again."""
+        for name in self._renamed.keys() & self.rules.accounts.keys():
+            heir = self._renamed.pop(name)
+            self._lines.part(name, heir, now)
+            self.spending.part(name, heir, self.wall(now))
+        for old, name in renamed.items():
+            account = self.standings.canonical(name)
+            self._lines.unify(account, old, now)
+            self.spending.unify(account, old, self.wall(now))
+        self._renamed.update(renamed)
 
     @property
     def rules(self) -> LimitRules:

@@ -83,8 +83,8 @@ class Budgets:
             return
         kept, other = joined
         lost = self._accounts.pop(other, None)
-        if lost is not None:
-            self.spend_of(kept, now).absorb(lost, now)
+        if lost is not None and self._accounts.setdefault(kept, lost) is not lost:
+            self._accounts[kept].absorb(lost, now)
 
     def part(self, leaver: str, heir: str, now: float) -> None:
         """A name turned out to mean another account than before: it begins anew.

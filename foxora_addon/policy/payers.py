@@ -82,20 +82,29 @@ class Payers:
         self._terms: dict[str, Terms] = {}  # where nothing below the account has ceilings
         self._known_changes = 0
 
-    def take_rules(self, rules: LimitRules) -> None:
+    def take_rules(self, rules: LimitRules) -> Mapping[str, str]:
         """Go by other rules from now on; who is new, or has another key, is to be asked for.
 
         What is open of an account that they leave out goes on by those that it had, or by those of
-        another that is the same account: these are what it is held to from now on.
+        another that is the same account: these are what it is held to from now on. One that is new
+        and has the key of one that is left out is the same: returned are those names, new by old.
         """
         known = {**self._gone, **self.rules.accounts}
+        gone = {name: each for name, each in known.items() if name not in rules.accounts}
+        gone_by_key = {each.key_digest: name for name, each in gone.items() if each.key_digest}
+        renamed: dict[str, str] = {}
         for payer, account in rules.accounts.items():
             before = known.get(payer)
-            if before is None or before.key_digest != account.key_digest:
+            old = None if payer in self.rules.accounts else gone_by_key.get(account.key_digest)
+            if old is not None:
+                self.standings.rename(old, payer)
+                renamed[old] = payer
+            elif before is None or before.key_digest != account.key_digest:
                 self.standings.doubt(payer)  # it may be one of another name, or a stranger's
-        self._gone = {name: known[name] for name in known.keys() - rules.accounts.keys()}
+        self._gone = gone
         self.rules = rules
         self._forget()
+        return renamed
 
     def forget_gone(self, is_counted: Callable[[str], bool]) -> None:
         """Forget those accounts that the configuration left out of which nothing is counted."""

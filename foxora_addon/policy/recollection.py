@@ -31,21 +31,19 @@ class Recollection:
         self._learned = learned
         self._kept: Collection[str] = ()
         self._ids: Mapping[str, str] = {}  # the gateway's ids of accounts by name, as it was told
+        self._renamed: Mapping[str, str] = {}  # new names by those that had the same key
 
     # For a restart.
 
     def told(self, now: float) -> dict[str, Told]:
-        """What the gateway was asked and told of the configured accounts."""
+        """What the gateway was asked and told of the configured accounts, and of which keys."""
         found: dict[str, Told] = {}
         for payer, rules in self._payers.rules.accounts.items():
             known = self._payers.standings.known(payer)
             me = known.me if known else NOTHING_TOLD
             ceilings = me.ceilings if rules.asks else UNLIMITED
-            told = Told(
-                ceilings, self._questions.lately(payer, now), me.account_id, _mark_of(rules)
-            )
-            if told.asked or told.account_id or ceilings != UNLIMITED:
-                found[payer] = told
+            lately = self._questions.lately(payer, now)
+            found[payer] = Told(ceilings, lately, me.account_id, _mark_of(rules))
         return found
 
     def closed(self, now: float) -> dict[str, Closing]:
@@ -58,12 +56,15 @@ class Recollection:
         """Know again who the accounts are, and their ceilings, which hold until told anew.
 
         A key that was changed meanwhile is mostly the same account's: until it is told, all that is
-        known counts for it. `accounts` are the names under which anything was kept.
+        known counts for it. An account with the key of a name that is gone was renamed. `accounts`
+        are the names under which anything was kept.
         """
+        self._renamed = self._renamed_of(told)
+        last_of = {**{new: told[old] for old, new in self._renamed.items()}, **told}
         self._kept = frozenset(accounts)
         self._ids = {name: each.account_id for name, each in told.items() if each.account_id}
         for payer in self._payers.rules.accounts:
-            last, rules = told.get(payer), self._payers.rules_of(payer)
+            last, rules = last_of.get(payer), self._payers.rules_of(payer)
             if last is None:
                 continue
             is_same_key = last.key != "" and last.key == _mark_of(rules)
@@ -73,8 +74,18 @@ class Recollection:
                 me = Me(last.account_id, None, ceilings)
                 self._payers.standings.recall(payer, me, is_sure=is_sure)
 
+    def _renamed_of(self, told: Mapping[str, Told]) -> dict[str, str]:
+        accounts = self._payers.rules.accounts
+        by_mark = {_mark_of(rules): payer for payer, rules in accounts.items()}
+        return {
+            name: by_mark[each.key]
+            for name, each in told.items()
+            if each.key in by_mark and each.key and name not in accounts
+        }
+
     def account_of(self, name: str) -> str:
         """The name under which is counted what stands under another in records or the state."""
+        name = self._renamed.get(name, name)
         if self._payers.is_configured(name):
             return self._payers.standings.canonical(name)
         if is_nobodys(name):
@@ -96,7 +107,8 @@ class Recollection:
         The last questions of the proxy before us may not have been written down: as many as are
         usual are taken to have been sent just now.
         """
-        for payer, last in told.items():
+        for name, last in told.items():
+            payer = self._renamed.get(name, name)
             if self._payers.is_configured(payer):
                 self._questions.recall(payer, last.asked)
                 questions = [Remembered(payer, None, None, at, at, 0, None) for at in last.asked]

@@ -130,6 +130,21 @@ class Standings:
         """A configured account has another key: it may be another account, until we are told."""
         self._doubted.add(payer)
 
+    def rename(self, payer: str, name: str) -> None:
+        """A configured account has another name from now on: what was told of it is told of that.
+
+        The old name goes on meaning the account, for what is open under it.
+        """
+        if self.is_doubted(payer):
+            self._doubted.add(name)
+        known = self._configured.get(payer)
+        if known is None:
+            return
+        self._know(name, known)
+        account_id = known.me.account_id
+        if account_id is not None and self._owner_of(account_id) == payer:
+            self._let_own(account_id, name)
+
     def is_doubted(self, payer: str) -> bool:
         """Whether that was said of it, and nothing was told since."""
         return payer in self._doubted

@@ -85,6 +85,9 @@ class Memory:
         asked = _told_at(state.told, now, reckoning())
         closed = _closed_at(state.closed, now, reckoning())
         recollection.count(calls, asked, closed, now)
+        self._told = recollection.told(now)
+        if self._told.keys() - state.told.keys():
+            self._save_at_once()  # a name and its key are known before any call of it is on record
 
     def tend(self, now: float) -> None:
         """Follow the wall clock, and write the state if it has changed; cheap if not."""
@@ -110,6 +113,9 @@ class Memory:
 
     def close(self) -> None:
         """Write the state a last time."""
+        self._save_at_once()
+
+    def _save_at_once(self) -> None:
         if (save := self._save_of_changes()) is not None:
             save()
 

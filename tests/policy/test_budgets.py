@@ -93,6 +93,12 @@ def test_a_clock_that_ran_ahead_forgets_no_month_of_accounts_that_are_one() -> N
     assert budgets.spend_of("lab", NOON).month(NOON).spent_usd == 8
 
 
+def test_a_name_of_which_nothing_was_spent_takes_over_the_others_renewal() -> None:
+    budgets = Budgets({"old": MonthSpend(RENEWAL, since_usd=usd("4"))})
+    budgets.unify("new", "old", NOON)
+    assert budgets.months(NOON) == {"new": MonthSpend(RENEWAL, since_usd=usd("4"))}
+
+
 def test_a_changed_cap_holds_at_once() -> None:
     budgets = Budgets()
     taken(budgets.reserve("acme", CAPPED, usd("9"), NOON))

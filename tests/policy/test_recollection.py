@@ -1,6 +1,7 @@
 """What was sent before a restart or a reload counts for whoever the account turns out to be."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -18,6 +19,7 @@ from tests.builders import an_exchange
 DIGEST = "5f0c" * 16
 NOW = 1_000.0
 RULES = AccountRules(Ceilings(10), asks=False, key_digest=DIGEST)
+OTHER = replace(RULES, key_digest="77ab" * 16)
 
 
 def admitted(accounting: Accounting, payer: str, now: float) -> int:
@@ -54,13 +56,56 @@ def test_a_restart_with_another_name_begins_no_other_minute_and_month(
     assert balance["used_usd"] == 9
 
 
+def test_an_account_of_which_nothing_was_told_is_known_by_its_key_under_another_name() -> None:
+    before = Accounting(LimitRules({"old": RULES}))
+    told = {"older": Told(Ceilings(), (), None, "else"), **before.recollection.told(NOW)}
+    assert admitted(before, "old", NOW) == 10
+
+    accounting = Accounting(LimitRules({"new": RULES}))
+    accounting.recollection.know(told, ["old"])
+    assert accounting.recollection.account_of("old") == "new"
+    assert accounting.recollection.account_of("older") != "new"
+    calls = [Remembered("old", "m", None, NOW - 5, NOW - 4, 0, None) for _ in range(9)]
+    asked = {"old": replace(told["old"], asked=(NOW - 5,))}
+    accounting.recollection.count(calls, asked, {}, NOW)
+    assert admitted(accounting, "new", NOW) == 0
+
+
+@pytest.mark.parametrize("is_told", [False, True])
+def test_an_account_that_is_renamed_live_goes_on_with_its_minute_and_month(
+    is_told: bool,
+) -> None:
+    accounting = Accounting(LimitRules({"old": RULES}))
+    if is_told:
+        tell(accounting, "old", NOW)
+    sent = [an_exchange(payer="old") for _ in range(10)]
+    assert [accounting.reserve(each, NOW) for each in sent] == [None] * 10
+    spend = accounting.spending.budgets.spend_of("old", NOW)
+    spend.settle(spend.admit(Decimal(9)), Decimal(9), NOW, is_certain=True)
+
+    for name in ("new", "newer", "old", "new"):
+        accounting.take_rules(LimitRules({name: RULES}), NOW + 1)
+        assert not accounting.lacks(name)
+        assert admitted(accounting, name, NOW + 1) == 0
+        assert accounting.spending.balance(name, None, NOW + 1)["used_usd"] == 9
+    assert admitted(accounting, "old", NOW + 1) == 0, "what is open under the old name"
+
+    accounting.take_rules(LimitRules({"new": RULES, "old": OTHER}), NOW + 1)
+    assert accounting.lacks("old")
+    accounting.take_me("old", json.dumps({"id": "usr_2"}).encode(), NOW + 1, NOW + 1)
+    assert admitted(accounting, "old", NOW + 1) == 10
+    assert admitted(accounting, "new", NOW + 1) == 0
+
+
 @pytest.mark.parametrize(
-    "before", ["old", payer_of_key(DIGEST)], ids=["renamed", "a key that passed through"]
+    "before",
+    ["old", payer_of_key(DIGEST)],
+    ids=["renamed, with another key", "a key that passed through"],
 )
 def test_calls_of_an_account_that_is_new_in_the_file_wait_until_it_is_known_who_it_is(
     before: str,
 ) -> None:
-    accounting = Accounting(LimitRules({"old": RULES} if before == "old" else {}))
+    accounting = Accounting(LimitRules({"old": OTHER} if before == "old" else {}))
     tell(accounting, before, NOW)
     sent = [an_exchange(payer=before) for _ in range(10)]
     assert [accounting.reserve(each, NOW) for each in sent] == [None] * 10

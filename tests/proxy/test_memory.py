@@ -32,6 +32,7 @@ class Machine:
     boot: float = 10 * HOUR
     offset: float = 1_700_000_000.0
     boot_id: str | None = BOOT
+    name: str = "acme"
     rules: AccountRules = field(default_factory=lambda: AccountRules(Ceilings(9), asks=False))
 
     def clocks(self) -> Clocks:
@@ -40,7 +41,7 @@ class Machine:
     def start(self) -> tuple[Journal, Accounting, Memory]:
         path = self.folder / "trail.jsonl"
         journal = Journal.open(path, wall_clock=lambda: self.boot + self.offset)
-        accounting = Accounting(LimitRules({"acme": self.rules}))
+        accounting = Accounting(LimitRules({self.name: self.rules}))
         memory = Memory(journal, accounting, self.clocks)
         memory.recall(self.boot)
         return journal, accounting, memory
@@ -182,6 +183,17 @@ def test_what_the_gateway_told_and_was_asked_outlives_a_kill(tmp_path: Path) -> 
     assert machine.counted() == 0
 
 
+def test_a_kill_just_after_the_first_start_forgets_nothing_of_an_account_that_is_renamed(
+    tmp_path: Path,
+) -> None:
+    machine = Machine(tmp_path, rules=AccountRules(Ceilings(9), asks=False, key_digest="5f0c" * 16))
+    journal, _, _ = machine.start()
+    machine.call(journal)
+    journal.close()
+    machine.name = "lab"
+    assert machine.counted() == 1
+
+
 @pytest.mark.parametrize("at_the_end", [False, True])
 def test_a_state_that_could_not_be_saved_is_saved_later(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, *, at_the_end: bool
@@ -191,8 +203,8 @@ def test_a_state_that_could_not_be_saved_is_saved_later(
     in_its_way = file.with_name(f"{file.name}.tmp")
 
     async def live() -> None:
-        journal, _, memory = machine.start()
         in_its_way.mkdir()
+        journal, _, memory = machine.start()
         memory.tend(machine.boot)
         await all_saved()
         assert "can't be written" in caplog.text
@@ -296,8 +308,8 @@ def test_a_state_that_cannot_be_saved_is_told_once(
     in_its_way = tmp_path / "trail.jsonl.state.json.tmp"
 
     async def live() -> None:
-        journal, _, memory = machine.start()
         in_its_way.mkdir()
+        journal, _, memory = machine.start()
         for _ in range(3):
             memory.tend(machine.boot)
             await all_saved()
