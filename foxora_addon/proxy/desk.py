@@ -18,11 +18,11 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from foxora_addon.api.errors import ApiError, full, unavailable
+from foxora_addon.api.errors import ApiError, full, overdue, unavailable
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
 from foxora_addon.ending import Ending, Open
-from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.exchange import Exchange, Outcome, State
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.mask import mask_forms_of
 from foxora_addon.policy.timeouts import Due
@@ -193,6 +193,25 @@ class FlowDesk:
         if self._pipeline is not None and self.memory is not None:
             self._pipeline.accounting.tick(_now())
             self.memory.tend(_now())
+            self._end_late_uploads(self._pipeline.rules.timeouts.longest_call)
+
+    def _end_late_uploads(self, most_seconds: float) -> None:
+        """End the calls whose body is still coming once so many seconds are over.
+
+        No deadline is watched for each: nearly all are whole as soon as they arrive. What waits for
+        its turn, or for a user, has its body.
+        """
+        latest = _now() - most_seconds
+        for flow_id, exchange in self._open.items():  # as they came
+            if exchange.arrived_at > latest:
+                return
+            flow = self._open.flow(flow_id)
+            is_late = exchange.state is State.ARRIVED and flow_id not in self._failed
+            if flow is None or not is_late or flow.request.timestamp_end is not None:
+                continue
+            if (handler := handler_of(flow.client_conn)) is not None:
+                refusal = exchange.refusal or overdue(most_seconds)
+                self._end(flow, failures.Worded("refused", refusal), handler)
 
     @property
     def wants_counter(self) -> bool:

@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Final
 
+from h2.errors import ErrorCodes
 from mitmproxy.http import Response
+from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode
 from foxora_addon.proxy.hold_retry import PASSED_ON
-from foxora_addon.proxy.hold_stream import Commands, Held, parts_of, unread
+from foxora_addon.proxy.hold_stream import Commands, Held, layer_of, parts_of, unread
 
 _ASKED_AT_BYTES: Final = 65_536
 
@@ -44,6 +47,8 @@ def treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Com
             yield command
         for part in replaced:
             yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
+        if replaced and _is_cut(self, event):
+            yield from _unwanted(self)
     elif kind is not http_events.ResponseTrailers or self.context.client.alpn == b"h2":
         yield command  # mitmproxy crashes on trailers, which it can't say on HTTP/1
 
@@ -88,7 +93,7 @@ def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]
         return
     if not self.foxora.is_answered:
         response = desk.answer_for(self.flow)
-        if response is not None and _has_no_end(self, error):
+        if response is not None and _ends_connection(self, error):
             response.headers["connection"] = "close"
             *parts, _ = parts_of(self, response)
             yield from (*parts, error)  # which closes the connection, as mitmproxy does itself
@@ -100,14 +105,31 @@ def _instead_of_error(self: Held, error: Any, desk: Desk) -> Iterator[HttpEvent]
         yield http_events.ResponseEndOfMessage(self.stream_id)
 
 
-def _has_no_end(self: Held, error: Any) -> bool:
-    """Whether nobody knows where the body of a request ends, and the next one begins.
+def _ends_connection(self: Held, error: Any) -> bool:
+    """Whether a connection can't be used further, for the next request on it can't be found.
 
-    Its connection can't be used further then (RFC 9112, 6.3).
+    Nobody knows where the body of this one ends (RFC 9112, 6.3), or will wait for that.
     """
     is_invalid: bool = error.code is ErrorCode.REQUEST_VALIDATION_FAILED
     alpn = self.context.client.alpn
-    return is_invalid and alpn != b"h2" and not http_layers.is_h3_alpn(alpn)
+    is_http_1 = alpn != b"h2" and not http_layers.is_h3_alpn(alpn)
+    return is_http_1 and (is_invalid or _is_cut(self, error))
+
+
+def _is_cut(self: Held, error: Any) -> bool:
+    """Whether it is us who end a request before all of its body is there."""
+    is_ours: bool = error.code is ErrorCode.GENERIC_SERVER_ERROR
+    return is_ours and self.client_state != self.state_done
+
+
+def _unwanted(self: Held) -> Commands:
+    """Tell an HTTP/2 client that was answered to send no more of its body (RFC 9113, 8.1)."""
+    client = layer_of(self).connections.get(self.context.client)
+    if not isinstance(client, Http2Server) or client.is_closed(self.stream_id):
+        return
+    if not client.is_open_for_us(self.stream_id):  # else the answer still waits for room
+        client.h2_conn.reset_stream(self.stream_id, ErrorCodes.NO_ERROR)
+        yield commands.SendData(self.context.client, client.h2_conn.data_to_send())
 
 
 def end_upload(self: Held, response: Response, desk: Desk) -> Commands:

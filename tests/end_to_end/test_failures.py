@@ -1,8 +1,10 @@
 """What the network or the gateway does wrong, as the client and the trail see it."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +129,37 @@ def test_a_body_over_the_limit_is_a_413(tmp_path: Path) -> None:
         assert chunked.json()["error"]["code"] == "request_too_large"
         assert len(proxy.records()) == 4
         assert post(proxy).status_code == 200
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_an_upload_that_takes_too_long_is_ended_and_makes_room(tmp_path: Path, fast: str) -> None:
+    (tmp_path / "foxora.yaml").write_text(
+        "gateway: {base_url: mock, exchange_timeout_seconds: 2}\nlisten: {max_exchanges: 3}\n"
+    )
+    line = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+    key = f"Authorization: Bearer {APP_KEY}\r\n"
+    begun = [
+        f"{line}{key}Content-Length: 60\r\n\r\n",
+        f"{line}{key}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n",
+        f"{line}Content-Length: 60\r\n\r\n{{",
+    ]
+    with (
+        running_proxy(tmp_path, (), {"FOXORA_FAST": fast}) as proxy,
+        contextlib.ExitStack() as clients,
+    ):
+        uploads = [
+            clients.enter_context(socket.create_connection(("127.0.0.1", proxy.port), 20))
+            for _ in begun
+        ]
+        for upload, data in zip(uploads, begun, strict=True):
+            upload.sendall(data.encode())
+        answers = [b"".join(iter(partial(upload.recv, 65_536), b"")) for upload in uploads]
+        assert post(proxy).status_code == 200
+        endings = [r for r in proxy.records() if r["event"] == "response"][:3]
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 503"] * 2 + [b"HTTP/1.1 401"]
+    assert all(b"could not be sent within 2 s" in answer for answer in answers[:2])
+    assert {record["outcome"] for record in endings} == {"refused"}
+    assert sorted(record["status"] for record in endings) == [401, 503, 503]
 
 
 def test_a_client_that_leaves_is_on_record(impatient: Proxy) -> None:

@@ -43,6 +43,7 @@ class Line:
         self.unread: list[Callable[[], int]] = []
         self.heard: list[events.Event] = []
         self.answers: dict[int, int] = {}
+        self.resets: dict[int, int] = {}
         self.sent: dict[Connection, bytes] = defaultdict(bytes)
         self.is_spoken_on = False
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
@@ -58,11 +59,11 @@ class Line:
         self._hear(events.Start())
         self._send()
 
-    def call(self) -> int:
-        """The client begins a call; its stream."""
+    def call(self, *, is_whole: bool = True) -> int:
+        """The client begins a call, of which a body is to follow if it is not whole; its stream."""
         stream = self._h2.get_next_available_stream_id()
         head = {":method": "GET", ":scheme": "http", ":authority": "gateway.invalid", ":path": "/"}
-        self._h2.send_headers(stream, list(head.items()), end_stream=True)
+        self._h2.send_headers(stream, list(head.items()), end_stream=is_whole)
         self._send()
         return stream
 
@@ -112,6 +113,9 @@ class Line:
                         assert event.stream_id is not None
                         head = dict(event.headers or ())
                         self.answers[event.stream_id] = int(cast("Any", head)[":status"])
+                    elif isinstance(event, h2.events.StreamReset):
+                        assert event.stream_id is not None
+                        self.resets[event.stream_id] = int(event.error_code or 0)
             case commands.SendData():
                 self.sent[command.connection] += command.data
             case commands.OpenConnection():
@@ -229,13 +233,25 @@ def test_only_behind_an_invalid_request_of_http_1_the_end_is_not_known(
 ) -> None:
     stream: Any = SimpleNamespace(context=SimpleNamespace(client=SimpleNamespace(alpn=alpn)))
     code = hold.ErrorCode.REQUEST_VALIDATION_FAILED
-    assert hold_client._has_no_end(stream, ResponseProtocolError(1, "", code)) is closes
+    assert hold_client._ends_connection(stream, ResponseProtocolError(1, "", code)) is closes
 
 
 def test_a_stream_that_was_left_is_not_given_up_again(line: Line) -> None:
     flow = left_in_the_pause(line)
     asyncio.run(hold.give_up(flow, line.handler))
     assert line.heard == []
+
+
+def test_a_stream_that_is_given_up_amid_its_upload_is_answered_and_wants_no_more(
+    line: Line,
+) -> None:
+    whole = line.call()
+    line.connect()
+    stream = line.call(is_whole=False)
+    asyncio.run(hold.give_up(line.flows[1], line.handler))
+    assert (line.answers, line.resets) == ({stream: 502}, {stream: h2.errors.ErrorCodes.NO_ERROR})
+    asyncio.run(hold.give_up(line.flows[0], line.handler))
+    assert (line.answers[whole], whole in line.resets) == (502, False)
 
 
 def test_a_stream_whose_account_has_no_room_waits_on(line: Line) -> None:
