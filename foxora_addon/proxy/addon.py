@@ -38,6 +38,7 @@ from foxora_addon.proxy import (
     draining,
     fast,
     hold,
+    hold_crash,
     host_pages,
     host_playback,
     host_reading,
@@ -471,7 +472,9 @@ class Foxora:
 
     def client_connected(self, client: Client) -> None:
         """Keep other machines out unless clients must prove who they are (row 27)."""
-        capacity.widen_connections(handler_of(client))
+        handler = handler_of(client)
+        capacity.widen_connections(handler)
+        hold_crash.guard(handler)
         if not is_local(client) and not listening.admits_others(self._config):
             client.error = "Only this machine may use the proxy."
         elif not self._files.client_came(client.id):

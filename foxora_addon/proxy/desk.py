@@ -8,9 +8,10 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, NoReturn
+from weakref import WeakSet
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client, Connection
@@ -53,6 +54,12 @@ _LAST_WORDS_SECONDS: Final = 1.0
 """How long the end of the program waits for hooks that it has cut short; some wait for a user."""
 
 _TURNS_TO_GO_ON: Final = 3  # of the loop: for who waits, for its hook, and for what that ends
+_WHY_LOST: Final[Mapping[Outcome, ApiError]] = {
+    "client_disconnected": failures.LEFT,
+    "internal_error": failures.INTERNAL,
+}
+"""What stands on record of a call that was lost before it was decided on."""
+
 _now: Final = time.monotonic
 
 
@@ -74,6 +81,7 @@ class FlowDesk:
         self._causes = Causes(self._connecting, self.files, self._failed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
+        self._crashed: WeakSet[Client] = WeakSet()
         self._deciding: dict[str, asyncio.Task[Any] | None] = {}
         self._closed: str | None = "it is starting"
         self.local_routes = LocalRoutes({})
@@ -239,6 +247,24 @@ class FlowDesk:
         for flow_id in self._open.of(client):
             self._lose(flow_id, outcome)
 
+    def crashed(self, client: Client) -> None:
+        """End what is open on a client's connection, and that, for mitmproxy is lost there."""
+        handler = handler_of(client)
+        if handler is not None and client not in self._crashed:
+            self._crashed.add(client)
+            self._go_on_with(self._end_crashed(handler))
+
+    async def _end_crashed(self, handler: ConnectionHandler) -> None:
+        client = handler.client
+        for flow_id in self._open.of(client):
+            if (flow := self._open.flow(flow_id)) is not None:
+                self._failed.put(flow_id, failures.internal())
+                await hold.give_up(flow, handler)
+        for flow_id in self._open.of(client):  # what can't be told of it any more
+            self._lose(flow_id, "internal_error")
+        if client in handler.transports:
+            handler.close_connection(client)
+
     def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
         """A connection is at a phase; to the gateway, each has its deadline."""
         if self._pipeline is not None:
@@ -277,7 +303,10 @@ class FlowDesk:
         self, flow: http.HTTPFlow, worded: failures.Worded, handler: ConnectionHandler
     ) -> None:
         self._failed.put(flow.id, worded)
-        task = asyncio.get_running_loop().create_task(hold.give_up(flow, handler))
+        self._go_on_with(hold.give_up(flow, handler))
+
+    def _go_on_with(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -716,7 +745,7 @@ class FlowDesk:
         try:
             left = outcome == "client_disconnected"
             if exchange.may("record"):
-                exchange.refusal = failures.LEFT if left else self._unavailable()
+                exchange.refusal = _WHY_LOST.get(outcome) or self._unavailable()
                 requests.record_undecided(flow, exchange, self._pipeline, _now())
             if exchange.may("close"):
                 self._pipeline.lost(exchange, outcome, "network" if left else "addon", _now())

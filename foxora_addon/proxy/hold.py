@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Client, Connection
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import http as http_layers
@@ -64,6 +64,7 @@ __all__ = [
     "ErrorCode",
     "Failure",
     "Refused",
+    "crashed",
     "end_killed",
     "give_up",
     "in_place",
@@ -150,6 +151,12 @@ def tell_at_once(how: Callable[[commands.StartHook, HTTPFlow], bool] | None) -> 
     """
     global _at_once  # noqa: PLW0603  # as above
     _at_once = how
+
+
+def crashed(client: Client) -> None:
+    """Tell the desk that mitmproxy's layers have raised on a client's connection."""
+    if _desk is not None:
+        _desk.crashed(client)
 
 
 def is_installed() -> bool:

@@ -115,6 +115,9 @@ class _Probe:
     def __init__(self, told: dict[str, int]) -> None:
         self._told = told
 
+    def crashed(self, client: Client) -> None:
+        pass
+
     def arrived(self, flow: HTTPFlow, arrival: hold.Arrival) -> None:
         pass
 

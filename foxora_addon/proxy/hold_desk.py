@@ -41,6 +41,9 @@ class Refused(Exception):  # noqa: N818  # a signal to the wrap, not an error of
 class Desk(Protocol):
     """Our side of the hold. No method may raise; `connecting` and `outgoing` may, but `Refused`."""
 
+    def crashed(self, client: Client) -> None:
+        """What mitmproxy does on a client's connection has raised; it goes on as if it had not."""
+
     def arrived(self, flow: HTTPFlow, arrival: Arrival) -> None:
         """A request's head is there, and no addon has seen the flow yet."""
 

@@ -41,6 +41,10 @@ _MOST_HEAD_BYTES = 65_536
 """What clients take at the most: a larger head fails in them, each in its own way."""
 
 
+_OURS = frozenset({"timeout", "aborted", "client_disconnected", "internal_error"})
+"""How a stream ends that the gateway did not break."""
+
+
 class Watch(NamedTuple):
     """Who is asked and told while an answer passes.
 
@@ -278,10 +282,12 @@ def end_failed(
     if _lacks_nothing(flow, exchange, worded):
         pipeline.streamed(exchange, now)
     elif exchange.observation is not None:
-        is_ours = worded.outcome in {"timeout", "aborted", "client_disconnected"}
+        is_ours = worded.outcome in _OURS
         outcome: Outcome = worded.outcome if is_ours else "stream_broken"
         is_gateways = worded.error is not None and worded.error.source == "gateway"
         source: Source = "gateway" if is_gateways else "network"
+        if outcome == "internal_error":
+            source = "addon"
         pipeline.lost(exchange, outcome, source, now, worded.error)
     elif worded.outcome == "aborted" and worded.error is None and refusal is not None:
         pipeline.lost(exchange, "refused", refusal.source, now, refusal)

@@ -4,8 +4,10 @@ import asyncio
 import contextlib
 import json
 import socketserver
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -213,6 +215,74 @@ def test_an_answer_that_is_too_long_to_be_kept_and_cannot_be_passed_is_our_500(
             assert proxy.output.count("planted observe") == 1
             [*_, response] = proxy.records()
     assert response["outcome"] == "internal_error"
+
+
+CRASHING = """
+from mitmproxy.connection import Server
+from mitmproxy.proxy.events import DataReceived
+from mitmproxy.proxy.layers.http import HttpLayer
+from foxora_addon.proxy.addon import the_addon
+
+class Crashing:
+    def running(self):
+        usual = HttpLayer.handle_event
+
+        def crashing(layer, event):
+            is_answer = type(event) is DataReceived and isinstance(event.connection, Server)
+            if is_answer and b"planted" in event.data:
+                raise MemoryError
+            return usual(layer, event)
+
+        HttpLayer.handle_event = crashing
+
+addons = [the_addon(), Crashing()]
+"""
+
+
+class Planting(socketserver.StreamRequestHandler):
+    """Answers what mitmproxy crashes on: at once, or where a stream is under way."""
+
+    is_read: ClassVar = threading.Event()
+
+    def handle(self) -> None:
+        for asked in requests_in(self.rfile):
+            if b"x-stream" in asked.headers:
+                head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+                self.wfile.write(f"{head}data: {{}}\n\n".encode())
+                self.is_read.wait()
+            body = '"planted"' if asked.is_call else "{}"
+            self.wfile.write(f"{JSON_HEAD}content-length: {len(body)}\r\n\r\n{body}".encode())
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_a_crash_of_the_host_ends_the_calls_of_its_connection_at_once(
+    tmp_path: Path, fast: str
+) -> None:
+    script = tmp_path / "crashing.py"
+    script.write_text(CRASHING)
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Planting)) as gateway:
+        base_url = f"http://127.0.0.1:{gateway.server_address[1]}/v1"
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_BASE_URL": base_url, "FOXORA_FAST": fast}
+        with running_proxy(tmp_path, (), environment, script=str(script)) as proxy:
+            answer = call(proxy, "")
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+            with (
+                direct_client() as client,
+                client.stream(
+                    "POST",
+                    f"{proxy.base_url}/chat/completions",
+                    json={**CALL, "stream": True},
+                    headers={"authorization": f"Bearer {APP_KEY}", "x-stream": "1"},
+                ) as stream,
+            ):
+                pieces = stream.iter_raw()
+                said = next(pieces)
+                Planting.is_read.set()
+                said += b"".join(pieces)
+            ends = [record for record in proxy.records() if record["event"] == "response"]
+            assert proxy.output.count("mitmproxy has crashed!") == 2
+    assert b'"internal_error"' in said
+    assert [(end["outcome"], end["source"]) for end in ends] == [("internal_error", "addon")] * 2
 
 
 def test_every_recorded_exchange_ends_once(broken: Proxy) -> None:

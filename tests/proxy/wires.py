@@ -153,6 +153,9 @@ class Silent:
     def client_gone(self, flow: http.HTTPFlow) -> None:
         """Nothing waits."""
 
+    def crashed(self, client: Client) -> None:
+        """Nothing is open."""
+
     def answering(self, flow: http.HTTPFlow) -> None:
         """Nothing is done with it."""
 

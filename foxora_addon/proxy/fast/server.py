@@ -14,6 +14,7 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.server import ConnectionHandler, ConnectionIO
 from mitmproxy.utils import asyncio_utils
 
+from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import Passed
 
@@ -50,6 +51,7 @@ async def server_event(self: ConnectionHandler, event: events.Event) -> None:
     except Exception:  # noqa: BLE001  # as mitmproxy has it
         _say(self, said)
         self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
+        hold.crashed(self.client)
     finally:
         try:
             if pieces:
