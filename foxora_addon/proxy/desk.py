@@ -410,6 +410,13 @@ class FlowDesk:
             flow.request.headers.clear()
             flow.response = flows.response_of(self._unavailable(), new_exchange_id())
 
+    def inviting(self, flow: http.HTTPFlow) -> None:
+        """Spare a client the upload of a call that was refused by its head."""
+        exchange = self._open.get(flow.id)
+        if exchange is not None and exchange.refusal is not None:
+            self._failed.put(flow.id, failures.Worded("refused", exchange.refusal))
+            raise hold.Refused("refused by foxora-addon")
+
     def body_grew(self, flow: http.HTTPFlow, size: int) -> http.Response | None:
         """Stop an upload that is over the configured size."""
         exchange = self._open.get(flow.id)

@@ -121,6 +121,9 @@ class _Probe:
     def arrived(self, flow: HTTPFlow, arrival: hold.Arrival) -> None:
         pass
 
+    def inviting(self, flow: HTTPFlow) -> None:
+        pass
+
     def body_grew(self, flow: HTTPFlow, size: int) -> Response | None:  # noqa: ARG002  # the hold asks so
         return None
 

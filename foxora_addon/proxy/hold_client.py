@@ -31,6 +31,8 @@ def treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Com
     kind = type(event)
     if kind is http_events.ResponseHeaders:
         self.foxora.is_answered = event.response.status_code >= 200
+        if event.response.status_code == 100:
+            desk.inviting(self.flow)
         yield command
     elif kind is http_events.ResponseData:
         # An empty piece would be taken for the end on HTTP/1, and any piece for the head of
@@ -41,16 +43,20 @@ def treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Com
     elif kind is http_events.ResponseEndOfMessage:
         yield from last_to_client(command)
     elif kind is http_events.ResponseProtocolError:
-        replaced = list(_instead_of_error(self, event, desk))
-        self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
-        if not replaced:
-            yield command
-        for part in replaced:
-            yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
-        if replaced and _is_cut(self, event):
-            yield from _unwanted(self)
+        yield from _treated_error(self, command, desk)
     elif kind is not http_events.ResponseTrailers or self.context.client.alpn == b"h2":
         yield command  # mitmproxy crashes on trailers, which it can't say on HTTP/1
+
+
+def _treated_error(self: Held, command: http_layers.SendHttp, desk: Desk) -> Commands:
+    replaced = list(_instead_of_error(self, command.event, desk))
+    self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
+    if not replaced:
+        yield command
+    for part in replaced:
+        yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
+    if replaced and _is_cut(self, command.event):
+        yield from _unwanted(self)
 
 
 def _sent_to_client(command: http_layers.SendHttp) -> Commands:

@@ -35,11 +35,11 @@ class Failure(NamedTuple):
 
 
 class Refused(Exception):  # noqa: N818  # a signal to the wrap, not an error of the program
-    """Raised by `Desk.connecting` and `Desk.outgoing`: nothing of this request may be sent."""
+    """Raised by `Desk.inviting`, `connecting` and `outgoing`: nothing of a request may be sent."""
 
 
 class Desk(Protocol):
-    """Our side of the hold. No method may raise; `connecting` and `outgoing` may, but `Refused`."""
+    """Our side of the hold. No method may raise, but for those that may raise `Refused`."""
 
     def crashed(self, client: Client) -> None:
         """What mitmproxy does on a client's connection has raised; it goes on as if it had not."""
@@ -49,6 +49,9 @@ class Desk(Protocol):
 
     def is_private(self, flow: HTTPFlow) -> bool:
         """Whether no addon may see this flow at all: it is between a client and the desk."""
+
+    def inviting(self, flow: HTTPFlow) -> None:
+        """The client is to be told to send its body, which it holds back until then."""
 
     def body_grew(self, flow: HTTPFlow, size: int) -> Response | None:
         """`size` bytes of the body have come; a response ends the upload and is the answer."""

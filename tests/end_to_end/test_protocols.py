@@ -1,6 +1,7 @@
 """WebSockets, uploads, preflights, and HTTP/2 on the gateway's side."""
 
 import asyncio
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,22 @@ def test_a_client_that_waits_for_100_continue_gets_it(open_to_a_page: Proxy) -> 
     )
     assert b"HTTP/1.1 100 Continue" in finished.stderr
     assert b'"chat.completion"' in finished.stdout
+
+
+def test_a_client_that_waits_for_100_continue_is_refused_without_it(open_to_a_page: Proxy) -> None:
+    with socket.create_connection(("127.0.0.1", open_to_a_page.port), 20) as client:
+        client.sendall(
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Length: 60\r\nExpect: 100-continue\r\n\r\n"
+        )
+        answer = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert b'"missing_api_key"' in answer
+    wait_until(lambda: open_to_a_page.records()[-1]["event"] == "response")
+    request, response = open_to_a_page.records()[-2:]
+    assert (request["body_bytes"], request["decision"]["verdict"]) == (0, "refuse")
+    assert (response["status"], response["outcome"]) == (401, "refused")
 
 
 def test_a_listed_page_may_call_and_its_preflight_goes_without_a_key(

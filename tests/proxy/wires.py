@@ -136,6 +136,9 @@ class Silent:
         """Addons hear of all."""
         return False
 
+    def inviting(self, flow: http.HTTPFlow) -> None:
+        """No client waits for that."""
+
     def body_grew(self, _flow: http.HTTPFlow, _size: int) -> None:
         """It may grow."""
 
