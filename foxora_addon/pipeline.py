@@ -55,6 +55,9 @@ from foxora_addon.shown import Shown, shown_so_far
 
 _MOST_REFUSERS: Final = 1_000
 _MODEL_CHARACTERS: Final = 256
+_MOST_ANSWER_BYTES: Final = 128 * 1_048_576
+"""Of an answer that is taken whole, once it is decoded."""
+
 _WITH_CONTENT: Final = frozenset({200, 201, 203})
 
 type Kept = Literal["safe", "unsafe", "lost"]
@@ -198,7 +201,7 @@ class Pipeline:
             exchange.refusal = overdue(self._longest_call_seconds)
         keeps = exchange.level in {"request", "full"}
         if ahead is None:
-            plain = self._plain_of(body, encoding) if encoding else body
+            plain = _plain_of(body, encoding, self.rules.max_request_bytes) if encoding else body
             kept = self._body_fields(body, plain, keeps=keeps)
         else:
             plain = ahead.plain
@@ -303,7 +306,7 @@ class Pipeline:
 
     def error_of(self, exchange: Exchange, answer: Answer) -> ApiError:
         """The gateway's error in the documented shape, as the client may have it."""
-        return self._normalised(exchange, answer, self._plain_of(answer.body, answer.encoding))
+        return self._normalised(exchange, answer, _plain_of(answer.body, answer.encoding))
 
     def renew(self, exchange: Exchange, now: float) -> ApiError | None:
         """Take a further try from the account's ceilings, or say why there is no room for it."""
@@ -338,7 +341,7 @@ class Pipeline:
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
-        plain = self._plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
+        plain = _plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
         kept = self._body_fields(answer.body, plain, keeps=exchange.level == "full")
         kind = answer.content_type
         is_due = is_json(kind) or _promises_json(exchange)
@@ -359,7 +362,7 @@ class Pipeline:
 
         It says nothing of the gateway: none of it is charged or obeyed.
         """
-        plain = self._plain_of(answer.body, answer.encoding)
+        plain = _plain_of(answer.body, answer.encoding)
         kept = self._body_fields(answer.body, plain, keeps=exchange.level == "full")
         is_fine = 200 <= answer.status < 400
         error = None if is_fine else answered_by_addon(answer.status)
@@ -374,7 +377,7 @@ class Pipeline:
         A body in which it stands encoded comes back without its content encoding.
         """
         forms = mask_forms_of(exchange.credential)
-        plain = self._plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
+        plain = _plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
         if plain is None:
             plain = answer.body
         clean = masked(plain, forms)
@@ -382,15 +385,6 @@ class Pipeline:
             return answer
         fields = [field for field in answer.fields if field[0].lower() != b"content-encoding"]
         return Answer(answer.status, fields, clean, is_masked=True)
-
-    def _plain_of(self, body: bytes, encoding: str | None) -> bytes | None:
-        """A body without its content encoding; None where that can't be undone."""
-        if not encoding or not body:
-            return body
-        try:
-            return decoded(body, encoding, self.rules.max_request_bytes)
-        except Undecodable:
-            return None
 
     def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
         """A gateway that took the call only without `stream_options` is not asked for them again.
@@ -428,13 +422,17 @@ class Pipeline:
     def _flaw_in(
         self, exchange: Exchange, answer: Answer, plain: bytes | None, value: object
     ) -> str | None:
-        """Why no client could use an answer that is no error, in words for it; None: it can."""
+        """Why no client may have an answer that is no error, in words for it; None: it may.
+
+        Most are of no use. The key that was sent could not be found in what can't be decoded.
+        """
         if answer.status < 200:
             return f"The gateway answered {answer.status}, which is no answer."
-        if answer.status >= 300 or not _promises_json(exchange):
-            return None
-        if plain is None:
+        is_due = answer.status < 300 and _promises_json(exchange)
+        if plain is None and (is_due or exchange.credential is not None):
             return "The gateway's answer is not encoded as it says. Try again."
+        if plain is None or not is_due:
+            return None
         flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT, value=value)
         return (
             None
@@ -625,6 +623,16 @@ def _keep_keys(still_open: Iterable[Exchange], rules: Rules) -> None:
         key = exchange.credential
         if key is not None and key not in known and key not in exchange.secrets:
             exchange.secrets = (*exchange.secrets, key)
+
+
+def _plain_of(body: bytes, encoding: str | None, limit: int = _MOST_ANSWER_BYTES) -> bytes | None:
+    """A body without its content encoding; None where that can't be undone."""
+    if not encoding or not body:
+        return body
+    try:
+        return decoded(body, encoding, limit)
+    except Undecodable:
+        return None
 
 
 def _promises_json(exchange: Exchange) -> bool:

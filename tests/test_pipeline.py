@@ -65,8 +65,8 @@ class Desk:
         admit(self.pipeline, exchange, body, now)
         return exchange
 
-    def sent(self, body: bytes = encoded(CHAT), now: float = 100.0) -> Exchange:
-        exchange = self.admitted(body, now)
+    def sent(self, body: bytes = encoded(CHAT), now: float = 100.0, **more: Any) -> Exchange:
+        exchange = self.admitted(body, now, **more)
         self.pipeline.send(exchange, now)
         return exchange
 
@@ -267,6 +267,44 @@ def test_nor_is_one_of_another_addon() -> None:
 def assert_kept_by_size_and_hash(record: dict[str, Any], body: bytes) -> None:
     assert (record["body"], record["body_bytes"]) == (None, len(body))
     assert record["body_sha256"] == sha256(body).hexdigest()
+
+
+FILE_HEAD = a_head("/v1/files/f1/content", method="GET")
+
+
+@pytest.mark.parametrize("status", [200, 206, 302])
+@UNDECODABLE
+def test_what_cant_be_looked_through_for_the_key_is_refused_whatever_was_asked_for(
+    encoding: str, body: bytes, status: int
+) -> None:
+    desk = a_desk()
+    exchange = desk.sent(b"", head=FILE_HEAD)
+    answer = Answer(status, [JSON, (b"content-encoding", encoding.encode())], body)
+    error = desk.pipeline.answered(exchange, desk.pipeline.without_key(exchange, answer), 101.0)
+
+    assert error is not None
+    assert (error.status, error.code) == (502, "bad_gateway_answer")
+
+
+def test_it_passes_where_no_key_was_sent() -> None:
+    desk = a_desk()
+    preflight = a_head("/v1/files/f1/content", method="OPTIONS", asks_preflight=True)
+    exchange = desk.sent(b"", head=preflight, fields=())
+    assert exchange.credential is None
+    answer = Answer(200, [JSON, (b"content-encoding", b"x-own")], PACKED)
+    assert desk.pipeline.answered(exchange, answer, 101.0) is None
+
+
+def test_an_answer_may_be_longer_than_a_request() -> None:
+    desk = a_desk(max_request_bytes=100)
+    exchange = desk.sent(b"", head=FILE_HEAD)
+    body = gzip.compress(encoded({"key": ACCOUNT_KEY, "rows": ["row"] * 100}))
+    answer = Answer(200, [JSON, (b"content-encoding", b"gzip")], body)
+    clean = desk.pipeline.without_key(exchange, answer)
+
+    assert json.loads(clean.body)["key"] == "*" * len(ACCOUNT_KEY)
+    assert desk.pipeline.answered(exchange, clean, 101.0) is None
+    assert desk.response["outcome"] == "completed"
 
 
 @pytest.mark.parametrize("is_large", [False, True])
