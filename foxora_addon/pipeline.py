@@ -22,7 +22,6 @@ from foxora_addon.api.errors import (
     Source,
     answered_by_addon,
     bad_gateway_answer,
-    invalid_request,
     normalise,
     overdue,
     unavailable,
@@ -48,7 +47,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.mask import mask_forms_of, masked
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.talks import model_named_by
-from foxora_addon.policy.validation import CallBody, read_call, read_message
+from foxora_addon.policy.validation import CallBody, plain_body, read_call, read_message
 from foxora_addon.reception import Arrival, Reception, given_head
 from foxora_addon.rules import Rules
 from foxora_addon.shown import Shown, shown_so_far
@@ -87,9 +86,10 @@ class Ahead(NamedTuple):
     """What of a large body was read before: without its content encoding, what it holds, its hash.
 
     `value` is a JSON value or a `Form`; `NOT_JSON` where it is neither, or none is looked for.
+    Where it can't be decoded, `plain` says why, and the hash is of the body as it came.
     """
 
-    plain: bytes
+    plain: bytes | ApiError
     value: object
     sha256: str
 
@@ -171,7 +171,7 @@ class Pipeline:
 
     def estimate(self, exchange: Exchange, ahead: Ahead) -> None:
         """Estimate the tokens of a call whose body was read ahead; it may run in a thread."""
-        if exchange.refusal is None and exchange.call is not None:
+        if exchange.refusal is None and exchange.call and isinstance(ahead.plain, bytes):
             operation, size = exchange.call.operation, len(ahead.plain)
             value = None if operation.has_form else ahead.value
             parsed = value if isinstance(value, dict) else None
@@ -204,7 +204,7 @@ class Pipeline:
             plain = _plain_of(body, encoding, self.rules.max_request_bytes) if encoding else body
             kept = self._body_fields(body, plain, keeps=keeps)
         else:
-            plain = ahead.plain
+            plain = ahead.plain if isinstance(ahead.plain, bytes) else None
             kept = self._body_fields(body, plain, keeps=keeps, sha256=ahead.sha256)
         files = [] if plain is None else files_of(plain)
         exchange.step("record")
@@ -227,14 +227,14 @@ class Pipeline:
     ) -> ApiError | None:
         if exchange.call is None:
             return None
+        plain: bytes | ApiError = body
+        parsed: object = None
         if ahead is not None:
             plain, parsed = ahead.plain, ahead.value
-        else:
-            limit, parsed = self.rules.max_request_bytes, None
-            try:
-                plain = decoded(body, encoding, limit) if encoding else body
-            except Undecodable as error:
-                return invalid_request(f"The request's body can't be read: {error}.")
+        elif encoding:
+            plain = plain_body(body, encoding, self.rules.max_request_bytes)
+        if isinstance(plain, ApiError):
+            return plain
         read = read_call(exchange.call, plain, self.rules.models, parsed)
         if isinstance(read, ApiError):
             return read

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote_plus
 
+from foxora_addon.api.content_encoding import Undecodable, decoded
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
 from foxora_addon.api.forms import Form, read_form, texts_of, with_field
 from foxora_addon.api.json_splice import replace_member
@@ -43,6 +44,14 @@ class CallBody(NamedTuple):
     sent: bytes
     json: Mapping[str, Any] | None = None
     changes: Mapping[str, Any] = _UNCHANGED
+
+
+def plain_body(body: bytes, encoding: str | None, limit: int) -> bytes | ApiError:
+    """A request's body without its content encoding, in no more than `limit` bytes."""
+    try:
+        return decoded(body, encoding, limit)
+    except Undecodable as error:
+        return invalid_request(f"The request's body can't be read: {error}.")
 
 
 def read_call(

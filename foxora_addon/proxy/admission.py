@@ -80,7 +80,7 @@ class Admission:
 
         What is waited for gives back False if the exchange ended meanwhile.
         """
-        if len(body) >= LARGE_BYTES:
+        if encoding or len(body) >= LARGE_BYTES:
             return self._admit_large(exchange, body, encoding, is_open)
         self._pipeline.read(exchange, body, encoding)
         asking = self._ceilings_known(exchange)
@@ -130,17 +130,14 @@ class Admission:
             self._pipeline.reserve(exchange, self._now())
         return await self._admit_later(asking, exchange, body, encoding, is_open, ahead)
 
-    async def _read_large(
-        self, exchange: Exchange, body: bytes, encoding: str | None
-    ) -> Ahead | None:
+    async def _read_large(self, exchange: Exchange, body: bytes, encoding: str | None) -> Ahead:
         """Do what `Pipeline.read` does while others go on."""
         pipeline = self._pipeline
         ahead = await read_ahead(exchange, body, encoding, pipeline.rules.max_request_bytes)
         pipeline.read(exchange, body, encoding, ahead)
-        if ahead is not None:
-            await asyncio.to_thread(pipeline.estimate, exchange, ahead)
-            if exchange.changes:
-                exchange.sent_sha256 = await asyncio.to_thread(sha256_of, exchange.sent_body)
+        await asyncio.to_thread(pipeline.estimate, exchange, ahead)
+        if exchange.changes:
+            exchange.sent_sha256 = await asyncio.to_thread(sha256_of, exchange.sent_body)
         return ahead
 
     async def _first_answer(self, inquiry: Inquiry, payer: str) -> None:

@@ -1,34 +1,32 @@
 """Reads a large body before its call is decided on, so that no other call waits for that.
 
 JSON is read in steps, between which the program does other things; forms, hashing and the like go
-to a thread. What is large is so by far: small bodies are read at once, which is cheaper.
+to a thread. What is large is so by far: small bodies are read at once, which is cheaper. But one
+that is compressed may be large all the same.
 """
 
 import asyncio
 import hashlib
 from typing import Any, Final
 
-from foxora_addon.api.content_encoding import Undecodable, decoded
+from foxora_addon.api.errors import ApiError
 from foxora_addon.api.large_json import read_slowly
 from foxora_addon.api.promised_json import NOT_JSON, too_deep
 from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Ahead
 from foxora_addon.policy.recognise import Recognised
-from foxora_addon.policy.validation import form_in
+from foxora_addon.policy.validation import form_in, plain_body
 
 LARGE_BYTES: Final = 1_048_576
 
 
-async def read_ahead(
-    exchange: Exchange, body: bytes, encoding: str | None, limit: int
-) -> Ahead | None:
-    """What a body says; None where it can't be decoded within `limit` bytes."""
-    plain = body
+async def read_ahead(exchange: Exchange, body: bytes, encoding: str | None, limit: int) -> Ahead:
+    """What a body says that is decoded in no more than `limit` bytes, or that it can't be."""
+    plain: bytes | ApiError = body
     if encoding:
-        try:
-            plain = await asyncio.to_thread(decoded, body, encoding, limit)
-        except Undecodable:
-            return None
+        plain = await asyncio.to_thread(plain_body, body, encoding, limit)
+    if isinstance(plain, ApiError):
+        return Ahead(plain, NOT_JSON, await asyncio.to_thread(sha256_of, body))
     hashed = asyncio.create_task(asyncio.to_thread(sha256_of, plain))
     call = exchange.call if exchange.refusal is None else None
     value = NOT_JSON if call is None else await _value_of(call, plain)

@@ -1,7 +1,9 @@
 """What a call waits for before it is decided on, and what becomes of one that ends meanwhile."""
 
 import asyncio
+import gzip
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from hashlib import sha256
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -43,8 +45,10 @@ class Proxy:
         assert rewritten is not None
         return rewritten.exchange
 
-    def admit(self, exchange: Exchange, body: bytes = BODY) -> Coroutine[Any, Any, bool] | None:
-        return self.admission.admit(exchange, body, None, lambda: exchange.id not in self.over)
+    def admit(
+        self, exchange: Exchange, body: bytes = BODY, encoding: str | None = None
+    ) -> Coroutine[Any, Any, bool] | None:
+        return self.admission.admit(exchange, body, encoding, lambda: exchange.id not in self.over)
 
     def end(self, exchange: Exchange) -> None:
         """It ends, for whatever reason, and nobody has taken anything back for it yet."""
@@ -140,6 +144,37 @@ def test_a_large_body_is_read_while_others_go_on(proxy: Proxy) -> None:
         assert await task
         assert (large.refusal, large.model) == (None, "gpt-4o-mini")
         assert proxy.on_record == [small.id, large.id]
+
+    run(steps)
+
+
+def test_so_is_a_compressed_one_of_any_size(proxy: Proxy) -> None:
+    async def steps() -> None:
+        packed, small, body = proxy.arrive(), proxy.arrive(), gzip.compress(BODY)
+        waiting = proxy.admit(packed, body, "gzip")
+        assert waiting is not None
+        task = asyncio.create_task(waiting)
+        assert proxy.admit(small) is None
+        proxy.pipeline.accounting.settle(small, None, 100.0)
+        assert await task
+        assert (packed.refusal, packed.model) == (None, "gpt-4o-mini")
+        assert packed.sent_body is body
+        assert proxy.on_record == [small.id, packed.id]
+
+    run(steps)
+
+
+def test_what_cant_be_decoded_is_refused_and_on_record_by_size_and_hash(proxy: Proxy) -> None:
+    async def steps() -> None:
+        exchange = proxy.arrive()
+        waiting = proxy.admit(exchange, b"no gzip", "gzip")
+        assert waiting is not None
+        assert await waiting
+        assert exchange.refusal is not None
+        assert exchange.refusal.code == "invalid_request"
+        [record] = records_of(proxy.journal.path)
+        assert (record["body"], record["body_bytes"]) == (None, len(b"no gzip"))
+        assert record["body_sha256"] == sha256(b"no gzip").hexdigest()
 
     run(steps)
 
