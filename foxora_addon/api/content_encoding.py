@@ -16,6 +16,10 @@ class Undecodable(ValueError):  # noqa: N818  # reads as what it says where it i
     """The bytes are not what their content encoding says, or it is not a known one."""
 
 
+class TooLong(Undecodable):
+    """What the bytes decode to is over the limit."""
+
+
 class Decoder(Protocol):
     """Takes encoded bytes, gives what they decode to so far, a bounded piece at a time."""
 
@@ -164,8 +168,9 @@ def _through(steps: Sequence[Decoder], data: bytes) -> Iterator[bytes]:
 def decoded(body: bytes, content_encoding: str | None, limit: int) -> bytes:
     """A whole body without its encoding.
 
-    Raises `Undecodable` where it is not what the header says, or would be larger than `limit`
-    bytes: the input is taken in small pieces, so that a bomb is noticed before it has grown.
+    Raises `Undecodable` where it is not what the header says, `TooLong` where it would be larger
+    than `limit` bytes: the input is taken in small pieces, so that a bomb is noticed before it has
+    grown.
     """
     steps = _steps_of(content_encoding) if content_encoding else None
     if not steps:
@@ -175,6 +180,6 @@ def decoded(body: bytes, content_encoding: str | None, limit: int) -> bytes:
     for piece in _through(steps, body):
         size += len(piece)
         if size > limit:
-            raise Undecodable(f"the body is larger than {limit} bytes once it is decoded")
+            raise TooLong(f"the body is larger than {limit} bytes once it is decoded")
         pieces.append(piece)
     return b"".join(pieces)

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote, unquote_plus
 
-from foxora_addon.api.content_encoding import Undecodable, decoded
-from foxora_addon.api.errors import ApiError, invalid_json, invalid_request
+from foxora_addon.api.content_encoding import TooLong, Undecodable, decoded
+from foxora_addon.api.errors import ApiError, invalid_json, invalid_request, request_too_large
 from foxora_addon.api.forms import Form, read_form, texts_of, with_field
 from foxora_addon.api.json_splice import replace_member
 from foxora_addon.api.promised_json import UNREAD, value_of_json
@@ -46,10 +46,19 @@ class CallBody(NamedTuple):
     changes: Mapping[str, Any] = _UNCHANGED
 
 
+def too_long(limit: int) -> ApiError:
+    """The refusal of a body over `limit` bytes, as it came or once it is decoded."""
+    return request_too_large(
+        f"The request's body is over {limit} bytes, the proxy's intercept.max_request_bytes."
+    )
+
+
 def plain_body(body: bytes, encoding: str | None, limit: int) -> bytes | ApiError:
     """A request's body without its content encoding, in no more than `limit` bytes."""
     try:
         return decoded(body, encoding, limit)
+    except TooLong:
+        return too_long(limit)
     except Undecodable as error:
         return invalid_request(f"The request's body can't be read: {error}.")
 

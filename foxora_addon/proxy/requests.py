@@ -9,12 +9,13 @@ from typing import Final
 
 from mitmproxy import http
 
-from foxora_addon.api.errors import ApiError, request_too_large
+from foxora_addon.api.errors import ApiError
 from foxora_addon.api.forms import boundary_of
 from foxora_addon.exchange import Exchange, GivenHead, State
 from foxora_addon.framing import FRAMES, written
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
+from foxora_addon.policy.validation import too_long
 from foxora_addon.proxy import failures, flows
 from foxora_addon.proxy.quick_headers import QuickHeaders, values_in
 from foxora_addon.reception import Arrival
@@ -45,11 +46,7 @@ def declared_size(arrival: Arrival) -> int:
 
 def too_large(size: int, limit: int) -> ApiError | None:
     """The refusal of a body over `limit` bytes."""
-    if size <= limit:
-        return None
-    return request_too_large(
-        f"The request's body is over {limit} bytes, the proxy's intercept.max_request_bytes."
-    )
+    return too_long(limit) if size > limit else None
 
 
 def heed_head(request: http.Request, exchange: Exchange) -> str | None:

@@ -1,7 +1,12 @@
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +18,7 @@ from foxora_addon.policy.validation import (
     CallBody,
     ModelRules,
     form_in,
+    plain_body,
     read_call,
     read_message,
     read_query,
@@ -37,6 +43,33 @@ def refused(body: bytes, call: Recognised | None = None) -> ApiError:
     found = read_call(call or a_call(), body, RULES)
     assert isinstance(found, ApiError), found
     return found
+
+
+@pytest.mark.parametrize("size", [1_001, 3_000_000])
+@pytest.mark.parametrize(
+    ("encoding", "encode"),
+    [
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("br", brotli.compress),
+        ("zstd", zstandard.compress),
+    ],
+)
+def test_a_body_that_decodes_to_more_than_it_may_have_is_too_large(
+    encoding: str, encode: Callable[[bytes], bytes], size: int
+) -> None:
+    assert plain_body(encode(bytes(1_000)), encoding, 1_000) == bytes(1_000)
+    refusal = plain_body(encode(bytes(size)), encoding, 1_000)
+    assert isinstance(refusal, ApiError)
+    assert (refusal.status, refusal.code) == (413, "request_too_large")
+    assert "intercept.max_request_bytes" in refusal.message
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-own"])
+def test_one_that_is_not_so_encoded_is_not_valid(encoding: str) -> None:
+    refusal = plain_body(b"{}", encoding, 1_000)
+    assert isinstance(refusal, ApiError)
+    assert (refusal.status, refusal.code) == (400, "invalid_request")
 
 
 def test_a_chat_is_read_and_its_bytes_stay() -> None:
