@@ -558,7 +558,7 @@ class FlowDesk:
         if exchange is not None:
             flow.request.stream = False
             if flow.response is not None and flow.response.stream is not exchange.passing:
-                responses.keep_way(exchange, flow.response)
+                responses.keep_way(exchange, flow.response, self._report_other)
 
     def is_too_long(self, flow: http.HTTPFlow, size: int) -> bool:
         """Pass an answer on as it comes that is too long to look at; an error is never that."""
@@ -728,12 +728,18 @@ class FlowDesk:
         except Exception as again:  # noqa: BLE001  # the answer stands; the log has why
             self._report(again)
 
-    def _report(self, error: BaseException) -> None:
-        """Say in the log what failed in our own code, without any secret."""
+    def _report_other(self, error: Exception) -> None:
+        """Say in the log that another addon's callable failed on a stream."""
+        self._report(error, "flow.response.stream of another addon failed; it gets no more of it")
+
+    def _report(
+        self, error: BaseException, what: str = "a call failed in the addon itself"
+    ) -> None:
+        """Say in the log what failed, by default in our own code, without any secret."""
         text = "".join(traceback.format_exception(error))
         if self._pipeline is not None:
             text = self._pipeline.rules.redactor.scrub(text)
-        _log.error("foxora: a call failed in the addon itself:\n%s", text)
+        _log.error("foxora: %s:\n%s", what, text)
 
     def _refuse(self, flow: http.HTTPFlow, exchange: Exchange, error: ApiError) -> None:
         exchange.refusal = error

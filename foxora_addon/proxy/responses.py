@@ -105,14 +105,19 @@ def _end_by_closing(response: http.Response) -> None:
     response.headers["connection"] = "close"
 
 
-def keep_way(exchange: Exchange, response: http.Response) -> None:
-    """Have an answer pass as was decided; an addon's own callable has what comes out of ours."""
+def keep_way(
+    exchange: Exchange, response: http.Response, failed: Callable[[Exception], None]
+) -> None:
+    """Have an answer pass as was decided; an addon's own callable has what comes out of ours.
+
+    `failed` is told what that raises.
+    """
     wanted, decided = response.stream, exchange.passing
     if decided is None:  # it is not the gateway's
         return
     if isinstance(decided, Tee):
         response.stream = decided
-        decided.then = wanted if callable(wanted) else None
+        decided.hand_on(wanted if callable(wanted) else None, failed)
         return
     response.stream = False
     if wanted:

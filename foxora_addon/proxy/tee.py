@@ -12,6 +12,8 @@ from foxora_addon.api.errors import ApiError
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.observation import Observation
 
+type Then = Callable[[bytes], Iterable[bytes] | bytes]
+
 
 class Filter(Protocol):
     """Takes bytes and gives back those that may pass by now; it may hold some until later."""
@@ -54,7 +56,8 @@ class Tee:
 
     The filters stand in the order in which the bytes go through them; without any, every byte
     passes as it came, or as `undo` decodes it. `then` is another addon's callable of the same kind,
-    which gets what passes. `last` gives the event for an error that ends the stream.
+    which gets what passes until it raises. `last` gives the event for an error that ends the
+    stream.
     """
 
     def __init__(
@@ -73,7 +76,12 @@ class Tee:
         self._filters = tuple(filters)
         self._undo = undo
         self._looking = True
-        self.then: Callable[[bytes], Iterable[bytes] | bytes] | None = None
+        self.then: Then | None = None
+        self._then_failed = failed
+
+    def hand_on(self, then: Then | None, failed: Callable[[Exception], None]) -> None:
+        """Have another addon's callable get what passes; `failed` is told where it raises."""
+        self.then, self._then_failed = then, failed
 
     def __call__(self, chunk: bytes) -> list[bytes]:
         """Pass a chunk on; `b""` is the clean end.
@@ -84,7 +92,18 @@ class Tee:
         if self.then is None:
             return passed
         ends = [] if chunk else [b""]
-        return [piece for data in (*passed, *ends) for piece in _pieces(self.then(data)) if piece]
+        return [piece for data in (*passed, *ends) for piece in self._handed_on(data) if piece]
+
+    def _handed_on(self, data: bytes) -> list[bytes]:
+        """What another addon's callable makes of it; one that has raised is not asked again."""
+        if self.then is None:
+            return [data]
+        try:
+            return list(_pieces(self.then(data)))
+        except Exception as error:  # noqa: BLE001  # another's code: the client's stream comes first
+            self.then = None
+            self._then_failed(error)
+            return [data]
 
     def _passing(self, chunk: bytes) -> list[bytes]:
         if self._undo is not None:
@@ -133,11 +152,7 @@ class Tee:
         if self.then is None:
             return rest
         given = (rest, b"") if rest else (b"",)
-        try:
-            return b"".join(piece for data in given for piece in _pieces(self.then(data)))
-        except Exception as error:  # noqa: BLE001  # another's code: ours is to end the stream
-            self._failed(error)
-            return rest
+        return b"".join(piece for data in given for piece in self._handed_on(data))
 
     @property
     def is_between_events(self) -> bool:

@@ -125,6 +125,26 @@ def test_an_answer_is_looked_through_whatever_others_want_of_it(meddled: Proxy, 
     assert "Traceback" not in meddled.output
 
 
+def test_a_callable_of_anothers_that_fails_takes_nothing_of_a_stream(tmp_path: Path) -> None:
+    script = tmp_path / "fails.py"
+    script.write_text("def responseheaders(f): f.response.stream = lambda data: data.no_such\n")
+    with serving(Gateway()) as gateway:
+        url = f"http://127.0.0.1:{gateway.port}/v1"
+        options = ["-s", str(script), "--set", f"foxora_base_url={url}"]
+        with (
+            running_proxy(tmp_path / "proxy", options, {"FOXORA_API_KEY": KEY}) as proxy,
+            direct_client() as client,
+        ):
+            headers = {**BEARER, "x-way": "stream"}
+            call = CALL | {"stream": True}
+            answered = client.post(f"{proxy.base_url}/chat/completions", json=call, headers=headers)
+    assert "and so on." in answered.text
+    assert answered.text.endswith("data: [DONE]\n\n")
+    assert "flow.response.stream of another addon failed" in proxy.output
+    assert "no_such" in proxy.output
+    assert "failed in the addon itself" not in proxy.output
+
+
 @pytest.mark.parametrize("fast", ["true", "false"])
 def test_an_answer_over_anothers_limit_is_asked_for_once(tmp_path: Path, fast: str) -> None:
     script, config = tmp_path / "limit.py", tmp_path / "retries.yaml"

@@ -123,7 +123,7 @@ def test_another_addons_callable_gets_what_passes_and_the_end(heard: Heard) -> N
         return [data.upper(), b""] if data else b"!"
 
     tee = a_tee(heard, [Holds()])
-    tee.then = then
+    tee.hand_on(then, heard.failures.append)
     assert [tee(b"ab"), tee(b"")] == [[b"A"], [b"B", b"!"]]
     assert got == [b"a", b"b", b""]
 
@@ -132,7 +132,7 @@ def test_what_passes_is_known_first_only_where_nothing_has_a_say_after_it(heard:
     tee = a_tee(heard, [Holds()])
     assert tee.passed(b"ab") == b"a"
     assert heard.arrivals == 0
-    tee.then = lambda data: data
+    tee.hand_on(lambda data: data, heard.failures.append)
     assert tee.passed(b"cd") is None
 
 
@@ -160,7 +160,7 @@ def test_the_end_is_told_where_all_was_said_and_no_clean_end_has_come(heard: Hea
     assert tee.ended() == b""
     held.feed(b"ab")
     tee = a_tee(heard, [held])
-    tee.then = lambda data: [data, b"."]
+    tee.hand_on(lambda data: [data, b"."], heard.failures.append)
     assert tee.ended() == b"b.."
 
 
@@ -169,12 +169,36 @@ def test_anothers_callable_that_fails_at_the_end_takes_nothing_away(heard: Heard
     held.feed(b"ab")
     tee = a_tee(heard, [held])
 
+    others: list[Exception] = []
+
     def fails(data: bytes) -> bytes:
         raise ValueError("not mine")
 
-    tee.then = fails
+    tee.hand_on(fails, others.append)
     assert tee.ended() == b"b"
-    assert [str(error) for error in heard.failures] == ["not mine"]
+    assert ([str(error) for error in others], heard.failures) == (["not mine"], [])
+
+
+@pytest.mark.parametrize("at", [b"b", b""])
+def test_anothers_callable_that_fails_makes_no_hole_and_gets_no_more(
+    heard: Heard, at: bytes
+) -> None:
+    got: list[bytes] = []
+    others: list[Exception] = []
+
+    def then(data: bytes) -> Iterator[bytes]:
+        got.append(data)
+        yield b"<"
+        if data == at:
+            raise ValueError("not mine")
+        yield data
+
+    tee = a_tee(heard)
+    tee.hand_on(then, others.append)
+    passed = b"".join(piece for data in (b"a", b"b", b"c", b"") for piece in tee(data))
+    assert passed == {b"b": b"<abc", b"": b"<a<b<c"}[at]
+    assert got[-1] == at
+    assert ([str(error) for error in others], heard.failures) == (["not mine"], [])
 
 
 def backwards(data: bytes) -> Iterator[bytes]:
