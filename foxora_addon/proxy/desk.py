@@ -19,6 +19,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from foxora_addon.answer import Answer
 from foxora_addon.api.errors import ApiError, full, overdue, unavailable
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
@@ -561,15 +562,16 @@ class FlowDesk:
                 responses.keep_way(exchange, flow.response, self._report_other)
 
     def is_too_long(self, flow: http.HTTPFlow, size: int) -> bool:
-        """Pass an answer on as it comes that is too long to look at; an error is never that."""
+        """Pass an answer on as it comes that is too long to look at; an error ends there."""
         exchange, response = self._open.get(flow.id), flow.response
         if size <= _MOST_WHOLE_BYTES or exchange is None or self._pipeline is None:
             return False
         if response is None or exchange.refusal is not None or exchange.observation is not None:
             return False
-        if response.status_code >= 400:
-            return False
         try:
+            if response.status_code >= 400:
+                self._end_long_error(flow, exchange, response, self._pipeline)
+                return False
             seen = observation_of_bytes(response, self._pipeline.rules.max_body_bytes)
             responses.observe(flow, exchange, response, seen, self._pipeline, self._answer_watch)
             self._watch(flow.id, exchange)
@@ -580,6 +582,20 @@ class FlowDesk:
                 self._end(flow, failures.internal(), handler)
             return False
         return True
+
+    def _end_long_error(
+        self,
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        response: http.Response,
+        pipeline: Pipeline,
+    ) -> None:
+        """End an error that is too long to be taken whole, with all that its head says of it."""
+        handler = handler_of(flow.client_conn)
+        if handler is not None and flow.id not in self._failed:
+            head = Answer(response.status_code, response.data.headers.fields, b"")
+            error = pipeline.error_of(exchange, head)
+            self._end(flow, failures.Worded("gateway_error", error), handler)
 
     def _undecodable(self, flow: http.HTTPFlow, why: str) -> bytes:
         """A stream can't be decoded any further: end it; what its last event is to be."""

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import socket
+import socketserver
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.end_to_end.proxies import (
     running_proxy,
     wait_until,
 )
+from tests.end_to_end.raw_gateways import requests_in, serving
 
 pytestmark = pytest.mark.real_server
 
@@ -50,6 +52,35 @@ def post(proxy: Proxy, *, fault: str = "", **more: object) -> httpx.Response:
 def ending_of(proxy: Proxy, answer: httpx.Response) -> dict[str, Any]:
     (record,) = proxy.answer_records(answer.headers["x-foxora-exchange"])
     return record
+
+
+class EndlessError(socketserver.StreamRequestHandler):
+    """Answers a call with an error that has no end."""
+
+    def handle(self) -> None:
+        for asked in requests_in(self.rfile):
+            if not asked.is_call:
+                self.wfile.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+                continue
+            piece = b"%x\r\n%b\r\n" % (65_536, b"x" * 65_536)
+            with contextlib.suppress(OSError):
+                self.wfile.write(b"HTTP/1.1 503 Later\r\nretry-after: 7\r\n")
+                self.wfile.write(b"transfer-encoding: chunked\r\n\r\n")
+                while True:
+                    self.wfile.write(piece)
+
+
+def test_an_error_without_an_end_is_told_by_its_head(tmp_path: Path) -> None:
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), EndlessError)) as gateway:
+        base_url = f"http://127.0.0.1:{gateway.server_address[1]}/v1"
+        environment = {"FOXORA_API_KEY": "foxora_sk_fake_endless", "FOXORA_BASE_URL": base_url}
+        with running_proxy(tmp_path, (), environment) as proxy:
+            answer = post(proxy)
+            told = ending_of(proxy, answer)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "unavailable")
+    assert answer.headers["retry-after"] == "7"
+    assert answer.headers["x-foxora-source"] == told["source"] == "gateway"
+    assert (told["outcome"], told["status"]) == ("gateway_error", 503)
 
 
 def test_a_mute_gateway_is_a_504_that_names_the_phase(impatient: Proxy) -> None:
