@@ -5,13 +5,16 @@ and whatever it cannot understand it counts or leaves out.
 """
 
 import hashlib
-from typing import Any
+from typing import Any, Final
 
 from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
 from foxora_addon.api.folding import cut
 from foxora_addon.api.repeats import Frame, Patience, frame_of
 from foxora_addon.api.sse import Decoder as SseDecoder
 from foxora_addon.api.transcript import DEFAULT_MAX_BYTES, Transcript
+
+_BLANK_LINE: Final = b"\n\n"  # after a line that has not ended as well
+_DONE: Final = "[DONE]"
 
 
 class Observation:
@@ -63,6 +66,13 @@ class Observation:
             self._read(chunk)
         elif not self._is_seen:
             self._read_encoded(chunk, self._decode)
+
+    def end(self) -> None:
+        """The body has come to a clean end, where clients take `[DONE]` without a blank line."""
+        if self.transcript is not None and not self.transcript.done:
+            for event in self._sse.feed(_BLANK_LINE):
+                if event.data == _DONE:
+                    self.transcript.add(event)
 
     def fail(self, why: str) -> None:
         """The body can't be read any further; `why` is for a record."""

@@ -502,6 +502,8 @@ class Pipeline:
             error, status = bad_gateway_answer(exchange.flaw), exchange.answered_status
             self._close_observed(exchange, "stream_broken", "gateway", status, now, error=error)
             return
+        if seen is not None:
+            seen.end()
         is_whole = seen is None or _is_whole(exchange, seen, pictures_asked)
         outcome: Outcome = "completed" if is_whole else "stream_broken"
         self._close_observed(exchange, outcome, "gateway", exchange.answered_status, now)

@@ -795,6 +795,38 @@ def test_a_stream_that_says_more_than_a_message_is_kept_beside_it(more: dict[str
     assert not desk.response["body_truncated"]
 
 
+@pytest.mark.parametrize(
+    ("last", "outcome"),
+    [
+        (b"data: [DONE]\n", "completed"),
+        (b"data: [DONE]\r", "completed"),
+        (b"data:[DONE]", "completed"),
+        (b"event: x\ndata: [DONE]", "completed"),
+        (b"data: [DONE", "stream_broken"),
+        (b"data: [DONE]x\n", "stream_broken"),
+        (b"data: {}\ndata: [DONE]\n", "stream_broken"),
+        (b": [DONE]", "stream_broken"),
+        (a_chunk("?").strip(), "stream_broken"),
+    ],
+)
+def test_at_a_clean_end_its_last_line_needs_no_blank_one(last: bytes, outcome: str) -> None:
+    desk = a_desk()
+    desk.pipeline.streamed(desk.streaming(a_chunk("Hel"), last), 102.0)
+
+    assert desk.response["outcome"] == outcome
+    assert desk.response["message"]["content"] == "Hel"
+
+
+def test_at_a_broken_end_it_does() -> None:
+    desk = a_desk()
+    exchange = desk.streaming(a_chunk("Hel"), b"data: [DONE]\n")
+    desk.pipeline.lost(exchange, "stream_broken", "network", 102.0)
+
+    assert exchange.observation is not None
+    assert exchange.observation.transcript is not None
+    assert not exchange.observation.transcript.done
+
+
 def test_a_stream_without_its_end_is_broken() -> None:
     desk = a_desk()
     desk.pipeline.streamed(desk.streaming(a_chunk("Hel")), 102.0)
