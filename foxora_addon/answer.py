@@ -11,14 +11,14 @@ _SIZES: Final = frozenset(map(len, (_ENCODING, _TYPE)))
 
 
 class Answer:
-    """A status, a head and a body. `is_masked`: as it came, but for the key that it repeated.
+    """A status, a head and a body. `is_changed`: the gateway's was another.
 
     What is asked of the head is read at one go: `encoding` (its content encoding) and
     `content_type`, each the first of its name, and None if there is none. `known` has them where
     the same head was read before.
     """
 
-    __slots__ = ("body", "content_type", "encoding", "fields", "is_masked", "status")
+    __slots__ = ("body", "content_type", "encoding", "fields", "is_changed", "status")
 
     def __init__(
         self,
@@ -26,13 +26,13 @@ class Answer:
         fields: Sequence[tuple[bytes, bytes]],
         body: bytes,
         *,
-        is_masked: bool = False,
+        is_changed: bool = False,
         known: AnsweredHead | None = None,
     ) -> None:
         self.status = status
         self.fields = fields
         self.body = body
-        self.is_masked = is_masked
+        self.is_changed = is_changed
         if known is None or known.fields is not fields:
             known = _read(fields)
         self.encoding, self.content_type = known.encoding, known.content_type

@@ -27,8 +27,10 @@ from foxora_addon.api.errors import (
     unavailable,
 )
 from foxora_addon.api.promised_json import flaw_of_json, value_of_json
+from foxora_addon.api.sse import begins_stream
 from foxora_addon.api.usage import Usage
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
+from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
 from foxora_addon.audit.record import (
@@ -341,6 +343,9 @@ class Pipeline:
 
     def answered(self, exchange: Exchange, answer: Answer, now: float) -> ApiError | None:
         """A whole answer is there; an error to put in its place, or None to pass it on as it is."""
+        if exchange.observation is not None:
+            self.streamed(exchange, now)
+            return None
         plain = _plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
         kept = self._body_fields(answer.body, plain, keeps=exchange.level == "full")
         kind = answer.content_type
@@ -381,10 +386,29 @@ class Pipeline:
         if plain is None:
             plain = answer.body
         clean = masked(plain, forms)
-        if clean is plain:
+        return answer if clean is plain else _plainly(answer, clean)
+
+    def as_stream(self, exchange: Exchange, answer: Answer) -> Answer:
+        """A whole answer where a stream was asked for, observed if it is one for all its type says.
+
+        Then `answered` ends it as one, and its usage is taken out where the client did not ask.
+        """
+        if exchange.flaw is not None or not 200 <= answer.status < 300:
             return answer
-        fields = [field for field in answer.fields if field[0].lower() != b"content-encoding"]
-        return Answer(answer.status, fields, clean, is_masked=True)
+        plain = _plain_of(answer.body, answer.encoding)
+        if plain is None or not begins_stream(plain):
+            return answer
+        seen = exchange.observation = Observation(
+            content_encoding=None,
+            is_event_stream=True,
+            is_json=False,
+            max_head_bytes=self.rules.max_body_bytes,
+        )
+        seen.feed(plain)
+        if exchange.unasked_body is None:
+            return answer
+        strip = UsageStrip()
+        return _plainly(answer, strip.feed(plain) + strip.end())
 
     def _remember_refusal(self, exchange: Exchange, status: int | None) -> None:
         """A gateway that took the call only without `stream_options` is not asked for them again.
@@ -635,6 +659,12 @@ def _plain_of(body: bytes, encoding: str | None, limit: int = _MOST_ANSWER_BYTES
         return decoded(body, encoding, limit)
     except Undecodable:
         return None
+
+
+def _plainly(answer: Answer, body: bytes) -> Answer:
+    """An answer with another body, which has no content encoding."""
+    fields = [field for field in answer.fields if field[0].lower() != b"content-encoding"]
+    return Answer(answer.status, fields, body, is_changed=True)
 
 
 def _promises_json(exchange: Exchange) -> bool:

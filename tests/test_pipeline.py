@@ -827,6 +827,59 @@ def test_at_a_broken_end_it_does() -> None:
     assert not exchange.observation.transcript.done
 
 
+USAGE = {"prompt_tokens": 2, "completion_tokens": 3, "total_tokens": 5}
+TOLD = b"data: " + encoded({"id": "c1", "choices": [], "usage": USAGE}) + b"\n\n"
+DONE = b"data: [DONE]\n\n"
+
+
+def answered_as_json(desk: Desk, exchange: Exchange, body: bytes, *more: Any) -> Answer:
+    pipeline, exchange.answered_status = desk.pipeline, 200
+    answer = pipeline.as_stream(exchange, Answer(200, [JSON, *more], body))
+    assert pipeline.answered(exchange, answer, 102.0) is None
+    return answer
+
+
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b": hello\n\n"])
+def test_a_stream_that_is_named_json_passes_and_is_folded(start: bytes) -> None:
+    desk = a_desk(asks_usage=False)
+    body = start + a_chunk("Hel") + a_chunk("lo", "stop") + TOLD + DONE
+    exchange = desk.sent(encoded(CHAT | {"stream": True}))
+    answer = answered_as_json(desk, exchange, body)
+
+    assert (answer.body, answer.is_changed) == (body, False)
+    assert (desk.response["status"], desk.response["outcome"]) == (200, "completed")
+    assert desk.response["message"]["content"] == "Hello"
+    assert desk.response["usage"]["total_tokens"] == 5
+    assert desk.response["body_bytes"] == len(body)
+
+
+def test_its_usage_is_taken_out_where_the_client_did_not_ask() -> None:
+    desk = a_desk()
+    exchange = desk.sent(encoded(CHAT | {"stream": True}))
+    packed = gzip.compress(a_chunk("Hi", "stop") + TOLD + DONE)
+    answer = answered_as_json(desk, exchange, packed, (b"content-encoding", b"gzip"))
+
+    assert (answer.body, answer.is_changed) == (a_chunk("Hi", "stop") + DONE, True)
+    assert answer.encoding is None
+    assert desk.response["usage"]["total_tokens"] == 5
+
+
+def test_one_that_ends_early_is_broken_as_any_other() -> None:
+    desk = a_desk()
+    answered_as_json(desk, desk.sent(encoded(CHAT | {"stream": True})), a_chunk("Hel"))
+    assert desk.response["outcome"] == "stream_broken"
+
+
+@pytest.mark.parametrize(("status", "body"), [(500, DONE), (200, b"database"), (200, b"")])
+def test_what_is_no_stream_is_none_where_one_was_asked_for(status: int, body: bytes) -> None:
+    desk = a_desk()
+    exchange = desk.sent(encoded(CHAT | {"stream": True}))
+    answer = desk.pipeline.as_stream(exchange, Answer(status, [JSON], body))
+    error = desk.pipeline.answered(exchange, answer, 102.0)
+    assert error is not None
+    assert desk.response["outcome"] == "gateway_error"
+
+
 def test_a_stream_without_its_end_is_broken() -> None:
     desk = a_desk()
     desk.pipeline.streamed(desk.streaming(a_chunk("Hel")), 102.0)

@@ -11,6 +11,12 @@ DEFAULT_MAX_EVENT_BYTES: Final = 16 * 1_048_576
 _BOM: Final = b"\xef\xbb\xbf"
 _LF: Final = 10
 _CR: Final = 13
+_FIRST_LINES: Final = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+def begins_stream(body: bytes) -> bool:
+    """Whether a body begins as an event stream does, with a field or a comment; no JSON does."""
+    return body.removeprefix(_BOM).startswith(_FIRST_LINES)
 
 
 class Event(NamedTuple):

@@ -212,9 +212,11 @@ def conclude(
     else:
         exchange.first_byte_at = exchange.first_byte_at or now
         answer = pipeline.without_key(exchange, answer_in(response, exchange))
+        if exchange.stream:
+            answer = pipeline.as_stream(exchange, answer)
         error = pipeline.answered(exchange, answer, now)
-        if answer.is_masked:
-            put_masked(response, answer.body)
+        if answer.is_changed:
+            put_plain(response, answer.body)
         if error is not None:
             replace_body(response, error, exchange)
 
@@ -259,8 +261,8 @@ def answer_in(response: http.Response, exchange: Exchange) -> Answer:
     return Answer(data.status_code, data.headers.fields, data.content or b"", known=known)
 
 
-def put_masked(response: http.Response, body: bytes) -> None:
-    """Put a body that the key was taken out of in place of what came, without an encoding."""
+def put_plain(response: http.Response, body: bytes) -> None:
+    """Put a body in place of what came, without an encoding."""
     response.headers.pop("content-encoding", None)
     response.raw_content = body
     if "content-length" in response.headers:

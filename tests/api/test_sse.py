@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.api.sse import Decoder, Event
+from foxora_addon.api.sse import Decoder, Event, begins_stream
 
 CORPUS = Path(__file__).parents[2].parent / "shared" / "corpora"
 RECORDED = sorted(CORPUS.glob("sse_streams/*"))
@@ -20,6 +20,17 @@ FRAME = 'event: x\r\nid: 7\r\ndata: {"ü": "€ 😀"}\r\ndata: b\r\n\r\n: ping\
 def decoded(pieces: Iterable[bytes], **limits: int) -> tuple[list[Event], int]:
     decoder = Decoder(**limits)
     return [event for piece in pieces for event in decoder.feed(piece)], decoder.oversized
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("line", [b"data: x", b"event:x", b"id: 1", b"retry: 3", b": hello", b":"])
+def test_a_stream_is_told_by_its_first_line(line: bytes, mark: bytes) -> None:
+    assert begins_stream(mark + line)
+
+
+@pytest.mark.parametrize("body", [b"", b'{"data": 1}', b'"data:"', b"database", b" data: x", b"<"])
+def test_nothing_else_begins_as_a_stream_does(body: bytes) -> None:
+    assert not begins_stream(body)
 
 
 def bytewise(stream: bytes) -> Iterator[bytes]:

@@ -162,6 +162,20 @@ def test_an_error_event_of_the_gateways_own_passes_as_it_is(
 
 
 @pytest.mark.parametrize("read", [by_http_1, by_http_2])
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_stream_that_is_named_json_passes_whatever_its_last_line_ends_with(
+    proxy: Proxy, gateway: Gateway, read: Read, end: str
+) -> None:
+    event = {"id": "c", "choices": [{"index": 0, "delta": {"content": "Hello"}}]}
+    body = f"data: {json.dumps(event)}\n\ndata: [DONE]{end}"
+    gateway.queue(f"body={quote(body)};type=application/json")
+    answer = read(proxy)
+    assert (answer.status_code, answer.text) == (200, body)
+    (record,) = proxy.answer_records(answer.headers["x-foxora-exchange"])
+    assert (record["outcome"], record["message"]["content"]) == ("completed", "Hello")
+
+
+@pytest.mark.parametrize("read", [by_http_1, by_http_2])
 def test_a_stream_without_its_done_passes_as_it_is(
     proxy: Proxy, gateway: Gateway, read: Read
 ) -> None:
