@@ -49,6 +49,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.mask import mask_forms_of, masked
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.talks import model_named_by
+from foxora_addon.policy.used import guessed
 from foxora_addon.policy.validation import CallBody, plain_body, read_call, read_message
 from foxora_addon.reception import Arrival, Reception, given_head
 from foxora_addon.rules import Rules
@@ -300,7 +301,7 @@ class Pipeline:
         here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
         """
         self._obey(exchange, error, now)
-        usage = self.accounting.guessed(exchange, status or error.status, "gateway_error")
+        usage = guessed(exchange, status or error.status, "gateway_error")
         self.accounting.again(exchange, usage, now)
         exchange.tries += (_failed_try(exchange, error, status, usage, now),)
         exchange.begin_again()
@@ -577,7 +578,7 @@ class Pipeline:
         usage = facts.get("usage")
         if usage is None:
             size = body["body_bytes"]
-            usage = facts["usage"] = self.accounting.guessed(exchange, status, outcome, size)
+            usage = facts["usage"] = guessed(exchange, status, outcome, size)
         elif not exchange.estimated_tokens or usage.source != "reported":
             answer_id, unreported = facts.get("response_id"), self.accounting.unreported
             usage = facts["usage"] = unreported.new_usage(exchange, usage, answer_id)

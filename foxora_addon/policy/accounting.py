@@ -17,7 +17,7 @@ from foxora_addon.api.ratelimit_headers import headers_of, parse_balance, tighte
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.api.tokens import COUNT_DOUBT, ESTIMATE_DOUBT, estimated_input_tokens
 from foxora_addon.api.usage import Usage
-from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.exchange import Exchange
 from foxora_addon.policy.allowances import Allowances, Held
 from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
@@ -28,7 +28,7 @@ from foxora_addon.policy.places import Caller
 from foxora_addon.policy.plans import Ceilings, parse_me
 from foxora_addon.policy.questions import ME, Questions
 from foxora_addon.policy.recollection import Recollection
-from foxora_addon.policy.scopes import Refusal, error_of, too_large
+from foxora_addon.policy.scopes import Refusal, Scope, error_of, too_large
 from foxora_addon.policy.spending import Spending
 from foxora_addon.policy.standing import Standings, is_nobodys
 from foxora_addon.policy.talks import Talks
@@ -38,7 +38,6 @@ from foxora_addon.policy.used import (
     bytes_before_look,
     counted,
     counted_output,
-    guessed,
     held_for,
 )
 from foxora_addon.policy.waiting import Bounds, WaitingLines
@@ -182,7 +181,13 @@ class Accounting:
         rules = self.payers.rules
         terms = self.payers.terms_of(payer, exchange.model, exchange.client.name)
         scopes = exchange.scopes = terms.scopes
-        charged = self._charge_of(exchange, terms)
+        charged = self.charge_for(
+            terms.scopes,
+            terms.lowest_tokens,
+            exchange.model,
+            exchange.input_tokens,
+            exchange.output_cap,
+        )
         tokens = exchange.estimated_tokens = charged.tokens
         misfit = None if charged.can_fit else too_large(scopes, charged.input_tokens)
         if misfit is not None and not rules.is_shadow:
@@ -266,12 +271,6 @@ class Accounting:
     ) -> Usage | None:
         """Count the usage of an answer that reports none (see `used`)."""
         return counted(exchange, answer, self.counter, unkept_bytes)
-
-    def guessed(
-        self, exchange: Exchange, status: int | None, outcome: Outcome, size: int | None = None
-    ) -> Usage | None:
-        """What a call is charged of which nothing is known; None: nothing (see `used`)."""
-        return guessed(exchange, status, outcome, size)
 
     def settle(
         self, exchange: Exchange, usage: Usage | None, now: float, told_model: str | None = None
@@ -362,7 +361,13 @@ class Accounting:
             payer, model, client = exchange.payer, exchange.model, exchange.client.name
             terms = self.payers.terms_of(payer, model, client)
             exchange.scopes = terms.scopes
-            charged = self._charge_of(exchange, terms)
+            charged = self.charge_for(
+                terms.scopes,
+                terms.lowest_tokens,
+                exchange.model,
+                exchange.input_tokens,
+                exchange.output_cap,
+            )
             exchange.estimated_tokens = charged.tokens
             if not (charged.can_fit or self.rules.is_shadow):
                 return error_of(too_large(terms.scopes, charged.input_tokens))
@@ -424,22 +429,23 @@ class Accounting:
         self._allowances.forget_idle(now)
         self.payers.forget_gone(self._allowances.is_counted)
 
-    def _charge_of(self, exchange: Exchange, terms: Terms) -> Charge:
-        """What to reserve for a call, below the lowest of its ceilings."""
-        scopes, ceiling = terms.scopes, terms.lowest_tokens
-        if ceiling is not None and exchange.input_tokens:
+    def charge_for(
+        self,
+        scopes: Sequence[Scope],
+        ceiling: int | None,
+        model: str | None,
+        input_tokens: int,
+        output_cap: int | None,
+    ) -> Charge:
+        """What to reserve for an answer, below the lowest of its scopes' ceilings of tokens."""
+        if ceiling is not None and input_tokens:
             self.wants_counter = True
         expected = 0  # where the call names a limit itself, it is not looked at
-        if exchange.output_cap is None:
+        if output_cap is None:
             open_calls = self._allowances.open_exchanges(scopes[0])
-            expected = self.learned.expected(scopes[0].name, exchange.model, open_calls)
-        return charge(
-            exchange.input_tokens,
-            exchange.output_cap,
-            expected,
-            ceiling,
-            input_doubt=ESTIMATE_DOUBT if self.counter is None else COUNT_DOUBT,
-        )
+            expected = self.learned.expected(scopes[0].name, model, open_calls)
+        doubt = ESTIMATE_DOUBT if self.counter is None else COUNT_DOUBT
+        return charge(input_tokens, output_cap, expected, ceiling, input_doubt=doubt)
 
     def room_may_be_free(self, account: str) -> None:
         """Have whoever makes calls wait look at an account's line, if there is one."""

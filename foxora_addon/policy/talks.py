@@ -14,11 +14,11 @@ from foxora_addon.api.errors import ApiError
 from foxora_addon.api.output_tokens import output_cap
 from foxora_addon.api.socket_messages import Asked, Told, asked_in, error_message, told_in
 from foxora_addon.api.token_text import TextCounter
-from foxora_addon.api.tokens import COUNT_DOUBT, ESTIMATE_DOUBT, estimated_input_tokens
+from foxora_addon.api.tokens import estimated_input_tokens
 from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.allowances import Allowances
-from foxora_addon.policy.learned import Charge, Learned, charge
+from foxora_addon.policy.learned import Charge, Learned
 from foxora_addon.policy.payers import Payers
 from foxora_addon.policy.places import Caller
 from foxora_addon.policy.recognise import Recognised
@@ -42,10 +42,19 @@ class Books(Protocol):
     spending: Spending
     learned: Learned
     counter: TextCounter | None
-    wants_counter: bool
 
     def cap_of_config(self, payer: str, account: str, now: float) -> Decimal | None:
         """The month's cap by the configuration; None: the gateway's own holds."""
+
+    def charge_for(
+        self,
+        scopes: Sequence[Scope],
+        ceiling: int | None,
+        model: str | None,
+        input_tokens: int,
+        output_cap: int | None,
+    ) -> Charge:
+        """What to hold for an answer, below the lowest of its scopes' ceilings of tokens."""
 
     def wall(self, now: float) -> float:
         """The wall clock's time at that moment."""
@@ -127,7 +136,9 @@ class Talks:
             if talk.begins(_MOST_PENDING):
                 self._charged[exchange.id] = exchange, talk
                 scopes = self._scopes(exchange, talk.model)
-                charged = self._charge(scopes, talk.model, talk.context_tokens, None)
+                charged = self._books.charge_for(
+                    scopes, lowest_tokens(scopes), talk.model, talk.context_tokens, None
+                )
                 talk.pending.append(self._hold_anyway(exchange, scopes, talk.model, charged, now))
         elif told.news == "aside":
             if told.usage is not None:
@@ -165,7 +176,7 @@ class Talks:
         is_sound = asked.wish == "sound"
         input_tokens = context if is_sound else context + self._estimated(asked, model)
         cap = None if is_sound else output_cap(_AS, asked.body)
-        charged = self._charge(scopes, model, input_tokens, cap)
+        charged = self._books.charge_for(scopes, lowest_tokens(scopes), model, input_tokens, cap)
         if not self._books.payers.rules.is_shadow:
             if not charged.can_fit:
                 return error_of(too_large(scopes, charged.input_tokens))
@@ -271,15 +282,3 @@ class Talks:
 
     def _estimated(self, asked: Asked, model: str | None) -> int:
         return estimated_input_tokens(_AS, asked.body, 0, model, self._books.counter)
-
-    def _charge(
-        self, scopes: Sequence[Scope], model: str | None, input_tokens: int, cap: int | None
-    ) -> Charge:
-        """What to hold for an answer, as `Accounting` does for a call."""
-        ceiling, account = lowest_tokens(scopes), scopes[0]
-        if ceiling is not None and input_tokens:
-            self._books.wants_counter = True
-        open_calls = self._allowances.open_exchanges(account)
-        expected = self._books.learned.expected(account.name, model, open_calls)
-        doubt = ESTIMATE_DOUBT if self._books.counter is None else COUNT_DOUBT
-        return charge(input_tokens, cap, expected, ceiling, input_doubt=doubt)
