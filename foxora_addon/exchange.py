@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from foxora_addon.config import Account
     from foxora_addon.config.accounts import Level
     from foxora_addon.observation import Observation
-    from foxora_addon.policy.allowances import Held
+    from foxora_addon.policy.allowances import Reserved
     from foxora_addon.policy.hosts import BaseUrl
     from foxora_addon.policy.line import Ticket
     from foxora_addon.policy.recognise import Recognised
@@ -213,7 +213,7 @@ class Exchange:
     waiting_since: float = 0.0  # what is waited for now began then, or went on
     sent_at: float | None = None
     was_sent: bool = False  # the gateway may have it, of the try that goes on
-    reservation: "Held | None" = field(default=None, repr=False)  # the try's; settled with it
+    reservation: "Reserved | None" = field(default=None, repr=False)  # the try's; settled with it
 
     # What the try that goes on is answered: all of `_OF_AN_ANSWER`.
     answered_status: int | None = None

@@ -17,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import PLANS, Ceilings
 from foxora_addon.policy.scopes import Scope
@@ -53,7 +53,7 @@ class Traffic:
             self.now += self.step_seconds
             self.turn = (self.turn + 1) % count
             held = allowances.reserve(scopes[self.turn], 1_000, self.now)
-            if not isinstance(held, Held):
+            if not isinstance(held, Reserved):
                 raise TypeError(f"refused: {held}")
             allowances.mark_sent(held, self.now)
             allowances.settle(held, 800, self.now)
@@ -125,7 +125,7 @@ class Crowd:
         self.sizes = sizes
         self.random = random.Random(1)
         self.now = 0.0
-        self.open: list[Held] = []
+        self.open: list[Reserved] = []
         self.went = 0
         while self.lines.waiting("acme") < WAITING:
             self.come()
@@ -134,12 +134,12 @@ class Crowd:
         key = [self.random.choice(self.keys)] if self.keys else []
         size = self.random.choice(self.sizes)
         answer = self.lines.join([self.account, *key], size, self.now)
-        if isinstance(answer, Held):
+        if isinstance(answer, Reserved):
             self.send(answer)
         elif not isinstance(answer, Ticket):
             raise TypeError(f"refused: {answer}")
 
-    def send(self, held: Held) -> None:
+    def send(self, held: Reserved) -> None:
         self.allowances.mark_sent(held, self.now)
         self.open.append(held)
 
@@ -149,7 +149,7 @@ class Crowd:
             if self.open:
                 self.allowances.settle(self.open.pop(0), 400, self.now)
             for ended in self.lines.wake("acme", self.now).ended:
-                if isinstance(ended.answer, Held):
+                if isinstance(ended.answer, Reserved):
                     self.went += 1
                     self.send(ended.answer)
                 self.come()

@@ -26,7 +26,7 @@ _MOST_AT_ONCE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Reply:
     """A whole answer of the gateway, whatever its status."""
 
     status: int
@@ -34,13 +34,13 @@ class Told:
     body: bytes
 
 
-class Untold(NamedTuple):
+class NoReply(NamedTuple):
     """There is no answer; `why` is for the log, in words."""
 
     why: str
 
 
-_CLOSED: Final = Untold("no more is asked")
+_CLOSED: Final = NoReply("no more is asked")
 
 
 class Trust(NamedTuple):
@@ -75,13 +75,13 @@ class GatewayClient:
         self._open: set[asyncio.StreamWriter] = set()
         self._closed = asyncio.Event()
 
-    async def get(self, path: str, key: str) -> Told | Untold:
+    async def get(self, path: str, key: str) -> Reply | NoReply:
         """Ask for a path below the base URL, such as "/me"; cancelling it closes the connection."""
         try:
             async with asyncio.timeout(self._timeout_seconds), self._turns:
                 return await self._asked(path, key)
         except (OSError, h11.ProtocolError, ValueError) as error:
-            return Untold(_words_for(error))
+            return NoReply(_words_for(error))
 
     def close(self) -> None:
         """Close what is open; no more is asked, and whoever asks all the same is told so."""
@@ -89,7 +89,7 @@ class GatewayClient:
         for writer in self._open:
             writer.close()
 
-    async def _asked(self, path: str, key: str) -> Told | Untold:
+    async def _asked(self, path: str, key: str) -> Reply | NoReply:
         if self._closed.is_set():
             return _CLOSED
         url = urlsplit(self.base_url + path)
@@ -138,7 +138,7 @@ async def _answer(
     writer: asyncio.StreamWriter,
     target: str,
     headers: list[tuple[str, str]],
-) -> Told:
+) -> Reply:
     """Ask, and read the answer to its end; raises ValueError where it is too large."""
     http = h11.Connection(h11.CLIENT)
     request = http.send(h11.Request(method="GET", target=target, headers=headers))
@@ -161,10 +161,10 @@ async def _answer(
             raise ValueError("the answer broke off")
 
 
-def _told(told: h11.Response, body: bytes) -> Told:
+def _told(told: h11.Response, body: bytes) -> Reply:
     named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in told.headers]
     encoding = dict(named).get("content-encoding")
-    return Told(told.status_code, tuple(named), decoded(body, encoding, _LARGEST_ANSWER_BYTES))
+    return Reply(told.status_code, tuple(named), decoded(body, encoding, _LARGEST_ANSWER_BYTES))
 
 
 def _words_for(error: Exception) -> str:

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from cachetools import TTLCache
 
-from foxora_addon.gateway.client import GatewayClient, Told, Untold
+from foxora_addon.gateway.client import GatewayClient, NoReply, Reply
 from foxora_addon.policy.questions import ME, MODELS
 
 _log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class Books(Protocol):
         """Count a question that is sent now and return 0; or how many seconds it has to wait."""
 
     def answered(
-        self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
+        self, payer: str, path: str, answer: Reply | NoReply, asked_at: float, now: float
     ) -> bool:
         """Take an answer to what was asked at a moment; whether it told it."""
 

@@ -18,7 +18,7 @@ from foxora_addon.api.token_text import TextCounter
 from foxora_addon.api.tokens import COUNT_DOUBT, ESTIMATE_DOUBT, estimated_input_tokens
 from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.learned import Charge, Learned, charge
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
@@ -219,7 +219,9 @@ class Accounting:
             exchange.shadow = None if refusal is None else error_of(refusal)
         exchange.reservation = self._allowances.take(scopes, tokens, now)
 
-    def admitted(self, exchange: Exchange, answer: Held | Refusal, now: float) -> ApiError | None:
+    def admitted(
+        self, exchange: Exchange, answer: Reserved | Refusal, now: float
+    ) -> ApiError | None:
         """Give a call what it asked or waited for; an error if that is a refusal.
 
         In shadow mode, which may have begun while it waited, that is noted and it goes on.
@@ -375,7 +377,7 @@ class Accounting:
                 return over
         return self.admitted(exchange, self._taken_again(exchange, now), now)
 
-    def _taken_again(self, exchange: Exchange, now: float) -> Held | Refusal:
+    def _taken_again(self, exchange: Exchange, now: float) -> Reserved | Refusal:
         scopes, tokens = exchange.scopes, exchange.estimated_tokens or 0
         if self.rules.is_shadow:
             return self._allowances.admit(scopes, tokens, now)

@@ -34,7 +34,7 @@ _MOST_TWINS: Final = 65_536
 
 
 @dataclass(slots=True)
-class Held:
+class Reserved:
     """What one exchange holds of each of its scopes, until it is settled or released.
 
     Of what counts for the scope itself and not of its name, which may mean another account by then.
@@ -69,7 +69,7 @@ class Allowances:
     def __len__(self) -> int:
         return len(self._limiters)
 
-    def reserve(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held | Refusal:
+    def reserve(self, scopes: Sequence[Scope], tokens: int, now: float) -> Reserved | Refusal:
         """Take a request and so many tokens of all scopes in one step, or nothing of any."""
         self.enforce(scopes, now)
         refusal = self.refusal(scopes, tokens, now)
@@ -93,7 +93,7 @@ class Allowances:
 
     def reserve_in_turn(
         self, scopes: Sequence[Scope], tokens: int, now: float, caller_of: Callable[[], Caller]
-    ) -> Held | Refusal:
+    ) -> Reserved | Refusal:
         """Take as `reserve` does, but no room that is kept for those who were refused before.
 
         `caller_of` is asked only where somebody was refused lately.
@@ -103,7 +103,7 @@ class Allowances:
             if limiter is not None and limiter.places is None and limiter.ceilings is ceilings:
                 reservation = limiter.admit_if_free(tokens, now)
                 if reservation is not None:
-                    return Held(((limiter, reservation),))
+                    return Reserved(((limiter, reservation),))
         self.enforce(scopes, now)
         refusal = self.refusal(scopes, tokens, now) or self._kept(scopes, tokens, caller_of)
         if refusal is None:
@@ -160,7 +160,7 @@ class Allowances:
         wait = wait_until(opens_at, now)
         return replace(refusal, denied=replace(denied, opens_at=opens_at, wait_seconds=wait))
 
-    def admit(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
+    def admit(self, scopes: Sequence[Scope], tokens: int, now: float) -> Reserved:
         """Take as `reserve` does, whether or not it fits (shadow mode, calls of our own)."""
         self.enforce(scopes, now)
         return self.take(scopes, tokens, now)
@@ -177,30 +177,30 @@ class Allowances:
                 self.changes += 1
             limiter.ceilings = scope.ceilings  # the very same: the next call sees it at a glance
 
-    def take(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
+    def take(self, scopes: Sequence[Scope], tokens: int, now: float) -> Reserved:
         """Take as `admit` does, and leave the ceilings as they are."""
         now = self.latest(now)
         if len(scopes) == 1:  # as it mostly is
             limiter = self.limiter(scopes[0])
-            return Held(((limiter, limiter.admit(tokens, now)),))
+            return Reserved(((limiter, limiter.admit(tokens, now)),))
         limiters = self.limiters(scopes)
-        return Held(tuple((limiter, limiter.admit(tokens, now)) for limiter in limiters))
+        return Reserved(tuple((limiter, limiter.admit(tokens, now)) for limiter in limiters))
 
     def limiters(self, scopes: Sequence[Scope]) -> tuple[AccountLimiter, ...]:
         """Return what counts for these scopes, each once."""
         return tuple(dict.fromkeys(self.limiter(scope) for scope in scopes))
 
-    def mark_sent(self, held: Held, now: float) -> None:
+    def mark_sent(self, held: Reserved, now: float) -> None:
         """The call is sent at this moment, which is the one that it belongs to."""
         for limiter, reservation in held.parts:
             limiter.root.mark_sent(reservation, now)
 
-    def grow(self, held: Held, tokens: int, now: float) -> None:
+    def grow(self, held: Reserved, tokens: int, now: float) -> None:
         """The exchange turns out to use so many tokens at least, if that is more than it holds."""
         for limiter, reservation in held.parts:
             limiter.root.grow(reservation, tokens, now)
 
-    def settle(self, held: Held, tokens: int, now: float) -> None:
+    def settle(self, held: Reserved, tokens: int, now: float) -> None:
         """The exchange is over and used so many tokens; a second time changes nothing."""
         for limiter, reservation in held.parts:
             limiter.root.settle(reservation, tokens, now)
@@ -213,18 +213,18 @@ class Allowances:
         refusals = [Refusal(scope, denied) for scope, denied in told if denied is not None]
         return max(refusals, key=lambda refusal: _opens_at(refusal.denied), default=None)
 
-    def hold(self, scopes: Sequence[Scope], tokens: int, now: float) -> Held:
+    def hold(self, scopes: Sequence[Scope], tokens: int, now: float) -> Reserved:
         """Hold tokens alone of all scopes, whether or not they fit, until `use`."""
         now = self.latest(now)
         held = ((limiter, limiter.hold(tokens, now)) for limiter in self.limiters(scopes))
-        return Held(tuple(held))
+        return Reserved(tuple(held))
 
-    def use(self, held: Held, tokens: int, now: float) -> None:
+    def use(self, held: Reserved, tokens: int, now: float) -> None:
         """What `hold` gave has used so many tokens now; a second time changes nothing."""
         for limiter, reservation in held.parts:
             limiter.root.use(reservation, tokens, now)
 
-    def release(self, held: Held, now: float) -> None:
+    def release(self, held: Reserved, now: float) -> None:
         """The call never reached the gateway: all is given back. A second time changes nothing."""
         for limiter, reservation in held.parts:
             limiter.root.release(reservation, now)

@@ -6,7 +6,7 @@ It refuses to know where any of it is kept (`remembered` reads it off the trail)
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.learned import Learned
 from foxora_addon.policy.limits import WINDOW_SECONDS
 from foxora_addon.policy.payers import AccountRules, Payers
@@ -131,7 +131,7 @@ class Recollection:
         events: list[tuple[float, int, Remembered]] = []
         for call in calls:
             events += [(call.sent_at, 0, call), (call.ended_at, 1, call)]
-        held: dict[int, Held] = {}
+        held: dict[int, Reserved] = {}
         for moment, kind, call in sorted(events, key=lambda event: event[:2]):
             if not call.is_request:
                 if kind:

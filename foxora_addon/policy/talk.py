@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from foxora_addon.api.socket_messages import Told
 from foxora_addon.api.usage import Usage
-from foxora_addon.policy.allowances import Held
+from foxora_addon.policy.allowances import Reserved
 from foxora_addon.policy.learned import Charge
 from foxora_addon.policy.limits import WINDOW_SECONDS
 from foxora_addon.policy.scopes import Scope
@@ -26,7 +26,7 @@ class Pending(NamedTuple):
     """An answer that is not over. What it holds is charged if nothing is ever reported of it."""
 
     scopes: Sequence[Scope]
-    held: Held
+    held: Reserved
     spending: SpendReservation | None
     model: str | None
     charged: Charge

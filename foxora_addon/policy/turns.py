@@ -30,7 +30,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NamedTuple
 
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.line import Line, Ticket
@@ -44,7 +44,7 @@ class Ended(NamedTuple):
     """A ticket whose wait is over, how it ended and how long it was."""
 
     ticket: Ticket
-    answer: Held | Refusal
+    answer: Reserved | Refusal
     waited_seconds: float
 
 
@@ -229,7 +229,7 @@ class _Walk:
         ticket = caller.ticket
         self._end(ticket, self._allowances.take(ticket.scopes, ticket.tokens, self._now))
 
-    def _end(self, ticket: Ticket, answer: Held | Refusal) -> None:
+    def _end(self, ticket: Ticket, answer: Reserved | Refusal) -> None:
         self._line.remove(ticket)
         self.ended.append(Ended(ticket, answer, self._now - ticket.joined_at))
 

@@ -14,7 +14,7 @@ from math import inf
 from typing import NamedTuple
 
 from foxora_addon.policy.absent import Absent, is_turn_of
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.learned import Charge
 from foxora_addon.policy.limit_refusal import Denied
 from foxora_addon.policy.limits import AccountLimiter
@@ -66,7 +66,7 @@ class WaitingLines:
         now: float,
         charge: Charge | None = None,
         arrived_at: float | None = None,
-    ) -> Held | Refusal | Ticket:
+    ) -> Reserved | Refusal | Ticket:
         """Admit a call if it fits and nobody waits; else give it a place in line, or refuse it.
 
         Refused at once is what can't go in time even if it were alone, whatever open exchanges do;

@@ -29,7 +29,7 @@ class Arrivals:
         self._listeners = listeners
         self._known: dict[object, Arrival] = {}
 
-    def of(self, flow: http.HTTPFlow, told: hold.Arrival) -> Arrival:
+    def of(self, flow: http.HTTPFlow, told: hold.SentHead) -> Arrival:
         """A flow's request as the client sent it."""
         data, client = flow.request.data, flow.client_conn
         fields: tuple[tuple[bytes, bytes], ...] = data.headers.fields
@@ -62,7 +62,7 @@ class Arrivals:
             self._known[seen] = arrival
 
 
-def _head_of(flow: http.HTTPFlow, told: hold.Arrival, addressed: Addressed) -> Head:
+def _head_of(flow: http.HTTPFlow, told: hold.SentHead, addressed: Addressed) -> Head:
     request = flow.request
     return Head(
         method=request.method,
@@ -78,14 +78,14 @@ def _head_of(flow: http.HTTPFlow, told: hold.Arrival, addressed: Addressed) -> H
     )
 
 
-def _own_origin(flow: http.HTTPFlow, told: hold.Arrival) -> str:
+def _own_origin(flow: http.HTTPFlow, told: hold.SentHead) -> str:
     """The web origin of what the client has asked, without a port that goes without saying."""
     scheme = "https" if flow.client_conn.tls else "http"
     authority = _authority(flow, told).lower()
     return f"{scheme}://{authority.removesuffix(':443' if scheme == 'https' else ':80')}"
 
 
-def _hosts(flow: http.HTTPFlow, told: hold.Arrival) -> Iterable[str]:
+def _hosts(flow: http.HTTPFlow, told: hold.SentHead) -> Iterable[str]:
     """The names of the destination, the surest first.
 
     A transparent or SOCKS client gives an address; then the TLS server name or, without TLS, the
@@ -103,7 +103,7 @@ def _is_address(host: str) -> bool:
 
 
 def _addressed(
-    flow: http.HTTPFlow, told: hold.Arrival, listeners: Callable[[], Listeners]
+    flow: http.HTTPFlow, told: hold.SentHead, listeners: Callable[[], Listeners]
 ) -> Addressed:
     mode = flow.client_conn.proxy_mode
     if mode.type_name == "reverse" or (mode.type_name in _EXPLICIT and not told.names_host):
@@ -112,13 +112,13 @@ def _addressed(
     return "proxy" if (host, flow.request.port) in listeners() else "host"
 
 
-def _url_of(flow: http.HTTPFlow, told: hold.Arrival) -> str:
+def _url_of(flow: http.HTTPFlow, told: hold.SentHead) -> str:
     path = flow.request.path
     slash = "" if path.startswith("/") else "/"  # HTTP/2 can name a path without one
     return f"{flow.request.scheme or 'http'}://{_authority(flow, told)}{slash}{path}"
 
 
-def _authority(flow: http.HTTPFlow, told: hold.Arrival) -> str:
+def _authority(flow: http.HTTPFlow, told: hold.SentHead) -> str:
     if told.host_header:
         return told.host_header
     return urls.hostport(flow.request.scheme, flow.request.host, flow.request.port)

@@ -6,7 +6,7 @@ The books of `gateway.inquiry`: an answer's meaning stands in the accounting, it
 import logging
 from typing import Final
 
-from foxora_addon.gateway.client import Told, Untold
+from foxora_addon.gateway.client import NoReply, Reply
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.plans import OF_ANOTHER_API
 from foxora_addon.policy.questions import ME
@@ -35,11 +35,11 @@ class AccountBooks:
         return self._pipeline.accounting.ask(payer, path, now)
 
     def answered(
-        self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
+        self, payer: str, path: str, answer: Reply | NoReply, asked_at: float, now: float
     ) -> bool:
         """Take an answer; whether it told what was asked."""
         if path != ME:
-            if not isinstance(answer, Told) or answer.status != 200:
+            if not isinstance(answer, Reply) or answer.status != 200:
                 return False
             return self._pipeline.accounting.spending.take_models(answer.body)
         why = self._why_not(payer, answer, asked_at, now)
@@ -61,10 +61,10 @@ class AccountBooks:
             self._say_shared(payer)
 
     def _why_not(
-        self, payer: str, answer: Told | Untold, asked_at: float, now: float
+        self, payer: str, answer: Reply | NoReply, asked_at: float, now: float
     ) -> str | None:
         """Take an answer of /v1/me; None, or why it could not be taken."""
-        if isinstance(answer, Untold):
+        if isinstance(answer, NoReply):
             return f"{answer.why}{_PAST_PROXY}" if self.is_past_proxy else answer.why
         if answer.status == 401:
             return "it does not accept the account's key (status 401)"

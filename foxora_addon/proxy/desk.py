@@ -357,7 +357,7 @@ class FlowDesk:
 
     # The way of a request.
 
-    def arrived(self, flow: http.HTTPFlow, arrival: hold.Arrival) -> None:
+    def arrived(self, flow: http.HTTPFlow, arrival: hold.SentHead) -> None:
         """Recognise a request, and take the app's credentials out before anybody sees them."""
         self._seen.add(flow.client_conn.id)
         try:
@@ -365,7 +365,7 @@ class FlowDesk:
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere
             self._fail_closed(flow, error)
 
-    def _arrive(self, flow: http.HTTPFlow, told: hold.Arrival) -> None:
+    def _arrive(self, flow: http.HTTPFlow, told: hold.SentHead) -> None:
         if self._pipeline is None:
             flow.request.headers.clear()
             flow.response = flows.response_of(self._unavailable(), new_exchange_id())

@@ -26,7 +26,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 
 from foxora_addon.proxy.flows import host_header, is_ours
 from foxora_addon.proxy.hold_client import end_upload, is_ending, treated_answer
-from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure, Refused
+from foxora_addon.proxy.hold_desk import Desk, ErrorCode, Failure, Refused, SentHead
 from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, end_killed, give_up, lose_connection
 from foxora_addon.proxy.hold_retry import (
     SendAgain,
@@ -59,11 +59,11 @@ from foxora_addon.proxy.hold_whole import (
 
 # What others call these by.
 __all__ = [
-    "Arrival",
     "Desk",
     "ErrorCode",
     "Failure",
     "Refused",
+    "SentHead",
     "crashed",
     "end_killed",
     "give_up",
@@ -307,7 +307,7 @@ def _passed_from_now_on(self: Held, event: http_events.ResponseData) -> Commands
 def steps_of_client(self: Held, event: Any, desk: Desk) -> Commands:
     """What a stream does at an event of the client's side."""
     if isinstance(event, http_events.RequestHeaders):
-        arrival = Arrival(names_host(self, event.request), host_header(event.request))
+        arrival = SentHead(names_host(self, event.request), host_header(event.request))
         complete_host(self, event.request, arrival.host_header or "")
         self.foxora = Progress(arrival, self.stream_id)
     elif isinstance(event, http_events.RequestData):

@@ -118,7 +118,7 @@ class _Probe:
     def crashed(self, client: Client) -> None:
         pass
 
-    def arrived(self, flow: HTTPFlow, arrival: hold.Arrival) -> None:
+    def arrived(self, flow: HTTPFlow, arrival: hold.SentHead) -> None:
         pass
 
     def inviting(self, flow: HTTPFlow) -> None:

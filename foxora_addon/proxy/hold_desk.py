@@ -10,7 +10,7 @@ from mitmproxy.proxy.layers.http import _events as http_events
 ErrorCode = http_events.ErrorCode
 
 
-class Arrival(NamedTuple):
+class SentHead(NamedTuple):
     """What a request's head said before mitmproxy completed it.
 
     `names_host`: the request line named a host (absolute form), or a CONNECT before it did.
@@ -44,7 +44,7 @@ class Desk(Protocol):
     def crashed(self, client: Client) -> None:
         """What mitmproxy does on a client's connection has raised; it goes on as if it had not."""
 
-    def arrived(self, flow: HTTPFlow, arrival: Arrival) -> None:
+    def arrived(self, flow: HTTPFlow, arrival: SentHead) -> None:
         """A request's head is there, and no addon has seen the flow yet."""
 
     def is_private(self, flow: HTTPFlow) -> bool:

@@ -18,7 +18,7 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
-from foxora_addon.proxy.hold_desk import Arrival, Desk, ErrorCode, Failure
+from foxora_addon.proxy.hold_desk import Desk, ErrorCode, Failure, SentHead
 
 _LONGEST_HOST: Final = 300  # a name has 255 characters at the most, for mitmproxy too
 _HTTP_2: Final[frozenset[type]] = frozenset({Http2Client})
@@ -39,7 +39,7 @@ class Progress:
     `status` is what an answer said before the addons heard of it.
     """
 
-    arrival: Arrival
+    arrival: SentHead
     gateway_id: int
     size: int = 0
     pause: commands.RequestWakeup | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from foxora_addon.gateway.client import GatewayClient, Told, Untold
+from foxora_addon.gateway.client import GatewayClient, NoReply, Reply
 from foxora_addon.gateway.inquiry import Inquiry
 from foxora_addon.mock.faults import parse_fault
 from foxora_addon.policy.questions import ME, MODELS
@@ -20,17 +20,17 @@ class Noted:
 
     room_after: int = 0
     asked: int = 0
-    answers: list[tuple[str, str, Told | Untold]] = field(default_factory=list)
+    answers: list[tuple[str, str, Reply | NoReply]] = field(default_factory=list)
 
     def ask(self, payer: str, path: str, now: float) -> float:
         self.asked += 1
         return 0.0 if self.asked > self.room_after else 0.001
 
     def answered(
-        self, payer: str, path: str, answer: Told | Untold, asked_at: float, now: float
+        self, payer: str, path: str, answer: Reply | NoReply, asked_at: float, now: float
     ) -> bool:
         self.answers.append((payer, path, answer))
-        return isinstance(answer, Told) and answer.status == 200
+        return isinstance(answer, Reply) and answer.status == 200
 
 
 def an_inquiry(base_url: str, books: Noted, **more: float) -> Inquiry:
@@ -56,7 +56,7 @@ def test_a_followed_account_is_asked_for_itself_and_its_prices() -> None:
     run(scenario)
     assert [(payer, path) for payer, path, _ in books.answers] == [("acme", ME), ("acme", MODELS)]
     answer = books.answers[0][2]
-    assert isinstance(answer, Told)
+    assert isinstance(answer, Reply)
     assert json.loads(answer.body)["plan"]["id"] == "pro"
 
 
@@ -116,8 +116,8 @@ class AwayUntil(GatewayClient):
         super().__init__("http://127.0.0.1:1/v1")
         self._moment, self._now = moment, now
 
-    async def get(self, path: str, key: str) -> Told | Untold:
-        return Untold("away") if self._now() < self._moment else Told(200, (), b"{}")
+    async def get(self, path: str, key: str) -> Reply | NoReply:
+        return NoReply("away") if self._now() < self._moment else Reply(200, (), b"{}")
 
 
 def test_a_followed_account_is_asked_for_again_ever_more_seldom_until_it_is_told(
@@ -163,7 +163,7 @@ def test_a_mute_gateway_keeps_a_call_no_longer_than_it_said() -> None:
     [("close-before-head", "the connection was closed"), ("mute", "did not answer in time")],
 )
 def test_a_failure_is_told_in_words(fault: str, why: str) -> None:
-    async def scenario() -> Told | Untold:
+    async def scenario() -> Reply | NoReply:
         async with running() as (gateway, _):
             gateway.faults.append(parse_fault(fault))
             client = GatewayClient(gateway.base_url, timeout_seconds=0.3)
@@ -172,23 +172,23 @@ def test_a_failure_is_told_in_words(fault: str, why: str) -> None:
             return answer
 
     answer = run(scenario)
-    assert isinstance(answer, Untold)
+    assert isinstance(answer, NoReply)
     assert why in answer.why
     assert KEY not in answer.why
 
 
 def test_a_gateway_that_is_away_is_told_in_words() -> None:
-    async def scenario() -> Told | Untold:
+    async def scenario() -> Reply | NoReply:
         client = GatewayClient("http://127.0.0.1:1/v1")
         answer = await client.get(ME, KEY)
         client.close()
         return answer
 
-    assert run(scenario) == Untold("the connection was refused")
+    assert run(scenario) == NoReply("the connection was refused")
 
 
 def test_a_client_that_is_closed_asks_no_more() -> None:
-    async def scenario() -> tuple[list[Told | Untold], int]:
+    async def scenario() -> tuple[list[Reply | NoReply], int]:
         async with running() as (gateway, _):
             gateway.faults.extend(parse_fault("mute") for _ in range(10))
             client = GatewayClient(gateway.base_url, timeout_seconds=5)
@@ -201,12 +201,12 @@ def test_a_client_that_is_closed_asks_no_more() -> None:
     answers, received = run(scenario)
     open_then, after = answers[:10], answers[10:]
     assert {"the connection was closed" in each.why for each in untold(open_then)} == {True}
-    assert untold(after) == [Untold("no more is asked")] * 2
+    assert untold(after) == [NoReply("no more is asked")] * 2
     assert received == 10
 
 
 def test_a_client_that_is_closed_while_it_connects_sends_nothing() -> None:
-    async def scenario() -> tuple[Told | Untold, int]:
+    async def scenario() -> tuple[Reply | NoReply, int]:
         async with running() as (gateway, _):
             client = GatewayClient(gateway.base_url, timeout_seconds=5)
             asking = asyncio.create_task(client.get(ME, KEY))
@@ -214,16 +214,16 @@ def test_a_client_that_is_closed_while_it_connects_sends_nothing() -> None:
             client.close()
             return await asking, len(gateway.received)
 
-    assert run(scenario) == (Untold("no more is asked"), 0)
+    assert run(scenario) == (NoReply("no more is asked"), 0)
 
 
-def untold(answers: list[Told | Untold]) -> list[Untold]:
-    assert all(isinstance(each, Untold) for each in answers)
-    return [each for each in answers if isinstance(each, Untold)]
+def untold(answers: list[Reply | NoReply]) -> list[NoReply]:
+    assert all(isinstance(each, NoReply) for each in answers)
+    return [each for each in answers if isinstance(each, NoReply)]
 
 
 def test_a_redirect_is_not_followed() -> None:
-    async def scenario() -> tuple[Told | Untold, int]:
+    async def scenario() -> tuple[Reply | NoReply, int]:
         async with running() as (gateway, _):
             gateway.faults.append(parse_fault("redirect=/v1/models"))
             client = GatewayClient(gateway.base_url)
@@ -232,12 +232,12 @@ def test_a_redirect_is_not_followed() -> None:
             return answer, len(gateway.received)
 
     answer, received = run(scenario)
-    assert isinstance(answer, Told)
+    assert isinstance(answer, Reply)
     assert (answer.status, received) == (307, 1)
 
 
 def test_an_answer_that_repeats_the_key_has_asterisks_there() -> None:
-    async def scenario() -> Told | Untold:
+    async def scenario() -> Reply | NoReply:
         async with running() as (gateway, _):
             gateway.faults.append(parse_fault(f'body={{"id": "{KEY}", "plan": "pro"}}'))
             client = GatewayClient(gateway.base_url)
@@ -246,5 +246,5 @@ def test_an_answer_that_repeats_the_key_has_asterisks_there() -> None:
             return answer
 
     answer = run(scenario)
-    assert isinstance(answer, Told)
+    assert isinstance(answer, Reply)
     assert json.loads(answer.body) == {"id": "*" * len(KEY), "plan": "pro"}

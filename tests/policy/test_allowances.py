@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limit_hold import LONGEST_HOLD_SECONDS
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.remembered import Closing
@@ -19,9 +19,9 @@ def a_scope(name: str = "acme", *ceilings: int | None) -> Scope:
     return Scope(name, f"Account '{name}'", Ceilings(*ceilings))
 
 
-def held(allowances: Allowances, scopes: list[Scope], tokens: int, now: float) -> Held:
+def held(allowances: Allowances, scopes: list[Scope], tokens: int, now: float) -> Reserved:
     answer = allowances.reserve(scopes, tokens, now)
-    assert isinstance(answer, Held), answer
+    assert isinstance(answer, Reserved), answer
     return answer
 
 
@@ -304,7 +304,7 @@ class Played:
 
     allowances: Allowances = field(default_factory=Allowances)
     naive: Naive = field(default_factory=Naive)
-    open: list[tuple[Held, NaiveCall]] = field(default_factory=list)
+    open: list[tuple[Reserved, NaiveCall]] = field(default_factory=list)
     behind: float = 0.0  # how far the allowances' clock has gone back
 
     def scopes(self, which: int) -> list[Scope]:
@@ -336,8 +336,8 @@ class Played:
 
     def reserve(self, scopes: list[Scope], tokens: int, now: float) -> None:
         answer = self.allowances.reserve(scopes, tokens, now - self.behind)
-        assert isinstance(answer, Held) is self.naive.fits(scopes, tokens, now)
-        if isinstance(answer, Held):
+        assert isinstance(answer, Reserved) is self.naive.fits(scopes, tokens, now)
+        if isinstance(answer, Reserved):
             self.open.append((answer, self.naive.admit(scopes, tokens, now)))
         elif not answer.denied.awaits_end:
             opens_at = self.naive.opens_at(scopes, tokens, now)

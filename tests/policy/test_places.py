@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from foxora_addon.policy.accounting import Accounting
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limits import AccountLimiter
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.places import KEPT_SECONDS, Caller, Places
@@ -86,7 +86,9 @@ def test_one_for_whom_there_is_room_is_told_no_more_than_it_is_kept_for_others()
     assert answer.denied.limit == "kept"
     assert answer.wait_seconds == pytest.approx(KEPT_SECONDS)
     back = SPAN + KEPT_SECONDS + 0.001
-    assert isinstance(allowances.reserve_in_turn([scope], 200, back, lambda: Caller("b", 2)), Held)
+    assert isinstance(
+        allowances.reserve_in_turn([scope], 200, back, lambda: Caller("b", 2)), Reserved
+    )
 
 
 def test_nobody_is_told_more_than_clients_go_by() -> None:
@@ -105,7 +107,7 @@ def test_whoever_comes_back_at_its_moment_in_turn_goes_on() -> None:
     assert moments == sorted(set(moments))
     for moment in moments:
         answer = allowances.reserve([scope], 0, moment)
-        assert isinstance(answer, Held)
+        assert isinstance(answer, Reserved)
         allowances.mark_sent(answer, moment)
 
 

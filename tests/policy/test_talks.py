@@ -10,7 +10,7 @@ from foxora_addon.api.prices import Price
 from foxora_addon.api.usage import Usage
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.accounting import Accounting
-from foxora_addon.policy.allowances import Held
+from foxora_addon.policy.allowances import Reserved
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.recognise import Recognised
@@ -89,7 +89,7 @@ class Session:
         """Have those go on who may; how many did."""
         ended = self.accounting.wake("acme", now).ended
         for each in ended:
-            assert isinstance(each.answer, Held)
+            assert isinstance(each.answer, Reserved)
             self.accounting._allowances.settle(each.answer, each.ticket.tokens, now)
         return len(ended)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.scopes import Scope
@@ -41,7 +41,7 @@ class Both:
     allowances: Allowances = field(default_factory=Allowances)
     numbers: dict[Ticket, int] = field(default_factory=dict)
     ended: list[tuple[int, str, float]] = field(default_factory=list)
-    held: dict[int, Held] = field(default_factory=dict)  # what is open, by number
+    held: dict[int, Reserved] = field(default_factory=dict)  # what is open, by number
     now: float = 1_000.0
     next_at: float | None = None
     joined: int = 0
@@ -68,10 +68,10 @@ class Both:
             self.wake()  # what was let go is sent by now
 
     def note(self, number: int, answer: object) -> None:
-        if isinstance(answer, Held):
+        if isinstance(answer, Reserved):
             self.allowances.mark_sent(answer, self.now)
             self.held[number] = answer
-        how = "admitted" if isinstance(answer, Held) else "refused"
+        how = "admitted" if isinstance(answer, Reserved) else "refused"
         self.ended.append((number, how, self.now))
 
     def step(self, name: str, which: int, tokens: int, ceilings: Ceilings) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.policy.allowances import Allowances, Held
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.learned import Charge, charge
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
@@ -28,7 +28,7 @@ class Account:
     allowances: Allowances = field(default_factory=Allowances)
     log: list[tuple[str, float]] = field(default_factory=list)
     refusals: dict[str, Refusal] = field(default_factory=dict)
-    open: dict[str, Held] = field(default_factory=dict)
+    open: dict[str, Reserved] = field(default_factory=dict)
     names: dict[Ticket, str] = field(default_factory=dict)
     next_at: float | None = None
 
@@ -46,7 +46,7 @@ class Account:
         now: float,
         *below: Scope,
         arrived_at: float | None = None,
-    ) -> Held | Refusal | Ticket:
+    ) -> Reserved | Refusal | Ticket:
         answer = self.lines.join([self.scope, *below], tokens, now, arrived_at=arrived_at)
         if isinstance(answer, Ticket):
             self.names[answer] = name
@@ -72,7 +72,7 @@ class Account:
         for ended in called.ended:
             self.note(self.names.pop(ended.ticket), ended.answer, now)
 
-    def note(self, name: str, answer: Held | Refusal, now: float) -> None:
+    def note(self, name: str, answer: Reserved | Refusal, now: float) -> None:
         if isinstance(answer, Refusal):
             self.refusals[name] = answer
             return
@@ -383,7 +383,7 @@ class TestTheBoundOfLength:
     def test_is_each_accounts_own(self) -> None:
         lines = WaitingLines(Allowances(), Bounds(1, 90.0))
         for name in ("a", "b"):
-            assert isinstance(lines.join([a_scope(name, 1)], 0, 0.0), Held)
+            assert isinstance(lines.join([a_scope(name, 1)], 0, 0.0), Reserved)
             assert isinstance(lines.join([a_scope(name, 1)], 0, 0.0), Ticket)
         assert isinstance(lines.join([a_scope("b", 1)], 0, 0.0), Refusal)
 
@@ -498,7 +498,9 @@ def test_two_lines_become_one_in_the_order_of_coming() -> None:
     while called.next_at is not None:
         now = called.next_at
         called = lines.wake("acme", now)
-        gone += [(ended.ticket, now) for ended in called.ended if isinstance(ended.answer, Held)]
+        gone += [
+            (ended.ticket, now) for ended in called.ended if isinstance(ended.answer, Reserved)
+        ]
     # Four count: two must expire before one may go.
     assert gone == [(tickets[0], 1.0 + SPAN), (tickets[1], 1.5 + SPAN)]
 
@@ -548,5 +550,5 @@ def test_equal_calls_go_in_the_order_of_coming(pauses: list[float], ceiling: int
 
 def test_a_call_that_need_not_wait_has_no_ticket() -> None:
     lines = WaitingLines(Allowances(), Bounds(10, 90.0))
-    assert isinstance(lines.join([Scope("acme", "", UNLIMITED)], 10**9, 0.0), Held)
+    assert isinstance(lines.join([Scope("acme", "", UNLIMITED)], 10**9, 0.0), Reserved)
     assert lines.wake("acme", 0.0).next_at is None

@@ -156,7 +156,7 @@ class Desk:
     def __init__(self, line: Line) -> None:
         self._line = line
 
-    def arrived(self, flow: HTTPFlow, arrival: hold.Arrival) -> None:
+    def arrived(self, flow: HTTPFlow, arrival: hold.SentHead) -> None:
         del arrival
         flow.request.host, flow.request.port, flow.request.scheme = "gateway.invalid", 80, "http"
         self._line.flows.append(flow)

@@ -129,7 +129,7 @@ class Hooks:
 class Silent:
     """A desk that lets all pass as it is."""
 
-    def arrived(self, flow: http.HTTPFlow, arrival: hold.Arrival) -> None:
+    def arrived(self, flow: http.HTTPFlow, arrival: hold.SentHead) -> None:
         """Nothing is done with it."""
 
     def is_private(self, _flow: http.HTTPFlow) -> bool:

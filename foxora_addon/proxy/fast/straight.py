@@ -28,7 +28,7 @@ from foxora_addon.proxy.fast.whole import (
 )
 from foxora_addon.proxy.flows import host_header
 from foxora_addon.proxy.hold_client import end_upload, last_to_client, tell_of_passed
-from foxora_addon.proxy.hold_desk import Arrival, Desk, Refused
+from foxora_addon.proxy.hold_desk import Desk, Refused, SentHead
 from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
 from foxora_addon.proxy.hold_stream import Commands, Held, Progress, let_go_if_over, names_host
 from foxora_addon.proxy.hold_unasked import keep_from_switching, note_status
@@ -68,7 +68,7 @@ def _is_plain_request(self: Held, event: WholeRequest) -> bool:
 
 def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     """As `state_wait_for_request_headers` and `state_consume_request_body` have it."""
-    said = Arrival(names_host(self, event.request), host_header(event.request))
+    said = SentHead(names_host(self, event.request), host_header(event.request))
     if not _is_turned(self, event.request, said.host_header):
         yield from gathered(self, hold.steps_of(self, event, desk))
         return
