@@ -160,7 +160,7 @@ def test_calls_that_the_gateway_puts_off_together_all_wait_for_their_turn(
 ) -> None:
     (tmp_path / "foxora.yaml").write_text(NARROW % (on_limit, 1_000))
     gateway.reset()
-    gateway.queue(*["delay=0.3;status=429;retry-after=1"] * 4)
+    gateway.queue(*["delay=1.5;status=429;retry-after=1"] * 4)
     with running_proxy(tmp_path, (), environment_of(gateway)) as proxy:
         with ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: call(proxy), range(4)))
