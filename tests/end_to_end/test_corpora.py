@@ -13,9 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from foxora_addon.api.sse import Decoder
-from foxora_addon.api.transcript import Transcript
 from foxora_addon.api.usage_request import with_usage_asked
+from foxora_addon.observation import Observation
 from tests.end_to_end.proxies import (
     APP_KEY,
     ROOT,
@@ -110,12 +109,16 @@ def test_a_stream_is_on_record_as_what_it_adds_up_to(replay: Replay) -> None:
         body = file.read_bytes()
         answer = replay.answer(body, "text/event-stream", chunks=(11, 3, 700))
         record = replay.proxy.answer_records(answer.headers["x-foxora-exchange"])[0]
-        transcript = Transcript()
-        for event in Decoder().feed(body):
-            transcript.add(event)
-        assert record["message"] == transcript.message(), file.name
+        seen = Observation(
+            content_encoding=None, is_event_stream=True, is_json=False, max_head_bytes=0
+        )
+        seen.feed(body)
+        seen.end()
+        assert seen.transcript is not None
+        assert record["message"] == seen.transcript.message(), file.name
         assert record["body_sha256"] == hashlib.sha256(body).hexdigest()
-        assert record["outcome"] == ("completed" if transcript.done else "stream_broken")
+        outcome = "completed" if seen.transcript.done else "stream_broken"
+        assert record["outcome"] == outcome, file.name
 
 
 def test_request_bodies_reach_the_gateway_byte_for_byte(replay: Replay) -> None:
