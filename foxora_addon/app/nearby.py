@@ -20,7 +20,8 @@ def _nearby() -> int | None:
     from foxora_addon.notice import place_of, read_notice  # noqa: PLC0415
 
     try:  # this shell need not have the keys that the proxy was started with
-        trail = load_audit(os.environ, Path.cwd()).path.absolute()
+        # It is asked for a hint alone, and waits for no pipe.
+        trail = load_audit(os.environ, Path.cwd(), is_live=True).path.absolute()
         confdir = settled_confdir()
     except (ConfigError, NoConfdir, OSError):
         return None

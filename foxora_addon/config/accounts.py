@@ -120,7 +120,8 @@ class AccountLimits(CeilingFigures):
     """Ceilings in figures, each over the plan's own; None leaves the plan's.
 
     `models` has further ceilings for single models, by the name that the gateway is asked for. The
-    cap is in US dollars for the month that the gateway names; 0 lets only free calls through.
+    cap is in US dollars for the month that the gateway names; 0 lets no call through that is known
+    to cost.
     """
 
     models: Annotated[Mapping[str, CeilingFigures], BY_MODEL] = Field(default_factory=dict)

@@ -73,13 +73,18 @@ def _compose(text: str, name: str) -> Node | None:
 
 def _slip_at(index: int, text: str) -> str | None:
     """Return the mistake that is usual where the parser stopped, for its own words are of YAML."""
+    if text[index - 1 : index] == "*":  # a star alone: the parser looked for a name behind it
+        index -= 1
     match text[index : index + 1]:
         case "\t":
             return "a tab stands where only spaces may: indent with those"
         case "*":
             return "a text that begins with * must stand in quotes (else it repeats an &anchor)"
         case ":":
-            return "': ' stands within a value: put that in quotes, or correct the indentation"
+            return (
+                "': ' stands where none may: put a text that has it in quotes, or correct the "
+                "indentation, a comma that is missing, or the space behind the ':' before it"
+            )
         case "{" if text[index - 1 : index] == "$":
             return (
                 "variables are not filled in: write {env: NAME} where a key is wanted, or set "

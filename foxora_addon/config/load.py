@@ -27,7 +27,7 @@ _OVERRIDES: Final[dict[tuple[str, str], tuple[str, str]]] = {
     ("limits", "store"): ("foxora_store", "FOXORA_STORE"),
 }
 _MISNAMED: Final = (
-    f"{_MISNAMED_FILE} is not read: rename it to {_DEFAULT_FILE}, or name it by foxora_config"
+    f"{_MISNAMED_FILE} is not read: rename it to {_DEFAULT_FILE}, or name it by FOXORA_CONFIG"
 )
 _NO_KEY: Final = (
     "the environment variable FOXORA_API_KEY is not set; export it, or list accounts with their "
@@ -87,13 +87,13 @@ def file_of(
     return _file_named(options, environ, cwd)[0]
 
 
-def load_audit(environ: Mapping[str, str], cwd: Path) -> Audit:
+def load_audit(environ: Mapping[str, str], cwd: Path, *, is_live: bool = False) -> Audit:
     """Return the audit section alone, for who reads the trail and need not have any key.
 
-    Raises ConfigError, and nothing else.
+    `is_live` as in `load`. Raises ConfigError, and nothing else.
     """
     file, shown = _file_named({}, environ, cwd)
-    document = Document({}, {}) if file is None else _document_in(file, shown)
+    document = Document({}, {}) if file is None else _document_in(file, shown, is_live=is_live)
     tree, labels = _overlaid(document.tree, {}, environ)
     origins = Origins(shown if file else None, document.lines, labels)
     sources = Sources(environ, file.parent if file else cwd, cwd, opens_signing_keys=False)

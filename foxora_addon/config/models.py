@@ -159,7 +159,10 @@ class Listen(Section):
 
 
 class Models(Section):
-    """What the gateway is asked for in place of the app's model; `default` where it names none."""
+    """What the gateway is asked for in place of the app's model.
+
+    `default` is put in where a call names none and must.
+    """
 
     map: Annotated[Mapping[str, ModelName], BY_MODEL] = Field(default_factory=dict)
     default: ModelName | None = None

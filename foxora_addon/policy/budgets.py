@@ -132,8 +132,8 @@ class Budgets:
 
 def _unknown_price(account: str) -> ApiError:
     return invalid_request(
-        f"The model's price is not known, and account '{account}' sends no call without one. "
-        "Whoever runs the proxy can add it to the price table.",
+        f"The call names no model whose price is known, and account '{account}' sends no call "
+        "without one. Name a model; whoever runs the proxy can add its price to the price table.",
         "model",
     )
 

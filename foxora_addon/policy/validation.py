@@ -25,7 +25,7 @@ _UNCHANGED: Final[Mapping[str, Any]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class ModelRules:
-    """The model map: `map` by the name that the app asks for, `default` where it names none."""
+    """The model map: `map` by the name that the app asks for, `default` where it must name one."""
 
     map: Mapping[str, str] = field(default_factory=dict)
     default: str | None = None

@@ -282,6 +282,7 @@ class Foxora:
 
         With its file's stamp of before it was read: what came meanwhile is seen by the next look.
         """
+        listening.check_names(ctx.options)
         options = {name: getattr(ctx.options, name) for name in OPTIONS}
         stamp = _stamp_of(file_of(options, os.environ, Path.cwd()))
         config = load(options, os.environ, Path.cwd(), is_live=self._config is not None)

@@ -45,10 +45,14 @@ def flaw_of_given(options: Options) -> str | None:
     return None
 
 
-def check(options: Options, config: Config) -> None:
-    """Refuse options that would break a promise, or do nothing; raises `Unusable`."""
+def check_names(options: Options) -> None:
+    """Refuse options of ours that are none, whatever the configuration says; raises `Unusable`."""
     if unknown := sorted(name for name in options.deferred if name.lower().startswith("foxora")):
         raise Unusable(_why_unknown(unknown[0], options.keys()))
+
+
+def check(options: Options, config: Config) -> None:
+    """Refuse options that would break a promise, or do nothing; raises `Unusable`."""
     for name in KEEP_OPTIONS:
         if getattr(options, name) < 0:
             raise Unusable(f"option {name}: must be 0, which keeps all, or more")

@@ -93,7 +93,7 @@ def test_a_default_file_with_the_other_ending_is_not_passed_over(tmp_path: Path)
         load({}, ENVIRON, tmp_path)
 
     assert str(told.value) == (
-        "foxora.yml is not read: rename it to foxora.yaml, or name it by foxora_config"
+        "foxora.yml is not read: rename it to foxora.yaml, or name it by FOXORA_CONFIG"
     )
 
 

@@ -130,16 +130,21 @@ MISTAKES = [
         "1: limits.shadow: must be true or false, not 1 (and 2 more)",
     ),
     # YAML
+    (
+        "intercept: {hosts: [*]}",
+        "1: not valid YAML: a text that begins with * must stand in quotes (else it repeats an "
+        "&anchor)",
+    ),
     ("a: [", "1: not valid YAML: expected the node content, but found '<stream end>'"),
     (
         "a: b: c",
-        "1: not valid YAML: ': ' stands within a value: put that in quotes, or correct the "
-        "indentation",
+        "1: not valid YAML: ': ' stands where none may: put a text that has it in quotes, or "
+        "correct the indentation, a comma that is missing, or the space behind the ':' before it",
     ),
     (
         "gateway: {base_url: mock: x}",
-        "1: not valid YAML: ': ' stands within a value: put that in quotes, or correct the "
-        "indentation",
+        "1: not valid YAML: ': ' stands where none may: put a text that has it in quotes, or "
+        "correct the indentation, a comma that is missing, or the space behind the ':' before it",
     ),
     (
         "gateway: {base_url: ${FOXORA_BASE_URL}}",

@@ -1,6 +1,5 @@
 """How the start line says to point clients here, and which options stop the start."""
 
-from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -9,8 +8,7 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from foxora_addon.config import load
-from foxora_addon.proxy.listening import Unusable, bind_to_loopback, check, way_here
+from foxora_addon.proxy.listening import Unusable, bind_to_loopback, check_names, way_here
 
 SOCKS, REGULAR, REVERSE = "socks5@1001", "regular@1002", "reverse:https://api.example@1003"
 
@@ -74,15 +72,12 @@ def test_a_mode_keeps_its_port_on_loopback_be_it_any(spec: str, bound: str) -> N
 
 
 @pytest.mark.parametrize("name", ["foxora_api_key", "FOXORA_API_KEY", "foxora_key"])
-def test_a_key_as_an_option_is_answered_with_where_keys_come_from(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_key_as_an_option_is_answered_with_where_keys_come_from(name: str) -> None:
     options = Options()
     options.set(f"{name}=foxora_sk_test_0000000000000000", defer=True)
-    config = load({"foxora_base_url": "mock"}, {}, tmp_path)
 
     with pytest.raises(Unusable) as told:
-        check(options, config)
+        check_names(options)
 
     assert str(told.value) == (
         f"option {name}: a key is never an option; export FOXORA_API_KEY, or write accounts[].key "

@@ -180,7 +180,7 @@ def about_ceilings(account: Account, me: Me | None) -> Iterator[Finding]:
         yield ok(check, f"{plan}: {', '.join(words_of(held))}")
     if account.plan != "auto" and me is not None and me.plan not in {None, account.plan}:
         text = f"the configuration says plan {account.plan}, the gateway says {me.plan}"
-        yield warn(check, text, "leave plan out (auto), or correct it")
+        yield warn(check, text, "set plan: auto, or correct it")
 
 
 def about_sharing(config: Config, told: Mapping[str, Me | None]) -> Iterator[Finding]:
