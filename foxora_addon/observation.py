@@ -7,6 +7,7 @@ and whatever it cannot understand it counts or leaves out.
 import hashlib
 from typing import Any, Final
 
+from foxora_addon.api import quick_json
 from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
 from foxora_addon.api.folding import cut
 from foxora_addon.api.repeats import Frame, Patience, frame_of
@@ -137,6 +138,19 @@ class Observation:
             return message, self.transcript.truncated
         kept, is_cut = cut(message, self._max_head_bytes)
         return kept, is_cut or self.transcript.truncated
+
+    def folded(self) -> dict[str, Any] | None:
+        """All that an event stream adds up to, but its usage.
+
+        None where not all of it was kept, or where it has more than `max_head_bytes` as JSON.
+        """
+        if self.transcript is None or self.transcript.truncated:
+            return None
+        if (answer := self.transcript.completion()) is None:
+            return None
+        answer.pop("usage", None)
+        size = len(quick_json.text_of(answer).encode())
+        return answer if size <= self._max_head_bytes else None
 
     @property
     def sha256(self) -> str:

@@ -554,7 +554,7 @@ class Pipeline:
             facts |= self._talk_facts(exchange, now)
         if error is not None:
             facts["error"] = error
-        head = None if facts.get("is_message_all") or not keeps else seen.head
+        head = None if facts.get("is_folded") or not keeps else seen.head
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256)
         kept["body_truncated"] = facts.get("is_message_cut", False) or (

@@ -15,7 +15,10 @@ from foxora_addon.exchange import Exchange
 
 _OF_REQUEST: Final = ("exchange", "account", "level", "operation", "model", "stream", "decision")
 _CONTENT: Final = frozenset(
-    {"message", "websocket", "body", "body_encoding", "body_truncated", "body_bytes", "body_sha256"}
+    {
+        *("message", "folded", "websocket"),
+        *("body", "body_encoding", "body_truncated", "body_bytes", "body_sha256"),
+    }
 )
 
 

@@ -80,6 +80,16 @@ def test_a_finished_response_has_no_more_text_in_its_message_than_is_kept(text: 
     assert is_cut
 
 
+def test_it_is_folded_with_all_but_its_usage_where_that_is_no_more_than_is_kept() -> None:
+    answer = {"output": [{"type": "message", "content": "é"}, {"type": "web_search_call"}]}
+    last = {"type": "response.completed", "response": answer | {"usage": {"input_tokens": 3}}}
+    size = len(json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode())
+    for head, folded in ((size, answer), (size - 1, None)):
+        seen = an_observation(stream=True, head=head)
+        seen.feed(b"data: " + json.dumps(last).encode() + b"\n\n")
+        assert seen.folded() == folded
+
+
 def test_what_is_no_stream_has_no_transcript() -> None:
     assert an_observation().transcript is None
 

@@ -777,22 +777,64 @@ def test_a_stream_is_folded_into_its_message() -> None:
 SEARCHED = {"output": [{"type": "message"}, {"type": "web_search_call"}]}
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"id": "c1", "choices": [{"index": 1, "delta": {"content": "Or so."}}]},
-        {"id": "c1", "choices": [{"index": 1, "text": "Or so."}]},
-        {"type": "response.completed", "response": SEARCHED},
-    ],
-)
-def test_a_stream_that_says_more_than_a_message_is_kept_beside_it(more: dict[str, Any]) -> None:
+FURTHER = [
+    {"id": "c1", "choices": [{"index": 1, "delta": {"content": "Or so."}}]},
+    {"id": "c1", "choices": [{"index": 1, "text": "Or so."}]},
+    {"type": "response.completed", "response": SEARCHED | {"usage": {"input_tokens": 3}}},
+]
+
+
+@pytest.mark.parametrize("more", FURTHER)
+def test_of_a_stream_that_says_more_than_a_message_all_is_folded(more: dict[str, Any]) -> None:
     desk = a_desk()
     said = a_chunk("Hello"), b"data: " + encoded(more) + b"\n\n", b"data: [DONE]\n\n"
     desk.pipeline.streamed(desk.streaming(*said), 102.0)
 
     assert desk.response["message"] is not None
-    assert desk.response["body"].encode() == b"".join(said)
-    assert not desk.response["body_truncated"]
+    choices = desk.response["folded"].get("choices", [])
+    assert len(choices) == 2 or desk.response["folded"] == SEARCHED
+    assert (desk.response["body"], desk.response["body_truncated"]) == (None, False)
+
+
+@pytest.mark.parametrize("more", FURTHER)
+def test_where_that_is_too_large_its_beginning_is_kept_beside_the_message(
+    more: dict[str, Any],
+) -> None:
+    desk = a_desk(max_body_bytes=50)
+    exchange = desk.streaming()
+    exchange.observation = an_observation(desk.pipeline.rules.max_body_bytes)
+    said = a_chunk("Hello"), b"data: " + encoded(more) + b"\n\n", b"data: [DONE]\n\n"
+    for chunk in said:
+        exchange.observation.feed(chunk)
+    desk.pipeline.streamed(exchange, 102.0)
+
+    assert desk.response["message"] is not None
+    assert desk.response["folded"] is None
+    assert desk.response["body"].encode() == b"".join(said)[:50]
+    assert desk.response["body_truncated"]
+
+
+@pytest.mark.parametrize("level", ["minimal", "metadata", "request"])
+def test_below_level_full_nothing_is_folded(level: Level) -> None:
+    desk = a_desk(levels=Levels(level))
+    said = b"data: " + encoded(FURTHER[-1]) + b"\n\n"
+    desk.pipeline.streamed(desk.streaming(said), 102.0)
+
+    assert desk.response["message"] is desk.response["folded"] is desk.response["body"] is None
+
+
+def test_no_key_and_no_half_of_one_is_in_what_is_folded() -> None:
+    desk = a_desk()
+    halves = ACCOUNT_KEY[:10], ACCOUNT_KEY[10:]
+    said = [
+        b"data: " + encoded({"choices": [{"index": at, "delta": {"content": text}}]}) + b"\n\n"
+        for at, text in ((0, "Hello"), (1, halves[0]), (1, halves[1]), (2, halves[0]))
+    ]
+    exchange = desk.streaming(*said)
+    desk.pipeline.lost(exchange, "stream_broken", "network", 102.0)
+
+    texts = [choice["message"]["content"] for choice in desk.response["folded"]["choices"]]
+    assert texts == ["Hello", "[redacted]", "[redacted]"]
 
 
 @pytest.mark.parametrize(

@@ -69,22 +69,25 @@ def facts_of_stream(
 
     `answers_text`: one that is no event stream may be what a model wrote.
     """
-    folded = seen.transcript
-    if folded is None:
+    transcript = seen.transcript
+    if transcript is None:
         return _facts_of_bytes(seen, count, answers_text=answers_text)
     message, is_cut = seen.message() if keeps_content else (None, False)
+    says_more = keeps_content and transcript.says_more
+    folded = seen.folded() if says_more else None
     facts: Facts = {
-        "chunks": folded.chunks,
+        "chunks": transcript.chunks,
         "message": message,
         "is_message_cut": is_cut,
-        "is_message_all": message is not None and not folded.says_more,
-        "model": folded.model,
-        "response_id": folded.id,
-        "finish_reasons": folded.finish_reasons(),
-        "usage": _usage_of_stream(folded, count),
+        "folded": folded,
+        "is_folded": folded is not None or (message is not None and not says_more),
+        "model": transcript.model,
+        "response_id": transcript.id,
+        "finish_reasons": transcript.finish_reasons(),
+        "usage": _usage_of_stream(transcript, count),
     }
-    if folded.error is not None:
-        facts["error"] = normalise(500, [], json.dumps(folded.error).encode())
+    if transcript.error is not None:
+        facts["error"] = normalise(500, [], json.dumps(transcript.error).encode())
     return facts
 
 

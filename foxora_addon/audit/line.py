@@ -31,6 +31,9 @@ _BROKEN_OFF: Final = frozenset(
 )
 """Outcomes under which an answer may have ended anywhere."""
 
+_FOLDED: Final = frozenset({"message", "folded"})
+"""Members that say what a stream adds up to."""
+
 _MICROSECONDS: Final = 1_000_000
 """Of a second."""
 
@@ -71,7 +74,7 @@ def line_of(  # what a line has besides the record's own members
 def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Mapping[str, Any]:
     """The members without what is spread over a WebSocket's messages, or a stream's events.
 
-    The events of a stream are its body where they add up to no message, or to more than one.
+    The events of a stream are its body where what they add up to is not on record, or not all.
     """
     found = dict(fields)
     if socket := fields.get("websocket"):
@@ -124,7 +127,7 @@ def cut_scrubbed(value: Any, scrub: Callable[[str], str]) -> Any:
 
 
 def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str, Any]:
-    """The members with their texts redacted; of the names, only those in a folded message."""
+    """The members with their texts redacted; of the names, only those in what was folded."""
     found = dict(fields)
     for name, value in fields.items():
         if name in _OURS:
@@ -134,10 +137,10 @@ def scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> dict[str
         elif name == "websocket" and value is not None:
             found[name] = {**value, "messages": _messages_scrubbed(value["messages"], scrub)}
         elif value is not None and not isinstance(value, int | float):
-            is_message = name == "message"
-            take = _taking(scrub, is_cut=is_message and is_cut(fields))
+            is_folded = name in _FOLDED
+            take = _taking(scrub, is_cut=is_folded and is_cut(fields))
             found[name] = _texts_scrubbed(
-                value, take, _OURS_WITHIN.get(name, frozenset()), names=is_message
+                value, take, _OURS_WITHIN.get(name, frozenset()), names=is_folded
             )
     return found
 

@@ -13,7 +13,7 @@ from foxora_addon.audit.segments import lines_after, segments_of
 
 MOST_READ_BYTES: Final = 1 << 28
 _BLOCK_BYTES: Final = 1 << 18
-_DROPPED: Final = frozenset({"body", "message", "http", "prev", "hash"})
+_DROPPED: Final = frozenset({"body", "message", "folded", "http", "prev", "hash"})
 
 
 def recent_records(

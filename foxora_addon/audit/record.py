@@ -125,7 +125,8 @@ class Facts(TypedDict, total=False):
     finish_reasons: Sequence[str | None]
     message: Mapping[str, Any] | None
     is_message_cut: bool
-    is_message_all: bool
+    folded: Mapping[str, Any] | None
+    is_folded: bool
     chunks: int | None
     websocket: Mapping[str, Any] | None
 
@@ -162,6 +163,7 @@ def response_fields(
         "tries": list(map(_try_facts, exchange.tries)),
         "gateway_request_id": exchange.gateway_request_id,
         "message": facts.get("message"),
+        "folded": facts.get("folded"),
         "chunks": facts.get("chunks"),
         "websocket": facts.get("websocket"),
         **body,
@@ -222,6 +224,7 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "tries": [],
         "gateway_request_id": None,
         "message": None,
+        "folded": None,
         "chunks": None,
         "websocket": None,
         **body_fields(None, 0),
@@ -241,7 +244,7 @@ def least_of(fields: Mapping[str, Any]) -> dict[str, Any]:
         least["gateway_url"] = least["sent"] = None
         least["files"] = []
     else:
-        least["message"] = None
+        least["message"] = least["folded"] = None
         least["error"] = least["error"] and {**least["error"], "message": None, "param": None}
     return least
 

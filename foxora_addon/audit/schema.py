@@ -227,8 +227,12 @@ class ResponseRecord(_Record, Body):
     tries: list[TryFacts] = Field(description="The tries before the last one; mostly none.")
     gateway_request_id: str | None = Field(description="The gateway's x-request-id.")
     message: dict[str, Any] | None = Field(
-        description="A stream folded into one assistant message; null for other answers. Its "
-        "events stand in `body` where they say more, as by further choices or other items."
+        description="A stream folded into one assistant message; null for other answers."
+    )
+    folded: dict[str, Any] | None = Field(
+        default=None,
+        description="All that a stream adds up to but its usage, where that is more than "
+        "`message`, as by other items; where it is too large, the stream is in `body`.",
     )
     chunks: int | None = Field(description="Events of a stream; null for other answers.")
     websocket: SocketFacts | None = Field(description="Messages of a WebSocket; null for others.")

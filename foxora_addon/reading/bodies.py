@@ -33,8 +33,15 @@ def body_json_of(record: Record | None) -> Any:
         return None
 
 
+def is_folded(response: Record) -> bool:
+    """Whether a record says what a stream adds up to, be it by a message alone."""
+    return any(isinstance(response.get(name), dict) for name in ("message", "folded"))
+
+
 def folded_body_of(response: Record) -> dict[str, Any] | None:
-    """The answer that a stream's events add up to, if the record holds all of them; else None."""
+    """The answer that a stream adds up to, if the record has it or all of its events; else None."""
+    if isinstance(response.get("folded"), dict):
+        return dict(response["folded"])
     body = body_bytes_of(response) if response.get("chunks") else None
     if body is None:
         return None

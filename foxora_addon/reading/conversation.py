@@ -7,7 +7,7 @@ there is the body. What is missing, cut or odd is told in words instead, never r
 from collections.abc import Iterator
 from typing import Any, Final
 
-from foxora_addon.reading.bodies import body_json_of, folded_body_of
+from foxora_addon.reading.bodies import body_json_of, folded_body_of, is_folded
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.items import Turn, note_turn, turn_of, turn_of_item
 from foxora_addon.reading.lists import embeddings_text, models_text
@@ -43,7 +43,7 @@ def answered(recorded: Recorded) -> list[Turn]:
     response = recorded.response
     if response is None:
         return []
-    if isinstance(response.get("message"), dict):
+    if is_folded(response):
         return _stream_turns(response)
     if socket := mapping_of(response.get("websocket")):
         return _socket_turns(socket)
@@ -54,7 +54,7 @@ def answered(recorded: Recorded) -> list[Turn]:
 
 
 def _stream_turns(response: Record) -> list[Turn]:
-    """The message of a stream; where its events are kept beside it, all that they say."""
+    """All that a stream says, if that is on record; else its message."""
     folded = folded_body_of(response)
     if folded is not None:
         return _answered_in(folded)

@@ -15,7 +15,7 @@ from foxora_addon.reading.records import Record, mapping_of
 
 _PLAIN: Final = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^0-9A-Za-z])+")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
-_QUOTED: Final = ("body", "message", "model", "tags")
+_QUOTED: Final = ("body", "message", "folded", "model", "tags")
 
 
 @dataclass(frozen=True, slots=True)

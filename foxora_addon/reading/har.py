@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
-from foxora_addon.reading.bodies import folded_body_of
+from foxora_addon.reading.bodies import folded_body_of, is_folded
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import Record, mapping_of, number_of, text_of
 from foxora_addon.reading.times import iso_or_none, unix_of
@@ -99,10 +99,9 @@ def _response(recorded: Recorded, response: Record) -> dict[str, Any]:
 
 def _content(response: Record) -> dict[str, Any]:
     size = max(_size_of(response), 0)
-    message = response.get("message")
-    if isinstance(message, dict):
+    if is_folded(response):
         folded = folded_body_of(response)
-        text = json.dumps(folded or {"message": message}, ensure_ascii=False)
+        text = json.dumps(folded or {"message": response.get("message")}, ensure_ascii=False)
         what = "message" if folded is None else "answer"
         comment = f"{response.get('chunks')} events of a stream, folded into one {what}"
         return {"size": size, "mimeType": "application/json", "text": text, "comment": comment}

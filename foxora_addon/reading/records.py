@@ -15,7 +15,7 @@ _BODY: Final = b',"body":"'
 _BODY_END: Final = b'","body_encoding":"'
 _MOST: Final = 2**63
 """JSON has numbers of any length, and Python can neither divide nor format all of them."""
-_MESSAGE: Final = b',"message":{'
+_FOLDED: Final = (b',"message":{', b',"folded":{')
 
 
 def record_of(line: bytes) -> Record | None:
@@ -28,9 +28,9 @@ def light_record_of(line: bytes) -> Record | None:
 
     Quotes inside a JSON text are escaped, so what is looked for can't stand inside of one. If it
     is a member of something deeper, what is left lacks an end, is no JSON, and is read whole;
-    a folded message, which may hold anything, is not cut at all.
+    what has a folded stream, which may hold anything, is not cut at all.
     """
-    short = line if _MESSAGE in line else _without_body(line)
+    short = line if any(member in line for member in _FOLDED) else _without_body(line)
     return _read(line) if short is line else _read(short) or _read(line)
 
 

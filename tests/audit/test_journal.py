@@ -343,8 +343,9 @@ def test_no_key_that_a_client_may_choose_breaks_a_record(
     assert verify(path).problem is None
 
 
-def test_names_and_texts_of_a_folded_message_are_redacted(journal: Journal, path: Path) -> None:
-    fields = a_response_of("x1") | {"message": {"sk-fake-name": [{"content": "my sk-fake-name"}]}}
+def test_names_and_texts_of_a_folded_stream_are_redacted(journal: Journal, path: Path) -> None:
+    said = {"sk-fake-name": [{"content": "my sk-fake-name"}]}
+    fields = a_response_of("x1") | {"message": said, "folded": said}
     redactor = Redactor(["sk-fake-name"])
     journal.append(fields, redactor.scrub)
 

@@ -55,6 +55,7 @@ def test_a_response_with_all_its_facts_fits_the_schema(outcome: Outcome) -> None
             response_id="r",
             finish_reasons=("stop", None),
             message={"role": "assistant"},
+            folded={"output": []},
             chunks=3,
         ),
         status=400,

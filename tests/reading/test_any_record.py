@@ -33,6 +33,7 @@ NAMES = (
     *("status_details", "delta", "finish_reasons", "duration_ms", "first_byte_ms", "decision"),
     *("waited_ms", "http", "client", "tries", "after_ms", "files", "bytes", "chunks", "time"),
     *("body_bytes", "body_encoding", "websocket", "count", "tags", "level", "cost_usd", "outcome"),
+    "folded",
 )
 ATOMS = st.sampled_from(
     [

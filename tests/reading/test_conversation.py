@@ -150,6 +150,16 @@ def test_of_a_stream_that_is_kept_beside_its_message_all_is_read() -> None:
     assert "of 9.0 kB" in cut[1].parts[0].text
 
 
+@pytest.mark.parametrize("message", [None, {"role": "assistant", "content": "Yes."}])
+def test_of_a_stream_that_is_folded_all_is_read(message: dict[str, Any] | None) -> None:
+    items = [{"type": "message", "role": "assistant", "content": text} for text in "ab"]
+    response = a_response(body=b"", message=message, folded={"output": items}, chunks=3)
+    assert answered(recorded(a_request(), response)) == [
+        Turn("assistant", (Part("text", "a"),)),
+        Turn("assistant", (Part("text", "b"),)),
+    ]
+
+
 def test_calls_and_reasoning_of_a_streamed_response_are_read_as_a_chats() -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     custom = {"id": "d", "type": "custom", "custom": {"name": "g", "input": "ls"}}

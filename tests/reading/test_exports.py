@@ -102,6 +102,10 @@ def test_a_stream_is_an_entry_with_its_message_or_with_all_that_it_said() -> Non
     alone = a_response(body=b"", message=message, chunks=2)
     content = har.entry_of(recorded(a_request(), alone))["response"]["content"]
     assert json.loads(content["text"]) == {"message": message}
+    folded = {"choices": [{"index": at, "message": message} for at in range(2)]}
+    whole = a_response(body=b"", message=message, folded=folded, chunks=2)
+    content = har.entry_of(recorded(a_request(), whole))["response"]["content"]
+    assert json.loads(content["text"]) == folded
     choices = [{"index": at, "delta": {"content": "Hi."}} for at in range(2)]
     body = "".join(f'data: {{"choices": [{json.dumps(choice)}]}}\n\n' for choice in choices)
     more = a_response(body=body.encode(), message=message, chunks=2)

@@ -37,6 +37,7 @@ MESSAGE = {"sender": "client", "at_ms": 1.0, "text": '{"say":"caf\\u00e9"}', "en
     ("record", "text"),
     [
         (a_response(body=b"", message={"role": "assistant", "content": "a\nb"}), "^a.b$"),
+        (a_response(body=b"", folded={"choices": [{"text": "a"}, {"text": "b"}]}), "^b$"),
         (a_response(websocket={"count": 1, "bytes": 9, "messages": [MESSAGE]}), "^café$"),
         (a_refusal()[1] | {"body": None}, "^Account 'acme' is at its limit"),
         (a_refusal()[1] | {"body": None}, "^rate_limit_exceeded$"),

@@ -31,6 +31,7 @@ def test_a_light_record_is_the_record_but_for_its_content(text: str, inner: Any)
         a_request(body=body),
         a_response(body=body),
         a_response(body=body, message=message, chunks=3),
+        a_response(body=None, message=None, folded=message, chunks=3),
         a_response(
             body=None, message=message, error={"code": text, "message": text, "param": None}
         ),
