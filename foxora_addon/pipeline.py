@@ -33,6 +33,7 @@ from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
 from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.audit.contents import SocketLog, files_of
 from foxora_addon.audit.facts import facts_of_json, facts_of_stream, is_json
+from foxora_addon.audit.line import cut_scrubbed
 from foxora_addon.audit.record import (
     Facts,
     body_fields,
@@ -557,9 +558,10 @@ class Pipeline:
         head = None if facts.get("is_folded") or not keeps else seen.head
         limit = self.rules.max_body_bytes
         kept = body_fields(head, limit, size=seen.size, sha256=seen.sha256)
-        kept["body_truncated"] = facts.get("is_message_cut", False) or (
-            head is not None and not seen.is_whole
-        )
+        is_message_cut = facts.get("is_message_cut", False)
+        kept["body_truncated"] = is_message_cut if head is None else not seen.is_whole
+        if is_message_cut and not kept["body_truncated"]:  # so the record can't tell of it
+            facts["message"] = cut_scrubbed(facts["message"], self._scrub_of(exchange))
         self._close(exchange, kept, facts, status, outcome, source, now)
 
     def _close(

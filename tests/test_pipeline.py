@@ -13,6 +13,7 @@ from foxora_addon.answer import Answer
 from foxora_addon.api.errors import gateway_unreachable
 from foxora_addon.api.prices import Price
 from foxora_addon.api.promised_json import NOT_JSON
+from foxora_addon.api.transcript import DEFAULT_MAX_BYTES
 from foxora_addon.audit.record import milliseconds
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config.accounts import Level
@@ -812,6 +813,38 @@ def test_where_that_is_too_large_its_beginning_is_kept_beside_the_message(
     assert desk.response["folded"] is None
     assert desk.response["body"].encode() == b"".join(said)[:50]
     assert desk.response["body_truncated"]
+
+
+def of_choice(index: int, **delta: Any) -> bytes:
+    return b"data: " + encoded({"choices": [{"index": index, "delta": delta}]}) + b"\n\n"
+
+
+def test_a_body_that_is_kept_whole_is_not_called_cut_for_what_memory_had_no_room_for() -> None:
+    desk = a_desk()
+    sound = of_choice(1, audio={"data": "A" * (DEFAULT_MAX_BYTES * 3 // 4)})
+    exchange = desk.streaming()
+    exchange.observation = an_observation(desk.pipeline.rules.max_body_bytes)
+    for chunk in (said := [of_choice(0, content="Hello"), sound, b"data: [DONE]\n\n"]):
+        exchange.observation.feed(chunk)
+    desk.pipeline.streamed(exchange, 102.0)
+
+    assert desk.response["folded"] is None
+    assert desk.response["body"].encode() == b"".join(said)
+    assert not desk.response["body_truncated"]
+
+
+def test_nor_does_a_message_that_memory_had_no_room_for_end_in_half_a_key() -> None:
+    desk = a_desk()
+    exchange = desk.streaming()
+    exchange.observation = an_observation(desk.pipeline.rules.max_body_bytes)
+    much = b'data: {"choices": [{"index": 1, "delta": {"content": "%b"}}]}\n\n'
+    halves = [of_choice(0, content=half) for half in (ACCOUNT_KEY[:10], ACCOUNT_KEY[10:])]
+    exchange.observation.feed(halves[0] + much % ("я" * (DEFAULT_MAX_BYTES // 4)).encode())
+    exchange.observation.feed(halves[1] + b"data: [DONE]\n\n")
+    desk.pipeline.streamed(exchange, 102.0)
+
+    assert desk.response["message"]["content"] == "[redacted]"
+    assert not desk.response["body_truncated"]
 
 
 @pytest.mark.parametrize("level", ["minimal", "metadata", "request"])

@@ -83,7 +83,9 @@ class Body(_Model):
 
     body: str | None = Field(description="The body as text, exactly as sent apart from redaction.")
     body_encoding: Literal["utf-8", "base64"] = Field(description="How `body` holds the bytes.")
-    body_truncated: bool = Field(description="Whether `body`, or `message`, is only the beginning.")
+    body_truncated: bool = Field(
+        description="Whether `body`, or `message` where there is none, is only the beginning."
+    )
     body_bytes: int = Field(description="Length of the whole body in bytes.")
     body_sha256: _Hex | None = Field(
         description="SHA-256 of the whole body; null if it is empty, and at level minimal."

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from foxora_addon.api.sse import Decoder
-from foxora_addon.api.transcript import Transcript
+from foxora_addon.api.transcript import DEFAULT_MAX_BYTES, Transcript
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.records import Record
 
@@ -45,7 +45,7 @@ def folded_body_of(response: Record) -> dict[str, Any] | None:
     body = body_bytes_of(response) if response.get("chunks") else None
     if body is None:
         return None
-    transcript = Transcript()
+    transcript = Transcript(max(DEFAULT_MAX_BYTES, 4 * len(body)))
     for event in Decoder().feed(body):
         transcript.add(event)
     return None if transcript.truncated else transcript.completion()

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from foxora_addon.api.transcript import DEFAULT_MAX_BYTES
+from foxora_addon.audit.record import body_fields
 from foxora_addon.reading.conversation import answered, asked
 from foxora_addon.reading.items import Turn
 from foxora_addon.reading.page import page_of
@@ -158,6 +160,15 @@ def test_of_a_stream_that_is_folded_all_is_read(message: dict[str, Any] | None) 
         Turn("assistant", (Part("text", "a"),)),
         Turn("assistant", (Part("text", "b"),)),
     ]
+
+
+def test_of_a_stream_that_is_kept_beside_its_message_all_is_read_however_much_it_is() -> None:
+    texts = ["Yes.", "x" * DEFAULT_MAX_BYTES, "No."]
+    choices = [{"index": at, "delta": {"content": text}} for at, text in enumerate(texts)]
+    body = "".join(f'data: {{"choices": [{json.dumps(choice)}]}}\n\n' for choice in choices)
+    stream = a_stream({}) | body_fields(body.encode(), 2 * DEFAULT_MAX_BYTES)
+    said = [turn.parts[0].text for turn in answered(recorded(a_request(), stream))]
+    assert said == texts
 
 
 def test_calls_and_reasoning_of_a_streamed_response_are_read_as_a_chats() -> None:
