@@ -581,7 +581,11 @@ class Pipeline:
         if usage is None:
             size = body["body_bytes"]
             usage = facts["usage"] = guessed(exchange, status, outcome, size)
-        elif not exchange.estimated_tokens or usage.source != "reported":
+        elif (
+            not (exchange.estimated_tokens and usage.total_tokens)
+            or usage.source != "reported"
+            or (exchange.call is not None and exchange.call.operation.name == "threads")
+        ):
             answer_id, unreported = facts.get("response_id"), self.accounting.unreported
             usage = facts["usage"] = unreported.new_usage(exchange, usage, answer_id)
         self.accounting.settle(exchange, usage, now, facts.get("model"))

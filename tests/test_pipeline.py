@@ -626,10 +626,17 @@ def standing_of(desk: Desk) -> tuple[int, Any]:
     return balance["tokens"]["used"], balance["spend"]["used_usd"]
 
 
-def test_a_background_response_is_charged_once_and_priced_by_what_it_reports() -> None:
+NOTHING_YET = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize("told", [None, NOTHING_YET], ids=["nothing", "zeros"])
+def test_a_background_response_is_charged_once_and_priced_by_what_it_reports(
+    told: dict[str, Any] | None,
+) -> None:
     desk = a_priced_desk()
-    answer_to(desk, "POST", "/responses", QUEUED, BACKGROUND)
-    answer_to(desk, "GET", "/responses/resp_1", QUEUED)
+    queued = QUEUED | {"usage": told}
+    answer_to(desk, "POST", "/responses", queued, BACKGROUND)
+    answer_to(desk, "GET", "/responses/resp_1", queued)
     first = answer_to(desk, "GET", "/responses/resp_1", WHOLE)
     again = answer_to(desk, "GET", "/responses/resp_1", WHOLE)
     cancelled = answer_to(desk, "POST", "/responses/resp_1/cancel", WHOLE)
@@ -665,6 +672,16 @@ def test_a_run_that_goes_on_is_charged_by_the_model_that_it_names() -> None:
     path = "/threads/t/runs/r/submit_tool_outputs"
     told = answer_to(desk, "POST", path, WHOLE, {"tool_outputs": []})
     assert (told["usage"], told["cost_usd"]) == (REPORTED, 1.9)
+    assert standing_of(desk) == (1_400, 1.9)
+
+
+def test_a_run_that_goes_on_is_charged_what_it_had_not_told_before() -> None:
+    desk = a_priced_desk()
+    first = WHOLE | {"usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}}
+    answer_to(desk, "POST", "/threads/t/runs", first, {"assistant_id": "a", "instructions": "Go."})
+    path = "/threads/t/runs/resp_1/submit_tool_outputs"
+    told = answer_to(desk, "POST", path, WHOLE, {"tool_outputs": [{"output": "It rains."}]})
+    assert (told["usage"]["input_tokens"], told["usage"]["output_tokens"]) == (800, 490)
     assert standing_of(desk) == (1_400, 1.9)
 
 

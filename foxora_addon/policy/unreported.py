@@ -1,7 +1,8 @@
 """Says what of a usage is to be charged, where it may be that of an earlier call.
 
 A background response, or a run, is asked for by one call and read by others; what it used is known
-only once it is complete, and every call that reads it is told of it. So it is charged once: what is
+only once it is complete, and every call that reads it is told of it. Until then it reports nothing,
+or zeros; a run that goes on tells again what its parts have used. So it is charged once: what is
 known of it to the call that asked for it, and the rest to the first that is told of more.
 Answers that nobody here has seen begin, before a restart or of a batch, are not charged at all.
 """
@@ -17,7 +18,7 @@ _MOST_ANSWERS: Final = 10_000
 
 
 class Unreported:
-    """What was charged for answers that had not reported their usage; the oldest are forgotten.
+    """What was charged for answers that may report more usage yet; the oldest are forgotten.
 
     By the hash of the account and the answer's id, which may be of any length.
     """
@@ -31,14 +32,12 @@ class Unreported:
             return usage
         answer = hash((exchange.scopes[0].name, answer_id))
         generates = exchange.line.method == "POST" and exchange.call.operation.generates
-        if generates and usage.source != "reported":
+        charged = self._charged.get(answer)
+        if generates and (charged is None or usage.source != "reported"):
             if answer_id is not None:
                 self._charged[answer] = usage
             return usage
-        charged = self._charged.get(answer)
-        if charged is None:
-            return usage if generates else None
-        if usage.tokens <= charged.tokens:
+        if charged is None or usage.tokens <= charged.tokens:
             return None
         self._charged[answer] = usage
         return usage.beyond(charged)
