@@ -549,7 +549,7 @@ class Pipeline:
             raise IllegalStep(f"exchange {exchange.id}: no stream was observed")
         keeps = exchange.level == "full"
         count = partial(self.accounting.counted, exchange)
-        answers_text = exchange.call is not None and exchange.call.operation.answers_text
+        answers_text = _answers_text(exchange, status)
         facts = facts_of_stream(seen, count, keeps_content=keeps, answers_text=answers_text)
         if exchange.socket is not None:
             facts |= self._talk_facts(exchange, now)
@@ -676,6 +676,12 @@ def _plainly(answer: Answer, body: bytes) -> Answer:
 
 def _promises_json(exchange: Exchange) -> bool:
     return exchange.call is not None and exchange.call.operation.answers_json
+
+
+def _answers_text(exchange: Exchange, status: int | None) -> bool:
+    """Whether an answer that is no JSON is what a model wrote: a redirect's is not."""
+    is_answered = status is not None and 200 <= status < 300
+    return is_answered and exchange.call is not None and exchange.call.operation.answers_text
 
 
 def _is_whole(exchange: Exchange, seen: Observation, pictures_asked: Callable[[], int]) -> bool:

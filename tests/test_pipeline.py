@@ -707,18 +707,28 @@ def test_a_call_that_names_no_model_costs_what_the_one_does_that_answers(
 def test_what_was_heard_is_counted_where_it_comes_as_text(
     path: str, said: bytes, most: int, output: int | None, source: str | None
 ) -> None:
+    usage = what_is_heard(path, said, most)["usage"] or {"output_tokens": None, "source": None}
+    assert (usage["output_tokens"], usage["source"]) == (output, source)
+
+
+def what_is_heard(path: str, said: bytes, most: int = 1_000, status: int = 200) -> dict[str, Any]:
+    """The response record of an upload of sound that is answered by no JSON."""
     desk = a_desk()
     exchange = desk.admitted(b"\x00" * 9_000, head=a_head(f"/v1{path}"))
     desk.pipeline.send(exchange, 100.0)
     exchange.step("answer")
-    exchange.answered_status = 200
+    exchange.answered_status = status
     exchange.observation = Observation(
         content_encoding=None, is_event_stream=False, is_json=False, max_head_bytes=most
     )
     exchange.observation.feed(said)
     desk.pipeline.streamed(exchange, 102.0)
-    usage = desk.response["usage"] or {"output_tokens": None, "source": None}
-    assert (usage["output_tokens"], usage["source"]) == (output, source)
+    return desk.response
+
+
+def test_of_a_redirect_nothing_was_heard() -> None:
+    page = b"<a href=/v2>Moved</a>"
+    assert what_is_heard("/audio/transcriptions", page, status=307)["usage"] is None
 
 
 @pytest.mark.parametrize("fields", [[], [(b"content-type", b"text/plain")]])
