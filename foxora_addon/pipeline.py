@@ -509,9 +509,12 @@ class Pipeline:
         }
 
     def count_so_far(self, exchange: Exchange, seen: Observation, now: float) -> None:
-        """A stream has said so much that it may have outgrown its charge."""
+        """A stream has said so much that it may have outgrown its charge.
+
+        One that is over is not counted: that is done as it is settled, if it reports no usage.
+        """
         said = seen.transcript
-        answer = said.completion() if said else None
+        answer = said.completion() if said and not said.done else None
         if said is not None and answer is not None:
             size, unkept = said.content_bytes, said.unkept_bytes
             self.accounting.streamed_so_far(exchange, answer, size, now, unkept)

@@ -982,6 +982,30 @@ def test_what_is_no_stream_is_none_where_one_was_asked_for(status: int, body: by
     assert desk.response["outcome"] == "gateway_error"
 
 
+def test_a_stream_that_is_over_is_not_counted_once_more() -> None:
+    desk = a_priced_desk()
+    counted = 0
+
+    def counter(text: str, _: str) -> int:
+        nonlocal counted
+        counted += 1
+        return len(text) // 4
+
+    call = encoded({"model": "m-1", "input": "Hi.", "stream": True})
+    exchange = desk.sent(call, head=a_head("/v1/responses"))
+    desk.pipeline.accounting.counter = counter
+    seen, text = an_observation(100_000), "and so on " * 900
+    said = {"type": "message", "content": [{"type": "output_text", "text": text}]}
+    for event, is_counted in (
+        ({"type": "response.output_text.delta", "output_index": 0, "delta": text}, True),
+        ({"type": "response.completed", "response": WHOLE | {"output": [said]}}, False),
+    ):
+        counted = 0
+        seen.feed(b"data: " + encoded(event) + b"\n\n")
+        desk.pipeline.count_so_far(exchange, seen, 101.0)
+        assert (counted > 0) is is_counted
+
+
 def test_a_stream_without_its_end_is_broken() -> None:
     desk = a_desk()
     desk.pipeline.streamed(desk.streaming(a_chunk("Hel")), 102.0)
