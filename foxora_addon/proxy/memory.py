@@ -85,7 +85,7 @@ class Memory:
         asked = _told_at(state.told, now, reckoning())
         closed = _closed_at(state.closed, now, reckoning())
         recollection.count(calls, asked, closed, now)
-        self._told = recollection.told(now)
+        self._told, self._closed = recollection.told(now), recollection.closed(now)
         if self._told.keys() - state.told.keys():
             self._save_at_once()  # a name and its key are known before any call of it is on record
 

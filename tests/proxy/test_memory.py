@@ -65,6 +65,11 @@ async def all_saved() -> None:
     await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
 
+async def tended(memory: Memory, now: float) -> None:
+    memory.tend(now)
+    await all_saved()
+
+
 def run(machine: Machine, *, jumps: float = 0.0) -> None:
     """A proxy that takes two calls, sees the clock jump between them, and is killed."""
 
@@ -192,6 +197,20 @@ def test_a_kill_just_after_the_first_start_forgets_nothing_of_an_account_that_is
     journal.close()
     machine.name = "lab"
     assert machine.counted() == 1
+
+
+def test_a_kill_just_after_an_account_was_renamed_does_not_open_it_where_it_is_closed(
+    tmp_path: Path,
+) -> None:
+    machine = Machine(tmp_path, rules=AccountRules(key_digest="5f0c" * 16))
+    journal, accounting, memory = machine.start()
+    accounting.obey("acme", 600.0, machine.boot)
+    asyncio.run(tended(memory, machine.boot))
+    journal.close()
+    machine.name = "lab"
+    machine.start()[0].close()
+    closed = load(path_beside(tmp_path / "trail.jsonl")).closed
+    assert closed["lab"].until == pytest.approx(machine.boot + machine.offset + 600.0)
 
 
 @pytest.mark.parametrize("at_the_end", [False, True])
