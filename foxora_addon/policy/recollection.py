@@ -3,6 +3,7 @@
 It refuses to know where any of it is kept (`remembered` reads it off the trail).
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -107,12 +108,10 @@ class Recollection:
         The last questions of the proxy before us may not have been written down: as many as are
         usual are taken to have been sent just now.
         """
-        for name, last in told.items():
-            payer = self._renamed.get(name, name)
-            if self._payers.is_configured(payer):
-                self._questions.recall(payer, last.asked)
-                questions = [Remembered(payer, None, None, at, at, 0, None) for at in last.asked]
-                calls = [*calls, *questions]
+        for payer, asked in self._asked_of(told).items():
+            self._questions.recall(payer, asked)
+            questions = [Remembered(payer, None, None, at, at, 0, None) for at in asked]
+            calls = [*calls, *questions]
         self._count_calls(calls)
         for payer in {
             self._payer_of(call)
@@ -126,6 +125,18 @@ class Recollection:
             if call.closes_for is not None:
                 closing = Closing(call.ended_at, call.ended_at + call.closes_for)
                 self._allowances.close(self.account_of(call.account), closing, now)
+
+    def _asked_of(self, told: Mapping[str, Told]) -> dict[str, list[float]]:
+        """When each configured account was asked of, under whichever of its names.
+
+        What stands under two is the same: a name that takes over has what the one before it had.
+        """
+        found: dict[str, Counter[float]] = {}
+        for name, last in told.items():
+            payer = self._renamed.get(name, name)
+            if self._payers.is_configured(payer):
+                found[payer] = found.get(payer, Counter()) | Counter(last.asked)
+        return {payer: sorted(moments.elements()) for payer, moments in found.items()}
 
     def _count_calls(self, calls: Collection[Remembered]) -> None:
         events: list[tuple[float, int, Remembered]] = []

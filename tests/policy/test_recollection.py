@@ -71,6 +71,18 @@ def test_an_account_of_which_nothing_was_told_is_known_by_its_key_under_another_
     assert admitted(accounting, "new", NOW) == 0
 
 
+@pytest.mark.parametrize("names", [("acme", "old"), ("old", "acme")])
+def test_an_account_that_got_its_name_back_was_asked_of_under_either_name(
+    names: tuple[str, str],
+) -> None:
+    moments = {"acme": (NOW - 9, NOW - 5), "old": (NOW - 7, NOW - 5)}
+    told = {name: Told(Ceilings(), moments[name], "usr_1", DIGEST[:8]) for name in names}
+    accounting = Accounting(LimitRules({"acme": RULES}))
+    accounting.recollection.know(told, ["acme"])
+    accounting.recollection.count([], told, {}, NOW)
+    assert accounting.recollection.told(NOW)["acme"].asked == (NOW - 9, NOW - 7, NOW - 5)
+
+
 @pytest.mark.parametrize("is_told", [False, True])
 def test_an_account_that_is_renamed_live_goes_on_with_its_minute_and_month(
     is_told: bool,
