@@ -24,6 +24,7 @@ from foxora_addon.pipeline import Ahead, Pipeline, Rewritten
 from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.questions import ME
 from foxora_addon.policy.remembered import charged_tokens
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.timeouts import Timeouts
@@ -692,6 +693,22 @@ def test_a_call_that_names_no_model_costs_what_the_one_does_that_answers(
     desk = a_priced_desk()
     call = {"prompt": {"id": "pmpt_1"}}
     assert answer_to(desk, "POST", "/responses", WHOLE | {"model": model}, call)["cost_usd"] == cost
+
+
+@pytest.mark.parametrize(("asked", "spent"), [("m-1:free", 0), ("m-1", 1.9), (None, 1.9)])
+def test_by_the_price_of_another_model_than_was_asked_for_a_cost_is_an_estimate(
+    asked: str | None, spent: float
+) -> None:
+    desk = a_priced_desk()
+    call = {"input": "Tell me all."}
+    if asked is not None:
+        call["model"] = asked
+    assert answer_to(desk, "POST", "/responses", WHOLE, call)["cost_usd"] == 1.9
+    accounting = desk.pipeline.accounting
+    assert accounting.ask("default", ME, 102.0) == 0
+    me = encoded({"id": "usr_1", "usage": {"spend_usd": 0}})
+    assert accounting.take_me("default", me, 102.0, 103.0)
+    assert standing_of(desk)[1] == spent
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,8 @@ class Spending:
             return
         used = _NOTHING if usage is None else usage
         cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used), told_model)
-        is_certain = used.source == "reported"
+        has_price = spending.cost_usd is not None or self._has_price(exchange.model)
+        is_certain = has_price and used.source == "reported"
         spent_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
         if exchange.cost_usd is not None and spent_usd is not None:
             spent_usd += exchange.cost_usd
@@ -161,14 +162,22 @@ class Spending:
     ) -> Decimal | None:
         """Count what an answer within an open exchange has cost, and return it; None: not known.
 
-        By the first of these models whose price is known.
+        By the first of these models whose price is known; the last is the one asked for.
         """
         cost_usd = self._price(models, usage.input_tokens or 0, _output_of(usage))
-        return self.budgets.settle(taken, cost_usd, now, is_certain=usage.source == "reported")
+        is_certain = usage.source == "reported" and self._has_price(models[-1])
+        return self.budgets.settle(taken, cost_usd, now, is_certain=is_certain)
 
     def let_go(self, taken: SpendReservation) -> None:
         """The answer has cost nothing."""
         self.budgets.release(taken)
+
+    def _has_price(self, asked_model: str | None) -> bool:
+        """Whether a cost is not by another model's price; none may be asked for.
+
+        The one that answers may cost more than what was asked for, such as its free variant.
+        """
+        return asked_model is None or self._table.find(asked_model) is not None
 
     def _price(
         self, models: Sequence[str | None], input_tokens: int, output_tokens: int

@@ -13,6 +13,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.allowances import Reserved
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.questions import ME
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.talk import Talk
@@ -124,6 +125,20 @@ def test_what_an_answer_used_is_charged_at_once_and_for_a_minute(kind: str) -> N
     assert session.spent(1.0) == 2.0
     assert session.used(61.2) == 1_300
     assert session.used(61.3) == 0
+
+
+@pytest.mark.parametrize(("asked", "spent"), [("gpt-realtime:free", 0.0), ("gpt-realtime", 2.0)])
+def test_by_the_price_of_another_model_than_was_asked_for_a_cost_is_an_estimate(
+    asked: str, spent: float
+) -> None:
+    session = Session()
+    session.ask(message=CREATE | {"response": {"model": asked}})
+    session.hear(done(600, 700, model="gpt-realtime"), 1.0)
+    assert session.spent(1.0) == 2.0
+    assert session.accounting.ask("acme", ME, 2.0) == 0
+    me = json.dumps({"id": "usr_1", "usage": {"spend_usd": 0}}).encode()
+    assert session.accounting.take_me("acme", me, 2.0, 3.0)
+    assert session.spent(3.0) == spent
 
 
 def test_in_debt_no_further_answer_is_asked_for_until_there_is_room() -> None:
