@@ -580,7 +580,7 @@ class Pipeline:
         exchange.step("close")
         if exchange.usage_refused:
             self._remember_refusal(exchange, status)
-        usage = facts.get("usage")
+        usage, is_free = facts.get("usage"), False
         if usage is None:
             size = body["body_bytes"]
             usage = facts["usage"] = guessed(exchange, status, outcome, size)
@@ -591,7 +591,8 @@ class Pipeline:
         ):
             answer_id, unreported = facts.get("response_id"), self.accounting.unreported
             usage = facts["usage"] = unreported.new_usage(exchange, usage, answer_id)
-        self.accounting.settle(exchange, usage, now, facts.get("model"))
+            is_free = usage is None
+        self.accounting.settle(exchange, usage, now, facts.get("model"), is_free=is_free)
         fields = response_fields(exchange, body, facts, status, outcome, source, now)
         scrub = self._scrub_of(exchange)
         if exchange.is_recorded:

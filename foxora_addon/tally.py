@@ -38,7 +38,7 @@ class Tally:
         if ending.outcome != "completed":
             _count(self._errors, _failure_of(ending))
         elif ending.total_tokens is None and ending.model and ending.source == "gateway":
-            sums["calls_without_usage"] += 1
+            sums["calls_without_usage"] += ending.cost_usd != 0
 
     def tunnelled(self, host: str) -> None:
         """A TLS connection to a host that is not ours passed through unopened."""

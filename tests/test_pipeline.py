@@ -668,6 +668,15 @@ def test_a_stored_answer_was_charged_when_it_was_made(method: str, path: str) ->
     assert standing_of(desk) == charged == (1_400, 1.9)
 
 
+@pytest.mark.parametrize("model", ["m-1", "m-2"])
+def test_to_have_tokens_counted_costs_nothing(model: str) -> None:
+    desk = a_priced_desk()
+    call, told = {"model": model, "input": "Tell me all."}, {"input_tokens": 4}
+    counted = answer_to(desk, "POST", "/responses/input_tokens", told, call)
+    assert (counted["usage"], counted["cost_usd"]) == (None, 0)
+    assert standing_of(desk) == (0, 0)
+
+
 def test_a_run_that_goes_on_is_charged_by_the_model_that_it_names() -> None:
     desk = a_priced_desk()
     path = "/threads/t/runs/r/submit_tool_outputs"

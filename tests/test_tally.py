@@ -58,12 +58,13 @@ def test_errors_are_counted_by_status_and_code_or_by_what_became_of_them() -> No
     assert tally.totals(0)["errors"] == errors
 
 
-def test_only_a_completed_call_of_a_model_owes_its_usage() -> None:
+def test_only_a_completed_call_of_a_model_that_costs_something_owes_its_usage() -> None:
     tally = Tally()
     tally.take(an_ending(total_tokens=None))
     tally.take(an_ending(total_tokens=None, model=None, operation="models"))
     tally.take(an_ending(total_tokens=None, status=500, outcome="gateway_error"))
     tally.take(an_ending(total_tokens=None, source="addon"))
+    tally.take(an_ending(total_tokens=None, cost_usd=0.0))
     assert tally.totals(0)["calls_without_usage"] == 1
 
 

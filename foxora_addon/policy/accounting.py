@@ -275,12 +275,18 @@ class Accounting:
         return counted(exchange, answer, self.counter, unkept_bytes)
 
     def settle(
-        self, exchange: Exchange, usage: Usage | None, now: float, told_model: str | None = None
+        self,
+        exchange: Exchange,
+        usage: Usage | None,
+        now: float,
+        told_model: str | None = None,
+        *,
+        is_free: bool = False,
     ) -> None:
         """The exchange is over: charge what it used, nothing if `usage` is None.
 
         A call that never reached the gateway gives all back. `told_model` is the one that the
-        answer names.
+        answer names. `is_free`: it was answered, and nothing of the answer is to be charged.
         """
         if exchange.ticket is not None:
             self._lines.leave(exchange.ticket)
@@ -289,7 +295,7 @@ class Accounting:
             self._allowances.settle(held, usage.tokens if usage else 0, now)
         elif held is not None:
             self._allowances.release(held, now)
-        self._spend(exchange, usage, now, told_model)
+        self._spend(exchange, usage, now, told_model, is_free=is_free)
         if scopes:
             account = scopes[0].name
             if usage is not None:
@@ -320,12 +326,19 @@ class Accounting:
         return held_to.cap_usd if told is None else min(held_to.cap_usd, told)
 
     def _spend(
-        self, exchange: Exchange, usage: Usage | None, now: float, told_model: str | None
+        self,
+        exchange: Exchange,
+        usage: Usage | None,
+        now: float,
+        told_model: str | None,
+        *,
+        is_free: bool,
     ) -> None:
         """Settle the cost of a call; one that the gateway refused, or never got, costs nothing."""
         if exchange.spending is None:
             return
-        if not exchange.was_sent or (usage is None and exchange.estimated_tokens):
+        is_refused = usage is None and exchange.estimated_tokens and not is_free
+        if is_refused or not exchange.was_sent:
             self.spending.release(exchange)
         else:
             self.spending.settle(exchange, usage, now + self.wall_offset, told_model)

@@ -27,7 +27,6 @@ _MOST_PRICES: Final = 10_000
 _MOST_QUESTIONS: Final = 10_000
 
 _FREE: Final = Decimal(0)
-_NOTHING: Final = Usage(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,17 +120,20 @@ class Spending:
     def settle(
         self, exchange: Exchange, usage: Usage | None, now: float, told_model: str | None = None
     ) -> None:
-        """Count what a try has cost, and add it to its exchange's; `usage` None: no tokens.
+        """Count what a try has cost, and add it to its exchange's; `usage` None: nothing.
 
         By the model that the answer names where the price of the one asked for is not known.
         """
         spending, exchange.spending = exchange.spending, None
         if spending is None:
             return
-        used = _NOTHING if usage is None else usage
-        cost_usd = self._cost_of(exchange, used.input_tokens or 0, _output_of(used), told_model)
-        has_price = spending.cost_usd is not None or self._has_price(exchange.model)
-        is_certain = has_price and used.source == "reported"
+        cost_usd: Decimal | None = _FREE
+        is_certain = True
+        if usage is not None:
+            output_tokens = _output_of(usage)
+            cost_usd = self._cost_of(exchange, usage.input_tokens or 0, output_tokens, told_model)
+            has_price = spending.cost_usd is not None or self._has_price(exchange.model)
+            is_certain = has_price and usage.source == "reported"
         spent_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
         if exchange.cost_usd is not None and spent_usd is not None:
             spent_usd += exchange.cost_usd
