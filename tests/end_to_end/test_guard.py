@@ -258,6 +258,7 @@ class Planting(socketserver.StreamRequestHandler):
 def test_a_crash_of_the_host_ends_the_calls_of_its_connection_at_once(
     tmp_path: Path, fast: str
 ) -> None:
+    Planting.is_read.clear()
     script = tmp_path / "crashing.py"
     script.write_text(CRASHING)
     with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Planting)) as gateway:
@@ -275,6 +276,7 @@ def test_a_crash_of_the_host_ends_the_calls_of_its_connection_at_once(
                     headers={"authorization": f"Bearer {APP_KEY}", "x-stream": "1"},
                 ) as stream,
             ):
+                assert stream.status_code == 200
                 pieces = stream.iter_raw()
                 said = next(pieces)
                 Planting.is_read.set()
