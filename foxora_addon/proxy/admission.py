@@ -7,6 +7,7 @@ wait blocks no other call, and ends early where the client leaves.
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import nullcontext
 from typing import Any, Final, NamedTuple
 
 from foxora_addon.exchange import Exchange
@@ -14,12 +15,15 @@ from foxora_addon.gateway.client import GatewayClient, Trust
 from foxora_addon.gateway.inquiry import Inquiry
 from foxora_addon.pipeline import Ahead, Pipeline
 from foxora_addon.proxy.books import AccountBooks
-from foxora_addon.proxy.large import LARGE_BYTES, read_ahead, sha256_of
+from foxora_addon.proxy.large import is_large, read_ahead, sha256_of
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.proxy.turns import Turns
 
 _FIRST_ANSWER_SECONDS: Final = 2.0
 """How long the first calls of an account wait for GET /v1/me; unknown ceilings aren't enforced."""
+
+_MOST_DECODED_AT_ONCE: Final = 2
+"""Of large bodies: a few bytes may become a hundred megabytes, and others need threads too."""
 
 
 class Asking(NamedTuple):
@@ -45,6 +49,7 @@ class Admission:
         self._turns = Turns(pipeline.accounting, now)
         self._asking: Asking | None = None
         self._inquiry: Inquiry | None = None
+        self._decoding = asyncio.Semaphore(_MOST_DECODED_AT_ONCE)
 
     def ask(self, asking: Asking) -> None:
         """Ask the gateway of the rules in force for its accounts; a change of both is followed."""
@@ -80,7 +85,7 @@ class Admission:
 
         What is waited for gives back False if the exchange ended meanwhile.
         """
-        if encoding or len(body) >= LARGE_BYTES:
+        if is_large(body, encoding):
             return self._admit_large(exchange, body, encoding, is_open)
         self._pipeline.read(exchange, body, encoding)
         asking = self._ceilings_known(exchange)
@@ -122,8 +127,9 @@ class Admission:
         encoding: str | None,
         is_open: Callable[[], bool],
     ) -> bool:
-        ahead = await self._read_large(exchange, body, encoding)
-        if not is_open():
+        async with self._decoding if encoding else nullcontext():
+            ahead = await self._read_large(exchange, body, encoding) if is_open() else None
+        if ahead is None or not is_open():
             return False
         asking = self._ceilings_known(exchange)
         if asking is None:

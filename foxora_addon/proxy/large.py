@@ -2,13 +2,14 @@
 
 JSON is read in steps, between which the program does other things; forms, hashing and the like go
 to a thread. What is large is so by far: small bodies are read at once, which is cheaper. But one
-that is compressed may be large all the same.
+that is compressed may be large all the same, which is found by decoding its beginning.
 """
 
 import asyncio
 import hashlib
 from typing import Any, Final
 
+from foxora_addon.api.content_encoding import TooLong, Undecodable, decoded
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.large_json import read_slowly
 from foxora_addon.api.promised_json import NOT_JSON, too_deep
@@ -18,6 +19,23 @@ from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.validation import form_in, plain_body
 
 LARGE_BYTES: Final = 1_048_576
+LARGE_ENCODED_BYTES: Final = 65_536
+"""Of a body that is compressed, as it came or decoded: that takes longer than all else."""
+
+
+def is_large(body: bytes, encoding: str | None) -> bool:
+    """Whether other calls would wait for a body that is read at once."""
+    if not encoding:
+        return len(body) >= LARGE_BYTES
+    if len(body) >= LARGE_ENCODED_BYTES:
+        return True
+    try:
+        decoded(body, encoding, LARGE_ENCODED_BYTES)
+    except TooLong:
+        return True
+    except Undecodable:
+        return False  # it is refused as soon as it is read
+    return False
 
 
 async def read_ahead(exchange: Exchange, body: bytes, encoding: str | None, limit: int) -> Ahead:

@@ -12,16 +12,18 @@ import pytest
 
 from foxora_addon.audit.journal import Journal, Sync
 from foxora_addon.exchange import Exchange
-from foxora_addon.pipeline import Pipeline
+from foxora_addon.pipeline import Ahead, Pipeline
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.waiting import Bounds
 from foxora_addon.proxy.admission import Admission
-from foxora_addon.proxy.large import LARGE_BYTES
+from foxora_addon.proxy.failures import INTERNAL
+from foxora_addon.proxy.large import LARGE_BYTES, LARGE_ENCODED_BYTES, read_ahead
 from foxora_addon.proxy.trail import JournalTrail
 from tests.builders import CHAT, an_arrival, encoded, records_of, some_rules
 
 BODY = encoded(CHAT)
+LARGE_ONCE_DECODED = b" " * LARGE_ENCODED_BYTES + BODY
 ONE_AT_ONCE = LimitRules(
     {"default": AccountRules(Ceilings(concurrent_requests=1), asks=False)}, Bounds(10, 30.0)
 )
@@ -148,9 +150,9 @@ def test_a_large_body_is_read_while_others_go_on(proxy: Proxy) -> None:
     run(steps)
 
 
-def test_so_is_a_compressed_one_of_any_size(proxy: Proxy) -> None:
+def test_so_is_a_compressed_one_that_grows(proxy: Proxy) -> None:
     async def steps() -> None:
-        packed, small, body = proxy.arrive(), proxy.arrive(), gzip.compress(BODY)
+        packed, small, body = proxy.arrive(), proxy.arrive(), gzip.compress(LARGE_ONCE_DECODED)
         waiting = proxy.admit(packed, body, "gzip")
         assert waiting is not None
         task = asyncio.create_task(waiting)
@@ -164,17 +166,56 @@ def test_so_is_a_compressed_one_of_any_size(proxy: Proxy) -> None:
     run(steps)
 
 
-def test_what_cant_be_decoded_is_refused_and_on_record_by_size_and_hash(proxy: Proxy) -> None:
+def test_one_that_stays_small_is_read_at_once(proxy: Proxy) -> None:
+    exchange = proxy.arrive()
+    assert proxy.admit(exchange, gzip.compress(BODY), "gzip") is None
+    assert (exchange.refusal, exchange.model) == (None, "gpt-4o-mini")
+    assert proxy.on_record == [exchange.id]
+
+
+def test_of_compressed_ones_no_more_than_two_are_decoded_at_once(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+
     async def steps() -> None:
-        exchange = proxy.arrive()
-        waiting = proxy.admit(exchange, b"no gzip", "gzip")
-        assert waiting is not None
-        assert await waiting
+        may_go_on = asyncio.Event()
+
+        async def reading(exchange: Exchange, *rest: Any) -> Ahead:
+            begun.append(exchange.id)
+            await may_go_on.wait()
+            return await read_ahead(exchange, *rest)
+
+        monkeypatch.setattr("foxora_addon.proxy.admission.read_ahead", reading)
+        calls, body = [proxy.arrive() for _ in range(4)], gzip.compress(LARGE_ONCE_DECODED)
+        for each in calls:
+            each.refusal = INTERNAL  # it takes nothing that the next would wait for
+        tasks = [
+            asyncio.create_task(proxy.admit(each, body, "gzip") or nothing()) for each in calls
+        ]
+        await settled()
+        assert begun == [calls[0].id, calls[1].id]
+        proxy.end(calls[2])
+        may_go_on.set()
+        assert await asyncio.gather(*tasks) == [True, True, False, True]
+        assert begun == [calls[0].id, calls[1].id, calls[3].id]  # nobody waits for the third
+
+    run(steps)
+
+
+@pytest.mark.parametrize("times", [1, 10_000])
+def test_what_cant_be_decoded_is_refused_and_on_record_by_size_and_hash(
+    proxy: Proxy, times: int
+) -> None:
+    async def steps() -> None:
+        exchange, body = proxy.arrive(), b"no gzip" * times
+        waiting = proxy.admit(exchange, body, "gzip")
+        assert waiting is None or await waiting
         assert exchange.refusal is not None
         assert exchange.refusal.code == "invalid_request"
         [record] = records_of(proxy.journal.path)
-        assert (record["body"], record["body_bytes"]) == (None, len(b"no gzip"))
-        assert record["body_sha256"] == sha256(b"no gzip").hexdigest()
+        assert (record["body"], record["body_bytes"]) == (None, len(body))
+        assert record["body_sha256"] == sha256(body).hexdigest()
 
     run(steps)
 
