@@ -61,6 +61,9 @@ _MODEL_CHARACTERS: Final = 256
 _MOST_ANSWER_BYTES: Final = 128 * 1_048_576
 """Of an answer that is taken whole, once it is decoded."""
 
+_MOST_UNSENT_BYTES: Final = 1_048_576
+"""Of a body that nobody gets, once it is decoded: only its record needs that."""
+
 _WITH_CONTENT: Final = frozenset({200, 201, 203})
 
 type Kept = Literal["safe", "unsafe", "lost"]
@@ -173,6 +176,11 @@ class Pipeline:
         if exchange.refusal is None:
             exchange.refusal = self._read(exchange, body, encoding, ahead)
 
+    def most_plain_bytes(self, exchange: Exchange) -> int:
+        """To how many bytes its body may decode; beyond, it is on record by size and hash alone."""
+        most = self.rules.max_request_bytes
+        return most if exchange.refusal is None else min(most, _MOST_UNSENT_BYTES)
+
     def estimate(self, exchange: Exchange, ahead: Ahead) -> None:
         """Estimate the tokens of a call whose body was read ahead; it may run in a thread."""
         if exchange.refusal is None and exchange.call and isinstance(ahead.plain, bytes):
@@ -205,7 +213,8 @@ class Pipeline:
             exchange.refusal = overdue(self._longest_call_seconds)
         keeps = exchange.level in {"request", "full"}
         if ahead is None:
-            plain = _plain_of(body, encoding, self.rules.max_request_bytes) if encoding else body
+            limit = self.most_plain_bytes(exchange)
+            plain = _plain_of(body, encoding, limit) if encoding else body
             kept = self._body_fields(body, plain, keeps=keeps)
         else:
             plain = ahead.plain if isinstance(ahead.plain, bytes) else None

@@ -266,6 +266,22 @@ def test_nor_is_one_of_another_addon() -> None:
     assert_kept_by_size_and_hash(desk.response, b"no gzip")
 
 
+@pytest.mark.parametrize("is_all_kept", [True, False])
+def test_of_a_call_that_nobody_gets_no_more_than_a_megabyte_is_decoded(is_all_kept: bool) -> None:
+    desk = a_desk()
+    exchange = desk.arrived().exchange
+    exchange.refusal = gateway_unreachable("refused by its head, or its client has left")
+    plain = b" " * (1_048_576 + (not is_all_kept))
+    body = gzip.compress(plain, mtime=0)
+    desk.pipeline.record(exchange, body, "gzip", 100.0)
+
+    [record] = desk.trail.records
+    if is_all_kept:
+        assert record["body_sha256"] == sha256(plain).hexdigest()
+    else:
+        assert_kept_by_size_and_hash(record, body)
+
+
 def assert_kept_by_size_and_hash(record: dict[str, Any], body: bytes) -> None:
     assert (record["body"], record["body_bytes"]) == (None, len(body))
     assert record["body_sha256"] == sha256(body).hexdigest()

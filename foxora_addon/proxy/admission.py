@@ -139,7 +139,8 @@ class Admission:
     async def _read_large(self, exchange: Exchange, body: bytes, encoding: str | None) -> Ahead:
         """Do what `Pipeline.read` does while others go on."""
         pipeline = self._pipeline
-        ahead = await read_ahead(exchange, body, encoding, pipeline.rules.max_request_bytes)
+        limit = pipeline.most_plain_bytes(exchange)
+        ahead = await read_ahead(exchange, body, encoding, limit)
         pipeline.read(exchange, body, encoding, ahead)
         await asyncio.to_thread(pipeline.estimate, exchange, ahead)
         if exchange.changes:

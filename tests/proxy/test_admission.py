@@ -203,6 +203,22 @@ def test_of_compressed_ones_no_more_than_two_are_decoded_at_once(
     run(steps)
 
 
+def test_of_one_that_is_refused_by_its_head_no_more_is_decoded_than_for_its_record(
+    proxy: Proxy,
+) -> None:
+    async def steps() -> None:
+        exchange, body = proxy.arrive(), gzip.compress(bytes(LARGE_BYTES + 1))
+        exchange.refusal = INTERNAL
+        waiting = proxy.admit(exchange, body, "gzip")
+        assert waiting is not None
+        assert await waiting
+        assert exchange.refusal is INTERNAL
+        [record] = records_of(proxy.journal.path)
+        assert (record["body"], record["body_bytes"]) == (None, len(body))
+
+    run(steps)
+
+
 @pytest.mark.parametrize("times", [1, 10_000])
 def test_what_cant_be_decoded_is_refused_and_on_record_by_size_and_hash(
     proxy: Proxy, times: int
