@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol
 from cachetools import LRUCache
 
 from foxora_addon.answer import Answer
-from foxora_addon.api.content_encoding import Undecodable, decoded
+from foxora_addon.api.content_encoding import TooLong, Undecodable, decoded
 from foxora_addon.api.errors import (
     ApiError,
     Source,
@@ -357,12 +357,13 @@ class Pipeline:
         if exchange.observation is not None:
             self.streamed(exchange, now)
             return None
-        plain = _plain_of(answer.body, answer.encoding) if answer.encoding else answer.body
+        read = _plain_answer(answer) if answer.encoding else answer.body
+        plain = read if isinstance(read, bytes) else None
         kept = self._body_fields(answer.body, plain, keeps=exchange.level == "full")
         kind = answer.content_type
         is_due = is_json(kind) or _promises_json(exchange)
         value = value_of_json(plain) if is_due and plain is not None else None
-        error = self._error_in(exchange, answer, plain, value)
+        error = self._error_in(exchange, answer, read, value)
         if error is not None:
             self._obey(exchange, error, now)
             facts: Facts = {"error": error}
@@ -430,23 +431,24 @@ class Pipeline:
             self._usage_refusers[self._refuser_of(exchange)] = True
 
     def _error_in(
-        self, exchange: Exchange, answer: Answer, plain: bytes | None, value: object
+        self, exchange: Exchange, answer: Answer, plain: bytes | ApiError, value: object
     ) -> ApiError | None:
         """What is wrong with an answer: it says so itself, or no client could use it."""
         if answer.status >= 400:
             return self._normalised(exchange, answer, plain)
-        flaw = exchange.flaw
+        if exchange.flaw is not None:
+            return bad_gateway_answer(exchange.flaw)
         is_usual = answer.status == 200 and isinstance(value, dict) and not answer.encoding
-        if flaw is None and not is_usual:
-            flaw = self._flaw_in(exchange, answer, plain, value)
-        return None if flaw is None else bad_gateway_answer(flaw)
+        return None if is_usual else self._flaw_in(exchange, answer, plain, value)
 
-    def _normalised(self, exchange: Exchange, answer: Answer, plain: bytes | None) -> ApiError:
+    def _normalised(
+        self, exchange: Exchange, answer: Answer, plain: bytes | ApiError | None
+    ) -> ApiError:
         """An error in the documented shape; its words are cut once no key that we know is in them.
 
         Half a key is none that redaction would find.
         """
-        if plain is None:
+        if not isinstance(plain, bytes):
             plain = answer.body
         if not self.has_no_key_in(exchange, plain):
             text = plain.decode("utf-8", "surrogateescape")
@@ -455,24 +457,24 @@ class Pipeline:
         return self._scrubbed(exchange, normalise(answer.status, answer.headers, plain))
 
     def _flaw_in(
-        self, exchange: Exchange, answer: Answer, plain: bytes | None, value: object
-    ) -> str | None:
-        """Why no client may have an answer that is no error, in words for it; None: it may.
+        self, exchange: Exchange, answer: Answer, plain: bytes | ApiError, value: object
+    ) -> ApiError | None:
+        """Why no client may have an answer that is no error; None: it may.
 
         Most are of no use. The key that was sent could not be found in what can't be decoded.
         """
         if answer.status < 200:
-            return f"The gateway answered {answer.status}, which is no answer."
+            return bad_gateway_answer(f"The gateway answered {answer.status}, which is no answer.")
         is_due = answer.status < 300 and _promises_json(exchange)
-        if plain is None and (is_due or exchange.credential is not None):
-            return "The gateway's answer is not encoded as it says. Try again."
-        if plain is None or not is_due:
+        if not isinstance(plain, bytes):
+            return plain if is_due or exchange.credential is not None else None
+        if not is_due:
             return None
         flaw = flaw_of_json(plain, may_be_empty=answer.status not in _WITH_CONTENT, value=value)
         return (
             None
             if flaw is None
-            else f"The gateway answered {answer.status} with {flaw}. Try again."
+            else bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
         )
 
     def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
@@ -679,6 +681,20 @@ def _plain_of(body: bytes, encoding: str | None, limit: int = _MOST_ANSWER_BYTES
         return decoded(body, encoding, limit)
     except Undecodable:
         return None
+
+
+def _plain_answer(answer: Answer) -> bytes | ApiError:
+    """A whole answer's body without its content encoding, or why that can't be undone."""
+    if not answer.body:
+        return answer.body
+    try:
+        return decoded(answer.body, answer.encoding, _MOST_ANSWER_BYTES)
+    except TooLong:
+        most = f"{_MOST_ANSWER_BYTES // 1_048_576} MiB"
+        message = f"The gateway's answer is over {most} once it is decoded."
+        return bad_gateway_answer(message, should_retry=False)
+    except Undecodable:
+        return bad_gateway_answer("The gateway's answer is not encoded as it says. Try again.")
 
 
 def _plainly(answer: Answer, body: bytes) -> Answer:

@@ -6,6 +6,7 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -302,6 +303,20 @@ def test_what_cant_be_looked_through_for_the_key_is_refused_whatever_was_asked_f
 
     assert error is not None
     assert (error.status, error.code) == (502, "bad_gateway_answer")
+
+
+def test_one_that_is_too_long_once_it_is_decoded_says_so_and_is_not_asked_for_again() -> None:
+    desk = a_desk()
+    packed = zstandard.ZstdCompressor().compressobj()
+    pieces = [packed.compress(bytes(1_048_576)) for _ in range(129)]
+    head = [JSON, (b"content-encoding", b"zstd")]
+    answer = Answer(200, head, b"".join(pieces) + packed.flush())
+    error = desk.pipeline.answered(desk.sent(), answer, 101.0)
+
+    assert error is not None
+    assert (error.status, error.code, error.should_retry) == (502, "bad_gateway_answer", False)
+    assert error.message == "The gateway's answer is over 128 MiB once it is decoded."
+    assert_kept_by_size_and_hash(desk.response, answer.body)
 
 
 def test_it_passes_where_no_key_was_sent() -> None:
