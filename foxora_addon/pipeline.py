@@ -328,7 +328,9 @@ class Pipeline:
     # Normalise, settle, and record the response.
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
-        """The exchange ends with an answer of our own."""
+        """The exchange ends with an answer of our own, or as the head of the gateway's says."""
+        if error.source == "gateway" and not exchange.is_given_up:  # then `again` has
+            self._obey(exchange, error, now)
         told = error.body()
         body = self._body_fields(told, told, keeps=exchange.level == "full")
         facts: Facts = {"error": error, **self._talk_facts(exchange, now)}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxora_addon.answer import Answer
-from foxora_addon.api.errors import gateway_unreachable
+from foxora_addon.api.errors import gateway_unreachable, rate_limit_exceeded
 from foxora_addon.api.prices import Price
 from foxora_addon.api.promised_json import NOT_JSON
 from foxora_addon.api.transcript import DEFAULT_MAX_BYTES
@@ -474,6 +474,23 @@ def test_the_gateways_own_429_closes_the_account_for_as_long_as_it_said() -> Non
     assert refusal is not None
     assert refusal.retry_after_seconds == pytest.approx(6.0)
     assert desk.admitted(now=108.0).refusal is None
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_so_does_one_that_is_told_by_its_head_but_none_for_a_second_time(is_given_up: bool) -> None:
+    desk = a_desk()
+    exchange = desk.sent()
+    exchange.is_given_up = is_given_up
+    error = desk.pipeline.error_of(exchange, Answer(429, [(b"retry-after", b"7")], b""))
+    desk.pipeline.refused(exchange, error, "gateway_error", 101.0)
+    assert (desk.admitted(now=102.0).refusal is None) is is_given_up
+
+
+def test_nor_does_one_of_our_own() -> None:
+    desk = a_desk()
+    error = rate_limit_exceeded("no room", 7.0)
+    desk.pipeline.refused(desk.sent(), error, "refused", 101.0)
+    assert desk.admitted(now=102.0).refusal is None
 
 
 def test_a_429_that_says_no_time_closes_the_account_for_a_second() -> None:

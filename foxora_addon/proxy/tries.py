@@ -76,7 +76,10 @@ def _failed(
     """What a try came to that failed; None: there is nobody to be told."""
     if worded is not None:
         error = worded.error
-        return None if error is None else Failed(error, None, is_late=worded.is_late)
+        if error is None:
+            return None
+        status = error.status if error.is_quoted else None  # the head of it is there
+        return Failed(error, status, is_late=worded.is_late)
     if flow.response is None:
         return None
     answer = answer_in(flow.response, exchange)

@@ -1,17 +1,31 @@
-"""What becomes of a further try whose account may have no room for it."""
+"""Which calls are tried again, and what becomes of that where their account has no room for it."""
 
 import pytest
+from mitmproxy.test import tflow
 
+from foxora_addon.answer import Answer
 from foxora_addon.api.errors import gateway_unreachable
 from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.proxy.failures import Worded
-from foxora_addon.proxy.tries import wait_for_room
+from foxora_addon.proxy.tries import pause_before_next, wait_for_room
 from tests.builders import CHAT, a_pipeline, admit, an_arrival, encoded
 
 GONE = gateway_unreachable("It is gone.")
+
+
+@pytest.mark.parametrize("status", [400, 429, 500, 503])
+def test_what_is_told_by_its_head_is_tried_again_as_if_it_were_whole(status: int) -> None:
+    pipeline = a_pipeline(retries=1)
+    exchange = sent(pipeline)
+    exchange.step("answer")
+    error = pipeline.error_of(exchange, Answer(status, [], b""))
+    flow, worded = tflow.tflow(), Worded("gateway_error", error)
+    pause = pause_before_next(flow, exchange, pipeline, worded, 101.0)
+    assert (pause is not None) is (status in {429, 503})
+    assert [each.status for each in exchange.tries] == [status] * (pause is not None)
 
 
 @pytest.fixture
@@ -21,12 +35,17 @@ def pipeline() -> Pipeline:
 
 def failed_once(pipeline: Pipeline) -> Exchange:
     """A call of an account with one request a minute, which its first try has used up."""
+    exchange = sent(pipeline)
+    pipeline.again(exchange, GONE, 101.0)
+    return exchange
+
+
+def sent(pipeline: Pipeline) -> Exchange:
     rewritten = pipeline.arrive(an_arrival(), 100.0)
     assert rewritten is not None
     exchange = rewritten.exchange
     admit(pipeline, exchange, encoded(CHAT), 100.0)
     pipeline.send(exchange, 100.0)
-    pipeline.again(exchange, GONE, 101.0)
     return exchange
 
 
