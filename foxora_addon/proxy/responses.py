@@ -308,7 +308,9 @@ def _lacks_nothing(flow: http.HTTPFlow, exchange: Exchange, worded: failures.Wor
     """Whether a stream that failed had come to its end, for its client as well if that has left.
 
     A client waits for nothing after an event that says what went wrong. What has left our side
-    counts as its own.
+    counts as its own. What had not is seen only where the client closes its connection, not where
+    it resets that: asyncio forgets it before we hear of the reset, by which clients leave as well
+    that have had all (they close at [DONE], with what follows it unread).
     """
     if worded.outcome != "client_disconnected":
         return has_said_all(flow)
