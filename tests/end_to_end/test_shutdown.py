@@ -183,6 +183,23 @@ def test_what_a_user_holds_is_told_as_well(tmp_path: Path, fast: str) -> None:
     assert outcomes(web.proxy) == ["aborted"]
 
 
+@contextmanager
+def started_with_sigquit(handler: signal.Handlers) -> Iterator[None]:
+    """Whoever is started meanwhile has it so; what runs behind a shell's `&` has it ignored."""
+    before = signal.signal(signal.SIGQUIT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGQUIT, before)
+
+
+@pytest.fixture
+def heeds_sigquit() -> Iterator[None]:
+    with started_with_sigquit(signal.SIG_DFL):
+        yield
+
+
+@pytest.mark.usefixtures("heeds_sigquit")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_a_second_signal_ends_it_now(tmp_path: Path, number: signal.Signals) -> None:
     with a_proxy(tmp_path, 60) as proxy, direct_client() as client, ThreadPoolExecutor() as pool:
@@ -198,13 +215,10 @@ def test_a_second_signal_ends_it_now(tmp_path: Path, number: signal.Signals) -> 
 
 
 def test_who_starts_it_may_have_sigquit_ignored(tmp_path: Path) -> None:
-    before = signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # as a shell does behind its `&`
-    try:
-        with a_proxy(tmp_path, 0) as proxy, direct_client() as client:
-            stop_signal(proxy, signal.SIGQUIT)
+    with started_with_sigquit(signal.SIG_IGN), a_proxy(tmp_path, 0) as proxy:
+        stop_signal(proxy, signal.SIGQUIT)
+        with direct_client() as client:
             assert [call(client, proxy, "words=1").status_code for _ in range(3)] == [200] * 3
-    finally:
-        signal.signal(signal.SIGQUIT, before)
 
 
 @pytest.mark.parametrize("fast", ["true", "false"])
