@@ -214,8 +214,8 @@ class Foxora:
         """Let the open calls finish, and end those that do not."""
         grace = self._config.listen.grace_seconds if self._config else 0.0
         await draining.finished_or_hurried(self.desk.all_ended(), grace)
-        await self.desk.end_held()
-        await self.desk.end_all()
+        await self.desk.ends.end_held()
+        await self.desk.ends.end_all()
 
     def _exit(self) -> None:
         """The last moment: what is still open ends as aborted, and the trail is closed.
@@ -228,7 +228,7 @@ class Foxora:
                 steps.callback(self.desk.memory.close)  # behind the last record, or it counts twice
             if self._trail is not None:
                 steps.callback(self._trail.close)
-            steps.callback(self.desk.abort_all)
+            steps.callback(self.desk.ends.lose_all)
             steps.callback(self._notices.withdraw)
 
     # Configuration.

@@ -11,20 +11,18 @@ import traceback
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, NoReturn
-from weakref import WeakSet
 
 from mitmproxy import http, tls
 from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.server import ConnectionHandler
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.answer import Answer
-from foxora_addon.api.errors import ApiError, full, overdue, unavailable
+from foxora_addon.api.errors import ApiError, full, unavailable
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
 from foxora_addon.ending import Ending, Open
-from foxora_addon.exchange import Exchange, Outcome, State
+from foxora_addon.exchange import Exchange, Outcome
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.mask import mask_forms_of
 from foxora_addon.policy.timeouts import Due
@@ -35,6 +33,7 @@ from foxora_addon.proxy.arrivals import Arrivals, Listeners
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.causes import Causes
 from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase
+from foxora_addon.proxy.early_ends import EarlyEnds
 from foxora_addon.proxy.failed_flows import FailedFlows
 from foxora_addon.proxy.files import FileBook
 from foxora_addon.proxy.handlers import handler_of, is_stale
@@ -51,10 +50,6 @@ from foxora_addon.rules import Rules
 _log = logging.getLogger(__name__)
 
 _MOST_WHOLE_BYTES = 32 * 1_048_576
-_LAST_WORDS_SECONDS: Final = 1.0
-"""How long the end of the program waits for hooks that it has cut short; some wait for a user."""
-
-_TURNS_TO_GO_ON: Final = 3  # of the loop: for who waits, for its hook, and for what that ends
 _WHY_LOST: Final[Mapping[Outcome, ApiError]] = {
     "client_disconnected": failures.LEFT,
     "internal_error": failures.INTERNAL,
@@ -75,15 +70,12 @@ class FlowDesk:
         self._arrivals = Arrivals(frozenset)
         self._open = OpenExchanges()
         self._failed = FailedFlows()
-        self._is_ending = False
+        self.ends = EarlyEnds(self._open, self._failed, self._lose)
         self._deadlines = Deadlines(_now, self._late)
         self._connecting = Connecting()
         self.files = FileBook()
         self._causes = Causes(self._connecting, self.files, self._failed)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._seen: set[str] = set()
-        self._crashed: WeakSet[Client] = WeakSet()
-        self._deciding: dict[str, asyncio.Task[Any] | None] = {}
         self._closed: str | None = "it is starting"
         self.local_routes = LocalRoutes({})
         self.ended: list[Callable[[Ending, http.HTTPFlow | None], None]] = []
@@ -125,32 +117,6 @@ class FlowDesk:
     async def all_ended(self) -> None:
         """Wait until no exchange is open."""
         await self._open.all_ended()
-
-    async def end_held(self) -> None:
-        """Let go of what a user of mitmweb or the console holds, to be told as the others are.
-
-        A stream that waits for that hears of nothing else before.
-        """
-        for flow in self._open.flows():
-            if flow.intercepted:
-                self._failed.put(flow.id, failures.ABORTED)
-                flow.resume()
-        for _ in range(_TURNS_TO_GO_ON):
-            await asyncio.sleep(0)
-
-    async def end_all(self) -> None:
-        """Tell whoever still waits for an answer that none will come: the program ends."""
-        self._is_ending = True
-        deciding = [task for task in self._deciding.values() if task is not None]
-        for task in deciding:
-            task.cancel()
-        for flow in self._open.flows():
-            handler = handler_of(flow.client_conn)
-            if handler is not None:
-                self._failed.put(flow.id, failures.ABORTED)
-                await hold.give_up(flow, handler)
-        if deciding:  # a stream is given up behind the hook that it waits in
-            await asyncio.wait(deciding, timeout=_LAST_WORDS_SECONDS)
 
     @property
     def open_exchanges(self) -> int:
@@ -202,25 +168,7 @@ class FlowDesk:
         if self._pipeline is not None and self.memory is not None:
             self._pipeline.accounting.tick(_now())
             self.memory.tend(_now())
-            self._end_late_uploads(self._pipeline.rules.timeouts.longest_call)
-
-    def _end_late_uploads(self, most_seconds: float) -> None:
-        """End the calls whose body is still coming once so many seconds are over.
-
-        No deadline is watched for each: nearly all are whole as soon as they arrive. What waits for
-        its turn, or for a user, has its body.
-        """
-        latest = _now() - most_seconds
-        for flow_id, exchange in self._open.items():  # as they came
-            if exchange.arrived_at > latest:
-                return
-            flow = self._open.flow(flow_id)
-            is_late = exchange.state is State.ARRIVED and flow_id not in self._failed
-            if flow is None or not is_late or flow.request.timestamp_end is not None:
-                continue
-            if (handler := handler_of(flow.client_conn)) is not None:
-                refusal = exchange.refusal or overdue(most_seconds)
-                self._end(flow, failures.Worded("refused", refusal), handler)
+            self.ends.end_late_uploads(_now(), self._pipeline.rules.timeouts.longest_call)
 
     @property
     def wants_counter(self) -> bool:
@@ -232,39 +180,18 @@ class FlowDesk:
         if self._pipeline is not None:
             self._pipeline.accounting.counter = counter
 
-    def abort_all(self) -> None:
-        """End whatever is open: the program does."""
-        for flow_id in list(self._open):
-            self._lose(flow_id, "aborted")
-
     def has_heard_of(self, client: Client) -> bool:
         """Whether a client has made a request on its connection."""
         return client.id in self._seen
 
     def client_left(self, client: Client) -> None:
         """End what is still open on a client's connection, by whomever it was closed."""
-        outcome: Outcome = "aborted" if self._is_ending else "client_disconnected"
         self._seen.discard(client.id)
-        for flow_id in self._open.of(client):
-            self._lose(flow_id, outcome)
+        self.ends.lose_client(client)
 
     def crashed(self, client: Client) -> None:
-        """End what is open on a client's connection, and that, for mitmproxy is lost there."""
-        handler = handler_of(client)
-        if handler is not None and client not in self._crashed:
-            self._crashed.add(client)
-            self._go_on_with(self._end_crashed(handler))
-
-    async def _end_crashed(self, handler: ConnectionHandler) -> None:
-        client = handler.client
-        for flow_id in self._open.of(client):
-            if (flow := self._open.flow(flow_id)) is not None:
-                self._failed.put(flow_id, failures.internal())
-                await hold.give_up(flow, handler)
-        for flow_id in self._open.of(client):  # what can't be told of it any more
-            self._lose(flow_id, "internal_error")
-        if client in handler.transports:
-            handler.close_connection(client)
+        """Mitmproxy has crashed on a client's connection: end what is open there."""
+        self.ends.end_crashed(client)
 
     def connects(self, data: ServerConnectionHookData, phase: Phase) -> None:
         """A connection is at a phase; to the gateway, each has its deadline."""
@@ -298,18 +225,7 @@ class FlowDesk:
             _go_on_waiting(exchange)  # it is the client that is waited for
             self._watch(flow_id, exchange)
             return
-        self._end(flow, failures.timed_out(due.phase, due.seconds), handler)
-
-    def _end(
-        self, flow: http.HTTPFlow, worded: failures.Worded, handler: ConnectionHandler
-    ) -> None:
-        self._failed.put(flow.id, worded)
-        self._go_on_with(hold.give_up(flow, handler))
-
-    def _go_on_with(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self.ends.end(flow, failures.timed_out(due.phase, due.seconds), handler)
 
     def socket_said(self, flow: http.HTTPFlow) -> None:
         """Take a message of a WebSocket down."""
@@ -340,7 +256,7 @@ class FlowDesk:
         """End the exchange of a WebSocket."""
         try:
             exchange = self._open.get(flow.id)
-            if self._is_ending:
+            if self.ends.is_last:
                 self._lose(flow.id, "aborted")
             elif exchange is not None and self._pipeline is not None:
                 sockets.end(flow, exchange, self._pipeline, _now())
@@ -459,19 +375,17 @@ class FlowDesk:
         waiting: Coroutine[Any, Any, bool],
     ) -> None:
         """The exchange may end while it waits, and so may the program."""
-        task = self._deciding[flow.id] = asyncio.current_task()
         try:
-            try:
+            with self.ends.deciding(flow.id):
                 is_decided = await waiting
-            finally:
-                del self._deciding[flow.id]
             if is_decided:
                 self._decided(flow, exchange, body)
             else:
                 readable = flows.readable_by(exchange.origin)
                 flow.response = flows.response_of(self._unavailable(), exchange.id, readable)
         except asyncio.CancelledError:
-            if task is None or not self._is_ending:
+            task = asyncio.current_task()
+            if task is None or not self.ends.is_last:
                 raise
             task.uncancel()  # the hook goes on, to where nothing is sent and its client is told
             self._failed.put(flow.id, failures.ABORTED)
@@ -491,7 +405,7 @@ class FlowDesk:
 
     def client_gone(self, flow: http.HTTPFlow) -> None:
         """A call that waits for its turn gives up its place as soon as its client leaves."""
-        if flow.id in self._deciding:
+        if self.ends.is_deciding(flow.id):
             self._lose(flow.id, "client_disconnected")
 
     def connecting(self, flow: http.HTTPFlow) -> None:
@@ -579,7 +493,7 @@ class FlowDesk:
             self._report(error)
             exchange.refusal, exchange.observation = failures.INTERNAL, None
             if (handler := handler_of(flow.client_conn)) is not None:
-                self._end(flow, failures.internal(), handler)
+                self.ends.end(flow, failures.internal(), handler)
             return False
         return True
 
@@ -595,7 +509,7 @@ class FlowDesk:
         if handler is not None and flow.id not in self._failed:
             head = Answer(response.status_code, response.data.headers.fields, b"")
             error = pipeline.error_of(exchange, head)
-            self._end(flow, failures.Worded("gateway_error", error), handler)
+            self.ends.end(flow, failures.Worded("gateway_error", error), handler)
 
     def _undecodable(self, flow: http.HTTPFlow, why: str) -> bytes:
         """A stream can't be decoded any further: end it; what its last event is to be."""
@@ -604,7 +518,7 @@ class FlowDesk:
             exchange.observation.fail(why)
             exchange.flaw = failures.UNDECODABLE.message
         if handler is not None:
-            self._end(flow, failures.Worded("stream_broken", failures.UNDECODABLE), handler)
+            self.ends.end(flow, failures.Worded("stream_broken", failures.UNDECODABLE), handler)
         return event_of(exchange, failures.UNDECODABLE)
 
     def passed(self, flow: http.HTTPFlow, unread: Callable[[], int]) -> None:
@@ -613,7 +527,7 @@ class FlowDesk:
         if exchange is None or handler is None:
             return
         if not wait_for_reader(flow, handler, unread, partial(_go_on_waiting, exchange)):
-            self._end(flow, failures.SLOW_READER, handler)
+            self.ends.end(flow, failures.SLOW_READER, handler)
 
     def again(self, flow: http.HTTPFlow, failure: hold.Failure | None) -> float | None:
         """Whether a call that failed is sent once more, and when: so many times as configured."""
@@ -692,7 +606,7 @@ class FlowDesk:
         pipeline: Pipeline,
     ) -> None:
         worded = self._causes.worded(flow, exchange, failure)
-        if self._is_ending and exchange.was_sent:
+        if self.ends.is_last and exchange.was_sent:
             worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
         self._failed.put(flow.id, worded)
         if flow.error is not None:  # it stays with the flow, and may quote what came

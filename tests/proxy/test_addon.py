@@ -41,7 +41,7 @@ def test_at_the_end_each_step_is_taken_whatever_becomes_of_the_others(
 ) -> None:
     steps = Steps()
     monkeypatch.setattr(addon._notices, "withdraw", steps.named("notices"))
-    monkeypatch.setattr(addon.desk, "abort_all", steps.named("calls"))
+    monkeypatch.setattr(addon.desk.ends, "lose_all", steps.named("calls"))
     monkeypatch.setattr(addon._lines, "flush", steps.named("lines"))
     addon.desk.memory = cast("Any", Closed(steps.named("memory")))
     addon._trail = cast("Any", Closed(steps.named("trail")))
