@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 from typing import Final
 
+from foxora_addon.presence import is_regular, is_there
+
 USUAL: Final = "~/.mitmproxy"
 AUTHORITY: Final = "mitmproxy-ca.pem"
 """The authority's key and certificate, by which mitmproxy tells whether it has one."""
@@ -58,7 +60,7 @@ def require(folder: Path) -> None:
 def why_not_writable(folder: Path) -> str | None:
     """Why an authority can't be made there; None where it can, or is there already."""
     try:
-        if (folder / AUTHORITY).exists():
+        if is_there(folder / AUTHORITY):
             return None
     except OSError as error:
         return f"{folder} can't be entered: {error.strerror}"
@@ -74,10 +76,10 @@ def require_options(folder: Path) -> None:
     """Raise `NoConfdir` where mitmproxy, looking for its options there, would be refused."""
     for path in (folder / name for name in OPTIONS):
         try:
-            is_there = path.is_file()
+            is_file = is_regular(path)
         except OSError as error:
             raise NoConfdir(f"{folder} can't be entered: {error.strerror}") from None
-        if is_there:
+        if is_file:
             try:
                 path.open("rb").close()
             except OSError as error:

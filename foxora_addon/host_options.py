@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from foxora_addon.confdir import OPTIONS, USUAL, NoConfdir, confdir_of
+from foxora_addon.presence import is_regular
 
 _TEXTS: Final = {"confdir": str, "cert_passphrase": str | None}
 _REMEDY: Final = "correct it: mitmproxy will not start"
@@ -24,7 +25,7 @@ def options_in(folder: Path) -> dict[str, Any]:
     """
     options: dict[str, Any] = {}
     for path in (folder / name for name in OPTIONS):
-        if path.is_file():
+        if is_regular(path):
             options.update(_read(path))
     return options
 

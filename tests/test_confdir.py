@@ -74,9 +74,8 @@ def refuses(path: Path, *_: object, **__: object) -> bool:
 def test_a_folder_that_can_not_be_entered_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Path, "exists", refuses)
-    with pytest.raises(NoConfdir, match="can't be entered: Permission denied"):
-        require(tmp_path)
+    monkeypatch.setattr(Path, "stat", refuses)
+    assert why_not_writable(tmp_path) == f"{tmp_path} can't be entered: Permission denied"
 
 
 def test_options_that_mitmproxy_can_not_look_for_are_told(
@@ -88,6 +87,6 @@ def test_options_that_mitmproxy_can_not_look_for_are_told(
     monkeypatch.setattr(Path, "open", refuses)
     with pytest.raises(NoConfdir, match=r"config\.yml can't be read: Permission denied"):
         require_options(tmp_path)
-    monkeypatch.setattr(Path, "is_file", refuses)
+    monkeypatch.setattr(Path, "stat", refuses)
     with pytest.raises(NoConfdir, match="can't be entered: Permission denied"):
         require_options(tmp_path)

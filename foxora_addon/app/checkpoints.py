@@ -9,6 +9,7 @@ from foxora_addon.audit.place import is_same_place
 from foxora_addon.audit.signing import heads_in
 from foxora_addon.audit.verification import Kept
 from foxora_addon.config import Audit
+from foxora_addon.presence import is_there
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -25,12 +26,12 @@ def checkpoints_of(trail: Path, audit: Audit, public_key: Path | None) -> list[K
     file = audit.checkpoint_file if is_ours else Audit(path=trail).checkpoint_file
     private = audit.checkpoint_key if is_ours else None
     if public_key is None and private is None:
-        if file.exists():
+        if is_there(file):
             say(f"{file}: not compared; give the key that it was signed with: --public-key FILE")
         return []
-    if file.exists():
+    if is_there(file):
         return [head for head, _ in heads_in(file, _key_of(public_key, private))]
-    if trail.exists() and not trail.stat().st_size:
+    if is_there(trail) and not trail.stat().st_size:
         return []
     raise ValueError(
         f"{file}: there is no checkpoint: it was removed, or the proxy that should write it has "
@@ -42,4 +43,4 @@ def _key_of(public_key: Path | None, private: Path | None) -> "Ed25519PublicKey"
     if public_key is not None or private is None:
         return public_key_of(public_key or Path())
     beside = public_path(private)
-    return public_key_of(beside) if beside.exists() else private_key_of(private).public_key()
+    return public_key_of(beside) if is_there(beside) else private_key_of(private).public_key()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from foxora_addon.audit.segments import first_seq_of, lines_of, require_file, segments_of
+from foxora_addon.presence import is_there
 from foxora_addon.reading.records import Record, count_of
 
 _POLL_SECONDS: Final = 0.2
@@ -108,7 +109,7 @@ class Follower:
         self._reopen()
 
     def _was_truncated(self) -> bool:
-        if self._file is None or not self._path.exists():
+        if self._file is None or not is_there(self._path):
             return False
         return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
 

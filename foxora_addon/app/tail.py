@@ -14,6 +14,7 @@ from foxora_addon.app.printing import console, is_terminal, json_text, write
 from foxora_addon.app.say import say
 from foxora_addon.app.trail_reading import TrailReading
 from foxora_addon.audit.head import Head, read_head
+from foxora_addon.presence import is_there
 from foxora_addon.reading.cells import COLUMNS, aligned, cells_of, json_of
 from foxora_addon.reading.columns import GAP, cell_in, fitted
 from foxora_addon.reading.exchanges import Pairing, Recorded
@@ -144,7 +145,7 @@ def _whole_reading(path: Path, filters: Filters, count: int) -> _Last:
 
 def _last_lines(path: Path) -> list[bytes]:
     """The last whole lines of the file that is written; none where it is compressed or absent."""
-    if path.suffix in {".zst", ".gz"} or not path.exists():
+    if path.suffix in {".zst", ".gz"} or not is_there(path):
         return []
     with path.open("rb") as file:
         size = file.seek(0, 2)

@@ -19,6 +19,8 @@ from typing import BinaryIO, Final, cast
 
 import zstandard
 
+from foxora_addon.presence import is_there
+
 _OURS: Final = re.compile(r"\.(\d{12})(?:\.zst)?")
 _LOGROTATES: Final = re.compile(r"(?:\.\d{1,6}|-\d{8}(?:\d\d)?(?:[-.]\d{1,12})?)(?:\.zst|\.gz)?")
 _BEGINNING: Final = b'{"v":1,"seq":'
@@ -53,10 +55,10 @@ def segments_of(path: Path) -> list[Path]:
     """
     require_file(path)
     files = {first: file for first, file in _closed_of(path) if first is not None}
-    if path.exists():
+    if is_there(path):
         begins = first_seq_of(path)
         files = {first: file for first, file in files.items() if begins is None or first < begins}
-    return [file for _, file in sorted(files.items())] + [path] * path.exists()
+    return [file for _, file in sorted(files.items())] + [path] * is_there(path)
 
 
 def require_file(path: Path) -> None:
@@ -96,7 +98,7 @@ def lines_of(path: Path) -> Iterator[tuple[Path, int, bytes]]:
     require_file(path)
     with contextlib.ExitStack() as stack:
         # Opened first: if it is rotated away now, what is open stays what it was.
-        active = stack.enter_context(path.open("rb")) if path.exists() else None
+        active = stack.enter_context(path.open("rb")) if is_there(path) else None
         segments = segments_of(path)
         if not segments:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))

@@ -20,6 +20,7 @@ from foxora_addon.audit.recovery import NoTrail, end_of
 from foxora_addon.confdir import OPTIONS
 from foxora_addon.config import Config
 from foxora_addon.host_options import BadOptions, options_in
+from foxora_addon.presence import is_regular, is_there
 from foxora_addon.proxy.files import USUALLY_HELD, limit_for, raised, shortage
 from foxora_addon.reading.texts import size_text
 
@@ -88,7 +89,7 @@ def about_options(confdir: Path) -> Iterator[Finding]:
     except BadOptions as error:
         yield fail("options", str(error), error.remedy)
         return
-    file = " and ".join(str(confdir / name) for name in OPTIONS if (confdir / name).is_file())
+    file = " and ".join(str(confdir / name) for name in OPTIONS if is_regular(confdir / name))
     found = [name for name in _CONFLICTS if options.get(name)]
     for name in found:
         yield fail("options", f"{name} in {file} {_CONFLICTS[name]}", "take it out there")
@@ -115,7 +116,7 @@ def about_room(
     """Whether there is room for the trail; nothing where there is, or where it can't be told."""
     path = config.audit.path
     try:
-        free = int(usage_of(path if path.exists() else path.parent).free)
+        free = int(usage_of(path if is_there(path) else path.parent).free)
     except OSError:
         return
     text = f"{size_text(free)} are left on the disk of {path}"
@@ -142,13 +143,13 @@ def about_trail(config: Config, status: Status | None) -> Finding:
     """Whether a start could go on with the trail; nothing is created or changed."""
     path = config.audit.path
     try:
-        is_there = path.exists()
+        is_there_now = is_there(path)
     except OSError as error:  # its name is too long, or its folder closed to this user
         text = f"{path} can't be there: {error.strerror}"
         return fail("trail", text, _NAME_ANOTHER)
-    if not is_there:
+    if not is_there_now:
         return _about_new_trail(path)
-    if not path.is_file():
+    if not is_regular(path):
         return fail("trail", f"{path} is no regular file", _NAME_ANOTHER)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -103,7 +103,7 @@ def test_options_in_a_folder_that_can_not_be_entered_are_left_to_what_is_said_of
     def refuses(self: Path, **_: object) -> bool:
         raise PermissionError(errno.EACCES, "Permission denied", str(self))
 
-    monkeypatch.setattr(Path, "is_file", refuses)
+    monkeypatch.setattr(Path, "stat", refuses)
     assert list(machine.about_options(tmp_path)) == []
 
 
