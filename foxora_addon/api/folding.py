@@ -3,7 +3,10 @@
 The rules are those of openai-python's `accumulate_delta` (openai/lib/streaming/_deltas.py): strings
 are joined, objects merged, lists extended, entries with an `index` merged by it, `index` and `type`
 replaced. Where that gives nonsense or raises, this does otherwise:
-- a name that is repeated (`role`, `id`, `name`, `format`) stays as it is and is not doubled;
+- a name that is repeated (`name`, `format`) stays as it is and is not doubled; of `id` and `role`
+  the first stays, whatever else comes;
+- calls that share an `index`, as some servers stream them, are told apart by their `id` where each
+  names what it calls; it makes one call of them;
 - numbers and booleans are replaced, not summed: they are times and flags;
 - text replaces a list or an object, as an answer does that follows structured thinking; it drops
   the answer (both drop a list or an object that comes after text);
@@ -16,10 +19,12 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 _REPLACED: Final = frozenset({"index", "type"})
-_NAMES: Final = frozenset({"role", "id", "name", "format"})
+_SETTLED_FIRST: Final = frozenset({"id", "role"})
+_COME_WHOLE: Final = _REPLACED | _SETTLED_FIRST
+_NAMES: Final = _SETTLED_FIRST | {"name", "format"}
 _INDEXED: Final = frozenset({"tool_calls"})
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 # What a Python object costs beside its content, roughly.
@@ -49,31 +54,61 @@ class Text:
 
 
 class Indexed:
-    """A list whose entries may come in any order and in pieces."""
+    """A list whose entries may come in any order and in pieces; calls may share an index."""
 
-    __slots__ = ("_entries", "_highest", "_newest", "_places")
+    __slots__ = ("_entries", "_highest", "_last", "_newest", "_places", "_sharing")
 
     def __init__(self) -> None:
         self._entries: dict[int, dict[str, Any]] = {}
         self._places: dict[str, int] = {}  # of the entries that came without an index, by their id
+        self._sharing: dict[int, dict[str, int]] = {}  # of the calls that share an index, by id
+        self._last: dict[int, int] = {}  # of what came last with an index, if not its own place
         self._highest = -1
         self._newest = 0
 
     def entry_of(self, delta: Mapping[str, Any]) -> dict[str, Any]:
         """Return the entry that `delta` continues, new if it continues none."""
         index = delta.get("index")
-        place = index if type(index) is int else self._place_of(delta.get("id"))
+        if isinstance(index, int) and not isinstance(index, bool):
+            place = self._place_at(index, delta)
+        else:
+            place = self._place_of(delta.get("id"))
         self._newest = place
         self._highest = max(self._highest, place)
         return self._entries.setdefault(place, {})
 
     def sorted(self) -> list[dict[str, Any]]:
-        """Return the entries by their index."""
+        """Return the entries by their index; further ones of an index as they came."""
         return [self._entries[place] for place in sorted(self._entries)]
+
+    def _place_at(self, index: int, delta: Mapping[str, Any]) -> int:
+        """Return the place of the call with the delta's id, a new one if it begins another call.
+
+        Else that of what came last with the index.
+        """
+        last = self._last[index] if index in self._last else self._own_place_of(index)
+        identifier, so_far = delta.get("id"), self._entries.get(last, {}).get("id")
+        if identifier == so_far or not (_is_id(identifier) and _is_id(so_far)):
+            return last
+        places = self._sharing.get(index, {so_far: last})
+        if identifier not in places:
+            if not _names_call(delta):
+                return last  # some servers make up another id for each delta
+            places[identifier] = self._highest + 1
+            self._sharing[index] = places
+        self._last[index] = places[identifier]
+        return places[identifier]
+
+    def _own_place_of(self, index: int) -> int:
+        """Return the index as a place; another where a further call of another index stands."""
+        if self._entries.get(index, {}).get("index") in (None, index):
+            return index
+        self._last[index] = self._highest + 1
+        return self._last[index]
 
     def _place_of(self, identifier: object) -> int:
         """Return a new place for a new id, the known one's for a known, the newest for none."""
-        if not isinstance(identifier, str) or not identifier:
+        if not _is_id(identifier):
             return self._newest
         return self._places.setdefault(identifier, self._highest + 1)
 
@@ -199,9 +234,11 @@ def _fold_text(target: dict[str, Any], name: str, so_far: Any, value: str) -> in
     if isinstance(so_far, Text):
         so_far.add(value)
         return _text_size(value)
-    if not value and so_far is not None:
+    if so_far is not None and not value:
         return 0
-    if isinstance(so_far, str) and name not in _REPLACED:
+    if so_far and name in _SETTLED_FIRST:
+        return 0
+    if isinstance(so_far, str) and name not in _COME_WHOLE:
         return _joined(target, name, so_far, value)
     return put(target, name, value)
 
@@ -242,6 +279,16 @@ def _fold_indexed(target: dict[str, Any], name: str, values: list[Any]) -> int:
     entries: Indexed = target[name]
     deltas = [value for value in values if isinstance(value, dict)]
     return sum(_OBJECT_BYTES + fold(entries.entry_of(delta), delta) for delta in deltas)
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and value != ""
+
+
+def _names_call(delta: Mapping[str, Any]) -> bool:
+    """Tell whether a delta names what is called, as the first one of each call does."""
+    kinds = (delta.get("function"), delta.get("custom"))
+    return any(isinstance(kind, dict) and kind.get("name") for kind in kinds)
 
 
 def _is_indexed(name: str, values: list[Any]) -> bool:

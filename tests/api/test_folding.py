@@ -92,6 +92,55 @@ def test_tool_calls_without_an_index_are_told_apart_by_their_id(
     assert [(call.get("id"), call.get("x")) for call in calls] == ids
 
 
+def a_call(index: int, identifier: str | None, name: str | None, arguments: str) -> dict[str, Any]:
+    function = {"name": name, "arguments": arguments}
+    return {"index": index, "id": identifier, "function": function}
+
+
+F, G = a_call(0, "a", "f", "1"), a_call(0, "b", "g", "2")
+
+
+@pytest.mark.parametrize(
+    ("deltas", "calls"),
+    [
+        ([F, G], [("a", "f", "1"), ("b", "g", "2")]),
+        ([F, a_call(0, "b", "f", "2")], [("a", "f", "1"), ("b", "f", "2")]),
+        ([F, a_call(0, None, None, "3"), G, a_call(0, None, None, "4"), a_call(0, "", "", "5")],
+         [("a", "f", "13"), ("b", "g", "245")]),
+        ([F, G, F, G], [("a", "f", "11"), ("b", "g", "22")]),
+        ([F, G, a_call(0, "a", None, "3"), a_call(0, None, None, "4")],
+         [("a", "f", "134"), ("b", "g", "2")]),
+        ([F, G, a_call(1, "c", "h", "3"), a_call(1, None, None, "4"), a_call(0, None, None, "5")],
+         [("a", "f", "1"), ("b", "g", "25"), ("c", "h", "34")]),
+        ([F, G, a_call(1, None, None, "3")],
+         [("a", "f", "1"), ("b", "g", "2"), (None, None, "3")]),
+        ([F, a_call(1, "c", "h", "3"), G], [("a", "f", "1"), ("c", "h", "3"), ("b", "g", "2")]),
+        ([F, a_call(1, "a", "g", "2")], [("a", "f", "1"), ("a", "g", "2")]),
+        ([F, a_call(0, "b", None, "2"), a_call(0, "c", "", "3")], [("a", "f", "123")]),
+        ([a_call(0, None, "f", "1"), a_call(0, "a", None, "2")], [("a", "f", "12")]),
+    ],
+)  # fmt: skip
+def test_tool_calls_that_share_an_index_are_told_apart_by_their_id_and_name(
+    deltas: list[dict[str, Any]], calls: list[tuple[str | None, str | None, str]]
+) -> None:
+    for many in ([{"tool_calls": [delta]} for delta in deltas], [{"tool_calls": deltas}]):
+        told = folded(*json.loads(json.dumps(many)))["tool_calls"]
+        found = [(call["id"], *call["function"].values()) for call in told]
+        assert found == calls
+
+
+def test_so_are_calls_of_tools_of_another_kind() -> None:
+    deltas = [{"index": 0, "id": each, "custom": {"name": each}} for each in "ab"]
+    told = folded(*({"tool_calls": [delta]} for delta in deltas))["tool_calls"]
+    assert [call["custom"] for call in told] == [{"name": "a"}, {"name": "b"}]
+
+
+@pytest.mark.parametrize("name", ["id", "role"])
+def test_of_an_id_or_a_role_the_first_stays(name: str) -> None:
+    said = (None, "", "a", "b", "a", "")
+    assert folded(*({name: value} for value in said)) == {name: "a"}
+
+
 def test_two_halves_of_a_character_become_one() -> None:
     assert folded({"a": "\ud83d"}, {"a": "\ude00"}, {"b": "\ud83d!"}) == {"a": "😀", "b": "\ufffd!"}
 

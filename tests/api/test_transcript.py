@@ -429,6 +429,9 @@ def test_what_is_not_kept_of_a_stream_counts_by_its_words() -> None:
         lambda at: a_chunk({}, index=at),
         lambda at: a_chunk({"tool_calls": [{"index": at}]}),
         lambda at: a_chunk({"tool_calls": [{"id": f"call_{at}"}]}),
+        lambda at: a_chunk(
+            {"tool_calls": [{"index": 0, "id": f"call_{at}", "function": {"name": "f"}}]}
+        ),
         lambda at: a_chunk({"a": ["x"] if at % 2 else "x"}),
         lambda at: a_chunk(**{f"field_{at}": 1}),
         lambda at: a_chunk({}, choice={f"field_{at}": 1}),
