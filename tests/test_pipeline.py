@@ -898,6 +898,23 @@ def test_of_a_stream_that_says_more_than_a_message_all_is_folded(more: dict[str,
     assert (desk.response["body"], desk.response["body_truncated"]) == (None, False)
 
 
+def test_logprobs_of_a_stream_are_on_record() -> None:
+    desk = a_desk()
+    probable = [{"token": token, "logprob": -0.1} for token in ("Hel", "lo")]
+    said = [
+        {"index": 0, "delta": {"content": each["token"]}, "logprobs": {"content": [each]}}
+        for each in probable
+    ]
+    events = [b"data: " + encoded({"choices": [choice]}) + b"\n\n" for choice in said]
+    desk.pipeline.streamed(desk.streaming(*events, b"data: [DONE]\n\n"), 102.0)
+
+    (choice,) = desk.response["folded"]["choices"]
+    assert choice["logprobs"] == {"content": probable}
+    assert choice["message"] == desk.response["message"]
+    assert desk.response["message"]["content"] == "Hello"
+    assert desk.response["body"] is None
+
+
 @pytest.mark.parametrize("more", FURTHER)
 def test_where_that_is_too_large_its_beginning_is_kept_beside_the_message(
     more: dict[str, Any],

@@ -221,10 +221,10 @@ class Transcript:
 
     @property
     def says_more(self) -> bool:
-        """Whether more was said than `message` holds: further choices, or other items."""
+        """Whether more was said than `message` holds: further choices, logprobs, or other items."""
         if self._responses is not None:
             return self._responses.says_more
-        return len(self._choices) > 1
+        return len(self._choices) > 1 or any(map(_has_logprobs, self._choices.values()))
 
     def finish_reasons(self) -> list[str]:
         """Return why the choices ended, in their order; those that have not are left out."""
@@ -381,6 +381,12 @@ def _choice_of(index: int, folded: dict[str, Any]) -> dict[str, Any]:
     if message or "text" not in choice:
         choice["message"] = {"role": "assistant", "content": None} | message
     return choice
+
+
+def _has_logprobs(choice: dict[str, Any]) -> bool:
+    """Tell whether a choice has any: of a call that asks for none they are null, or empty lists."""
+    logprobs = choice.get("logprobs")
+    return any(logprobs.values()) if isinstance(logprobs, dict) else bool(logprobs)
 
 
 def _text_of(value: Any) -> str:

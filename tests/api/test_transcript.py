@@ -246,7 +246,28 @@ def test_a_legacy_completion_is_folded_too() -> None:
         ],
     }
     assert transcript.message() == {"role": "assistant", "content": "ab"}
-    assert not transcript.says_more
+    assert transcript.says_more
+
+
+TOKENS = [{"token": "a", "logprob": -0.1}]
+
+
+@pytest.mark.parametrize(
+    ("logprobs", "says_more"),
+    [
+        ({"content": TOKENS, "refusal": None}, True),
+        ({"content": None, "refusal": TOKENS}, True),
+        (TOKENS, True),
+        ({"content": [], "refusal": None}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_logprobs_are_more_than_a_message_holds(logprobs: object, says_more: bool) -> None:
+    said = [a_chunk({"content": "a"}, choice={"logprobs": logprobs}), an_end(), DONE]
+    transcript = transcript_of(said)
+    assert transcript.message() == {"role": "assistant", "content": "a"}
+    assert transcript.says_more is says_more
 
 
 def test_nothing_follows_done() -> None:
