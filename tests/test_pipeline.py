@@ -29,6 +29,7 @@ from foxora_addon.policy.questions import ME
 from foxora_addon.policy.remembered import charged_tokens
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.timeouts import Timeouts
+from foxora_addon.policy.validation import ModelRules
 from tests.builders import (
     ACCOUNT_KEY,
     APP_KEY,
@@ -108,6 +109,19 @@ def an_observation(most: int = 10_000) -> Observation:
 def a_chunk(text: str, finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
     return b"data: " + encoded({"id": "c1", "model": "m-2", "choices": [choice]}) + b"\n\n"
+
+
+def test_the_rules_for_models_and_money_hold_however_a_path_is_spelt() -> None:
+    capped = AccountRules(Ceilings(), cap_usd=Decimal("0.0001"))
+    prices = PriceRules({"small": Price(Decimal(1), Decimal(1))})
+    desk = a_desk(
+        models=ModelRules({"gpt-4o-mini": "small"}),
+        limits=LimitRules({"default": capped}, prices=prices),
+    )
+    exchange = desk.admitted(head=a_head("/v1/chat/complet%69ons"))
+    assert exchange.model == "small"
+    assert exchange.refusal is not None
+    assert exchange.refusal.code == "spend_limit_reached"
 
 
 def test_a_call_is_forwarded_with_the_accounts_key_and_both_records() -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.framing import framing_of, written
 from foxora_addon.policy.hosts import parse_base_url
+from foxora_addon.policy.levels import Levels
 from foxora_addon.policy.recognise import Head
 from foxora_addon.policy.rewrite import PLACEHOLDER
 from foxora_addon.policy.talks import model_named_by
@@ -160,6 +161,14 @@ def test_a_refusal_says_no_key_that_it_quotes(head: Head) -> None:
     found = received(Reception(some_rules()), an_arrival(head, fields=(KEY, key)))
     assert found.refusal is not None
     assert APP_KEY.lower() not in found.refusal.message.lower()
+
+
+def test_the_rules_for_an_operation_hold_however_its_path_is_spelt() -> None:
+    reception = Reception(some_rules(levels=Levels("full", by_operation={"chat": "minimal"})))
+    found = received(reception, an_arrival(a_head("/v1/chat/complet%69ons")))
+    assert found.level == "minimal"
+    assert found.target == "/v1/chat/complet%69ons"
+    assert found.gateway_url == "https://api.foxora.ai/v1/chat/complet%69ons"
 
 
 def test_a_realtime_session_is_opened_with_the_mapped_model() -> None:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 
 class Operation(NamedTuple):
@@ -120,16 +121,39 @@ OPERATIONS: Final = (
 )
 
 
+MOST_DECODINGS: Final = 8
+"""How often a path is freed of percent escapes; one that has some even then is nobody's."""
+
+_PARAMETERS: Final = re.compile(r";[^/]*|[?#].*", re.DOTALL)
+_SLASHES: Final = re.compile(r"[/\\]+")
+
+
 def find_operation(method: str, path: str) -> Operation:
     """Return the operation that `method` and `path` call; `OTHER` if no row fits.
 
-    `path` is as the client sent it, below `/v1`, without a query; a slash at its end is forgiven.
-    Percent escapes are not decoded: an API path needs none.
+    `path` is as the client sent it, below `/v1`, without a query. Whatever a server may take for a
+    row's path is that row, or a spelling would get a call past the rules for it.
     """
-    path = path.rstrip("/")
+    path = _widest_reading_of(path)
     root = _root_of(path)
     rows = _rows_of(root) if root in API_ROOTS else ()
     return next((row for row, pattern in rows if method in row.methods and pattern(path)), OTHER)
+
+
+def _widest_reading_of(path: str) -> str:
+    """A path as the servers take it that forgive the most.
+
+    An escaped letter is that letter (RFC 3986, 6.2.2.2). WSGI and ASGI decode slashes as well, and
+    a proxy before them may have decoded once, a question mark too. Servlets drop what follows a
+    semicolon in a segment, Express takes capitals for small letters, IIS a backslash for a slash,
+    and most forgive doubled slashes, or one at the end.
+    """
+    for _ in range(MOST_DECODINGS):
+        decoded = unquote(path)
+        if decoded == path:
+            break
+        path = decoded
+    return _SLASHES.sub("/", _PARAMETERS.sub("", path.lower())).rstrip("/")
 
 
 def _root_of(path: str) -> str:

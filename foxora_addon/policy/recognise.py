@@ -6,10 +6,11 @@ It knows names, ports and paths. It knows nothing of keys or bodies, and it neve
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from string import ascii_letters, digits
 from typing import Final, Literal, NamedTuple
 from urllib.parse import unquote
 
-from foxora_addon.api.endpoints import API_ROOTS, Operation, find_operation
+from foxora_addon.api.endpoints import API_ROOTS, MOST_DECODINGS, Operation, find_operation
 from foxora_addon.api.errors import ApiError, forbidden_origin, invalid_request, not_found
 from foxora_addon.policy.hosts import HostPattern, canonical_host
 
@@ -213,6 +214,8 @@ def _shown(text: str) -> str:
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)(?=/|$)")
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\\#]")
 _SLASHES = re.compile(r"/{2,}")
+_ESCAPE = re.compile(r"%[0-7][0-9A-Fa-f]")
+_UNRESERVED = frozenset(ascii_letters + digits + "-._~")
 
 
 class _Below(NamedTuple):
@@ -225,13 +228,29 @@ class _Below(NamedTuple):
 def _below(path: str, prefixes: tuple[str, ...]) -> _Below | None:
     """Read a path below the longest prefix that fits; None where none does."""
     path = _SLASHES.sub("/", path)
-    match = _DEPLOYMENT.match(path)
+    plain = _unescaped(path)
+    match = _DEPLOYMENT.match(plain)
     if match and "/openai" in prefixes:
-        return _Below(path[match.end() :] or "/", unquote(match.group(1)))
+        return _Below(_behind(match.group(), path), unquote(match.group(1)))
     for prefix in prefixes:
-        if path == prefix or path.startswith(prefix + "/"):
-            return _Below(path[len(prefix) :] or "/")
+        if plain == prefix or plain.startswith(prefix + "/"):
+            return _Below(_behind(prefix, path))
     return None
+
+
+def _unescaped(path: str) -> str:
+    """A path with nothing escaped that need not be: it is the same path (RFC 3986, 6.2.2.2)."""
+
+    def plain(escape: re.Match[str]) -> str:
+        decoded = unquote(escape.group())
+        return decoded if decoded in _UNRESERVED else escape.group()
+
+    return _ESCAPE.sub(plain, path)
+
+
+def _behind(prefix: str, path: str) -> str:
+    """What of a path, as it came, lies behind the segments of a prefix."""
+    return "/" + "/".join(path.split("/")[1 + prefix.count("/") :])
 
 
 def _call(head: Head, below: _Below) -> Recognised | ApiError:
@@ -252,7 +271,7 @@ def _call(head: Head, below: _Below) -> Recognised | ApiError:
 
 
 def _first_segment(path: str) -> str:
-    return path.strip("/").partition("/")[0]
+    return _unescaped(path).strip("/").partition("/")[0]
 
 
 def _leaves_its_folder(path: str) -> bool:
@@ -260,7 +279,7 @@ def _leaves_its_folder(path: str) -> bool:
 
     An encoded slash alone stays: model ids have them (`/v1/models/org%2Fmodel`).
     """
-    for _ in range(8):
+    for _ in range(MOST_DECODINGS):
         if any(part in {".", ".."} for part in re.split(r"[/\\;]", path)):
             return True
         decoded = unquote(path)

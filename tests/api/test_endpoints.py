@@ -1,6 +1,7 @@
 """The table of operations: a request finds its row, and the SDK calls nothing that has none."""
 
 import re
+from itertools import cycle
 from pathlib import Path
 
 import openai
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.api.endpoints import API_ROOTS, OPERATIONS, OTHER, find_operation
+from foxora_addon.api.endpoints import API_ROOTS, OPERATIONS, OTHER, Operation, find_operation
 
 # In the SDK, and not the business of applications that ask models.
 WITHOUT_A_ROW = {
@@ -81,13 +82,43 @@ def test_every_operation_is_looked_for_above() -> None:
     ("method", "path"),
     [
         *(("PUT", "/chat/completions"), ("GET", "/embeddings"), ("post", "/chat/completions")),
-        *(("POST", "/Chat/Completions"), ("POST", "/chat%2Fcompletions"), ("POST", "/chat")),
-        *(("POST", "chat/completions"), ("POST", "")),
-        *(("GET", "/me/usage/more"), ("GET", "/modelsx"), ("GET", "/"), ("GET", "//models")),
+        *(("POST", "chat/completions"), ("POST", "/chat"), ("POST", "/chat/completions.")),
+        *(("POST", ""), ("GET", "/me/usage/more"), ("GET", "/modelsx"), ("GET", "/")),
     ],
 )
 def test_anything_else_is_other(method: str, path: str) -> None:
     assert find_operation(method, path) is OTHER
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/chat/complet%69ons", "/%63%68%61%74/completions", "/chat/complet%2569ons"),
+        *("/chat%2Fcompletions", "/chat%252fcompletions/", "/chat/completions%2F"),
+        *("/Chat/Completions", "//chat//completions//", "/chat%5Ccompletions"),
+        *("/chat/completions;v=1", "/chat;v=1/completions", "/chat/completions%3Bv=1"),
+        *("/chat/completions%3Fa=b/c", "/chat/completions%23a"),
+    ],
+)
+def test_no_spelling_gets_a_call_past_its_operation(path: str) -> None:
+    assert find_operation("POST", path).name == "chat"
+
+
+def spelt(letter: str, way: int) -> str:
+    """In capitals, as it is, or escaped so many times."""
+    if way < 1:
+        return letter.upper() if way < 0 else letter
+    return f"%{'25' * (way - 1)}{ord(letter):02x}"
+
+
+@given(st.sampled_from(OPERATIONS), st.lists(st.integers(-1, 3), min_size=1, max_size=9))
+def test_an_operation_is_the_same_however_its_path_is_spelt(
+    row: Operation, ways: list[int]
+) -> None:
+    path = row.path.removesuffix("/**").replace("*", "x_1")
+    other = "/" + "".join(map(spelt, path[1:], cycle(ways)))
+    for method in row.methods:
+        assert find_operation(method, other) is find_operation(method, path)
 
 
 @given(st.sampled_from(["GET", "POST"]), st.text(max_size=30))

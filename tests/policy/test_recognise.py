@@ -58,6 +58,12 @@ def refused(head: Head) -> ApiError:
         (at("mixed.example", "/api/v1/embeddings", 8443), "embeddings", "/embeddings"),
         (at("mixed.example", "/embeddings", 8443), "embeddings", "/embeddings"),
         (at("one.azure.example", "/openai/v1/responses"), "responses", "/responses"),
+        (a_head("/v1/chat/complet%69ons"), "chat", "/chat/complet%69ons"),
+        (a_head("/v%31/Chat%2Fcompletions;v=1"), "chat", "/Chat%2Fcompletions;v=1"),
+        (a_head("/ch%61t/completions"), "chat", "/ch%61t/completions"),
+        (at("api.openai.com", "//%761//chat/completions"), "chat", "/chat/completions"),
+        (at("mixed.example", "/api/%76%31/embeddings", 8443), "embeddings", "/embeddings"),
+        (at("mixed.example", "/embeddin%67s", 8443), "embeddings", "/embeddin%67s"),
     ],
 )
 def test_a_call_is_known_by_its_host_and_path(head: Head, operation: str, path: str) -> None:
@@ -98,6 +104,13 @@ def test_an_azure_path_names_its_deployment() -> None:
 
     assert (found.path, found.query) == ("/chat/completions", "api-version=1")
     assert found.deployment == "my gpt"
+
+
+def test_a_deployment_is_found_however_its_path_is_spelt() -> None:
+    found = called(at("one.azure.example", "//open%61i/d%65ployments/my%2Fgpt/ch%61t/completions"))
+
+    assert (found.operation.name, found.path) == ("chat", "/ch%61t/completions")
+    assert found.deployment == "my/gpt"
 
 
 def test_any_name_that_the_client_gave_may_be_the_one() -> None:
