@@ -25,7 +25,7 @@ _SPACE: Final = re.compile(r"[ \t\n\r]*+")
 _WORD: Final = re.compile(r"[-+.0-9A-Za-z]++")
 _STRING: Final = re.compile(r'(?:[^"\\]++|\\u[0-9a-fA-F]{4}|\\[^u])*+')
 _CONTROL: Final = re.compile(r"[\x00-\x1f]")
-_HIGH: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
+_HIGH: Final = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}")
 _DECODER: Final = json.JSONDecoder()
 _ABSENT: Final = object()
 
@@ -184,8 +184,8 @@ class _Reader:
         while not self.text.startswith('"', self.at):
             found = _STRING.match(self.text, self.at, self.at + 2 * self.window)
             piece = found.group() if found else ""
-            if len(piece) > 6 and (high := _HIGH.search(piece)):
-                piece = piece[: high.start()]  # it may be half of a character
+            if len(piece) > 6 and _ends_high(piece):
+                piece = piece[:-6]  # it may be half of a character
             if not piece:
                 raise json.JSONDecodeError("Unterminated string", "", self.at)
             parts.append(json.loads(f'"{piece}"'))
@@ -204,6 +204,17 @@ class _Reader:
     def _must_take(self, mark: str) -> None:
         if not self._takes(mark):
             raise json.JSONDecodeError(f"Expecting {mark!r}", "", self.at)
+
+
+def _ends_high(piece: str) -> bool:
+    """Whether a piece of a string, of whole escapes, ends with that of a high surrogate.
+
+    Behind an odd number of backslashes it is none: the last of them is escaped itself.
+    """
+    if _HIGH.fullmatch(piece, len(piece) - 6) is None:
+        return False
+    before = piece[:-6]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 0
 
 
 def _check(piece: str) -> None:

@@ -65,12 +65,28 @@ def test_it_refuses_what_json_refuses(value: Any, data: st.DataObject, window: i
     assert by_steps(bytes(body), window) == by_json(bytes(body))
 
 
-@given(st.lists(st.sampled_from(["\\ud83d", "\\ude00", "\\n", "\\u00e9", "a", '\\"', "\\\\", "é"])))
+@given(
+    st.lists(
+        st.sampled_from(["\\ud83d", "\\ude00", "\\n", "\\u00e9", "a", '\\"', "\\\\", "é", "ud83d"])
+    )
+)
 @example(["\\ud83d", "\\ude00"] * 400)
 @example(["a"] * 631 + ["\\ud83d", "\\ude00"])
+@example(["\\\\ud83d"] * 40)
+@example(["a", "\\\\", "\\ud83d", "\\ude00"] * 40)
 def test_a_string_may_be_cut_anywhere(parts: list[str]) -> None:
     body = f'["{"".join(parts * 5)}"]'.encode()
     assert by_steps(body, 40) == by_json(body)
+
+
+@given(st.text('a"\\\n\x00é😀\ud83d', max_size=60), st.integers(1, 3), st.integers(40, 60))
+@example("😀" * 60, 2, 40)
+def test_json_in_json_is_read_alike_by_every_reader(text: str, depth: int, window: int) -> None:
+    value: Any = text
+    for _ in range(depth):
+        value = {"a": json.dumps(value)}
+    body = json.dumps(value).encode()
+    assert repr(json.loads(body)) == repr(quick_json.read(body)) == by_steps(body, window)
 
 
 @pytest.mark.parametrize(
