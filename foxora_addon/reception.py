@@ -164,7 +164,7 @@ class Reception:
             written=_written(fields, length_at),
             target=cleaned.target,
             secrets=cleaned.secrets,
-            tags=tags_of(_text(values.get(b"x-foxora-tag"))),
+            tags=tags_of(_text(_values_in(arrival.fields, b"x-foxora-tag"))),
             traceparent=traceparent_of(_text(values.get(b"traceparent"))),
             origin=origin if origin in self._rules.territory.origins else None,
             length_at=length_at,
@@ -178,8 +178,8 @@ class Reception:
         account = received.account.name if received.account else None
         operation = received.call.operation.name if received.call else OTHER.name
         given = self._rules.levels.level_of(account, operation, cleaned.key, arrival.address)
-        header = next((v for n, v in arrival.fields if n.lower() == b"x-foxora-audit"), None)
-        asked = asked_level(_text(header), given)
+        header = _text(_values_in(arrival.fields, b"x-foxora-audit"))
+        asked = asked_level(header, given)
         if isinstance(asked, ApiError):
             received.refusal = received.refusal or asked
         else:
@@ -266,9 +266,15 @@ def _lengths_in(fields: Fields) -> list[int]:
 
 
 def _joined(fields: Fields, name: bytes) -> str | None:
-    """The values of a header, as one."""
+    """The values of a header, as one, in which bytes that are no UTF-8 are surrogates."""
+    value = _values_in(fields, name)
+    return None if value is None else value.decode("utf-8", "surrogateescape")
+
+
+def _values_in(fields: Fields, name: bytes) -> bytes | None:
+    """The values of a header, as one: several lines are one field (RFC 9110, 5.3)."""
     values = [value for known, value in fields if known.lower() == name]
-    return b", ".join(values).decode("utf-8", "surrogateescape") if values else None
+    return b", ".join(values) if values else None
 
 
 def _named(client: Client, name: str | None) -> Client:

@@ -88,6 +88,26 @@ def test_whatever_else_differs_in_a_head_is_looked_at() -> None:
     assert [each.client.key is None for each in found] == [False] * 3 + [True] + [False] * 4
 
 
+@pytest.mark.parametrize(
+    "asked", [[b"full", b"minimal"], [b"minimal", b"full"], [b"full, minimal"]]
+)
+def test_a_wish_for_privacy_on_any_line_is_never_missed(asked: list[bytes]) -> None:
+    lines = [(b"X-Foxora-Audit", value) for value in asked]
+    found = received(Reception(some_rules()), with_length(b"10", *lines))
+    assert found.level == "minimal"
+    assert found.refusal is not None
+    assert found.refusal.status == 400
+
+
+def test_labels_on_several_lines_are_one_list() -> None:
+    lines = ((b"x-foxora-tag", b"night, a"), (b"X-Foxora-Tag", b"b\xff"))
+    assert received(Reception(some_rules()), with_length(b"10", *lines)).tags == (
+        "night",
+        "a",
+        "b\ufffd",
+    )
+
+
 def test_what_is_not_ours_is_remembered_as_such_and_other_rules_remember_nothing() -> None:
     foreign = an_arrival(head=a_head("/index.html", addressed="host", hosts=("web.example",)))
     reception = Reception(some_rules())
