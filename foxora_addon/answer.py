@@ -13,9 +13,9 @@ _SIZES: Final = frozenset(map(len, (_ENCODING, _TYPE)))
 class Answer:
     """A status, a head and a body. `is_changed`: the gateway's was another.
 
-    What is asked of the head is read at one go: `encoding` (its content encoding) and
-    `content_type`, each the first of its name, and None if there is none. `known` has them where
-    the same head was read before.
+    What is asked of the head is read at one go: `encoding` (its content encodings, of all lines)
+    and `content_type` (the first), each None if there is none. `known` has them where the same head
+    was read before.
     """
 
     __slots__ = ("body", "content_type", "encoding", "fields", "is_changed", "status")
@@ -44,11 +44,16 @@ class Answer:
 
 
 def _read(fields: Sequence[tuple[bytes, bytes]]) -> AnsweredHead:
-    asked: dict[bytes, str] = {}
+    encoding = content_type = None
     for name, value in fields:
-        if len(name) in _SIZES:
-            asked.setdefault(name.lower(), _text(value))
-    return AnsweredHead(fields, asked.get(_ENCODING), asked.get(_TYPE))
+        if len(name) not in _SIZES:
+            continue
+        lower = name.lower()
+        if lower == _ENCODING:  # its lines are one list (RFC 9110, 5.3)
+            encoding = _text(value) if encoding is None else f"{encoding}, {_text(value)}"
+        elif lower == _TYPE and content_type is None:
+            content_type = _text(value)
+    return AnsweredHead(fields, encoding, content_type)
 
 
 def _text(data: bytes) -> str:

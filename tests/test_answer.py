@@ -1,8 +1,9 @@
-"""What is known of an answer's head is believed of that very head alone."""
+"""What is read off an answer's head, and believed of that very head alone."""
 
 from foxora_addon.answer import Answer
 from foxora_addon.exchange import AnsweredHead
 
+JSON = (b"content-type", b"application/json")
 FIELDS = ((b"Content-Type", b"text/plain"), (b"content-type", b"x/y"), (b"content-encoding", b"br"))
 
 
@@ -12,3 +13,10 @@ def test_what_is_known_of_a_head_is_believed_while_it_is_the_same() -> None:
     assert (same.encoding, same.content_type) == (None, "application/json")
     other = Answer(200, FIELDS[:1] + FIELDS[1:2] + FIELDS[2:], b"", known=known)
     assert (other.encoding, other.content_type) == ("br", "text/plain")
+
+
+def test_content_encodings_are_one_list_however_many_lines_they_have() -> None:
+    lines = [(b"Content-Encoding", b"gzip"), JSON, (b"content-encoding", b"br"), *FIELDS[:1]]
+    answer = Answer(200, lines, b"")
+    assert (answer.encoding, answer.content_type) == ("gzip, br", "application/json")
+    assert Answer(200, [JSON], b"").encoding is None

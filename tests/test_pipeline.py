@@ -354,6 +354,18 @@ def test_an_answer_may_be_longer_than_a_request() -> None:
     assert desk.response["outcome"] == "completed"
 
 
+def test_an_answer_is_undone_by_the_encodings_of_all_lines() -> None:
+    desk = a_desk()
+    exchange = desk.sent()
+    body = gzip.compress(gzip.compress(encoded(ANSWER | {"key": ACCOUNT_KEY})))
+    answer = Answer(200, [JSON, *[(b"content-encoding", b"gzip")] * 2], body)
+    clean = desk.pipeline.without_key(exchange, answer)
+
+    assert json.loads(clean.body)["key"] == "*" * len(ACCOUNT_KEY)
+    assert desk.pipeline.answered(exchange, clean, 101.0) is None
+    assert desk.response["usage"]["total_tokens"] == 5
+
+
 @pytest.mark.parametrize("is_large", [False, True])
 def test_the_files_of_a_form_are_found_under_its_content_encoding(is_large: bool) -> None:
     desk = a_desk()

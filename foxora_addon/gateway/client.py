@@ -163,7 +163,7 @@ async def _answer(
 
 def _told(told: h11.Response, body: bytes) -> Reply:
     named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in told.headers]
-    encoding = dict(named).get("content-encoding")
+    encoding = ", ".join(value for name, value in named if name == "content-encoding")
     return Reply(told.status_code, tuple(named), decoded(body, encoding, _LARGEST_ANSWER_BYTES))
 
 

@@ -1,7 +1,9 @@
 """Questions of our own to a real mock gateway on loopback."""
 
 import asyncio
+import gzip
 import json
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -248,3 +250,24 @@ def test_an_answer_that_repeats_the_key_has_asterisks_there() -> None:
     answer = run(scenario)
     assert isinstance(answer, Reply)
     assert json.loads(answer.body) == {"id": "*" * len(KEY), "plan": "pro"}
+
+
+def test_an_answer_is_undone_by_the_encodings_of_all_lines() -> None:
+    body = gzip.compress(zlib.compress(b'{"id": "usr_1"}'))
+    lines = b"Content-Encoding: deflate\r\ncontent-encoding: gzip\r\n"
+    head = b"HTTP/1.1 200 OK\r\n" + lines + b"Content-Length: %d\r\n\r\n" % len(body)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head + body)
+        await writer.drain()
+        writer.close()
+
+    async def scenario() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            reply = await GatewayClient(f"http://127.0.0.1:{port}/v1").get(ME, KEY)
+            assert isinstance(reply, Reply)
+            assert reply.body == b'{"id": "usr_1"}'
+
+    run(scenario)
