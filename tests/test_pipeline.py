@@ -354,6 +354,17 @@ def test_an_answer_may_be_longer_than_a_request() -> None:
     assert desk.response["outcome"] == "completed"
 
 
+def test_to_make_a_realtime_session_is_charged_nothing_and_its_model_is_on_record() -> None:
+    desk = a_desk(models=ModelRules({"gpt-realtime": "small"}))
+    asked = {"model": "gpt-realtime", "instructions": "Be brief."}
+    exchange = desk.sent(encoded(asked), head=a_head("/v1/realtime/sessions"))
+    desk.pipeline.answered(exchange, Answer(200, [JSON], encoded({"id": "sess_1"})), 101.0)
+    [request] = desk.trail.of_kind("request")
+    assert (request["operation"], request["model"]) == ("realtime", "small")
+    assert request["sent"]["changed"] == {"model": "small"}
+    assert desk.response["usage"] is None
+
+
 def test_an_answer_is_undone_by_the_encodings_of_all_lines() -> None:
     desk = a_desk()
     exchange = desk.sent()

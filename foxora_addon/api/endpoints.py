@@ -19,7 +19,8 @@ class Operation(NamedTuple):
     that clients read it; `has_model` that its request is a JSON object in which a `model` may
     stand, `has_form` that it is an upload: a multipart form, or such an object, in which one may.
     `model_is_optional`: where it names none, something else says which, such as an assistant, or
-    the gateway has one for it. `generates`: a model may answer a POST; where none does, the usage
+    the gateway has one for it. `model_within` is the member in whose value the model stands; None:
+    it stands beside all others. `generates`: a model may answer a POST; where none does, the usage
     in an answer is that of an earlier call. `answers_text`: an answer that is no JSON is what a
     model wrote.
     """
@@ -33,6 +34,7 @@ class Operation(NamedTuple):
     model_is_optional: bool = False
     generates: bool = True
     answers_text: bool = False
+    model_within: str | None = None
 
 
 OTHER: Final = Operation("other", frozenset(), "/**", answers_json=False)
@@ -59,6 +61,18 @@ def _heard(name: str, path: str) -> Operation:
     """A row of speech that is written down: the client asks for JSON, plain text or subtitles."""
     row = _row(name, "POST", path, answers_json=False, has_form=True)
     return row._replace(answers_text=True)
+
+
+def _talk(path: str, model_within: str | None = None, *, answers_json: bool = True) -> Operation:
+    """A row of what prepares, or begins, a realtime session: no model has answered in it yet."""
+    row = _row(
+        *("realtime", "POST", path),
+        answers_json=answers_json,
+        has_model=True,
+        model_is_optional=True,
+        generates=False,
+    )
+    return row._replace(model_within=model_within)
 
 
 # The first row that fits a request is the one, so narrow paths stand before wide ones.
@@ -98,6 +112,11 @@ OPERATIONS: Final = (
     _row("threads", "GET POST DELETE", "/threads/**", generates=False),
     _row("vector_stores", "GET POST DELETE", "/vector_stores/**"),
     _row("uploads", "POST", "/uploads/**"),
+    _talk("/realtime/sessions"),
+    _talk("/realtime/transcription_sessions", "input_audio_transcription"),
+    _talk("/realtime/client_secrets", "session"),
+    _talk("/realtime/translations/client_secrets", "session"),
+    _talk("/realtime/calls/*/accept", answers_json=False),
     _row("realtime", "POST", "/realtime/calls/**", answers_json=False),
     _row("realtime", "GET POST", "/realtime/**"),
     _row("live", "GET POST", "/live/**", answers_json=False),

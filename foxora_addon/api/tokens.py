@@ -88,9 +88,10 @@ def estimated_input_tokens(
     """Return about how many tokens a call puts in.
 
     `operation` is the name of an `endpoints.Operation`, `parsed` its body if that was read as a
-    JSON object, `body_size` the length of it, in bytes and without content encoding.
+    JSON object, `body_size` the length of it, in bytes and without content encoding. What a
+    realtime session is made with is put in by its answers, not by the call that makes it.
     """
-    if parsed is None:
+    if parsed is None or operation == "realtime":
         return _unread_tokens(operation, body_size)
     prompt = _Prompt(model)
     for name in filter(parsed.__contains__, _PROMPTS):

@@ -20,7 +20,7 @@ _ASK_AGAIN_SECONDS: Final = 1.0
 _LONGEST_CALL_SECONDS: Final = 600.0
 """How long a call may take with all its tries, where it has no deadline of its own."""
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_MAKERS: Final = frozenset({"fine_tuning", "assistants", "threads"})
+_MAKERS: Final = frozenset({"fine_tuning", "assistants", "threads", "realtime"})
 """Operations that name a model and leave something at the gateway, which would be there twice."""
 
 

@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote_plus
 from foxora_addon.api.content_encoding import TooLong, Undecodable, decoded
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request, request_too_large
 from foxora_addon.api.forms import Form, read_form, texts_of, with_field
-from foxora_addon.api.json_splice import replace_member
+from foxora_addon.api.json_splice import replace_inner_member, replace_member
 from foxora_addon.api.promised_json import UNREAD, value_of_json
 from foxora_addon.policy.recognise import Recognised
 
@@ -86,16 +86,26 @@ def read_call(
             what = "nested too deeply to be read" if is_deep else "not a JSON object"
             return invalid_json(f"The request's body is {what}.")
         return _unread(body)
-    asked = call.deployment or parsed.get("model") or _default_of(call, parsed, rules)
+    within = call.operation.model_within
+    named = parsed.get("model") if within is None else _member(parsed.get(within), "model")
+    asked = call.deployment or named or _default_of(call, parsed, rules)
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
     if call.operation.name == "chat" and (refusal := _missing(parsed, asked)):
         return refusal
-    is_stream = parsed.get("stream") is True
-    if model is None or parsed.get("model") == model:
-        return CallBody(model, is_stream, body, parsed)
-    return CallBody(
-        model, is_stream, replace_member(body, "model", model), parsed, {"model": model}
-    )
+    read = CallBody(model, parsed.get("stream") is True, body, parsed)
+    return read if model is None or named == model else _with_model(read, within, model)
+
+
+def _with_model(read: CallBody, within: str | None, model: str) -> CallBody | ApiError:
+    """A body with another model, which stands in its member `within`."""
+    if within is None:
+        sent = replace_member(read.sent, "model", model)
+        return read._replace(sent=sent, changes={"model": model})
+    try:
+        sent = replace_inner_member(read.sent, within, "model", model)
+    except ValueError:  # a duplicate of it, which the parsed body does not show, is no object
+        return invalid_request(f"The '{within}' field is there twice, once as no object.", within)
+    return read._replace(sent=sent, changes={within: {"model": model}})
 
 
 def form_in(call: Recognised, body: bytes) -> Form | None:
@@ -221,6 +231,10 @@ def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
     if not isinstance(parsed["messages"], list):
         return invalid_request("The 'messages' field must be an array.", "messages")
     return None
+
+
+def _member(value: object, name: str) -> object:
+    return value.get(name) if isinstance(value, dict) else None
 
 
 def _object_of(value: object) -> Mapping[str, Any] | None:

@@ -18,6 +18,12 @@ WITHOUT_A_ROW = {
 }
 
 
+TALKS = {
+    *("/realtime/sessions", "/realtime/transcription_sessions", "/realtime/client_secrets"),
+    *("/realtime/translations/client_secrets", "/realtime/calls/*/accept"),
+}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "name"),
     [
@@ -143,7 +149,7 @@ def test_a_model_stands_in_the_requests_that_choose_one() -> None:
         *("/chat/completions", "/completions", "/embeddings", "/moderations"),
         *("/responses", "/responses/compact", "/responses/input_tokens"),
         *("/audio/speech", "/images/generations", "/fine_tuning/jobs", "/assistants"),
-        *("/assistants/**", "/threads/runs", "/threads/*/runs"),
+        *("/assistants/**", "/threads/runs", "/threads/*/runs", *TALKS),
     }
 
 
@@ -161,7 +167,7 @@ def test_a_model_may_be_left_out_where_something_else_says_which() -> None:
     optional = {row.path for row in OPERATIONS if row.model_is_optional}
     assert optional == {
         *("/images/generations", "/images/edits", "/images/variations", "/videos", "/moderations"),
-        *("/assistants/**", "/threads/runs", "/threads/*/runs"),
+        *("/assistants/**", "/threads/runs", "/threads/*/runs", *TALKS),
     }
     assert not find_operation("POST", "/assistants").model_is_optional
     assert find_operation("POST", "/assistants/asst_1").model_is_optional
@@ -174,6 +180,7 @@ def test_a_model_may_be_left_out_where_something_else_says_which() -> None:
         *(("/threads/t/runs/r/submit_tool_outputs", True), ("/threads/t/runs/r", False)),
         *(("/threads/t/runs/r/cancel", False), ("/responses/resp_1/cancel", False)),
         *(("/chat/completions/c", False), ("/batches", False), ("/responses/input_tokens", False)),
+        *(("/realtime/sessions", False), ("/realtime/client_secrets", False)),
     ],
 )
 def test_what_stores_cancels_or_counts_has_no_model_answer(path: str, generates: bool) -> None:

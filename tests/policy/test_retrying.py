@@ -83,7 +83,11 @@ def test_there_are_no_more_than_so_many() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/files", "/fine_tuning/jobs", "/assistants", "/threads/runs", "/threads/t1/runs"]
+    "path",
+    [
+        *("/files", "/fine_tuning/jobs", "/assistants", "/threads/runs", "/threads/t1/runs"),
+        "/realtime/sessions",
+    ],
 )
 def test_a_call_that_changes_something_is_not_repeated_where_it_may_have_been_taken(
     path: str,

@@ -209,6 +209,43 @@ def test_embeddings_need_no_field_and_are_mapped() -> None:
     assert found.sent == b'{"model":"foxora/small"}'
 
 
+@pytest.mark.parametrize(
+    ("path", "within"),
+    [
+        ("/realtime/sessions", None),
+        ("/realtime/calls/rtc_1/accept", None),
+        ("/realtime/client_secrets", "session"),
+        ("/realtime/translations/client_secrets", "session"),
+        ("/realtime/transcription_sessions", "input_audio_transcription"),
+    ],
+)
+def test_a_realtime_session_is_made_for_the_mapped_model(path: str, within: str | None) -> None:
+    inner = b'{ "x":1.0, "model" : "gpt-4o-mini"}'
+    body = inner if within is None else b'{"a":"gpt-4o-mini", "%s" :%s}' % (within.encode(), inner)
+    found = read(body, MAPPED, a_call(path))
+    assert found.model == "foxora/small"
+    assert found.sent == body.replace(b' : "gpt-4o-mini"', b' : "foxora/small"')
+    told = {"model": "foxora/small"}
+    assert found.changes == (told if within is None else {within: told})
+    assert read(body, RULES, a_call(path)).sent is body
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"session": None}, {"session": {}}, {"session": 1, "model": "gpt-4o-mini"}]
+)
+def test_one_whose_session_names_no_model_is_the_gateways_to_judge(body: dict[str, Any]) -> None:
+    sent = encoded(body)
+    found = read(sent, MAPPED, a_call("/realtime/client_secrets"))
+    assert (found.model, found.sent, found.changes) == (None, sent, {})
+
+
+def test_one_with_two_sessions_of_which_one_is_no_object_is_refused() -> None:
+    body = b'{"session": "x", "session": {"model": "gpt-4o-mini"}}'
+    refusal = read_call(a_call("/realtime/client_secrets"), body, MAPPED)
+    assert isinstance(refusal, ApiError)
+    assert (refusal.status, refusal.param) == (400, "session")
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
