@@ -52,12 +52,17 @@ def folded_body_of(response: Record) -> dict[str, Any] | None:
 
 
 def answer_message_of(recorded: Recorded) -> dict[str, Any] | None:
-    """The first choice's message of a chat, whether it was streamed or not."""
+    """The first choice's message of a chat, streamed or not; None where it is not there whole."""
     response = recorded.response or {}
-    if isinstance(response.get("message"), dict):
-        return dict(response["message"])
-    body = body_json_of(response)
-    choices = body.get("choices") if isinstance(body, dict) else None
+    if not is_folded(response):
+        return _first_message_in(body_json_of(response))
+    if (folded := folded_body_of(response)) is not None:
+        return _first_message_in(folded)
+    return None if response.get("body_truncated") else dict(response["message"])
+
+
+def _first_message_in(answer: Any) -> dict[str, Any] | None:
+    choices = answer.get("choices") if isinstance(answer, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
     message = first.get("message") if isinstance(first, dict) else None
     return dict(message) if isinstance(message, dict) else None

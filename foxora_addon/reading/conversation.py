@@ -59,9 +59,13 @@ def _stream_turns(response: Record) -> list[Turn]:
     if folded is not None:
         return _answered_in(folded)
     turns = [turn_of(response["message"])]
-    if text_of(response.get("body")) and response.get("body_truncated"):
+    if response.get("body_truncated"):
         size = size_text(count_of(response.get("body_bytes")) or 0)
-        words = f"more was said: only the beginning of the stream was kept, of {size}"
+        words = (
+            f"more was said: only the beginning of the stream was kept, of {size}"
+            if text_of(response.get("body"))
+            else f"only the beginning of the answer was kept, of a stream of {size}"
+        )
         turns.append(note_turn("assistant", words))
     return turns
 

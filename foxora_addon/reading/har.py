@@ -19,6 +19,7 @@ COMMENT: Final = (
     "Content types are told by the bodies. Secrets are redacted."
 )
 _UNKNOWN: Final = -1
+_ONLY_ITS_BEGINNING: Final = "only the beginning of the body was kept"
 
 
 def archive_head(version: str) -> str:
@@ -104,6 +105,8 @@ def _content(response: Record) -> dict[str, Any]:
         text = json.dumps(folded or {"message": response.get("message")}, ensure_ascii=False)
         what = "message" if folded is None else "answer"
         comment = f"{response.get('chunks')} events of a stream, folded into one {what}"
+        if folded is None and response.get("body_truncated"):
+            comment += f"; {_ONLY_ITS_BEGINNING}"
         return {"size": size, "mimeType": "application/json", "text": text, "comment": comment}
     body = text_of(response.get("body"))
     if body is None:
@@ -141,7 +144,7 @@ def _type_of(body: str, record: Record) -> str:
 
 def _remark_of(record: Record) -> str | None:
     if record.get("body_truncated"):
-        return "only the beginning of the body was kept"
+        return _ONLY_ITS_BEGINNING
     return "in base64" if record.get("body_encoding") == "base64" else None
 
 

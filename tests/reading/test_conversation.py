@@ -152,6 +152,15 @@ def test_of_a_stream_that_is_kept_beside_its_message_all_is_read() -> None:
     assert "of 9.0 kB" in cut[1].parts[0].text
 
 
+def test_of_a_message_that_was_cut_it_is_said() -> None:
+    message = {"role": "assistant", "content": "Once upon"}
+    response = a_response(body=b"", message=message, chunks=3, body_bytes=30_000)
+    said, note = answered(recorded(a_request(), response | {"body_truncated": True}))
+    assert said.parts == (Part("text", "Once upon"),)
+    words = "only the beginning of the answer was kept, of a stream of 30.0 kB"
+    assert note.parts == (Part("note", words),)
+
+
 @pytest.mark.parametrize("message", [None, {"role": "assistant", "content": "Yes."}])
 def test_of_a_stream_that_is_folded_all_is_read(message: dict[str, Any] | None) -> None:
     items = [{"type": "message", "role": "assistant", "content": text} for text in "ab"]

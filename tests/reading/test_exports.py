@@ -181,6 +181,34 @@ def test_a_streamed_chat_is_one_as_well() -> None:
     assert line["messages"][-1] == {"role": "assistant", "tool_calls": [{"id": "c"}]}
 
 
+CUT = {"body": None, "body_truncated": True, "body_bytes": 30_000}
+STUMP = {"role": "assistant", "content": "Once upon"}
+
+
+def test_a_streamed_chat_whose_first_choice_is_whole_is_one_beside_others() -> None:
+    folded = {"choices": [{"index": at, "message": STUMP | {"content": f"{at}"}} for at in (0, 1)]}
+    response = a_response(body=b"", message=STUMP | {"content": "0"}, folded=folded, chunks=3)
+    line = finetuning.line_of(recorded(a_request(), response))
+    assert isinstance(line, dict)
+    assert line["messages"][-1] == {"role": "assistant", "content": "0"}
+
+
+@pytest.mark.parametrize("body", [None, 'data: {"choices": [{"del'])
+def test_a_stream_of_which_only_the_beginning_was_kept_is_no_example_and_says_so(
+    body: str | None,
+) -> None:
+    response = a_response(message=STUMP, chunks=3) | CUT | {"body": body}
+    assert finetuning.line_of(recorded(a_request(), response)) == "without whole bodies"
+    content = har.entry_of(recorded(a_request(), response))["response"]["content"]
+    assert content["comment"].endswith("into one message; only the beginning of the body was kept")
+
+
+def test_a_stream_that_was_kept_whole_has_no_such_remark() -> None:
+    response = a_response(body=b"", message=STUMP, chunks=3)
+    content = har.entry_of(recorded(a_request(), response))["response"]["content"]
+    assert content["comment"] == "3 events of a stream, folded into one message"
+
+
 @pytest.mark.parametrize(
     ("pair", "reason"),
     [
