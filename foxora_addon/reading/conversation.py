@@ -9,14 +9,16 @@ from typing import Any, Final
 
 from foxora_addon.reading.bodies import body_json_of, folded_body_of, is_folded
 from foxora_addon.reading.exchanges import Recorded
-from foxora_addon.reading.items import Turn, note_turn, turn_of, turn_of_item
+from foxora_addon.reading.items import Turn, note_turn, turn_of, turns_of_items
 from foxora_addon.reading.lists import embeddings_text, models_text
 from foxora_addon.reading.parts import Part, parts_of, pretty
 from foxora_addon.reading.records import Record, count_of, mapping_of, text_of
 from foxora_addon.reading.socket_events import turns_of
 from foxora_addon.reading.texts import size_text
 
-_CONVERSATION: Final = frozenset({"messages", "input", "instructions", "prompt"})
+_OF_CHAT: Final = frozenset({"messages"})
+_OF_RESPONSES: Final = frozenset({"input", "instructions"})
+_OF_COMPLETIONS: Final = frozenset({"prompt"})
 
 
 def asked(recorded: Recorded) -> list[Turn]:
@@ -24,18 +26,26 @@ def asked(recorded: Recorded) -> list[Turn]:
     body = body_json_of(recorded.request)
     if not isinstance(body, dict):
         return _unread(recorded.request, "user")
-    if isinstance(body.get("messages"), list):
+    told = told_in_turns(body)
+    if told == _OF_CHAT:
         return [turn_of(message) for message in body["messages"]]
-    if "input" in body or "instructions" in body:
+    if told == _OF_RESPONSES:
         return list(_asked_in_responses(body))
-    if "prompt" in body:
+    if told == _OF_COMPLETIONS:
         return [Turn("user", tuple(parts_of(body["prompt"])))]
     return [Turn("user", (Part("text", pretty(body)),))]
 
 
-def is_conversation(body: dict[str, Any]) -> bool:
-    """Whether a request says something to a model; what else it says are parameters then."""
-    return not _CONVERSATION.isdisjoint(body)
+def told_in_turns(body: dict[str, Any]) -> frozenset[str]:
+    """The members of a request that are its turns; none where it says nothing to a model.
+
+    All others are parameters: a stored prompt beside the `input` of the Responses API, too.
+    """
+    if isinstance(body.get("messages"), list):
+        return _OF_CHAT
+    if "input" in body or "instructions" in body:
+        return _OF_RESPONSES
+    return _OF_COMPLETIONS if "prompt" in body else frozenset()
 
 
 def answered(recorded: Recorded) -> list[Turn]:
@@ -86,7 +96,7 @@ def _answered_in(body: dict[str, Any]) -> list[Turn]:
     if isinstance(body.get("choices"), list):
         return [_choice_turn_of(choice) for choice in body["choices"]]
     if isinstance(body.get("output"), list):
-        return [turn_of_item(item) for item in body["output"]]
+        return list(turns_of_items(body["output"]))
     data = body.get("data")
     if isinstance(data, list) and any("embedding" in mapping_of(item) for item in data):
         return [note_turn("assistant", embeddings_text(data))]
@@ -104,7 +114,7 @@ def _asked_in_responses(body: dict[str, Any]) -> Iterator[Turn]:
         yield Turn("system", tuple(parts_of(body["instructions"])))
     given = body.get("input")
     if isinstance(given, list) and any(isinstance(item, dict) for item in given):
-        yield from (turn_of_item(item) for item in given)
+        yield from turns_of_items(given)
     elif given is not None:
         yield Turn("user", tuple(parts_of(given)))
 

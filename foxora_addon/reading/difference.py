@@ -10,7 +10,7 @@ from difflib import SequenceMatcher, unified_diff
 from typing import Any, Final, Literal
 
 from foxora_addon.reading.bodies import body_json_of
-from foxora_addon.reading.conversation import answered, asked
+from foxora_addon.reading.conversation import answered, asked, told_in_turns
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.items import Turn
 from foxora_addon.reading.page import lines_of_turn
@@ -19,7 +19,6 @@ from foxora_addon.reading.texts import cost_text, count_text, duration_text, one
 
 type Change = Literal["same", "added", "removed", "changed"]
 
-_CONVERSATION: Final = frozenset({"messages", "input", "prompt"})
 _LONGEST: Final = 60
 
 
@@ -68,12 +67,18 @@ def _steps(before: list[Turn], after: list[Turn]) -> list[Step]:
 
 
 def _parameters(before: Recorded, after: Recorded) -> Iterator[tuple[str, str, str]]:
-    old, new = (mapping_of(body_json_of(recorded.request)) for recorded in (before, after))
-    for name in sorted((old.keys() | new.keys()) - _CONVERSATION):
+    old, new = (_parameters_of(recorded) for recorded in (before, after))
+    for name in sorted(old.keys() | new.keys()):
         if name == "tools":
             yield name, _tool_names(old.get(name)), _tool_names(new.get(name))
         if old.get(name) != new.get(name) or (name in old) != (name in new):
             yield name, _short(old, name), _short(new, name)
+
+
+def _parameters_of(recorded: Recorded) -> dict[str, Any]:
+    body = mapping_of(body_json_of(recorded.request))
+    told = told_in_turns(body)
+    return {name: value for name, value in body.items() if name not in told}
 
 
 def _tool_names(tools: Any) -> str:

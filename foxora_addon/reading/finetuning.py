@@ -14,6 +14,7 @@ _TAKEN: Final = (
     "function_call",
     "refusal",
 )
+_SAID: Final = ("content", "tool_calls", "function_call", "refusal")
 _TOOLS: Final = ("tools", "parallel_tool_calls", "functions")
 
 
@@ -30,6 +31,8 @@ def line_of(recorded: Recorded) -> dict[str, Any] | str:
         return "without whole bodies"
     if not all(isinstance(message, dict) for message in messages):
         return "with messages that are none"
+    if not any(answer.get(name) for name in _SAID):
+        return "with an answer that has no words"
     answer = {"role": "assistant", **answer}
     tools = {name: body[name] for name in _TOOLS if body.get(name) is not None}
     return {"messages": [_message_of(message) for message in (*messages, answer)], **tools}

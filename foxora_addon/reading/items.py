@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from foxora_addon.reading.parts import Part, flat, parts_of, pretty
+from foxora_addon.reading.parts import Part, flat, parts_of, pretty, spoken_part_of
 from foxora_addon.reading.records import mapping_of, text_of
 
 _CALL_ITEMS: Final = ("function_call", "custom_tool_call")
@@ -19,6 +19,14 @@ class Turn:
     parts: tuple[Part, ...]
 
 
+def turns_of_items(items: list[Any]) -> Iterator[Turn]:
+    """Items of the Responses API; one of reasoning that shows no words is no turn."""
+    for item in items:
+        turn = turn_of_item(item)
+        if turn.parts or mapping_of(item).get("type") != "reasoning":
+            yield turn
+
+
 def turn_of_item(item: Any) -> Turn:
     """An item of the Responses API."""
     if not isinstance(item, dict):
@@ -30,7 +38,8 @@ def turn_of_item(item: Any) -> Turn:
         result = flat(item.get("output"))
         return Turn("tool", (Part("result", result, text_of(item.get("call_id"))),))
     if kind == "reasoning":
-        return Turn("assistant", tuple(_reasoning_parts(item.get("summary"))))
+        given = (item.get("summary"), item.get("content"))
+        return Turn("assistant", tuple(part for each in given for part in _reasoning_parts(each)))
     if kind == "message":
         return turn_of(item)
     return note_turn("assistant", f"{kind}: {pretty(item)}")
@@ -47,6 +56,7 @@ def turn_of(message: Any) -> Turn:
         parts.append(Part("result", flat(message.get("content")), name))
     else:
         parts.extend(parts_of(message.get("content")))
+        parts.extend(spoken_part_of(message.get("audio")))
     if refusal := text_of(message.get("refusal")):
         parts.append(Part("note", f"declines: {refusal}"))
     return Turn(role, (*parts, *_calls_of(message)))
@@ -68,6 +78,8 @@ def _call_of(function: dict[str, Any]) -> Part:
 
 
 def _reasoning_parts(given: Any) -> Iterator[Part]:
+    if not given:
+        return
     texts = (
         [given] if isinstance(given, str) else [part.text for part in parts_of(given) if part.text]
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from foxora_addon.reading.bodies import body_json_of
-from foxora_addon.reading.conversation import answered, asked, is_conversation
+from foxora_addon.reading.conversation import answered, asked, told_in_turns
 from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.items import Turn
 from foxora_addon.reading.parts import Part
@@ -53,7 +53,7 @@ def page_of(recorded: Recorded) -> Iterator[Line]:
 def request_lines(recorded: Recorded) -> Iterator[Line]:
     """What was asked: the call's parameters, its tools in a line each, and the conversation."""
     body = mapping_of(body_json_of(recorded.request))
-    if body and is_conversation(body):
+    if told_in_turns(body):
         yield from (Line("fact", text, label) for label, text in parameters_of(body))
         if tools := list(tools_of(body)):
             yield Line("text")

@@ -41,6 +41,12 @@ def parts_of(content: Any) -> Iterator[Part]:
         yield Part("text", pretty(content))
 
 
+def spoken_part_of(audio: Any) -> Iterator[Part]:
+    """What a message of a chat says aloud: its `audio`, if that is one."""
+    if isinstance(audio, dict):
+        yield Part("media", _sound(audio.get("data"), audio))
+
+
 def _part_of(item: Any) -> Part:
     if not isinstance(item, dict):
         return Part("text", pretty(item))
@@ -58,16 +64,24 @@ def _media_of(item: dict[str, Any]) -> str | None:
         return _media("image", item["image_url"])
     given = item.get("input_audio") or item.get("audio")
     if audio := mapping_of(given):
-        return sound_text(text_of(audio.get("data")) or "", text_of(audio.get("format")))
+        return _sound(audio.get("data"), audio)
     if (
         text_of(item.get("type")) in _SOUNDS
     ):  # of the Realtime API, which leaves the sound itself out
-        words = text_of(item.get("transcript"))
-        sound = sound_text(given) if isinstance(given, str) else "audio"
-        return f"{sound}: {words}" if words else sound
+        return _sound(given, item)
     if "file" in item or item.get("type") == "input_file":
         return _file(mapping_of(item.get("file")) or item)
     return None
+
+
+def _sound(data: Any, told: dict[str, Any]) -> str:
+    """A sound by its size, else by its id, with the words that were spoken."""
+    words = text_of(told.get("transcript"))
+    if isinstance(data, str):
+        sound = sound_text(data, text_of(told.get("format")))
+    else:
+        sound = f"audio {text_of(told.get('id')) or ''}".rstrip()
+    return f"{sound}: {words}" if words else sound
 
 
 def sound_text(data: str, format_name: str | None = None) -> str:

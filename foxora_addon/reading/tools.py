@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from foxora_addon.reading.conversation import told_in_turns
 from foxora_addon.reading.records import mapping_of, text_of
 from foxora_addon.reading.texts import one_line
 
-_CONVERSATION: Final = frozenset({"messages", "input", "instructions", "prompt"})
 _TOOLS: Final = frozenset({"tools", "functions"})
 _LONGEST: Final = 100
 _LONGEST_ARGUMENTS: Final = 400
@@ -17,8 +17,9 @@ _MOST_TOOLS: Final = 200
 
 def parameters_of(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The members of a request that are neither conversation nor tools; the model comes first."""
+    others = told_in_turns(body) | _TOOLS
     for name, value in sorted(body.items(), key=lambda item: item[0] != "model"):
-        if name not in _CONVERSATION and name not in _TOOLS:
+        if name not in others:
             yield one_line(name, _LONGEST), _short(value)
 
 

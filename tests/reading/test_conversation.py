@@ -82,6 +82,10 @@ def test_a_chat_is_read_turn_by_turn() -> None:
             "audio wav, 3 bytes",
         ),
         (
+            {"type": "input_audio", "audio": "AAAA", "transcript": "Hi."},
+            "audio, 3 bytes: Hi.",
+        ),
+        (
             {
                 "type": "file",
                 "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"},
@@ -115,6 +119,62 @@ def test_the_responses_api_is_read() -> None:
     pair = recorded(a_request(body=body), a_response(body={"output": output}))
     assert [turn.role for turn in asked(pair)] == ["system", "user", "assistant", "tool"]
     assert [part.text for turn in answered(pair) for part in turn.parts] == ["reasons: hm", "Yo"]
+
+
+@pytest.mark.parametrize(
+    ("audio", "shown"),
+    [
+        ({"data": "AAAA", "transcript": "Take\none."}, "audio, 3 bytes: Take\none."),
+        ({"id": "audio_1", "transcript": "Take one."}, "audio audio_1: Take one."),
+        ({"id": "audio_1"}, "audio audio_1"),
+    ],
+)
+def test_what_was_spoken_is_shown_by_its_transcript(audio: Any, shown: str) -> None:
+    message = {"role": "assistant", "content": None, "audio": audio}
+    whole = recorded(a_chat(message), a_response(body={"choices": [{"message": message}]}))
+    streamed = recorded(a_request(), a_response(body=b"", message=message, chunks=3))
+    for turns in (asked(whole), answered(whole), answered(streamed)):
+        assert turns == [Turn("assistant", (Part("media", shown),))]
+
+
+def reasoning(**more: Any) -> dict[str, Any]:
+    return {"type": "reasoning", "id": "rs_1", "summary": [], **more}
+
+
+def test_reasoning_is_shown_in_the_clear_as_well_as_by_its_summary() -> None:
+    clear = [{"type": "reasoning_text", "text": "hm"}]
+    summary = [{"type": "summary_text", "text": "in short"}]
+    items = [reasoning(content=clear), reasoning(content=clear, summary=summary)]
+    pair = recorded(a_request(body={"input": items}), a_response(body={"output": items}))
+    texts = [["reasons: hm"], ["reasons: in short", "reasons: hm"]]
+    for turns in (asked(pair), answered(pair)):
+        assert [[part.text for part in turn.parts] for turn in turns] == texts
+
+
+def test_reasoning_without_words_is_no_turn() -> None:
+    items = [reasoning(encrypted_content="gAAA"), {"type": "message", "content": "Yo"}]
+    pair = recorded(a_request(body={"input": items}), a_response(body={"output": items}))
+    for turns in (asked(pair), answered(pair)):
+        assert [part.text for turn in turns for part in turn.parts] == ["Yo"]
+        assert len(turns) == 1
+
+
+PROMPT = {"id": "pmpt_1", "version": "2", "variables": {"verdict": "hire"}}
+
+
+@pytest.mark.parametrize("more", [{"input": "Well?"}, {"instructions": "Be brief."}])
+def test_a_stored_prompt_beside_an_input_is_a_parameter(more: dict[str, Any]) -> None:
+    lines = list(page_of(recorded(a_request(body={"model": "m", "prompt": PROMPT, **more}))))
+    facts = {line.label: line.text for line in lines}
+    assert json.loads(facts["prompt"]) == PROMPT
+    assert "instructions" not in facts
+    assert "input" not in facts
+
+
+def test_a_stored_prompt_alone_is_what_was_asked() -> None:
+    lines = list(page_of(recorded(a_request(body={"model": "m", "prompt": PROMPT}))))
+    assert any("pmpt_1" in line.text for line in lines if line.style == "text")
+    assert "prompt" not in {line.label for line in lines}
 
 
 def test_older_completions_and_embeddings_are_read() -> None:

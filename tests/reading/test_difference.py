@@ -54,3 +54,12 @@ def test_another_answer_is_a_difference() -> None:
     difference = difference_of(a_call("a"), a_call("a", answer="Bye."))
     assert not difference.is_nothing
     assert [step.change for step in difference.answers] == ["changed"]
+
+
+def test_a_stored_prompt_is_compared() -> None:
+    before, after = (
+        recorded(a_request(body={"input": "Well?", "prompt": {"id": f"pmpt_{name}"}}))
+        for name in ("hire", "fire")
+    )
+    fields = {name: (old, new) for name, old, new in difference_of(before, after).fields}
+    assert fields["prompt"] == ('{"id": "pmpt_hire"}', '{"id": "pmpt_fire"}')

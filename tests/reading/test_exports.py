@@ -181,6 +181,24 @@ def test_a_streamed_chat_is_one_as_well() -> None:
     assert line["messages"][-1] == {"role": "assistant", "tool_calls": [{"id": "c"}]}
 
 
+SPOKEN = {"id": "audio_1", "data": "AAAA", "transcript": "Take one."}
+NO_WORDS = "with an answer that has no words"
+
+
+def an_answer(**said: Any) -> Any:
+    message = {"role": "assistant", "content": None, **said}
+    return a_response(body={"choices": [{"message": message}]})
+
+
+@pytest.mark.parametrize(
+    "said", [{"refusal": "No."}, {"function_call": {"name": "f"}}, {"content": [{"text": "Hi."}]}]
+)
+def test_an_answer_that_says_anything_in_writing_is_an_example(said: dict[str, Any]) -> None:
+    line = finetuning.line_of(recorded(a_request(), an_answer(**said)))
+    assert isinstance(line, dict)
+    assert said.items() <= line["messages"][-1].items()
+
+
 CUT = {"body": None, "body_truncated": True, "body_bytes": 30_000}
 STUMP = {"role": "assistant", "content": "Once upon"}
 
@@ -217,6 +235,9 @@ def test_a_stream_that_was_kept_whole_has_no_such_remark() -> None:
         ((a_request(operation="embeddings"), a_response()), "no chat"),
         ((a_request(body_truncated=True), a_response()), "without whole bodies"),
         ((a_request(), a_response(body=b"no json")), "without whole bodies"),
+        ((a_request(), an_answer(content="")), NO_WORDS),
+        ((a_request(), an_answer(audio=SPOKEN)), NO_WORDS),
+        ((a_request(), a_response(body=b"", message={"audio": SPOKEN})), NO_WORDS),
         ((a_request(body={"messages": ["x"]}), a_response()), "with messages that are none"),
     ],
 )
