@@ -131,15 +131,17 @@ def _unread(record: Record | None, role: str) -> list[Turn]:
     if record is None:
         return [note_turn(role, "its record is not in the trail")]
     size, body = count_of(record.get("body_bytes")), record.get("body")
+    digest = text_of(record.get("body_sha256"))
     if not size:
         return []
     if not isinstance(body, str) or not body:
-        return [note_turn(role, f"{size_text(size)}, not kept: {_why_not_kept(record, role)}")]
+        words = f"{size_text(size)}, not kept: {_why_not_kept(record, role)}"
+        return [note_turn(role, words, digest)]
     if record.get("body_encoding") == "base64":
-        return [note_turn(role, f"{size_text(size)} that are no text")]
+        return [note_turn(role, f"{size_text(size)} that are no text", digest)]
     if record.get("body_truncated"):
         words = f"only the beginning was kept, of {size_text(size)}"
-        return [Turn(role, (Part("text", body), Part("note", words)))]
+        return [Turn(role, (Part("text", body), Part("note", words, digest=digest)))]
     return [Turn(role, (Part("text", body),))]
 
 

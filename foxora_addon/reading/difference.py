@@ -1,11 +1,12 @@
 """Says what changed between two calls: parameters, tools, messages, answer and figures.
 
-A conversation grows: messages that both calls begin with are the same and only counted.
+A conversation grows: messages that both calls begin with are the same and only counted. Two values
+differ as they are, and not as they are shown: that is cut, or tells of data by its size.
 """
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, unified_diff
 from typing import Any, Final, Literal
 
@@ -14,12 +15,13 @@ from foxora_addon.reading.conversation import answered, asked, told_in_turns
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.items import Turn
 from foxora_addon.reading.page import lines_of_turn
-from foxora_addon.reading.records import mapping_of, text_of
-from foxora_addon.reading.texts import cost_text, count_text, duration_text, one_line
+from foxora_addon.reading.records import Record, count_of, mapping_of, text_of
+from foxora_addon.reading.texts import cost_text, count_text, duration_text, one_line, visible
 
 type Change = Literal["same", "added", "removed", "changed"]
 
 _LONGEST: Final = 60
+_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,35 @@ class Difference:
 
 def difference_of(before: Recorded, after: Recorded) -> Difference:
     """What changed from one exchange to another."""
-    fields = [*_parameters(before, after), *_figures(before, after)]
-    return Difference(
-        [(name, old, new) for name, old, new in fields if old != new],
-        _steps(asked(before), asked(after)),
-        _steps(answered(before), answered(after)),
-    )
+    steps = _steps(asked(before), asked(after))
+    answers = _steps(answered(before), answered(after))
+    fields = [
+        *_parameters(before, after),
+        *_bodies("request", before.request, after.request, steps),
+        *_bodies("answer", before.response, after.response, answers),
+        *_figures(before, after),
+    ]
+    return Difference(fields, steps, answers)
+
+
+def _bodies(
+    what: str, old: Record | None, new: Record | None, steps: list[Step]
+) -> Iterator[tuple[str, str, str]]:
+    """Whether bodies differ in what the turns don't show, or may."""
+    if old is None or new is None or any(step.change != "same" for step in steps):
+        return
+    digests = [text_of(record.get("body_sha256")) for record in (old, new)]
+    if None not in digests and digests[0] != digests[1]:
+        before, after = (f"sha256 {(digest or '')[:_DIGITS]}" for digest in digests)
+        yield f"{what} body", before, after
+    elif _is_unknown(old) or _is_unknown(new):
+        yield f"{what} body", "not kept", "not kept: whether it differs is not known"
+
+
+def _is_unknown(record: Record) -> bool:
+    """Whether nothing is on record of a body but its size."""
+    says = any(record.get(name) for name in ("body", "body_sha256", "message", "folded"))
+    return not says and bool(count_of(record.get("body_bytes")))
 
 
 def _steps(before: list[Turn], after: list[Turn]) -> list[Step]:
@@ -69,10 +94,13 @@ def _steps(before: list[Turn], after: list[Turn]) -> list[Step]:
 def _parameters(before: Recorded, after: Recorded) -> Iterator[tuple[str, str, str]]:
     old, new = (_parameters_of(recorded) for recorded in (before, after))
     for name in sorted(old.keys() | new.keys()):
-        if name == "tools":
-            yield name, _tool_names(old.get(name)), _tool_names(new.get(name))
-        if old.get(name) != new.get(name) or (name in old) != (name in new):
-            yield name, _short(old, name), _short(new, name)
+        texts = [_text_of(side[name]) if name in side else "-" for side in (old, new)]
+        if texts[0] == texts[1]:
+            continue
+        names = [_tool_names(side.get(name)) for side in (old, new)]
+        if name == "tools" and names[0] != names[1]:
+            yield name, names[0], names[1]
+        yield name, *_told_apart(texts[0], texts[1])
 
 
 def _parameters_of(recorded: Recorded) -> dict[str, Any]:
@@ -89,13 +117,34 @@ def _tool_names(tools: Any) -> str:
     return ", ".join(name or "?" for name in names) or "-"
 
 
-def _short(body: dict[str, Any], name: str) -> str:
-    return one_line(json.dumps(body[name], ensure_ascii=False), _LONGEST) if name in body else "-"
+def _text_of(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    except RecursionError:
+        return "nested too deeply to be shown"
+
+
+def _told_apart(old: str, new: str) -> tuple[str, str]:
+    """Two texts, short; where they begin the same, from near the first place that differs."""
+    short = one_line(old, _LONGEST), one_line(new, _LONGEST)
+    if short[0] != short[1]:
+        return short
+    differing = (at for at, pair in enumerate(zip(old, new, strict=False)) if pair[0] != pair[1])
+    same = next(differing, min(len(old), len(new)))
+    start = max(same - _LONGEST // 2, 0)
+    return _window(old, start), _window(new, start)
+
+
+def _window(text: str, start: int) -> str:
+    end = start + _LONGEST
+    before, after = "…" if start else "", "…" if end < len(text) else ""
+    return f"{before}{visible(text[start:end])}{after}"
 
 
 def _figures(before: Recorded, after: Recorded) -> Iterator[tuple[str, str, str]]:
     for (name, old), (_, new) in zip(_figures_of(before), _figures_of(after), strict=True):
-        yield name, old, new
+        if old != new:
+            yield name, old, new
 
 
 def _figures_of(recorded: Recorded) -> Iterator[tuple[str, str]]:
@@ -127,4 +176,13 @@ def lines_of_step(step: Step) -> Iterator[tuple[str, str]]:
 
 
 def _plain(turns: Sequence[Turn]) -> list[str]:
-    return [line.text for turn in turns for line in list(lines_of_turn(turn))[1:]]
+    return [line.text for turn in turns for line in list(lines_of_turn(_marked(turn)))[1:]]
+
+
+def _marked(turn: Turn) -> Turn:
+    """A turn whose digests can be seen, where these are what has changed."""
+    parts = (
+        replace(part, text=f"{part.text}, digest {part.digest[:_DIGITS]}") if part.digest else part
+        for part in turn.parts
+    )
+    return replace(turn, parts=tuple(parts))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from foxora_addon.reading.parts import Part, flat, parts_of, pretty, spoken_part_of
+from foxora_addon.reading.parts import Part, parts_of, pretty, result_part_of, spoken_part_of
 from foxora_addon.reading.records import mapping_of, text_of
 
 _CALL_ITEMS: Final = ("function_call", "custom_tool_call")
@@ -35,8 +35,7 @@ def turn_of_item(item: Any) -> Turn:
     if kind in _CALL_ITEMS:
         return Turn("assistant", (_call_of(item),))
     if kind in _RESULT_ITEMS:
-        result = flat(item.get("output"))
-        return Turn("tool", (Part("result", result, text_of(item.get("call_id"))),))
+        return Turn("tool", (result_part_of(item.get("output"), text_of(item.get("call_id"))),))
     if kind == "reasoning":
         given = (item.get("summary"), item.get("content"))
         return Turn("assistant", tuple(part for each in given for part in _reasoning_parts(each)))
@@ -53,7 +52,7 @@ def turn_of(message: Any) -> Turn:
     parts = list(_reasoning_parts(message.get("reasoning_content") or message.get("reasoning")))
     if role in {"tool", "function"}:
         name = text_of(message.get("tool_call_id")) or text_of(message.get("name"))
-        parts.append(Part("result", flat(message.get("content")), name))
+        parts.append(result_part_of(message.get("content"), name))
     else:
         parts.extend(parts_of(message.get("content")))
         parts.extend(spoken_part_of(message.get("audio")))
@@ -88,6 +87,6 @@ def _reasoning_parts(given: Any) -> Iterator[Part]:
             yield Part("note", f"reasons: {text}")
 
 
-def note_turn(role: str, words: str) -> Turn:
-    """A turn of one remark of ours."""
-    return Turn(role, (Part("note", words),))
+def note_turn(role: str, words: str, digest: str | None = None) -> Turn:
+    """A turn of one remark of ours; `digest` is of what it is about."""
+    return Turn(role, (Part("note", words, digest=digest),))

@@ -1,8 +1,10 @@
 """Reads the pieces that the content of a message is made of: texts, images, sounds, files.
 
-What is not known is told as the JSON that it is; data is told by its kind and size alone.
+What is not known is told as the JSON that it is; data is told by its kind and size alone, and told
+apart by a digest.
 """
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -21,11 +23,15 @@ type Kind = Literal["text", "call", "result", "media", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a turn. A call's or a result's `name` says of which tool, or of which call."""
+    """A piece of a turn. A call's or a result's `name` says of which tool, or of which call.
+
+    `digest` tells apart what `text` does not say, in hex; None where the text says all.
+    """
 
     kind: Kind
     text: str
     name: str | None = None
+    digest: str | None = None
 
 
 def parts_of(content: Any) -> Iterator[Part]:
@@ -44,7 +50,7 @@ def parts_of(content: Any) -> Iterator[Part]:
 def spoken_part_of(audio: Any) -> Iterator[Part]:
     """What a message of a chat says aloud: its `audio`, if that is one."""
     if isinstance(audio, dict):
-        yield Part("media", _sound(audio.get("data"), audio))
+        yield Part("media", _sound(audio.get("data"), audio), digest=_digest_of(audio))
 
 
 def _part_of(item: Any) -> Part:
@@ -55,7 +61,7 @@ def _part_of(item: Any) -> Part:
     if refusal := text_of(item.get("refusal")):
         return Part("note", f"declines: {refusal}")
     if media := _media_of(item):
-        return Part("media", media)
+        return Part("media", media, digest=_digest_of(item))
     return Part("note", f"{text_of(item.get('type')) or 'part'}: {pretty(item)}")
 
 
@@ -110,6 +116,22 @@ def _file(file: dict[str, Any]) -> str:
 
 def _size_of_base64(text: str) -> int:
     return len(text.rstrip("=")) * 3 // 4
+
+
+def result_part_of(content: Any, name: str | None) -> Part:
+    """What a tool or a call gave, as one text."""
+    parts = parts_of(content) if isinstance(content, list) else ()
+    digests = [part.digest for part in parts if part.digest]
+    return Part("result", flat(content), name, _digest_of(digests) if digests else None)
+
+
+def _digest_of(value: Any) -> str:
+    """The SHA-256 of a JSON value, in whatever order its names come."""
+    try:
+        text = json.dumps(value, sort_keys=True)
+    except RecursionError:
+        text = "nested too deeply to be told apart"
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def flat(content: Any) -> str:

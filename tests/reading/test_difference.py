@@ -1,5 +1,7 @@
 from typing import Any
 
+import pytest
+
 from foxora_addon.reading.difference import difference_of, lines_of_step
 from tests.reading.builders import a_request, a_response, recorded
 
@@ -63,3 +65,94 @@ def test_a_stored_prompt_is_compared() -> None:
     )
     fields = {name: (old, new) for name, old, new in difference_of(before, after).fields}
     assert fields["prompt"] == ('{"id": "pmpt_hire"}', '{"id": "pmpt_fire"}')
+
+
+def a_schema(limit: int) -> dict[str, Any]:
+    return {"type": "object", "properties": {"amount": {"description": "d" * 80, "maximum": limit}}}
+
+
+def fields_of(before: Any, after: Any) -> dict[str, tuple[str, str]]:
+    return {name: (old, new) for name, old, new in difference_of(before, after).fields}
+
+
+def test_a_parameter_that_differs_beyond_what_is_shown_is_told_where_it_does() -> None:
+    before, after = (
+        a_call(
+            "a",
+            tools=[
+                {"type": "function", "function": {"name": "pay", "parameters": a_schema(limit)}}
+            ],
+            response_format={"type": "json_schema", "json_schema": a_schema(limit)},
+        )
+        for limit in (10, 10_000_000)
+    )
+    fields = fields_of(before, after)
+    for name in ("tools", "response_format"):
+        old, new = fields[name]
+        assert ('"maximum": 10}' in old, '"maximum": 10000000}' in new) == (True, True)
+        assert max(len(old), len(new)) <= 62
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [(1, True), (0, 0.0), ("a" * 99, "a" * 98), ("a  " * 30, "a " * 30)]
+)
+def test_values_differ_that_json_writes_otherwise(old: Any, new: Any) -> None:
+    told = fields_of(a_call("a", seed=old), a_call("a", seed=new))["seed"]
+    assert told[0] != told[1]
+
+
+def test_a_parameter_whose_names_come_in_another_order_is_the_same() -> None:
+    before, after = ({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    assert "metadata" not in fields_of(a_call("a", metadata=before), a_call("a", metadata=after))
+
+
+def a_picture(letter: str) -> list[dict[str, Any]]:
+    url = f"data:image/png;base64,{letter * 400}"
+    return [{"type": "image_url", "image_url": {"url": url}}]
+
+
+def test_other_pictures_of_the_same_size_are_a_difference() -> None:
+    for role in ("user", "tool"):
+        before, after, again = (
+            recorded(a_request(body={"messages": [{"role": role, "content": a_picture(letter)}]}))
+            for letter in "ABA"
+        )
+        (step,) = difference_of(before, after).steps
+        assert step.change == "changed"
+        signs = [sign for sign, line in lines_of_step(step) if "image png, 300 bytes" in line]
+        assert signs == ["-", "+"]
+        assert [step.change for step in difference_of(before, again).steps] == ["same"]
+
+
+def not_kept(digest: str | None) -> Any:
+    body = {"body": None, "body_bytes": 8, "body_sha256": digest, "level": "metadata"}
+    return recorded(a_request() | body, a_response() | body)
+
+
+def test_bodies_that_were_not_kept_differ_as_their_digests_do() -> None:
+    difference = difference_of(not_kept("a" * 64), not_kept("b" * 64))
+    for steps in (difference.steps, difference.answers):
+        (step,) = steps
+        assert step.change == "changed"
+        (_, old), (_, new) = list(lines_of_step(step))[1:]
+        assert (old[-20:], new[-20:]) == (f" digest {'a' * 12}", f" digest {'b' * 12}")
+    assert difference_of(not_kept("a" * 64), not_kept("a" * 64)).is_nothing
+
+
+def test_of_bodies_without_a_digest_nobody_claims_that_they_are_the_same() -> None:
+    fields = fields_of(not_kept(None), not_kept(None))
+    for name in ("request body", "answer body"):
+        assert fields[name] == ("not kept", "not kept: whether it differs is not known")
+
+
+def test_bodies_that_differ_in_nothing_that_is_shown_are_told_by_their_digests() -> None:
+    before, after = (
+        recorded(a_request(body={"messages": [{"role": "user", "content": "a", "x": x}]}))
+        for x in (1, 2)
+    )
+    digests = tuple(
+        f"sha256 {(each.request or {})['body_sha256'][:12]}" for each in (before, after)
+    )
+    assert fields_of(before, after)["request body"] == digests
+    assert "request body" not in fields_of(before, before)
+    assert "request body" not in fields_of(a_call("a"), a_call("b"))
