@@ -15,6 +15,7 @@ from foxora_addon.reading.records import Record, mapping_of
 
 _PLAIN: Final = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^0-9A-Za-z])+")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+_LINES: Final = re.compile(r"(?:\A|[\r\n])(?:data:)?[ \t]*([{\[][^\r\n]*[}\]])")
 _QUOTED: Final = ("body", "message", "folded", "model", "tags")
 
 
@@ -91,7 +92,7 @@ def _search_of(pattern: Pattern) -> Callable[[str], bool]:
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Every text in a value; of a text that is JSON itself, the texts in it and the whole."""
+    """Every text in a value; of a text that is JSON, or has lines of it, also the texts in that."""
     waiting = [value]
     while waiting:
         item = waiting.pop()
@@ -104,11 +105,22 @@ def texts_of(value: Any) -> Iterator[str]:
             waiting.extend(_inner(item))
 
 
-def _inner(text: str) -> list[Any]:
-    if text.lstrip()[:1] not in ("{", "["):
-        return []
+def _inner(text: str) -> Iterator[Any]:
+    """The JSON value that a text is; else those that are lines of it, as of a batch or a stream.
+
+    Of the lines only those with an escape: the others read as they stand.
+    """
+    if text.lstrip()[:1] in ("{", "[") and (values := _values_in(text)):
+        yield from values
+    elif "\\" in text:
+        for line in _LINES.finditer(text):
+            if "\\" in line[1]:
+                yield from _values_in(line[1])
+
+
+def _values_in(text: str) -> list[Any]:
+    """The JSON value that a text is; none where it is none."""
     try:
-        value = json.loads(text)
+        return [json.loads(text)]
     except (ValueError, RecursionError):
         return []
-    return [value]

@@ -1,5 +1,6 @@
 """What `--grep` finds, and that no pattern can make it take for ever."""
 
+import json
 import re
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.reading.grep import Grep, parse_grep
+from foxora_addon.reading.grep import Grep, parse_grep, texts_of
 from foxora_addon.reading.records import record_of
 from tests.reading.builders import a_refusal, a_request, a_response, line_of
 
@@ -85,3 +86,30 @@ def test_an_escaped_text_is_that_text(needle: str, text: str) -> None:
     pattern = parse_grep(re.sub(r"([\\.^$*+?{}\[\]|()])", r"\\\1", needle))
     assert pattern.plain == needle
     assert Grep(pattern).finds({"body": text + needle})
+
+
+LINE = json.dumps({"messages": [{"content": 'Kündige Herrn "Müller"\nnow'}]})
+LINES = {
+    "jsonl": f"{LINE}\n{LINE}\n",
+    "after what is none": f'{{"a": 1}}\nno JSON \\\n{{"b": \\\n{LINE}',
+    "form": f'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n{LINE}\r\n--b--\r\n',
+    "events": f"event: x\ndata: {LINE}\n\ndata:{LINE}\n\ndata: [DONE]\n\n",
+    "events by returns": f"event: x\rdata:  {LINE}\r\r",
+    "list": f"1\n[{LINE}]\n",
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_what_stands_in_lines_of_json_is_found_as_it_reads(kind: str) -> None:
+    record = a_response(body=LINES[kind].encode())
+    for text in ("Müller", 'Herrn "Mü', r'Müller"\n', "^Kündige"):
+        grep = Grep(parse_grep(text))
+        assert grep.may_find(line_of(record)), text
+        assert grep.finds(record), text
+    assert not Grep(parse_grep("Meier")).finds(record)
+
+
+def test_lines_of_json_are_looked_at_where_they_hide_something_alone() -> None:
+    looked = list(texts_of(f'{{"a": "plain"}}\n{LINE}'))
+    assert "plain" not in looked
+    assert 'Kündige Herrn "Müller"\nnow' in looked
