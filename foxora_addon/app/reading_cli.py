@@ -204,7 +204,7 @@ def why(
     """Say why a call was forwarded or refused.
 
     Its account's balances at that moment are rebuilt from the trail. The ceilings are those that
-    the configuration has for the account now, unless they are given.
+    the configuration has for the account now, unless they are given; no key is needed for that.
 
     \b
     Examples:
@@ -216,8 +216,8 @@ def why(
     from foxora_addon.reading.decision import Rebuilding, json_of, lines_of
 
     (recorded,) = found(trail, [exchange], filters)
-    ceilings = ceilings_of(recorded.account, requests_per_minute, tokens_per_minute)
-    rebuilding = Rebuilding(recorded, ceilings)
+    ceilings, below = ceilings_of(recorded, requests_per_minute, tokens_per_minute)
+    rebuilding = Rebuilding(recorded, ceilings, below)
     for record in TrailReading(trail).records():
         rebuilding.take(record)
         if rebuilding.is_done:

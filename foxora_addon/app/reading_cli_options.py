@@ -15,7 +15,9 @@ from foxora_addon.audit.place import place_of
 from foxora_addon.printable import ESCAPED, print_everything
 
 if TYPE_CHECKING:
+    from foxora_addon.config import Account
     from foxora_addon.policy.plans import Ceilings
+    from foxora_addon.reading.decision import Below
     from foxora_addon.reading.exchanges import Recorded
     from foxora_addon.reading.filters import Filters
 
@@ -139,23 +141,41 @@ def found(trail: Path, prefixes: list[str], filters: "Filters") -> "list[Recorde
     return TrailReading(trail).find(prefixes, filters)
 
 
-def ceilings_of(account: str | None, requests: int | None, tokens: int | None) -> "Ceilings":
-    """The ceilings that are given; where none is, those of the configuration."""
+def ceilings_of(
+    recorded: "Recorded", requests: int | None, tokens: int | None
+) -> "tuple[Ceilings, list[Below]]":
+    """The ceilings that are given; where none is, those that the configuration has for a call.
+
+    And those below its account's. Where it can't be read, that is said, and none is known.
+    """
     from foxora_addon.config import ConfigError, load
-    from foxora_addon.policy.plans import PLANS, UNLIMITED, Ceilings
+    from foxora_addon.policy.plans import UNLIMITED, Ceilings
 
     if requests is not None or tokens is not None:
-        return Ceilings(requests, tokens)
+        return Ceilings(requests, tokens), []
     try:
-        accounts = load({}, os.environ, Path.cwd()).accounts
-    except ConfigError:
-        return UNLIMITED
-    for known in accounts:
-        if known.name == account:
-            usual, own = PLANS.get(known.plan, UNLIMITED), known.limits
-            return Ceilings(
-                own.requests_per_minute or usual.requests_per_minute,
-                own.tokens_per_minute or usual.tokens_per_minute,
-                own.concurrent_requests or usual.concurrent_requests,
-            )
-    return UNLIMITED
+        accounts = load({}, os.environ, Path.cwd(), opens_keys=False).accounts
+    except ConfigError as error:
+        say(f"{error}; so the ceilings of the configuration are not known")
+        return UNLIMITED, []
+    known = next((account for account in accounts if account.name == recorded.account), None)
+    return (UNLIMITED, []) if known is None else _rules_for(recorded, known)
+
+
+def _rules_for(recorded: "Recorded", account: "Account") -> "tuple[Ceilings, list[Below]]":
+    from foxora_addon.policy.plans import UNLIMITED
+    from foxora_addon.reading.decision import Below
+    from foxora_addon.reading.records import mapping_of
+    from foxora_addon.rules import account_rules_of
+
+    rules, request = account_rules_of(account), recorded.request or {}
+    named = {
+        "model": (request.get("model"), rules.models),
+        "client": (mapping_of(request.get("client")).get("name"), rules.clients),
+    }
+    below = [
+        Below(kind, name, table[name])
+        for kind, (name, table) in named.items()
+        if isinstance(name, str) and table.get(name, UNLIMITED) != UNLIMITED
+    ]
+    return rules.ceilings, below

@@ -41,13 +41,15 @@ def load(
     cwd: Path,
     *,
     is_live: bool = False,
+    opens_keys: bool = True,
 ) -> Config:
     """Return the configuration in force; raises ConfigError, and nothing else.
 
     `options` holds `foxora_config`, `foxora_base_url`, `foxora_audit` and `foxora_store`; None and
     "" are not given, as an empty environment variable is not. `~` is HOME. Relative paths begin at
     `cwd`, those of key files at the folder of the YAML file. `is_live`: calls are open, which no
-    file may hold up.
+    file may hold up. `opens_keys` False is for who sends nothing: no key need be there, and none is
+    in what is returned.
     """
     file, shown = _file_named(options, environ, cwd)
     if file is None and os.path.lexists(cwd / _MISNAMED_FILE):
@@ -65,9 +67,17 @@ def load(
         labels["accounts", 0, "key"] = ""
     origins = Origins(shown if file else None, document.lines, labels)
     folder = file.parent if file else cwd
-    sources = Sources(environ, folder, cwd, is_mock or lacks_key, is_live=is_live)
+    sources = Sources(
+        environ,
+        folder,
+        cwd,
+        is_mock or lacks_key,
+        opens_keys=opens_keys,
+        opens_signing_keys=opens_keys,
+        is_live=is_live,
+    )
     settings = _settings_of(tree, sources, origins)
-    if lacks_key:  # said last: a mistake in the file may be why the key is missed
+    if lacks_key and opens_keys:  # said last: a mistake in the file may be why the key is missed
         raise ConfigError(_NO_KEY)
     origin, warnings = _origin_of(environ.get("OPENAI_BASE_URL", ""))
     return Config.model_construct(

@@ -25,7 +25,8 @@ class Sources:
     """What references are followed in.
 
     `folder` is the configuration file's own, for key files; `cwd` is where all other paths begin.
-    `opens_signing_keys`: whether who asks needs the keys that checkpoints are signed with.
+    `opens_keys`: whether who asks needs any key of those that calls bring or are sent with; else
+    what leads to a key stands for it. `opens_signing_keys`: those that checkpoints are signed with.
     `is_live`: calls are open, which no file may hold up.
     """
 
@@ -33,6 +34,7 @@ class Sources:
     folder: Path = field(default_factory=Path)
     cwd: Path = field(default_factory=Path)
     is_mock: bool = False
+    opens_keys: bool = True
     opens_signing_keys: bool = True
     is_live: bool = False
 
@@ -87,6 +89,8 @@ def _variable_meant(text: str) -> str:
 def _key_in_environment(name: str, sources: Sources, placeholder: str | None) -> str:
     if not _VARIABLE.fullmatch(name) or not may_be_shown(name):
         raise Problem("env must be the name of an environment variable, and never the key itself")
+    if not sources.opens_keys:
+        return f"env {name}"
     key = sources.environ.get(name, "")
     if key == PLACEHOLDER_KEY and placeholder is None:
         raise Problem(
@@ -103,6 +107,8 @@ def _key_in_environment(name: str, sources: Sources, placeholder: str | None) ->
 
 
 def _key_in_file(text: str, sources: Sources) -> str:
+    if not sources.opens_keys:
+        return f"file {text}"
     subject = f"the file '{text}'" if may_be_shown(text) else "the given file"
     try:
         file = path_of(text, sources.folder, sources.environ)

@@ -4,9 +4,9 @@ They are rebuilt from the trail. What it can't tell is left open: ceilings are g
 proxies, or records that are gone, counted for the account is not in these balances.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.reading.demand import (
@@ -24,6 +24,14 @@ from foxora_addon.reading.texts import count_text, duration_text, one_line
 from foxora_addon.reading.times import iso_or_none
 
 
+class Below(NamedTuple):
+    """Ceilings below an account's: those of a `kind`, model or client, by its name."""
+
+    kind: str
+    name: str
+    ceilings: Ceilings
+
+
 @dataclass(slots=True)
 class Decision:
     """The decision about one call, and the figures behind it.
@@ -32,6 +40,7 @@ class Decision:
     `used` is what counted right before it, None where the limiter had no part. `limit`: the one of
     the ceilings that kept it out. `opens_at`: when it would have passed if no other call had come;
     `passes_at`: when it would have, as things went. Unix seconds; None: unknown, or never.
+    `below` are further ceilings that it was held to, of which only the figures are known.
     """
 
     recorded: Recorded
@@ -42,13 +51,14 @@ class Decision:
     paused_until: float | None = None
     opens_at: float | None = None
     passes_at: float | None = None
+    below: Sequence[Below] = ()
 
 
 class Rebuilding:
     """Rebuilds one decision; fed the records in the trail's order, until `is_done`."""
 
-    def __init__(self, recorded: Recorded, ceilings: Ceilings) -> None:
-        self.decision = Decision(recorded, ceilings)
+    def __init__(self, recorded: Recorded, ceilings: Ceilings, below: Sequence[Below] = ()) -> None:
+        self.decision = Decision(recorded, ceilings, below=below)
         self.is_done = False
         self._account = AsItWas()
         self._last = 0.0  # the last moment that was looked at
@@ -171,13 +181,34 @@ def _ending_of(recorded: Recorded) -> Ending | None:
 
 
 def _opening_text(decision: Decision, arrival: Arrival) -> str:
+    has_room = decision.limit is None and decision.ceilings != Ceilings()
+    if has_room and decision.below:
+        account = "unknown: the account has room"
+    else:
+        account = _opening_text_of_account(decision, arrival)
+    return "; ".join((account, *map(_text_below, decision.below)))
+
+
+def _text_below(below: Below) -> str:
+    """That a call was held to more than its account's ceilings, with the figures."""
+    figures = (
+        (below.ceilings.requests_per_minute, "requests a minute"),
+        (below.ceilings.tokens_per_minute, "tokens a minute"),
+        (below.ceilings.concurrent_requests, "at once"),
+    )
+    told = ", ".join(f"{count_text(n)} {unit}" for n, unit in figures if n is not None)
+    who = one_line(f"{below.kind} '{below.name}'")
+    return f"{who} has ceilings of its own, which are not rebuilt here: {told}"
+
+
+def _opening_text_of_account(decision: Decision, arrival: Arrival) -> str:
     if decision.ceilings == Ceilings() and decision.limit is None:
         return "unknown without ceilings: give --requests-per-minute or --tokens-per-minute"
     if decision.limit is None:
         return (
-            "at once under these ceilings: others were in force, or what is not on record counted: "
-            "another proxy's calls, this one's own questions to the gateway, or earlier tries of "
-            "calls that were open"
+            "at once under these ceilings: others were in force, as those of a client or a model, "
+            "or what is not on record counted: another proxy's calls, this one's own questions to "
+            "the gateway, or earlier tries of calls that were open"
         )
     opens, passes = decision.opens_at, iso_or_none(decision.passes_at)
     if opens is None:
@@ -204,11 +235,11 @@ def json_of(decision: Decision) -> dict[str, Any]:
         "error": (decision.recorded.response or {}).get("error"),
         "used": used
         and {"requests": used.requests, "tokens": used.tokens, "concurrent": used.concurrent},
-        "ceilings": {
-            "requests_per_minute": ceilings.requests_per_minute,
-            "tokens_per_minute": ceilings.tokens_per_minute,
-            "concurrent_requests": ceilings.concurrent_requests,
-        },
+        "ceilings": _json_of(ceilings),
+        "below": [
+            {"kind": each.kind, "name": each.name, **_json_of(each.ceilings)}
+            for each in decision.below
+        ],
         "estimated_tokens": arrival.tokens if arrival else None,
         "actual_tokens": ending.tokens if ending is not None and ending.was_sent else None,
         "limit": decision.limit,
@@ -216,4 +247,12 @@ def json_of(decision: Decision) -> dict[str, Any]:
         "shadow": told.get("shadow"),
         "would_pass_at": iso_or_none(decision.opens_at) if decision.limit else None,
         "passes_at": iso_or_none(decision.passes_at),
+    }
+
+
+def _json_of(ceilings: Ceilings) -> dict[str, int | None]:
+    return {
+        "requests_per_minute": ceilings.requests_per_minute,
+        "tokens_per_minute": ceilings.tokens_per_minute,
+        "concurrent_requests": ceilings.concurrent_requests,
     }

@@ -291,6 +291,48 @@ def test_why_takes_the_ceilings_of_the_configuration(
     assert "of 30 used" in run("why", "ex_c", "trail.jsonl")
 
 
+BELOW = """accounts:
+  - name: acme
+    key: {env: FOXORA_API_KEY}
+    limits: {requests_per_minute: 100, models: {gpt-4o-mini: {tokens_per_minute: 7000}}}
+    clients:
+      - {key: {file: nowhere.key}, name: batch, limits: {requests_per_minute: 2}}
+      - {key: {env: NOT_SET}, name: other, limits: {requests_per_minute: 3}}
+"""
+
+
+def test_why_names_the_ceilings_of_a_calls_client_and_model_and_needs_no_key(
+    trail: Path, run: Run
+) -> None:
+    client = {
+        "name": "batch",
+        "address": "10.0.0.7",
+        "key": None,
+        "user_agent": None,
+        "retry": None,
+    }
+    written(trail, list(a_refusal("ex_c3", client=client)))
+    Path("foxora.yaml").write_text(BELOW)
+    shown = " ".join(run("why", "ex_c", "trail.jsonl").split())
+    assert "of 100 used" in shown
+    assert "client 'batch' has ceilings of its own, which are not rebuilt here: 2 req" in shown
+    assert "model 'gpt-4o-mini' has ceilings of its own, which are not rebuilt here: 7,000" in shown
+    assert "at once" not in shown
+    found = json.loads(run("why", "ex_c", "trail.jsonl", "--json"))["below"]
+    assert [(each["kind"], each["name"]) for each in found] == [
+        ("model", "gpt-4o-mini"),
+        ("client", "batch"),
+    ]
+    given = run("why", "ex_c", "trail.jsonl", "--requests-per-minute", "9")
+    assert "of 9 used" in given
+
+
+def test_why_says_where_it_could_not_read_the_ceilings(run: Run) -> None:
+    Path("foxora.yaml").write_text("accounts: [{nme: acme}]\n")
+    err = "foxora.yaml:1: accounts[0].name: is missing"
+    assert "unknown without ceilings" in run("why", "ex_c", "trail.jsonl", err=err)
+
+
 def test_segments_are_read_as_one_whatever_their_compression(trail: Path, run: Run) -> None:
     trail.unlink()
     lines = [line_of({"v": 1, "seq": n} | without(r)) for n, r in enumerate(RECORDS, 1)]

@@ -1,4 +1,5 @@
 import hashlib
+import re
 from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
@@ -275,3 +276,32 @@ def test_what_is_no_file_but_makes_nobody_wait_is_read_while_calls_are_open(
 ) -> None:
     config = load({"foxora_config": "/dev/null"}, ENVIRON, tmp_path, is_live=True)
     assert config.is_blank
+
+
+def test_who_sends_nothing_needs_no_key(tmp_path: Path) -> None:
+    assert load({}, {}, tmp_path, opens_keys=False).default_account is not None
+    (tmp_path / "foxora.yaml").write_text(
+        "accounts:\n"
+        "- {name: a, key: {env: NO_A}, clients: [{key: {env: NO_B}}, {key: {env: NO_C}}]}\n"
+        "- {name: b, key: {file: gone}, clients: [{key: {file: gone.too}}]}\n"
+    )
+    config = load({}, {}, tmp_path, opens_keys=False)
+    assert [account.name for account in config.accounts] == ["a", "b"]
+    with pytest.raises(ConfigError, match="NO_A is not set"):
+        load({}, {}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("sk-fake-0000", "never written in clear"),
+        ("{env: sk-fake-0000}", "must be the name of an environment variable"),
+        ("{envv: A}", "must be {env: NAME} or {file: PATH}"),
+    ],
+)
+def test_what_is_no_reference_to_a_key_is_told_to_them_too(
+    tmp_path: Path, key: str, words: str
+) -> None:
+    (tmp_path / "foxora.yaml").write_text(f"accounts: [{{name: a, key: {key}}}]\n")
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load({}, {}, tmp_path, opens_keys=False)

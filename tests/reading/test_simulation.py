@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.reading import cells
-from foxora_addon.reading.decision import Decision, Rebuilding, json_of, lines_of
+from foxora_addon.reading.decision import Below, Decision, Rebuilding, json_of, lines_of
 from foxora_addon.reading.page import page_of
 from foxora_addon.reading.rows import COLUMNS, row_of
 from foxora_addon.reading.simulation import Played, Simulation
@@ -339,3 +339,28 @@ def test_what_shadow_mode_would_have_said_is_shown() -> None:
     assert ("shadow", words) in [(line.label, line.text) for line in page_of(exchange)]
     assert dict(zip(COLUMNS, row_of(exchange), strict=True))["shadow_code"] == shadow["code"]
     assert cells.json_of(exchange)["shadow_code"] == shadow["code"]
+
+
+BATCH = Below("client", "batch", Ceilings(2, 4_000, 3))
+OF_BATCH = (
+    "client 'batch' has ceilings of its own, which are not rebuilt here: "
+    "2 requests a minute, 4,000 tokens a minute, 3 at once"
+)
+
+
+@pytest.mark.parametrize(
+    ("ceilings", "words"),
+    [
+        (Ceilings(100, None), f"unknown: the account has room; {OF_BATCH}"),
+        (Ceilings(1, None), f"if no other call had come; {OF_BATCH}"),
+        (Ceilings(), f"--tokens-per-minute; {OF_BATCH}"),
+    ],
+)
+def test_a_ceiling_below_the_accounts_is_named(ceilings: Ceilings, words: str) -> None:
+    request, response = a_refusal("r", at=2)
+    rebuilding = Rebuilding(recorded(request, response), ceilings, [BATCH])
+    for record in [*calls(0, 1, lasts=0.5), request, response]:
+        rebuilding.take(record)
+    assert dict(lines_of(rebuilding.decision))["would pass"].endswith(words)
+    (told,) = json_of(rebuilding.decision)["below"]
+    assert (told["kind"], told["name"], told["requests_per_minute"]) == ("client", "batch", 2)
