@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 from foxora_addon.mock.accounts import NOTHING, Account, Charge
 from foxora_addon.mock.answers import Answer
+from foxora_addon.mock.catalogue import find_model
 from foxora_addon.mock.coding import decoded
 from foxora_addon.mock.fields import Json, RequestError
 from foxora_addon.mock.received import Received
@@ -40,7 +41,7 @@ class Call:
 
     def model(self, name: str, ability: str | None = None) -> ModelSettings:
         """The model of that name; raises RequestError if there is none, or it is not able to."""
-        model = next((each for each in self.settings.models if each.id == name), None)
+        model = find_model(name, self.settings)
         if model is None:
             message = f"The model '{name}' does not exist."
             raise RequestError(message, "model", status=404, code="model_not_found")

@@ -116,7 +116,7 @@ def transcribe(call: Call) -> Reply:
 def moderate(call: Call) -> Reply:
     """`POST /v1/moderations`: nothing is ever flagged."""
     json = fields.object_of(call.body)
-    model = call.model(json.get("model") or "omni-moderation-latest", "moderation")
+    model = call.model(_model_name(json, "omni-moderation-latest"), "moderation")
     given = fields.required(json, "input")
     is_many = isinstance(given, list) and all(isinstance(each, str) for each in given)
     if is_many and len(given) > _MOST_MODERATED:
@@ -139,7 +139,7 @@ def _form(call: Call) -> Form:
 def _pictures(call: Call, given: Json, kind: str, *, streams: bool = False) -> Reply:
     """The pictures; `kind` names the events of a stream of them."""
     prompt = fields.required_text(given, "prompt")
-    model = call.model(given.get("model") or "dall-e-2", "images")
+    model = call.model(_model_name(given, "dall-e-2"), "images")
     count = _number(given, "n", _MOST_PICTURES) or 1
     size = _SIZE.fullmatch(str(given.get("size") or "1024x1024"))
     width, height = (int(side) for side in size.groups()) if size else (1024, 1024)
@@ -163,6 +163,10 @@ def _pictures(call: Call, given: Json, kind: str, *, streams: bool = False) -> R
             events.append({**last, "usage": told["usage"]})
             return Reply(_streamed(call, events), charge, model)
     return Reply(json_answer(told), charge, model)
+
+
+def _model_name(given: Json, usual: str) -> str:
+    return fields.required_text({"model": given.get("model") or usual}, "model")
 
 
 def _number(given: Json, name: str, most: int) -> int | None:
