@@ -1,5 +1,6 @@
 """A request as its route sees it, and what a route gives back. Pure; time is an argument."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -35,6 +36,16 @@ class Call:
         """What the path names: its third segment, unescaped."""
         return unquote(self.received.path.split("/")[3])
 
+    @property
+    def item_name(self) -> str:
+        """What the path names within that: its fifth segment, unescaped."""
+        return unquote(self.received.path.split("/")[5])
+
+    @property
+    def is_socket(self) -> bool:
+        """Whether it comes over a WebSocket, or opens one."""
+        return (self.received.header("upgrade") or "").lower() == "websocket"
+
     def head(self, prefix: str, model: ModelSettings) -> Json:
         """The fields that every completion opens with."""
         return {"id": f"{prefix}_{self.token}", "created": int(self.now), "model": model.id}
@@ -52,8 +63,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer, and the charge for it if it is delivered whole. `model` None: free of charge."""
+    """An answer, and the charge for it if it is delivered whole. `model` None: free of charge.
+
+    `keep` stores what is to be stored of it, once the account's ceilings have let the call in.
+    """
 
     answer: Answer
     charge: Charge = NOTHING
     model: ModelSettings | None = None
+    keep: Callable[[], None] | None = None

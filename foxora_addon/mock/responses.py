@@ -1,7 +1,7 @@
 """Tells a response of the Responses API: as one object, or as a stream of typed events.
 
 Not documented as served by the gateway (foxora-api.md, Routes); here so that clients of the newer
-OpenAI API have something to talk to. Words, JSON and calls of functions; no stored state.
+OpenAI API have something to talk to. Words, JSON and calls of functions.
 """
 
 from collections.abc import Iterator
@@ -49,20 +49,30 @@ def respond(
 
 def response_json(response: Response) -> Json:
     """The finished response as one object."""
-    usage = {
-        "input_tokens": response.request.input_tokens,
-        "input_tokens_details": {"cached_tokens": 0},
-        "output_tokens": response.choice.tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
-        "total_tokens": response.request.input_tokens + response.choice.tokens,
-    }
+    usage = usage_json(response.request.input_tokens, response.choice.tokens)
     outline = _outline(response, response.status)
     return {**outline, "output": _output(response), "usage": usage}
 
 
+def unfinished_json(response: Response, status: str) -> Json:
+    """The response as it is told while there is nothing of it yet, or never will be."""
+    return {**_outline(response, status), "output": [], "usage": None}
+
+
+def usage_json(input_tokens: int, output_tokens: int) -> Json:
+    """The usage object of responses."""
+    return {
+        "input_tokens": input_tokens,
+        "input_tokens_details": {"cached_tokens": 0},
+        "output_tokens": output_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": input_tokens + output_tokens,
+    }
+
+
 def response_events(response: Response) -> list[bytes]:
     """The response as OpenAI's typed events; the last one carries the whole of it."""
-    running = {**_outline(response, "in_progress"), "output": [], "usage": None}
+    running = unfinished_json(response, "in_progress")
     whole = response_json(response)
     events: list[_Event] = [
         ("response.created", {"response": running}),

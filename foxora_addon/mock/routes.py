@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import parse_qs
 
-from foxora_addon.mock import legacy, media, responses, storage
+from foxora_addon.mock import conversations, legacy, media, remembering, storage
 from foxora_addon.mock.accounts import charge_of
 from foxora_addon.mock.answers import Answer, error_answer, json_answer, stream_answer
 from foxora_addon.mock.call import Call, Reply
@@ -18,7 +18,6 @@ from foxora_addon.mock.chat_request import parse_chat
 from foxora_addon.mock.embeddings import embeddings_json, parse_embeddings
 from foxora_addon.mock.fields import RequestError
 from foxora_addon.mock.profile import days_json, me_json, model_json
-from foxora_addon.mock.responses_request import parse_responses
 
 _LONGEST_USAGE_DAYS = 366
 _MODELS_CREATED = 1_721_172_741
@@ -67,16 +66,6 @@ def _legacy(call: Call) -> Reply:
     return Reply(json_answer(legacy.legacy_json(choices, head, usage)), charge, model)
 
 
-def _responses(call: Call) -> Reply:
-    request = parse_responses(call.body)
-    model = call.model(request.model, "chat")
-    response = responses.respond(request, f"resp_{call.token}", int(call.now), call.words)
-    charge = charge_of(model, request.input_tokens, response.choice.tokens)
-    if request.stream:
-        return Reply(_stream(call, responses.response_events(response)), charge, model)
-    return Reply(json_answer(responses.response_json(response)), charge, model)
-
-
 def _embeddings(call: Call) -> Reply:
     request = parse_embeddings(call.body)
     model = call.model(request.model, "embeddings")
@@ -116,7 +105,7 @@ def _batch(call: Call) -> Reply:
 
 def _socket(call: Call) -> Reply:
     """101 for a WebSocket's opening; the frames are the server's business."""
-    if (call.received.header("upgrade") or "").lower() != "websocket":
+    if not call.is_socket:
         raise RequestError("This route speaks WebSocket: the 'Upgrade' header is missing.")
     return Reply(Answer(101, ()))
 
@@ -124,7 +113,21 @@ def _socket(call: Call) -> Reply:
 _ROUTES: dict[tuple[str, str], Callable[[Call], Reply]] = {
     ("POST", "/v1/chat/completions"): _chat,
     ("POST", "/v1/completions"): _legacy,
-    ("POST", "/v1/responses"): _responses,
+    ("POST", "/v1/responses"): remembering.respond,
+    ("POST", "/v1/responses/compact"): remembering.compact,
+    ("POST", "/v1/responses/input_tokens"): remembering.count,
+    ("GET", "/v1/responses/*"): remembering.tell,
+    ("DELETE", "/v1/responses/*"): remembering.remove,
+    ("POST", "/v1/responses/*/cancel"): remembering.cancel,
+    ("GET", "/v1/responses/*/input_items"): remembering.list_items,
+    ("POST", "/v1/conversations"): conversations.begin,
+    ("GET", "/v1/conversations/*"): conversations.tell,
+    ("POST", "/v1/conversations/*"): conversations.update,
+    ("DELETE", "/v1/conversations/*"): conversations.remove,
+    ("POST", "/v1/conversations/*/items"): conversations.add_items,
+    ("GET", "/v1/conversations/*/items"): conversations.list_items,
+    ("GET", "/v1/conversations/*/items/*"): conversations.tell_item,
+    ("DELETE", "/v1/conversations/*/items/*"): conversations.remove_item,
     ("POST", "/v1/embeddings"): _embeddings,
     ("GET", "/v1/models"): _models,
     ("GET", "/v1/me"): _me,
@@ -152,8 +155,8 @@ _ROUTES: dict[tuple[str, str], Callable[[Call], Reply]] = {
 
 
 def _general(path: str) -> str:
-    """The path with `*` in place of what its third segment names."""
-    return re.sub(r"^(/v1/[^/]+)/[^/]+", r"\1/*", path)
+    """The path with `*` in place of what its third segment names, and its fifth."""
+    return "/v1" + re.sub(r"(/[^/]+)/[^/]+", r"\1/*", path.removeprefix("/v1"))
 
 
 def _with_usage(call: Call, *, asked: bool) -> bool:

@@ -40,7 +40,7 @@ class Session:
         if isinstance(most := fields.get("max_output_tokens"), int):
             own["max_output_tokens"] = most
         words = fields.get("input") or self._items or "Hello"
-        return json_bytes({"model": self._model, "input": words, **own})
+        return json_bytes({"model": self._model, "input": words, "store": False, **own})
 
     def told_by(self, answer: Answer) -> list[str]:
         """The events that tell an answer, or its error; none if it is neither."""

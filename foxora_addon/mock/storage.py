@@ -14,6 +14,7 @@ from foxora_addon.mock.answers import Answer, json_answer, json_bytes, plain_ans
 from foxora_addon.mock.call import Call, Reply
 from foxora_addon.mock.fields import Json, RequestError
 from foxora_addon.mock.forms import parse_form
+from foxora_addon.mock.listing import list_json
 from foxora_addon.mock.received import Received
 from foxora_addon.mock.shelf import StoredFile
 
@@ -162,9 +163,7 @@ def _file_json(file: StoredFile) -> Json:
 
 
 def _page(rows: Sequence[Json]) -> Reply:
-    ends = {"first_id": rows[0]["id"], "last_id": rows[-1]["id"]} if rows else {}
-    nobody = {"first_id": None, "last_id": None}
-    return _told({"object": "list", "data": list(rows), **(ends or nobody), "has_more": False})
+    return _told(list_json(rows))
 
 
 def _told(json_of_it: Json) -> Reply:

@@ -4,6 +4,7 @@ from typing import Any
 
 import openai
 import pytest
+from openai.types.conversations import Message
 from pydantic import BaseModel
 
 from tests.mock.builders import KEY, WEATHER, run, running
@@ -68,6 +69,37 @@ def test_responses_embeddings_and_legacy_completions() -> None:
         assert len(vectors.data[0].embedding) == 1_536
         assert legacy.choices[0].finish_reason == "length"
         assert models.data[0].id == MODEL
+
+    run(scenario)
+
+
+def test_stored_responses_and_conversations() -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, _), client_of(gateway.base_url) as client:
+            conversation = await client.conversations.create(items=[], metadata={"a": "b"})
+            items = client.conversations.items
+            await items.create(conversation.id, items=HELLO * 20)
+            queued = await client.responses.create(
+                model=MODEL, input="Hello", conversation=conversation.id, background=True
+            )
+            response = await client.responses.retrieve(queued.id)
+            assert (queued.status, response.status) == ("queued", "completed")
+            assert (await client.responses.cancel(queued.id)).output_text == response.output_text
+            kept = [item async for item in items.list(conversation.id, order="asc")]
+            assert [type(item) for item in kept] == [Message] * 22
+            made_of = [each async for each in client.responses.input_items.list(queued.id, limit=9)]
+            assert [item.id for item in reversed(made_of)] == [item.id for item in kept[:-1]]
+            first = str(kept[0].id)
+            assert await items.retrieve(first, conversation_id=conversation.id) == kept[0]
+            assert await items.delete(first, conversation_id=conversation.id) == conversation
+            compacted = await client.responses.compact(model=MODEL, previous_response_id=queued.id)
+            assert [item.type for item in compacted.output] == ["message"] * 21 + ["compaction"]
+            counted = await client.responses.input_tokens.count(model=MODEL, input="Hello")
+            assert counted.input_tokens == 2
+            await client.responses.delete(queued.id)
+            assert (await client.conversations.delete(conversation.id)).deleted
+            with pytest.raises(openai.NotFoundError):
+                await client.responses.retrieve(queued.id)
 
     run(scenario)
 

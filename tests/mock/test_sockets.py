@@ -194,6 +194,23 @@ def test_responses_are_told_over_a_websocket_in_their_events() -> None:
     run(scenario)
 
 
+def test_a_response_over_a_websocket_goes_on_from_one_that_is_not_stored() -> None:
+    async def scenario() -> None:
+        async with running() as (gateway, client):
+            socket = await opened_at(gateway, "responses", Authorization=f"Bearer {KEY}")
+            first = (await answer_to(socket, {**A_RESPONSE, "store": False}))[-1]["response"]
+            goes_on = {**A_RESPONSE, "previous_response_id": first["id"]}
+            second = (await answer_to(socket, goes_on))[-1]["response"]
+            (unknown,) = await answer_to(socket, {**goes_on, "previous_response_id": "resp_0"})
+            await leave(socket)
+            told = [await client.get(f"/responses/{each['id']}") for each in (first, second)]
+        assert second["usage"]["input_tokens"] > first["usage"]["total_tokens"]
+        assert unknown["error"]["code"] == "previous_response_not_found"
+        assert [answer.status_code for answer in told] == [404, 200]
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("fault", ["cut-after=2", "close-before-head", "html", "mute"])
 def test_a_fault_closes_a_websocket_of_responses(fault: str) -> None:
     async def scenario() -> None:
