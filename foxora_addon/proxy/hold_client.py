@@ -17,8 +17,9 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode
-from foxora_addon.proxy.hold_retry import PASSED_ON
+from foxora_addon.proxy.hold_retry import PASSED_ON, named_as_at_first
 from foxora_addon.proxy.hold_stream import Commands, Held, layer_of, parts_of, unread
+from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
 
 _ASKED_AT_BYTES: Final = 65_536
 
@@ -30,9 +31,12 @@ def treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Com
     event: Any = command.event
     kind = type(event)
     if kind is http_events.ResponseHeaders:
-        self.foxora.is_answered = event.response.status_code >= 200
-        if event.response.status_code == 100:
+        status = event.response.status_code
+        self.foxora.is_answered = status >= 200
+        if status == 100:
             desk.inviting(self.flow)
+        elif status == SWITCHING_PROTOCOLS:
+            named_as_at_first(self)
         yield command
     elif kind is http_events.ResponseData:
         # An empty piece would be taken for the end on HTTP/1, and any piece for the head of

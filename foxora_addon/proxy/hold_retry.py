@@ -11,15 +11,17 @@ from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
+from mitmproxy.proxy.layers.http._http1 import Http1Client
 
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode, Failure
-from foxora_addon.proxy.hold_stream import Commands, Held, layer_of
+from foxora_addon.proxy.hold_stream import Commands, Held, innermost, layer_of
 
 PASSED_ON: Final = frozenset(
     {ErrorCode.KILL, ErrorCode.PASSTHROUGH_CLOSE, ErrorCode.CLIENT_DISCONNECTED}
 )
 """Errors that mean the client itself."""
 
+_HTTP_1: Final[frozenset[type]] = frozenset({Http1Client})
 # Below zero, for the ids of clients are above it.
 _NEW_IDS: Final = count(-1, -1)
 
@@ -85,6 +87,21 @@ def sent_again(self: Held, desk: Desk) -> Commands:
         trailers = http_events.RequestTrailers(name, request.trailers)
         yield http_layers.SendHttp(trailers, connection)
     yield http_layers.SendHttp(http_events.RequestEndOfMessage(name), connection)
+
+
+def named_as_at_first(self: Held) -> None:
+    """Name the stream towards the gateway as mitmproxy does: by one name for both of its sides.
+
+    For a connection that becomes a WebSocket: what follows its 101 goes past the wrap, under that
+    name. Connections of earlier tries are closed by then, or have nothing more to say.
+    """
+    progress, its = self.foxora, layer_of(self)
+    if progress.gateway_id == self.stream_id:
+        return
+    gateway = innermost(its.connections.get(self.context.server), _HTTP_1)
+    if gateway is not None:
+        del its.streams[progress.gateway_id]
+        gateway.stream_id = progress.gateway_id = self.stream_id
 
 
 def left(self: Held, event: http_events.RequestProtocolError) -> Commands:
