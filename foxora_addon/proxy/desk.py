@@ -17,7 +17,6 @@ from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from foxora_addon.answer import Answer
 from foxora_addon.api.errors import ApiError, full, unavailable
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
@@ -55,6 +54,9 @@ _WHY_LOST: Final[Mapping[Outcome, ApiError]] = {
     "internal_error": failures.INTERNAL,
 }
 """What stands on record of a call that was lost before it was decided on."""
+
+_OF_THE_GATEWAY: Final = frozenset({"gateway_error", "gateway_unreachable", "timeout"})
+"""How a call fails whose answer does not come to its end: an error's head says more of it."""
 
 _now: Final = time.monotonic
 
@@ -507,9 +509,7 @@ class FlowDesk:
         """End an error that is too long to be taken whole, with all that its head says of it."""
         handler = handler_of(flow.client_conn)
         if handler is not None and flow.id not in self._failed:
-            head = Answer(response.status_code, response.data.headers.fields, b"")
-            error = pipeline.error_of(exchange, head)
-            self.ends.end(flow, failures.Worded("gateway_error", error), handler)
+            self.ends.end(flow, responses.told_by_head(response, exchange, pipeline), handler)
 
     def _undecodable(self, flow: http.HTTPFlow, why: str) -> bytes:
         """A stream can't be decoded any further: end it; what its last event is to be."""
@@ -552,7 +552,7 @@ class FlowDesk:
         failure: hold.Failure | None,
         pipeline: Pipeline,
     ) -> float | None:
-        worded = None if failure is None else self._causes.worded(flow, exchange, failure)
+        worded = None if failure is None else self._worded(flow, exchange, failure, pipeline)
         pause = tries.pause_before_next(flow, exchange, pipeline, worded, _now())
         if pause is not None:
             self._deadlines.forget(flow.id)
@@ -605,9 +605,7 @@ class FlowDesk:
         failure: hold.Failure,
         pipeline: Pipeline,
     ) -> None:
-        worded = self._causes.worded(flow, exchange, failure)
-        if self.ends.is_last and exchange.was_sent:
-            worded = failures.Worded("aborted", worded.error)  # it is us who end it: row 24
+        worded = self._worded(flow, exchange, failure, pipeline)
         self._failed.put(flow.id, worded)
         if flow.error is not None:  # it stays with the flow, and may quote what came
             quoteless = without_bytes(flow.error.msg)
@@ -619,6 +617,23 @@ class FlowDesk:
         if exchange.retries:
             more.append((b"x-foxora-retries", b"%d" % exchange.retries))
         self._failed.name(flow.id, exchange.id, more)
+
+    def _worded(
+        self,
+        flow: http.HTTPFlow,
+        exchange: Exchange,
+        failure: hold.Failure,
+        pipeline: Pipeline,
+    ) -> failures.Worded:
+        """A failure in our terms; where the gateway has begun to tell of an error, that it is."""
+        worded = self._causes.worded(flow, exchange, failure)
+        if self.ends.is_last and exchange.was_sent:
+            return failures.Worded("aborted", worded.error)  # it is us who end it: row 24
+        response = flow.response
+        if worded.outcome not in _OF_THE_GATEWAY or response is None:
+            return worded
+        is_error = responses.is_error(response, exchange)
+        return responses.told_by_head(response, exchange, pipeline) if is_error else worded
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""

@@ -6,12 +6,14 @@ raises, is the desk's business.
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 from mitmproxy import http
 
 from foxora_addon.answer import Answer
+from foxora_addon.api.error_text import described
 from foxora_addon.api.errors import Source
 from foxora_addon.exchange import AnsweredHead, Exchange, Outcome
 from foxora_addon.observation import Observation
@@ -40,6 +42,9 @@ _log = logging.getLogger(__name__)
 _MOST_HEAD_BYTES = 65_536
 """What clients take at the most: a larger head fails in them, each in its own way."""
 
+
+_UNREAD = "a body that is too long, or did not come whole"
+"""What is said of an error's body that was not read to its end."""
 
 _OURS = frozenset({"timeout", "aborted", "client_disconnected", "internal_error"})
 """How a stream ends that the gateway did not break."""
@@ -267,6 +272,24 @@ def put_plain(response: http.Response, body: bytes) -> None:
     response.raw_content = body
     if "content-length" in response.headers:
         response.headers["content-length"] = str(len(body))
+
+
+def is_error(response: http.Response, exchange: Exchange) -> bool:
+    """Whether an answer that is taken whole is the gateway's, and an error by its head."""
+    is_gateways = exchange.answered_status is not None and exchange.observation is None
+    return is_gateways and response.status_code >= 400
+
+
+def told_by_head(
+    response: http.Response, exchange: Exchange, pipeline: Pipeline
+) -> failures.Worded:
+    """An error of which not all is read, with all that its head says of it: status, waiting time.
+
+    Not with the beginning of its body, which may end in half a key: redaction would not find it.
+    """
+    head = Answer(response.status_code, response.data.headers.fields, b"")
+    error = replace(pipeline.error_of(exchange, head), message=described(head.status, _UNREAD))
+    return failures.Worded("gateway_error", error)
 
 
 def end_failed(

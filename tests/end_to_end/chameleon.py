@@ -115,6 +115,11 @@ def _answer_http_2(connection: h2.connection.H2Connection, stream: int, fault: s
             connection.send_headers(stream, head)
             connection.send_data(stream, _EVENT + b'data: {"id":"x","obj')
             connection.reset_stream(stream, 2)
+        case "broken error":
+            head = [(":status", "503"), ("content-type", "application/json")]
+            connection.send_headers(stream, [*head, ("retry-after", "7")])
+            connection.send_data(stream, b'{"err')
+            connection.reset_stream(stream, 2)
         case "trailers" | "trailers of a stream":
             is_stream = fault.endswith("stream")
             kind = "text/event-stream" if is_stream else "application/json"

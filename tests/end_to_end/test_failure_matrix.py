@@ -70,6 +70,7 @@ BY_THE_MOCK = {
     "status=413": says(413, "request_too_large"),
     "status=500": says(500, "gateway_error"),
     "status=503;retry-after=7": says(503, "unavailable"),
+    "status=402;cut-bytes=9": says(402, "payment_required"),
     "html": says(502, "gateway_error"),
     "html;status=200": BAD_ANSWER,
     "empty": BAD_ANSWER,
@@ -94,6 +95,7 @@ BY_THE_CHAMELEON = {
     "h2:reset": UNREACHABLE,
     "h2:cancel": UNREACHABLE,
     "h2:goaway": UNREACHABLE,
+    "h2:broken error": says(503, "unavailable"),
 }
 
 REVERSE = ("--mode", "reverse:https://api.openai.com")

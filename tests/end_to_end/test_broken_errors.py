@@ -1,0 +1,87 @@
+"""An error of the gateway whose body does not come whole is told by its head."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.end_to_end.gateways import Gateway, running_http_1
+from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy
+
+pytestmark = pytest.mark.real_server
+
+CONFIG = "gateway: {retries: 1, response_timeout_seconds: 2}"
+CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
+HOWS = pytest.mark.parametrize("how", ["cut-bytes=9", "chunks=9;mute-after=1"])
+"""The connection ends within the body, or stays open and falls silent."""
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with running_http_1(tmp_path_factory.mktemp("gateway")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory, gateway: Gateway) -> Iterator[Proxy]:
+    with a_proxy(tmp_path_factory.mktemp("proxy"), gateway) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def a_proxy(folder: Path, gateway: Gateway) -> Iterator[Proxy]:
+    (folder / "foxora.yaml").write_text(CONFIG)
+    environment = {
+        "FOXORA_API_KEY": "foxora_sk_fake_broken",
+        "FOXORA_BASE_URL": gateway.base_url,
+    }
+    with running_proxy(folder, (), environment) as started:
+        yield started
+
+
+def call(proxy: Proxy) -> tuple[httpx.Response, dict[str, Any]]:
+    """An answer, and its record."""
+    with direct_client() as client:
+        headers = {"authorization": f"Bearer {APP_KEY}"}
+        answer = client.post(f"{proxy.base_url}/chat/completions", json=CALL, headers=headers)
+    (record,) = proxy.answer_records(answer.headers["x-foxora-exchange"])
+    return answer, record
+
+
+@HOWS
+def test_a_refusal_keeps_its_status_and_waiting_time_and_is_charged_nothing(
+    proxy: Proxy, gateway: Gateway, how: str
+) -> None:
+    gateway.reset()
+    gateway.queue(f"status=402;retry-after=7;{how}")
+    answer, record = call(proxy)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (402, "payment_required")
+    assert answer.headers["retry-after"] == "7"
+    assert answer.headers["x-foxora-source"] == "gateway"
+    assert len(gateway.log()) == 1
+    assert (record["status"], record["outcome"]) == (402, "gateway_error")
+    assert record["usage"] is None
+
+
+@HOWS
+def test_one_that_may_pass_is_sent_again(proxy: Proxy, gateway: Gateway, how: str) -> None:
+    gateway.reset()
+    gateway.queue(f"status=503;{how}")
+    answer, record = call(proxy)
+    assert answer.status_code == 200
+    tries = [(each["status"], each["code"], each["source"]) for each in record["tries"]]
+    assert tries == [(503, "unavailable", "gateway")]
+
+
+def test_a_429_closes_the_account(tmp_path: Path, gateway: Gateway) -> None:
+    gateway.reset()
+    gateway.queue("status=429;retry-after=3600;cut-bytes=9")
+    with a_proxy(tmp_path, gateway) as proxy:
+        answers = [call(proxy)[0] for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [429, 429]
+    assert [answer.headers["x-foxora-source"] for answer in answers] == ["gateway", "addon"]
+    assert answers[0].headers["retry-after"] == "3600"
+    assert len(gateway.log()) == 1
