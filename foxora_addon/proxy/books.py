@@ -6,6 +6,7 @@ The books of `gateway.inquiry`: an answer's meaning stands in the accounting, it
 import logging
 from typing import Final
 
+from foxora_addon.api.retry_after import seconds_of
 from foxora_addon.gateway.client import NoReply, Reply
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.plans import OF_ANOTHER_API
@@ -37,7 +38,12 @@ class AccountBooks:
     def answered(
         self, payer: str, path: str, answer: Reply | NoReply, asked_at: float, now: float
     ) -> bool:
-        """Take an answer; whether it told what was asked."""
+        """Take an answer; whether it told what was asked.
+
+        A 429 closes the account, as one to a call does (foxora-api.md, Rate limits: per account).
+        """
+        if isinstance(answer, Reply) and answer.status == 429:
+            self._pipeline.accounting.obey(payer, seconds_of(answer.headers), now)
         if path != ME:
             if not isinstance(answer, Reply) or answer.status != 200:
                 return False
