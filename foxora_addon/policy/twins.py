@@ -37,17 +37,18 @@ class Twins:
         return kept, other
 
     def part(self, leaver: str, heir: str) -> bool:
-        """The leaver means another account than before, and all that meant it mean the heir.
+        """The leaver means another account than before; what it meant, all that meant it mean.
 
-        Returns whether what is counted under its name is the heir's: not where it meant another.
+        Where it meant no other, that is the heir from now on. Returns whether what is counted under
+        its name is the heir's: not where it meant another.
         """
-        if self._means.pop(leaver, None) is not None:
-            return False
-        self._means.pop(heir, None)
+        meant = self._means.pop(leaver, None)
+        if meant is None:
+            self._means.pop(heir, None)
         for name, kept in self._means.items():
             if kept == leaver:
-                self._means[name] = heir
-        return True
+                self._means[name] = meant or heir
+        return meant is None
 
     def bound(self, most: int, is_needed: Callable[[str], bool]) -> None:
         """Forget old ones where there are more, unless what they mean is needed.

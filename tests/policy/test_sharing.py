@@ -1,6 +1,7 @@
 """Accounts of the configuration that are one at the gateway: the tighter of each figure holds."""
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
@@ -121,6 +122,18 @@ def test_it_is_said_once_and_of_those_that_differ_what_holds() -> None:
         "figures that differ the tighter holds: 4 requests per minute, 9000 tokens per minute, "
         "7 requests at once, a monthly spend cap of $5.00 or the gateway's own if lower"
     )
+
+
+def test_a_new_account_by_an_old_name_is_counted_by_itself_once_it_is_told() -> None:
+    one, two, new = (replace(ACME, key_digest=digest) for digest in "123")
+    accounting = an_accounting(b=one, c=two)
+    for payer in ("b", "c"):
+        tell(accounting, payer, "usr_1")
+    accounting.take_rules(LimitRules({"a": one, "c": two}), 1.0)
+    accounting.take_rules(LimitRules({"a": one, "b": new, "c": two}), 2.0)
+    for payer, account_id in (("c", "usr_1"), ("b", "usr_2"), ("c", "usr_1")):
+        accounting.take_me(payer, who_is(account_id), 3.0, 3.1)
+    assert [sent(accounting, payers * 11) for payers in (["b"], ["c", "a"])] == [10, 10]
 
 
 def test_those_with_the_same_figures_are_no_warning() -> None:

@@ -24,6 +24,14 @@ def test_one_that_leaves_takes_nobody_with_it() -> None:
     assert [twins.name_of(name) for name in "abc"] == ["a", "b", "b"]
 
 
+def test_those_that_mean_one_that_leaves_go_on_meaning_what_it_meant() -> None:
+    twins = Twins()
+    twins.join("b", "c")
+    twins.join("a", "b")
+    assert not twins.part("b", "a")
+    assert [twins.name_of(name) for name in "abc"] == ["a", "b", "a"]
+
+
 def test_old_ones_go_unless_they_are_needed() -> None:
     twins = Twins()
     for name in "bcdef":
