@@ -226,6 +226,7 @@ class Exchange:
     counts_at: float = inf  # of how many bytes a stream has said its tokens are counted again
     socket: "SocketLog | None" = field(default=None, repr=False)
     cost_usd: "Decimal | None" = None  # of all tries
+    is_cost_certain: bool = True  # that of each of them, by what the gateway says
 
     state: State = State.ARRIVED
 

@@ -674,6 +674,10 @@ def test_a_try_that_nobody_answered_is_charged_its_prompt_and_all_tries_cost_tog
     assert [each["tokens"] for each in desk.response["tries"]] == [prompt] * 2
     assert charge_of(desk) == 2 * prompt + 5
     assert desk.response["cost_usd"] == pytest.approx((2 * prompt + 5) / 1_000)
+    assert (desk.response["usage"]["source"], desk.response["cost_source"]) == (
+        "reported",
+        "estimated",
+    )
 
 
 BACKGROUND = {"model": "m-1", "input": "Tell me all.", "background": True}
@@ -797,7 +801,9 @@ def test_by_the_price_of_another_model_than_was_asked_for_a_cost_is_an_estimate(
     call = {"input": "Tell me all."}
     if asked is not None:
         call["model"] = asked
-    assert answer_to(desk, "POST", "/responses", WHOLE, call)["cost_usd"] == 1.9
+    record = answer_to(desk, "POST", "/responses", WHOLE, call)
+    assert (record["cost_usd"], record["usage"]["source"]) == (1.9, "reported")
+    assert record["cost_source"] == ("reported" if spent else "estimated")
     accounting = desk.pipeline.accounting
     assert accounting.ask("default", ME, 102.0) == 0
     me = encoded({"id": "usr_1", "usage": {"spend_usd": 0}})

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
 from foxora_addon.api.errors import ApiError, Source
 from foxora_addon.api.money import json_number_of
@@ -13,6 +13,8 @@ from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Exchange, Outcome, Try
 
 VERSION: Final = 1
+
+type CostSource = Literal["reported", "estimated"]
 
 _WORDS_LEFT_OUT: Final = "The gateway's own words are on record at level full only."
 _PATH: Final = re.compile(r"[A-Za-z0-9_.\[\]-]{1,64}")
@@ -159,6 +161,7 @@ def response_fields(
         "finish_reasons": list(facts.get("finish_reasons", ())),
         "usage": None if usage is None else _usage_facts(usage),
         "cost_usd": None if cost_usd is None else json_number_of(cost_usd),
+        "cost_source": None if cost_usd is None else _cost_source_of(exchange),
         "error": None if error is None else _error_facts(error, exchange.level),
         "tries": list(map(_try_facts, exchange.tries)),
         "gateway_request_id": exchange.gateway_request_id,
@@ -168,6 +171,10 @@ def response_fields(
         "websocket": facts.get("websocket"),
         **body,
     }
+
+
+def _cost_source_of(exchange: Exchange) -> CostSource:
+    return "reported" if exchange.is_cost_certain else "estimated"
 
 
 def _try_facts(failed: Try) -> dict[str, Any]:
@@ -220,6 +227,7 @@ def aborted_fields(exchange_id: str, account: str | None) -> dict[str, Any]:
         "finish_reasons": [],
         "usage": None,
         "cost_usd": None,
+        "cost_source": None,
         "error": None,
         "tries": [],
         "gateway_request_id": None,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from foxora_addon.api.errors import Source
 from foxora_addon.api.usage import UsageSource
+from foxora_addon.audit.record import CostSource
 from foxora_addon.exchange import Outcome
 
 OTEL: Final[Mapping[str, str]] = {
@@ -224,6 +225,11 @@ class ResponseRecord(_Record, Body):
         ge=0,
         description="What it cost in US dollars, with all its tries; null where it is not known. "
         "Its decimal text is the exact sum, up to 15 digits: read it as a decimal to add it up.",
+    )
+    cost_source: CostSource | None = Field(
+        default=None,
+        description="`reported`: all of it is of usage that the gateway reported, at the price of "
+        "the model asked for, if one was; `estimated`: not all of it; null where it is not known.",
     )
     error: ErrorFacts | None = Field(description="The error, if it is one.")
     tries: list[TryFacts] = Field(description="The tries before the last one; mostly none.")

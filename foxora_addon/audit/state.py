@@ -257,9 +257,9 @@ def rebuilt(
 
     Pure. `records` are of one trail, in their order. A record is new if its `seq` or its time is
     beyond what the state holds: a trail that was moved away and begun anew counts from 1 again.
-    Usage that the gateway reported makes a cost certain. An account that the state has not is taken
-    to begin with the calendar's month of its first record. `account_of` says under which name an
-    account is counted that has another in records, or had before.
+    A cost of reported usage alone is certain. An account that the state has not is taken to begin
+    with the calendar's month of its first record. `account_of` says under which name an account is
+    counted that has another in records, or had before.
     """
     state = state.under(account_of)
     accounts = dict(state.accounts)
@@ -276,7 +276,7 @@ def rebuilt(
         held = state.accounts.get(name, last_held)
         if held is None or seq > held.seq or time > held.time:
             last = accounts.get(name) or Written(calendar_month(time), time, seq)
-            accounts[name] = _with_cost(last, cost, time, seq, is_certain=_is_reported(record))
+            accounts[name] = _with_cost(last, cost, time, seq, is_certain=_is_certain(record))
     return replace(state, accounts=accounts)
 
 
@@ -287,8 +287,14 @@ def _with_cost(
     return Written(month, max(written.time, time), seq)
 
 
-def _is_reported(record: Mapping[str, Any]) -> bool:
-    usage = record.get("usage")
+def _is_certain(record: Mapping[str, Any]) -> bool:
+    """Whether a record's cost is; one of an earlier version does not say so.
+
+    Then it is by the usage of its only try: of tries before that it is not known who counted them.
+    """
+    if "cost_source" in record:
+        return bool(record["cost_source"] == "reported")
+    usage = None if record.get("tries") else record.get("usage")
     return isinstance(usage, Mapping) and usage.get("source") == "reported"
 
 

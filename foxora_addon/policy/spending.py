@@ -133,11 +133,12 @@ class Spending:
             output_tokens = _output_of(usage)
             cost_usd = self._cost_of(exchange, usage.input_tokens or 0, output_tokens, told_model)
             has_price = spending.cost_usd is not None or self._has_price(exchange.model)
-            is_certain = has_price and usage.source == "reported"
+            is_certain = has_price and usage.source == "reported" and cost_usd is not None
         spent_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
         if exchange.cost_usd is not None and spent_usd is not None:
             spent_usd += exchange.cost_usd
         exchange.cost_usd = exchange.cost_usd if spent_usd is None else spent_usd
+        exchange.is_cost_certain = exchange.is_cost_certain and is_certain
 
     def hold(
         self,
@@ -161,14 +162,16 @@ class Spending:
 
     def use(
         self, taken: SpendReservation, usage: Usage, models: Sequence[str | None], now: float
-    ) -> Decimal | None:
-        """Count what an answer within an open exchange has cost, and return it; None: not known.
+    ) -> tuple[Decimal | None, bool]:
+        """Count what an answer within an open exchange has cost; return it, and if it is certain.
 
-        By the first of these models whose price is known; the last is the one asked for.
+        By the first of these models whose price is known; the last is the one asked for. None: the
+        cost is not known.
         """
         cost_usd = self._price(models, usage.input_tokens or 0, _output_of(usage))
-        is_certain = usage.source == "reported" and self._has_price(models[-1])
-        return self.budgets.settle(taken, cost_usd, now, is_certain=is_certain)
+        has_price = cost_usd is not None and self._has_price(models[-1])
+        is_certain = has_price and usage.source == "reported"
+        return self.budgets.settle(taken, cost_usd, now, is_certain=is_certain), is_certain
 
     def let_go(self, taken: SpendReservation) -> None:
         """The answer has cost nothing."""

@@ -39,9 +39,10 @@ class Talk:
     `model` is the last that was named, `told_model` the last by the gateway. `pending` are the
     answers that were asked for, or have begun, in their order; of them so many have `begun`.
     `last_over` is the id of the answer that was the last to end.
-    `usage` and `cost_usd` add up what was charged; None: nothing was. `context_tokens` are those
-    that the next answer may begin with. `is_warned`: that no sound passes for now was said.
-    `lately` has when which tokens were used, of the last minute.
+    `usage` and `cost_usd` add up what was charged; None: nothing was. `is_cost_certain`: that of
+    each answer is. `context_tokens` are those that the next answer may begin with. `is_warned`:
+    that no sound passes for now was said. `lately` has when which tokens were used, of the last
+    minute.
     """
 
     model: str | None = None
@@ -51,6 +52,7 @@ class Talk:
     last_over: str | None = None
     usage: Usage | None = None
     cost_usd: Decimal | None = None
+    is_cost_certain: bool = True
     context_tokens: int = 0
     errors: int = 0
     is_warned: bool = False
@@ -88,14 +90,15 @@ class Talk:
         pending = self.pending.popleft()
         return pending, guessed(pending)
 
-    def add(self, usage: Usage, cost_usd: Decimal | None, now: float) -> None:
-        """That was used, and charged, now."""
+    def add(self, usage: Usage, cost_usd: Decimal | None, now: float, *, is_certain: bool) -> None:
+        """That was used, and charged, now. `is_certain`: the cost is."""
         if self.lately and now - self.lately[-1][0] < _SAME_SECONDS:
             self.lately[-1] = now, self.lately[-1][1] + usage.tokens
         else:
             self.lately.append((now, usage.tokens))
         if cost_usd is not None:
             self.cost_usd = cost_usd if self.cost_usd is None else self.cost_usd + cost_usd
+        self.is_cost_certain = self.is_cost_certain and is_certain
         self.usage = usage if self.usage is None else _sum(self.usage, usage)
 
     def forget_old(self, now: float) -> None:

@@ -160,7 +160,7 @@ class Talks:
             self._allowances.settle(exchange.reservation, exchange.estimated_tokens or 0, now)
         self._books.spending.release(exchange)
         self._lines.forget(exchange.id)
-        exchange.cost_usd = talk.cost_usd
+        exchange.cost_usd, exchange.is_cost_certain = talk.cost_usd, talk.is_cost_certain
         talk.is_over = True
         if exchange.id in self._charged:  # for as long as its record counts as new
             talk.lately.append((now, 0))
@@ -268,11 +268,13 @@ class Talks:
         self._charged[exchange.id] = exchange, talk
         books, account = self._books, pending.scopes[0].name
         self._allowances.use(pending.held, usage.tokens, now)
-        cost_usd = None
+        cost_usd, is_certain = None, True
         if pending.spending is not None:
             models = (talk.told_model, pending.model)
-            cost_usd = books.spending.use(pending.spending, usage, models, books.wall(now))
-        talk.add(usage, cost_usd, now)
+            cost_usd, is_certain = books.spending.use(
+                pending.spending, usage, models, books.wall(now)
+            )
+        talk.add(usage, cost_usd, now, is_certain=is_certain)
         if usage.source == "reported" and usage.output_tokens is not None:
             books.learned.observe(account, pending.model, usage.output_tokens)
         books.room_may_be_free(account)

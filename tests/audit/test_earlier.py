@@ -27,6 +27,7 @@ def test_they_are_valid_and_what_they_lack_is_null(trail: Path) -> None:
     assert request.decision.shadow is None
     assert isinstance(response, ResponseRecord)
     assert response.error is not None
+    assert response.cost_source is None
     assert (response.error.retry_after_ms, response.tries[0].retry_after_ms) == (None, None)
 
 

@@ -69,7 +69,7 @@ def test_a_response_with_all_its_facts_fits_the_schema(outcome: Outcome) -> None
     assert (record.duration_ms, record.first_byte_ms) == (1500.0, 250.0)
     assert record.usage is not None
     assert record.usage.total_tokens == 3
-    assert record.cost_usd == 0.00015
+    assert (record.cost_usd, record.cost_source) == (0.00015, "reported")
     assert record.error is not None
     assert record.error.param == "model"
 
@@ -91,7 +91,8 @@ def test_a_cost_is_the_same_sum_for_those_who_read_it_as_a_decimal(cost: str) ->
 
 
 def test_a_cost_that_is_not_known_is_null() -> None:
-    assert a_response_of("x1")["cost_usd"] is None
+    fields = a_response_of("x1")
+    assert (fields["cost_usd"], fields["cost_source"]) == (None, None)
 
 
 def test_a_clock_that_goes_back_makes_no_negative_duration() -> None:

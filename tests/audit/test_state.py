@@ -198,10 +198,23 @@ def test_records_after_it_are_added_and_those_before_it_are_not() -> None:
     assert (after.seq, after.time) == (18, NOON + 1.5)
 
 
-def test_a_cost_of_usage_that_was_not_reported_is_no_certainty() -> None:
-    records = [a_record(18, 0.25, usage={"source": "counted"}), a_record(19, 0.25, usage=None)]
-    month = rebuilt(STATE, records).accounts["acme"].month
-    assert (str(month.since_usd), str(month.certain_usd)) == ("0.50000075", "0.1")
+@pytest.mark.parametrize(
+    ("facts", "certain_usd"),
+    [
+        ({"cost_source": "reported"}, "0.35"),
+        ({"cost_source": "estimated"}, "0.1"),
+        ({"cost_source": "reported", "tries": [{"tokens": 7}], "usage": None}, "0.35"),
+        ({"usage": {"source": "counted"}}, "0.1"),
+        ({"usage": None}, "0.1"),
+        ({"tries": []}, "0.35"),
+        ({"tries": [{"tokens": 0}]}, "0.1"),
+    ],
+)
+def test_a_cost_is_certain_if_its_record_says_so_an_earlier_one_by_its_usage(
+    facts: dict[str, Any], certain_usd: str
+) -> None:
+    month = rebuilt(STATE, [a_record(18, 0.25, **facts)]).accounts["acme"].month
+    assert (str(month.since_usd), str(month.certain_usd)) == ("0.25000075", certain_usd)
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,9 @@ def test_by_the_price_of_another_model_than_was_asked_for_a_cost_is_an_estimate(
     me = json.dumps({"id": "usr_1", "usage": {"spend_usd": 0}}).encode()
     assert session.accounting.take_me("acme", me, 2.0, 3.0)
     assert session.spent(3.0) == spent
+    session.hear(done(1, 0, model="gpt-realtime"), 4.0)
+    session.end(5.0)
+    assert session.exchange.is_cost_certain is (spent > 0)
 
 
 def test_in_debt_no_further_answer_is_asked_for_until_there_is_room() -> None:
