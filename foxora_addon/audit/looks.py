@@ -2,7 +2,8 @@ r"""What credentials and personal data look like: the presets of redaction, and 
 
 Each rule names a text without which its pattern can't match, so that a text of a few kilobytes
 costs microseconds where nothing is to be found. Every repetition is bounded, or of one class that
-what follows is not in: linear time. Own patterns run on RE2, which is linear by construction.
+what follows is not in; and what a long one has read for nothing is passed over, for it may be full
+of beginnings: linear time. Own patterns run on RE2, which is linear by construction.
 
 A match begins at a word's beginning, and that is also behind an escape of JSON: in `"a\nsk-..."`
 the n belongs to the line break, not to the key.
@@ -34,10 +35,10 @@ class Rule(NamedTuple):
     shape: str | None = None
 
     def applied(self, text: str) -> str:
-        """The text without what the rule finds."""
+        """The text without what the rule finds; that very text where it finds nothing."""
         pattern = _regex(self.pattern) if isinstance(self.pattern, str) else self.pattern
         found: str = pattern.sub(self.replacement, text)
-        return found
+        return text if found == text else found
 
     def may_find_in(self, data: bytes) -> bool:
         """Whether it may find something in a text that is ASCII; no means surely not."""
@@ -72,6 +73,11 @@ def _unless_slug(match: re.Match[str]) -> str:
     return REDACTED if _NO_SLUG.search(match[0]) else match[0]
 
 
+def _if_whole(match: re.Match[str]) -> str:
+    """Spares the first part of a JWT that has no other; what begins within it would have none."""
+    return match[0] if match["rest"] is None else REDACTED
+
+
 def _unless_word(match: re.Match[str]) -> str:
     """Spares a word behind what is one too.
 
@@ -92,8 +98,10 @@ _SECRETS: Final = (
         _credential(literal, _KEY, _unless_slug) for literal in ("sk-", "rk-", "pk-", "ek_")
     ),
     _credential("foxora_", r"[sp]k_[A-Za-z0-9_-]{4,512}"),
-    _credential(  # a JWT
-        "eyJ", r"[A-Za-z0-9_-]{8,4096}\.[A-Za-z0-9_-]{8,8192}\.[A-Za-z0-9_-]{0,4096}"
+    _credential(  # a JWT, or else as much as no JWT can begin in
+        "eyJ",
+        r"[A-Za-z0-9_-]{8,}+(?P<rest>\.[A-Za-z0-9_-]{8,8192}+\.[A-Za-z0-9_-]{0,4096})?",
+        _if_whole,
     ),
     *(_credential(literal, r"[A-Z0-9]{16}(?![A-Z0-9])") for literal in ("AKIA", "ASIA")),
     *(_credential(f"gh{kind}_", r"[A-Za-z0-9]{30,255}") for kind in "pousr"),

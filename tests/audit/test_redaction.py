@@ -2,6 +2,8 @@ import base64
 import hashlib
 import json
 import re
+from itertools import product
+from time import process_time
 from urllib.parse import quote
 
 import pytest
@@ -413,6 +415,53 @@ def test_hostile_text_costs_linear_time() -> None:
         assert REDACTOR.scrub(text + "-----!").endswith("-----!")
 
 
+def test_a_run_in_which_a_jwt_could_begin_anywhere_is_read_once() -> None:
+    """As in `-eyJ-eyJ-eyJ`: each match takes all of a run, be it a JWT or none."""
+    (rule,) = (rule for rule in rules_of(["secrets"]) if "eyJ" in rule.needles)
+    for text in ("-eyJ" * 5_000, "-eyJaaaaaaaa" * 2_000, "eyJ-" * 5_000):
+        read = re.findall(rule.pattern, f"{text}.{text}")
+        assert len(read) == 2
+
+
+@given(st.lists(st.sampled_from(["eyJ", "-", ".", "a" * 8, "_", " ", "é", "\n"]), max_size=14))
+@example(["-", "eyJ", "-", "eyJ", "a" * 8, ".", "eyJ", "a" * 8, ".", "-", "eyJ"])
+def test_a_jwt_is_found_wherever_it_may_begin(pieces: list[str]) -> None:
+    text, part = "".join(pieces), "[A-Za-z0-9_-]{8,}"
+    found = re.sub(rf"(?<![A-Za-z0-9_])eyJ{part}\.{part}\.[A-Za-z0-9_-]*", REDACTED, text)
+    assert Redactor([]).scrub(text) == found
+
+
+ALL_RULES = rules_of(["secrets", "pii"])
+BEGINNINGS = sorted(
+    {needle for rule in ALL_RULES for needle in rule.needles}
+    | {"-----BEGIN ", "Basic aaaa", "&key=a", "x-api-key: ", "AA11", "4", "+1", "a@b", "a@b.c"}
+)
+BETWEEN = ("", "-", "-aaaaaaaa", "aaaaaaaa.-")
+
+
+def seconds_of(rule: Rule, text: str) -> float:
+    """What a look at a text takes of the processor's time."""
+    begun = process_time()
+    rule.applied(text)
+    return process_time() - begun
+
+
+def runs_of(beginnings: str, length: int) -> str:
+    """Text that is full of beginnings, in so long pieces without a space."""
+    run = (beginnings * (length // len(beginnings) + 1))[:length]
+    return f"{run} " * (16_384 // length)
+
+
+@pytest.mark.parametrize("rule", ALL_RULES, ids=lambda rule: str(rule.needles[:1]))
+def test_no_run_of_beginnings_is_read_again_for_each_of_them(rule: Rule) -> None:
+    """Or a look at long runs would take as many times as long as one at as much in short ones."""
+    for beginning, between in product(BEGINNINGS, BETWEEN):
+        short, long = (runs_of(beginning + between, length) for length in (128, 4_096))
+        if seconds_of(rule, long) > 0.002:
+            bound = 8 * max(seconds_of(rule, short), 0.0005)
+            assert any(seconds_of(rule, long) < bound for _ in range(5)), (beginning, between)
+
+
 def test_fingerprints_match_for_equal_keys_and_under_equal_accounts_only() -> None:
     again, other = Redactor([ACCOUNT_KEY]), Redactor(["foxora_sk_test_another-fake"])
 
@@ -481,10 +530,17 @@ def test_of_a_long_text_without_personal_data_no_pattern_is_run(
     figures = "[-0.0123456789012345, 0.75, 2026-11-23] and 12 345 of them; 555-1234. "
     texts = (
         LONG,
+        f"{LONG} eyJpZCI6ICJub25lIn0= sk-fading-circle-container",
         figures * 200,
         '{"id": "chatcmpl-0123456789abcdef", "created": 1795435200}' * 200,
     )
-    monkeypatch.setattr(Rule, "applied", lambda rule, _: pytest.fail(f"{rule.pattern} was"))
+    applied = Rule.applied
+
+    def of_words_alone(rule: Rule, text: str) -> str:
+        assert rule.needles in (("eyJ",), ("sk-",))
+        return applied(rule, text)
+
+    monkeypatch.setattr(Rule, "applied", of_words_alone)
     for text in texts:
         assert redactor.scrub(text) == text
 
