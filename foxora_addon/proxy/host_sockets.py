@@ -7,7 +7,8 @@ mitmproxy's own way to inject a message adds it to one of the gateway's that has
 words go out by themselves here, between two messages.
 
 A message of another length than it came in would go out in frames of 4 kB, however it was framed;
-here it goes out in one.
+here it goes out in one, however long: mitmproxy cuts between bytes, and what is cut of a character
+would be lost.
 
 mitmproxy tells no addon of a ping, a pong or a closing, passes them as they came, logs what pings
 and pongs hold, and keeps the reason of a closing with the flow. Gateways say there which key they
@@ -15,10 +16,11 @@ do not take. No line says that there was one: a flood of them would fill the log
 holds up all other calls for a moment.
 """
 
+import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
@@ -31,8 +33,6 @@ from wsproto.frame_protocol import CloseReason, Opcode
 from foxora_addon.policy.mask import masked
 from foxora_addon.proxy.failures import BROKEN_SOCKET
 from foxora_addon.proxy.flows import is_ours
-
-_LARGEST_FRAME: Final = 16 * 1_048_576
 
 type FormsOf = Callable[[HTTPFlow], Sequence[bytes]]
 type WordsFor = Callable[[HTTPFlow], Sequence[bytes]]
@@ -114,5 +114,5 @@ def take_over(forms_of: FormsOf, words_for: WordsFor) -> None:
     global _forms_of, _words_for
     _forms_of, _words_for = forms_of, words_for
     _private.WebsocketConnection = MaskedSide
-    _private.Fragmentizer.FRAGMENT_SIZE = _LARGEST_FRAME
+    _private.Fragmentizer.FRAGMENT_SIZE = sys.maxsize
     _private.WebsocketLayer.relay_messages = _relayed
