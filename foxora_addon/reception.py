@@ -204,8 +204,8 @@ class Reception:
     def _find_target(self, received: Received, call: Recognised, cleaned: Cleaned) -> None:
         gateway, query = self._rules.gateway, cleaned.target.partition("?")[2]
         if call.operation.name == "realtime":
-            query = read_query(call, query, self._rules.models)
-            received.call = call._replace(query=query, deployment=None)
+            query, model = read_query(call, query, self._rules.models)
+            received.call = call._replace(query=query, deployment=None, model=model)
         target = gateway_path(gateway, call.path, query)
         received.gateway_url = gateway_origin(gateway) + target
         received.target = target

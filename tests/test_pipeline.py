@@ -1581,3 +1581,28 @@ def test_the_time_of_a_message_is_rounded_as_all_times_of_records_are() -> None:
     assert exchange.socket is not None
     (message,) = exchange.socket.fields("full")["messages"]
     assert message["at_ms"] == milliseconds(0.0000005)
+
+
+OPENING = a_head("/v1/realtime?model=gpt-realtime", method="GET")
+
+
+@pytest.mark.parametrize("level", ["full", "minimal"])
+def test_the_opening_of_a_realtime_session_is_on_record_with_its_model(level: Level) -> None:
+    desk = a_desk(levels=Levels(level))
+    desk.admitted(b"", head=OPENING)
+    (request,) = desk.trail.records
+    assert request["model"] == "gpt-realtime"
+
+
+def test_an_opening_is_a_request_of_its_model_and_takes_no_tokens_nor_needs_a_price() -> None:
+    models = {"gpt-realtime": Ceilings(1, 1_000)}
+    limits = LimitRules(
+        {"default": AccountRules(models=models)}, prices=PriceRules(refuses_unknown=True)
+    )
+    desk = a_desk(limits=limits)
+    first, second = (desk.admitted(b"", head=OPENING) for _ in range(2))
+    assert (first.refusal, first.estimated_tokens) == (None, 0)
+    assert second.refusal is not None
+    assert "Model 'gpt-realtime' of account 'default' is at its limit of requests" in (
+        second.refusal.message
+    )

@@ -101,7 +101,8 @@ class Recognised(NamedTuple):
 
     `path` lies below the gateway's base path and begins with a slash; `query` has no question mark.
     `deployment` is the model that an Azure path names; None where it names none. `boundary` is that
-    of the form in an upload's body; None where it is no form.
+    of the form in an upload's body; None where it is no form. `model` is the one that the gateway
+    is asked for in a realtime session's URL; None: in none, or that names none.
     """
 
     operation: Operation
@@ -110,6 +111,7 @@ class Recognised(NamedTuple):
     deployment: str | None = None
     preflight: bool = False
     boundary: bytes | None = None
+    model: str | None = None
 
 
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})

@@ -161,10 +161,10 @@ def _read_form(call: Recognised, body: bytes, form: Form, rules: ModelRules) -> 
 
 
 def _read_other(call: Recognised, body: bytes) -> CallBody:
-    """Read a call that names no model; a stored response may be asked for as a stream."""
+    """Read a call whose body names no model; a stored response may be asked for as a stream."""
     is_stored = call.operation.name == "stored_responses"
     is_stream = is_stored and "stream=true" in call.query.split("&")
-    return CallBody(None, is_stream, body)
+    return CallBody(call.model, is_stream, body)
 
 
 def _unread(body: bytes) -> CallBody:
@@ -183,21 +183,25 @@ def _default_of(call: Recognised, body: Mapping[str, Any], rules: ModelRules) ->
     return None if call.operation.model_is_optional or has_stored_prompt else rules.default
 
 
-def read_query(call: Recognised, query: str, rules: ModelRules) -> str:
+def read_query(call: Recognised, query: str, rules: ModelRules) -> tuple[str, str | None]:
     """The query of a realtime session's opening, with the model that the gateway is asked for.
 
     It is the client's own unless a rule names another model; that of an Azure deployment is added.
+    And that model; None where it names none.
     """
     given = [(part, *map(unquote_plus, part.partition("=")[::2])) for part in query.split("&")]
-    if any(name == "model" for _, name, _ in given):
-        return "&".join(
+    named = [value for _, name, value in given if name == "model"]
+    if named:
+        sent = "&".join(
             _parameter(rules.map[value]) if name == "model" and value in rules.map else part
             for part, name, value in given
         )
+        return sent, rules.map.get(named[0], named[0]) or None
     asked = call.deployment or next((value for _, name, value in given if name == _AZURES), None)
     if not asked:
-        return query
-    return "&".join(filter(None, (query, _parameter(rules.map.get(asked, asked)))))
+        return query, None
+    model = rules.map.get(asked, asked)
+    return "&".join(filter(None, (query, _parameter(model)))), model
 
 
 def _parameter(model: str) -> str:

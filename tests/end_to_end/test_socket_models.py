@@ -79,6 +79,7 @@ def test_the_gateway_is_asked_for_the_model_that_stands_in_the_map(
         assert json.loads(response["websocket"]["messages"][0]["text"])["model"] == "app/model"
     else:
         assert request["http"]["url"].endswith(target)
+        assert request["model"] == "gpt-4o-mini"
         assert request["gateway_url"].endswith("/v1/realtime?x=%2f&model=gpt-4o-mini")
     assert response["outcome"] == "completed"
     assert response["model"] == "gpt-4o-mini"

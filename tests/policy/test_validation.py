@@ -268,29 +268,31 @@ def test_any_bytes_are_read_or_refused(body: bytes, path: str) -> None:
     assert isinstance(found, ApiError) or found.sent is body
 
 
+SMALL = "foxora/small"
+
+
 @pytest.mark.parametrize(
-    ("query", "sent"),
+    ("query", "sent", "model"),
     [
-        ("x=%2f&model=gpt-4o-mini&y", "x=%2f&model=foxora%2Fsmall&y"),
-        ("model=gpt%2D4o-mini", "model=foxora%2Fsmall"),
-        ("mode%6c=gpt-4o-mini&model=gpt-4o-mini", "model=foxora%2Fsmall&model=foxora%2Fsmall"),
-        ("model=gpt%2D4o&deployment=gpt-4o-mini", "model=gpt%2D4o&deployment=gpt-4o-mini"),
-        ("deployment=gpt-4o-mini&api-version=1", None),
-        ("deployment=mine", "deployment=mine&model=mine"),
-        ("intent=transcription", "intent=transcription"),
-        ("", ""),
+        ("x=%2f&model=gpt-4o-mini&y", "x=%2f&model=foxora%2Fsmall&y", SMALL),
+        ("model=gpt%2D4o-mini", "model=foxora%2Fsmall", SMALL),
+        ("mode%6c=gpt-4o-mini&model=x", "model=foxora%2Fsmall&model=x", SMALL),
+        ("model=m%2D4&deployment=gpt-4o-mini", "model=m%2D4&deployment=gpt-4o-mini", "m-4"),
+        ("deployment=gpt-4o-mini&x", "deployment=gpt-4o-mini&x&model=foxora%2Fsmall", SMALL),
+        ("deployment=mine", "deployment=mine&model=mine", "mine"),
+        ("model=&intent=transcription", "model=&intent=transcription", None),
+        ("", "", None),
     ],
 )
 def test_the_opening_of_a_realtime_session_names_the_mapped_model(
-    query: str, sent: str | None
+    query: str, sent: str, model: str | None
 ) -> None:
-    expected = f"{query}&model=foxora%2Fsmall" if sent is None else sent
-    assert read_query(a_call("/realtime"), query, MAPPED) == expected
+    assert read_query(a_call("/realtime"), query, MAPPED) == (sent, model)
 
 
 def test_an_azure_path_adds_the_model_to_a_realtime_sessions_query() -> None:
-    assert read_query(a_call("/realtime", deployment="a b"), "", RULES) == "model=a%20b"
-    assert read_query(a_call("/realtime", deployment="a"), "model=b", RULES) == "model=b"
+    assert read_query(a_call("/realtime", deployment="a b"), "", RULES) == ("model=a%20b", "a b")
+    assert read_query(a_call("/realtime", deployment="a"), "model=b", RULES) == ("model=b", "b")
 
 
 A_MESSAGE = b'{ "type":"response.create", "input" : 1.0e2, "model":"gpt-4o-mini" }'
