@@ -518,7 +518,7 @@ class Pipeline:
         return {
             "websocket": exchange.socket.fields(exchange.level),
             "usage": talk.usage,
-            "model": talk.told_model or (talk.usage and talk.model),
+            "model": talk.told_model or (talk.usage and talk.main_model),
         }
 
     def count_so_far(self, exchange: Exchange, seen: Observation, now: float) -> None:

@@ -1606,3 +1606,19 @@ def test_an_opening_is_a_request_of_its_model_and_takes_no_tokens_nor_needs_a_pr
     assert "Model 'gpt-realtime' of account 'default' is at its limit of requests" in (
         second.refusal.message
     )
+
+
+def test_a_session_of_transcripts_is_on_record_with_the_model_that_wrote_them() -> None:
+    desk = a_desk()
+    head = a_head("/v1/realtime?intent=transcription", method="GET")
+    exchange = desk.sent(b"", head=head)
+    exchange.step("answer")
+    exchange.answered_status, exchange.observation = 101, an_observation()
+    kind = "conversation.item.input_audio_transcription.completed"
+    for message in (
+        {"type": "session.created", "session": {"input_audio_transcription": {"model": "m"}}},
+        {"type": kind, "usage": {"input_tokens": 2, "output_tokens": 3, "total_tokens": 5}},
+    ):
+        assert desk.pipeline.said(exchange, encoded(message), 101.0, is_clients=False)
+    desk.pipeline.streamed(exchange, 102.0)
+    assert (desk.response["model"], desk.response["usage"]["total_tokens"]) == ("m", 5)

@@ -11,12 +11,13 @@ from foxora_addon.api import quick_json
 from foxora_addon.api.errors import ApiError, json_of
 from foxora_addon.api.usage import Usage, usage_of
 
-type Wish = Literal["answer", "sound", "item"]
-"""What a client's message is for: an answer, sound that may bring one, or words for a later one."""
+type Wish = Literal["answer", "sound", "item", "session"]
+"""What a client's message is for: an answer, sound that may bring one, words for a later one, or
+another setting of the session."""
 
 type News = Literal["session", "begun", "over", "aside", "failed", "broken"]
-"""What a gateway's message tells: the session's model; that an answer has begun, or is over; what
-something beside the answers has used; that what was asked for did not come about ("failed"), or
+"""What a gateway's message tells: the session's models; that an answer has begun, or is over; what
+a transcript beside the answers has used; that what was asked for did not come about ("failed"), or
 that it or an answer that has begun did not ("broken")."""
 
 _CREATE: Final = "response.create"
@@ -28,10 +29,14 @@ _WISHES: Final[Mapping[str, Wish]] = {
     "input_audio_buffer.append": "sound",
     "input_audio_buffer.commit": "sound",
     "conversation.item.create": "item",
+    "session.update": "session",
+    "transcription_session.update": "session",  # as the beta has it
 }
 _NEWS: Final[Mapping[str, News]] = {
     "session.created": "session",
     "session.updated": "session",
+    "transcription_session.created": "session",
+    "transcription_session.updated": "session",
     "response.created": "begun",
     "response.done": "over",
     "response.completed": "over",
@@ -53,7 +58,8 @@ class Asked(NamedTuple):
     """A client's message that costs tokens, or leads there.
 
     `body` has the fields of a request, as far as it has any; `names` is what an error quotes of the
-    message, so that the client knows which one it is about.
+    message, so that the client knows which one it is about. Of a "session", `model` is the one that
+    writes transcripts.
     """
 
     wish: Wish
@@ -64,13 +70,17 @@ class Asked(NamedTuple):
 
 
 class Told(NamedTuple):
-    """A gateway's message about tokens; `usage` None: it reports none. `response`: of which id."""
+    """A gateway's message about tokens; `usage` None: it reports none. `response`: of which id.
+
+    `transcription_model` is the one that writes a session's transcripts; None: it names none.
+    """
 
     news: News
     model: str | None = None
     usage: Usage | None = None
     has_failed: bool = False
     response: str | None = None
+    transcription_model: str | None = None
 
 
 def asked_in(content: bytes) -> Asked | None:
@@ -88,6 +98,8 @@ def asked_in(content: bytes) -> Asked | None:
     body = _mapping(message.get("response")) or message
     if wish == "item":
         body = {"input": [message.get("item")]}
+    elif wish == "session":
+        body = {"model": _transcription_model_in(_mapping(message.get("session")))}
     names = {name: _text(message.get(name)) for name in ("event_id", "stream_id")}
     return Asked(
         wish,
@@ -113,7 +125,15 @@ def told_in(content: bytes) -> Told | None:
     about = _mapping(message.get("session" if news == "session" else "response"))
     has_failed = about.get("status") == "failed"
     model, response = _text(about.get("model")), _text(about.get("id"))
-    return Told(news, model, usage_of(about.get("usage")), has_failed, response)
+    writes = _transcription_model_in(about) if news == "session" else None
+    return Told(news, model, usage_of(about.get("usage")), has_failed, response, writes)
+
+
+def _transcription_model_in(session: Mapping[str, Any]) -> str | None:
+    """The model that writes a session's transcripts, where the API or its beta names it."""
+    heard = _mapping(_mapping(session.get("audio")).get("input"))
+    about = _mapping(heard.get("transcription")) or session.get("input_audio_transcription")
+    return _text(_mapping(about).get("model"))
 
 
 def error_message(error: ApiError, operation: str, names: Mapping[str, str], number: int) -> bytes:

@@ -36,9 +36,10 @@ class Pending(NamedTuple):
 class Talk:
     """What is known of one WebSocket.
 
-    `model` is the last that was named, `told_model` the last by the gateway. `pending` are the
-    answers that were asked for, or have begun, in their order; of them so many have `begun`.
-    `last_over` is the id of the answer that was the last to end.
+    `model` is the last that was named, `told_model` the last by the gateway; `transcription_model`
+    writes down what is heard. `pending` are the answers that were asked for, or have begun, in
+    their order; of them so many have `begun`. `last_over` is the id of the answer that was the last
+    to end.
     `usage` and `cost_usd` add up what was charged; None: nothing was. `is_cost_certain`: that of
     each answer is. `context_tokens` are those that the next answer may begin with. `is_warned`:
     that no sound passes for now was said. `lately` has when which tokens were used, of the last
@@ -47,6 +48,7 @@ class Talk:
 
     model: str | None = None
     told_model: str | None = None
+    transcription_model: str | None = None
     pending: deque[Pending] = field(default_factory=deque)
     begun: int = 0
     last_over: str | None = None
@@ -58,6 +60,11 @@ class Talk:
     is_warned: bool = False
     is_over: bool = False
     lately: deque[tuple[float, int]] = field(default_factory=deque)
+
+    @property
+    def main_model(self) -> str | None:
+        """The model of its answers; where it has none, and only writes down, the one that does."""
+        return self.model or self.transcription_model
 
     def begins(self, most: int) -> bool:
         """An answer begins; whether nobody has asked for it, below so many that are open."""

@@ -88,10 +88,11 @@ class Talks:
             if talk.is_over and not talk.lately:
                 del self._charged[exchange.id]
                 continue
-            has_ceilings = talk.model in self._books.payers.rules_of(exchange.payer or "").models
+            model = talk.main_model
+            has_ceilings = model in self._books.payers.rules_of(exchange.payer or "").models
             found[exchange.id] = Spoken(
                 exchange.account_name or "",
-                talk.model if has_ceilings else None,
+                model if has_ceilings else None,
                 exchange.client.name,
                 0 if talk.usage is None else talk.usage.tokens,
                 talk.cost_usd or Decimal(0),
@@ -113,6 +114,9 @@ class Talks:
         if asked.wish == "item":
             talk.context_tokens += self._estimated(asked, asked.model or talk.model)
             return None
+        if asked.wish == "session":  # until the gateway says what it is
+            talk.transcription_model = talk.transcription_model or asked.model
+            return None
         error = self._ask(exchange, talk, asked, now)
         if error is None:
             talk.is_warned = False
@@ -132,6 +136,7 @@ class Talks:
         talk.told_model = told.model or talk.told_model
         if told.news == "session":
             talk.model = told.model or talk.model
+            talk.transcription_model = told.transcription_model or talk.transcription_model
         elif told.news == "begun":
             if talk.begins(_MOST_PENDING):
                 self._charged[exchange.id] = exchange, talk
@@ -142,7 +147,9 @@ class Talks:
                 talk.pending.append(self._hold_anyway(exchange, scopes, talk.model, charged, now))
         elif told.news == "aside":
             if told.usage is not None:
-                self._count(exchange, talk, self._nothing(exchange, talk, now), told.usage, now)
+                model = talk.transcription_model or talk.model
+                pending = self._nothing(exchange, model, now)
+                self._count(exchange, talk, pending, told.usage, now, model)
         elif not talk.is_over_already(told):
             self._one_is_over(exchange, talk, told, now)
 
@@ -170,10 +177,10 @@ class Talks:
 
         For one that sound may bring nothing is held until it begins.
         """
-        model = asked.model or talk.model
+        is_sound = asked.wish == "sound"
+        model = asked.model or (talk.main_model if is_sound else talk.model)
         scopes = self._scopes(exchange, model)
         context = talk.context_tokens if asked.has_context else 0
-        is_sound = asked.wish == "sound"
         input_tokens = context if is_sound else context + self._estimated(asked, model)
         cap = None if is_sound else output_cap(_AS, asked.body)
         charged = self._books.charge_for(scopes, lowest_tokens(scopes), model, input_tokens, cap)
@@ -239,17 +246,17 @@ class Talks:
         held = self._allowances.hold(scopes, charged.tokens, now)
         return Pending(scopes, held, spending, model, charged)
 
-    def _nothing(self, exchange: Exchange, talk: Talk, now: float) -> Pending:
+    def _nothing(self, exchange: Exchange, model: str | None, now: float) -> Pending:
         charged = Charge(0, True, 0, 0, 0)  # noqa: FBT003  # `can_fit`
-        scopes = self._scopes(exchange, talk.model)
-        return self._hold_anyway(exchange, scopes, talk.model, charged, now)
+        scopes = self._scopes(exchange, model)
+        return self._hold_anyway(exchange, scopes, model, charged, now)
 
     def _one_is_over(self, exchange: Exchange, talk: Talk, told: Told, now: float) -> None:
         pending, usage = talk.ended(told), told.usage
         if usage is None and pending and told.news == "over" and not told.has_failed:
             usage = guessed(pending)
         if usage is not None:
-            pending = pending or self._nothing(exchange, talk, now)
+            pending = pending or self._nothing(exchange, talk.model, now)
             self._count(exchange, talk, pending, usage, now)
             talk.context_tokens = usage.tokens
         elif pending is not None:
@@ -262,15 +269,24 @@ class Talks:
         self._books.room_may_be_free(pending.scopes[0].name)
 
     def _count(
-        self, exchange: Exchange, talk: Talk, pending: Pending, usage: Usage, now: float
+        self,
+        exchange: Exchange,
+        talk: Talk,
+        pending: Pending,
+        usage: Usage,
+        now: float,
+        model: str | None = None,
     ) -> None:
-        """Charge what an answer has used, in place of what it holds."""
+        """Charge what an answer has used, in place of what it holds.
+
+        By the price of `model`; where it has none, of the one that the gateway named last.
+        """
         self._charged[exchange.id] = exchange, talk
         books, account = self._books, pending.scopes[0].name
         self._allowances.use(pending.held, usage.tokens, now)
         cost_usd, is_certain = None, True
         if pending.spending is not None:
-            models = (talk.told_model, pending.model)
+            models = (model, talk.told_model, pending.model)
             cost_usd, is_certain = books.spending.use(
                 pending.spending, usage, models, books.wall(now)
             )

@@ -51,7 +51,8 @@ def test_a_request_is_seen_however_its_name_is_written() -> None:
         ("input_audio_buffer.append", "sound"),
         ("input_audio_buffer.commit", "sound"),
         ("conversation.item.create", "item"),
-        ("session.update", None),
+        ("session.update", "session"),
+        ("transcription_session.update", "session"),
         ("response.cancel", None),
     ],
 )
@@ -89,21 +90,59 @@ def test_what_is_no_message_of_the_protocols_asks_and_tells_nothing(content: byt
 )
 def test_the_end_of_an_answer_says_what_it_used(kind: str) -> None:
     told = told_in(encoded({"type": kind, "response": {"id": "r1", "model": "m", "usage": USED}}))
-    assert told == ("over", "m", Usage(3, 4, 7), False, "r1")
+    assert told == ("over", "m", Usage(3, 4, 7), False, "r1", None)
 
 
 def test_an_answer_that_failed_may_have_used_nothing() -> None:
     told = told_in(encoded({"type": "response.done", "response": {"status": "failed"}}))
-    assert told == ("over", None, None, True, None)
+    assert told == ("over", None, None, True, None, None)
 
 
 def test_a_transcript_has_its_usage_beside_the_answers() -> None:
     kind = "conversation.item.input_audio_transcription.completed"
     told = told_in(encoded({"type": kind, "usage": {"type": "tokens", **USED}}))
-    assert told == ("aside", None, Usage(3, 4, 7), False, None)
+    assert told == ("aside", None, Usage(3, 4, 7), False, None, None)
     by_time = {"type": "duration", "seconds": 3.0}
     told = told_in(encoded({"type": kind, "usage": by_time}))
-    assert told == ("aside", None, None, False, None)
+    assert told == ("aside", None, None, False, None, None)
+
+
+HEARD = {"audio": {"input": {"transcription": {"model": "t"}}}}
+BETA = {"input_audio_transcription": {"model": "t"}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "session", "model"),
+    [
+        ("session.created", HEARD | {"model": "m"}, "m"),
+        ("session.updated", HEARD, None),
+        ("session.updated", BETA | {"model": "m"}, "m"),
+        ("transcription_session.created", BETA, None),
+        ("transcription_session.updated", BETA, None),
+    ],
+)
+def test_a_session_tells_which_model_writes_its_transcripts(
+    kind: str, session: dict[str, Any], model: str | None
+) -> None:
+    told = told_in(encoded({"type": kind, "session": session}))
+    assert told == ("session", model, None, False, None, "t")
+
+
+@pytest.mark.parametrize("session", [HEARD, BETA])
+def test_a_client_asks_for_the_model_that_writes_transcripts(session: dict[str, Any]) -> None:
+    asked = asked_in(encoded({"type": "session.update", "session": session | {"model": "m"}}))
+    assert asked is not None
+    assert (asked.wish, asked.model) == ("session", "t")
+
+
+@pytest.mark.parametrize("session", [None, {}, {"audio": []}, {"audio": {"input": {"x": 1}}}])
+def test_a_session_that_writes_no_transcripts_tells_of_no_model_for_them(session: Any) -> None:
+    message = {"session": session}
+    told = told_in(encoded(message | {"type": "session.created"}))
+    asked = asked_in(encoded(message | {"type": "session.update"}))
+    assert told is not None
+    assert asked is not None
+    assert (told.transcription_model, asked.model) == (None, None)
 
 
 def test_the_text_of_an_answer_tells_nothing() -> None:

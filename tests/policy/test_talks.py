@@ -22,7 +22,7 @@ from foxora_addon.policy.waiting import Bounds
 from tests.builders import NOON, an_exchange
 
 CREATE = {"type": "response.create", "response": {"max_output_tokens": 50}}
-DOLLAR = Price(Decimal(1), Decimal(2))
+DOLLAR, CENT = Price(Decimal(1), Decimal(2)), Price(Decimal("0.01"), Decimal("0.02"))
 HELD = 3 + 50
 """What an answer's frame counts as, and what it may say."""
 BEGUN = {"type": "response.created", "response": {}}
@@ -39,6 +39,8 @@ class Session:
         is_shadow: bool = False,
         models: dict[str, Ceilings] | None = None,
         bounds: Bounds | None = None,
+        model: str | None = "gpt-realtime",
+        refuses_unknown: bool = False,
     ) -> None:
         rules = AccountRules(
             Ceilings(None, tokens_per_minute),
@@ -46,12 +48,13 @@ class Session:
             cap_usd=None if cap_usd is None else Decimal(cap_usd),
             models=models or {},
         )
-        prices = PriceRules({"gpt-realtime": DOLLAR}, is_shadow=is_shadow)
+        known = {"gpt-realtime": DOLLAR, "gpt-4o-transcribe": CENT}
+        prices = PriceRules(known, refuses_unknown, is_shadow)
         self.accounting = Accounting(
             LimitRules({"acme": rules}, bounds, prices=prices, is_shadow=is_shadow)
         )
         self.accounting.wall_offset = NOON
-        self.talk = Talk("gpt-realtime")
+        self.talk = Talk(model)
         self.exchange = self.called()
 
     def called(self, now: float = 0.0) -> Exchange:
@@ -382,6 +385,73 @@ def test_what_a_transcript_used_is_charged_and_ends_no_answer() -> None:
     kind = "conversation.item.input_audio_transcription.completed"
     session.hear({"type": kind, "usage": {"input_tokens": 7, "output_tokens": 3}})
     assert session.used() == HELD + 10
+
+
+WRITES = {"audio": {"input": {"transcription": {"model": "gpt-4o-transcribe"}}}}
+SOUND = {"type": "input_audio_buffer.append", "audio": "AAAA"}
+TRANSCRIPT = {
+    "type": "conversation.item.input_audio_transcription.completed",
+    "usage": {"input_tokens": 1_000, "output_tokens": 1_000},
+}
+
+
+def test_a_transcript_in_a_conversation_has_the_price_of_the_model_that_writes_it() -> None:
+    session = Session(None)
+    session.hear({"type": "session.created", "session": WRITES | {"model": "gpt-realtime"}})
+    session.hear(TRANSCRIPT)
+    assert session.spent() == 0.03
+    session.hear(done(1_000, 0))
+    assert session.spent() == 1.03
+    assert session.talk.main_model == "gpt-realtime"
+
+
+def test_a_transcript_by_a_model_without_a_price_has_the_price_of_the_conversation() -> None:
+    session = Session(None)
+    session.hear({"type": "session.created", "session": {"model": "gpt-realtime"}})
+    session.hear(
+        {
+            "type": "session.updated",
+            "session": {"input_audio_transcription": {"model": "unpriced"}},
+        }
+    )
+    session.hear(TRANSCRIPT)
+    assert session.spent() == 3
+
+
+@pytest.mark.parametrize("teller", ["client", "gateway"])
+def test_a_session_of_transcripts_alone_costs_and_is_held_to_the_cap(teller: str) -> None:
+    session = Session(None, "0.05", model=None, refuses_unknown=True)
+    assert session.ask(message=SOUND)["error"]["param"] == "model"
+    if teller == "client":
+        assert session.ask(message={"type": "session.update", "session": WRITES}) is None
+    else:
+        session.hear({"type": "session.created", "session": WRITES})
+    assert session.ask(message=SOUND) is None
+    session.hear(TRANSCRIPT)
+    session.hear(TRANSCRIPT)
+    assert session.spent() == 0.06
+    assert session.ask(message=SOUND)["error"]["code"] == "spend_limit_reached"
+    session.end()
+    assert session.exchange.cost_usd == Decimal("0.06")
+    assert session.talk.main_model == "gpt-4o-transcribe"
+
+
+def test_transcripts_count_against_the_ceiling_of_the_model_that_writes_them() -> None:
+    models = {"gpt-4o-transcribe": Ceilings(None, 1_500)}
+    session = Session(None, model=None, models=models)
+    session.hear({"type": "session.created", "session": WRITES})
+    session.hear(TRANSCRIPT)
+    assert session.ask(message=SOUND)["error"]["code"] == "rate_limit_exceeded"
+    (spoken,) = session.accounting.talks.spoken(0.0).values()
+    assert (spoken.model, spoken.tokens) == ("gpt-4o-transcribe", 2_000)
+
+
+def test_what_a_client_says_of_a_sessions_transcripts_is_not_believed_over_the_gateway() -> None:
+    session = Session(None)
+    session.hear({"type": "session.created", "session": WRITES})
+    other = {"audio": {"input": {"transcription": {"model": "cheaper"}}}}
+    assert session.ask(message={"type": "session.update", "session": other}) is None
+    assert session.talk.transcription_model == "gpt-4o-transcribe"
 
 
 def test_the_session_adds_up_and_its_record_has_the_sum() -> None:
