@@ -38,6 +38,11 @@ UNDECODABLE: Final = bad_gateway_answer(
 BROKEN_SOCKET: Final = gateway_unreachable("The connection to the gateway is lost. Try again.")
 """What ends a WebSocket whose gateway has left without closing it."""
 
+BROKEN_FRAMES: Final = bad_gateway_answer(
+    "The gateway broke the WebSocket protocol (RFC 6455). Try again."
+)
+"""What ends a WebSocket whose gateway breaks the protocol."""
+
 _SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."
 
 

@@ -1,7 +1,9 @@
 """Has mitmproxy say words of ours to a WebSocket's client, and no key in its control frames.
 
-One that has to end is closed with 1001, "going away". One whose gateway has vanished is closed
-with 1011, where mitmproxy says that all is well, and as 1006 in the flow (RFC 6455, 7.1.5).
+One that has to end is closed with 1001, "going away". One whose gateway has vanished, or sends
+frames that are none, is closed with 1011, where mitmproxy says that all is well, or that it is the
+client who broke the protocol, and as 1006 in the flow (RFC 6455, 7.1.5). So is it in the flow where
+the client's frames are none: that is no closing of the client's.
 
 mitmproxy's own way to inject a message adds it to one of the gateway's that has come in part. The
 words go out by themselves here, between two messages.
@@ -20,7 +22,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
@@ -31,8 +33,10 @@ from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason, Opcode
 
 from foxora_addon.policy.mask import masked
-from foxora_addon.proxy.failures import BROKEN_SOCKET
+from foxora_addon.proxy.failures import BROKEN_FRAMES, BROKEN_SOCKET
 from foxora_addon.proxy.flows import is_ours
+
+OPEN: Final = ConnectionState.OPEN
 
 type FormsOf = Callable[[HTTPFlow], Sequence[bytes]]
 type WordsFor = Callable[[HTTPFlow], Sequence[bytes]]
@@ -44,14 +48,23 @@ _words_for: WordsFor = lambda _: ()  # noqa: E731  # as well
 
 
 class MaskedSide(websocket.WebsocketConnection):
-    """One side of a WebSocket. `forms`: the ways in which a key may stand in what it says."""
+    """One side of a WebSocket. `forms`: the ways in which a key may stand in what it says.
+
+    `flaw` is what a side is told whose frames are none; None: they are. It is found `of_ours`.
+    """
 
     forms: Sequence[bytes] = ()
+    of_ours = False
+    flaw: CloseConnection | None = None
 
     def events(self) -> Generator[Event, None, None]:
-        """What has come."""
+        """What has come, up to a flaw."""
         for event in super().events():
-            yield _without_key(event, self.forms)
+            # A closing that has come is known to the state before it is told.
+            if self.of_ours and self.state is OPEN and isinstance(event, CloseConnection):
+                self.flaw = event
+            else:
+                yield _without_key(event, self.forms)
 
 
 def _without_key(event: Event, forms: Sequence[bytes]) -> Event:
@@ -62,12 +75,22 @@ def _without_key(event: Event, forms: Sequence[bytes]) -> Event:
     return event
 
 
-def _ended(self: Any, code: CloseReason, closing: CloseConnection) -> Iterator[Any]:
-    """End it from here, as mitmproxy does where a side has closed it; `code` is for the flow."""
+def _ended(
+    self: Any,
+    code: CloseReason,
+    to_client: CloseConnection,
+    to_gateway: CloseConnection | None = None,
+    *,
+    by_client: bool = False,
+) -> Iterator[Any]:
+    """End it from here, as mitmproxy does where a side has closed it; `code` is for the flow.
+
+    `to_gateway` None: the gateway is told what the client is.
+    """
     told = self.flow.websocket
-    told.timestamp_end, told.closed_by_client, told.close_code = time.time(), False, code
-    for side in (self.server_ws, self.client_ws):
-        if side.state is ConnectionState.OPEN:
+    told.timestamp_end, told.closed_by_client, told.close_code = time.time(), by_client, code
+    for side, closing in ((self.server_ws, to_gateway or to_client), (self.client_ws, to_client)):
+        if side.state is OPEN:
             yield side.send2(closing)
         yield commands.CloseConnection(side.conn)
     yield websocket.WebsocketEndHook(self.flow)
@@ -86,6 +109,18 @@ def _without_gateway(self: Any) -> Iterator[Any]:
     return _ended(self, CloseReason.ABNORMAL_CLOSURE, closing)
 
 
+def _flawed(self: Any) -> Iterator[Any]:
+    """End it if what came from a side are no frames: that side is told why, the other as it is."""
+    lost = CloseReason.ABNORMAL_CLOSURE
+    if (why := self.server_ws.flaw) is not None:
+        self.flow.websocket.close_reason = BROKEN_FRAMES.message
+        told = CloseConnection(CloseReason.INTERNAL_ERROR, BROKEN_FRAMES.message)
+        yield from _ended(self, lost, told, why)
+    elif (why := self.client_ws.flaw) is not None:
+        gone = CloseConnection(CloseReason.GOING_AWAY)
+        yield from _ended(self, lost, why, gone, by_client=True)
+
+
 def _relayed(self: Any, event: Any) -> Iterator[Any]:
     if not isinstance(event, events.DataReceived):
         if isinstance(event, events.Wakeup):  # of `hold.give_up`, which mitmproxy's own can't take
@@ -95,11 +130,13 @@ def _relayed(self: Any, event: Any) -> Iterator[Any]:
             yield from _without_gateway(self)
             return
     self.server_ws.forms = _forms_of(self.flow)
+    self.server_ws.of_ours = self.client_ws.of_ours = is_ours(self.flow)
     for command in _relay_messages(self, event):  # none has a reply
         if not isinstance(command, commands.Log):
             yield command
+    yield from _flawed(self)
     for words in _words_for(self.flow):
-        if self.client_ws.state is ConnectionState.OPEN:
+        if self.client_ws.state is OPEN:
             told = WebSocketMessage(Opcode.TEXT, from_client=False, content=words, injected=True)
             self.flow.websocket.messages.append(told)
             yield self.client_ws.send2(TextMessage(words.decode()))

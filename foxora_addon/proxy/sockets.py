@@ -44,14 +44,18 @@ def words_for_client(exchange: Exchange) -> list[bytes]:
 
 
 def end(flow: http.HTTPFlow, exchange: Exchange, pipeline: Pipeline, now: float) -> None:
-    """End the exchange of a WebSocket: one that nobody has closed has lost a side (RFC 6455)."""
+    """End the exchange of a WebSocket: one that nobody has closed has lost a side (RFC 6455).
+
+    Where that is the gateway, `host_sockets` has left a reason if its frames were none.
+    """
     told = flow.websocket
     if told is None or told.close_code != CloseReason.ABNORMAL_CLOSURE:
         pipeline.streamed(exchange, now)
     elif told.closed_by_client:
         pipeline.lost(exchange, "client_disconnected", "network", now)
     else:
-        pipeline.lost(exchange, "stream_broken", "network", now, failures.BROKEN_SOCKET)
+        error = failures.BROKEN_FRAMES if told.close_reason else failures.BROKEN_SOCKET
+        pipeline.lost(exchange, "stream_broken", error.source, now, error)
 
 
 def cut(flow: http.HTTPFlow) -> None:

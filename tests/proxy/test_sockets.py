@@ -100,6 +100,11 @@ def test_nothing_is_told_before_anything_was_said(socket: Socket) -> None:
         ({"close_code": 1011, "closed_by_client": False}, "completed", "gateway"),
         ({"close_code": 1006, "closed_by_client": True}, "client_disconnected", "network"),
         ({"close_code": 1006, "closed_by_client": False}, "stream_broken", "network"),
+        (
+            {"close_code": 1006, "closed_by_client": False, "close_reason": "No frames."},
+            "stream_broken",
+            "gateway",
+        ),
     ],
 )
 def test_an_end_that_nobody_has_closed_is_told_by_the_side_that_left(
