@@ -55,6 +55,9 @@ _PART_OF_WORD = re.compile("[^:=]+={0,2}")
 _SECRET_NAME = re.compile("(?i)session|token|secret|auth|(?:sid|key)(?![a-z])")
 _SOCKET_KEY_PREFIX = b"openai-insecure-api-key."
 _SOCKET_DROPPED = (_SOCKET_KEY_PREFIX, b"openai-organization.", b"openai-project.")
+_SMALLEST_WINDOW = re.compile(rb'(?i)_max_window_bits\s*=\s*"?\s*8\s*"?\s*(?:[;,]|$)')
+"""RFC 7692, 7.1.2: valid, and what the proxy, which reads what is said, can't do."""
+
 _DROPPED = frozenset(
     {
         *KEY_HEADERS,
@@ -124,9 +127,10 @@ def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
     """Split a head into what may travel and what must not.
 
     Taken out: the headers that carry keys, cookies, proxy headers, organisation and project, what
-    `Sec-WebSocket-Protocol` has of these, `?api-key=` and its like, our own control headers, and
-    any header or query value that repeats the app's key, or one of `own`, by its name or its value,
-    in whichever form (`key_forms`). Everything else keeps its order and bytes.
+    `Sec-WebSocket-Protocol` has of these, `?api-key=` and its like, our own control headers, offers
+    to compress a WebSocket as the proxy can't, and any header or query value that repeats the app's
+    key, or one of `own`, by its name or its value, in whichever form (`key_forms`). Everything else
+    keeps its order and bytes.
     """
     values = _by_name(fields)
     of_client = list(_client_keys(values, target))
@@ -262,6 +266,10 @@ def _kept_fields(fields: Fields) -> Iterable[tuple[bytes, bytes]]:
             value = _without_credentials(value)  # noqa: PLW2901  # the rest of the list travels on
             if not value:
                 continue
+        if lower == b"sec-websocket-extensions" and _SMALLEST_WINDOW.search(value):
+            value = _without_smallest_window(value)  # noqa: PLW2901  # as well
+            if not value:
+                continue
         yield name, value
 
 
@@ -292,6 +300,12 @@ def _without_credentials(value: bytes) -> bytes:
     """A list of WebSocket protocols without those by which browsers send key and organisation."""
     items = [item.strip() for item in value.split(b",")]
     return b", ".join(item for item in items if item and not item.startswith(_SOCKET_DROPPED))
+
+
+def _without_smallest_window(value: bytes) -> bytes:
+    """The offers to compress that the proxy can keep to."""
+    offers = [offer.strip() for offer in value.split(b",")]
+    return b", ".join(offer for offer in offers if offer and not _SMALLEST_WINDOW.search(offer))
 
 
 def _kept_target(target: str, forms: Sequence[str]) -> str:

@@ -35,6 +35,7 @@ from foxora_addon.proxy.handlers import handler_of
 from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
 from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
 from foxora_addon.proxy.requests import record_undecided
+from foxora_addon.proxy.sockets import flaw_of_opening
 from foxora_addon.proxy.tee import Tee
 
 _log = logging.getLogger(__name__)
@@ -81,6 +82,8 @@ def begin(
         exchange.flaw = "The head of the gateway's answer is over 64 KiB. Try again."
         response.headers.clear()
         head = head_of(response)
+    if exchange.answered_status == SWITCHING_PROTOCOLS:
+        exchange.flaw = exchange.flaw or flaw_of_opening(response)
     most = pipeline.rules.max_body_bytes
     observation = observation_of(exchange, response, head.content_type or "", most)
     if observation is not None and exchange.flaw is None:
@@ -201,6 +204,7 @@ def conclude(
     """
     response.trailers = None
     if response.status_code == SWITCHING_PROTOCOLS:
+        flow.websocket = None
         _keep_from_switching(exchange, response)
     if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
         record_undecided(flow, exchange, pipeline, now)
@@ -247,8 +251,9 @@ def _conclude_inside(
 def _keep_from_switching(exchange: Exchange, response: http.Response) -> None:
     """Have no tunnel made of an answer that opens no WebSocket: what goes through it nobody reads.
 
-    A gateway's 101 without the protocol's name or of another version of it, or for which an option
-    or an addon keeps mitmproxy from reading it, is no answer; the gateway speaks no HTTP behind it.
+    A gateway's 101 without the protocol's name or of another version of it, with a flaw, or for
+    which an option or an addon keeps mitmproxy from reading it, is no answer; the gateway speaks no
+    HTTP behind it.
     """
     if exchange.answered_status == SWITCHING_PROTOCOLS:
         exchange.observation = None

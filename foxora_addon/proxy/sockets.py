@@ -4,8 +4,11 @@ Functions on one flow and its exchange, as in `responses`. What mitmproxy itself
 WebSocket is changed in `host_sockets`.
 """
 
+from typing import Final
+
 from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
+from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
 
 from foxora_addon.exchange import Exchange
@@ -15,10 +18,32 @@ from foxora_addon.proxy import failures
 from foxora_addon.proxy.handlers import handler_of
 from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
 
+_UNREADABLE: Final = (
+    "The gateway opened a WebSocket with a compression that the proxy can't read, or that is none "
+    "(Sec-WebSocket-Extensions)."
+)
+
+
+def flaw_of_opening(response: http.Response) -> str | None:
+    """Why nobody could read what follows a 101, in words for the client; None: it can be read.
+
+    mitmproxy reads the extensions once the client has been told that it may begin, and crashes on
+    what wsproto doesn't take.
+    """
+    agreed = response.headers.get("sec-websocket-extensions", "")
+    for extension in map(str.strip, agreed.split(",")):
+        if extension.partition(";")[0].strip() == PerMessageDeflate.name:
+            try:
+                PerMessageDeflate().finalize(extension)
+            except (ValueError, IndexError):
+                return _UNREADABLE
+    return None
+
 
 def opens(flow: http.HTTPFlow, exchange: Exchange) -> bool:
     """Whether a 101 is the gateway's, and what follows it will be read as a WebSocket."""
-    return flow.websocket is not None and exchange.answered_status == SWITCHING_PROTOCOLS
+    is_read = flow.websocket is not None and exchange.flaw is None
+    return is_read and exchange.answered_status == SWITCHING_PROTOCOLS
 
 
 def passes(message: WebSocketMessage, exchange: Exchange, pipeline: Pipeline, now: float) -> None:

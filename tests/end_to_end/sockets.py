@@ -17,13 +17,13 @@ def opening(key: str) -> bytes:
     ).encode()
 
 
-def opened(key: bytes) -> bytes:
-    """The answer to a handshake with this `Sec-WebSocket-Key`."""
+def opened(key: bytes, more: bytes = b"") -> bytes:
+    """The answer to a handshake with this `Sec-WebSocket-Key`, with more headers, as lines."""
     whole = key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accepted = base64.b64encode(hashlib.sha1(whole, usedforsecurity=False).digest())
     return (
         b"HTTP/1.1 101 Go\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
-        b"sec-websocket-accept: " + accepted + b"\r\n\r\n"
+        b"sec-websocket-accept: " + accepted + b"\r\n" + more + b"\r\n"
     )
 
 
@@ -42,10 +42,15 @@ class SocketGateway(socketserver.StreamRequestHandler, ABC):
         self.connection.settimeout(SECONDS)
         for asked in requests_in(self.rfile):
             if b"sec-websocket-key" in asked.headers:
-                self.wfile.write(opened(asked.headers[b"sec-websocket-key"]))
+                more = self.more_of_opening(asked)
+                self.wfile.write(opened(asked.headers[b"sec-websocket-key"], more))
                 self.talk(asked)
                 return
             self.wfile.write(b"HTTP/1.1 404 No\r\ncontent-length: 2\r\n\r\n{}")
+
+    def more_of_opening(self, asked: Asked) -> bytes:
+        """Further headers of the answer that opens it, as lines."""
+        return b""
 
     @abstractmethod
     def talk(self, asked: Asked) -> None:

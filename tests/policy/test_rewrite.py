@@ -132,6 +132,25 @@ def test_a_key_is_found_in_the_protocols_of_a_web_socket() -> None:
     assert cleaned.fields[0][1] == b"realtime, openai-beta.realtime-v1"
 
 
+@pytest.mark.parametrize(
+    ("offered", "left"),
+    [
+        (b"permessage-deflate;  client_max_window_bits", None),
+        (b"permessage-deflate; server_max_window_bits=15,x", None),
+        (b"permessage-deflate; server_max_window_bits=8", b""),
+        (b'permessage-deflate; client_max_window_bits = "8" ; x', b""),
+        (b"x, permessage-deflate;server_max_window_bits=8,y", b"x, y"),
+    ],
+)
+def test_no_compression_is_offered_that_the_proxy_could_not_read(
+    offered: bytes, left: bytes | None
+) -> None:
+    cleaned = clean([(b"Sec-WebSocket-Extensions", offered)], "/v1/realtime")
+    values = [value for name, value in cleaned.fields if name == b"Sec-WebSocket-Extensions"]
+    assert b"".join(values) == (offered if left is None else left)
+    assert len(values) == (left != b"")
+
+
 def test_protocols_that_are_only_a_key_go_whole() -> None:
     fields = [(b"sec-websocket-protocol", b"openai-insecure-api-key." + KEY)]
 

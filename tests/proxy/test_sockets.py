@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, Server
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.test import taddons
 from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
@@ -66,6 +66,32 @@ def test_only_a_101_of_the_gateways_that_is_read_as_one_opens_it(socket: Socket)
     socket.flow.websocket = WebSocketData()
     assert sockets.opens(socket.flow, socket.exchange)
     socket.exchange.answered_status = None
+    assert not sockets.opens(socket.flow, socket.exchange)
+
+
+DEFLATE = "permessage-deflate"
+
+
+@pytest.mark.parametrize(
+    "agreed",
+    ["", "x; server_max_window_bits=8", DEFLATE, f"y, {DEFLATE}; server_max_window_bits=9; x"],
+)
+def test_a_compression_that_can_be_read_is_no_flaw(agreed: str) -> None:
+    headers = {"sec-websocket-extensions": agreed}
+    assert sockets.flaw_of_opening(Response.make(101, b"", headers)) is None
+
+
+@pytest.mark.parametrize("side", ["client", "server"])
+@pytest.mark.parametrize("bits", ["=8", "=16", "=99", "=x", "=", '="8"', ""])
+def test_a_compression_that_mitmproxy_crashes_on_is_a_flaw(side: str, bits: str) -> None:
+    agreed = f"x , {DEFLATE} ;{side}_max_window_bits{bits}"
+    headers = {"sec-websocket-extensions": agreed}
+    assert sockets.flaw_of_opening(Response.make(101, b"", headers)) is not None
+
+
+def test_a_flaw_in_the_opening_keeps_it_shut(socket: Socket) -> None:
+    socket.flow.websocket = WebSocketData()
+    socket.exchange.flaw = "It can't be read."
     assert not sockets.opens(socket.flow, socket.exchange)
 
 
