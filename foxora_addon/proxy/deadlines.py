@@ -3,7 +3,8 @@
 mitmproxy has no deadlines for connecting, TLS or answers: a mute peer hangs for ever
 (mitmproxy-facts.md row 19). An exchange that is late is ended by the hold, its stream alone;
 a connection that is late is cancelled (row 21), and whoever waits for it fails. How long each may
-take is `policy.timeouts`' business.
+take is `policy.timeouts`' business; the one deadline that mitmproxy has, `tcp_timeout`, knows
+nothing of it and tells nobody, so it is not to be the one that ends a call.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.timeouts import Due, Timeouts, due_of, not_due_before
+from foxora_addon.proxy.capacity import is_behind
 from foxora_addon.proxy.handlers import handler_of
 from foxora_addon.proxy.hold import lose_connection
 
@@ -30,6 +32,16 @@ type Phase = Literal["tcp", "tls", "over"]
 _STALL_SECONDS: Final = 0.1
 _MOMENT_SECONDS: Final = 0.25
 """How long what came during a stall has to be read, before anybody is called late for it."""
+
+
+def outlast_silence(client: Client) -> None:
+    """Put off `tcp_timeout` for a client whose call is the gateway's to go on with.
+
+    One that has something to read yet, and does not, is still closed by it.
+    """
+    handler = handler_of(client)
+    if handler is not None and not is_behind(client, handler):
+        handler.timeout_watchdog.register_activity()
 
 
 class Deadlines:

@@ -21,7 +21,7 @@ from foxora_addon.api.errors import ApiError, full, unavailable
 from foxora_addon.api.token_text import TextCounter
 from foxora_addon.config import Config
 from foxora_addon.ending import Ending, Open
-from foxora_addon.exchange import Exchange, Outcome
+from foxora_addon.exchange import Exchange, Outcome, State
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.mask import mask_forms_of
 from foxora_addon.policy.timeouts import Due
@@ -31,7 +31,7 @@ from foxora_addon.proxy.answers import event_of, observation_of_bytes
 from foxora_addon.proxy.arrivals import Arrivals, Listeners
 from foxora_addon.proxy.capacity import is_behind, wait_for_reader
 from foxora_addon.proxy.causes import Causes
-from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase
+from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, outlast_silence
 from foxora_addon.proxy.early_ends import EarlyEnds
 from foxora_addon.proxy.failed_flows import FailedFlows
 from foxora_addon.proxy.files import FileBook
@@ -167,6 +167,9 @@ class FlowDesk:
     def tend(self) -> None:
         """What is due about once a second."""
         hold.end_killed()
+        for flow, exchange in self._open.newest_first():
+            if exchange.state is not State.ARRIVED:  # there the client is waited for
+                outlast_silence(flow.client_conn)
         if self._pipeline is not None and self.memory is not None:
             self._pipeline.accounting.tick(_now())
             self.memory.tend(_now())

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 from mitmproxy.connection import Client, Server
+from mitmproxy.http import HTTPFlow
+from mitmproxy.proxy.server import TimeoutWatchdog
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.exchange import State
@@ -12,6 +14,7 @@ from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.timeouts import Due, Timeouts
 from foxora_addon.proxy import deadlines
 from foxora_addon.proxy.deadlines import Connecting, Deadlines
+from foxora_addon.proxy.desk import FlowDesk
 from tests.builders import an_exchange
 
 AT_ONCE = Timeouts(connect=0, tls=0, response=30, stream_idle=5, exchange=None)
@@ -84,3 +87,36 @@ def test_what_came_while_we_stood_still_has_a_moment_to_be_read(
 
     asyncio.run(main())
     assert late == [Due(130.0, 30, "to answer")] * (2 if is_late else 0)
+
+
+@pytest.mark.parametrize(
+    ("state", "is_behind", "is_put_off"),
+    [
+        (State.ARRIVED, False, False),
+        (State.RECORDED, False, True),
+        (State.SENT, False, True),
+        (State.ANSWERING, False, True),
+        (State.ANSWERING, True, False),
+    ],
+)
+def test_mitmproxys_timeout_is_put_off_while_the_gateway_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, state: State, *, is_behind: bool, is_put_off: bool
+) -> None:
+    async def closed() -> None:
+        """Nobody waits for it."""
+
+    async def tended() -> bool:
+        watchdog = TimeoutWatchdog(600, closed)
+        watchdog.last_activity = 0.0
+        handler = SimpleNamespace(timeout_watchdog=watchdog)
+        monkeypatch.setattr(deadlines, "handler_of", lambda _: handler)
+        monkeypatch.setattr(deadlines, "is_behind", lambda *_: is_behind)
+        desk = FlowDesk()
+        client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
+        exchange = an_exchange()
+        exchange.state = state
+        desk._open.add(HTTPFlow(client, Server(address=None)), exchange)
+        desk.tend()
+        return watchdog.last_activity > 0
+
+    assert asyncio.run(tended()) is is_put_off
