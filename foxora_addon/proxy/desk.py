@@ -35,7 +35,7 @@ from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, outlast_s
 from foxora_addon.proxy.early_ends import EarlyEnds
 from foxora_addon.proxy.failed_flows import FailedFlows
 from foxora_addon.proxy.files import FileBook
-from foxora_addon.proxy.handlers import handler_of, is_stale
+from foxora_addon.proxy.handlers import handler_of, is_stale, notice_loss
 from foxora_addon.proxy.host_reading import without_bytes
 from foxora_addon.proxy.ids import new_exchange_id
 from foxora_addon.proxy.local_routes import LocalRoutes
@@ -582,9 +582,10 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is None or flow.response is None or self._pipeline is None:
             return
-        if flow.response.status_code == 101 and sockets.opens(flow, exchange):
-            return
         try:
+            if flow.response.status_code == 101 and sockets.opens(flow, exchange):
+                notice_loss(flow.client_conn)
+                return
             responses.conclude(flow, exchange, flow.response, self._pipeline, _now())
             self._forget(flow.id)
         except Exception as error:  # noqa: BLE001  # promise 2: the flow goes nowhere

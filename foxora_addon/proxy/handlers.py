@@ -2,6 +2,7 @@
 
 import asyncio
 import select
+import socket
 from typing import Any, Final
 
 from mitmproxy import ctx
@@ -9,6 +10,13 @@ from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy.server import ConnectionHandler
 
 _HAS_POLL: Final = hasattr(select, "poll")
+_KEEPALIVE: Final = {
+    "TCP_KEEPIDLE": 60,
+    "TCP_KEEPALIVE": 60,  # what macOS calls the first
+    "TCP_KEEPINTVL": 15,
+    "TCP_KEEPCNT": 4,
+}
+"""After so many silent seconds a peer is asked if it is there; so far apart; so often, in vain."""
 
 
 def handler_of(client: Client) -> ConnectionHandler | None:
@@ -25,6 +33,25 @@ def ids_of_connections() -> set[str]:
     return {connection.id for handler in handlers for connection in handler.transports}
 
 
+def notice_loss(client: Client) -> None:
+    """Have the system find out when a client, or a server of its, is gone without a word.
+
+    A silent WebSocket has no deadline: who lost power or network would leave it open for good.
+    What is lost so counts as closed two minutes later (RFC 9293, 3.8.4).
+    """
+    handler = handler_of(client)
+    for transport in handler.transports.values() if handler else ():
+        if type(transport.writer) is not asyncio.StreamWriter:
+            continue
+        ours: Any = transport.writer.get_extra_info("socket")
+        if ours is None or ours.family not in {socket.AF_INET, socket.AF_INET6}:
+            continue
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE.items():
+            if hasattr(socket, name):
+                ours.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 def is_stale(client: Client, connection: Connection) -> bool:
     """Whether something has come on a connection to a server that waits for its next request.
 
@@ -38,10 +65,10 @@ def is_stale(client: Client, connection: Connection) -> bool:
         return False
     if _has_unseen(transport.reader, handler):
         return True
-    socket: Any = transport.writer.get_extra_info("socket") if _HAS_POLL else None
-    if socket is None:
+    ours: Any = transport.writer.get_extra_info("socket") if _HAS_POLL else None
+    if ours is None:
         return False
-    descriptor: int = socket.fileno()
+    descriptor: int = ours.fileno()
     if descriptor < 0:
         return True
     asked = select.poll()

@@ -14,7 +14,7 @@ from mitmproxy.connection import Client, Server
 from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.test import taddons
 
-from foxora_addon.proxy.handlers import is_stale
+from foxora_addon.proxy.handlers import is_stale, notice_loss
 
 SERVER = Server(address=("gateway.test", 80))
 CLIENT = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2), timestamp_start=0)
@@ -125,3 +125,38 @@ def test_what_has_no_socket_is_not_said_to_be_stale() -> None:
             return is_stale(CLIENT, Server(address=("elsewhere.test", 80)))
 
     assert asyncio.run(told()) is False
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_KEEPIDLE"), reason="it has another name here")
+def test_the_system_looks_whether_silent_peers_are_there_still() -> None:
+    async def asked() -> list[int]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            with taddons.context(Proxyserver()):
+                proxy = cast("Any", ctx.master.addons.get("proxyserver"))
+                transports = {
+                    CLIENT: ConnectionIO(None, reader, writer),
+                    SERVER: ConnectionIO(),  # it is being made
+                }
+                proxy.connections[CLIENT.id] = SimpleNamespace(transports=transports)
+                ours = writer.get_extra_info("socket")
+                before = ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                notice_loss(CLIENT)
+                after = ours.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+                idle = ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+            writer.close()
+            await writer.wait_closed()
+            return [before, after, idle]
+
+    assert asyncio.run(asked()) == [0, 1, 60]
+
+
+def test_a_connection_that_is_over_or_is_no_tcp_is_left_alone() -> None:
+    async def ask() -> None:
+        async with kept_connection():
+            notice_loss(CLIENT)  # its socket is a pair's
+            proxy = cast("Any", ctx.master.addons.get("proxyserver"))
+            del proxy.connections[CLIENT.id]
+            notice_loss(CLIENT)
+
+    asyncio.run(ask())
