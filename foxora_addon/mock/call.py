@@ -43,7 +43,7 @@ class Call:
 
     @property
     def is_socket(self) -> bool:
-        """Whether it comes over a WebSocket, or opens one."""
+        """Whether it opens a WebSocket, or is a message over one at its own path."""
         return (self.received.header("upgrade") or "").lower() == "websocket"
 
     def head(self, prefix: str, model: ModelSettings) -> Json:

@@ -230,10 +230,12 @@ class Realtime(_Socket):
         received = self.take()
         body = self._session.asked_by(message)
         if body is not None:
-            opened_at = received.target
+            opening = received.target, received.headers
             received.method, received.target, received.body = "POST", "/v1/responses", body
+            # Without it, since this is no socket of Responses, for which an answer is kept.
+            received.headers = tuple(p for p in received.headers if p[0].lower() != "upgrade")
             await self.tell(received, self._session.told_by)
-            received.target = opened_at  # as the log is to have it
+            received.target, received.headers = opening  # as the log is to have it
             return
         received.body = message.encode() if isinstance(message, str) else message
         received.method, received.fate = "MESSAGE", "answered"

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from foxora_addon.mock import shelf
 from foxora_addon.mock.faults import parse_fault
 from foxora_addon.mock.server import MockGateway
 from tests.mock.builders import KEY, run, running
@@ -270,6 +271,23 @@ def test_the_realtime_api_answers_with_its_events_and_says_what_they_used() -> N
         assert usages[1]["input_tokens"] > usages[0]["total_tokens"]  # the conversation so far
         assert used["tokens_this_month"] == sum(each["total_tokens"] for each in usages)
         assert paths == ["/v1/realtime"] * 5
+
+    run(scenario)
+
+
+def test_what_the_realtime_api_answers_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shelf, "_MOST_KEPT", 1)
+
+    async def scenario() -> None:
+        async with running() as (gateway, client):
+            asked = {"model": "gpt-4o-mini", "input": "Hello"}
+            stored = (await client.post("/responses", json=asked)).json()
+            socket = await opened(gateway, Authorization=f"Bearer {KEY}")
+            await answers_to(socket, "response.done", said("Hello"), {"type": "response.create"})
+            await leave(socket)
+            assert (await client.get(f"/responses/{stored['id']}")).json() == stored
+            turn = gateway.received[-2]
+            assert (turn.method, turn.header("upgrade")) == ("POST", "websocket")
 
     run(scenario)
 
