@@ -20,7 +20,7 @@ def begin(call: Call) -> Reply:
     """`POST /v1/conversations`."""
     given = fields.object_of(call.body)
     metadata = fields.mapping(given, "metadata")
-    conversation = Conversation(f"conv_{call.token}", int(call.now), {}).with_metadata(metadata)
+    conversation = Conversation(f"conv_{call.token}", int(call.now), metadata)
     items = _items(call, given)
     return _told(conversation, lambda: call.shelf.enter(conversation, items))
 

@@ -22,8 +22,8 @@ def items_of(given: Sequence[Json], token: str) -> list[Json]:
 
 
 def octets_of(items: Sequence[Json]) -> int:
-    """How long the items are in JSON."""
-    return len(json_bytes(items))
+    """How long the items are in JSON, each by itself."""
+    return sum(len(json_bytes(item)) for item in items)
 
 
 def _item(given: Json, mark: str) -> Json:

@@ -27,7 +27,6 @@ class _Past:
     """What a request goes on from; without anything, it begins anew."""
 
     items: Sequence[Json] = ()
-    octets: int = 0
     conversation: Conversation | None = None
 
 
@@ -123,7 +122,7 @@ def _past(call: Call, given: Json) -> _Past:
             message = "The 'previous_response_id' field can't be given with 'conversation'."
             raise RequestError(message, "previous_response_id")
         found = call.shelf.conversation(conversation)
-        return _Past(found.items, found.octets, found)
+        return _Past(found.items, found)
     if earlier is None:
         return _Past()
     name = fields.required_text(given, "previous_response_id")
@@ -134,7 +133,7 @@ def _past(call: Call, given: Json) -> _Past:
             "previous_response_id",
             code="previous_response_not_found",
         )
-    return _Past([*stored.items, *stored.told["output"]], stored.octets)
+    return _Past([*stored.items, *stored.told["output"]])
 
 
 def _keep(call: Call, past: _Past, response: Response) -> None:
@@ -147,7 +146,7 @@ def _keep(call: Call, past: _Past, response: Response) -> None:
             StoredResponse(
                 told,
                 (*past.items, *items),
-                past.octets + octets_of([*items, told]),
+                octets_of([*items, told]),
                 is_told=request.store,
                 is_running=request.background and not request.stream,
             )

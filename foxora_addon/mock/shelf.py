@@ -32,7 +32,8 @@ class StoredResponse:
 
     `told` is the whole of it. `is_told` False: it is kept for a socket to go on from, and for
     nothing else. `is_running`: it is one in the background, and nobody has asked for it since.
-    `octets` counts its items and all that it went on from, too.
+    `octets` counts `told` and its own items, not those of what it went on from: they are the
+    earlier response's own.
     """
 
     told: Json
@@ -63,12 +64,15 @@ class Conversation:
     created: int
     metadata: Json
     items: list[Json] = field(default_factory=list, repr=False)
-    octets: int = 0
+    octets: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count what it has."""
+        self.octets = octets_of([self.metadata, *self.items])
 
     def with_metadata(self, metadata: Json) -> "Conversation":
         """The same conversation with other metadata."""
-        more = octets_of([metadata]) - octets_of([self.metadata])
-        return replace(self, metadata=metadata, octets=self.octets + more)
+        return replace(self, metadata=metadata)
 
     def item(self, name: str) -> Json:
         """The item of that id; raises RequestError."""

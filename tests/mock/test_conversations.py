@@ -174,3 +174,17 @@ def test_the_oldest_conversations_are_forgotten(monkeypatch: pytest.MonkeyPatch)
     assert len(told(gateway, f"{third}/items")["data"]) == 2
     told(gateway, third, {"metadata": {"c": "d" * 700}})
     assert told(gateway, third)["error"]["code"] == "not_found"
+
+
+def test_a_conversation_is_counted_by_what_it_has() -> None:
+    stored = shelf.Shelf()
+    conversation = shelf.Conversation("conv_1", 0, {})
+    items = [{"id": f"msg_{number}"} for number in range(3)]
+    stored.enter(conversation, items)
+    for _ in range(5):
+        stored.enter(conversation.with_metadata({}), [])
+    conversation = stored.conversation("conv_1")
+    assert conversation.octets == len('{}{"id":"msg_0"}{"id":"msg_1"}{"id":"msg_2"}')
+    for item in items:
+        conversation.remove(item)
+    assert conversation.octets == len("{}")

@@ -142,8 +142,19 @@ def test_the_oldest_responses_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(shelf, "_MOST_KEPT_OCTETS", 10_000)
     long = made(gateway, "a" * 8_000)
     assert told(gateway, at(third))["error"]["code"] == "not_found"
-    more = made(gateway, "a" * 1_000, previous_response_id=long["id"])
-    assert told(gateway, at(more))["error"]["code"] == "not_found"
+    assert told(gateway, at(long)) == long
+
+
+def test_what_a_response_shares_with_an_earlier_one_counts_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(shelf, "_MOST_KEPT_OCTETS", 20_000)
+    gateway = a_gateway()
+    other, last = made(gateway), made(gateway, "a" * 4_000)
+    for _ in range(6):
+        last = made(gateway, previous_response_id=last["id"])
+    assert told(gateway, at(other)) == other
+    assert len(items_of(gateway, last)) == 13
 
 
 def test_a_reset_forgets_responses_and_conversations() -> None:
