@@ -69,7 +69,10 @@ def add_batch(call: Call, carry: Carry) -> Reply:
         )
     window = fields.required_text(given, "completion_window")
     lines = [line for line in source.content.splitlines() if line.strip()][:_MOST_LINES]
-    told = [_carried(call, carry, endpoint, line, at) for at, line in enumerate(lines)]
+    asked = [fields.object_of(line) for line in lines]
+    calls = [_line_call(call, endpoint, each, at) for at, each in enumerate(asked)]
+    replies = [carry(each) for each in calls]
+    told = [_line_json(*each) for each in zip(asked, calls, replies, strict=True)]
     output = b"".join(json_bytes(each) + b"\n" for each in told)
     failed = sum(each["response"]["status_code"] != 200 for each in told)
     done = {"total": len(told), "completed": len(told) - failed, "failed": failed}
@@ -101,7 +104,7 @@ def add_batch(call: Call, carry: Carry) -> Reply:
     times = dict.fromkeys(("in_progress_at", "finalizing_at", "completed_at"), now)
     ended = {"status": "completed", "output_file_id": result.id, "request_counts": done}
     call.shelf.batches[name] = {**begun, **times, **ended}
-    return _told(begun)
+    return replace(_told(begun), keep=lambda: _keep_all(replies))
 
 
 def list_batches(call: Call) -> Reply:
@@ -120,21 +123,30 @@ def cancel_batch(call: Call) -> Reply:
     raise RequestError(f"Cannot cancel a batch with status '{status}'.", status=409)
 
 
-def _carried(call: Call, carry: Carry, endpoint: str, line: bytes, at: int) -> Json:
-    """A line of the output: what the call of a line of the input was answered."""
-    asked = fields.object_of(line)
+def _line_call(call: Call, endpoint: str, asked: Json, at: int) -> Call:
+    """The call of a line of the input; its answer is waited for, so it is in no stream."""
     headers = tuple(p for p in call.received.headers if p[0].lower() != "content-encoding")
-    body = json_bytes({**fields.mapping(asked, "body"), "stream": False})
+    at_once = {"stream": False, "background": False}
+    body = json_bytes({**fields.mapping(asked, "body"), **at_once})
     received = Received(call.now, "POST", endpoint, headers, body)
-    token = f"{call.token}{at:05d}"
-    answer = carry(replace(call, received=received, token=token)).answer
+    return replace(call, received=received, token=f"{call.token}{at:05d}")
+
+
+def _line_json(asked: Json, call: Call, reply: Reply) -> Json:
+    """A line of the output: what the call of a line of the input was answered."""
     response = {
-        "status_code": answer.status,
-        "request_id": f"req_{token}",
-        "body": json.loads(_whole(answer)),
+        "status_code": reply.answer.status,
+        "request_id": f"req_{call.token}",
+        "body": json.loads(_whole(reply.answer)),
     }
     name = asked.get("custom_id")
-    return {"id": f"batch_req_{token}", "custom_id": name, "response": response, "error": None}
+    return {"id": f"batch_req_{call.token}", "custom_id": name, "response": response, "error": None}
+
+
+def _keep_all(replies: Sequence[Reply]) -> None:
+    for reply in replies:
+        if reply.keep is not None:
+            reply.keep()
 
 
 def _whole(answer: Answer) -> bytes:

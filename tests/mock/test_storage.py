@@ -10,6 +10,7 @@ from foxora_addon.mock.gateway import Gateway
 from tests.mock.builders import (
     CHAT,
     KEY,
+    Clock,
     a_chat,
     a_form,
     a_gateway,
@@ -92,6 +93,35 @@ def test_a_batch_answers_each_of_its_lines() -> None:
     assert "one" in first["response"]["body"]["choices"][0]["message"]["content"]
     assert second["response"]["body"]["error"]["code"] == "model_not_found"
     assert told(gateway, "/v1/batches")["data"] == [batch]
+
+
+def test_a_batch_stores_its_responses_as_single_calls_do() -> None:
+    gateway = a_gateway()
+    conversation = told(gateway, "/v1/conversations", "POST", {})["id"]
+    asked: list[Json] = [{}, {"background": True}, {"conversation": conversation}, {"store": False}]
+    bodies = [{"model": "gpt-4o-mini", "input": "Hi", **more} for more in asked]
+    lines = b"\n".join(encoded({"custom_id": "a", "body": body}) for body in bodies)
+    begun = batch_of(gateway, lines, endpoint="/v1/responses")
+    batch = told(gateway, f"/v1/batches/{begun['id']}")
+    output = answered(gateway, a_get(f"/v1/files/{batch['output_file_id']}/content")).answer
+    rows = map(json.loads, b"".join(output.pieces).splitlines())
+    responses = [row["response"]["body"] for row in rows]
+    assert [response["status"] for response in responses] == ["completed"] * 4
+    *stored, other = [told(gateway, f"/v1/responses/{each['id']}") for each in responses]
+    assert stored == responses[:3]
+    assert other["error"]["code"] == "not_found"
+    items = told(gateway, f"/v1/conversations/{conversation}/items")["data"]
+    assert [item["role"] for item in items] == ["assistant", "user"]
+
+
+def test_a_batch_that_a_ceiling_refuses_stores_no_response() -> None:
+    gateway = a_gateway(settings_of(an_account(requests_per_minute=2)), clock := Clock())
+    conversation = told(gateway, "/v1/conversations", "POST", {})["id"]
+    body = {"model": "gpt-4o-mini", "input": "Hi", "conversation": conversation}
+    refusal = batch_of(gateway, encoded({"body": body}), endpoint="/v1/responses")
+    assert refusal["error"]["code"] == "rate_limited"
+    clock.now += 60
+    assert told(gateway, f"/v1/conversations/{conversation}/items")["data"] == []
 
 
 def test_a_batch_costs_nothing_and_cannot_be_stopped() -> None:
