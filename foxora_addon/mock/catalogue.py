@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 from foxora_addon.mock.settings import MockSettings, ModelSettings
 
+_TUNED = re.compile(r"ft:([^:]+)(:[\w.-]*)+", re.ASCII)
+"""OpenAI's name of a fine-tuned model: `ft:gpt-4o-mini-2024-07-18:acme::abc`."""
+
 _DATE = re.compile(r"-\d{4}(-?\d\d-?\d\d)?")
 """The end of a snapshot's name: `gpt-4o-2024-08-06`, `claude-sonnet-4-20250514`, `gpt-4-0613`."""
 
@@ -36,7 +39,8 @@ _FAMILIES = (
     _family(r"dall-e-[\w.-]+", "dall-e-3"),
     _family(r"tts-[\w.-]+", "tts-1"),
     _family(r"whisper-[\w.-]+", "whisper-1"),
-    _family(r"omni-moderation-[\w.-]+", "omni-moderation-latest"),
+    _family(r"(omni|text)-moderation-[\w.-]+", "omni-moderation-latest"),
+    _family(r"(babbage|davinci)-002|(codex|computer-use)-[\w.-]+", "gpt-4o-mini"),
 )
 """The first that fits counts."""
 
@@ -46,9 +50,16 @@ def find_model(name: str, settings: MockSettings) -> ModelSettings | None:
     rows = {each.id: each for each in settings.models}
     if name in rows or "models" in settings.model_fields_set:
         return rows.get(name)
-    family = next((each.row for each in _FAMILIES if each.names.fullmatch(name)), "")
-    row = next((row for row in rows.values() if _is_snapshot(name, row)), rows.get(family))
+    tuned = _TUNED.fullmatch(name)
+    base = name if tuned is None else tuned[1]
+    row = rows.get(base) or _stand_in(base, rows)
     return None if row is None else row.model_copy(update={"id": name})
+
+
+def _stand_in(name: str, rows: dict[str, ModelSettings]) -> ModelSettings | None:
+    """The row that a name is a snapshot of, else that of its family."""
+    family = next((each.row for each in _FAMILIES if each.names.fullmatch(name)), "")
+    return next((row for row in rows.values() if _is_snapshot(name, row)), rows.get(family))
 
 
 def _is_snapshot(name: str, row: ModelSettings) -> bool:

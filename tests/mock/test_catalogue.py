@@ -44,10 +44,23 @@ def test_a_dated_snapshot_stands_for_its_model(name: str, row: str) -> None:
         *((name, HEARD) for name in ("gpt-4o-transcribe-diarize", "gpt-5-transcribe")),
         ("whisper-2", "whisper-1"),
         ("omni-moderation-2024-09-26", "omni-moderation-latest"),
+        ("text-moderation-latest", "omni-moderation-latest"),
+        *((name, "gpt-4o-mini") for name in ("babbage-002", "davinci-002")),
+        *((name, "gpt-4o-mini") for name in ("codex-mini-latest", "computer-use-preview")),
     ],
 )
 def test_a_name_of_openais_stands_for_a_row_that_can_do_the_same(name: str, row: str) -> None:
     assert row_of(name) == row_of(row)
+
+
+@pytest.mark.parametrize(
+    ("base", "row"),
+    [("gpt-4.1", "gpt-4.1"), ("gpt-4o-2024-08-06", "gpt-4o"), ("davinci-002", "gpt-4o-mini")],
+)
+def test_a_fine_tuned_model_stands_for_what_it_was_made_of(base: str, row: str) -> None:
+    for rest in ("acme::abc", "acme:words:abc:ckpt-step-90"):
+        assert row_of(f"ft:{base}:{rest}") == row_of(row)
+    assert row_of(f"ft:{base}") == row_of("ft:gpt-0:acme::abc") == "model_not_found"
 
 
 @pytest.mark.parametrize(
