@@ -9,7 +9,7 @@ from foxora_addon.mock.answers import Answer
 from foxora_addon.mock.catalogue import find_model
 from foxora_addon.mock.coding import decoded
 from foxora_addon.mock.fields import Json, RequestError
-from foxora_addon.mock.received import Received
+from foxora_addon.mock.received import Received, is_to_websocket
 from foxora_addon.mock.settings import MockSettings, ModelSettings
 from foxora_addon.mock.shelf import Shelf
 
@@ -44,7 +44,7 @@ class Call:
     @property
     def is_socket(self) -> bool:
         """Whether it opens a WebSocket, or is a message over one at its own path."""
-        return (self.received.header("upgrade") or "").lower() == "websocket"
+        return is_to_websocket(self.received.header("upgrade"))
 
     def head(self, prefix: str, model: ModelSettings) -> Json:
         """The fields that every completion opens with."""
@@ -65,10 +65,11 @@ class Call:
 class Reply:
     """An answer, and the charge for it if it is delivered whole. `model` None: free of charge.
 
-    `keep` stores what is to be stored of it, once the account's ceilings have let the call in.
+    `change` does to the shelf what the call asks for, be it to store, end or remove; for after the
+    account's ceilings have let the call in.
     """
 
     answer: Answer
     charge: Charge = NOTHING
     model: ModelSettings | None = None
-    keep: Callable[[], None] | None = None
+    change: Callable[[], None] | None = None

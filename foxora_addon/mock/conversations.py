@@ -43,7 +43,7 @@ def remove(call: Call) -> Reply:
     """`DELETE /v1/conversations/{id}`."""
     name = call.shelf.conversation(call.name).id
     told = {"id": name, "object": "conversation.deleted", "deleted": True}
-    return Reply(json_answer(told), keep=lambda: call.shelf.forget_conversation(name))
+    return Reply(json_answer(told), change=lambda: call.shelf.forget_conversation(name))
 
 
 def add_items(call: Call) -> Reply:
@@ -53,7 +53,7 @@ def add_items(call: Call) -> Reply:
     fields.required(given, "items")
     items = _items(call, given)
     told = json_answer(list_json(items))
-    return Reply(told, keep=lambda: call.shelf.enter(conversation, items))
+    return Reply(told, change=lambda: call.shelf.enter(conversation, items))
 
 
 def list_items(call: Call) -> Reply:
@@ -71,7 +71,7 @@ def remove_item(call: Call) -> Reply:
     """`DELETE /v1/conversations/{id}/items/{id}`, which tells the conversation."""
     conversation = call.shelf.conversation(call.name)
     item = conversation.item(call.item_name)
-    return _told(conversation, lambda: conversation.remove(item))
+    return _told(conversation, lambda: call.shelf.remove_items(conversation, [item]))
 
 
 def _items(call: Call, given: Json) -> list[Json]:
@@ -81,11 +81,11 @@ def _items(call: Call, given: Json) -> list[Json]:
     return items_of(items, call.token)
 
 
-def _told(conversation: Conversation, keep: Callable[[], None] | None = None) -> Reply:
+def _told(conversation: Conversation, change: Callable[[], None] | None = None) -> Reply:
     told = {
         "id": conversation.id,
         "object": "conversation",
         "created_at": conversation.created,
         "metadata": conversation.metadata,
     }
-    return Reply(json_answer(told), keep=keep)
+    return Reply(json_answer(told), change=change)

@@ -1,4 +1,4 @@
-"""Reads the fields of a request's JSON, and says in the contract's words what is wrong with them.
+"""Reads fields of a request's JSON or query, and says in the contract's words what is wrong.
 
 It knows types and ranges, not what a field is for. A field that is null counts as absent.
 """
@@ -6,6 +6,7 @@ It knows types and ranges, not what a field is for. A field that is null counts 
 import json
 import math
 from typing import Any
+from urllib.parse import parse_qs
 
 Json = dict[str, Any]
 
@@ -88,6 +89,16 @@ def whole_number(fields: Json, name: str, least: int = 1, most: int = 2_147_483_
             f"The '{name}' field must be a whole number from {least} to {most}.", name
         )
     return value
+
+
+def whole_parameter(query: str, name: str, usual: int, most: int) -> int:
+    """The last value of a query's parameter, an integer from 1 to `most`, below 1,000."""
+    given = parse_qs(query).get(name, [str(usual)])[-1]
+    number = int(given) if given.isascii() and given.isdigit() and len(given) <= 3 else 0
+    if not 1 <= number <= most:
+        message = f"The '{name}' parameter must be a whole number from 1 to {most}."
+        raise RequestError(message, name)
+    return number
 
 
 def mapping(fields: Json, name: str) -> Json:

@@ -130,8 +130,8 @@ class Gateway:
         limits = call.account.headers(call.now)
         if refusal is not None:
             return Exchange(call.received, _refusal_answer(refusal, limits), call.now)
-        if reply.keep is not None:
-            reply.keep()
+        if reply.change is not None:
+            reply.change()
         answer = replace(reply.answer, headers=(*reply.answer.headers, *limits))
         return Exchange(call.received, answer, call.now, call.account, reply)
 

@@ -16,7 +16,7 @@ from foxora_addon.mock.answers import Answer, error_answer
 from foxora_addon.mock.control import PREFIX, control_answer
 from foxora_addon.mock.delivery import Delivery
 from foxora_addon.mock.gateway import Exchange, Gateway
-from foxora_addon.mock.received import Fate, Received
+from foxora_addon.mock.received import Fate, Received, is_to_websocket
 from foxora_addon.mock.responding import asked_by, told_by
 from foxora_addon.mock.speaking import Session
 
@@ -87,7 +87,7 @@ class _SocketAt(Matcher):
 
     def match(self, request: HTTPServerRequest) -> dict[str, Any] | None:
         """Tornado's way to say yes: a mapping."""
-        is_socket = request.headers.get("upgrade", "").lower() == "websocket"
+        is_socket = is_to_websocket(request.headers.get("upgrade"))
         return {} if is_socket and request.path == self._path else None
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from urllib.parse import parse_qs
 
-from foxora_addon.mock.fields import Json, RequestError
+from foxora_addon.mock.fields import Json, RequestError, whole_parameter
 
-_USUAL_ROWS = "20"
+_USUAL_ROWS = 20
 _MOST_ROWS = 100
 
 
@@ -22,18 +22,13 @@ def page_json(rows: Sequence[Json], query: str) -> Json:
     `rows` are oldest first. Raises RequestError.
     """
     asked = {name: values[-1] for name, values in parse_qs(query).items()}
-    limit = asked.get("limit", _USUAL_ROWS)
-    if not (limit.isascii() and limit.isdigit() and len(limit) <= 3):
-        limit = "0"
-    if not 1 <= int(limit) <= _MOST_ROWS:
-        message = f"The 'limit' parameter must be a whole number from 1 to {_MOST_ROWS}."
-        raise RequestError(message, "limit")
+    limit = whole_parameter(query, "limit", _USUAL_ROWS, _MOST_ROWS)
     order = asked.get("order", "desc")
     if order not in ("asc", "desc"):
         raise RequestError("The 'order' parameter must be asc or desc.", "order")
     ordered = list(rows) if order == "asc" else list(reversed(rows))
     left = ordered[_place_after(ordered, asked.get("after")) :]
-    page = left[: int(limit)]
+    page = left[:limit]
     return list_json(page, has_more=len(page) < len(left))
 
 

@@ -11,6 +11,11 @@ from foxora_addon.mock.answers import Pairs
 Fate = Literal["open", "answered", "cut", "client_left", "upload_broken"]
 
 
+def is_to_websocket(upgrade: str | None) -> bool:
+    """Whether an Upgrade header asks for a WebSocket; None: there is none."""
+    return (upgrade or "").lower() == "websocket"
+
+
 @dataclass(slots=True)
 class Received:
     """One request. Its last four fields are filled in as it goes on.

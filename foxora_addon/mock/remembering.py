@@ -16,8 +16,11 @@ from foxora_addon.mock.call import Call, Reply
 from foxora_addon.mock.fields import Json, RequestError
 from foxora_addon.mock.items import items_of, octets_of
 from foxora_addon.mock.listing import page_json
-from foxora_addon.mock.responses import Response
-from foxora_addon.mock.responses_request import conversation_named, parse_responses
+from foxora_addon.mock.responses_request import (
+    ResponsesRequest,
+    conversation_named,
+    parse_responses,
+)
 from foxora_addon.mock.shelf import Conversation, StoredResponse
 from foxora_addon.mock.wording import tokens_of
 
@@ -39,15 +42,16 @@ def respond(call: Call) -> Reply:
         raise RequestError("A response in the background must be stored.", "background")
     model = call.model(request.model, "chat")
     response = responses.respond(request, f"resp_{call.token}", int(call.now), call.words)
+    told = responses.response_json(response)
     charge = charge_of(model, request.input_tokens, response.choice.tokens)
     if request.stream:
-        events = tuple(responses.response_events(response))
+        events = tuple(responses.response_events(response, told))
         answer = stream_answer(events, call.settings.chunk_delay_seconds)
     elif request.background:
         answer = json_answer(responses.unfinished_json(response, "queued"))
     else:
-        answer = json_answer(responses.response_json(response))
-    return Reply(answer, charge, model, keep=lambda: _keep(call, past, response))
+        answer = json_answer(told)
+    return Reply(answer, charge, model, change=lambda: _keep(call, past, request, told))
 
 
 def compact(call: Call) -> Reply:
@@ -87,14 +91,14 @@ def tell(call: Call) -> Reply:
     stored = call.shelf.response(call.name)
     if parse_qs(call.received.query).get("stream", [""])[-1].lower() == "true":
         raise RequestError("This mock tells a stored response whole, in no stream.", "stream")
-    return Reply(json_answer(stored.told), keep=stored.end)
+    return Reply(json_answer(stored.told), change=stored.end)
 
 
 def remove(call: Call) -> Reply:
     """`DELETE /v1/responses/{id}`."""
     name = call.shelf.response(call.name).id
     told = {"id": name, "object": "response", "deleted": True}
-    return Reply(json_answer(told), keep=lambda: call.shelf.forget_response(name))
+    return Reply(json_answer(told), change=lambda: call.shelf.forget_response(name))
 
 
 def cancel(call: Call) -> Reply:
@@ -106,7 +110,7 @@ def cancel(call: Call) -> Reply:
         return Reply(json_answer(stored.told))
     nothing: Json = {"status": "cancelled", "incomplete_details": None, "output": [], "usage": None}
     told = {**stored.told, **nothing}
-    return Reply(json_answer(told), keep=lambda: stored.end(told))
+    return Reply(json_answer(told), change=lambda: call.shelf.cancel(stored, told))
 
 
 def list_items(call: Call) -> Reply:
@@ -136,11 +140,9 @@ def _past(call: Call, given: Json) -> _Past:
     return _Past([*stored.items, *stored.told["output"]])
 
 
-def _keep(call: Call, past: _Past, response: Response) -> None:
+def _keep(call: Call, past: _Past, request: ResponsesRequest, told: Json) -> None:
     """Store a response, if it is to be, and add to its conversation, if it has one."""
-    request, told = response.request, responses.response_json(response)
     items = items_of(request.items, call.token)
-    new = [*items, *told["output"]]
     if request.store or call.is_socket:
         call.shelf.keep(
             StoredResponse(
@@ -152,4 +154,4 @@ def _keep(call: Call, past: _Past, response: Response) -> None:
             )
         )
     if past.conversation is not None:
-        call.shelf.enter(past.conversation, new)
+        call.shelf.enter(past.conversation, [*items, *told["output"]])

@@ -70,10 +70,9 @@ def usage_json(input_tokens: int, output_tokens: int) -> Json:
     }
 
 
-def response_events(response: Response) -> list[bytes]:
-    """The response as OpenAI's typed events; the last one carries the whole of it."""
+def response_events(response: Response, whole: Json) -> list[bytes]:
+    """The response as OpenAI's typed events; the last one carries the `whole` of it, in JSON."""
     running = unfinished_json(response, "in_progress")
-    whole = response_json(response)
     events: list[_Event] = [
         ("response.created", {"response": running}),
         ("response.in_progress", {"response": running}),

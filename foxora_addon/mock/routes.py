@@ -6,7 +6,6 @@ decided here.
 
 import re
 from collections.abc import Callable
-from urllib.parse import parse_qs
 
 from foxora_addon.mock import conversations, legacy, media, remembering, storage
 from foxora_addon.mock.accounts import charge_of
@@ -16,9 +15,10 @@ from foxora_addon.mock.chat import complete
 from foxora_addon.mock.chat_json import completion_events, completion_json, usage_json
 from foxora_addon.mock.chat_request import parse_chat
 from foxora_addon.mock.embeddings import embeddings_json, parse_embeddings
-from foxora_addon.mock.fields import RequestError
+from foxora_addon.mock.fields import RequestError, whole_parameter
 from foxora_addon.mock.profile import days_json, me_json, model_json
 
+_USUAL_USAGE_DAYS = 30
 _LONGEST_USAGE_DAYS = 366
 _MODELS_CREATED = 1_721_172_741
 
@@ -90,13 +90,8 @@ def _me(call: Call) -> Reply:
 
 
 def _usage(call: Call) -> Reply:
-    given = parse_qs(call.received.query).get("days", ["30"])[-1]
-    if not (given.isascii() and given.isdigit() and len(given) <= 3):
-        given = "0"
-    if not 1 <= int(given) <= _LONGEST_USAGE_DAYS:
-        most = _LONGEST_USAGE_DAYS
-        raise RequestError(f"The 'days' parameter must be a whole number from 1 to {most}.", "days")
-    return Reply(json_answer(days_json(call.account, call.now, int(given))))
+    days = whole_parameter(call.received.query, "days", _USUAL_USAGE_DAYS, _LONGEST_USAGE_DAYS)
+    return Reply(json_answer(days_json(call.account, call.now, days)))
 
 
 def _batch(call: Call) -> Reply:

@@ -82,10 +82,32 @@ class Conversation:
             raise RequestError(message, status=404)
         return item
 
-    def remove(self, item: Json) -> None:
-        """Forget an item of it."""
-        self.items.remove(item)
-        self.octets -= octets_of([item])
+
+class _Kept[T: (StoredResponse, Conversation)]:
+    """What is kept of one kind, oldest first, within the bounds, even if nothing is left.
+
+    It counts each as large as it was when it was put here.
+    """
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[T, int]] = {}
+        self._octets = 0
+
+    def get(self, name: str) -> T | None:
+        """The one of that id; None if there is none."""
+        return self._kept[name][0] if name in self._kept else None
+
+    def put(self, one: T) -> None:
+        """Keep one, in the place of what has its id, and forget the oldest past the bounds."""
+        before = self._kept[one.id][1] if one.id in self._kept else 0
+        self._kept[one.id] = one, one.octets
+        self._octets += one.octets - before
+        while len(self._kept) > _MOST_KEPT or self._octets > _MOST_KEPT_OCTETS:
+            self.remove(next(iter(self._kept)))
+
+    def remove(self, name: str) -> None:
+        """Remove the one of that id."""
+        self._octets -= self._kept.pop(name)[1]
 
 
 @dataclass(slots=True)
@@ -94,8 +116,8 @@ class Shelf:
 
     files: dict[str, StoredFile] = field(default_factory=dict)
     batches: dict[str, Json] = field(default_factory=dict)
-    responses: dict[str, StoredResponse] = field(default_factory=dict)
-    conversations: dict[str, Conversation] = field(default_factory=dict)
+    responses: _Kept[StoredResponse] = field(default_factory=_Kept)
+    conversations: _Kept[Conversation] = field(default_factory=_Kept)
 
     def put(self, file: StoredFile) -> None:
         """Store a file; raises RequestError where there is no room."""
@@ -118,8 +140,7 @@ class Shelf:
 
     def keep(self, response: StoredResponse) -> None:
         """Store a response."""
-        self.responses[response.id] = response
-        _forget_oldest(self.responses)
+        self.responses.put(response)
 
     def response(self, name: str) -> StoredResponse:
         """The response of that id, if it is one to tell; raises RequestError."""
@@ -130,28 +151,37 @@ class Shelf:
 
     def forget_response(self, name: str) -> None:
         """Remove a response."""
-        del self.responses[name]
+        self.responses.remove(name)
+
+    def cancel(self, response: StoredResponse, told: Json) -> None:
+        """End a response that is told so from now on, and take its answer back."""
+        named = response.told["conversation"]
+        conversation = None if named is None else self.conversations.get(named["id"])
+        if conversation is not None:
+            items = [item for item in response.told["output"] if item in conversation.items]
+            self.remove_items(conversation, items)
+        response.end(told)
 
     def enter(self, conversation: Conversation, items: Sequence[Json]) -> None:
-        """Store a conversation, if it is not here yet, with more items."""
-        self.conversations[conversation.id] = conversation
+        """Store a conversation with more items, in place of what was of its id."""
         conversation.items.extend(items)
         conversation.octets += octets_of(items)
-        _forget_oldest(self.conversations)
+        self.conversations.put(conversation)
+
+    def remove_items(self, conversation: Conversation, items: Sequence[Json]) -> None:
+        """Remove items of a conversation."""
+        for item in items:
+            conversation.items.remove(item)
+        conversation.octets -= octets_of(items)
+        self.conversations.put(conversation)
 
     def conversation(self, name: str) -> Conversation:
         """The conversation of that id; raises RequestError."""
-        if name not in self.conversations:
+        conversation = self.conversations.get(name)
+        if conversation is None:
             raise RequestError(f"Conversation with id '{name}' not found.", status=404)
-        return self.conversations[name]
+        return conversation
 
     def forget_conversation(self, name: str) -> None:
         """Remove a conversation."""
-        del self.conversations[name]
-
-
-def _forget_oldest[T: (StoredResponse, Conversation)](kept: dict[str, T]) -> None:
-    """Keep to the bounds, even if nothing is left."""
-    octets = sum(each.octets for each in kept.values())
-    while len(kept) > _MOST_KEPT or octets > _MOST_KEPT_OCTETS:
-        octets -= kept.pop(next(iter(kept))).octets
+        self.conversations.remove(name)

@@ -104,7 +104,7 @@ def add_batch(call: Call, carry: Carry) -> Reply:
     times = dict.fromkeys(("in_progress_at", "finalizing_at", "completed_at"), now)
     ended = {"status": "completed", "output_file_id": result.id, "request_counts": done}
     call.shelf.batches[name] = {**begun, **times, **ended}
-    return replace(_told(begun), keep=lambda: _keep_all(replies))
+    return replace(_told(begun), change=lambda: _change_all(replies))
 
 
 def list_batches(call: Call) -> Reply:
@@ -143,10 +143,10 @@ def _line_json(asked: Json, call: Call, reply: Reply) -> Json:
     return {"id": f"batch_req_{call.token}", "custom_id": name, "response": response, "error": None}
 
 
-def _keep_all(replies: Sequence[Reply]) -> None:
+def _change_all(replies: Sequence[Reply]) -> None:
     for reply in replies:
-        if reply.keep is not None:
-            reply.keep()
+        if reply.change is not None:
+            reply.change()
 
 
 def _whole(answer: Answer) -> bytes:

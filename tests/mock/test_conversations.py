@@ -186,5 +186,5 @@ def test_a_conversation_is_counted_by_what_it_has() -> None:
     conversation = stored.conversation("conv_1")
     assert conversation.octets == len('{}{"id":"msg_0"}{"id":"msg_1"}{"id":"msg_2"}')
     for item in items:
-        conversation.remove(item)
+        stored.remove_items(conversation, [item])
     assert conversation.octets == len("{}")

@@ -92,6 +92,18 @@ def test_a_response_in_the_background_is_cancelled_before_that() -> None:
     assert told(gateway, at(queued)) == told(gateway, f"{at(queued)}/cancel", {}) == cancelled
 
 
+def test_a_response_that_is_cancelled_leaves_no_answer_in_its_conversation() -> None:
+    gateway = a_gateway()
+    conversation = told(gateway, ALL, {})["id"]
+    queued = made(gateway, background=True, conversation=conversation)
+    told(gateway, f"{at(queued)}/cancel", {})
+    (item,) = told(gateway, f"{ALL}/{conversation}/items")["data"]
+    assert item["role"] == "user"
+    queued = made(gateway, background=True, conversation=conversation)
+    told(gateway, f"{ALL}/{conversation}", method="DELETE")
+    assert told(gateway, f"{at(queued)}/cancel", {})["status"] == "cancelled"
+
+
 def test_what_cannot_be_in_the_background_is_refused() -> None:
     gateway = a_gateway()
     assert "synchronous" in told(gateway, f"{at(made(gateway))}/cancel", {})["error"]["message"]
