@@ -11,7 +11,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 PURE_OF_THE_TRAIL = (
     *("addresses", "chain", "contents", "escapes", "facts", "line", "looks"),
-    *("pieces", "record", "redaction", "screen"),
+    *("pieces", "probable", "record", "redaction", "screen"),
 )
 PURE = [
     *sorted((PACKAGE / "api").rglob("*.py")),

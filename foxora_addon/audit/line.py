@@ -12,6 +12,7 @@ from typing import Any, Final
 from foxora_addon.api import quick_json
 from foxora_addon.audit.chain import seal
 from foxora_addon.audit.pieces import events_scrubbed, messages_scrubbed
+from foxora_addon.audit.probable import text_without_spelt, without_spelt
 from foxora_addon.audit.record import VERSION
 from foxora_addon.audit.redaction import Scrub
 
@@ -58,6 +59,11 @@ def line_of(  # what a line has besides the record's own members
     """
     if fields.get("websocket") or (fields.get("chunks") and fields.get("body")):
         fields = _joined_scrubbed(fields, scrub)
+    elif (body := fields.get("body")) and (kept := text_without_spelt(body, scrub)) is not body:
+        fields = {**fields, "body": kept}
+    if folded := fields.get("folded"):
+        take = _taking(scrub, is_cut=is_cut(fields))
+        fields = {**fields, "folded": without_spelt(folded, take)}
     members = quick_json.bytes_of(fields)
     if (
         members is None

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from foxora_addon.api import quick_json
 from foxora_addon.audit.looks import REDACTED
+from foxora_addon.audit.probable import text_without_spelt
 
 type Scrub = Callable[[str], str]
 
@@ -24,6 +25,7 @@ _MOST_CHANGED: Final = 64
 _KINDS: Final = frozenset({"type", "object"})
 _WHOLE_KINDS: Final = ("create", "created", "update", "updated", "added", "done", "completed")
 """How the kinds of messages end that say all of a text at once: what follows is another text."""
+_SAY_TOKEN: Final = ("bytes", "top_logprobs")
 _COME_WHOLE: Final = frozenset({"id", "event", "model", "name", "role", "status", *_KINDS})
 
 
@@ -62,6 +64,8 @@ class _Piece(NamedTuple):
         if text != self.text:
             self.holder[self.name] = text
             self.message.is_changed = True
+            if self.name == "token":  # of logprobs, which say it again
+                self.holder.update((name, None) for name in _SAY_TOKEN if name in self.holder)
 
 
 def events_scrubbed(stream: str, scrub: Scrub, of_cut: Scrub | None = None) -> str:
@@ -84,6 +88,7 @@ def messages_scrubbed(texts: Sequence[str], scrub: Scrub, of_cut: Scrub | None =
     may end in the midst of a secret, as all do where there were more messages; None: there were no
     more. The first 50,000 are looked at, and texts in them: all else stands still meanwhile.
     """
+    texts = [text_without_spelt(text, scrub) for text in texts]
     messages = [_Message(text) for text in texts[:_MOST_PIECES]]
     places = _Places()
     for message in messages:
