@@ -31,11 +31,16 @@ def line_of(recorded: Recorded) -> dict[str, Any] | str:
         return "without whole bodies"
     if not all(isinstance(message, dict) for message in messages):
         return "with messages that are none"
-    if not any(answer.get(name) for name in _SAID):
-        return "with an answer that has no words"
     answer = {"role": "assistant", **answer}
+    if any(map(_is_wordless, (*messages, answer))):
+        return "with an answer that has no words"
     tools = {name: body[name] for name in _TOOLS if body.get(name) is not None}
     return {"messages": [_message_of(message) for message in (*messages, answer)], **tools}
+
+
+def _is_wordless(message: dict[str, Any]) -> bool:
+    """Whether an assistant says nothing in it that the format has: what it spoke is not of it."""
+    return message.get("role") == "assistant" and not any(message.get(name) for name in _SAID)
 
 
 def _message_of(message: dict[str, Any]) -> dict[str, Any]:

@@ -199,6 +199,13 @@ def test_an_answer_that_says_anything_in_writing_is_an_example(said: dict[str, A
     assert said.items() <= line["messages"][-1].items()
 
 
+@pytest.mark.parametrize("said", [{"audio": {"id": "audio_1"}}, {"content": ""}, {"content": None}])
+def test_a_chat_with_a_wordless_turn_in_its_history_is_no_example(said: dict[str, Any]) -> None:
+    history = [{"role": "user", "content": "Say it."}, {"role": "assistant", **said}]
+    request = a_request(body={"messages": [*history, {"role": "user", "content": "Again."}]})
+    assert finetuning.line_of(recorded(request, a_response())) == NO_WORDS
+
+
 CUT = {"body": None, "body_truncated": True, "body_bytes": 30_000}
 STUMP = {"role": "assistant", "content": "Once upon"}
 
