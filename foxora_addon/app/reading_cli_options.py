@@ -146,20 +146,24 @@ def ceilings_of(
 ) -> "tuple[Ceilings, list[Below]]":
     """The ceilings that are given; where none is, those that the configuration has for a call.
 
-    And those below its account's. Where it can't be read, that is said, and none is known.
+    And those that it has below the account's. Where it can't be read, that is said, and none is
+    known of it.
     """
     from foxora_addon.config import ConfigError, load
     from foxora_addon.policy.plans import UNLIMITED, Ceilings
 
-    if requests is not None or tokens is not None:
-        return Ceilings(requests, tokens), []
+    is_given = requests is not None or tokens is not None
+    given = Ceilings(requests, tokens) if is_given else UNLIMITED
     try:
         accounts = load({}, os.environ, Path.cwd(), opens_keys=False).accounts
     except ConfigError as error:
         say(f"{error}; so the ceilings of the configuration are not known")
-        return UNLIMITED, []
+        return given, []
     known = next((account for account in accounts if account.name == recorded.account), None)
-    return (UNLIMITED, []) if known is None else _rules_for(recorded, known)
+    if known is None:
+        return given, []
+    ceilings, below = _rules_for(recorded, known)
+    return (given if is_given else ceilings), below
 
 
 def _rules_for(recorded: "Recorded", account: "Account") -> "tuple[Ceilings, list[Below]]":

@@ -246,7 +246,7 @@ def json_of(decision: Decision) -> dict[str, Any]:
         "paused_until": iso_or_none(decision.paused_until),
         "shadow": told.get("shadow"),
         "would_pass_at": iso_or_none(decision.opens_at) if decision.limit else None,
-        "passes_at": iso_or_none(decision.passes_at),
+        "passes_at": iso_or_none(decision.passes_at) if decision.limit else None,
     }
 
 

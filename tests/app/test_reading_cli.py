@@ -325,6 +325,7 @@ def test_why_names_the_ceilings_of_a_calls_client_and_model_and_needs_no_key(
     ]
     given = run("why", "ex_c", "trail.jsonl", "--requests-per-minute", "9")
     assert "of 9 used" in given
+    assert "client 'batch' has ceilings of its own" in " ".join(given.split())
 
 
 def test_why_says_where_it_could_not_read_the_ceilings(run: Run) -> None:

@@ -180,6 +180,13 @@ def test_other_accounts_do_not_count() -> None:
     assert "at once" in dict(lines_of(decision))["would pass"]
 
 
+def test_of_a_call_that_the_account_had_room_for_no_moment_is_claimed() -> None:
+    request, response = a_refusal("r", at=2)
+    trail = [a_request("a", at=1), request, response, a_response("a", at=90)]
+    found = json_of(decided(trail, recorded(request, response), Ceilings(9, None)))
+    assert (found["limit"], found["would_pass_at"], found["passes_at"]) == (None, None, None)
+
+
 def test_when_it_would_have_passed_as_things_went_is_later() -> None:
     request, response = a_refusal("r", at=2)
     trail = [a_request("a", at=1), request, response, a_response("a", at=90), *calls(3)]
