@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, unified_diff
 from typing import Any, Final, Literal
 
-from foxora_addon.reading.bodies import body_json_of
+from foxora_addon.reading.bodies import body_json_of, folded_body_of, is_folded
 from foxora_addon.reading.conversation import answered, asked, told_in_turns
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.items import Turn
@@ -22,6 +22,13 @@ type Change = Literal["same", "added", "removed", "changed"]
 
 _LONGEST: Final = 60
 _DIGITS: Final = 12
+_OF_ONE_ANSWER: Final = frozenset(
+    {
+        *("id", "call_id", "created", "created_at", "completed_at", "expires_at"),
+        *("usage", "system_fingerprint", "service_tier"),
+    }
+)
+"""Members of an answer that differ though it says the same, or that are among the figures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +58,30 @@ def difference_of(before: Recorded, after: Recorded) -> Difference:
     """What changed from one exchange to another."""
     steps = _steps(asked(before), asked(after))
     answers = _steps(answered(before), answered(after))
+    parameters = list(_parameters(before, after))
+    told = frozenset(name for name, *_ in parameters)
+    requests = _untold_in_request(before), _untold_in_request(after)
+    responses = _untold_in_answer(before, told), _untold_in_answer(after, told)
     fields = [
-        *_parameters(before, after),
-        *_bodies("request", before.request, after.request, steps),
-        *_bodies("answer", before.response, after.response, answers),
+        *parameters,
+        *_bodies("request", before.request, after.request, steps, requests),
+        *_bodies("answer", before.response, after.response, answers, responses),
         *_figures(before, after),
     ]
     return Difference(fields, steps, answers)
 
 
 def _bodies(
-    what: str, old: Record | None, new: Record | None, steps: list[Step]
+    what: str,
+    old: Record | None,
+    new: Record | None,
+    steps: list[Step],
+    untold: tuple[str | None, str | None],
 ) -> Iterator[tuple[str, str, str]]:
-    """Whether bodies differ in what the turns don't show, or may."""
+    """Whether bodies differ in what is not shown elsewhere, or may; `untold` is that of each."""
     if old is None or new is None or any(step.change != "same" for step in steps):
+        return
+    if untold[0] is not None and untold[0] == untold[1]:
         return
     digests = [text_of(record.get("body_sha256")) for record in (old, new)]
     if None not in digests and digests[0] != digests[1]:
@@ -72,6 +89,45 @@ def _bodies(
         yield f"{what} body", before, after
     elif _is_unknown(old) or _is_unknown(new):
         yield f"{what} body", "not kept", "not kept: whether it differs is not known"
+
+
+def _untold_in_request(recorded: Recorded) -> str | None:
+    """What a request says in its turns, shown or not; None where it is not on record as JSON."""
+    body = body_json_of(recorded.request)
+    if not isinstance(body, dict):
+        return None
+    return _untold_text_of({name: body.get(name) for name in told_in_turns(body)})
+
+
+def _untold_in_answer(recorded: Recorded, told: frozenset[str]) -> str | None:
+    """What an answer says but for parameters that are `told`, which some repeat, and its own ids.
+
+    None where it is not on record whole.
+    """
+    response = recorded.response or {}
+    if response.get("body_truncated"):
+        return None
+    if is_folded(response):
+        value = folded_body_of(response) or response.get("message")
+    else:
+        value = body_json_of(response)
+    if isinstance(value, dict):
+        value = {name: each for name, each in value.items() if name not in told}
+    return None if value is None else _untold_text_of(value, _OF_ONE_ANSWER)
+
+
+def _untold_text_of(value: Any, names: frozenset[str] = frozenset()) -> str | None:
+    """A value without such members, as JSON; None where it is nested too deeply for that."""
+    try:
+        return json.dumps(_without(value, names) if names else value, sort_keys=True)
+    except RecursionError:
+        return None
+
+
+def _without(value: Any, names: frozenset[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _without(each, names) for name, each in value.items() if name not in names}
+    return [_without(each, names) for each in value] if isinstance(value, list) else value
 
 
 def _is_unknown(record: Record) -> bool:

@@ -50,7 +50,9 @@ def parts_of(content: Any) -> Iterator[Part]:
 def spoken_part_of(audio: Any) -> Iterator[Part]:
     """What a message of a chat says aloud: its `audio`, if that is one."""
     if isinstance(audio, dict):
-        yield Part("media", _sound(audio.get("data"), audio), digest=_digest_of(audio))
+        data = audio.get("data")
+        said = [data, audio.get("transcript")] if isinstance(data, str) else audio
+        yield Part("media", _sound(data, audio), digest=_digest_of(said))
 
 
 def _part_of(item: Any) -> Part:

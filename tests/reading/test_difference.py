@@ -156,3 +156,77 @@ def test_bodies_that_differ_in_nothing_that_is_shown_are_told_by_their_digests()
     assert fields_of(before, after)["request body"] == digests
     assert "request body" not in fields_of(before, before)
     assert "request body" not in fields_of(a_call("a"), a_call("b"))
+
+
+def an_answer_of(number: int, **message: Any) -> dict[str, Any]:
+    said = {"role": "assistant", "content": "Good day.", **message}
+    of_one = {"id": f"chatcmpl-{number}", "created": number, "system_fingerprint": f"fp_{number}"}
+    usage = {"completion_tokens": 7, "prompt_tokens": number}
+    return {**of_one, "choices": [{"index": 0, "message": said}], "usage": usage}
+
+
+def spoken(number: int, data: str = "AAAA") -> dict[str, Any]:
+    of_one = {"id": f"audio_{number}", "expires_at": number}
+    return {"content": None, "audio": {**of_one, "data": data, "transcript": "Hi."}}
+
+
+BODIES = {"request body", "answer body"}
+
+
+@pytest.mark.parametrize("message", [lambda _: {}, spoken])
+def test_the_same_call_that_is_answered_the_same_does_not_differ(message: Any) -> None:
+    before, after = (
+        recorded(a_request(), a_response(body=an_answer_of(number, **message(number))))
+        for number in (1, 2)
+    )
+    assert difference_of(before, after).is_nothing
+    assert not BODIES & fields_of(before, after).keys()
+
+
+def test_nor_do_streams_that_say_the_same() -> None:
+    said = {"message": {"role": "assistant", "content": "Hi."}, "chunks": 3, "body": None}
+    before, after = (
+        recorded(a_request(), a_response() | said | {"body_sha256": digit * 64}) for digit in "ab"
+    )
+    assert not BODIES & fields_of(before, after).keys()
+
+
+def test_of_streams_that_were_cut_the_digests_tell_that_they_differ() -> None:
+    said = {"message": {"role": "assistant", "content": "Hi."}, "chunks": 3, "body": None}
+    before, after = (
+        recorded(
+            a_request(), a_response() | said | {"body_truncated": True, "body_sha256": digit * 64}
+        )
+        for digit in "ab"
+    )
+    assert "answer body" in fields_of(before, after)
+
+
+def test_a_parameter_that_is_told_is_not_told_again_by_a_digest() -> None:
+    item = {"type": "message", "role": "assistant", "content": "Good day."}
+    before, after = (
+        recorded(
+            a_request(body={"input": "Hello.", "temperature": heat}),
+            a_response(body={"id": f"resp_{heat}", "temperature": heat, "output": [item]}),
+        )
+        for heat in (0, 1)
+    )
+    fields = fields_of(before, after)
+    assert fields["temperature"] == ("0", "1")
+    assert not BODIES & fields.keys()
+
+
+def test_another_sound_of_the_same_words_and_size_is_a_difference() -> None:
+    before, after = (
+        recorded(a_request(), a_response(body=an_answer_of(1, **spoken(1, data))))
+        for data in ("AAAA", "BBBB")
+    )
+    assert not difference_of(before, after).is_nothing
+
+
+def test_an_answer_that_differs_in_what_no_turn_shows_is_told_by_its_digest() -> None:
+    before, after = (
+        recorded(a_request(), a_response(body=an_answer_of(1) | {"model": model}))
+        for model in ("gpt-4o-1", "gpt-4o-2")
+    )
+    assert "answer body" in fields_of(before, after)
