@@ -143,7 +143,7 @@ OPERATIONS: Final = (
 MOST_DECODINGS: Final = 8
 """How often a path is freed of percent escapes; one that has some even then is nobody's."""
 
-_PARAMETERS: Final = re.compile(r";[^/]*|[?#].*", re.DOTALL)
+_PARAMETERS: Final = re.compile(r";[^/?#]*|[?#].*", re.DOTALL)
 _SLASHES: Final = re.compile(r"[/\\]+")
 
 
@@ -151,28 +151,38 @@ def find_operation(method: str, path: str) -> Operation:
     """Return the operation that `method` and `path` call; `OTHER` if no row fits.
 
     `path` is as the client sent it, below `/v1`, without a query. Whatever a server may take for a
-    row's path is that row, or a spelling would get a call past the rules for it.
+    row's path is that row, or a spelling would get a call past the rules for it. Of several, the
+    first in which a model is named is taken, or else the first.
     """
-    path = _widest_reading_of(path)
-    root = _root_of(path)
-    rows = _rows_of(root) if root in API_ROOTS else ()
-    return next((row for row, pattern in rows if method in row.methods and pattern(path)), OTHER)
+    readings = {_reading_of(path, drops_first=drops_first) for drops_first in (True, False)}
+    found = [row for reading in readings if (row := _row_for(method, reading)) is not None]
+    return min(found, key=_looseness_of, default=OTHER)
 
 
-def _widest_reading_of(path: str) -> str:
+def _looseness_of(row: Operation) -> tuple[bool, int]:
+    return not (row.has_model or row.has_form), OPERATIONS.index(row)
+
+
+def _reading_of(path: str, *, drops_first: bool) -> str:
     """A path as the servers take it that forgive the most.
 
     An escaped letter is that letter (RFC 3986, 6.2.2.2). WSGI and ASGI decode slashes as well, and
     a proxy before them may have decoded once, a question mark too. Servlets drop what follows a
-    semicolon in a segment, Express takes capitals for small letters, IIS a backslash for a slash,
-    and most forgive doubled slashes, or one at the end.
+    semicolon in a segment (`drops_first`: before they decode it), Express takes capitals for small
+    letters, IIS a backslash for a slash, and most forgive doubled slashes, or one at the end.
     """
     for _ in range(MOST_DECODINGS):
-        decoded = unquote(path)
+        decoded = unquote(_PARAMETERS.sub("", path) if drops_first else path)
         if decoded == path:
             break
         path = decoded
     return _SLASHES.sub("/", _PARAMETERS.sub("", path.lower())).rstrip("/")
+
+
+def _row_for(method: str, path: str) -> Operation | None:
+    root = _root_of(path)
+    rows = _rows_of(root) if root in API_ROOTS else ()
+    return next((row for row, pattern in rows if method in row.methods and pattern(path)), None)
 
 
 def _root_of(path: str) -> str:

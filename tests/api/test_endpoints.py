@@ -103,7 +103,8 @@ def test_anything_else_is_other(method: str, path: str) -> None:
         *("/chat%2Fcompletions", "/chat%252fcompletions/", "/chat/completions%2F"),
         *("/Chat/Completions", "//chat//completions//", "/chat%5Ccompletions"),
         *("/chat/completions;v=1", "/chat;v=1/completions", "/chat/completions%3Bv=1"),
-        *("/chat/completions%3Fa=b/c", "/chat/completions%23a"),
+        *("/chat/completions%3Fa=b/c", "/chat/completions%23a", "/chat/completions;a%3Fb/c"),
+        *("/chat/completions;a%2Fb", "/chat/completions%3Ba%252Fb", "/chat;a%2Fcompletions"),
     ],
 )
 def test_no_spelling_gets_a_call_past_its_operation(path: str) -> None:
