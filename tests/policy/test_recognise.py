@@ -1,3 +1,5 @@
+import sys
+from string import ascii_letters, digits
 from typing import Any
 
 import pytest
@@ -70,6 +72,40 @@ def test_a_call_is_known_by_its_host_and_path(head: Head, operation: str, path: 
     found = called(head)
 
     assert (found.operation.name, found.path) == (operation, path)
+
+
+@pytest.mark.parametrize("form", ["%{:02x}", "%{:02X}"])
+def test_what_need_not_be_escaped_is_the_same_escaped(form: str) -> None:
+    name = ascii_letters + digits + "-._~"
+    territory = territory_of([Place(HostPattern("a.example"), (f"/{name}",), "foreign")], ())
+
+    found = recognise(at("a.example", f"/{''.join(map(form.format, name.encode()))}/me"), territory)
+
+    assert isinstance(found, Recognised)
+    assert found.path == "/me"
+
+
+@pytest.mark.parametrize("escape", ["%2F", "%3b", "%25", "%00", "%80"])
+def test_what_must_be_escaped_is_another_path_escaped(escape: str) -> None:
+    assert recognise(at("one.azure.example", f"/openai{escape}v1/me"), TERRITORY) is None
+
+
+@pytest.mark.parametrize("escape", ["%41", "%2F"])
+def test_a_long_path_takes_no_call_of_python_for_each_escape(escape: str) -> None:
+    events: list[str] = []
+
+    def calls_for(escapes: int) -> int:
+        events.clear()
+        profiler = sys.getprofile()
+        sys.setprofile(lambda _frame, event, _arg: events.append(event))
+        try:
+            called(a_head("/v1/files/" + escape * escapes))
+        finally:
+            sys.setprofile(profiler)
+        return events.count("call")
+
+    calls_for(1)  # the first compiles the rows' patterns
+    assert calls_for(2000) == calls_for(1)
 
 
 @pytest.mark.parametrize(
