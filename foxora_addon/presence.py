@@ -1,9 +1,11 @@
 """Whether something is at a path, or why that can't be told.
 
 `Path.exists` and `Path.is_file` raise what the system says up to Python 3.13. Since 3.14 they take
-a name that is too long, or a folder that may not be entered, for nothing there.
+a name that is too long, or a folder that may not be entered, for nothing there. Links that go in a
+circle lead to nothing in any of them, as here.
 """
 
+import errno
 import stat
 from pathlib import Path
 
@@ -24,3 +26,7 @@ def _mode_of(path: Path) -> int | None:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name with a NUL
         return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
