@@ -10,6 +10,7 @@ from mitmproxy import http
 from mitmproxy.websocket import WebSocketMessage
 from wsproto.extensions import PerMessageDeflate
 from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import split_comma_header
 
 from foxora_addon.exchange import Exchange
 from foxora_addon.pipeline import Pipeline
@@ -31,8 +32,9 @@ def flaw_of_opening(response: http.Response) -> str | None:
     what wsproto doesn't take.
     """
     agreed = response.headers.get("sec-websocket-extensions", "")
-    for extension in map(str.strip, agreed.split(",")):
-        if extension.partition(";")[0].strip() == PerMessageDeflate.name:
+    # As mitmproxy's layer reads it: of a digit or a space that is not ASCII nothing is left.
+    for extension in split_comma_header(agreed.encode("ascii", "replace")):
+        if extension.split(";", 1)[0].strip() == PerMessageDeflate.name:
             try:
                 PerMessageDeflate().finalize(extension)
             except (ValueError, IndexError):

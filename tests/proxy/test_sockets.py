@@ -74,7 +74,13 @@ DEFLATE = "permessage-deflate"
 
 @pytest.mark.parametrize(
     "agreed",
-    ["", "x; server_max_window_bits=8", DEFLATE, f"y, {DEFLATE}; server_max_window_bits=9; x"],
+    [
+        "",
+        "x; server_max_window_bits=8",
+        DEFLATE,
+        f"y, {DEFLATE}; server_max_window_bits=9; x",
+        f"{DEFLATE}\u00a0; server_max_window_bits=8",  # another's name, as mitmproxy reads it
+    ],
 )
 def test_a_compression_that_can_be_read_is_no_flaw(agreed: str) -> None:
     headers = {"sec-websocket-extensions": agreed}
@@ -82,7 +88,7 @@ def test_a_compression_that_can_be_read_is_no_flaw(agreed: str) -> None:
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-@pytest.mark.parametrize("bits", ["=8", "=16", "=99", "=x", "=", '="8"', ""])
+@pytest.mark.parametrize("bits", ["=8", "=16", "=99", "=x", "=", '="8"', "", "=\uff19"])
 def test_a_compression_that_mitmproxy_crashes_on_is_a_flaw(side: str, bits: str) -> None:
     agreed = f"x , {DEFLATE} ;{side}_max_window_bits{bits}"
     headers = {"sec-websocket-extensions": agreed}
