@@ -14,7 +14,7 @@ from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
-from foxora_addon.proxy import sockets
+from foxora_addon.proxy import responses, sockets
 from tests.builders import ACCOUNT_KEY, ListTrail, a_head, a_pipeline, admit, an_arrival
 
 KEY = ACCOUNT_KEY.encode()
@@ -99,6 +99,16 @@ def test_a_flaw_in_the_opening_keeps_it_shut(socket: Socket) -> None:
     socket.flow.websocket = WebSocketData()
     socket.exchange.flaw = "It can't be read."
     assert not sockets.opens(socket.flow, socket.exchange)
+
+
+def test_a_101_that_opens_nothing_is_not_left_to_mitmproxy(socket: Socket) -> None:
+    response = Response.make(101, b"", {"connection": "upgrade"})
+    flow = socket.flow
+    flow.response, flow.websocket = response, WebSocketData()
+    responses.conclude(flow, socket.exchange, response, socket.pipeline, 102.0)
+    assert vars(flow)["websocket"] is None, "what mitmproxy reads as one it crashes on"
+    (record,) = socket.trail.of_kind("response")
+    assert record["outcome"] == "gateway_error"
 
 
 def test_what_has_no_key_passes_as_it_came(socket: Socket) -> None:
