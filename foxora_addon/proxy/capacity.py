@@ -43,6 +43,23 @@ def is_behind(client: Client, handler: ConnectionHandler) -> bool:
     return transport.writer.transport.get_write_buffer_size() > 0
 
 
+def is_held_up(flow: HTTPFlow, handler: ConnectionHandler) -> bool:
+    """Whether nothing more is read from the gateway, for its client has much to read first."""
+    gateway = _gateway_of(flow, handler)
+    return gateway is not None and not gateway.is_reading() and not gateway.is_closing()
+
+
+def _gateway_of(flow: HTTPFlow, handler: ConnectionHandler) -> asyncio.ReadTransport | None:
+    """Where a flow's answer is read from; None while it has no connection, or a shared one."""
+    found = handler.transports.get(flow.server_conn)
+    if flow.server_conn.alpn == b"h2" or found is None:
+        return None
+    if not isinstance(found.writer, asyncio.StreamWriter):
+        return None
+    gateway = found.writer.transport
+    return gateway if isinstance(gateway, asyncio.ReadTransport) else None
+
+
 def wait_for_reader(
     flow: HTTPFlow,
     handler: ConnectionHandler,
@@ -55,13 +72,8 @@ def wait_for_reader(
     """
     if unread() <= _MOST_UNREAD_BYTES:
         return True
-    found = handler.transports.get(flow.server_conn)
-    if flow.server_conn.alpn == b"h2" or found is None:
-        return False
-    if not isinstance(found.writer, asyncio.StreamWriter):
-        return False
-    gateway = found.writer.transport
-    if not isinstance(gateway, asyncio.ReadTransport):
+    gateway = _gateway_of(flow, handler)
+    if gateway is None:
         return False
     gateway.pause_reading()
     loop = asyncio.get_running_loop()

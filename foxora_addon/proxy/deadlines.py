@@ -22,7 +22,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from foxora_addon.exchange import Exchange
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.timeouts import Due, Timeouts, due_of, not_due_before
-from foxora_addon.proxy.capacity import is_behind
+from foxora_addon.proxy.capacity import is_behind, is_held_up
 from foxora_addon.proxy.handlers import handler_of
 from foxora_addon.proxy.hold import lose_connection
 
@@ -34,14 +34,17 @@ _MOMENT_SECONDS: Final = 0.25
 """How long what came during a stall has to be read, before anybody is called late for it."""
 
 
-def outlast_silence(client: Client) -> None:
+def outlast_silence(flow: http.HTTPFlow) -> None:
     """Put off `tcp_timeout` for a client whose call is the gateway's to go on with.
 
-    One that has something to read yet, and does not, is still closed by it.
+    One that has something to read yet, and does not, is still closed by it: its socket is full, or
+    on HTTP/2 it makes no room for what mitmproxy keeps for it.
     """
+    client = flow.client_conn
     handler = handler_of(client)
-    if handler is not None and not is_behind(client, handler):
-        handler.timeout_watchdog.register_activity()
+    if handler is None or is_behind(client, handler) or is_held_up(flow, handler):
+        return
+    handler.timeout_watchdog.register_activity()
 
 
 class Deadlines:

@@ -169,7 +169,7 @@ class FlowDesk:
         hold.end_killed()
         for flow, exchange in self._open.newest_first():
             if exchange.state is not State.ARRIVED:  # there the client is waited for
-                outlast_silence(flow.client_conn)
+                outlast_silence(flow)
         if self._pipeline is not None and self.memory is not None:
             self._pipeline.accounting.tick(_now())
             self.memory.tend(_now())

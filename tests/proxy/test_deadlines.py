@@ -1,18 +1,20 @@
 """How long connections that are being made, and exchanges, may take."""
 
 import asyncio
+import socket
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from mitmproxy.connection import Client, Server
+from mitmproxy.connection import Client, ConnectionState, Server
 from mitmproxy.http import HTTPFlow
-from mitmproxy.proxy.server import TimeoutWatchdog
+from mitmproxy.proxy.server import ConnectionIO, TimeoutWatchdog
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from foxora_addon.exchange import State
 from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.timeouts import Due, Timeouts
-from foxora_addon.proxy import deadlines
+from foxora_addon.proxy import capacity, deadlines
 from foxora_addon.proxy.deadlines import Connecting, Deadlines
 from foxora_addon.proxy.desk import FlowDesk
 from tests.builders import an_exchange
@@ -108,7 +110,7 @@ def test_mitmproxys_timeout_is_put_off_while_the_gateway_is_waited_for(
     async def tended() -> bool:
         watchdog = TimeoutWatchdog(600, closed)
         watchdog.last_activity = 0.0
-        handler = SimpleNamespace(timeout_watchdog=watchdog)
+        handler = SimpleNamespace(timeout_watchdog=watchdog, transports={})
         monkeypatch.setattr(deadlines, "handler_of", lambda _: handler)
         monkeypatch.setattr(deadlines, "is_behind", lambda *_: is_behind)
         desk = FlowDesk()
@@ -120,3 +122,47 @@ def test_mitmproxys_timeout_is_put_off_while_the_gateway_is_waited_for(
         return watchdog.last_activity > 0
 
     assert asyncio.run(tended()) is is_put_off
+
+
+def test_mitmproxys_timeout_is_not_put_off_while_the_gateway_waits_for_a_reader(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capacity, "_LOOK_SECONDS", 0.0)
+    unread = 5 * 1_048_576
+    put_off: list[bool] = []
+
+    async def closed() -> None:
+        """Nobody waits for it."""
+
+    async def main(ours: socket.socket) -> None:
+        nonlocal unread
+        _, writer = await asyncio.open_connection(sock=ours)
+        client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
+        client.state = ConnectionState.OPEN
+        flow = HTTPFlow(client, Server(address=None))
+        transports = {flow.server_conn: ConnectionIO(writer=writer)}
+        watchdog = TimeoutWatchdog(600, closed)
+        handler: Any = SimpleNamespace(timeout_watchdog=watchdog, transports=transports)
+        monkeypatch.setattr(deadlines, "handler_of", lambda _: handler)
+        desk = FlowDesk()
+        desk._open.add(flow, an_exchange(state=State.ANSWERING))
+
+        def tend() -> None:
+            watchdog.last_activity = 0.0
+            desk.tend()
+            put_off.append(watchdog.last_activity > 0)
+
+        tend()
+        assert capacity.wait_for_reader(flow, handler, lambda: unread, lambda: None)
+        await some_turns()
+        tend()
+        unread = 0
+        await some_turns()
+        tend()
+        writer.close()
+        await writer.wait_closed()
+
+    ours, gateways = socket.socketpair()
+    with gateways:
+        asyncio.run(main(ours))
+    assert put_off == [True, False, True]
