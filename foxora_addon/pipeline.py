@@ -27,6 +27,7 @@ from foxora_addon.api.errors import (
     unavailable,
 )
 from foxora_addon.api.promised_json import flaw_of_json, value_of_json
+from foxora_addon.api.retry_after import seconds_of
 from foxora_addon.api.sse import begins_stream
 from foxora_addon.api.usage import Usage
 from foxora_addon.api.usage_request import refuses_usage, with_usage_asked
@@ -302,6 +303,15 @@ class Pipeline:
         self.accounting.mark_sent(exchange, now)
         return exchange.credential
 
+    def answering(self, exchange: Exchange, answer: Answer, now: float) -> None:
+        """The head of the gateway's answer is there.
+
+        Its own 429 closes the account, for all its clients, until it may be asked. That is heeded
+        here and nowhere else: the body may be long in coming, and the client gone by then.
+        """
+        if answer.status == 429 and exchange.payer is not None:
+            self.accounting.obey(exchange.payer, seconds_of(answer.headers), now)
+
     def again(
         self, exchange: Exchange, error: ApiError, now: float, status: int | None = None
     ) -> None:
@@ -310,7 +320,6 @@ class Pipeline:
         Each try is a request of the account's own (foxora-api.md, Rate limits): this one is settled
         here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
         """
-        self._obey(exchange, error, now)
         usage = guessed(exchange, status or error.status, "gateway_error")
         self.accounting.again(exchange, usage, now)
         exchange.tries += (_failed_try(exchange, error, status, usage, now),)
@@ -329,8 +338,6 @@ class Pipeline:
 
     def refused(self, exchange: Exchange, error: ApiError, outcome: Outcome, now: float) -> None:
         """The exchange ends with an answer of our own, or as the head of the gateway's says."""
-        if error.source == "gateway" and not exchange.is_given_up:  # then `again` has
-            self._obey(exchange, error, now)
         told = error.body()
         body = self._body_fields(told, told, keeps=exchange.level == "full")
         facts: Facts = {"error": error, **self._talk_facts(exchange, now)}
@@ -367,7 +374,6 @@ class Pipeline:
         value = value_of_json(plain) if is_due and plain is not None else None
         error = self._error_in(exchange, answer, read, value)
         if error is not None:
-            self._obey(exchange, error, now)
             facts: Facts = {"error": error}
             self._close(exchange, kept, facts, error.status, "gateway_error", "gateway", now)
             return error
@@ -478,11 +484,6 @@ class Pipeline:
             if flaw is None
             else bad_gateway_answer(f"The gateway answered {answer.status} with {flaw}. Try again.")
         )
-
-    def _obey(self, exchange: Exchange, error: ApiError, now: float) -> None:
-        """The gateway's own 429 closes the account, for all its clients, until it may be asked."""
-        if error.status == 429 and exchange.payer is not None:
-            self.accounting.obey(exchange.payer, error.retry_after_seconds, now)
 
     def said(
         self, exchange: Exchange, content: bytes, now: float, *, is_clients: bool

@@ -505,22 +505,14 @@ def test_what_never_left_gives_its_request_back() -> None:
 
 def test_the_gateways_own_429_closes_the_account_for_as_long_as_it_said() -> None:
     desk = a_desk()
-    desk.pipeline.answered(desk.sent(), Answer(429, [(b"retry-after", b"7")], b"{}"), 101.0)
+    answer, exchange = Answer(429, [(b"retry-after", b"7")], b"{}"), desk.sent()
+    desk.pipeline.answering(exchange, answer, 101.0)
     refusal = desk.admitted(now=102.0).refusal
 
     assert refusal is not None
     assert refusal.retry_after_seconds == pytest.approx(6.0)
+    desk.pipeline.answered(exchange, answer, 104.0)  # its head has said so, and is not asked again
     assert desk.admitted(now=108.0).refusal is None
-
-
-@pytest.mark.parametrize("is_given_up", [False, True])
-def test_so_does_one_that_is_told_by_its_head_but_none_for_a_second_time(is_given_up: bool) -> None:
-    desk = a_desk()
-    exchange = desk.sent()
-    exchange.is_given_up = is_given_up
-    error = desk.pipeline.error_of(exchange, Answer(429, [(b"retry-after", b"7")], b""))
-    desk.pipeline.refused(exchange, error, "gateway_error", 101.0)
-    assert (desk.admitted(now=102.0).refusal is None) is is_given_up
 
 
 def test_nor_does_one_of_our_own() -> None:
@@ -532,7 +524,7 @@ def test_nor_does_one_of_our_own() -> None:
 
 def test_a_429_that_says_no_time_closes_the_account_for_a_second() -> None:
     desk = a_desk()
-    desk.pipeline.answered(desk.sent(), Answer(429, [], b"{}"), 101.0)
+    desk.pipeline.answering(desk.sent(), Answer(429, [], b""), 101.0)
     refusal = desk.admitted(now=101.5).refusal
 
     assert refusal is not None

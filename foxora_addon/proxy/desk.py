@@ -512,7 +512,8 @@ class FlowDesk:
         """End an error that is too long to be taken whole, with all that its head says of it."""
         handler = handler_of(flow.client_conn)
         if handler is not None and flow.id not in self._failed:
-            self.ends.end(flow, responses.told_by_head(response, exchange, pipeline), handler)
+            told = responses.told_by_head(response, exchange, pipeline, _now())
+            self.ends.end(flow, told, handler)
 
     def _undecodable(self, flow: http.HTTPFlow, why: str) -> bytes:
         """A stream can't be decoded any further: end it; what its last event is to be."""
@@ -636,8 +637,9 @@ class FlowDesk:
         response = flow.response
         if worded.outcome not in _OF_THE_GATEWAY or response is None:
             return worded
-        is_error = responses.is_error(response, exchange)
-        return responses.told_by_head(response, exchange, pipeline) if is_error else worded
+        if not responses.is_error(response, exchange):
+            return worded
+        return responses.told_by_head(response, exchange, pipeline, _now())
 
     def answer_for(self, flow: http.HTTPFlow) -> http.Response | None:
         """Our JSON in place of the host's HTML, for the flows that are ours."""

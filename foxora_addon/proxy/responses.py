@@ -89,6 +89,8 @@ def begin(
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, pipeline, watch)
     more = pipeline.accounting.headers(exchange, head.limits, watch.clock())
+    if exchange.answered_status >= 400:
+        pipeline.answering(exchange, answer_in(response, exchange), exchange.waiting_since)
     if exchange.origin is not None:
         more = [*more, *flows.readable_by(exchange.origin, quick(response).index)]
     marks = marks_of(exchange, more, has_request_id=head.request_id is not None)
@@ -286,14 +288,18 @@ def is_error(response: http.Response, exchange: Exchange) -> bool:
 
 
 def told_by_head(
-    response: http.Response, exchange: Exchange, pipeline: Pipeline
+    response: http.Response, exchange: Exchange, pipeline: Pipeline, now: float
 ) -> failures.Worded:
     """An error of which not all is read, with all that its head says of it: status, waiting time.
 
     Not with the beginning of its body, which may end in half a key: redaction would not find it.
+    The time to wait counts from the head, since which the body was waited for.
     """
     head = Answer(response.status_code, response.data.headers.fields, b"")
     error = replace(pipeline.error_of(exchange, head), message=described(head.status, _UNREAD))
+    if error.retry_after_seconds is not None:
+        left = error.retry_after_seconds - (now - exchange.waiting_since)
+        error = replace(error, retry_after_seconds=max(left, 0.0))
     return failures.Worded("gateway_error", error)
 
 
