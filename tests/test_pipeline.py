@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from foxora_addon.answer import Answer
-from foxora_addon.api.errors import gateway_unreachable, rate_limit_exceeded
+from foxora_addon.api.errors import gateway_unreachable, rate_limit_exceeded, unavailable
 from foxora_addon.api.prices import Price
 from foxora_addon.api.promised_json import NOT_JSON
 from foxora_addon.api.transcript import DEFAULT_MAX_BYTES
@@ -19,7 +19,7 @@ from foxora_addon.audit.record import milliseconds
 from foxora_addon.audit.redaction import Redactor
 from foxora_addon.config.accounts import Level
 from foxora_addon.ending import Ending
-from foxora_addon.exchange import Exchange, IllegalStep
+from foxora_addon.exchange import Exchange, IllegalStep, Outcome
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Ahead, Pipeline, Rewritten
 from foxora_addon.policy.levels import Levels
@@ -515,7 +515,7 @@ def test_the_gateways_own_429_closes_the_account_for_as_long_as_it_said() -> Non
     assert desk.admitted(now=108.0).refusal is None
 
 
-def test_nor_does_one_of_our_own() -> None:
+def test_a_429_of_our_own_closes_nothing() -> None:
     desk = a_desk()
     error = rate_limit_exceeded("no room", 7.0)
     desk.pipeline.refused(desk.sent(), error, "refused", 101.0)
@@ -1345,6 +1345,23 @@ def test_a_client_that_leaves_before_an_answer_has_no_status() -> None:
     desk.pipeline.lost(desk.sent(), "client_disconnected", "network", 102.0)
 
     assert (desk.response["status"], desk.response["body_bytes"]) == (None, 0)
+
+
+@pytest.mark.parametrize("outcome", ["client_disconnected", "aborted"])
+@pytest.mark.parametrize("status", [307, 402, 429])
+def test_a_refusal_whose_body_nobody_waits_for_is_charged_nothing(
+    outcome: Outcome, status: int
+) -> None:
+    for told in (None, unavailable("It ends.")):
+        desk = a_desk()
+        exchange = desk.sent()
+        exchange.estimated_tokens, exchange.input_tokens = 100, 8
+        exchange.answered_status = status
+        if told is None:
+            desk.pipeline.lost(exchange, outcome, "network", 102.0)
+        else:
+            desk.pipeline.refused(exchange, told, outcome, 102.0)
+        assert desk.response["usage"] is None
 
 
 def test_a_call_that_cannot_be_recorded_is_refused() -> None:

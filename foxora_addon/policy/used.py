@@ -16,6 +16,7 @@ _FEWEST_BYTES_PER_TOKEN: Final = 3
 _LEAST_OUTPUT: Final = 64
 _GROWTH: Final = 1.25
 _SWITCHING_PROTOCOLS: Final = 101
+_NOT_WAITED_FOR: Final[frozenset[Outcome]] = frozenset({"client_disconnected", "aborted"})
 
 
 def counted(
@@ -50,11 +51,13 @@ def guessed(
     A gateway that refuses a call (foxora-api.md, Spend), or points elsewhere, has not had it
     answered; one that fails may have had its prompt read, and so may one whose answer is whole and
     empty (`size`, in bytes), as a 204 is. A client that left has ended the gateway's work at once.
-    Where nobody answered, all that was reserved may have been used.
+    Where nobody answered, all that was reserved may have been used. What an error's head says holds
+    as well where we or the client did not wait for its body.
     """
     if not exchange.was_sent or not exchange.estimated_tokens:
         return None
-    status = status or 0
+    answered = exchange.answered_status or 0
+    status = answered if outcome in _NOT_WAITED_FOR and answered >= 300 else status or 0
     if 300 <= status < 500:
         return None
     is_empty = outcome == "completed" and size == 0 and status != _SWITCHING_PROTOCOLS

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.end_to_end.gateways import Gateway, running_http_1
-from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy
+from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy, wait_until
 
 pytestmark = pytest.mark.real_server
 
@@ -89,9 +89,12 @@ def test_a_429_whose_client_leaves_before_its_body_is_there_closes_the_account(
     with a_proxy(tmp_path, gateway, FOXORA_FAST=fast) as proxy:
         with pytest.raises(httpx.ReadTimeout):
             call(proxy, patience=1)
+        wait_until(lambda: any(each["event"] == "response" for each in proxy.records()))
+        (left,) = [each for each in proxy.records() if each["event"] == "response"]
         answer, _ = call(proxy)
     assert (answer.status_code, answer.headers["x-foxora-source"]) == (429, "addon")
     assert len(gateway.log()) == 1
+    assert (left["outcome"], left["usage"]) == ("client_disconnected", None)
 
 
 def test_a_429_closes_the_account(tmp_path: Path, gateway: Gateway) -> None:
