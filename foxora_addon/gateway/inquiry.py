@@ -129,7 +129,7 @@ class Inquiry:
     async def _meet(self, payer: str, key: str, first: _FirstAnswer) -> None:
         self._open_strangers += 1
         try:
-            if not await self._ask(payer, key, ME):
+            if not await self._ask(payer, key, ME, waits=0):  # asleep it would keep others out
                 first.again_at = self._now() + first.pause
         finally:
             self._open_strangers -= 1
