@@ -36,10 +36,10 @@ class Pending(NamedTuple):
 class Talk:
     """What is known of one WebSocket.
 
-    `model` is the last that was named, `told_model` the last by the gateway; `transcription_model`
-    writes down what is heard. `pending` are the answers that were asked for, or have begun, in
-    their order; of them so many have `begun`. `last_over` is the id of the answer that was the last
-    to end.
+    `model` is the last that was asked for, and the gateway's where none was; `told_model` is the
+    last that the gateway named. `transcription_model` writes down what is heard. `pending` are the
+    answers that were asked for, or have begun, in their order; of them so many have `begun`.
+    `last_over` is the id of the answer that was the last to end.
     `usage` and `cost_usd` add up what was charged; None: nothing was. `is_cost_certain`: that of
     each answer is. `context_tokens` are those that the next answer may begin with. `is_warned`:
     that no sound passes for now was said. `lately` has when which tokens were used, of the last

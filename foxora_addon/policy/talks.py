@@ -135,7 +135,7 @@ class Talks:
             return
         talk.told_model = told.model or talk.told_model
         if told.news == "session":
-            talk.model = told.model or talk.model
+            talk.model = talk.model or told.model
             talk.transcription_model = told.transcription_model or talk.transcription_model
         elif told.news == "begun":
             if talk.begins(_MOST_PENDING):

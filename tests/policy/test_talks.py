@@ -327,6 +327,24 @@ def test_a_models_ceiling_holds_for_the_model_that_the_socket_names() -> None:
     assert session.ask(message=CREATE | {"response": {"model": "other"}}) is None
 
 
+def test_a_models_ceiling_holds_though_the_gateway_names_a_snapshot_of_it() -> None:
+    session = Session(models={"gpt-realtime": Ceilings(None, 60)})
+    named = {"type": "session.created", "session": {"model": "gpt-realtime-2025-08-28"}}
+    session.hear(named)
+    assert session.ask() is None
+    session.hear(named | {"type": "session.updated"})
+    assert "Model 'gpt-realtime'" in session.ask()["error"]["message"]
+    (spoken,) = session.accounting.talks.spoken(0.0).values()
+    assert spoken.model == "gpt-realtime"
+
+
+def test_of_a_session_that_asks_for_no_model_the_gateways_ceiling_holds() -> None:
+    session = Session(model=None, models={"gpt-realtime": Ceilings(None, 60)})
+    session.hear({"type": "session.created", "session": {"model": "gpt-realtime"}})
+    assert session.ask() is None
+    assert "Model 'gpt-realtime'" in session.ask()["error"]["message"]
+
+
 def test_an_answer_that_nobody_asked_for_is_held_from_its_beginning_and_charged() -> None:
     session = Session()
     session.hear(BEGUN)
