@@ -50,7 +50,6 @@ from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.mask import mask_forms_of, masked
 from foxora_addon.policy.recognise import Recognised
-from foxora_addon.policy.talks import model_named_by
 from foxora_addon.policy.used import guessed
 from foxora_addon.policy.validation import CallBody, plain_body, read_call, read_message
 from foxora_addon.reception import Arrival, Reception, given_head
@@ -495,7 +494,7 @@ class Pipeline:
         """
         socket = exchange.socket
         if socket is None:
-            model = model_named_by(exchange.call)
+            model = None if exchange.call is None else exchange.call.model
             socket = exchange.socket = SocketLog(self.rules.max_body_bytes, model)
         at_ms = milliseconds(now - exchange.arrived_at)
         socket.add(content, is_clients=is_clients, at_ms=at_ms)

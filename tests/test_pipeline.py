@@ -1603,6 +1603,20 @@ def test_the_opening_of_a_realtime_session_is_on_record_with_its_model(level: Le
     assert request["model"] == "gpt-realtime"
 
 
+@pytest.mark.parametrize(
+    ("query", "model"),
+    [("model=gpt%2Drealtime", "gpt-realtime"), ("model=&model=other", None), ("model=a", "b")],
+)
+def test_what_is_said_in_a_session_is_of_the_model_that_its_opening_counts_as(
+    query: str, model: str | None
+) -> None:
+    desk = a_desk(models=ModelRules({"a": "b"}))
+    exchange = desk.sent(b"", head=a_head(f"/v1/realtime?{query}", method="GET"))
+    desk.pipeline.said(exchange, b"{}", 101.0, is_clients=True)
+    assert exchange.socket is not None
+    assert exchange.socket.talk.model == exchange.model == model
+
+
 def test_an_opening_is_a_request_of_its_model_and_takes_no_tokens_nor_needs_a_price() -> None:
     models = {"gpt-realtime": Ceilings(1, 1_000)}
     limits = LimitRules(

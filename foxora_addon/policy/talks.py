@@ -8,7 +8,6 @@ no request: that is the opening alone. Pure; time is an argument.
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final, Protocol
-from urllib.parse import parse_qs
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.output_tokens import output_cap
@@ -21,7 +20,6 @@ from foxora_addon.policy.allowances import Allowances
 from foxora_addon.policy.learned import Charge, Learned
 from foxora_addon.policy.payers import Payers
 from foxora_addon.policy.places import Caller
-from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.remembered import Spoken
 from foxora_addon.policy.scopes import Refusal, Scope, error_of, lowest_tokens, too_large
 from foxora_addon.policy.spending import Spending
@@ -61,14 +59,6 @@ class Books(Protocol):
 
     def room_may_be_free(self, account: str) -> None:
         """Somebody in that account's line may go now."""
-
-
-def model_named_by(call: Recognised | None) -> str | None:
-    """The model that the opening of a WebSocket names; None if it names none."""
-    if call is None or call.deployment is not None:
-        return None if call is None else call.deployment
-    given = parse_qs(call.query)
-    return next((given[name][0] for name in ("model", "deployment") if name in given), None)
 
 
 class Talks:

@@ -14,10 +14,8 @@ from foxora_addon.policy.allowances import Reserved
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.questions import ME
-from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.spending import PriceRules
 from foxora_addon.policy.talk import Talk
-from foxora_addon.policy.talks import model_named_by
 from foxora_addon.policy.waiting import Bounds
 from tests.builders import NOON, an_exchange
 
@@ -628,15 +626,3 @@ def test_a_call_that_nobody_pays_for_passes() -> None:
     assert session.ask() is None
     session.hear(done(5, 5))
     assert session.talk.usage is None
-
-
-def test_the_opening_names_the_model_in_its_query_or_its_path() -> None:
-    def named(query: str, deployment: str | None = None) -> str | None:
-        operation: Any = None
-        return model_named_by(Recognised(operation, "/realtime", query, deployment))
-
-    assert named("model=gpt%2Drealtime&x=1") == "gpt-realtime"
-    assert named("api-version=1&deployment=mine") == "mine"
-    assert named("model=a", "b") == "b"
-    assert named("") is None
-    assert model_named_by(None) is None
