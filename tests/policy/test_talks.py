@@ -132,7 +132,7 @@ def test_what_an_answer_used_is_charged_at_once_and_for_a_minute(kind: str) -> N
 def test_by_the_price_of_another_model_than_was_asked_for_a_cost_is_an_estimate(
     asked: str, spent: float
 ) -> None:
-    session = Session()
+    session = Session(None)
     session.ask(message=CREATE | {"response": {"model": asked}})
     session.hear(done(600, 700, model="gpt-realtime"), 1.0)
     assert session.spent(1.0) == 2.0
@@ -140,6 +140,7 @@ def test_by_the_price_of_another_model_than_was_asked_for_a_cost_is_an_estimate(
     me = json.dumps({"id": "usr_1", "usage": {"spend_usd": 0}}).encode()
     assert session.accounting.take_me("acme", me, 2.0, 3.0)
     assert session.spent(3.0) == spent
+    assert session.ask(4.0, CREATE | {"response": {"model": "gpt-realtime"}}) is None
     session.hear(done(1, 0, model="gpt-realtime"), 4.0)
     session.end(5.0)
     assert session.exchange.is_cost_certain is (spent > 0)
