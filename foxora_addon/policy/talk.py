@@ -41,9 +41,9 @@ class Talk:
     answers that were asked for, or have begun, in their order; of them so many have `begun`.
     `last_over` is the id of the answer that was the last to end.
     `usage` and `cost_usd` add up what was charged; None: nothing was. `is_cost_certain`: that of
-    each answer is. `context_tokens` are those that the next answer may begin with. `is_warned`:
-    that no sound passes for now was said. `lately` has when which tokens were used, of the last
-    minute.
+    each answer is, and of each transcript. `context_tokens` are those that the next answer may
+    begin with. `is_warned`: that no sound passes for now was said. `lately` has when which tokens
+    were used, of the last minute.
     """
 
     model: str | None = None

@@ -136,7 +136,9 @@ class Talks:
                 )
                 talk.pending.append(self._hold_anyway(exchange, scopes, talk.model, charged, now))
         elif told.news == "aside":
-            if told.usage is not None:
+            if told.usage is None:  # seconds, whose price is not known
+                talk.is_cost_certain = False
+            else:
                 model = talk.transcription_model or talk.model
                 pending = self._nothing(exchange, model, now)
                 self._count(exchange, talk, pending, told.usage, now, model)

@@ -435,6 +435,19 @@ def test_a_transcript_by_a_model_without_a_price_has_the_price_of_the_conversati
     assert session.spent() == 3
 
 
+@pytest.mark.parametrize("usage", [{"type": "duration", "seconds": 3}, None])
+def test_a_transcript_that_reports_no_tokens_makes_the_cost_of_a_session_an_estimate(
+    usage: Any,
+) -> None:
+    session = Session(None)
+    session.ask()
+    session.hear(done(1_000, 0))
+    session.hear(TRANSCRIPT | {"usage": usage})
+    session.end()
+    assert session.exchange.cost_usd == 1
+    assert not session.exchange.is_cost_certain
+
+
 @pytest.mark.parametrize("teller", ["client", "gateway"])
 def test_a_session_of_transcripts_alone_costs_and_is_held_to_the_cap(teller: str) -> None:
     session = Session(None, "0.05", model=None, refuses_unknown=True)
