@@ -180,6 +180,8 @@ class Talks:
             if not charged.can_fit:
                 return error_of(too_large(scopes, charged.input_tokens))
             refusal = self._no_room(exchange, scopes, charged.tokens, now)
+            if refusal is None and is_sound:
+                refusal = self._no_room_to_write(exchange, talk, scopes, now)
             if refusal is not None:
                 return error_of(refusal)
         taken = self._hold(exchange, scopes, model, charged, now)
@@ -203,6 +205,20 @@ class Talks:
             return self._lines.ask(exchange.id, scopes, tokens, now)
         caller = Caller(exchange.id, exchange.id)
         return self._allowances.no_room_in_turn(scopes, tokens, now, lambda: caller)
+
+    def _no_room_to_write(
+        self, exchange: Exchange, talk: Talk, answers: Sequence[Scope], now: float
+    ) -> Refusal | None:
+        """Say why what is heard may not be written down now, by ceilings that no answer counts to.
+
+        `answers` are the scopes of an answer, which has room.
+        """
+        model = talk.transcription_model
+        scopes = self._scopes(exchange, model)
+        if all(scope in answers for scope in scopes):
+            return None
+        charged = self._books.charge_for(scopes, lowest_tokens(scopes), model, 0, None)
+        return self._no_room(exchange, scopes, charged.tokens, now)
 
     def _hold(
         self,

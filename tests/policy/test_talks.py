@@ -476,6 +476,28 @@ def test_transcripts_count_against_the_ceiling_of_the_model_that_writes_them() -
     assert (spoken.model, spoken.tokens) == ("gpt-4o-transcribe", 2_000)
 
 
+@pytest.mark.parametrize("bounds", [None, LINE])
+def test_in_a_conversation_sound_is_held_to_the_ceiling_of_the_model_that_writes_it_down(
+    bounds: Bounds | None,
+) -> None:
+    models = {"gpt-realtime": Ceilings(None, 9_000), "gpt-4o-transcribe": Ceilings(None, 1_500)}
+    session = Session(None, models=models, bounds=bounds)
+    session.hear({"type": "session.created", "session": WRITES | {"model": "gpt-realtime"}})
+    assert session.ask(message=SOUND) is None
+    session.hear(TRANSCRIPT)
+    assert "Model 'gpt-4o-transcribe'" in session.ask(message=SOUND)["error"]["message"]
+    assert session.ask() is None
+    assert session.ask(61.3, SOUND) is None
+
+
+def test_in_shadow_mode_sound_passes_the_ceiling_of_the_model_that_writes_it_down() -> None:
+    models = {"gpt-4o-transcribe": Ceilings(None, 1_500)}
+    session = Session(None, models=models, is_shadow=True)
+    session.hear({"type": "session.created", "session": WRITES})
+    session.hear(TRANSCRIPT)
+    assert session.ask(message=SOUND) is None
+
+
 def test_what_a_client_says_of_a_sessions_transcripts_is_not_believed_over_the_gateway() -> None:
     session = Session(None)
     session.hear({"type": "session.created", "session": WRITES})
