@@ -3,7 +3,8 @@ r"""What credentials and personal data look like: the presets of redaction, and 
 Each rule names a text without which its pattern can't match, so that a text of a few kilobytes
 costs microseconds where nothing is to be found. Every repetition is bounded, or of one class that
 what follows is not in; and what a long one has read for nothing is passed over, for it may be full
-of beginnings: linear time. Own patterns run on RE2, which is linear by construction.
+of beginnings: linear time. Own patterns run on RE2, of which each search is linear by construction;
+one that reads on far beyond what it matches is searched for anew behind each match.
 
 A match begins at a word's beginning, and that is also behind an escape of JSON: in `"a\nsk-..."`
 the n belongs to the line break, not to the key.
@@ -236,7 +237,7 @@ def rules_of(presets: Sequence[str], patterns: Sequence[tuple[str, str]] = ()) -
 
 
 def compiled(pattern: str) -> Linear:
-    """An own pattern, ready to run in linear time; raises ValueError with what is wrong.
+    """An own pattern, each search of which is linear; raises ValueError with what is wrong.
 
     In RE2's syntax: without backreferences and lookarounds, which can't be matched in linear time.
     """
