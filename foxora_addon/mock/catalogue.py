@@ -12,7 +12,7 @@ from foxora_addon.mock.settings import MockSettings, ModelSettings
 _TUNED = re.compile(r"ft:([^:]+)(:[\w.-]*)+", re.ASCII)
 """OpenAI's name of a fine-tuned model: `ft:gpt-4o-mini-2024-07-18:acme::abc`."""
 
-_DATE = re.compile(r"-\d{4}(-?\d\d-?\d\d)?")
+_DATE = re.compile(r"-\d{4}(-?\d\d-?\d\d)?", re.ASCII)
 """The end of a snapshot's name: `gpt-4o-2024-08-06`, `claude-sonnet-4-20250514`, `gpt-4-0613`."""
 
 

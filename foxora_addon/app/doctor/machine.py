@@ -143,11 +143,11 @@ def about_trail(config: Config, status: Status | None) -> Finding:
     """Whether a start could go on with the trail; nothing is created or changed."""
     path = config.audit.path
     try:
-        is_there_now = is_there(path)
+        is_present = is_there(path)
     except OSError as error:  # its name is too long, or its folder closed to this user
         text = f"{path} can't be there: {error.strerror}"
         return fail("trail", text, _NAME_ANOTHER)
-    if not is_there_now:
+    if not is_present:
         return _about_new_trail(path)
     if not is_regular(path):
         return fail("trail", f"{path} is no regular file", _NAME_ANOTHER)
