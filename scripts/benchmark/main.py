@@ -1,4 +1,4 @@
-"""Measures the peers in interleaved rounds, each with fresh processes, and prints the tables.
+"""Measures the peers beside each other (`rounds`), and prints the tables; or their memory.
 
 Run by scripts/bench. All traffic stays on this machine. Where there are several cores, the proxy
 has one, load and upstream another.
@@ -7,15 +7,13 @@ has one, load and upstream another.
 import argparse
 import asyncio
 import contextlib
+import dataclasses
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.benchmark import load, report, upstream
@@ -25,52 +23,38 @@ from scripts.benchmark.peers import (
     ROOT,
     TOOLS,
     Peer,
-    Running,
     cores,
     pinned,
     process_of,
     running,
 )
+from scripts.benchmark.rounds import (
+    COUNTS,
+    STREAM_COUNTS,
+    Bench,
+    Effort,
+    at_rest,
+    first_answer,
+    fresh,
+    line_to,
+    measured,
+    say,
+)
 from tests.end_to_end.proxies import free_port
 
-COUNTS = (1, 16, 64)
-STREAM_COUNTS = (1, 8)
-READY_SECONDS = 60.0
-REST_SECONDS = 20.0
 MEMORY_REQUESTS = 100_000
 OPEN_STREAMS = (500, 1_000)
 OPEN_PACE_SECONDS = 5.0
 QUICK_PEERS = ("bare", "run", "script", "naive")
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How long everything is measured."""
-
-    rounds: int
-    seconds: float
-    streams: int
-
-
-QUICK = Effort(rounds=2, seconds=1.2, streams=1)
-FULL = Effort(rounds=5, seconds=3.0, streams=2)
-
-
-@dataclass(frozen=True)
-class Bench:
-    """Where it is measured: a folder, the upstream's port, and the proxy's core."""
-
-    folder: Path
-    upstream: int
-    core: int | None
-    effort: Effort
+QUICK = Effort(rounds=1, slices=4, seconds=0.4, streams=1)
+FULL = Effort(rounds=3, slices=5, seconds=0.8, streams=1)
 
 
 def main() -> int:
     arguments = _arguments()
     effort = QUICK if arguments.quick else FULL
     if arguments.rounds:
-        effort = Effort(arguments.rounds, effort.seconds, effort.streams)
+        effort = dataclasses.replace(effort, rounds=arguments.rounds)
     chosen = _chosen(arguments)
     with tempfile.TemporaryDirectory(prefix="foxora-bench-") as name, _upstream(name) as port:
         choice = cores()
@@ -112,12 +96,8 @@ def _chosen(arguments: argparse.Namespace) -> list[Peer]:
     chosen = [peer for peer in PEERS if peer.name in wanted]
     for peer in chosen:
         if not peer.is_here:
-            _say(f"{peer.name} is left out: {peer.needs} is not there")
+            say(f"{peer.name} is left out: {peer.needs} is not there")
     return [peer for peer in chosen if peer.is_here]
-
-
-def _say(words: str) -> None:
-    print(f"bench: {words}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager
@@ -132,148 +112,16 @@ def _upstream(folder: str, pace: float = upstream.PACE_SECONDS) -> Iterator[int]
 
 
 async def _rounds(bench: Bench, peers: Sequence[Peer]) -> int:
-    await _first_answer(bench.upstream, load.request_of("/v1/chat/completions", stream=False))
-    rounds: list[report.Round] = []
-    for number in range(bench.effort.rounds):
-        done = {"direct": await _measure_direct(bench)}
-        turn = number % len(peers)
-        for peer in [*peers[turn:], *peers[:turn]]:
-            began = time.monotonic()
-            try:
-                done[peer.name] = await _measured(bench, peer, number)
-            except (load.Failed, TimeoutError, OSError) as error:
-                _say(f"{peer.name} failed in round {number + 1}: {error}")
-                continue
-            _say(f"round {number + 1}: {peer.name}, {time.monotonic() - began:.0f} s")
-        rounds.append(done)
-    _print(rounds, peers)
-    return 0
-
-
-def _print(rounds: Sequence[report.Round], peers: Sequence[Peer]) -> None:
-    names = {"direct": "no proxy at all", **{peer.name: peer.what for peer in peers}}
+    slices, effort = await measured(bench, peers), bench.effort
+    names = {report.DIRECT: "no proxy at all", **{peer.name: peer.what for peer in peers}}
     busy = os.getloadavg()[1]
-    print(f"{len(rounds)} rounds; Python {platform.python_version()}; {os.cpu_count()} cores; "
-          f"load of the machine {busy:.1f}. Median (least-most).\n")  # fmt: skip
-    print(report.requests_table(rounds, names, COUNTS))
+    print(f"{effort.rounds} rounds of {effort.slices} slices; Python {platform.python_version()}; "
+          f"{os.cpu_count()} cores; load of the machine {busy:.1f}. "
+          "Median (middle half).\n")  # fmt: skip
+    print(report.requests_table(slices, names, COUNTS))
     print("\nStreams: milliseconds beyond those without a proxy.\n")
-    print(report.streams_table(rounds, names, STREAM_COUNTS))
-
-
-async def _measured(bench: Bench, peer: Peer, number: int) -> report.Measured:
-    folder = bench.folder / f"{number}-{peer.name}"
-    with running(peer, folder, bench.upstream, bench.core) as proxy:
-        try:
-            plain, stream = _requests(bench, peer)
-            found = report.Measured()
-            await _first_answer(proxy.port, plain)
-            found.figures[report.FIRST_ANSWER] = time.monotonic() - proxy.began
-            await _measure(bench, proxy.port, plain, stream, found, proxy)
-        except load.Failed as error:
-            raise load.Failed(f"{error}\n{proxy.output[-600:]}") from error
-        return found
-
-
-async def _measure_direct(bench: Bench) -> report.Measured:
-    found = report.Measured()
-    plain, stream = (
-        load.request_of("/v1/chat/completions", stream=stream) for stream in (False, True)
-    )
-    await _measure(bench, bench.upstream, plain, stream, found, None)
-    return found
-
-
-def _requests(bench: Bench, peer: Peer) -> tuple[bytes, bytes]:
-    more = peer.headers(bench.upstream)
-    plain, stream = (load.request_of(peer.path, stream=stream) for stream in (False, True))
-    at = plain.index(b"\r\n") + 2
-    return plain[:at] + more + plain[at:], stream[:at] + more + stream[at:]
-
-
-async def _first_answer(port: int, request: bytes) -> None:
-    ends = time.monotonic() + READY_SECONDS
-    while True:
-        try:
-            opened = await load.connections(port, 1)
-            try:
-                await load.answer_of(opened[0], request)
-                return
-            finally:
-                load.close(opened)
-        except (OSError, load.Failed):
-            if time.monotonic() > ends:
-                raise
-            await asyncio.sleep(0.01)
-
-
-async def _measure(  # one argument for each thing that a round has
-    bench: Bench,
-    port: int,
-    plain: bytes,
-    stream: bytes,
-    found: report.Measured,
-    proxy: Running | None,
-) -> None:
-    load.close(await _fresh(port, max(COUNTS), plain, bench))
-    if proxy is not None:
-        await _at_rest(proxy)
-    cpu, count = 0.0, 0
-    for clients in COUNTS:
-        opened = await _fresh(port, clients, plain, bench)
-        before = proxy.cpu_seconds() if proxy else 0.0
-        came = await load.burst(opened, plain, bench.effort.seconds)
-        load.close(opened)
-        spent = (proxy.cpu_seconds() if proxy else 0.0) - before
-        cpu, count = cpu + spent, count + came.count
-        found.figures[report.at(report.PER_SECOND, clients)] = came.per_second
-    found.figures[report.CPU] = cpu / count * 1000
-    try:
-        for clients in STREAM_COUNTS:
-            opened = await _fresh(port, clients, plain, bench)
-            await _measure_streams(bench, opened, stream, found, proxy)
-            load.close(opened)
-    except (load.Failed, TimeoutError) as error:
-        name = proxy.peer.name if proxy else "the upstream"
-        _say(f"{name}: its streams failed, the rest counts: {error}")
-
-
-async def _fresh(port: int, count: int, request: bytes, bench: Bench) -> list[load.Connection]:
-    """So many connections that are warm: some proxies close those that are idle for seconds."""
-    opened = await load.connections(port, count)
-    await load.burst(opened, request, bench.effort.seconds / 6)
-    return opened
-
-
-async def _at_rest(proxy: Running) -> None:
-    """Wait until nothing that a first call set off goes on in the background."""
-    ends = time.monotonic() + REST_SECONDS
-    before = proxy.cpu_seconds()
-    while time.monotonic() < ends:
-        await asyncio.sleep(0.3)
-        now = proxy.cpu_seconds()
-        if now - before < 0.03:
-            return
-        before = now
-
-
-async def _measure_streams(
-    bench: Bench,
-    opened: Sequence[load.Connection],
-    stream: bytes,
-    found: report.Measured,
-    proxy: Running | None,
-) -> None:
-    clients = len(opened)
-    before = proxy.cpu_seconds() if proxy else 0.0
-    times = bench.effort.streams * (3 if clients == 1 else 2)
-    came = await load.streams(opened, stream, times)
-    found.figures[report.at(report.FIRST_BYTE, clients)] = statistics.median(came.first_bytes)
-    if clients == 1:
-        found.figures[report.PER_CHUNK] = statistics.median(came.delays)
-    else:
-        cpu = (proxy.cpu_seconds() if proxy else 0.0) - before
-        events = len(came.first_bytes) * (upstream.CHUNKS + 1)
-        found.figures[report.CPU_OF_CHUNKS] = cpu / events * 1000
+    print(report.streams_table(slices, names, STREAM_COUNTS))
+    return 0
 
 
 # A flame graph, and memory.
@@ -282,11 +130,11 @@ async def _measure_streams(
 async def _flame(bench: Bench, peer: Peer, file: str) -> int:
     spy = TOOLS / "common/bin/py-spy"
     if not spy.exists():
-        _say(f"{spy} is not there")
+        say(f"{spy} is not there")
         return 1
     with running(peer, bench.folder / "flame", bench.upstream, bench.core) as proxy:
-        plain, _ = _requests(bench, peer)
-        await _first_answer(proxy.port, plain)
+        plain = line_to(bench, proxy).plain
+        await first_answer(proxy.port, plain)
         opened = await load.connections(proxy.port, 16)
         await load.burst(opened, plain, 1.0)
         command = (str(spy), "record", "--pid", str(proxy.process.pid), "--duration", "10")
@@ -302,9 +150,9 @@ async def _memory(bench: Bench, peers: Sequence[Peer], requests: int) -> int:
     with _upstream(str(bench.folder), OPEN_PACE_SECONDS) as slow:
         for peer in peers:
             growth.append([peer.what, *await _growth(bench, peer, requests)])
-            _say(" | ".join(growth[-1]))
+            say(" | ".join(growth[-1]))
             held.append([peer.what, *await _held(bench, peer, slow)])
-            _say(" | ".join(held[-1]))
+            say(" | ".join(held[-1]))
     print(report.table(["KiB", "before", f"after {requests:,} requests", "growth"], growth))
     heads = [f"with {count:,} streams" for count in OPEN_STREAMS]
     print()
@@ -315,14 +163,14 @@ async def _memory(bench: Bench, peers: Sequence[Peer], requests: int) -> int:
 async def _growth(bench: Bench, peer: Peer, requests: int) -> list[str]:
     """What is resident once caches are full, and after so many requests more."""
     with running(peer, bench.folder / f"growth-{peer.name}", bench.upstream, bench.core) as proxy:
-        plain, _ = _requests(bench, peer)
-        await _first_answer(proxy.port, plain)
+        plain = line_to(bench, proxy).plain
+        await first_answer(proxy.port, plain)
         opened = await load.connections(proxy.port, 16)
         await _so_many(opened, plain, min(5_000, requests))
-        await _at_rest(proxy)
+        await at_rest(proxy)
         before = proxy.resident_kib()
         await _so_many(opened, plain, requests)
-        await _at_rest(proxy)
+        await at_rest(proxy)
         after = proxy.resident_kib()
         load.close(opened)
         return [str(before), str(after), f"{after - before} ({(after / before - 1) * 100:.1f} %)"]
@@ -331,20 +179,20 @@ async def _growth(bench: Bench, peer: Peer, requests: int) -> list[str]:
 async def _held(bench: Bench, peer: Peer, slow: int) -> list[str]:
     """What is resident with more and more open streams, each of one event, and what one adds."""
     with running(peer, bench.folder / f"held-{peer.name}", slow, bench.core) as proxy:
-        plain, stream = _requests(bench, peer)
-        await _first_answer(proxy.port, plain)
-        load.close(await _fresh(proxy.port, 16, plain, bench))
-        await _at_rest(proxy)
+        line = line_to(bench, proxy)
+        await first_answer(line.port, line.plain)
+        load.close(await fresh(bench, line, 16))
+        await at_rest(proxy)
         sizes = [proxy.resident_kib()]
         opened: list[load.Connection] = []
         for count in OPEN_STREAMS:
             more = await load.connections(proxy.port, count - len(opened))
             opened += more
-            asked = [connection.ask(stream, stream=True) for connection in more]
+            asked = [connection.ask(line.stream, stream=True) for connection in more]
             for answer in asked:
                 answer.add_done_callback(lambda done: done.cancelled() or done.exception())
             await asyncio.sleep(OPEN_PACE_SECONDS)
-            await _at_rest(proxy)
+            await at_rest(proxy)
             if over := sum(answer.done() for answer in asked):
                 raise load.Failed(f"{over} streams are over already")
             sizes.append(proxy.resident_kib())

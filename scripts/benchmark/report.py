@@ -1,11 +1,11 @@
-"""Turns what the rounds measured into a table: medians, spreads, and ratios within a round.
+"""Turns what was measured into tables: medians, spreads, and ratios within a slice.
 
-Only what was measured in the same round is compared, since a machine is not the same a minute
+Only what was measured in the same slice is compared, since a machine is not the same a minute
 later.
 """
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 type Row = tuple[str, str]
@@ -17,17 +17,26 @@ FIRST_BYTE = "stream: first event"
 PER_CHUNK = "stream: delay of an event"
 CPU_OF_CHUNKS = "CPU seconds per 1,000 events"
 FIRST_ANSWER = "start to first answer, seconds"
+DIRECT = "direct"
+"""What is measured without any proxy has this name."""
 
 
 @dataclass
 class Measured:
-    """What one peer came to in one round, by the name of the figure; times are in seconds."""
+    """What one peer came to in one slice, by the name of the figure; times are in seconds."""
 
     figures: dict[str, float] = field(default_factory=dict)
+    _sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+
+    def add(self, name: str, seconds: float, count: int) -> None:
+        """Processor time of so many more; the figure is that of a thousand of all of them."""
+        before, so_many = self._sums.get(name, (0.0, 0))
+        self._sums[name] = before + seconds, so_many + count
+        self.figures[name] = (before + seconds) / (so_many + count) * 1000
 
 
-type Round = Mapping[str, Measured]
-"""By the name of the peer."""
+type Slice = Mapping[str, Measured]
+"""What was measured within seconds, by the name of the peer."""
 
 
 def at(what: str, count: int) -> str:
@@ -35,29 +44,40 @@ def at(what: str, count: int) -> str:
     return f"{what}, c={count}"
 
 
-def figures_of(rounds: Sequence[Round], peer: str, name: str) -> list[float]:
-    return [r[peer].figures[name] for r in rounds if peer in r and name in r[peer].figures]
+def figures_of(slices: Sequence[Slice], peer: str, name: str) -> list[float]:
+    return [a for each in slices if (a := _figure(each, peer, name)) is not None]
 
 
-def ratios_of(rounds: Sequence[Round], peer: str, to: str, name: str) -> list[float]:
-    """A figure over that of another peer of the same round."""
-    both = [r for r in rounds if peer in r and to in r]
-    pairs = [(r[peer].figures.get(name), r[to].figures.get(name)) for r in both]
-    return [a / b for a, b in pairs if a is not None and b]
+def ratios_of(slices: Sequence[Slice], peer: str, to: str, name: str) -> list[float]:
+    """A figure over that of another peer of the same slice."""
+    return [a / b for a, b in _pairs(slices, peer, to, name) if b]
 
 
-def added_of(rounds: Sequence[Round], peer: str, name: str) -> list[float]:
-    """A time beyond that without any proxy, in the same round, in milliseconds."""
-    both = [r for r in rounds if peer in r and "direct" in r]
-    pairs = [(r[peer].figures.get(name), r["direct"].figures.get(name)) for r in both]
-    return [(a - b) * 1000 for a, b in pairs if a is not None and b is not None]
+def added_of(slices: Sequence[Slice], peer: str, name: str) -> list[float]:
+    """A time beyond that without any proxy, in the same slice, in milliseconds."""
+    return [(a - b) * 1000 for a, b in _pairs(slices, peer, DIRECT, name)]
+
+
+def _pairs(
+    slices: Sequence[Slice], peer: str, other: str, name: str
+) -> Iterator[tuple[float, float]]:
+    """The figures of both, of each slice that has both."""
+    for each in slices:
+        a, b = _figure(each, peer, name), _figure(each, other, name)
+        if a is not None and b is not None:
+            yield a, b
+
+
+def _figure(of: Slice, peer: str, name: str) -> float | None:
+    return of[peer].figures.get(name) if peer in of else None
 
 
 def spread(values: Sequence[float], digits: int) -> str:
-    """Median, then the least and the most: `642 (610-655)`."""
+    """Median, then between what the middle half lies: `642 (610-655)`."""
     if not values:
         return "-"
-    low, high, middle = min(values), max(values), statistics.median(values)
+    several = [*values, *values]  # quantiles want two
+    low, middle, high = statistics.quantiles(several, n=4, method="inclusive")
     return f"{middle:,.{digits}f} ({low:,.{digits}f}-{high:,.{digits}f})"
 
 
@@ -66,33 +86,33 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def requests_table(rounds: Sequence[Round], peers: Mapping[str, str], counts: Sequence[int]) -> str:
+def requests_table(slices: Sequence[Slice], peers: Mapping[str, str], counts: Sequence[int]) -> str:
     """Requests a second and processor time, and both beside bare mitmdump's."""
     head = ["", *(f"c={count}" for count in counts)]
     head += [*(f"x bare, c={count}" for count in counts), "CPU s per 1,000", "x bare"]
     rows = []
     for peer, what in peers.items():
         row = [what]
-        row += [spread(figures_of(rounds, peer, at(PER_SECOND, c)), 0) for c in counts]
-        row += [spread(ratios_of(rounds, peer, "bare", at(PER_SECOND, c)), 2) for c in counts]
-        row += [spread(figures_of(rounds, peer, CPU), 2)]
-        row += [spread(ratios_of(rounds, peer, "bare", CPU), 2)]
+        row += [spread(figures_of(slices, peer, at(PER_SECOND, c)), 0) for c in counts]
+        row += [spread(ratios_of(slices, peer, "bare", at(PER_SECOND, c)), 2) for c in counts]
+        row += [spread(figures_of(slices, peer, CPU), 2)]
+        row += [spread(ratios_of(slices, peer, "bare", CPU), 2)]
         rows.append(row)
     return table(head, rows)
 
 
-def streams_table(rounds: Sequence[Round], peers: Mapping[str, str], counts: Sequence[int]) -> str:
+def streams_table(slices: Sequence[Slice], peers: Mapping[str, str], counts: Sequence[int]) -> str:
     """What is added to a stream, in milliseconds, beyond what it takes without a proxy."""
     head = ["", *(f"first event, {count} at once" for count in counts)]
     head += ["an event", "CPU s per 1,000 events", "x naive", "start to first answer", "x bare"]
     rows = []
     for peer, what in peers.items():
         row = [what]
-        row += [spread(added_of(rounds, peer, at(FIRST_BYTE, c)), 2) for c in counts]
-        row += [spread(added_of(rounds, peer, PER_CHUNK), 2)]
-        row += [spread(figures_of(rounds, peer, CPU_OF_CHUNKS), 2)]
-        row += [spread(ratios_of(rounds, peer, "naive", CPU_OF_CHUNKS), 2)]
-        row += [spread(figures_of(rounds, peer, FIRST_ANSWER), 2)]
-        row += [spread(ratios_of(rounds, peer, "bare", FIRST_ANSWER), 2)]
+        row += [spread(added_of(slices, peer, at(FIRST_BYTE, c)), 2) for c in counts]
+        row += [spread(added_of(slices, peer, PER_CHUNK), 2)]
+        row += [spread(figures_of(slices, peer, CPU_OF_CHUNKS), 2)]
+        row += [spread(ratios_of(slices, peer, "naive", CPU_OF_CHUNKS), 2)]
+        row += [spread(figures_of(slices, peer, FIRST_ANSWER), 2)]
+        row += [spread(ratios_of(slices, peer, "bare", FIRST_ANSWER), 2)]
         rows.append(row)
     return table(head, rows)

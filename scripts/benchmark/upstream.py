@@ -10,6 +10,7 @@ import re
 import sys
 import time
 
+PATH = "/v1/chat/completions"
 CHUNKS = 40
 PACE_SECONDS = 0.02
 _TEXT = "It is a long way to go. "
