@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from mitmproxy import contentviews, ctx, hooks, http, tls
 from mitmproxy.addonmanager import Loader
 from mitmproxy.connection import Client
+from mitmproxy.exceptions import OptionsError
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -168,7 +169,7 @@ class Foxora:
             self._change()
 
     def running(self) -> None:
-        """Begin: load the configuration, keep the port to this machine, say how to point here.
+        """Begin: load the configuration; then `_follow` the rest.
 
         Until here every call is refused. An ERROR makes mitmproxy exit with status 1 after this
         hook, and without a traceback, as an exception would not (row 4).
@@ -183,11 +184,9 @@ class Foxora:
         except _MISTAKES as error:
             _log.error("foxora: %s", error)  # one line, no traceback
             return
-        listening.bind_to_loopback(ctx.options)
         self._share_files(config, self._accepting.begin)
         self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
-        self._is_running = True
         if not self._is_unfit:
             self.desk.open()
         self._has_begun.set()
@@ -350,10 +349,16 @@ class Foxora:
                 self.desk.use_counter(counter)
 
     async def _follow(self) -> None:
-        """Say how to point here; then take an edited configuration file live, and so on.
+        """Keep the port to this machine, and say how to point here.
 
-        Records are forced to the disk now and then.
+        Then take an edited configuration file live, and so on, and force records to the disk.
         """
+        try:
+            await listening.bind_to_loopback(ctx.options)
+        except OptionsError as error:  # of another addon, for one
+            _log.error("foxora: the port can't be bound to 127.0.0.1 alone; other machines are "
+                       "turned away as they connect: %s", error)  # fmt: skip
+        self._is_running = True
         await listening.settled(ctx.master)
         _log.info("foxora: %s", self._banner())
         while True:

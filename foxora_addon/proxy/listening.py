@@ -21,6 +21,8 @@ from foxora_addon.proxy.flow_list import KEEP_OPTIONS
 _WITH_TUNNELS = (mode_specs.RegularMode, mode_specs.UpstreamMode)
 _OF_HTTP = (*_WITH_TUNNELS, mode_specs.ReverseMode)
 _PAUSE_SECONDS: Final = 0.01
+_TURNS_TO_LET_IN: Final = 3
+"""Of the event loop: it sees who waits, accepts them, and gives each its transport."""
 _NO_KEY_OPTION: Final = (
     "a key is never an option; export FOXORA_API_KEY, or write accounts[].key in foxora.yaml"
 )
@@ -210,17 +212,21 @@ def has_upstream_proxy(options: Options) -> bool:
     return any(mode.type_name == "upstream" for mode in _modes(options))
 
 
-def bind_to_loopback(options: Options) -> None:
+async def bind_to_loopback(options: Options) -> None:
     """Bind modes without an address of their own to 127.0.0.1, unless one was chosen.
 
     `listen_host` would be ignored now; setting `mode` binds anew (row 4). Until then, and in modes
-    that must hear others, the addon turns other machines away as they connect.
+    that must hear others, the addon turns other machines away as they connect. Who has connected
+    meanwhile is let in first: a socket that closes resets those that nobody has accepted.
     """
     if options.has_changed("listen_host") and options.listen_host:
         return
     bound = [_bound(mode, options) for mode in _modes(options)]
     if bound != list(options.mode):
+        for _ in range(_TURNS_TO_LET_IN):
+            await asyncio.sleep(0)
         options.update(mode=bound)
+        await asyncio.sleep(0)  # the host begins with it, in a task: `settled` can tell from here
 
 
 def _bound(mode: mode_specs.ProxyMode, options: Options) -> str:

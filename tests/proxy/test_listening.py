@@ -1,14 +1,24 @@
 """How the start line says to point clients here, and which options stop the start."""
 
+import asyncio
+import socket
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import taddons
 
-from foxora_addon.proxy.listening import Unusable, bind_to_loopback, check_names, way_here
+from foxora_addon.proxy.listening import (
+    Unusable,
+    bind_to_loopback,
+    check_names,
+    settled,
+    way_here,
+)
 
 SOCKS, REGULAR, REVERSE = "socks5@1001", "regular@1002", "reverse:https://api.example@1003"
 
@@ -67,8 +77,32 @@ def test_no_base_url_is_named_that_leads_nowhere(specs: list[str], way: str) -> 
 )
 def test_a_mode_keeps_its_port_on_loopback_be_it_any(spec: str, bound: str) -> None:
     options = Options(mode=[spec])
-    bind_to_loopback(options)
+    asyncio.run(bind_to_loopback(options))
     assert options.mode == [bound]
+
+
+def test_who_connected_before_the_port_was_bound_anew_is_let_in() -> None:
+    async def main() -> None:
+        with taddons.context(Proxyserver()) as context:
+            proxy = context.master.addons.get("proxyserver")
+            context.options.update(mode=["regular@0"])
+            await proxy.setup_servers()
+            proxy.running()
+            port = proxy.listen_addrs()[0][1]
+            waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
+
+            await bind_to_loopback(context.options)
+            await settled(context.master)
+
+            assert {host for host, *_ in proxy.listen_addrs()} == {"127.0.0.1"}
+            for connection in waiting:
+                connection.setblocking(False)
+                with pytest.raises(BlockingIOError):  # open, and nothing was said
+                    connection.recv(1)
+                connection.close()
+            await proxy.servers.update([])
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("name", ["foxora_api_key", "FOXORA_API_KEY", "foxora_key"])
