@@ -14,9 +14,9 @@ from foxora_addon.app.reading_cli_options import (
     Json,
     RequestsPerMinute,
     TokensPerMinute,
-    ceilings_of,
     filtered,
     found,
+    scopes_of_calls,
 )
 
 if TYPE_CHECKING:
@@ -203,8 +203,9 @@ def why(
 ) -> int:
     """Say why a call was forwarded or refused.
 
-    Its account's balances at that moment are rebuilt from the trail. The ceilings are those that
-    the configuration has for the account now, unless they are given; no key is needed for that.
+    The balances at that moment are rebuilt from the trail: of its account, and of its model and its
+    client where they have ceilings below the account's. The ceilings are those that the
+    configuration has now, unless the account's are given; no key is needed for that.
 
     \b
     Examples:
@@ -216,8 +217,8 @@ def why(
     from foxora_addon.reading.decision import Rebuilding, json_of, lines_of
 
     (recorded,) = found(trail, [exchange], filters)
-    ceilings, below = ceilings_of(recorded, requests_per_minute, tokens_per_minute)
-    rebuilding = Rebuilding(recorded, ceilings, below)
+    scopes_of = scopes_of_calls(recorded, requests_per_minute, tokens_per_minute)
+    rebuilding = Rebuilding(recorded, scopes_of)
     for record in TrailReading(trail).records():
         rebuilding.take(record)
         if rebuilding.is_done:

@@ -5,6 +5,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,9 +16,7 @@ from foxora_addon.audit.place import place_of
 from foxora_addon.printable import ESCAPED, print_everything
 
 if TYPE_CHECKING:
-    from foxora_addon.config import Account
-    from foxora_addon.policy.plans import Ceilings
-    from foxora_addon.reading.decision import Below
+    from foxora_addon.reading.decision import ScopesOf
     from foxora_addon.reading.exchanges import Recorded
     from foxora_addon.reading.filters import Filters
 
@@ -141,45 +140,24 @@ def found(trail: Path, prefixes: list[str], filters: "Filters") -> "list[Recorde
     return TrailReading(trail).find(prefixes, filters)
 
 
-def ceilings_of(
-    recorded: "Recorded", requests: int | None, tokens: int | None
-) -> "tuple[Ceilings, list[Below]]":
-    """The ceilings that are given; where none is, those that the configuration has for a call.
+def scopes_of_calls(recorded: "Recorded", requests: int | None, tokens: int | None) -> "ScopesOf":
+    """What calls count against by the configuration.
 
-    And those that it has below the account's. Where it can't be read, that is said, and none is
-    known of it.
+    Ceilings that are given take the place of those of the account of a recorded call. Where the
+    configuration can't be read, that is said, and none is known of it.
     """
     from foxora_addon.config import ConfigError, load
-    from foxora_addon.policy.plans import UNLIMITED, Ceilings
+    from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
+    from foxora_addon.policy.plans import Ceilings
+    from foxora_addon.rules import account_rules_of
 
-    is_given = requests is not None or tokens is not None
-    given = Ceilings(requests, tokens) if is_given else UNLIMITED
     try:
         accounts = load({}, os.environ, Path.cwd(), opens_keys=False).accounts
     except ConfigError as error:
         say(f"{error}; so the ceilings of the configuration are not known")
-        return given, []
-    known = next((account for account in accounts if account.name == recorded.account), None)
-    if known is None:
-        return given, []
-    ceilings, below = _rules_for(recorded, known)
-    return (given if is_given else ceilings), below
-
-
-def _rules_for(recorded: "Recorded", account: "Account") -> "tuple[Ceilings, list[Below]]":
-    from foxora_addon.policy.plans import UNLIMITED
-    from foxora_addon.reading.decision import Below
-    from foxora_addon.reading.records import mapping_of
-    from foxora_addon.rules import account_rules_of
-
-    rules, request = account_rules_of(account), recorded.request or {}
-    named = {
-        "model": (request.get("model"), rules.models),
-        "client": (mapping_of(request.get("client")).get("name"), rules.clients),
-    }
-    below = [
-        Below(kind, name, table[name])
-        for kind, (name, table) in named.items()
-        if isinstance(name, str) and table.get(name, UNLIMITED) != UNLIMITED
-    ]
-    return rules.ceilings, below
+        accounts = ()
+    rules = {account.name: account_rules_of(account) for account in accounts}
+    if recorded.account is not None and (requests is not None or tokens is not None):
+        own = rules.get(recorded.account, AccountRules())
+        rules[recorded.account] = replace(own, ceilings=Ceilings(requests, tokens))
+    return Payers(LimitRules(rules)).scopes_of

@@ -7,6 +7,7 @@ first that of `waiting`, and what outlives a restart that of `recollection`.
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -118,6 +119,16 @@ class Accounting:
     def ceilings(self, payer: str) -> Ceilings:
         """The ceilings in force: the configuration's, then what the gateway told."""
         return self.payers.ceilings(payer)
+
+    def scopes_on_record(
+        self, account: str, model: str | None, client: str | None
+    ) -> tuple[Scope, ...]:
+        """What a call counts against now, by the names that are on record.
+
+        Two names under which the same is counted are one.
+        """
+        scopes = self.payers.scopes_of(account, model, client)
+        return tuple(replace(each, name=self._allowances.name_of(each.name)) for each in scopes)
 
     def lacks(self, payer: str) -> bool:
         """Whether a ceiling could be asked for and is not known yet, or not of the key in use."""

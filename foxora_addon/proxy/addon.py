@@ -11,7 +11,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from foxora_addon.audit.running_file import TrailTaken, TrailUnavailable
 from foxora_addon.bpe import load_counter
 from foxora_addon.config import Audit, Config, ConfigError, file_of, load, why_not_live
 from foxora_addon.gateway.client import Trust
+from foxora_addon.policy.scopes import Scope
 from foxora_addon.proxy import (
     capacity,
     collector,
@@ -464,6 +465,10 @@ class Foxora:
     def limits(self) -> dict[str, Any]:
         """How each account stands with its ceilings."""
         return {"accounts": self.desk.standings()}
+
+    def scopes_of(self, account: str, model: str | None, client: str | None) -> Sequence[Scope]:
+        """What a call counts against, by the names that are on record."""
+        return self.desk.scopes_of(account, model, client)
 
     def base_path(self) -> str:
         """What the paths of the gateway begin with, where the clients' begin with /v1."""

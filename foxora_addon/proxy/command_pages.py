@@ -10,13 +10,12 @@ from typing import Any, Final
 from mitmproxy.exceptions import CommandError
 
 from foxora_addon.audit.recent import recent_lines, recent_records
-from foxora_addon.policy.plans import UNLIMITED
-from foxora_addon.reading.decision import Rebuilding, lines_of
+from foxora_addon.reading.decision import Rebuilding, ScopesOf, lines_of
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.filters import Filters
 from foxora_addon.reading.ids import Search, Unknown
 from foxora_addon.reading.page import page_of, text_of_line
-from foxora_addon.reading.standing import ceilings_of, standing_facts, standing_line
+from foxora_addon.reading.standing import standing_facts, standing_line
 from foxora_addon.reading.times import unix_of
 
 _MOST_BYTES: Final = 1 << 25
@@ -36,13 +35,11 @@ def account_lines(account: Standing) -> Sequence[str]:
     return [f"{label}: {text}" for label, text in standing_facts(account)]
 
 
-def why_lines(exchange: str, path: Path, accounts: Sequence[Standing]) -> Sequence[str]:
+def why_lines(exchange: str, path: Path, scopes_of: ScopesOf) -> Sequence[str]:
     """Why a call was forwarded or refused; raises CommandError where the trail does not say."""
     recorded = _found(path, exchange)
-    ceilings = [each for each in accounts if each["account"] == recorded.account]
-    limits = ceilings_of(ceilings[0]) if ceilings else UNLIMITED
     begin = (unix_of(recorded.time) or 0.0) - _WINDOW_SECONDS
-    rebuilding = Rebuilding(recorded, limits)
+    rebuilding = Rebuilding(recorded, scopes_of)
     for record in _read(recent_records, path, lambda r: _is_before(r, begin), _MOST_BYTES):
         rebuilding.take(record)
     rebuilding.finish()

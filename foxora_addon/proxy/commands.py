@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from mitmproxy import command, flow, http, types
 from mitmproxy.exceptions import CommandError
 
+from foxora_addon.policy.scopes import Scope
 from foxora_addon.proxy import flows
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Told(Protocol):
 
     def limits(self) -> dict[str, Any]:
         """How each account stands."""
+
+    def scopes_of(self, account: str, model: str | None, client: str | None) -> Sequence[Scope]:
+        """What a call counts against, by the names that are on record."""
 
     def status(self) -> dict[str, Any]:
         """How this proxy is reached, and where its trail is."""
@@ -80,10 +84,10 @@ class Commands:
 
     @_command("foxora.why")
     def why(self, flow: flow.Flow) -> Sequence[str]:
-        """Why a call was forwarded or refused: its account's balances at that moment."""
+        """Why a call was forwarded or refused: the balances of all that it was held to."""
         from foxora_addon.proxy.command_pages import why_lines  # noqa: PLC0415  # as above
 
-        return why_lines(_exchange_of(flow), self._trail(), self._accounts())
+        return why_lines(_exchange_of(flow), self._trail(), self._told.scopes_of)
 
     @_command("foxora.trail")
     def trail(self, flow: flow.Flow) -> Sequence[str]:

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -24,6 +24,8 @@ from foxora_addon.ending import Ending, Open
 from foxora_addon.exchange import Exchange, Outcome, State
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.mask import mask_forms_of
+from foxora_addon.policy.plans import UNLIMITED
+from foxora_addon.policy.scopes import Scope
 from foxora_addon.policy.timeouts import Due
 from foxora_addon.proxy import failures, flows, hold, requests, responses, sockets, tries
 from foxora_addon.proxy.admission import Admission, Asking
@@ -154,6 +156,12 @@ class FlowDesk:
     def standings(self) -> list[dict[str, Any]]:
         """How each account stands with its ceilings, as JSON has it."""
         return [] if self._pipeline is None else self._pipeline.accounting.balances(_now())
+
+    def scopes_of(self, account: str, model: str | None, client: str | None) -> Sequence[Scope]:
+        """What a call counts against, by the names that are on record."""
+        if self._pipeline is None:
+            return (Scope(account, "", UNLIMITED),)
+        return self._pipeline.accounting.scopes_on_record(account, model, client)
 
     def _tell(self, ending: Ending) -> None:
         """Tell whoever listens that an exchange is closed; what they do can't hurt it."""

@@ -1,71 +1,84 @@
-"""Says why a call was forwarded or refused: its account's balances at that moment.
+"""Says why a call was forwarded or refused: the balances at that moment of all it was held to.
 
 They are rebuilt from the trail. What it can't tell is left open: ceilings are given, and what other
 proxies, or records that are gone, counted for the account is not in these balances.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from foxora_addon.policy.plans import Ceilings
-from foxora_addon.reading.demand import (
-    Arrival,
-    AsItWas,
-    Ending,
-    Used,
-    arrival_of,
-    ending_of,
-    fitted,
-)
+from foxora_addon.policy.limits import Used
+from foxora_addon.policy.plans import UNLIMITED, Ceilings
+from foxora_addon.policy.scopes import Refusal, Scope, lowest_tokens
+from foxora_addon.reading.demand import Arrival, AsItWas, Ending, arrival_of, ending_of
 from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.records import Record, mapping_of, text_of
 from foxora_addon.reading.texts import count_text, duration_text, one_line
 from foxora_addon.reading.times import iso_or_none
 
+type ScopesOf = Callable[[str, str | None, str | None], Sequence[Scope]]
+"""What a call of an account, a model and a client counts against; the account's scope is first."""
 
-class Below(NamedTuple):
-    """Ceilings below an account's: those of a `kind`, model or client, by its name."""
+
+class Balance(NamedTuple):
+    """How one thing that a call was held to stood right before it: `used` of its `ceilings`.
+
+    `kind` is "account", "model" or "client". `used` is None where the limiter had no part.
+    """
 
     kind: str
     name: str
     ceilings: Ceilings
+    used: Used | None = None
 
 
 @dataclass(slots=True)
 class Decision:
     """The decision about one call, and the figures behind it.
 
-    `paused_until` is until when the gateway's own 429 had closed the account; None: it was open.
-    `used` is what counted right before it, None where the limiter had no part. `limit`: the one of
-    the ceilings that kept it out. `opens_at`: when it would have passed if no other call had come;
-    `passes_at`: when it would have, as things went. Unix seconds; None: unknown, or never.
-    `below` are further ceilings that it was held to, of which only the figures are known.
+    `balances` are its account's, then those of its model and its client that have ceilings below
+    that; none if no account pays. `tokens` is what was asked of each. `paused_until` is until when
+    the gateway's own 429 had closed the account; None: it was open. `limit`: the one of the
+    ceilings that kept it out longest, and `limit_of` whose that is. `opens_at`: when it would have
+    passed if no other call had come; `passes_at`: when it would have, as things went. Unix seconds;
+    None: unknown, or never.
     """
 
     recorded: Recorded
-    ceilings: Ceilings
+    balances: Sequence[Balance]
     arrival: Arrival | None = None
-    used: Used | None = None
+    tokens: int = 0
     limit: str | None = None
+    limit_of: Balance | None = None
     paused_until: float | None = None
     opens_at: float | None = None
     passes_at: float | None = None
-    below: Sequence[Below] = ()
+
+    @property
+    def is_unknown(self) -> bool:
+        """Whether nothing kept it out, but its account's ceilings are not known."""
+        return self.limit is None and self.balances[0].ceilings == UNLIMITED
 
 
 class Rebuilding:
     """Rebuilds one decision; fed the records in the trail's order, until `is_done`."""
 
-    def __init__(self, recorded: Recorded, ceilings: Ceilings, below: Sequence[Below] = ()) -> None:
-        self.decision = Decision(recorded, ceilings, below=below)
-        self.is_done = False
-        self._account = AsItWas()
+    def __init__(self, recorded: Recorded, scopes_of: ScopesOf) -> None:
+        named = list(_named(recorded, scopes_of))
+        balances = [Balance(kind, name, scope.ceilings) for kind, name, scope in named]
+        self.decision = Decision(recorded, balances)
+        self.is_done = not named
+        self._scopes_of = scopes_of
+        self._scopes = [scope for _, _, scope in named]
+        self._names = frozenset(scope.name for scope in self._scopes)
+        self._accounts: dict[str, bool] = {}  # whether a name in records means the call's own
+        self._as_it_was = AsItWas()
         self._last = 0.0  # the last moment that was looked at
 
     def take(self, record: Record) -> None:
-        """Take the next record; those of other accounts change nothing."""
-        if self.is_done or record.get("account") != self.decision.recorded.account:
+        """Take the next record; those of accounts that are not its own change nothing."""
+        if self.is_done or not self._is_shared(text_of(record.get("account"))):
             return
         if record.get("event") == "request":
             arrival = arrival_of(record)
@@ -73,16 +86,35 @@ class Rebuilding:
                 self._decide(arrival)
             elif arrival is not None:
                 self._look(arrival.decided_at)
-                self._account.arrive(arrival)
+                self._as_it_was.arrive(arrival, self._shared(arrival))
         elif (ending := ending_of(record)) is not None:
-            self._look(ending.at)
-            self._account.end(ending)
-            self._look(ending.at)
+            self._end(ending)
 
     def finish(self) -> None:
         """The trail is over: nothing else happened since."""
         if self.decision.arrival is not None and not self.is_done:
             self._look(float("inf"))
+
+    def _is_shared(self, account: str | None) -> bool:
+        """Whether a name in records means the call's own account."""
+        if account is None:
+            return False
+        known = self._accounts.get(account)
+        if known is None:
+            scope = self._scopes_of(account, None, None)[0]
+            known = self._accounts[account] = scope.name == self._scopes[0].name
+        return known
+
+    def _shared(self, arrival: Arrival) -> list[Scope]:
+        """What another call counts against of all that this one does."""
+        scopes = self._scopes_of(arrival.account, arrival.model, arrival.client)
+        return [scope for scope in scopes if scope.name in self._names]
+
+    def _end(self, ending: Ending) -> None:
+        self._look(ending.at)
+        self._as_it_was.end(ending)
+        self._as_it_was.pause(self._scopes[0], ending)
+        self._look(ending.at)
 
     def _decide(self, arrival: Arrival | None) -> None:
         decision = self.decision
@@ -90,26 +122,57 @@ class Rebuilding:
         if arrival is None:
             self.is_done = True
             return
-        now = arrival.decided_at
-        decision.used = self._account.used(now)
-        decision.limit = self._account.barrier(decision.ceilings, arrival.tokens, now)
-        if (until := self._account.paused_until) is not None and until > now:
+        now, was = arrival.decided_at, self._as_it_was
+        lowest = lowest_tokens(self._scopes)
+        decision.tokens = arrival.tokens if lowest is None else min(arrival.tokens, lowest)
+        decision.balances = [
+            balance._replace(used=was.used(scope, now))
+            for balance, scope in zip(decision.balances, self._scopes, strict=True)
+        ]
+        if (until := was.paused_until) is not None and until > now:
             decision.paused_until = until
-        decision.opens_at = self._account.opens_at(decision.ceilings, arrival.tokens, now)
-        is_open = decision.ceilings == Ceilings() and decision.limit is None
-        self.is_done = arrival.was_sent or is_open
+        refusal = was.refusal(self._scopes, decision.tokens, now)
+        decision.opens_at = _opens_at(refusal, now)
+        if refusal is not None:
+            decision.limit = refusal.denied.limit
+            decision.limit_of = decision.balances[self._scopes.index(refusal.scope)]
+        self.is_done = arrival.was_sent or decision.is_unknown
         self._last = now
 
     def _look(self, until: float) -> None:
         """Whether there is room before the next thing that happens."""
-        arrival = self.decision.arrival
-        if arrival is None or self.is_done:
+        if self.decision.arrival is None or self.is_done:
             return
-        opening = self._account.opens_at(self.decision.ceilings, arrival.tokens, self._last)
+        refusal = self._as_it_was.refusal(self._scopes, self.decision.tokens, self._last)
+        opening = _opens_at(refusal, self._last)
         if opening is not None and opening <= until:
             self.decision.passes_at = opening
             self.is_done = True
         self._last = max(self._last, min(until, 1e12))
+
+
+def _named(recorded: Recorded, scopes_of: ScopesOf) -> Iterator[tuple[str, str, Scope]]:
+    """What a call was held to: of what kind each is, its name, and its ceilings."""
+    account, request = recorded.account, recorded.request or {}
+    if account is None:
+        return
+    model = text_of(request.get("model"))
+    client = text_of(mapping_of(request.get("client")).get("name"))
+    yield "account", account, scopes_of(account, None, None)[0]
+    for scope in scopes_of(account, model, None)[1:]:
+        yield "model", model or "", scope
+    for scope in scopes_of(account, None, client)[1:]:
+        yield "client", client or "", scope
+
+
+def _opens_at(refusal: Refusal | None, now: float) -> float | None:
+    """The first moment at which it would be admitted, if all stays so.
+
+    None: there is none, or only the end of an open exchange can tell.
+    """
+    if refusal is None:
+        return now
+    return None if refusal.denied.awaits_end else refusal.denied.opens_at
 
 
 def lines_of(decision: Decision) -> Iterator[tuple[str, str]]:
@@ -123,10 +186,10 @@ def lines_of(decision: Decision) -> Iterator[tuple[str, str]]:
         yield "shadow", shadow
     if error := text_of(mapping_of((recorded.response or {}).get("error")).get("message")):
         yield "told", one_line(error)
-    if arrival is None or decision.used is None:
+    if arrival is None:
         yield "limits", "had no part in it"
         return
-    yield from _balance_lines(decision, arrival, decision.used)
+    yield from _balance_lines(decision)
     if decision.paused_until is not None:
         until = iso_or_none(decision.paused_until) or "a moment beyond the calendar"
         yield "paused", f"by the gateway's own 429, until {until} <- over"
@@ -148,17 +211,31 @@ def _verdict_text(recorded: Recorded) -> str:
     return f"{words}: {reason}" if reason else words
 
 
-def _balance_lines(decision: Decision, arrival: Arrival, used: Used) -> Iterator[tuple[str, str]]:
-    ceilings = decision.ceilings
-    asked = fitted(arrival.tokens, ceilings)
+def _balance_lines(decision: Decision) -> Iterator[tuple[str, str]]:
+    """A line for each of the account's ceilings, and one for each thing that has more below it."""
+    for balance in decision.balances:
+        if balance.used is None:
+            continue
+        figures = _figures_of(balance.used, balance.ceilings, decision.tokens)
+        if balance.kind == "account":
+            yield from ((name, text) for name, _, text in figures)
+        else:
+            told = "; ".join(f"{name} {text}" for name, ceiling, text in figures if ceiling)
+            yield balance.kind, f"'{one_line(balance.name)}': {told}"
+
+
+def _figures_of(
+    used: Used, ceilings: Ceilings, tokens: int
+) -> Iterator[tuple[str, int | None, str]]:
+    """The name of each figure, its ceiling, and how it stood with it."""
     for name, count, more, ceiling in (
         ("requests", used.requests, 1, ceilings.requests_per_minute),
-        ("tokens", used.tokens, asked, ceilings.tokens_per_minute),
-        ("concurrent", used.concurrent, 1, ceilings.concurrent_requests),
+        ("tokens", used.tokens, tokens, ceilings.tokens_per_minute),
+        ("concurrent", used.open_exchanges, 1, ceilings.concurrent_requests),
     ):
         of = "" if ceiling is None else f" of {count_text(ceiling)}"
         over = " <- over" if ceiling is not None and more and count + more > ceiling else ""
-        yield name, f"{count_text(count)}{of} used, {count_text(more)} more asked{over}"
+        yield name, ceiling, f"{count_text(count)}{of} used, {count_text(more)} more asked{over}"
 
 
 def _actual_text(recorded: Recorded, arrival: Arrival) -> str:
@@ -181,34 +258,13 @@ def _ending_of(recorded: Recorded) -> Ending | None:
 
 
 def _opening_text(decision: Decision, arrival: Arrival) -> str:
-    has_room = decision.limit is None and decision.ceilings != Ceilings()
-    if has_room and decision.below:
-        account = "unknown: the account has room"
-    else:
-        account = _opening_text_of_account(decision, arrival)
-    return "; ".join((account, *map(_text_below, decision.below)))
-
-
-def _text_below(below: Below) -> str:
-    """That a call was held to more than its account's ceilings, with the figures."""
-    figures = (
-        (below.ceilings.requests_per_minute, "requests a minute"),
-        (below.ceilings.tokens_per_minute, "tokens a minute"),
-        (below.ceilings.concurrent_requests, "at once"),
-    )
-    told = ", ".join(f"{count_text(n)} {unit}" for n, unit in figures if n is not None)
-    who = one_line(f"{below.kind} '{below.name}'")
-    return f"{who} has ceilings of its own, which are not rebuilt here: {told}"
-
-
-def _opening_text_of_account(decision: Decision, arrival: Arrival) -> str:
-    if decision.ceilings == Ceilings() and decision.limit is None:
+    if decision.is_unknown:
         return "unknown without ceilings: give --requests-per-minute or --tokens-per-minute"
     if decision.limit is None:
         return (
-            "at once under these ceilings: others were in force, as those of a client or a model, "
-            "or what is not on record counted: another proxy's calls, this one's own questions to "
-            "the gateway, or earlier tries of calls that were open"
+            "at once under these ceilings: others were in force, as those of a client that is not "
+            "on record, or what is not on record counted: another proxy's calls, this one's own "
+            "questions to the gateway, or earlier tries of calls that were open"
         )
     opens, passes = decision.opens_at, iso_or_none(decision.passes_at)
     if opens is None:
@@ -223,9 +279,10 @@ def _opening_text_of_account(decision: Decision, arrival: Arrival) -> str:
 
 def json_of(decision: Decision) -> dict[str, Any]:
     """The same by name, for programs."""
-    arrival, used, ceilings = decision.arrival, decision.used, decision.ceilings
+    arrival, held_to = decision.arrival, decision.limit_of
     told = mapping_of((decision.recorded.request or {}).get("decision"))
     ending = _ending_of(decision.recorded)
+    account, *below = decision.balances or [Balance("account", "", UNLIMITED)]
     return {
         "exchange": decision.recorded.id,
         "time": decision.recorded.time,
@@ -233,16 +290,21 @@ def json_of(decision: Decision) -> dict[str, Any]:
         "verdict": told.get("verdict"),
         "reason": told.get("reason"),
         "error": (decision.recorded.response or {}).get("error"),
-        "used": used
-        and {"requests": used.requests, "tokens": used.tokens, "concurrent": used.concurrent},
-        "ceilings": _json_of(ceilings),
+        "used": _json_of_used(account.used),
+        "ceilings": _json_of_ceilings(account.ceilings),
         "below": [
-            {"kind": each.kind, "name": each.name, **_json_of(each.ceilings)}
-            for each in decision.below
+            {
+                "kind": each.kind,
+                "name": each.name,
+                "used": _json_of_used(each.used),
+                **_json_of_ceilings(each.ceilings),
+            }
+            for each in below
         ],
         "estimated_tokens": arrival.tokens if arrival else None,
         "actual_tokens": ending.tokens if ending is not None and ending.was_sent else None,
         "limit": decision.limit,
+        "limit_of": held_to and {"kind": held_to.kind, "name": held_to.name},
         "paused_until": iso_or_none(decision.paused_until),
         "shadow": told.get("shadow"),
         "would_pass_at": iso_or_none(decision.opens_at) if decision.limit else None,
@@ -250,7 +312,13 @@ def json_of(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _json_of(ceilings: Ceilings) -> dict[str, int | None]:
+def _json_of_used(used: Used | None) -> dict[str, int] | None:
+    if used is None:
+        return None
+    return {"requests": used.requests, "tokens": used.tokens, "concurrent": used.open_exchanges}
+
+
+def _json_of_ceilings(ceilings: Ceilings) -> dict[str, int | None]:
     return {
         "requests_per_minute": ceilings.requests_per_minute,
         "tokens_per_minute": ceilings.tokens_per_minute,

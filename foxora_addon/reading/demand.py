@@ -7,15 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
-from foxora_addon.policy.limits import AccountLimiter, Reservation
+from foxora_addon.policy.limits import AccountLimiter, Reservation, Used
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.remembered import Tried, charged_tokens, is_given_up, tries_before
+from foxora_addon.policy.scopes import Refusal, Scope
 from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
 from foxora_addon.reading.times import unix_of
 
 LIMIT_REASON: Final = "rate_limit_exceeded"
-_NO_CEILING: Final = 10**15
 _BYTES_PER_TOKEN: Final = 4
 
 
@@ -24,7 +25,8 @@ class Arrival:
     """A call that came to its account's limiter. Moments are Unix seconds.
 
     `decided_at` is when its record was written: what it waited lies before. `was_sent` tells
-    whether it was forwarded in the trail.
+    whether it was forwarded in the trail. `model` and `client` are what may have ceilings of its
+    own below the account's; None where the record names none.
     """
 
     exchange: str
@@ -33,6 +35,8 @@ class Arrival:
     decided_at: float
     tokens: int
     was_sent: bool
+    model: str | None
+    client: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,16 @@ def arrival_of(record: Record) -> Arrival | None:
     if tokens is None:
         tokens = -(-(count_of(record.get("body_bytes")) or 0) // _BYTES_PER_TOKEN)
     waited = (number_of(decision.get("waited_ms")) or 0.0) / 1000
-    return Arrival(record["exchange"], account, decided_at - waited, decided_at, tokens, was_sent)
+    return Arrival(
+        record["exchange"],
+        account,
+        decided_at - waited,
+        decided_at,
+        tokens,
+        was_sent,
+        text_of(record.get("model")),
+        text_of(mapping_of(record.get("client")).get("name")),
+    )
 
 
 def ending_of(record: Record) -> Ending | None:
@@ -146,69 +159,42 @@ def _wait_of(answer: Record) -> float:
     return UNTOLD_WAIT_SECONDS if told is None else told / 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Used:
-    """What counts against an account's ceilings at a moment."""
-
-    requests: int
-    tokens: int
-    concurrent: int
-
-
 class AsItWas:
-    """One account's limiter, fed with what really happened: nothing is refused here."""
+    """What counts for some scopes, fed with what really happened: nothing is refused here."""
 
     def __init__(self) -> None:
-        self._limiter = AccountLimiter(Ceilings(_NO_CEILING, _NO_CEILING))
-        self._open: dict[str, Reservation] = {}
+        self._allowances = Allowances()
+        self._open: dict[str, Reserved] = {}
         self.paused_until: float | None = None
         """Until when the gateway's own 429s have closed the account; None: there was none."""
 
-    def arrive(self, arrival: Arrival) -> None:
-        """A call came; if it was sent it counts from now on."""
+    def arrive(self, arrival: Arrival, scopes: Sequence[Scope]) -> None:
+        """A call of these scopes came; if it was sent it counts from now on."""
         if arrival.was_sent:
-            reservation = self._limiter.admit(arrival.tokens, arrival.decided_at)
-            self._limiter.mark_sent(reservation, arrival.decided_at)
-            self._open[arrival.exchange] = reservation
+            held = self._allowances.take(scopes, arrival.tokens, arrival.decided_at)
+            self._allowances.mark_sent(held, arrival.decided_at)
+            self._open[arrival.exchange] = held
 
     def end(self, ending: Ending) -> None:
         """An exchange ended: what it was charged takes the place of what was reserved."""
-        reservation = self._open.pop(ending.exchange, None)
-        if reservation is not None:
-            ending.settle(self._limiter, reservation, ending.at)
+        held = self._open.pop(ending.exchange, None)
+        if held is not None:
+            for limiter, reservation in held.parts:
+                ending.settle(limiter, reservation, ending.at)
+
+    def pause(self, account: Scope, ending: Ending) -> None:
+        """The gateway's own 429 closed the account, if the exchange ended so."""
         if ending.paused_until is not None and ending.paused_until > ending.at:
             self.paused_until = max(ending.paused_until, self.paused_until or 0.0)
-            self._limiter.hold_until(ending.paused_until, ending.at)
+            self._allowances.limiter(account).hold_until(ending.paused_until, ending.at)
 
-    def used(self, now: float) -> Used:
-        """What counts at a moment."""
-        balance = self._limiter.balance(now)
-        left = balance.requests.remaining if balance.requests else None
-        return Used(
-            _NO_CEILING - (_NO_CEILING if left is None else left),
-            round(_NO_CEILING - self._limiter.tokens_left(now)),
-            len(self._open),
-        )
+    def used(self, scope: Scope, now: float) -> Used:
+        """What counts for a scope at a moment."""
+        return self._allowances.limiter(scope).used(now)
 
-    def opens_at(self, ceilings: Ceilings, tokens: int, now: float) -> float | None:
-        """The first moment at which these ceilings would admit so many tokens, if all stays so.
-
-        None: there is none, or only the end of an open exchange can tell.
-        """
-        self._limiter.change_ceilings(ceilings, now)
-        try:
-            return self._limiter.next_admission(fitted(tokens, ceilings), now)
-        finally:
-            self._limiter.change_ceilings(Ceilings(_NO_CEILING, _NO_CEILING), now)
-
-    def barrier(self, ceilings: Ceilings, tokens: int, now: float) -> str | None:
-        """The limit that keeps such a call out longest; None: it would be admitted."""
-        self._limiter.change_ceilings(ceilings, now)
-        try:
-            denied = self._limiter.refusal(fitted(tokens, ceilings), now)
-        finally:
-            self._limiter.change_ceilings(Ceilings(_NO_CEILING, _NO_CEILING), now)
-        return None if denied is None else denied.limit
+    def refusal(self, scopes: Sequence[Scope], tokens: int, now: float) -> Refusal | None:
+        """What keeps such a call out longest; None: it would be admitted."""
+        return self._allowances.refusal(scopes, tokens, now)
 
 
 def fitted(tokens: int, ceilings: Ceilings) -> int:

@@ -10,13 +10,16 @@ import heapq
 import math
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from foxora_addon.policy.limits import AccountLimiter, Reservation
-from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.plans import UNLIMITED, Ceilings
+from foxora_addon.policy.scopes import Scope
 from foxora_addon.reading.demand import Arrival, AsItWas, Ending, arrival_of, ending_of, fitted
 from foxora_addon.reading.records import Record
 from foxora_addon.reading.statistics import Histogram
+
+_ACCOUNT: Final = Scope("", "", UNLIMITED)  # each is played by itself
 
 
 @dataclass(slots=True)
@@ -184,7 +187,7 @@ class Played:
         usual = self._lasted / self._ended if self._ended else 0.0
         self.at_once.arrive(arrival, usual)
         self.waiting.arrive(arrival, usual)
-        self._as_it_was.arrive(arrival)
+        self._as_it_was.arrive(arrival, (_ACCOUNT,))
         if arrival.was_sent:
             self._began[arrival.exchange] = arrival.decided_at
             self._note_used(arrival.decided_at)
@@ -201,7 +204,7 @@ class Played:
             self._note_used(ending.at)
 
     def _note_used(self, now: float) -> None:
-        used = self._as_it_was.used(now)
+        used = self._as_it_was.used(_ACCOUNT, now)
         self.most_requests = max(self.most_requests, used.requests)
         self.most_tokens = max(self.most_tokens, used.tokens)
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from foxora_addon.policy.plans import Ceilings
 from foxora_addon.reading.texts import count_text, duration_text
 
 
@@ -23,12 +22,6 @@ def standing_facts(account: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     used, ceiling = spend["used_usd"], spend["ceiling_usd"]
     spent = "?" if used is None else f"${float(used):,.4f}"
     yield "spent this month", spent if ceiling is None else f"{spent} of ${float(ceiling):,.2f}"
-
-
-def ceilings_of(account: Mapping[str, Any]) -> Ceilings:
-    """The ceilings that are in force for it."""
-    figures = (account[name]["ceiling"] for name in ("requests", "tokens", "concurrent"))
-    return Ceilings(*figures)
 
 
 def _minute(figures: Mapping[str, Any]) -> str:

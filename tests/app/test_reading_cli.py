@@ -301,7 +301,7 @@ BELOW = """accounts:
 """
 
 
-def test_why_names_the_ceilings_of_a_calls_client_and_model_and_needs_no_key(
+def test_why_rebuilds_the_balances_of_a_calls_client_and_model_and_needs_no_key(
     trail: Path, run: Run
 ) -> None:
     client = {
@@ -311,21 +311,21 @@ def test_why_names_the_ceilings_of_a_calls_client_and_model_and_needs_no_key(
         "user_agent": None,
         "retry": None,
     }
-    written(trail, list(a_refusal("ex_c3", client=client)))
+    before = [a_request("ex_b2", at=-1, client=client), a_response("ex_b2", at=-0.5)]
+    written(trail, [*before, *a_refusal("ex_c3", client=client)])
     Path("foxora.yaml").write_text(BELOW)
     shown = " ".join(run("why", "ex_c", "trail.jsonl").split())
-    assert "of 100 used" in shown
-    assert "client 'batch' has ceilings of its own, which are not rebuilt here: 2 req" in shown
-    assert "model 'gpt-4o-mini' has ceilings of its own, which are not rebuilt here: 7,000" in shown
-    assert "at once" not in shown
+    assert "1 of 100 used" in shown
+    assert "client 'batch': requests 1 of 2 used, 1 more asked" in shown
+    assert "model 'gpt-4o-mini': tokens 12 of 7,000 used, 20 more asked" in shown
     found = json.loads(run("why", "ex_c", "trail.jsonl", "--json"))["below"]
     assert [(each["kind"], each["name"]) for each in found] == [
         ("model", "gpt-4o-mini"),
         ("client", "batch"),
     ]
-    given = run("why", "ex_c", "trail.jsonl", "--requests-per-minute", "9")
-    assert "of 9 used" in given
-    assert "client 'batch' has ceilings of its own" in " ".join(given.split())
+    given = " ".join(run("why", "ex_c", "trail.jsonl", "--requests-per-minute", "9").split())
+    assert "1 of 9 used" in given
+    assert "client 'batch': requests 1 of 2 used" in given
 
 
 def test_why_says_where_it_could_not_read_the_ceilings(run: Run) -> None:

@@ -14,7 +14,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from tests.end_to_end.calls import SEA, app_of, make_calls
-from tests.end_to_end.proxies import wait_until
+from tests.end_to_end.proxies import BIN, run_to_its_end, wait_until
 from tests.end_to_end.windows import Web, is_over, running_web
 
 pytestmark = pytest.mark.real_server
@@ -254,6 +254,33 @@ def test_a_call_that_waits_for_its_limit_says_so_until_it_is_over(tmp_path: Path
         assert waiter.result(30).is_success
         wait_until(lambda: all(is_over(flow) for flow in web.flows()))
         assert web.flows()[-1]["comment"].startswith("waited ")
+
+
+BELOW = """
+accounts:
+  - name: acme
+    key: {env: FOXORA_API_KEY}
+    limits: {requests_per_minute: 9, models: {gpt-4o-mini: {requests_per_minute: 1}}}
+"""
+
+
+def test_why_rebuilds_what_a_calls_model_had_used_as_the_command_line_does(tmp_path: Path) -> None:
+    file = tmp_path / "foxora.yaml"
+    file.write_text(BELOW)
+    keys = {"FOXORA_API_KEY": "foxora_sk_live_obviously-fake-0123"}
+    with running_web(tmp_path / "web", ("--set", f"foxora_config={file}"), keys) as web:
+        with app_of(web.proxy) as app:
+            calls = [app.post("/chat/completions", json=SEA) for _ in range(2)]
+        refused = calls[1].headers["x-foxora-exchange"]
+        wait_until(lambda: is_over(web.flow_of(refused)))
+        shown = web.command("foxora.why", f"@{web.flow_of(refused)['id']}")["value"]
+        command = [str(BIN / "foxora-proxy"), "audit", "why", refused, str(web.proxy.trail)]
+        told = run_to_its_end(command, tmp_path).stdout
+    assert [call.status_code for call in calls] == [200, 429]
+    assert "model: 'gpt-4o-mini': requests 1 of 1 used, 1 more asked <- over" in shown
+    assert [line.split() for line in told.splitlines()] == [
+        line.replace(": ", " ", 1).split() for line in shown
+    ]
 
 
 def test_the_oldest_flows_go_and_those_that_the_user_marked_stay(tmp_path: Path) -> None:

@@ -100,6 +100,10 @@ def test_an_account_that_is_renamed_live_goes_on_with_its_minute_and_month(
         assert not accounting.lacks(name)
         assert admitted(accounting, name, NOW + 1) == 0
         assert accounting.spending.balance(name, None, NOW + 1)["used_usd"] == 9
+        on_record = {
+            accounting.scopes_on_record(each, None, None)[0].name for each in ("old", name)
+        }
+        assert len(on_record) == 1, "what the records call by either name counts for both"
     assert admitted(accounting, "old", NOW + 1) == 0, "what is open under the old name"
 
     accounting.take_rules(LimitRules({"new": RULES, "old": OTHER}), NOW + 1)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.reading.cells import cells_of, json_of
 from foxora_addon.reading.decision import Rebuilding, lines_of
@@ -61,7 +62,10 @@ def statistics_of(recorded: Recorded) -> object:
 
 def decision_of(recorded: Recorded) -> object:
     """Why a call that came at the same moment as another of its account was decided on so."""
-    rebuilding = Rebuilding(recorded, Ceilings(1, 10))
+    below = {"model": Ceilings(2, 20)}
+    rules = AccountRules(Ceilings(1, 10), models=below, clients=below)
+    rules_of_all = {name: rules for name in ("acme", recorded.account) if name is not None}
+    rebuilding = Rebuilding(recorded, Payers(LimitRules(rules_of_all)).scopes_of)
     request, response = recorded.request or {}, recorded.response or {}
     rebuilding.take(a_request("ex_0") | {name: request.get(name) for name in ("account", "time")})
     for record in (request, response):

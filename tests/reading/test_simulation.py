@@ -1,15 +1,16 @@
 """What other ceilings would have done, and why a call was decided as it was."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
+from foxora_addon.policy.plans import Ceilings, Me
 from foxora_addon.reading import cells
-from foxora_addon.reading.decision import Below, Decision, Rebuilding, json_of, lines_of
+from foxora_addon.reading.decision import Decision, Rebuilding, json_of, lines_of
 from foxora_addon.reading.page import page_of
 from foxora_addon.reading.rows import COLUMNS, row_of
 from foxora_addon.reading.simulation import Played, Simulation
@@ -87,8 +88,9 @@ def test_an_ended_call_counts_as_the_proxy_charged_it(
     first = [a_request("a", at=0), a_response("a", at=1, **ending)]
     refusal = a_refusal("r", at=2)
     decision = decided([*first, *refusal], recorded(*refusal), Ceilings(5, 100))
-    assert decision.used is not None
-    assert (decision.used.requests, decision.used.tokens) == (requests, tokens)
+    used = decision.balances[0].used
+    assert used is not None
+    assert (used.requests, used.tokens) == (requests, tokens)
     of_first = decided(first, recorded(*first), Ceilings(5, 100))
     assert dict(lines_of(of_first))["actual"] == actual
     assert json_of(of_first)["actual_tokens"] == actual_tokens
@@ -149,8 +151,15 @@ def test_every_call_passes_or_is_refused_once_and_no_minute_is_over(
     assert result.waiting.passed >= 1
 
 
-def decided(records: list[Any], exchange: Any, ceilings: Ceilings) -> Decision:
-    rebuilding = Rebuilding(exchange, ceilings)
+def decided(
+    records: list[Any],
+    exchange: Any,
+    ceilings: Ceilings,
+    models: Mapping[str, Ceilings] | None = None,
+    clients: Mapping[str, Ceilings] | None = None,
+) -> Decision:
+    rules = AccountRules(ceilings, models=models or {}, clients=clients or {})
+    rebuilding = Rebuilding(exchange, Payers(LimitRules({"acme": rules})).scopes_of)
     for record in records:
         rebuilding.take(record)
     rebuilding.finish()
@@ -161,8 +170,9 @@ def test_balances_are_those_right_before_the_decision() -> None:
     request, response = a_refusal("r", at=2)
     trail = [*calls(0, 1, lasts=0.5), request, response]
     decision = decided(trail, recorded(request, response), Ceilings(2, 1_000))
-    assert decision.used is not None
-    assert (decision.used.requests, decision.used.tokens, decision.used.concurrent) == (2, 24, 0)
+    used = decision.balances[0].used
+    assert used is not None
+    assert (used.requests, used.tokens, used.open_exchanges) == (2, 24, 0)
     assert decision.limit == "requests"
     assert decision.opens_at == pytest.approx(NOON + 60 + GUARD)
     told = dict(lines_of(decision))
@@ -175,8 +185,9 @@ def test_other_accounts_do_not_count() -> None:
     request, response = a_refusal("r", at=2)
     trail = [a_request("o", at=1, account="globex"), request, response]
     decision = decided(trail, recorded(request, response), Ceilings(1, None))
-    assert decision.used is not None
-    assert decision.used.requests == 0
+    used = decision.balances[0].used
+    assert used is not None
+    assert used.requests == 0
     assert "at once" in dict(lines_of(decision))["would pass"]
 
 
@@ -284,8 +295,9 @@ def test_each_try_of_a_call_counts_from_its_own_moment() -> None:
     request, response = a_refusal("r", at=20)
     trail = [*tried(0, 5, 10), request, response]
     decision = decided(trail, recorded(request, response), Ceilings(3, None))
-    assert decision.used is not None
-    assert (decision.used.requests, decision.used.tokens, decision.used.concurrent) == (3, 24, 0)
+    used = decision.balances[0].used
+    assert used is not None
+    assert (used.requests, used.tokens, used.open_exchanges) == (3, 24, 0)
     assert decision.opens_at == pytest.approx(NOON + 60 + GUARD)
     request, response = a_refusal("r", at=63)
     trail = [*tried(0, 5, 10), request, response]
@@ -297,8 +309,9 @@ def test_a_further_try_that_was_never_sent_counts_for_nothing() -> None:
     request, response = a_refusal("r", at=20)
     began, ended = tried(0, 5, 5, usage=None)
     decision = decided([began, ended, request, response], recorded(request, response), Ceilings())
-    assert decision.used is not None
-    assert (decision.used.requests, decision.used.tokens) == (2, 16)
+    used = decision.balances[0].used
+    assert used is not None
+    assert (used.requests, used.tokens) == (2, 16)
 
 
 def test_a_simulation_counts_each_try_as_much_later_as_its_call_came() -> None:
@@ -348,26 +361,101 @@ def test_what_shadow_mode_would_have_said_is_shown() -> None:
     assert cells.json_of(exchange)["shadow_code"] == shadow["code"]
 
 
-BATCH = Below("client", "batch", Ceilings(2, 4_000, 3))
-OF_BATCH = (
-    "client 'batch' has ceilings of its own, which are not rebuilt here: "
-    "2 requests a minute, 4,000 tokens a minute, 3 at once"
-)
+def of(client: str | None) -> dict[str, Any]:
+    """A request's member for the client of that name."""
+    facts = {"address": "10.0.0.7", "key": None, "user_agent": None, "retry": None}
+    return {"client": {"name": client, **facts}}
 
 
-@pytest.mark.parametrize(
-    ("ceilings", "words"),
-    [
-        (Ceilings(100, None), f"unknown: the account has room; {OF_BATCH}"),
-        (Ceilings(1, None), f"if no other call had come; {OF_BATCH}"),
-        (Ceilings(), f"--tokens-per-minute; {OF_BATCH}"),
-    ],
-)
-def test_a_ceiling_below_the_accounts_is_named(ceilings: Ceilings, words: str) -> None:
-    request, response = a_refusal("r", at=2)
-    rebuilding = Rebuilding(recorded(request, response), ceilings, [BATCH])
-    for record in [*calls(0, 1, lasts=0.5), request, response]:
+MINI = "gpt-4o-mini"
+BEFORE = [
+    *(a_request("a", at=0, model="gpt-4o"), a_response("a", at=0.5)),
+    *(a_request("b", at=1, **of("batch")), a_response("b", at=1.5)),
+    *(a_request("c", at=2, model="gpt-4o", **of("batch")), a_response("c", at=2.5)),
+    *(a_request("o", at=3, account="globex", **of("batch")), a_response("o", account="globex")),
+]
+
+
+def test_what_a_calls_model_and_client_had_used_of_their_own_ceilings_is_rebuilt() -> None:
+    refusal = a_refusal("r", at=5, **of("batch"))
+    models = {MINI: Ceilings(None, 7_000), "gpt-4o": Ceilings(1)}
+    clients = {"batch": Ceilings(2), "other": Ceilings(1)}
+    decision = decided([*BEFORE, *refusal], recorded(*refusal), Ceilings(100), models, clients)
+    told = dict(lines_of(decision))
+    assert told["requests"] == "3 of 100 used, 1 more asked"
+    assert told["model"] == f"'{MINI}': tokens 12 of 7,000 used, 20 more asked"
+    assert told["client"] == "'batch': requests 2 of 2 used, 1 more asked <- over"
+    assert told["would pass"].startswith("after 56.25s, if no other call had come; as things")
+    found = json_of(decision)
+    assert found["limit_of"] == {"kind": "client", "name": "batch"}
+    assert found["below"][0]["used"] == {"requests": 1, "tokens": 12, "concurrent": 0}
+    assert (found["below"][1]["requests_per_minute"], found["below"][1]["kind"]) == (2, "client")
+    assert found["would_pass_at"] == iso_of(NOON + 61 + GUARD)
+
+
+def test_a_call_passes_once_there_is_room_in_all_that_it_is_held_to() -> None:
+    request, response = a_refusal("r", at=5, **of("batch"))
+    open_call = [a_request("x", at=4, **of("batch")), request, response]
+    trail = [*BEFORE, *open_call, a_response("x", at=63)]
+    for ceilings, passes in ((Ceilings(1), 64 + GUARD), (Ceilings(100), 63)):
+        decision = decided(
+            trail, recorded(request, response), ceilings, {}, {"batch": Ceilings(None, None, 1)}
+        )
+        assert decision.opens_at is None
+        assert decision.passes_at == pytest.approx(NOON + passes)
+        assert decision.limit_of is not None
+        assert decision.limit_of.kind == ("account" if ceilings == Ceilings(1) else "client")
+
+
+def test_accounts_that_turned_out_to_be_one_are_counted_together() -> None:
+    rules = AccountRules(Ceilings(9), models={MINI: Ceilings(9)})
+    payers = Payers(LimitRules({"acme": rules, "globex": rules}))
+    for name in ("acme", "globex"):
+        payers.standings.take(name, Me("usr_1", None, Ceilings()), 0.0, is_configured=True)
+    refusal = a_refusal("r", at=5)
+    rebuilding = Rebuilding(recorded(*refusal), payers.scopes_of)
+    for record in [*BEFORE, *refusal]:
         rebuilding.take(record)
-    assert dict(lines_of(rebuilding.decision))["would pass"].endswith(words)
-    (told,) = json_of(rebuilding.decision)["below"]
-    assert (told["kind"], told["name"], told["requests_per_minute"]) == ("client", "batch", 2)
+    used = [balance.used and balance.used.requests for balance in rebuilding.decision.balances]
+    assert used == [4, 1], "the account's, and its own model's"
+
+
+def test_of_each_try_of_a_call_a_models_ceiling_counts_one() -> None:
+    refusal = a_refusal("r", at=20)
+    trail = [*tried(0, 5, 10), *refusal]
+    decision = decided(trail, recorded(*refusal), Ceilings(), {MINI: Ceilings(3)})
+    assert decision.balances[1].used == (3, 24, 0)
+    assert decision.opens_at == pytest.approx(NOON + 60 + GUARD)
+
+
+def test_what_asks_for_more_than_the_lowest_ceiling_has_asks_for_that_much() -> None:
+    refusal = a_refusal("r", at=5)
+    decision = decided(
+        [*BEFORE, *refusal], recorded(*refusal), Ceilings(9), {MINI: Ceilings(9, 15)}
+    )
+    assert decision.tokens == 15
+    assert dict(lines_of(decision))["model"].endswith("tokens 12 of 15 used, 15 more asked <- over")
+
+
+def test_a_pause_of_the_gateways_is_its_accounts() -> None:
+    refusal = a_refusal("r", at=2)
+    trail = [a_request("a", model="gpt-4o"), a_429("a", at=1, wait_ms=20_000.0), *refusal]
+    decision = decided(trail, recorded(*refusal), Ceilings(9), {MINI: Ceilings(9)})
+    assert (decision.limit, decision.opens_at) == ("gateway", NOON + 21)
+    assert decision.limit_of is not None
+    assert decision.limit_of.kind == "account"
+
+
+def test_ceilings_below_an_account_whose_own_are_not_known_may_tell_why() -> None:
+    refusal = a_refusal("r", at=5, **of("batch"))
+    trail = [*BEFORE, *refusal]
+    shown = {
+        ceiling: dict(
+            lines_of(
+                decided(trail, recorded(*refusal), Ceilings(), {}, {"batch": Ceilings(ceiling)})
+            )
+        )["would pass"]
+        for ceiling in (2, 3)
+    }
+    assert shown[2].startswith("after 56.25s")
+    assert shown[3].startswith("unknown without ceilings")
