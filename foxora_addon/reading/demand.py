@@ -61,15 +61,18 @@ class Ending:
         """Settle at `now` what the call had reserved, as the proxy did at its end.
 
         Of several tries each counts as a call of its own; all of them as much later as `now` is.
+        One that a crash cut off counts from the start after it, its request too (`remembered`).
         """
         if self.tries:
             limiter.release(reservation, now)
             limiter.absorb(_counted(self.tries, now - self.at), now)
         elif not self.was_sent:
             limiter.release(reservation, now)
+        elif self.tokens is None:
+            limiter.mark_sent(reservation, now)
+            limiter.settle(reservation, reservation.tokens, now)
         else:
-            used = reservation.tokens if self.tokens is None else self.tokens
-            limiter.settle(reservation, used, now)
+            limiter.settle(reservation, self.tokens, now)
 
 
 def _counted(tries: Sequence[Tried], delay: float) -> AccountLimiter:

@@ -112,6 +112,16 @@ def test_a_simulation_charges_an_ended_call_as_the_proxy_did(
     assert played(trail, ceilings).at_once.refused.total() == (0 if passes else 1)
 
 
+def test_a_call_that_a_crash_cut_off_counts_from_the_start_after_it() -> None:
+    refusal = a_refusal("r", at=70)
+    trail = [a_request("a", at=0), a_response("a", at=40, **CUT_OFF), *refusal]
+    decision = decided(trail, recorded(*refusal), Ceilings(1))
+    assert decision.limit == "requests"
+    assert decision.opens_at == pytest.approx(NOON + 100 + GUARD)
+    later = [a_request("b", at=70), a_response("b", at=71)]
+    assert dict(played([*trail[:2], *later], Ceilings(1)).at_once.refused) == {"requests": 1}
+
+
 def test_what_is_still_open_has_no_actual_figure() -> None:
     request = a_request("a")
     decision = decided([request], recorded(request), Ceilings(5, 100))
