@@ -195,10 +195,9 @@ def lines_of(decision: Decision) -> Iterator[tuple[str, str]]:
         yield "paused", f"by the gateway's own 429, until {until} <- over"
     yield "estimate", f"{count_text(arrival.tokens)} tokens"
     yield "actual", _actual_text(recorded, arrival)
-    if arrival.was_sent:
-        if recorded.waited_ms:
-            yield "waited", duration_text(recorded.waited_ms)
-    else:
+    if recorded.waited_ms:
+        yield "waited", duration_text(recorded.waited_ms)
+    if not arrival.was_sent:
         yield "would pass", _opening_text(decision, arrival)
 
 
@@ -262,9 +261,10 @@ def _opening_text(decision: Decision, arrival: Arrival) -> str:
         return "unknown without ceilings: give --requests-per-minute or --tokens-per-minute"
     if decision.limit is None:
         return (
-            "at once under these ceilings: others were in force, as those of a client that is not "
-            "on record, or what is not on record counted: another proxy's calls, this one's own "
-            "questions to the gateway, or earlier tries of calls that were open"
+            "at once under these ceilings: it was the turn of calls that had come before, others "
+            "were in force, as those of a client that is not on record, or what is not on record "
+            "counted: another proxy's calls, this one's own questions to the gateway, or earlier "
+            "tries of calls that were open"
         )
     opens, passes = decision.opens_at, iso_or_none(decision.passes_at)
     if opens is None:

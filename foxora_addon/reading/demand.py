@@ -1,6 +1,7 @@
 """Reads what an account's limiter was told off the records: who arrived, when, and for how much.
 
-Only calls that came to the limiter count: those that were forwarded, and those that it refused.
+Only calls that came to the limiter count: those that were forwarded, those that it refused, and
+those that left, or were told to, as they waited for it.
 """
 
 from collections.abc import Sequence
@@ -92,12 +93,12 @@ def arrival_of(record: Record) -> Arrival | None:
     was_sent = decision.get("verdict") == "forward"
     if account is None or decided_at is None:
         return None
-    if not was_sent and decision.get("reason") != LIMIT_REASON:
+    waited = (number_of(decision.get("waited_ms")) or 0.0) / 1000
+    if not was_sent and decision.get("reason") != LIMIT_REASON and waited <= 0:
         return None
     tokens = count_of(decision.get("estimated_tokens"))
     if tokens is None:
         tokens = -(-(count_of(record.get("body_bytes")) or 0) // _BYTES_PER_TOKEN)
-    waited = (number_of(decision.get("waited_ms")) or 0.0) / 1000
     return Arrival(
         record["exchange"],
         account,

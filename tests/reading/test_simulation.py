@@ -251,6 +251,19 @@ def test_a_call_that_the_limits_had_no_part_in_says_so() -> None:
     assert told["limits"] == "had no part in it"
 
 
+@pytest.mark.parametrize("reason", ["client_disconnected", "unavailable"])
+def test_of_a_call_that_left_while_it_waited_is_told_what_it_waited_for(reason: str) -> None:
+    waiting = {"verdict": "refuse", "reason": reason, "waited_ms": 4_000.0}
+    request = a_request("w", at=9, decision=waiting)
+    pair = recorded(request, a_response("w", at=9, outcome=reason, usage=None, sent_ms=None))
+    told = dict(lines_of(decided([*calls(0), request], pair, Ceilings(1))))
+    assert told["requests"] == "1 of 1 used, 1 more asked <- over"
+    assert told["actual"] == "nothing was sent"
+    assert told["waited"] == "4.00s"
+    assert told["would pass"].startswith("after 51.25s")
+    assert played([*calls(0), request], Ceilings(1)).calls == 2
+
+
 def a_429(exchange: str, *, at: float, wait_ms: float | None, **more: Any) -> Any:
     """The record of an answer of the gateway's that closes the account."""
     error = {"code": "rate_limit_exceeded", "message": "m", "param": None}
