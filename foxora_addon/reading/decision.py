@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 from foxora_addon.policy.limits import Used
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope, lowest_tokens
-from foxora_addon.reading.demand import Arrival, AsItWas, Ending, arrival_of, ending_of
+from foxora_addon.reading.demand import (
+    LIMIT_REASON,
+    Arrival,
+    AsItWas,
+    Ending,
+    arrival_of,
+    ending_of,
+)
 from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.records import Record, mapping_of, text_of
 from foxora_addon.reading.texts import count_text, duration_text, one_line
@@ -42,7 +49,8 @@ class Decision:
     the gateway's own 429 had closed the account; None: it was open. `limit`: the one of the
     ceilings that kept it out longest, and `limit_of` whose that is. `opens_at`: when it would have
     passed if no other call had come; `passes_at`: when it would have, as things went. Unix seconds;
-    None: unknown, or never.
+    None: unknown, or never. `can_fit` is False for one that was told that no wait helps: then it
+    asked for more than `tokens`, to which its estimate was cut.
     """
 
     recorded: Recorded
@@ -54,6 +62,7 @@ class Decision:
     paused_until: float | None = None
     opens_at: float | None = None
     passes_at: float | None = None
+    can_fit: bool = True
 
     @property
     def is_unknown(self) -> bool:
@@ -131,6 +140,9 @@ class Rebuilding:
         ]
         if (until := was.paused_until) is not None and until > now:
             decision.paused_until = until
+        if not _could_fit(decision.recorded):
+            decision.can_fit, self.is_done = False, True
+            return
         refusal = was.refusal(self._scopes, decision.tokens, now)
         decision.opens_at = _opens_at(refusal, now)
         if refusal is not None:
@@ -165,6 +177,13 @@ def _named(recorded: Recorded, scopes_of: ScopesOf) -> Iterator[tuple[str, str, 
         yield "client", client or "", scope
 
 
+def _could_fit(recorded: Recorded) -> bool:
+    """Whether a wait could have helped: the limiter tells one to all that are not too large."""
+    reason = mapping_of((recorded.request or {}).get("decision")).get("reason")
+    error = mapping_of((recorded.response or {}).get("error"))
+    return reason != LIMIT_REASON or error.get("retry_after_ms", 0.0) is not None
+
+
 def _opens_at(refusal: Refusal | None, now: float) -> float | None:
     """The first moment at which it would be admitted, if all stays so.
 
@@ -193,7 +212,8 @@ def lines_of(decision: Decision) -> Iterator[tuple[str, str]]:
     if decision.paused_until is not None:
         until = iso_or_none(decision.paused_until) or "a moment beyond the calendar"
         yield "paused", f"by the gateway's own 429, until {until} <- over"
-    yield "estimate", f"{count_text(arrival.tokens)} tokens"
+    more = "" if decision.can_fit else "more than "
+    yield "estimate", f"{more}{count_text(arrival.tokens)} tokens"
     yield "actual", _actual_text(recorded, arrival)
     if recorded.waited_ms:
         yield "waited", duration_text(recorded.waited_ms)
@@ -215,7 +235,7 @@ def _balance_lines(decision: Decision) -> Iterator[tuple[str, str]]:
     for balance in decision.balances:
         if balance.used is None:
             continue
-        figures = _figures_of(balance.used, balance.ceilings, decision.tokens)
+        figures = _figures_of(balance.used, balance.ceilings, decision)
         if balance.kind == "account":
             yield from ((name, text) for name, _, text in figures)
         else:
@@ -224,17 +244,20 @@ def _balance_lines(decision: Decision) -> Iterator[tuple[str, str]]:
 
 
 def _figures_of(
-    used: Used, ceilings: Ceilings, tokens: int
+    used: Used, ceilings: Ceilings, decision: Decision
 ) -> Iterator[tuple[str, int | None, str]]:
     """The name of each figure, its ceiling, and how it stood with it."""
-    for name, count, more, ceiling in (
-        ("requests", used.requests, 1, ceilings.requests_per_minute),
-        ("tokens", used.tokens, tokens, ceilings.tokens_per_minute),
-        ("concurrent", used.open_exchanges, 1, ceilings.concurrent_requests),
+    tokens, beyond = decision.tokens, 0 if decision.can_fit else 1
+    for name, count, more, unknown, ceiling in (
+        ("requests", used.requests, 1, 0, ceilings.requests_per_minute),
+        ("tokens", used.tokens, tokens, beyond, ceilings.tokens_per_minute),
+        ("concurrent", used.open_exchanges, 1, 0, ceilings.concurrent_requests),
     ):
         of = "" if ceiling is None else f" of {count_text(ceiling)}"
-        over = " <- over" if ceiling is not None and more and count + more > ceiling else ""
-        yield name, ceiling, f"{count_text(count)}{of} used, {count_text(more)} more asked{over}"
+        is_over = ceiling is not None and more and count + more + unknown > ceiling
+        asked = f"more than {count_text(more)}" if unknown else f"{count_text(more)} more"
+        over = " <- over" if is_over else ""
+        yield name, ceiling, f"{count_text(count)}{of} used, {asked} asked{over}"
 
 
 def _actual_text(recorded: Recorded, arrival: Arrival) -> str:
@@ -257,6 +280,8 @@ def _ending_of(recorded: Recorded) -> Ending | None:
 
 
 def _opening_text(decision: Decision, arrival: Arrival) -> str:
+    if not decision.can_fit:
+        return "never under the ceilings that were in force: it asked for more than one of them has"
     if decision.is_unknown:
         return "unknown without ceilings: give --requests-per-minute or --tokens-per-minute"
     if decision.limit is None:
@@ -304,6 +329,7 @@ def json_of(decision: Decision) -> dict[str, Any]:
         "estimated_tokens": arrival.tokens if arrival else None,
         "actual_tokens": ending.tokens if ending is not None and ending.was_sent else None,
         "limit": decision.limit,
+        "can_fit": decision.can_fit,
         "limit_of": held_to and {"kind": held_to.kind, "name": held_to.name},
         "paused_until": iso_or_none(decision.paused_until),
         "shadow": told.get("shadow"),

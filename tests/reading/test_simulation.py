@@ -19,6 +19,7 @@ from tests.builders import NOON
 from tests.reading.builders import a_refusal, a_request, a_response, recorded
 
 GUARD = 0.25
+MINI = "gpt-4o-mini"
 
 
 def calls(*moments: float, lasts: float = 0.5) -> list[Any]:
@@ -264,6 +265,22 @@ def test_of_a_call_that_left_while_it_waited_is_told_what_it_waited_for(reason: 
     assert played([*calls(0), request], Ceilings(1)).calls == 2
 
 
+def test_a_call_that_could_never_fit_is_not_said_to_pass_at_once() -> None:
+    decision = {"verdict": "refuse", "reason": "rate_limit_exceeded", "estimated_tokens": 100}
+    error = {"code": "rate_limit_exceeded", "message": "m", "param": None, "retry_after_ms": None}
+    request = a_request("n", decision=decision)
+    pair = recorded(request, a_response("n", status=429, outcome="refused", error=error))
+    found = decided([request], pair, Ceilings(9, 300), {MINI: Ceilings(None, 100)})
+    told = dict(lines_of(found))
+    assert told["tokens"] == "0 of 300 used, more than 100 asked"
+    assert told["model"] == f"'{MINI}': tokens 0 of 100 used, more than 100 asked <- over"
+    assert told["estimate"] == "more than 100 tokens"
+    assert told["would pass"].startswith("never under the ceilings that were in force")
+    assert json_of(found)["can_fit"] is False
+    of_another = decided([request], pair, Ceilings(9, 10**9))
+    assert dict(lines_of(of_another))["would pass"] == told["would pass"]
+
+
 def a_429(exchange: str, *, at: float, wait_ms: float | None, **more: Any) -> Any:
     """The record of an answer of the gateway's that closes the account."""
     error = {"code": "rate_limit_exceeded", "message": "m", "param": None}
@@ -390,7 +407,6 @@ def of(client: str | None) -> dict[str, Any]:
     return {"client": {"name": client, **facts}}
 
 
-MINI = "gpt-4o-mini"
 BEFORE = [
     *(a_request("a", at=0, model="gpt-4o"), a_response("a", at=0.5)),
     *(a_request("b", at=1, **of("batch")), a_response("b", at=1.5)),
