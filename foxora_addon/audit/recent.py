@@ -43,6 +43,29 @@ def _without_content(record: dict[str, Any]) -> dict[str, Any]:
     return kept
 
 
+class Unpaired:
+    """Of records that are read backwards, the exchanges whose end was met and whose request not.
+
+    Their requests lie before, however long ago they began.
+    """
+
+    def __init__(self) -> None:
+        self._exchanges: set[str] = set()
+
+    def take(self, record: Mapping[str, Any], *, counts: bool) -> bool:
+        """Take the next record; whether there is any such exchange, but for this one.
+
+        `counts`: an end of which the request is wanted.
+        """
+        exchange = str(record.get("exchange"))
+        if counts and record.get("event") == "response":
+            self._exchanges.add(exchange)
+        lacks_any = bool(self._exchanges)
+        if record.get("event") == "request":
+            self._exchanges.discard(exchange)
+        return lacks_any
+
+
 def recent_lines(path: Path, most_bytes: int) -> Iterator[bytes]:
     """The lines at the end of a trail, the last one first, for so many bytes. Raises OSError."""
     left = most_bytes

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from mitmproxy.exceptions import CommandError
 
-from foxora_addon.audit.recent import recent_lines, recent_records
+from foxora_addon.audit.recent import Unpaired, recent_lines, recent_records
 from foxora_addon.reading.decision import Rebuilding, ScopesOf, lines_of
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.filters import Filters
@@ -20,7 +20,10 @@ from foxora_addon.reading.times import unix_of
 
 _MOST_BYTES: Final = 1 << 25
 _WINDOW_SECONDS: Final = 120.0
-"""What may still count at a moment: a minute, and what a call may have waited."""
+"""What may still count at a moment: a minute, and what a call may have waited.
+
+Of what ended since then, the request is looked for however long ago it began.
+"""
 
 type Standing = Mapping[str, Any]
 
@@ -39,8 +42,14 @@ def why_lines(exchange: str, path: Path, scopes_of: ScopesOf) -> Sequence[str]:
     """Why a call was forwarded or refused; raises CommandError where the trail does not say."""
     recorded = _found(path, exchange)
     begin = (unix_of(recorded.time) or 0.0) - _WINDOW_SECONDS
+    unpaired = Unpaired()
+
+    def is_enough(record: Mapping[str, Any]) -> bool:
+        is_before = _is_before(record, begin)
+        return not unpaired.take(record, counts=not is_before) and is_before
+
     rebuilding = Rebuilding(recorded, scopes_of)
-    for record in _read(recent_records, path, lambda r: _is_before(r, begin), _MOST_BYTES):
+    for record in _read(recent_records, path, is_enough, _MOST_BYTES):
         rebuilding.take(record)
     rebuilding.finish()
     return [f"{label}: {text}" for label, text in lines_of(rebuilding.decision)]

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from foxora_addon.audit import state as states
 from foxora_addon.audit.journal import Journal
-from foxora_addon.audit.recent import recent_records
+from foxora_addon.audit.recent import Unpaired, recent_records
 from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.budgets import Budgets
 from foxora_addon.policy.limits import WINDOW_SECONDS
@@ -249,18 +249,14 @@ def _records_since(path: Path, state: states.State, reckoning: Reckoning) -> lis
     """
     held = max((written.seq for written in state.accounts.values()), default=0)
     window = WINDOW_SECONDS + _LONGEST_GUARD_SECONDS
-    looked_for: set[str] = set()
+    unpaired = Unpaired()
 
     def is_enough(record: Mapping[str, Any]) -> bool:
-        exchange = str(record.get("exchange"))
         moment = states.moment_of(record.get("time"))
         is_old = moment is not None and reckoning.age(moment, record.get("seq", 0)) > window
-        if record.get("event") == "response" and not (is_old or exchange in state.spoken):
-            looked_for.add(exchange)
-        found_all = is_old and record.get("seq", 0) <= held and not looked_for
-        if record.get("event") == "request":
-            looked_for.discard(exchange)
-        return found_all
+        is_held = str(record.get("exchange")) in state.spoken
+        lacks_any = unpaired.take(record, counts=not (is_old or is_held))
+        return is_old and record.get("seq", 0) <= held and not lacks_any
 
     if state.accounts:
         return recent_records(path, is_enough)
