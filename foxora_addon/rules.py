@@ -128,6 +128,11 @@ def account_rules_of(account: Account) -> AccountRules:
         asks=account.plan == "auto" and (not has_figures or "plan" in account.model_fields_set),
         models={name: _ceilings_of(figures) for name, figures in account.limits.models.items()},
         clients={name: _ceilings_of(client.limits) for name, client in account.named_clients()},
+        client_marks={
+            name: client.key_digest or str(client.address)
+            for name, client in account.named_clients()
+            if client.name is None  # its place in the list names it, which an edit may change
+        },
         cap_usd=cap_of_plan(account.plan) if cap_usd is None else cap_usd,
         key_digest=key_digest(account.key.get_secret_value()),
     )

@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.config import Config, load
+from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.hosts import parse_base_url
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.recognise import Recognised, recognise
 from foxora_addon.policy.waiting import Bounds
 from foxora_addon.rules import Rules, gateway_origin, gateway_path, rules_of
-from tests.builders import ACCOUNT_KEY, a_head
+from tests.builders import ACCOUNT_KEY, a_head, an_exchange
 
 ENVIRON = {"FOXORA_API_KEY": ACCOUNT_KEY}
 
@@ -129,3 +130,27 @@ def test_a_call_waits_no_longer_than_the_whole_of_it_may_take(folder: Path) -> N
     assert found.limits.bounds == Bounds(1_000, 30.0, 5.0)
     found = rules(folder, "gateway: {exchange_timeout_seconds: null}\nlimits: {on_limit: wait}")
     assert found.limits.bounds == Bounds(1_000, 30.0)
+
+
+ACME = "accounts:\n  - name: acme\n    key: {env: FOXORA_API_KEY}\n    clients:\n"
+FIRST = "      - {address: 10.0.0.7, limits: {requests_per_minute: 1}}\n"
+SECOND = f"      - {{key_sha256: {'5f' * 32}, limits: {{requests_per_minute: 1}}}}\n"
+
+
+def test_a_client_without_a_name_keeps_its_minute_at_another_place_of_the_list(
+    folder: Path,
+) -> None:
+    accounting = Accounting(rules(folder, ACME + FIRST).limits)
+
+    def may_go(name: str) -> bool:
+        exchange = an_exchange(payer="acme")
+        exchange.client = exchange.client._replace(name=name)
+        return accounting.reserve(exchange, 0.0) is None
+
+    assert [may_go("clients[0]"), may_go("clients[0]")] == [True, False]
+    accounting.take_rules(rules(folder, ACME + SECOND + FIRST).limits, 0.0)
+    assert not may_go("clients[1]")
+    assert [may_go("clients[0]"), may_go("clients[0]")] == [True, False]
+    accounting.take_rules(rules(folder, ACME + FIRST + SECOND).limits, 0.0)
+    assert not may_go("clients[0]")
+    assert not may_go("clients[1]")

@@ -19,14 +19,16 @@ from foxora_addon.policy.waiting import Bounds
 class AccountRules:
     """What the configuration says of an account. `asks`: ceilings it leaves open, /v1/me tells.
 
-    `models` and `clients` have further ceilings below the account's, by name. `cap_usd` is the
-    month's spend cap; None: the gateway's own. `key_digest` tells one key from another.
+    `models` and `clients` have further ceilings below the account's, by name. `client_marks` tell
+    who it is that an edit may give another name, by the present one. `cap_usd` is the month's spend
+    cap; None: the gateway's own. `key_digest` tells one key from another.
     """
 
     ceilings: Ceilings = UNLIMITED
     asks: bool = True
     models: Mapping[str, Ceilings] = field(default_factory=dict)
     clients: Mapping[str, Ceilings] = field(default_factory=dict)
+    client_marks: Mapping[str, str] = field(default_factory=dict)
     cap_usd: Decimal | None = None
     key_digest: str = ""
 
@@ -234,10 +236,11 @@ class Payers:
 
     def below(self, payer: str, kind: str, table: Mapping[str, Ceilings]) -> Iterator[Scope]:
         """The scopes that have ceilings below an account's."""
+        marks = self.rules_of(payer).client_marks if kind == "client" else {}
         for name, ceilings in table.items():
             if ceilings != UNLIMITED:
                 label = f"{kind.capitalize()} '{name}' of account '{payer}'"
-                yield Scope(f"{payer} {kind} {name}", label, ceilings)
+                yield Scope(f"{payer} {kind} {marks.get(name, name)}", label, ceilings)
 
     def scopes_below(self, payer: str) -> Iterator[Scope]:
         """All that has ceilings below a configured account."""
