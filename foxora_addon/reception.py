@@ -16,6 +16,7 @@ from foxora_addon.api.forms import boundary_of
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, GivenHead, RequestLine
+from foxora_addon.field_lines import unbroken
 from foxora_addon.framing import FRAMES, framing_of, is_plain_length, names_of, written
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
@@ -119,6 +120,8 @@ class Reception:
         found = recognise(arrival.head, self._rules.territory)
         if found is None:
             return None
+        fields = unbroken(fields)
+        arrival = arrival._replace(fields=fields)
         cleaned = clean(fields, arrival.head.target, self._rules.own_keys)
         received = self._begun(arrival, cleaned)
         if isinstance(found, ApiError):

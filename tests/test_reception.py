@@ -98,6 +98,13 @@ def test_a_wish_for_privacy_on_any_line_is_never_missed(asked: list[bytes]) -> N
     assert found.refusal.status == 400
 
 
+def test_no_line_travels_on_that_some_reader_takes_for_two() -> None:
+    lines = ((b"X-A", b"1\rContent-Length: 5"), (b"User-Agent", b"one\r\n two"))
+    found = received(Reception(some_rules()), with_length(b"10", *lines))
+    assert found.fields[2:4] == ((b"X-A", b"1 Content-Length: 5"), (b"User-Agent", b"one two"))
+    assert found.client.user_agent == "one two"
+
+
 def test_labels_on_several_lines_are_one_list() -> None:
     lines = ((b"x-foxora-tag", b"night, a"), (b"X-Foxora-Tag", b"b\xff"))
     assert received(Reception(some_rules()), with_length(b"10", *lines)).tags == (

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.http_2 import Answer, http_2
-from tests.end_to_end.proxies import APP_KEY, Proxy, running_proxy, tls_client, wait_until
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    Proxy,
+    direct_client,
+    running_proxy,
+    tls_client,
+    wait_until,
+)
 
 pytestmark = pytest.mark.real_server
 
@@ -104,6 +111,23 @@ def test_a_request_without_a_certain_end_is_the_last_of_its_connection(
                         answer += piece
             assert answer.count(b"HTTP/1.1 ") == 1, coding
         assert all(record.get("operation") != "models" for record in proxy.records())
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+@pytest.mark.parametrize("line_break", ["\r", "\r\n ", "\0"])
+def test_no_header_is_hidden_in_another_ones_line(
+    tmp_path: Path, line_break: str, fast: str
+) -> None:
+    """To Python's own server, say, a CR ends a line: the gateway would read a further length."""
+    body = json.dumps(CALL)
+    length = f"Content-Length: {len(body)}\r\n"
+    head = f"{HEAD}X-A: 1{line_break}Content-Length: 5\r\n{length}\r\n"
+    with running_proxy(tmp_path, environment={"FOXORA_FAST": fast}) as proxy:
+        assert exchanged(proxy, f"{head}{body}".encode()).startswith(b"HTTP/1.1 200 ")
+        with direct_client() as client:
+            gateway = client.get(f"{proxy.url}/_foxora/status").json()["gateway"]
+            log = client.get(f"{gateway.removesuffix('/v1')}/_mock/log").json()
+    assert ["X-A", "1 Content-Length: 5"] in log[-1]["headers"]
 
 
 def test_a_call_that_comes_with_the_head_of_its_tunnel_is_answered(proxy: Proxy) -> None:
