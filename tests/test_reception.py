@@ -105,6 +105,16 @@ def test_no_line_travels_on_that_some_reader_takes_for_two() -> None:
     assert found.client.user_agent == "one two"
 
 
+@pytest.mark.parametrize("other", [b"application/json", b"multipart/form-data; boundary=x"])
+def test_a_form_of_which_two_lines_say_what_it_is_is_none(other: bytes) -> None:
+    lines = [(b"Content-Type", b"multipart/form-data; boundary=x"), (b"content-type", other)]
+    for said in (lines, lines[::-1]):
+        arrival = an_arrival(a_head("/v1/images/edits"), (KEY, *said))
+        call = received(Reception(some_rules()), arrival).call
+        assert call is not None
+        assert call.boundary == b""
+
+
 def test_labels_on_several_lines_are_one_list() -> None:
     lines = ((b"x-foxora-tag", b"night, a"), (b"X-Foxora-Tag", b"b\xff"))
     assert received(Reception(some_rules()), with_length(b"10", *lines)).tags == (

@@ -18,6 +18,8 @@ _MOST_OF_HEADS: Final = 262_144
 _MOST_SEMICOLONS: Final = 1_000
 """`email` takes a time that grows with their number times the length."""
 _LONGEST_TEXT: Final = 4_096
+_ONE_VALUE: Final = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*+")*+')
+"""A header that is no list: its commas are in quotes, and those are closed. Linear."""
 _EXTENDED: Final = re.compile(r";\s*([^\s;=*\"]+)\*(\d*)")
 """The name of a parameter whose value is in pieces, or encoded (RFC 2231), and a piece's number."""
 
@@ -57,8 +59,9 @@ class Form(NamedTuple):
 def boundary_of(content_type: str | None) -> bytes | None:
     """The boundary that a Content-Type header gives a form; None where it is of no form.
 
-    Any other `multipart` counts as well, and one of two types, as some readers take those for it.
-    It is empty where it is not ASCII, or readers may find another: no body is a form of that.
+    Any other `multipart` counts as well, as some readers take that for it. It is empty where it is
+    not ASCII, or readers may find another, as where the header is a list, by its lines or commas,
+    of which one takes the first, one the last, one all for a boundary: no body is a form of that.
     """
     if content_type is None or "multipart/" not in content_type.lower():
         return None
@@ -70,7 +73,8 @@ def boundary_of(content_type: str | None) -> bytes | None:
     if not any(boundaries):
         return None
     boundary, *others = boundaries
-    return b"" if others or not boundary.isascii() else boundary.encode()
+    is_clear = not others and boundary.isascii() and _ONE_VALUE.fullmatch(content_type)
+    return boundary.encode() if is_clear else b""
 
 
 def read_form(body: bytes, boundary: bytes) -> Form | None:

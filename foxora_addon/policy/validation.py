@@ -123,7 +123,7 @@ def _read_upload(
     parsed = _object_of(value_of_json(body) if value is None else value)
     if parsed is None and body and call.boundary is not None:
         return invalid_request(
-            "The form's Content-Type names no boundary that is in its body, or several."
+            "The form's Content-Type is a list, or names no boundary of its body, or several."
         )
     if parsed is None:
         return _unread(body)

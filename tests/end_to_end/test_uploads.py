@@ -106,6 +106,19 @@ def test_pictures_to_edit_are_counted(tmp_path: Path, fast: str) -> None:
     assert (request["model"], len(request["files"])) == ("gpt-image-1", 2)
 
 
+def test_no_model_is_hidden_in_a_form_that_two_lines_describe(tmp_path: Path, fast: str) -> None:
+    """By the first line the body is a form with one model, by both together one with another."""
+    part = 'Content-Disposition: form-data; name="model"\r\n\r\n'
+    body = f"--x\r\n{part}dear\r\n--x--\r\n--x, text/plain\r\n{part}cheap\r\n--x, text/plain--\r\n"
+    kinds = ["multipart/form-data; boundary=x", "text/plain"]
+    headers = [("authorization", f"Bearer {APP_KEY}"), *(("content-type", kind) for kind in kinds)]
+    with proxied(tmp_path, fast, "dear") as (proxy, gateway, _), direct_client() as client:
+        url = f"{proxy.base_url}/images/edits"
+        answer = client.post(url, headers=headers, content=body.encode())
+        assert not gateway.log()
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request")
+
+
 ANEW = """
 def request(flow):
     flow.request.headers["content-type"] = "multipart/form-data; boundary=anew"

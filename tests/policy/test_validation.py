@@ -420,7 +420,7 @@ def test_an_upload_that_is_no_form_is_the_gateways_to_judge(body: bytes) -> None
 def test_a_form_without_its_boundary_is_refused(body: bytes) -> None:
     assert (
         refused(body, an_upload()).message
-        == "The form's Content-Type names no boundary that is in its body, or several."
+        == "The form's Content-Type is a list, or names no boundary of its body, or several."
     )
 
 
