@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from foxora_addon.exchange import AnsweredHead
+from foxora_addon.field_lines import listed
 
 _ENCODING: Final = b"content-encoding"
 _TYPE: Final = b"content-type"
@@ -13,8 +14,8 @@ _SIZES: Final = frozenset(map(len, (_ENCODING, _TYPE)))
 class Answer:
     """A status, a head and a body. `is_changed`: the gateway's was another.
 
-    What is asked of the head is read at one go: `encoding` (its content encodings, of all lines)
-    and `content_type` (the first), each None if there is none. `known` has them where the same head
+    What is asked of the head is read at one go: `encoding` (its content encodings) and
+    `content_type`, of all lines, each None if there is none. `known` has them where the same head
     was read before.
     """
 
@@ -44,16 +45,11 @@ class Answer:
 
 
 def _read(fields: Sequence[tuple[bytes, bytes]]) -> AnsweredHead:
-    encoding = content_type = None
+    lines: dict[bytes, list[str]] = {_ENCODING: [], _TYPE: []}
     for name, value in fields:
-        if len(name) not in _SIZES:
-            continue
-        lower = name.lower()
-        if lower == _ENCODING:  # its lines are one list (RFC 9110, 5.3)
-            encoding = _text(value) if encoding is None else f"{encoding}, {_text(value)}"
-        elif lower == _TYPE and content_type is None:
-            content_type = _text(value)
-    return AnsweredHead(fields, encoding, content_type)
+        if len(name) in _SIZES and (lower := name.lower()) in lines:
+            lines[lower].append(_text(value))
+    return AnsweredHead(fields, listed(lines[_ENCODING]), listed(lines[_TYPE]))
 
 
 def _text(data: bytes) -> str:

@@ -2,9 +2,16 @@
 
 Pure, and the one place with the rule. Who reads such a head otherwise than its next reader does
 can be told one thing while that one hears another.
+
+Several lines of a list are one list: the values in their order, with commas between (RFC 9110, 5.2
+and 5.3). A field of one value (5.5) is not to come twice. Where it does, some servers take the
+first, some the last, some the list. So lines that say the same are one, and others are a list, as
+if somebody on the way had joined them: no number, name or date is one, so it says nothing. A wait
+is the exception (`api.retry_after`); of keys, every line counts (`policy.rewrite`).
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from foxora_addon.framing import Fields
@@ -21,3 +28,18 @@ def unbroken(fields: Fields) -> Fields:
     if not any(_BREAK.search(value) for _, value in fields):
         return fields
     return tuple((name, _BREAK.sub(b" ", value).strip(b" \t")) for name, value in fields)
+
+
+def lines_of(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
+    """The values of a field, one a line; `name` is in lower case."""
+    return [value for known, value in headers if known.lower() == name]
+
+
+def listed(lines: Sequence[str]) -> str | None:
+    """The value of a field that is a list; None: it is not there."""
+    return ", ".join(lines) if lines else None
+
+
+def single(lines: Sequence[str]) -> str | None:
+    """The value of a field that has one: a list where its lines differ, which none can be."""
+    return lines[0] if len(set(lines)) == 1 else listed(lines)

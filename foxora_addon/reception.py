@@ -6,6 +6,7 @@ Pure, and a function of the head and the rules alone. A client sends the same he
 but for the length of the body, so what it came to is remembered for some hundred heads.
 """
 
+import re
 from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -16,7 +17,7 @@ from foxora_addon.api.forms import boundary_of
 from foxora_addon.config import Account
 from foxora_addon.config.accounts import Level
 from foxora_addon.exchange import Client, GivenHead, RequestLine
-from foxora_addon.field_lines import unbroken
+from foxora_addon.field_lines import listed, single, unbroken
 from foxora_addon.framing import FRAMES, framing_of, is_plain_length, names_of, written
 from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
@@ -33,6 +34,7 @@ _FIELD: Final = 64
 """Bytes, about, that a field takes besides its name and value."""
 
 _LENGTH: Final = b"content-length"
+_RETRY: Final = re.compile("[0-9]{1,9}")
 
 
 class Arrival(NamedTuple):
@@ -131,7 +133,7 @@ class Reception:
             return received
         received.call = found
         if found.operation.has_form:
-            boundary = boundary_of(_joined(received.fields, b"content-type"))
+            boundary = boundary_of(_listed(received.fields, b"content-type"))
             received.call = found = found._replace(boundary=boundary)
         self._resolve(received, found, cleaned)
         self._choose_level(received, arrival, cleaned)
@@ -144,9 +146,7 @@ class Reception:
         return replace(refusal, message=self._rules.redactor.scrub(refusal.message, secrets))
 
     def _begun(self, arrival: Arrival, cleaned: Cleaned) -> Received:
-        values = {name.lower(): value for name, value in arrival.fields}
-        retry = values.get(b"x-stainless-retry-count", b"")
-        agent = values.get(b"user-agent")
+        retry = single(_lines_in(arrival.fields, b"x-stainless-retry-count")) or ""
         key, origin = cleaned.key, arrival.head.origin
         fields = turned(
             cleaned.fields,
@@ -157,8 +157,8 @@ class Reception:
         client = Client(
             address=arrival.address,
             key=None if key is None else self._rules.redactor.fingerprint(key),
-            user_agent=None if agent is None else agent.decode("utf-8", "replace"),
-            retry=int(retry) if retry.isdigit() and len(retry) < 10 else None,
+            user_agent=single(_lines_in(arrival.fields, b"user-agent")),
+            retry=int(retry) if _RETRY.fullmatch(retry) else None,
         )
         return Received(
             client=client,
@@ -167,11 +167,11 @@ class Reception:
             written=_written(fields, length_at),
             target=cleaned.target,
             secrets=cleaned.secrets,
-            tags=tags_of(_text(_values_in(arrival.fields, b"x-foxora-tag"))),
-            traceparent=traceparent_of(_text(values.get(b"traceparent"))),
+            tags=tags_of(listed(_lines_in(arrival.fields, b"x-foxora-tag"))),
+            traceparent=traceparent_of(single(_lines_in(arrival.fields, b"traceparent"))),
             origin=origin if origin in self._rules.territory.origins else None,
             length_at=length_at,
-            encoding=_joined(fields, b"content-encoding"),
+            encoding=_listed(fields, b"content-encoding"),
             is_framed=any(name.lower() in FRAMES for name, _ in fields),
             framing=framing_of(_with_length(fields, length_at, b"0")),
         )
@@ -181,7 +181,7 @@ class Reception:
         account = received.account.name if received.account else None
         operation = received.call.operation.name if received.call else OTHER.name
         given = self._rules.levels.level_of(account, operation, cleaned.key, arrival.address)
-        header = _text(_values_in(arrival.fields, b"x-foxora-audit"))
+        header = listed(_lines_in(arrival.fields, b"x-foxora-audit"))
         asked = asked_level(header, given)
         if isinstance(asked, ApiError):
             received.refusal = received.refusal or asked
@@ -268,21 +268,14 @@ def _lengths_in(fields: Fields) -> list[int]:
     return [at for at, name in enumerate(names_of(fields)) if name == _LENGTH]
 
 
-def _joined(fields: Fields, name: bytes) -> str | None:
+def _listed(fields: Fields, name: bytes) -> str | None:
     """The values of a header, as one, in which bytes that are no UTF-8 are surrogates."""
-    value = _values_in(fields, name)
-    return None if value is None else value.decode("utf-8", "surrogateescape")
+    return listed(_lines_in(fields, name, "surrogateescape"))
 
 
-def _values_in(fields: Fields, name: bytes) -> bytes | None:
-    """The values of a header, as one: several lines are one field (RFC 9110, 5.3)."""
-    values = [value for known, value in fields if known.lower() == name]
-    return b", ".join(values) if values else None
+def _lines_in(fields: Fields, name: bytes, errors: str = "replace") -> list[str]:
+    return [value.decode("utf-8", errors) for known, value in fields if known.lower() == name]
 
 
 def _named(client: Client, name: str | None) -> Client:
     return Client(client.address, client.key, client.user_agent, client.retry, name)
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode("utf-8", "replace")

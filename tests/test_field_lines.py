@@ -1,8 +1,8 @@
-"""What a field says whose line is broken."""
+"""What a field says that comes on several lines, or whose line is broken."""
 
 import pytest
 
-from foxora_addon.field_lines import unbroken
+from foxora_addon.field_lines import lines_of, listed, single, unbroken
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,25 @@ def test_fields_on_lines_of_their_own_stay_what_they_are() -> None:
 
 def test_a_million_spaces_are_read_in_one_go() -> None:
     assert unbroken([(b"x-a", b" " * 1_000_000 + b"\r\n a")]) == ((b"x-a", b"a"),)
+
+
+@pytest.mark.parametrize(
+    ("lines", "as_list", "as_one"),
+    [
+        ([], None, None),
+        (["1"], "1", "1"),
+        (["1", "1"], "1, 1", "1"),
+        (["1", "2", "1"], "1, 2, 1", "1, 2, 1"),
+        (["", "1"], ", 1", ", 1"),
+        (["a, b", "c"], "a, b, c", "a, b, c"),
+    ],
+)
+def test_lines_are_a_list_and_one_value_where_they_say_the_same(
+    lines: list[str], as_list: str | None, as_one: str | None
+) -> None:
+    headers = [
+        ("other", "x"),
+        *(("X-A" if at % 2 else "x-a", line) for at, line in enumerate(lines)),
+    ]
+    assert lines_of(headers, "x-a") == lines
+    assert (listed(lines), single(lines)) == (as_list, as_one)

@@ -115,6 +115,28 @@ def test_a_form_of_which_two_lines_say_what_it_is_is_none(other: bytes) -> None:
         assert call.boundary == b""
 
 
+TRACES = [b"00-" + each * 32 + b"-" + each * 16 + b"-01" for each in (b"a", b"b")]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_no_line_is_on_record_for_all_where_they_differ(order: int) -> None:
+    """W3C Trace Context has a trace begin anew there; which line the gateway takes nobody knows."""
+    said = [(b"X-Stainless-Retry-Count", b"0"), (b"x-stainless-retry-count", b"7")]
+    said += [(b"Traceparent", trace) for trace in TRACES]
+    said += [(b"user-agent", b"one"), (b"User-Agent", b"two")]
+    found = received(Reception(some_rules()), with_length(b"10", *said[::order]))
+    assert (found.client.retry, found.traceparent) == (None, None)
+    assert found.client.user_agent == ("one, two" if order == 1 else "two, one")
+    assert [*found.fields[2:8]] == said[::order]
+
+
+def test_lines_that_say_the_same_are_one_on_record() -> None:
+    said = [(b"x-stainless-retry-count", b"2"), (b"traceparent", TRACES[0]), (b"user-agent", b"x")]
+    found = received(Reception(some_rules()), with_length(b"10", *said, *said))
+    assert (found.client.retry, found.client.user_agent) == (2, "x")
+    assert found.traceparent == TRACES[0].decode()
+
+
 def test_labels_on_several_lines_are_one_list() -> None:
     lines = ((b"x-foxora-tag", b"night, a"), (b"X-Foxora-Tag", b"b\xff"))
     assert received(Reception(some_rules()), with_length(b"10", *lines)).tags == (

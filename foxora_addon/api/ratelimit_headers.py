@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from foxora_addon.field_lines import single
+
 
 @dataclass(slots=True)
 class Allowance:
@@ -65,7 +67,11 @@ _UNITS: Final[Mapping[str, float]] = {
 
 def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
     """Read an answer's rate-limit headers; what is absent or unreadable is None. Total."""
-    told = {low: value.strip() for name, value in headers if (low := name.lower()) in NAMES}
+    told: dict[str, str] = {}
+    for name, value in headers:
+        if (low := name.lower()) in NAMES:
+            line = value.strip()
+            told[low] = line if low not in told else single((told[low], line)) or ""
     if not told:
         return Balance()
     return Balance(_parse_allowance(told, _NAMES_OF[0]), _parse_allowance(told, _NAMES_OF[1]))

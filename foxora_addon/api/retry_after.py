@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+from foxora_addon.field_lines import lines_of, single
+
 # A year: longer than any spend cycle. Bounds what a header of a thousand digits can do.
 _LONGEST_SECONDS: Final = 366 * 86_400.0
 # Not float(): it takes "1_0", "inf", "nan" and other scripts' digits.
@@ -20,16 +22,17 @@ def seconds_of(headers: Sequence[tuple[str, str]]) -> float | None:
 
     `retry-after-ms` comes before `retry-after` (as in openai-python and openai-node), and that is a
     number of seconds or an HTTP date (RFC 9110, 10.2.3). A date counts from the answer's own
-    `Date`, so that clocks need not agree; without one it says nothing.
+    `Date`, so that clocks need not agree; without one it says nothing. Of several, by lines or
+    commas, it is the longest: whoever said it, it is not too soon then.
     """
-    milliseconds = _number_of(_value_of(headers, "retry-after-ms"))
-    if milliseconds is not None:
-        return _bounded(milliseconds / 1000)
-    value = _value_of(headers, "retry-after")
-    seconds = _number_of(value)
-    if seconds is not None:
-        return _bounded(seconds)
-    return _seconds_between(_value_of(headers, "date"), value)
+    milliseconds = _numbers_in(lines_of(headers, "retry-after-ms"))
+    if milliseconds:
+        return _bounded(max(milliseconds) / 1000)
+    lines = lines_of(headers, "retry-after")
+    start = _value_of(headers, "date") if lines else ""
+    dated = [_seconds_between(start, line) for line in lines]
+    waits = [*_numbers_in(lines), *(seconds for seconds in dated if seconds is not None)]
+    return _bounded(max(waits)) if waits else None
 
 
 def should_retry_of(headers: Sequence[tuple[str, str]]) -> bool | None:
@@ -38,11 +41,13 @@ def should_retry_of(headers: Sequence[tuple[str, str]]) -> bool | None:
 
 
 def _value_of(headers: Sequence[tuple[str, str]], name: str) -> str:
-    return next((value.strip() for key, value in headers if key.lower() == name), "")
+    return (single(lines_of(headers, name)) or "").strip()
 
 
-def _number_of(value: str) -> float | None:
-    return float(value) if _NUMBER.fullmatch(value) else None
+def _numbers_in(lines: Sequence[str]) -> list[float]:
+    """The numbers in lines that have nothing else but commas; a date has them as well."""
+    parts = [[part.strip() for part in line.split(",") if part.strip()] for line in lines]
+    return [float(part) for line in parts if all(map(_NUMBER.fullmatch, line)) for part in line]
 
 
 def _bounded(seconds: float) -> float:

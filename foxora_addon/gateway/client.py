@@ -18,6 +18,7 @@ import h11
 
 from foxora_addon import __version__
 from foxora_addon.api.content_encoding import decoded
+from foxora_addon.field_lines import lines_of, listed
 from foxora_addon.policy.mask import mask_forms_of, masked
 
 _LARGEST_ANSWER_BYTES: Final = 16 * 1_048_576
@@ -163,7 +164,7 @@ async def _answer(
 
 def _told(told: h11.Response, body: bytes) -> Reply:
     named = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in told.headers]
-    encoding = ", ".join(value for name, value in named if name == "content-encoding")
+    encoding = listed(lines_of(named, "content-encoding"))
     return Reply(told.status_code, tuple(named), decoded(body, encoding, _LARGEST_ANSWER_BYTES))
 
 

@@ -21,7 +21,9 @@ from foxora_addon.policy.keys import key_digest
 LEVELS: Final[tuple[Level, ...]] = get_args(Level)
 """From the most private to the least."""
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-.{0,64})?")
+_TRACEPARENT: Final = re.compile(
+    r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-[^,\n]{0,64})?"
+)
 _TAG: Final = re.compile(r"[^\x00-\x20,\x7f](?:[^\x00-\x1f,\x7f]{0,62}[^\x00-\x20,\x7f])?")
 _MOST_TAGS: Final = 16
 

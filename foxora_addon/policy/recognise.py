@@ -216,6 +216,7 @@ def _shown(text: str) -> str:
 
 
 _DEPLOYMENT = re.compile(r"/openai/deployments/([^/]+)(?=/|$)")
+_PORT = re.compile(":?[0-9]*")
 _UNRESERVED = ascii_letters + digits + "-._~"
 _UNSAFE = re.compile(r"[^\x21-\x7e]|[\\#]")
 _SLASHES = re.compile(r"/{2,}")
@@ -296,12 +297,16 @@ def _leaves_its_folder(path: str) -> bool:
 
 
 def host_of(host_header: str | None) -> str:
-    """The canonical name in a Host header, without port or brackets; empty if there is none."""
+    """The canonical name in a Host header, without port or brackets; empty if there is none.
+
+    Nor is there one in several (RFC 9112, 3.2).
+    """
     if not host_header:
         return ""
-    name = host_header.strip()
+    name, port = host_header.strip(), ""
     if name.startswith("["):
-        name = name[1:].partition("]")[0]
+        name, _, port = name[1:].partition("]")
     elif name.count(":") == 1:
-        name = name.partition(":")[0]
-    return canonical_host(name) or ""
+        name, _, port = name.partition(":")
+    is_one = _PORT.fullmatch(port) is not None
+    return (canonical_host(name) if is_one else None) or ""

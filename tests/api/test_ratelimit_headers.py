@@ -95,6 +95,17 @@ def test_a_balance_is_read_from_headers_of_any_case() -> None:
     assert parse_balance(headers) == Balance(Allowance(30_000, 29_999, 0.002), None)
 
 
+def test_a_figure_of_which_two_lines_say_different_things_is_not_said() -> None:
+    headers = [
+        ("x-ratelimit-limit-requests", "30"),
+        ("X-RateLimit-Limit-Requests", " 30"),
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-remaining-requests", "29"),
+        ("x-ratelimit-remaining-requests", "29"),
+    ]
+    assert parse_balance(headers) == Balance(Allowance(30, None, None), None)
+
+
 FULL = Balance(Allowance(30, 7, 41.5), Allowance(40_000, 0, 60.25))
 COUNTS = st.none() | st.integers(0, 10**15)
 ALLOWANCES = st.builds(

@@ -61,6 +61,26 @@ def test_a_date_that_has_passed_is_now() -> None:
 
 
 @pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        (["30", "1"], 30),
+        (["1", "30"], 30),
+        (["30", "30"], 30),
+        (["", "30"], 30),
+        (["soon", "30"], 30),
+        (["1, 30"], 30),
+        (["30, "], 30),
+        (["1", "Mon, 23 Nov 2026 08:01:30 GMT"], 90),
+        (["1, soon"], None),
+    ],
+)
+def test_of_several_waits_it_is_the_longest(lines: list[str], seconds: float | None) -> None:
+    headers = [DATE, *(("Retry-After", line) for line in lines)]
+    assert seconds_of(headers) == seconds
+    assert seconds_of([*headers, ("retry-after-ms", "2"), ("retry-after-ms", "40")]) == 0.04
+
+
+@pytest.mark.parametrize(
     "headers",
     [
         [],
@@ -85,6 +105,8 @@ def test_any_headers_give_a_finite_wait_or_none(seconds: str, milliseconds: str,
         ([("X-Should-Retry", "true")], True),
         ([("x-should-retry", " false ")], False),
         ([("x-should-retry", "yes")], None),
+        ([("x-should-retry", "false"), ("X-Should-Retry", "false")], False),
+        ([("x-should-retry", "false"), ("x-should-retry", "true")], None),
         ([], None),
     ],
 )

@@ -154,7 +154,9 @@ def test_empty_lines_before_a_call_are_passed_over(tmp_path: Path, fast: str) ->
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-@pytest.mark.parametrize("host", ["", "Host:\r\n", "Host: a b\r\n"])
+@pytest.mark.parametrize(
+    "host", ["", "Host:\r\n", "Host: a b\r\n", "Host: localhost:1\r\nHost: localhost\r\n"]
+)
 def test_a_request_that_names_no_host_is_refused_and_on_record(
     proxy: Proxy, host: str, version: str
 ) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import socket
+from pathlib import Path
 from urllib.parse import quote
 
 import httpx
 import pytest
 
-from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client
+from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy
 
 pytestmark = pytest.mark.real_server
 
@@ -78,6 +79,17 @@ def test_an_answer_has_the_gateways_request_id_on_record_or_none(
     (record,) = proxy.answer_records(exchange)
     assert answer.headers["x-request-id"] == (id_of_gateway or exchange)
     assert record["gateway_request_id"] == id_of_gateway
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_of_two_times_to_wait_the_longer_one_holds(tmp_path: Path, fast: str) -> None:
+    waits = "retry-after: 0\r\nRetry-After: 30\r\nx-should-retry: true\r\nx-should-retry: true\r\n"
+    raw = WHOLE.replace("200 OK", "429 Later").replace(CRLF, f"{CRLF}{waits}", 1)
+    with running_proxy(tmp_path, environment={"FOXORA_FAST": fast}) as proxy:
+        told, refused = post(proxy, f"raw={quote(raw)}"), post(proxy, "")
+    assert (told.status_code, told.headers["retry-after"]) == (429, "30")
+    assert (told.headers["x-should-retry"], told.headers["x-foxora-source"]) == ("true", "gateway")
+    assert (refused.status_code, refused.headers["x-foxora-source"]) == (429, "addon")
 
 
 def gateway_of(proxy: Proxy) -> str:

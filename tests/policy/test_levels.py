@@ -81,6 +81,7 @@ def test_labels_are_bounded_in_number_and_length(header: str | None, tags: tuple
         ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", True),
         (" 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 ", True),
         ("01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", True),
+        (", ".join(["01-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-"] * 2), False),
         ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", False),
         ("00-4bf92f35-00f067aa0ba902b7-01", False),
         ("", False),

@@ -311,6 +311,10 @@ def test_what_lies_outside_of_the_prefixes(outside: Outside, target: str, ours: 
         ("", ""),
         (None, ""),
         ("a b", ""),
+        ("localhost:8080, evil.example", ""),
+        ("[::1]:8080, evil.example", ""),
+        ("localhost, localhost", ""),
+        ("localhost:", "localhost"),
     ],
 )
 def test_the_name_in_a_host_header(header: str | None, name: str) -> None:
