@@ -108,9 +108,14 @@ class _Bounded:
                 yield piece
 
 
+def encodings_in(content_encoding: str | None) -> list[str]:
+    """What a Content-Encoding header names, the last one first; `identity` is none, nor is ""."""
+    names = [name.strip().lower() for name in (content_encoding or "").split(",")]
+    return [name for name in reversed(names) if name not in {"", "identity"}]
+
+
 def _steps_of(content_encoding: str) -> list[Decoder]:
-    names = [name.strip().lower() for name in content_encoding.split(",")]
-    steps = [name for name in reversed(names) if name not in {"", "identity"}]
+    steps = encodings_in(content_encoding)
     if unknown := [name for name in steps if name not in _DECODERS]:
         raise Undecodable(f"the content encoding '{unknown[0][:40]}' is not known")
     if len(steps) > _MOST_ENCODINGS:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from mitmproxy import http
 
-from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of
+from foxora_addon.api.content_encoding import Decoder, Undecodable, decoder_of, encodings_in
 from foxora_addon.api.endpoints import OTHER
 from foxora_addon.api.error_events import error_event
 from foxora_addon.api.errors import ApiError
@@ -52,7 +52,7 @@ def head_of(response: http.Response) -> AnswerHead:
     is_clear = list not in map(type, map(index.get, _ASKED))
     limits = [] if NAMES_AS_WRITTEN.isdisjoint(index) else [*_limits_in(fields)]
     kind, encoding = headers.get(b"content-type"), headers.get(b"content-encoding")
-    request_id = headers.get(b"x-request-id")
+    request_id = headers.get(b"x-request-id") or None
     return AnswerHead(fields, size, kind, encoding, request_id, limits, is_clear)
 
 
@@ -149,9 +149,8 @@ def tee(
 ) -> None:
     """Stream an answer past an observation."""
     decode = _undoing(response)
-    encoding = None if decode else response.headers.get("content-encoding", "identity")
     filters: list[Filter] = []
-    is_readable = encoding is None or encoding.strip().lower() == "identity"
+    is_readable = decode is not None or not encodings_in(response.headers.get("content-encoding"))
     if observation.transcript is not None and is_readable:
         filters = [UsageStrip(), WholeEvents()] if passing.strips_usage else [WholeEvents()]
     changes_length = decode is not None or (filters and passing.strips_usage)

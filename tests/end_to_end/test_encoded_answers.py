@@ -80,6 +80,18 @@ def ask(
     return content, answer.headers, record
 
 
+@pytest.mark.parametrize("encoding", ["", "identity", "Identity, identity", "gzip"])
+def test_what_was_asked_for_beyond_a_call_is_taken_out_of_what_is_in_no_encoding(
+    proxy: Proxy, gateway: Gateway, encoding: str
+) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    told = b"data: " + json.dumps({"id": "c", "choices": [], "usage": usage}).encode() + b"\n\n"
+    body = ENCODERS.get(encoding, bytes)(EVENT + told + DONE)
+    content, _, record = ask(proxy, gateway, body, encoding)
+    assert content == EVENT + DONE
+    assert record["usage"]["total_tokens"] == 5
+
+
 @pytest.mark.parametrize("encoding", ENCODERS)
 def test_a_stream_passes_decoded_and_is_folded(
     proxy: Proxy, gateway: Gateway, encoding: str

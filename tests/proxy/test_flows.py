@@ -58,7 +58,7 @@ def test_the_head_of_an_answer_is_what_mitmproxy_says(fields: list[tuple[bytes, 
     assert head.encoding == headers.get("content-encoding")
     asked = [name.lower() for name, _ in headers.fields if name.lower() in ASKED]
     assert head.is_clear is (len(asked) == len(set(asked)))
-    assert head.request_id == headers.get("x-request-id")
+    assert head.request_id == (headers.get("x-request-id") or None)
     limits = [name for name, _ in headers.fields if name.lower().startswith(b"x-ratelimit-")]
     assert [name.encode() for name, _ in head.limits] == limits
     assert head.size == sum(len(b"%s: %s\r\n" % field) for field in headers.fields)
