@@ -30,6 +30,11 @@ def unbroken(fields: Fields) -> Fields:
     return tuple((name, _BREAK.sub(b" ", value).strip(b" \t")) for name, value in fields)
 
 
+def may_break(text: bytes) -> bool:
+    """Whether a head's names and values, all in a row, have what would break a line."""
+    return b"\r" in text or b"\n" in text or b"\0" in text
+
+
 def lines_of(headers: Iterable[tuple[str, str]], name: str) -> list[str]:
     """The values of a field, one a line; `name` is in lower case."""
     return [value for known, value in headers if known.lower() == name]

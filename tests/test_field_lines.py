@@ -2,7 +2,7 @@
 
 import pytest
 
-from foxora_addon.field_lines import lines_of, listed, single, unbroken
+from foxora_addon.field_lines import lines_of, listed, may_break, single, unbroken
 
 
 @pytest.mark.parametrize(
@@ -17,12 +17,14 @@ from foxora_addon.field_lines import lines_of, listed, single, unbroken
     ],
 )
 def test_what_breaks_a_line_is_a_space(value: bytes, line: bytes) -> None:
+    assert may_break(value)
     assert unbroken([(b"X-A", value), (b"x-b", b" \xff")]) == ((b"X-A", line), (b"x-b", b"\xff"))
 
 
 def test_fields_on_lines_of_their_own_stay_what_they_are() -> None:
     fields = ((b"X-A", b"1"), (b"x-a", b"\t2 \x7f\xff"))
     assert unbroken(fields) is fields
+    assert not may_break(b"".join(part for field in fields for part in field))
 
 
 def test_a_million_spaces_are_read_in_one_go() -> None:

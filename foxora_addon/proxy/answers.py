@@ -17,11 +17,12 @@ from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
+from foxora_addon.field_lines import may_break, unbroken
 from foxora_addon.framing import Fields
 from foxora_addon.observation import Observation
 from foxora_addon.policy.mask import Mask, mask_forms_of
 from foxora_addon.proxy import flows
-from foxora_addon.proxy.quick_headers import quick
+from foxora_addon.proxy.quick_headers import QuickHeaders, quick
 from foxora_addon.proxy.tee import Filter, Tee, Undo
 
 _ASKED: Final = (b"content-type", b"content-encoding", b"x-request-id")
@@ -45,10 +46,17 @@ class AnswerHead(NamedTuple):
 
 
 def head_of(response: http.Response) -> AnswerHead:
-    """Read an answer's head. Several values of one name are joined, as mitmproxy joins them."""
+    """Read an answer's head, of which each field is on a line of its own from now on.
+
+    Several values of one name are joined, as mitmproxy joins them (`field_lines`).
+    """
     headers = quick(response)
+    text = b"".join(chain.from_iterable(headers.fields))
+    if may_break(text):
+        response.data.headers = headers = QuickHeaders.of(unbroken(headers.fields))
+        text = b"".join(chain.from_iterable(headers.fields))
     fields, index = headers.fields, headers.index
-    size = sum(map(len, chain.from_iterable(fields))) + _BETWEEN * len(fields)
+    size = len(text) + _BETWEEN * len(fields)
     is_clear = list not in map(type, map(index.get, _ASKED))
     limits = [] if NAMES_AS_WRITTEN.isdisjoint(index) else [*_limits_in(fields)]
     kind, encoding = headers.get(b"content-type"), headers.get(b"content-encoding")

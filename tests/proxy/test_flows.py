@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
 
+from foxora_addon.field_lines import unbroken
 from foxora_addon.framing import Index, framing_of
 from foxora_addon.proxy import flows
 from foxora_addon.proxy.answers import head_of
@@ -51,7 +52,7 @@ def test_the_host_header_is_what_mitmproxy_says(
 
 @given(FIELDS)
 def test_the_head_of_an_answer_is_what_mitmproxy_says(fields: list[tuple[bytes, bytes]]) -> None:
-    response = http.Response.make(200, b"", http.Headers(fields))
+    response = http.Response.make(200, b"", http.Headers(unbroken(fields)))
     headers = response.headers
     head = head_of(response)
     assert head.content_type == headers.get("content-type")
