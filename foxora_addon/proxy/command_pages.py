@@ -13,8 +13,9 @@ from foxora_addon.audit.recent import Unpaired, recent_lines, recent_records
 from foxora_addon.reading.decision import Rebuilding, ScopesOf, lines_of
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.filters import Filters
+from foxora_addon.reading.flow_page import window_lines
 from foxora_addon.reading.ids import Search, Unknown
-from foxora_addon.reading.page import page_of, text_of_line
+from foxora_addon.reading.page import page_of
 from foxora_addon.reading.standing import standing_facts, standing_line
 from foxora_addon.reading.times import unix_of
 
@@ -57,7 +58,8 @@ def why_lines(exchange: str, path: Path, scopes_of: ScopesOf) -> Sequence[str]:
 
 def trail_lines(exchange: str, path: Path) -> Sequence[str]:
     """What the trail has of a call; raises CommandError where it has nothing."""
-    return [text_of_line(line) for line in page_of(_found(path, exchange))]
+    elsewhere = f"foxora-proxy audit show {exchange} has all of it"
+    return window_lines(page_of(_found(path, exchange)), elsewhere)
 
 
 def _found(path: Path, exchange: str) -> Recorded:

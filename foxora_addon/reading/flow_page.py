@@ -24,6 +24,12 @@ _WIDTH: Final = 68
 """Columns after which a line goes on below: mitmweb would have it run out of half a window."""
 _CELLS: Final = re.compile(r"\S {2,}")
 _LEAST_CELLS: Final = 3
+_LONGEST_WHOLE: Final = 1_000
+"""Characters up to which a word, or a row of a table, stays on one line. mitmproxy's console lays
+out words that are wider than it in a time that grows with the square of the text, and all calls
+wait meanwhile: a minute for one of 500,000.
+"""
+_TOO_LONG: Final = re.compile(rf"[^ \t]{{{_LONGEST_WHOLE + 1},}}")
 
 
 def can_read(body: bytes, operation: str, *, is_answer: bool) -> bool:
@@ -81,7 +87,14 @@ def _facts_of(facts: str) -> dict[str, Any]:
 
 
 def _text_of(lines: Iterable[Line]) -> str:
-    """The lines of a page, up to as much as a window can bear."""
+    return "\n".join(window_lines(lines, "the JSON view has all of it")).strip("\n")
+
+
+def window_lines(lines: Iterable[Line], elsewhere: str) -> list[str]:
+    """The lines of a page, short ones, and as many as a window can bear.
+
+    Where that is not all of them, the last one says where the rest is, in the words `elsewhere`.
+    """
     kept: list[str] = []
     left = _MOST_CHARACTERS
     for line in lines:
@@ -89,28 +102,35 @@ def _text_of(lines: Iterable[Line]) -> str:
         kept.extend(_wrapped(text[:left], line))
         left -= len(text)
         if left < 0:
-            kept.append("… cut here: the JSON view has all of it")
+            kept.append(f"… cut here: {elsewhere}")
             break
-    return "\n".join(kept).strip("\n")
+    return kept
 
 
 def _wrapped(text: str, line: Line) -> Iterator[str]:
-    """A line as short ones, which begin where its own text does; words are never broken.
+    """A line as short ones, which begin where its own text does; words that one reads stay whole.
 
-    A row of a table stays whole: its cells would mean nothing below each other.
+    So does a row of a table: its cells would mean nothing below each other.
     """
-    if len(text) <= _WIDTH or len(_CELLS.findall(text)) >= _LEAST_CELLS:
+    is_row = len(text) <= _LONGEST_WHOLE and len(_CELLS.findall(text)) >= _LEAST_CELLS
+    if len(text) <= _WIDTH or is_row:
         yield text
         return
     lead = len(text) - len(text.lstrip())
-    below = text.find(line.text) if line.label else lead
+    below = min(text.find(line.text) if line.label else lead, _WIDTH // 2)
+    room = max(_WIDTH - max(lead, below), _WIDTH // 2)
     yield from textwrap.wrap(
-        text[lead:],
+        _TOO_LONG.sub(lambda word: _in_pieces(word[0], room), text[lead:]),
         _WIDTH,
         initial_indent=text[:lead],
-        subsequent_indent=" " * min(below, _WIDTH // 2),
+        subsequent_indent=" " * below,
         expand_tabs=False,
         replace_whitespace=False,
         break_long_words=False,
         break_on_hyphens=False,
     )
+
+
+def _in_pieces(word: str, width: int) -> str:
+    """A word in pieces of that width, each of which stands on a line of its own."""
+    return " ".join(word[start : start + width] for start in range(0, len(word), width))

@@ -134,6 +134,27 @@ def test_long_lines_go_on_below_at_their_own_indent_and_words_stay_whole() -> No
     assert lines[-1].strip() == "x" * 300
 
 
+@pytest.mark.parametrize(
+    "said", ["x" * 40_000, "x" * 2_500 + " and  so  on  and  on" * 900, " " * 20 + "x" * 2_000]
+)
+def test_what_is_too_long_for_a_word_is_broken_so_that_no_window_stands_still_over_it(
+    said: str,
+) -> None:
+    for page in (
+        page_of_request(model="m", messages=[{"role": "user", "content": said}]),
+        page_of_answer({"choices": [{"message": {"role": "assistant", "content": said}}]}),
+    ):
+        assert max(map(len, page.splitlines())) <= 68
+        assert page.count("x") == said.count("x")
+
+
+def test_a_word_that_is_too_long_is_broken_wherever_it_begins() -> None:
+    page = page_of_request(
+        model="m", messages=[{"role": "user", "content": " " * 99 + "x" * 2_000}]
+    )
+    assert page.count("x") == 2_000
+
+
 def test_deep_and_long_bodies_have_a_page_or_none() -> None:
     deep = b'{"model":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert request_page(deep) is None
