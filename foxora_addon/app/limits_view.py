@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rich.console import Console, Group
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from foxora_addon.api.money import dollars, usd_of
 
 _BAR_CELLS: Final = 10
+_LEAST_COLUMNS: Final = 36
+"""What a name and its figure need beside each other, so that no figure is cut."""
 _NAMES: Final = ("requests a minute", "tokens a minute", "at once", "waiting", "spent")
 
 type Account = Mapping[str, Any]
@@ -25,7 +28,8 @@ def view_of(accounts: Sequence[Account], console: Console) -> Table | Group:
         console.width
     ):
         return table
-    return Group(*(_block_of(account) for account in accounts))
+    block_of = _block_of if console.width >= _LEAST_COLUMNS else _narrow_block_of
+    return Group(*(block_of(account) for account in accounts))
 
 
 def table_of(accounts: Sequence[Account]) -> Table:
@@ -43,6 +47,15 @@ def _block_of(account: Account) -> Group:
     for name, text in zip(_NAMES, _figures_of(account), strict=True):
         block.add_row(name, text)
     return Group(Text(str(account["account"]), style="bold"), block)
+
+
+def _narrow_block_of(account: Account) -> Group:
+    """The figures below their names, where both have no room in a line."""
+    block = Group(Text(str(account["account"]), style="bold"))
+    for name, text in zip(_NAMES, _figures_of(account), strict=True):
+        block.renderables.append(Padding(name, (0, 0, 0, 2)))
+        block.renderables.append(Padding(text, (0, 0, 0, 4)))
+    return block
 
 
 def _figures_of(account: Account) -> Iterator[Text]:

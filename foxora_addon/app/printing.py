@@ -34,6 +34,7 @@ STYLES: Final = {
     "-": "red",
 }
 _STANDARD_PAGER: Final = "less"
+_WIDEST: Final = 10_000
 
 
 class _Output(Console):
@@ -108,18 +109,40 @@ _JSON: Final = json.JSONEncoder(
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:
-    """A table; the first `left` columns are texts, the others figures."""
+    """A table; the first `left` columns are texts, the others figures.
+
+    Where that is wider than the terminal, a line for each cell: what is cut is another figure.
+    """
     cells = [[one_line(cell) for cell in row] for row in rows]
-    if is_terminal():
-        table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
-        for index, header in enumerate(headers):
-            table.add_column(header, justify="left" if index < left else "right")
-        for row in cells:
-            table.add_row(*(Text(cell) for cell in row))
-        console().print(table)
+    if not is_terminal():
+        for line in _aligned([list(headers), *cells], left):
+            write(line)
         return
-    for line in _aligned([list(headers), *cells], left):
-        write(line)
+    screen = console()
+    table = _table_of(headers, cells, left)
+    whole = screen.measure(table, options=screen.options.update(max_width=_WIDEST)).maximum
+    if whole <= screen.width:
+        screen.print(table)
+    else:
+        _print_blocks(screen, headers, cells)
+
+
+def _table_of(headers: Sequence[str], rows: Iterable[Sequence[str]], left: int) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="left" if index < left else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    return table
+
+
+def _print_blocks(screen: Console, headers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Each row as a block of its own, as `print_facts` has it."""
+    width = max(map(len, headers))
+    for row in rows:
+        for header, cell in zip(headers, row, strict=True):
+            screen.print(Text.assemble((f"{header:{width}}  ", STYLES["label"]), cell))
+        screen.print()
 
 
 def _aligned(rows: list[list[str]], left: int) -> Iterator[str]:

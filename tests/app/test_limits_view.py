@@ -3,6 +3,7 @@
 import io
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from foxora_addon.app.limits_view import notes_of, view_of
@@ -82,7 +83,8 @@ def test_a_narrow_terminal_has_a_line_for_each_figure() -> None:
     ]
 
 
-def test_no_figure_is_cut_however_narrow_it_is() -> None:
-    words = "".join(shown(a_standing(calls=150, tokens=1_000), width=30).split())
+@pytest.mark.parametrize("width", [36, 30, 20, 16])
+def test_no_figure_is_cut_however_narrow_it_is(width: int) -> None:
+    words = "".join(shown(a_standing(calls=150, tokens=1_000), width=width).split())
     assert "150,000of400,000,allbackin60s" in words
     assert "…" not in words

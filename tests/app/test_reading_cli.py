@@ -249,6 +249,21 @@ def test_stats_has_a_row_for_each_group_and_the_whole(run: Run) -> None:
     assert found["total"]["cost_usd"] == 0.001
 
 
+@pytest.mark.parametrize("columns", [250, 80, 40, 20])
+@pytest.mark.parametrize(
+    "command", ["stats --by account,model", "stats", "simulate --requests-per-minute 1"]
+)
+def test_no_figure_of_a_table_is_cut_however_narrow_the_terminal(
+    command: str, columns: int, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(*command.split())
+    monkeypatch.setattr(printing, "is_terminal", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = run(*command.split())
+    assert max(map(len, shown.splitlines())) <= columns
+    assert set(whole.split()) <= set(shown.split())
+
+
 def test_export_to_har_is_one_document(run: Run) -> None:
     shown = run("export", "--format", "har", err="headers are not in the trail")
     assert len(json.loads(shown)["log"]["entries"]) == 4
