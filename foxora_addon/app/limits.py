@@ -12,6 +12,7 @@ from rich.text import Text
 
 from foxora_addon.app.limits_view import notes_of, view_of
 from foxora_addon.app.local_proxy import NoProxy, ask
+from foxora_addon.app.printing import is_terminal
 
 _WATCH_SECONDS = 1.0
 _WIDTH = 200
@@ -48,13 +49,16 @@ def show_limits(
 
 @contextmanager
 def _shower(*, is_json: bool, watches: bool) -> Iterator[Callable[[Accounts], None]]:
-    """What shows the accounts: as JSON, a line each time; as a table, which a terminal redraws."""
-    console = Console(highlight=False)
-    if not console.is_terminal:
+    """What shows the accounts: as JSON, a line each time; as a table, which a terminal redraws.
+
+    One that moves no cursor (TERM=dumb) has each table below the last, as a file has.
+    """
+    console = Console(highlight=False, force_terminal=None if is_terminal() else False)
+    if not is_terminal():
         console.width = _WIDTH
     if is_json:
         yield lambda accounts: print(json.dumps({"accounts": accounts}), flush=True)  # noqa: T201  # the result
-    elif watches and console.is_terminal:
+    elif watches and is_terminal() and not console.is_dumb_terminal:
         with Live(console=console, auto_refresh=False) as live:
             yield lambda accounts: live.update(_drawn(accounts, console), refresh=True)
     else:

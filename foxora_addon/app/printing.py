@@ -51,8 +51,17 @@ def is_terminal() -> bool:
 
 
 def console() -> Console:
-    """Standard output; what is printed is taken as it is, and a pipe's lines are never wrapped."""
-    return _Output(highlight=False, markup=False, emoji=False, soft_wrap=not is_terminal())
+    """Standard output; what is printed is taken as it is, and a pipe's lines are never wrapped.
+
+    Nor are they coloured, whatever the environment has for other programs (FORCE_COLOR).
+    """
+    return _Output(
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=not is_terminal(),
+        force_terminal=None if is_terminal() else False,
+    )
 
 
 def write(text: str) -> None:

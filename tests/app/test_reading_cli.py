@@ -249,6 +249,16 @@ def test_stats_has_a_row_for_each_group_and_the_whole(run: Run) -> None:
     assert found["total"]["cost_usd"] == 0.001
 
 
+@pytest.mark.parametrize(
+    "command", ["show ex_a1", "diff ex_a1 ex_b2", "why ex_c3", "tail", "stats"]
+)
+def test_a_pipe_has_plain_text_whatever_colours_other_programs_are_told_to_have(
+    command: str, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" not in run(*command.split())
+
+
 @pytest.mark.parametrize("columns", [250, 80, 40, 20])
 @pytest.mark.parametrize(
     "command", ["stats --by account,model", "stats", "simulate --requests-per-minute 1"]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from foxora_addon.app import cli
+from foxora_addon.app import cli, limits
 from foxora_addon.app.limits import show_limits
 from foxora_addon.app.local_proxy import NoProxy, ask
 from foxora_addon.app.say import say
@@ -141,3 +141,22 @@ def test_a_watch_goes_on_until_ctrl_c(capsys: Output) -> None:
     with answering({"limits": {"accounts": [a_standing()]}}) as port:
         assert show_limits(port, say, is_json=True, watches=True, pause=pause) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_who_can_move_no_cursor_has_each_look_below_the_last(
+    is_terminal: bool, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "is_terminal", lambda: is_terminal)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal then
+    monkeypatch.setenv("TERM", "dumb" if is_terminal else "xterm")
+    seen: list[str] = []
+
+    def pause(_: float) -> None:
+        seen.append(capsys.readouterr().out)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    with answering({"limits": {"accounts": [a_standing()]}}) as port:
+        assert show_limits(port, say, is_json=False, watches=True, pause=pause) == 0
+    assert all("requests a minute" in look and "\x1b" not in look for look in seen)
