@@ -1,7 +1,8 @@
 """Has the list of mitmproxy's console show comments, for which it has no column.
 
 A row has its comment at the right where the terminal is wide enough, or room for it: so the rows of
-calls that are still open stand in line with the others. Narrow ones stay as they are.
+calls that are still open stand in line with the others. Narrow ones stay as they are. The console
+makes a row once, and draws it anew in a terminal that has become wider or narrower.
 """
 
 import logging
@@ -28,15 +29,28 @@ def show_comments() -> None:
         return
     original: Callable[[Any], Any] = item.get_text
 
-    def get_text(row: Any) -> Any:
-        drawn = original(row)
-        columns, _ = row.master.ui.get_cols_rows()
-        width = min(columns - _ROW, _LONGEST)
-        if width < _SHORTEST:
-            return drawn
-        text = row.flow.comment
-        comment = common.TruncatedText(text, [("text", len(text.encode()))], "left")
-        return urwid.Columns([("weight", 1, drawn), (width, comment)], dividechars=1)
+    class Commented(urwid.Widget):
+        """A row and its comment, side by side where there is room for both."""
+
+        _sizing = frozenset([urwid.FLOW])
+
+        def __init__(self, row: Any, text: str) -> None:
+            super().__init__()
+            self._row = row
+            self._comment = common.TruncatedText(text, [("text", len(text.encode()))], "left")
+
+        def rows(self, size: Any, focus: bool = False) -> Any:  # noqa: FBT001, FBT002  # urwid's
+            return self._in(size).rows(size, focus)
+
+        def render(self, size: Any, focus: bool = False) -> Any:  # noqa: FBT001, FBT002  # urwid's
+            return urwid.CompositeCanvas(self._in(size).render(size, focus))
+
+        def _in(self, size: Any) -> Any:
+            width = min(size[0] - _ROW, _LONGEST)
+            if width < _SHORTEST:
+                return self._row
+            pair: Any = [("weight", 1, self._row), (width, self._comment)]
+            return urwid.Columns(pair, dividechars=1)
 
     item._foxora_original = original  # noqa: SLF001
-    item.get_text = get_text
+    item.get_text = lambda row: Commented(original(row), row.flow.comment)
