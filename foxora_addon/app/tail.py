@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from rich.console import Console
 from rich.text import Text
 
 from foxora_addon.app.following import Follower
@@ -163,13 +164,35 @@ def _printer(*, as_json: bool) -> Callable[[Recorded], None]:
         return lambda recorded: write(
             "  ".join(aligned(cells_of(recorded, is_short=False))).rstrip()
         )
-    screen = console()
-    widths = fitted(COLUMNS, screen.width)
-    header = (" " * GAP).join(COLUMNS[i].name.ljust(width) for i, width in widths.items())
-    screen.print(Text(header, style="bold"), no_wrap=True, crop=False, overflow="ignore")
-    return lambda recorded: screen.print(
-        _coloured(recorded, widths), no_wrap=True, crop=False, overflow="ignore"
-    )
+    return Screen(console()).show
+
+
+class Screen:
+    """A terminal with a line an exchange below the names of the columns.
+
+    Where it has become wider or narrower, these stand there anew.
+    """
+
+    def __init__(self, screen: Console) -> None:
+        self._screen = screen
+        self._width = 0
+        self._widths: Mapping[int, int] = {}
+        self._fit()
+
+    def show(self, recorded: Recorded) -> None:
+        """Show one more."""
+        self._fit()
+        self._print(_coloured(recorded, self._widths))
+
+    def _fit(self) -> None:
+        width = self._screen.width
+        if width != self._width:
+            self._width, self._widths = width, fitted(COLUMNS, width)
+            names = (COLUMNS[i].name.ljust(room) for i, room in self._widths.items())
+            self._print(Text((" " * GAP).join(names), style="bold"))
+
+    def _print(self, line: Text) -> None:
+        self._screen.print(line, no_wrap=True, crop=False, overflow="ignore")
 
 
 def _coloured(recorded: Recorded, widths: Mapping[int, int]) -> Text:

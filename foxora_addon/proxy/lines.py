@@ -19,7 +19,7 @@ from foxora_addon.ending import Ending
 from foxora_addon.proxy.flows import is_loaded, is_ours
 from foxora_addon.proxy.option_reading import FromOptions
 from foxora_addon.proxy.outlet import Outlet, Promptly, has_room
-from foxora_addon.reading.columns import GAP, Column, cell_in, fitted
+from foxora_addon.reading.columns import GAP, Column, cell_in, columns_of, fitted
 
 _GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
 _COLOURS: Final[Mapping[str, str]] = {"completed": _GREEN, "refused": _YELLOW}
@@ -179,7 +179,7 @@ def line_of(
     cells = _cells_of(ending, wall_time)
     if room is None and not is_coloured:
         return _WHOLE % cells
-    widths = fitted(_COLUMNS, room) if room else {i: len(cell) for i, cell in enumerate(cells)}
+    widths = fitted(_COLUMNS, room) if room else dict(enumerate(map(columns_of, cells)))
     shown = []
     for index, width in widths.items():
         column = _COLUMNS[index]

@@ -3,10 +3,14 @@
 Only for terminals: a pipe gets every cell whole.
 """
 
+import unicodedata
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 GAP: Final = 2
+_WIDE: Final = frozenset({"W", "F"})
+_WITHOUT_WIDTH: Final = frozenset({"Mn", "Me", "Cf"})
 
 
 class Column(NamedTuple):
@@ -46,6 +50,20 @@ def _length(widths: dict[int, int]) -> int:
 
 def cell_in(text: str, column: Column, width: int) -> str:
     """A cell as wide as its column; what does not fit is clipped with an ellipsis."""
-    if len(text) > width:
-        text = f"{text[: width - 1]}…"
-    return text.rjust(width) if column.is_figure else text.ljust(width)
+    if (needed := columns_of(text)) > width:
+        ends = accumulate(map(_columns_of_letter, text))
+        text = "".join(letter for letter, end in zip(text, ends, strict=True) if end < width) + "…"
+        needed = columns_of(text)
+    rest = " " * (width - needed)
+    return rest + text if column.is_figure else text + rest
+
+
+def columns_of(text: str) -> int:
+    """How many columns of a terminal a text takes: a letter of Chinese has two, an accent none."""
+    return len(text) if text.isascii() else sum(map(_columns_of_letter, text))
+
+
+def _columns_of_letter(letter: str) -> int:
+    if unicodedata.east_asian_width(letter) in _WIDE:
+        return 2
+    return 0 if unicodedata.category(letter) in _WITHOUT_WIDTH else 1

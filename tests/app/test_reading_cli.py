@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import zstandard
+from rich.console import Console
 
 from foxora_addon.app import cli, printing, query, tail
 from foxora_addon.app.export import EXPORTS
@@ -22,7 +23,7 @@ from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.head import Head, write_head
 from foxora_addon.reading.filters import Filters
 from tests.builders import a_trail
-from tests.reading.builders import CHAT, a_refusal, a_request, a_response, line_of
+from tests.reading.builders import CHAT, a_refusal, a_request, a_response, line_of, recorded
 
 type Output = pytest.CaptureFixture[str]
 type Run = Callable[..., str]
@@ -140,6 +141,20 @@ def test_tail_has_what_began_further_up_whole(
         (found,) = map(json.loads, shown.splitlines())
         assert (found["exchange"], found["model"]) == ("ex_long", "o3")
         assert (found["time"], found["client"]) == (began["time"], "10.0.0.7")
+
+
+def test_lines_fit_a_terminal_that_becomes_narrower_and_its_columns_are_named_anew() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=140)
+    screen = tail.Screen(console)
+    screen.show(recorded())
+    console.width = 60
+    screen.show(recorded())
+    screen.show(recorded())
+    names, line, *narrow = out.getvalue().splitlines()
+    assert len(line) > 60
+    assert [line.split()[0] for line in (names, *narrow)] == ["time", "time", "11-23", "11-23"]
+    assert all(len(line.rstrip()) <= 60 for line in narrow)
 
 
 def test_following_waits_for_a_trail_that_is_not_there_yet(tmp_path: Path, capsys: Output) -> None:

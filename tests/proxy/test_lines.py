@@ -11,6 +11,7 @@ import pytest
 from mitmproxy.addons.dumper import Dumper
 from mitmproxy.addons.termlog import TermLogHandler
 from mitmproxy.test import taddons
+from rich.cells import cell_len
 
 from foxora_addon.proxy.lines import Lines, is_coloured, line_of
 from tests.test_tally import an_ending
@@ -85,6 +86,16 @@ def test_in_a_terminal_the_lines_fit_and_the_columns_stay_under_each_other(room:
 def test_in_a_terminal_what_is_clipped_ends_with_an_ellipsis() -> None:
     assert "  a-compa…  gpt-4o-mini-202…  200" in line_of(LONG, NOON, room=99)
     assert "rate_limit_exceeded" in line_of(REFUSED, NOON, room=130)
+
+
+@pytest.mark.parametrize("room", [50, 80, 114])
+def test_a_line_fits_a_terminal_whose_letters_take_two_columns(room: int) -> None:
+    line = line_of(an_ending(model="模型" * 15), NOON, room=room)
+    assert cell_len(line) == len(line_of(LONG, NOON, room=room))
+
+
+def test_colours_alone_clip_nothing() -> None:
+    assert "模型" * 15 in line_of(an_ending(model="模型" * 15), NOON, is_coloured=True)
 
 
 def test_in_a_pipe_nothing_is_clipped() -> None:
