@@ -23,7 +23,7 @@ from foxora_addon.policy.accounts import Chosen
 from foxora_addon.policy.keys import key_digest
 from foxora_addon.policy.levels import asked_level, tags_of, traceparent_of
 from foxora_addon.policy.recognise import Head, Recognised, recognise
-from foxora_addon.policy.rewrite import Cleaned, Fields, clean, turned
+from foxora_addon.policy.rewrite import MOST_SECRETS, Cleaned, Fields, clean, turned
 from foxora_addon.policy.standing import payer_of_key
 from foxora_addon.policy.validation import read_query
 from foxora_addon.rules import Rules, gateway_origin, gateway_path
@@ -126,6 +126,8 @@ class Reception:
         arrival = arrival._replace(fields=fields)
         cleaned = clean(fields, arrival.head.target, self._rules.own_keys)
         received = self._begun(arrival, cleaned)
+        if cleaned.is_crowded:
+            return _crowded(received)
         if isinstance(found, ApiError):
             received.refusal = self._without_key(found, cleaned)
             self._choose_level(received, arrival, cleaned)
@@ -217,6 +219,20 @@ class Reception:
             received.refusal = received.refusal or invalid_request(
                 "The request's path has a key in it; it is not forwarded."
             )
+
+
+def _crowded(received: Received) -> Received:
+    """What a head comes to that has more credentials than are looked for.
+
+    Nobody can take them out of what else it says. So it is refused, whosever it is, and nothing of
+    that is kept.
+    """
+    received.refusal = invalid_request(
+        f"The request's head has more than {MOST_SECRETS} keys or other credentials, or words that "
+        "look like some; it is not forwarded."
+    )
+    received.tags, received.traceparent = (), None
+    return received
 
 
 def given_head(received: Received, arrival: Arrival) -> GivenHead:

@@ -221,6 +221,19 @@ def test_a_refusal_says_no_key_that_it_quotes(head: Head) -> None:
     assert APP_KEY.lower() not in found.refusal.message.lower()
 
 
+@pytest.mark.parametrize("head", [a_head(f"/v1/{APP_KEY}"), a_head(origin=f"https://{APP_KEY}")])
+def test_a_head_with_too_many_credentials_is_refused_and_kept_at_the_least(head: Head) -> None:
+    keys = b" ".join([APP_KEY.encode(), *(b"fake-%06d-1a2b3c4d" % number for number in range(100))])
+    fields = ((b"x-api-key", keys), (b"x-foxora-tag", APP_KEY.encode()), (b"x-note", keys[:60]))
+    found = received(Reception(some_rules()), an_arrival(head, fields))
+    assert found.refusal is not None
+    assert (found.refusal.status, found.refusal.code) == (400, "invalid_request")
+    assert "more than 100 keys" in found.refusal.message
+    assert (found.level, found.target, found.tags) == ("minimal", "/", ())
+    assert (found.payer, found.credential, found.client.key) == (None, None, None)
+    assert {name for name, _ in found.fields} == {b"Host", b"authorization"}
+
+
 def test_the_rules_for_an_operation_hold_however_its_path_is_spelt() -> None:
     reception = Reception(some_rules(levels=Levels("full", by_operation={"chat": "minimal"})))
     found = received(reception, an_arrival(a_head("/v1/chat/complet%69ons")))

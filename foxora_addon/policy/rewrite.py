@@ -8,7 +8,7 @@ import base64
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from string import whitespace
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
@@ -47,6 +47,10 @@ KEY_PARAMETERS = frozenset(
         *("x-auth-token", "x-access-token", "client_secret"),
     }
 )
+
+MOST_SECRETS = 100
+"""Of one head. Each is looked for in two dozen forms, in all that is kept of a call: of thousands,
+which have room in 40 KB, that takes half a minute, in which all other calls stand still."""
 
 _SCHEMES = frozenset({"bearer", "basic", "token"})
 _AROUND = whitespace + "\"'"
@@ -87,6 +91,9 @@ class Cleaned(NamedTuple):
     `keys` are the app's keys, which may stand nowhere in what travels on; `secrets` are these and
     the app's other credentials, for redaction, all in the forms they came in. `key` is the one that
     identifies the client, or None where it sent none. None of them is ever shown.
+
+    `is_crowded`: it had more than `MOST_SECRETS`. Then nothing of it is here but what says where
+    its body and its connection end, and it can't travel on.
     """
 
     fields: tuple[tuple[bytes, bytes], ...]
@@ -94,6 +101,7 @@ class Cleaned(NamedTuple):
     key: str | None
     keys: tuple[str, ...]
     secrets: tuple[str, ...]
+    is_crowded: bool = False
 
     def __repr__(self) -> str:
         return f"Cleaned({len(self.fields)} fields)"
@@ -138,6 +146,8 @@ def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
     found = own.found_in(fields, target) if own else ()
     keys = tuple(dict.fromkeys((*of_client, *_keys_for_proxies(values), *found)))
     secrets = tuple(dict.fromkeys((*keys, *_secrets_in_cookies(values))))
+    if len(secrets) > MOST_SECRETS:
+        return Cleaned(_frame_of(fields), "/", None, (), (), is_crowded=True)
     kept = _without_forms(tuple(_kept_fields(fields)), _encoded_forms_of(keys))
     return Cleaned(
         (*kept, (b"accept-encoding", b"identity")),
@@ -209,9 +219,14 @@ def _secrets_in_cookies(values: dict[bytes, list[bytes]]) -> Iterable[str]:
 
 @lru_cache(maxsize=256)  # clients send the same few again and again
 def _keys_in(text: str) -> tuple[str, ...]:
-    """The credential in a header or parameter, if there is one; then what else of it may be one."""
+    """The credential in a header or parameter, if there is one; then what else of it may be one.
+
+    Of more than `MOST_SECRETS`, no more than tells that there are.
+    """
     found = tuple(_credential_in(text))
-    return (*found, *_keys_among_words(text)) if found else ()
+    if not found:
+        return ()
+    return (*found, *islice(dict.fromkeys(_keys_among_words(text)), MOST_SECRETS + 1))
 
 
 def _credential_in(text: str) -> Iterable[str]:
@@ -273,6 +288,13 @@ def _kept_fields(fields: Fields) -> Iterable[tuple[bytes, bytes]]:
         yield name, value
 
 
+def _frame_of(fields: Fields) -> tuple[tuple[bytes, bytes], ...]:
+    """What says where a body and its connection end, and whose they are."""
+    closes = (b"connection", b"close")
+    pairs = ((field, (field[0].lower(), field[1].strip().lower())) for field in fields)
+    return tuple(field for field, pair in pairs if pair[0] in _NEEDED or pair == closes)
+
+
 def _without_forms(
     fields: tuple[tuple[bytes, bytes], ...], forms: Sequence[bytes]
 ) -> Iterable[tuple[bytes, bytes]]:
@@ -312,7 +334,9 @@ def _kept_target(target: str, forms: Sequence[str]) -> str:
     path, mark, query = target.partition("?")
     if not mark:
         return target
-    kept = [part for part in query.split("&") if not _is_secret_parameter(part, forms)]
+    texts = (query, unquote(query), unquote_plus(query))
+    there = [form for form in forms if any(form in text for text in texts)]  # as a rule none is
+    kept = [part for part in query.split("&") if not _is_secret_parameter(part, there)]
     return f"{path}?{'&'.join(kept)}" if kept else path
 
 

@@ -98,6 +98,45 @@ def test_a_headers_name_is_a_parameters_too_and_has_its_scheme_there(name: str) 
     assert cleaned.target == "/v1/models?b=1"
 
 
+def crowd(size: int) -> list[str]:
+    return [f"fake-{number:06d}-1a2b3c4d" for number in range(size)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "target"),
+    [
+        ([(b"x-api-key", ", ".join(crowd(101)).encode())], "/v1/models"),
+        ([(b"Cookie", "; ".join(f"sid={each}" for each in crowd(101)).encode())], "/v1/models"),
+        ([(b"api-key", each.encode()) for each in crowd(101)], "/v1/models"),
+        ([], "/v1/models?api-key=" + "%20".join(crowd(101))),
+        ([], "/v1/models?" + "&".join(f"token={each}" for each in crowd(101))),
+    ],
+)
+def test_of_a_head_with_more_credentials_than_are_looked_for_nothing_is_left(
+    fields: list[tuple[bytes, bytes]], target: str
+) -> None:
+    frame = ((b"Content-Length", b"2"), (b"Connection", b"close"))
+
+    cleaned = clean([*fields, (b"Connection", crowd(1)[0].encode()), *frame], target)
+
+    assert cleaned.is_crowded
+    assert tuple(cleaned)[:5] == (frame, "/", None, (), ())
+
+
+def test_as_many_credentials_as_are_looked_for_are_all_taken_out() -> None:
+    keys = crowd(99)  # and all of them together
+    copies = [(b"x-copy", key.encode()) for key in keys]
+    parameters = "&".join(f"a={key}&b=1" for key in keys)
+
+    cleaned = clean([(b"x-api-key", ", ".join(keys * 2).encode()), *copies], f"/?{parameters}")
+
+    assert not cleaned.is_crowded
+    assert len(cleaned.secrets) == 100
+    assert set(cleaned.secrets) > set(keys)
+    assert cleaned.fields == (IDENTITY,)
+    assert cleaned.target == "/?" + "&".join(["b=1"] * 99)
+
+
 @pytest.mark.parametrize("name", [b"apikey", b"api_key"])
 def test_a_parameters_name_is_a_headers_too(name: bytes) -> None:
     assert clean([(name, KEY)], "/").key == APP_KEY
