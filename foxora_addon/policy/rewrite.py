@@ -59,7 +59,7 @@ _PART_OF_WORD = re.compile("[^:=]+={0,2}")
 _SECRET_NAME = re.compile("(?i)session|token|secret|auth|(?:sid|key)(?![a-z])")
 _SOCKET_KEY_PREFIX = b"openai-insecure-api-key."
 _SOCKET_DROPPED = (_SOCKET_KEY_PREFIX, b"openai-organization.", b"openai-project.")
-_SMALLEST_WINDOW = re.compile(rb'(?i)_max_window_bits\s*=\s*"?\s*8\s*"?\s*(?:[;,]|$)')
+_SMALLEST_WINDOW = re.compile(rb'(?i)_max_window_bits\s*+=\s*+"?+\s*+8\s*+"?+\s*+(?:[;,]|$)')
 """RFC 7692, 7.1.2: valid, and what the proxy, which reads what is said, can't do."""
 
 _DROPPED = frozenset(

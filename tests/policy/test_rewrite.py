@@ -190,6 +190,15 @@ def test_no_compression_is_offered_that_the_proxy_could_not_read(
     assert len(values) == (left != b"")
 
 
+@pytest.mark.parametrize("value", [b"=%b9", b"=8%b9", b'=%b"%b'])
+def test_a_long_offer_to_compress_is_looked_through_once(value: bytes) -> None:
+    """No timed bound: anything quadratic would need hours, and the test's own limit ends it."""
+    spaces = b" " * 1_000_000
+    offered = b"x; client_max_window_bits" + value.replace(b"%b", spaces)
+    fields = [(b"Sec-WebSocket-Extensions", offered)]
+    assert clean(fields, "/").fields == (*fields, IDENTITY)
+
+
 def test_protocols_that_are_only_a_key_go_whole() -> None:
     fields = [(b"sec-websocket-protocol", b"openai-insecure-api-key." + KEY)]
 
