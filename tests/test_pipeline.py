@@ -1132,6 +1132,27 @@ def test_a_stream_that_is_over_is_not_counted_once_more() -> None:
         assert (counted > 0) is is_counted
 
 
+def looks_at(*, logprobs: object) -> int:
+    """How often a stream of 400 words is counted as it passes."""
+    desk = a_desk(limits=limited(10))
+    exchange, looks = desk.streaming(), 0
+    assert exchange.observation is not None
+    desk.pipeline.accounting.streams(exchange)
+    choice = {"index": 0, "delta": {"content": "word "}, "logprobs": logprobs}
+    for _ in range(400):
+        exchange.observation.feed(b"data: " + encoded({"choices": [choice]}) + b"\n\n")
+        if exchange.observation.content_bytes >= exchange.counts_at:
+            looks += 1
+            desk.pipeline.count_so_far(exchange, exchange.observation, 101.0)
+    return looks
+
+
+def test_a_stream_is_counted_no_more_often_for_its_logprobs() -> None:
+    token = {"token": "word", "logprob": -1.5, "bytes": [119, 111, 114, 100]}
+    logprobs = {"content": [{**token, "top_logprobs": [token] * 5}]}
+    assert 0 < looks_at(logprobs=logprobs) <= looks_at(logprobs=None) < 10
+
+
 def test_a_stream_without_its_end_is_broken() -> None:
     desk = a_desk()
     desk.pipeline.streamed(desk.streaming(a_chunk("Hel")), 102.0)

@@ -31,7 +31,8 @@ _NOT_KEPT: Final = frozenset({"choices", "error", "object", "obfuscation", "usag
 # Of a run of an assistant, whose events add up to nothing here.
 _OF_A_RUN: Final = ("id", "model")
 # Of a choice: what is joined, and what else is not simply kept.
-_JOINED: Final = ("logprobs", "text")
+_LOGPROBS: Final = "logprobs"
+_JOINED: Final = (_LOGPROBS, "text")
 _SILENT: Final = frozenset({"id", "name", "role", "type"})
 _SPOKEN: Final = frozenset({"content", "role"})
 _CHOICE_PARTS: Final = frozenset({"delta", "finish_reason", "index", "message", *_JOINED})
@@ -61,6 +62,7 @@ class Transcript:
         self._max_bytes = max_bytes
         self._max_media_bytes = max_bytes // 2
         self._bytes = 0
+        self._logprobs_bytes = 0  # of these
         self._is_full = False
         self._is_media_cut = False
         self._unkept_bytes = 0
@@ -89,8 +91,13 @@ class Transcript:
 
     @property
     def content_bytes(self) -> int:
-        """About how many bytes it has said so far, no fewer than the text has."""
-        kept = self._bytes if self._responses is None else self._responses.content_bytes
+        """About how many bytes it has said so far, no fewer than the text has.
+
+        Without logprobs, of which there are twenty times as many: whoever counts its tokens as it
+        grows would count anew at each event.
+        """
+        said = self._bytes - self._logprobs_bytes
+        kept = said if self._responses is None else self._responses.content_bytes
         return kept + self.unkept_bytes
 
     @property
@@ -308,7 +315,9 @@ class Transcript:
             self._bytes += fold(so_far["message"], delta)
         for name in _JOINED:
             if name in choice:
-                self._bytes += fold_field(so_far, name, choice[name])
+                taken = fold_field(so_far, name, choice[name])
+                self._bytes += taken
+                self._logprobs_bytes += taken if name == _LOGPROBS else 0
         self._keep(so_far, choice, _CHOICE_PARTS)
 
     def _keep(self, fields: dict[str, Any], seen: dict[str, Any], others: frozenset[str]) -> None:
@@ -385,7 +394,7 @@ def _choice_of(index: int, folded: dict[str, Any]) -> dict[str, Any]:
 
 def _has_logprobs(choice: dict[str, Any]) -> bool:
     """Tell whether a choice has any: of a call that asks for none they are null, or empty lists."""
-    logprobs = choice.get("logprobs")
+    logprobs = choice.get(_LOGPROBS)
     return any(logprobs.values()) if isinstance(logprobs, dict) else bool(logprobs)
 
 

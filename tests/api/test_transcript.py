@@ -384,6 +384,15 @@ def test_wide_json_is_not_deep() -> None:
     assert transcript.malformed == 0
 
 
+def test_logprobs_take_memory_and_are_no_content() -> None:
+    logprobs = {"content": [{"token": "a", "top_logprobs": [{"bytes": [1]}] * 20}]}
+    said = [a_chunk({"content": "a"}, choice={"logprobs": logprobs}) for _ in range(50)]
+    bare = transcript_of([a_chunk({"content": "a"}) for _ in said])
+    assert transcript_of(said).content_bytes == bare.content_bytes
+    assert transcript_of(said, max_bytes=20_000).truncated
+    assert not bare.truncated
+
+
 def test_content_is_kept_up_to_a_bound_and_the_end_is_seen_all_the_same() -> None:
     events = [
         *(a_chunk({"content": "x" * 100}) for _ in range(100)),
