@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final, NamedTuple
 
 from foxora_addon.audit.line import cut_scrubbed, is_cut
-from foxora_addon.audit.record import request_fields
+from foxora_addon.audit.record import least_of, request_fields
 from foxora_addon.exchange import Exchange
 
 _OF_REQUEST: Final = ("exchange", "account", "level", "operation", "model", "stream", "decision")
@@ -41,9 +41,10 @@ _COME_WHOLE: Final = frozenset({"id", "object", "type", "role", "name", "model",
 
 def shown_of(exchange: Exchange, record: Mapping[str, Any], scrub: Callable[[str], str]) -> Shown:
     """Make it of a closed exchange and the members of its response record."""
+    told = _on_record(exchange, record)
     facts = {
         "request": _facts_of_request(exchange),
-        "response": {name: value for name, value in record.items() if name not in _CONTENT},
+        "response": {name: value for name, value in told.items() if name not in _CONTENT},
     }
     clipped = partial(cut_scrubbed, scrub=scrub) if is_cut(record) else _as_it_is
     return Shown(scrub(json.dumps(facts)), _answer_of(exchange, scrub, clipped))
@@ -68,8 +69,12 @@ def shown_so_far(
 
 
 def _facts_of_request(exchange: Exchange) -> dict[str, Any]:
-    request = request_fields(exchange, {})
+    request = _on_record(exchange, request_fields(exchange, {}))
     return {name: request[name] for name in _OF_REQUEST}
+
+
+def _on_record(exchange: Exchange, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    return least_of(fields) if exchange.level == "minimal" else fields
 
 
 def _without(unfinished: re.Pattern[str], value: Any) -> Any:

@@ -456,6 +456,23 @@ def test_in_shadow_mode_the_record_says_what_would_have_been_refused() -> None:
     }
 
 
+def test_at_the_least_level_shadow_mode_names_no_client() -> None:
+    account = AccountRules(Ceilings(), clients={"carol": Ceilings(0)})
+    limits = LimitRules({"default": account}, is_shadow=True)
+    said = []
+    for level in ("minimal", "metadata"):
+        desk = a_desk(limits=limits, levels=Levels(level))
+        exchange = desk.arrived().exchange
+        exchange.client = exchange.client._replace(name="carol")
+        admit(desk.pipeline, exchange, encoded(CHAT), 100.0)
+        said.append(desk.trail.records[0])
+
+    least, more = (record["decision"]["shadow"] for record in said)
+    assert "Client 'carol'" in more["message"]
+    assert least == {**more, "message": None}
+    assert "carol" not in json.dumps(said[0])
+
+
 def test_in_shadow_mode_a_call_that_never_fits_and_one_over_the_cap_are_told_apart() -> None:
     small = AccountRules(Ceilings(tokens_per_minute=10))
     spent = AccountRules(cap_usd=Decimal(0))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from foxora_addon.api.errors import rate_limit_exceeded
 from foxora_addon.audit.record import Facts, body_fields, response_fields
 from foxora_addon.audit.redaction import Redactor, Scrub
 from foxora_addon.config.accounts import Level
@@ -64,6 +65,17 @@ def test_the_half_of_a_secret_is_not_shown_where_its_stream_broke_off() -> None:
 def test_an_answer_that_is_not_on_record_is_not_shown(level: Level) -> None:
     exchange = an_exchange(a_stream("Good day."), level)
     assert shown_of(exchange, a_record(exchange), scrub).answer is None
+
+
+def test_at_the_least_level_no_message_is_shown_that_may_name_the_client() -> None:
+    exchange = an_exchange(None, "minimal")
+    exchange.shadow = error = rate_limit_exceeded("Client 'carol' is at its limit.", 1.0)
+    for shown in (
+        shown_of(exchange, a_record(exchange, {"error": error}), scrub),
+        shown_so_far(exchange, scrub, has_whole_words=True),
+    ):
+        assert json.loads(shown.facts)["request"]["decision"]["shadow"]["code"] == error.code
+        assert "carol" not in shown.facts
 
 
 def test_an_empty_stream_and_a_whole_answer_have_nothing_of_that_kind() -> None:

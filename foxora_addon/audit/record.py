@@ -251,6 +251,8 @@ def least_of(fields: Mapping[str, Any]) -> dict[str, Any]:
         least["http"] = {**least["http"], "url": None}
         least["gateway_url"] = least["sent"] = None
         least["files"] = []
+        if (shadow := least["decision"]["shadow"]) is not None:  # its message may name the client
+            least["decision"] = {**least["decision"], "shadow": {**shadow, "message": None}}
     else:
         least["message"] = least["folded"] = None
         least["error"] = least["error"] and {**least["error"], "message": None, "param": None}

@@ -60,7 +60,9 @@ class Shadow(_Model):
     """What the limits would have said to a call, where they only watch."""
 
     code: str = Field(description="The code of the refusal.")
-    message: str = Field(description="Its message, with the limit and its figures.")
+    message: str | None = Field(
+        description="Its message, with the limit and its figures; null at level minimal."
+    )
     retry_after_ms: float | None = Field(
         description="The wait that it would have told, or made the call wait; null: no wait helps."
     )

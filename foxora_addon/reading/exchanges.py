@@ -139,8 +139,8 @@ class Recorded:
 def shadow_text(recorded: Recorded) -> str:
     """In words what the limits would have said, where they only watched; "" for nothing."""
     shadow = recorded.shadow
-    code, message = text_of(shadow.get("code")), text_of(shadow.get("message"))
-    return f"would have kept it back: {code or '?'}: {message or '?'}" if shadow else ""
+    told = filter(None, (text_of(shadow.get("code")) or "?", text_of(shadow.get("message"))))
+    return f"would have kept it back: {': '.join(told)}" if shadow else ""
 
 
 class Pairing:

@@ -11,6 +11,7 @@ from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
 from foxora_addon.policy.plans import Ceilings, Me
 from foxora_addon.reading import cells
 from foxora_addon.reading.decision import Decision, Rebuilding, json_of, lines_of
+from foxora_addon.reading.exchanges import shadow_text
 from foxora_addon.reading.page import page_of
 from foxora_addon.reading.rows import COLUMNS, row_of
 from foxora_addon.reading.simulation import Played, Simulation
@@ -399,6 +400,8 @@ def test_what_shadow_mode_would_have_said_is_shown() -> None:
     assert ("shadow", words) in [(line.label, line.text) for line in page_of(exchange)]
     assert dict(zip(COLUMNS, row_of(exchange), strict=True))["shadow_code"] == shadow["code"]
     assert cells.json_of(exchange)["shadow_code"] == shadow["code"]
+    wordless = recorded(a_request(decision={"shadow": shadow | {"message": None}}), a_response())
+    assert shadow_text(wordless) == "would have kept it back: rate_limit_exceeded"
 
 
 def of(client: str | None) -> dict[str, Any]:
