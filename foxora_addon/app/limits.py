@@ -12,7 +12,8 @@ from rich.text import Text
 
 from foxora_addon.app.limits_view import notes_of, view_of
 from foxora_addon.app.local_proxy import NoProxy, ask
-from foxora_addon.app.printing import is_terminal
+from foxora_addon.app.printing import Output, is_terminal
+from foxora_addon.app.say import drop_output
 
 _WATCH_SECONDS = 1.0
 _WIDTH = 200
@@ -29,9 +30,10 @@ def show_limits(
     watches: bool,
     pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Print the accounts of the proxy at a port; until Ctrl-C if it `watches`. 1: it is not there.
+    """Print the accounts of the proxy at a port. 1: it is not there.
 
-    `pause` waits so many seconds between two looks.
+    If it `watches`, until Ctrl-C, or until nobody reads on. `pause` waits so many seconds between
+    two looks.
     """
     try:
         with _shower(is_json=is_json, watches=watches) as show:
@@ -39,6 +41,9 @@ def show_limits(
             while watches:
                 pause(_WATCH_SECONDS)
                 show(ask(port, "limits")["accounts"])
+    except BrokenPipeError:
+        drop_output()
+        return 0
     except KeyboardInterrupt:
         return 0
     except NoProxy as error:
@@ -53,7 +58,7 @@ def _shower(*, is_json: bool, watches: bool) -> Iterator[Callable[[Accounts], No
 
     One that moves no cursor (TERM=dumb) has each table below the last, as a file has.
     """
-    console = Console(highlight=False, force_terminal=None if is_terminal() else False)
+    console = Output(highlight=False, force_terminal=None if is_terminal() else False)
     if not is_terminal():
         console.width = _WIDTH
     if is_json:

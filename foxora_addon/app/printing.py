@@ -37,7 +37,7 @@ _STANDARD_PAGER: Final = "less"
 _WIDEST: Final = 10_000
 
 
-class _Output(Console):
+class Output(Console):
     """A console that leaves it to its user what becomes of a reader that has left."""
 
     def on_broken_pipe(self) -> None:
@@ -55,7 +55,7 @@ def console() -> Console:
 
     Nor are they coloured, whatever the environment has for other programs (FORCE_COLOR).
     """
-    return _Output(
+    return Output(
         highlight=False,
         markup=False,
         emoji=False,

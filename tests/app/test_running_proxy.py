@@ -2,6 +2,9 @@
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -141,6 +144,23 @@ def test_a_watch_goes_on_until_ctrl_c(capsys: Output) -> None:
     with answering({"limits": {"accounts": [a_standing()]}}) as port:
         assert show_limits(port, say, is_json=True, watches=True, pause=pause) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("options", [(), ("--json",), ("--watch",), ("--watch", "--json")])
+def test_a_reader_that_has_left_ends_it_in_silence(options: tuple[str, ...]) -> None:
+    program = Path(sys.executable).with_name("foxora-proxy")
+    reading, writing = os.pipe()
+    os.close(reading)
+    accounts = {"accounts": [a_standing()]}
+    with answering({"limits": accounts}) as port, os.fdopen(writing, "w") as gone:
+        done = subprocess.run(
+            [program, "limits", "--port", str(port), *options],
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])
