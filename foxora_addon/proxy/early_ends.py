@@ -68,10 +68,11 @@ class EarlyEnds:
         """End the calls whose body is still coming once so many seconds are over.
 
         No deadline is watched for each: nearly all are whole as soon as they arrive. What waits for
-        its turn, or for a user, has its body.
+        its turn, or for a user, has its body. One that ends here may leave the book at once, for
+        mitmproxy's loop runs a task as it is made.
         """
         latest = now - most_seconds
-        for flow_id, exchange in self._open.items():  # as they came
+        for flow_id, exchange in list(self._open.items()):  # as they came
             if exchange.arrived_at > latest:
                 return
             flow = self._open.flow(flow_id)

@@ -7,6 +7,7 @@ import pytest
 from mitmproxy.connection import Client as Connection
 from mitmproxy.http import HTTPFlow
 from mitmproxy.test import tflow
+from mitmproxy.utils import asyncio_utils
 
 from foxora_addon.exchange import Client, Exchange, Outcome, RequestLine
 from foxora_addon.proxy import early_ends, failures, hold
@@ -89,6 +90,24 @@ def test_a_late_upload_ends_and_what_is_whole_or_came_later_does_not(room: Room)
     assert room.told == [late.id]
     _run(lambda: room.ends.end_late_uploads(110.05, 60.0))
     assert room.told == [late.id], "it is told once"
+
+
+def test_all_late_uploads_end_at_one_look_where_tasks_run_as_they_are_made(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def give_up(flow: HTTPFlow, handler: Handler) -> None:
+        await room.give_up(flow, handler)
+        room.open.end(flow.id)
+
+    async def look() -> None:
+        with asyncio_utils.set_eager_task_factory():
+            room.ends.end_late_uploads(110.0, 60.0)
+
+    monkeypatch.setattr(hold, "give_up", give_up)
+    late, later, in_time = (room.arrives(moment) for moment in (10.0, 11.0, 50.1))
+    asyncio.run(look())
+    assert room.told == [late.id, later.id]
+    assert list(room.open) == [in_time.id]
 
 
 def test_a_client_whose_connection_crashed_is_told_once_and_closed(room: Room) -> None:
