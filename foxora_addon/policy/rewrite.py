@@ -81,6 +81,9 @@ _DROPPED = frozenset(
     }
 )
 _DROPPED_PREFIXES = (b"proxy-", b"x-forwarded-", b"x-foxora-")
+_OF_UPGRADES = frozenset({b"upgrade", b"http2-settings"})
+"""The options by which a connection names what asks for another protocol (RFC 9110, 7.8)."""
+
 _NEEDED = frozenset({b"host", b"content-length", b"transfer-encoding"})
 """Names that stay whatever a key is, since a head without them would say something else."""
 
@@ -136,9 +139,9 @@ def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
 
     Taken out: the headers that carry keys, cookies, proxy headers, organisation and project, what
     `Sec-WebSocket-Protocol` has of these, `?api-key=` and its like, our own control headers, offers
-    to compress a WebSocket as the proxy can't, and any header or query value that repeats the app's
-    key, or one of `own`, by its name or its value, in whichever form (`key_forms`). Everything else
-    keeps its order and bytes.
+    to compress a WebSocket as the proxy can't, an upgrade to anything but a WebSocket, and any
+    header or query value that repeats the app's key, or one of `own`, by its name or its value, in
+    whichever form (`key_forms`). Everything else keeps its order and bytes.
     """
     values = _by_name(fields)
     of_client = list(_client_keys(values, target))
@@ -148,7 +151,9 @@ def clean(fields: Fields, target: str, own: OwnKeys | None = None) -> Cleaned:
     secrets = tuple(dict.fromkeys((*keys, *_secrets_in_cookies(values))))
     if len(secrets) > MOST_SECRETS:
         return Cleaned(_frame_of(fields), "/", None, (), (), is_crowded=True)
-    kept = _without_forms(tuple(_kept_fields(fields)), _encoded_forms_of(keys))
+    is_socket = any(map(_is_websocket, values.get(b"upgrade", ())))
+    travelling = tuple(_kept_fields(fields, is_socket=is_socket))
+    kept = _without_forms(travelling, _encoded_forms_of(keys))
     return Cleaned(
         (*kept, (b"accept-encoding", b"identity")),
         _kept_target(target, forms_of(keys)),
@@ -270,13 +275,17 @@ def _keys_among_words(text: str) -> Iterable[str]:
         yield from filter(looks_like_key, _PART_OF_WORD.findall(word))
 
 
-def _kept_fields(fields: Fields) -> Iterable[tuple[bytes, bytes]]:
+def _kept_fields(fields: Fields, *, is_socket: bool) -> Iterable[tuple[bytes, bytes]]:
     for name, value in fields:
         lower = name.lower()
         if lower in _DROPPED or lower.startswith(_DROPPED_PREFIXES):
             continue
-        if lower == b"upgrade" and value.strip().lower() != b"websocket":
+        if lower == b"upgrade" and not _is_websocket(value):
             continue
+        if lower == b"connection" and not is_socket:
+            value = _without_upgrade(value)  # noqa: PLW2901  # there is none that travels on
+            if not value:
+                continue
         if lower == b"sec-websocket-protocol":
             value = _without_credentials(value)  # noqa: PLW2901  # the rest of the list travels on
             if not value:
@@ -316,6 +325,20 @@ def _encoded_forms_of(secrets: tuple[str, ...]) -> tuple[bytes, ...]:
 def _has_one_of(forms: Sequence[bytes], name: bytes, value: bytes) -> bool:
     lower = name.lower()
     return any(form in value or (form in lower and lower not in _NEEDED) for form in forms)
+
+
+def _is_websocket(protocol: bytes) -> bool:
+    return protocol.strip().lower() == b"websocket"
+
+
+def _without_upgrade(value: bytes) -> bytes:
+    """The options of a connection without those of an upgrade; as they are if none is there.
+
+    Some servers take no body from who says that it upgrades, whether or not it says to what.
+    """
+    options = [option.strip() for option in value.split(b",")]
+    kept = [option for option in options if option.lower() not in _OF_UPGRADES]
+    return value if len(kept) == len(options) else b", ".join(kept)
 
 
 def _without_credentials(value: bytes) -> bytes:

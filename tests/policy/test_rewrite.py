@@ -162,6 +162,24 @@ def test_basic_that_is_no_base64_is_a_key_itself() -> None:
     assert clean([(b"authorization", b"Basic !!fake-key")], "/").key == "!!fake-key"
 
 
+@pytest.mark.parametrize(
+    ("upgrade", "said", "left"),
+    [
+        (b"h2c", b"Upgrade, HTTP2-Settings", b""),
+        (b"h2c", b"keep-alive,upgrade, http2-settings", b"keep-alive"),
+        (b"h2c", b"Keep-Alive , TE", b"Keep-Alive , TE"),
+        (b"WebSocket", b"keep-alive,Upgrade", b"keep-alive,Upgrade"),
+    ],
+)
+def test_a_connection_names_no_upgrade_that_does_not_travel(
+    upgrade: bytes, said: bytes, left: bytes
+) -> None:
+    fields = [(b"Connection", said), (b"HTTP2-Settings", b"AAMAAABk"), (b"Upgrade", upgrade)]
+    kept = clean(fields, "/v1/models").fields
+
+    assert [value for name, value in kept if name == b"Connection"] == ([left] if left else [])
+
+
 def test_a_key_is_found_in_the_protocols_of_a_web_socket() -> None:
     protocols = b"realtime, openai-insecure-api-key." + KEY + b", openai-beta.realtime-v1"
     protocols += b", openai-organization.org-fake, openai-project.proj_fake"
