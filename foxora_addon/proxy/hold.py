@@ -28,6 +28,7 @@ from foxora_addon.proxy.flows import host_header, is_ours
 from foxora_addon.proxy.hold_client import end_upload, is_ending, treated_answer
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode, Failure, Refused, SentHead
 from foxora_addon.proxy.hold_ending import STREAMS, GiveUp, end_killed, give_up, lose_connection
+from foxora_addon.proxy.hold_leaving import heed_leaving
 from foxora_addon.proxy.hold_retry import (
     SendAgain,
     ask_for_another_try,
@@ -129,6 +130,7 @@ def install(desk: Desk) -> str | None:
         http_layers.HttpStream._handle_event = _handle_event  # type: ignore[method-assign]  # noqa: SLF001
         _entry = http_layers.HttpStream.handle_event
         http_layers.HttpStream.handle_event = _handle_event_at_once  # type: ignore[method-assign,assignment]
+        heed_leaving()
     _desk = desk
     return None
 

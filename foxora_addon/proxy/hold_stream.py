@@ -19,6 +19,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode, Failure, SentHead
+from foxora_addon.proxy.hold_leaving import is_leaving
 
 _LONGEST_HOST: Final = 300  # a name has 255 characters at the most, for mitmproxy too
 _HTTP_2: Final[frozenset[type]] = frozenset({Http2Client})
@@ -219,6 +220,8 @@ def _is_full(client: Http2Client | None) -> bool:
     """
     if client is None:
         return False
+    if is_leaving(client):
+        return True
     settings = client.h2_conn.remote_settings
     most = client.provisional_max_concurrency or settings.max_concurrent_streams
     return len(client.streams) >= most and client.h2_conn.open_outbound_streams >= most

@@ -12,6 +12,7 @@ import h2.errors
 import h2.events
 import h2.settings
 import pytest
+from hyperframe.frame import GoAwayFrame
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.http import HTTPFlow, Request, Response
 from mitmproxy.options import Options
@@ -66,6 +67,14 @@ class Line:
         self._h2.send_headers(stream, list(head.items()), end_stream=is_whole)
         self._send()
         return stream
+
+    def upload(self, stream: int, size: int) -> None:
+        """The client sends a body of so many bytes, and its end."""
+        while size:
+            piece = min(size, self._h2.max_outbound_frame_size)
+            size -= piece
+            self._h2.send_data(stream, bytes(piece), end_stream=not size)
+            self._send()
 
     def leave(self, stream: int) -> None:
         """The client resets a stream."""
@@ -148,6 +157,16 @@ class Http2Gateway:
     def answer(self, stream: int) -> None:
         self._h2.send_headers(stream, [(":status", "204")], end_stream=True)
         self._line.says(self._server, self._h2.data_to_send())
+
+    def makes_room(self, stream: int) -> None:
+        """It takes more of a stream's body."""
+        for which in (None, stream):
+            self._h2.increment_flow_control_window(PIECE, which)
+        self._line.says(self._server, self._h2.data_to_send())
+
+    def leaves(self, last: int, code: int = h2.errors.ErrorCodes.NO_ERROR) -> None:
+        """It takes no more streams, and finishes those up to a last one where all is in order."""
+        self._line.says(self._server, GoAwayFrame(0, last, code).serialize())
 
 
 class Desk:
@@ -327,3 +346,43 @@ def test_no_more_share_a_connection_than_may_before_the_gateway_has_said_how_man
     gateway.settle()
     line.call()
     assert (line.opening, len(gateway.streams())) == ([], 1)
+
+
+def test_a_gateway_that_leaves_finishes_what_it_has_begun_and_is_asked_no_more(line: Line) -> None:
+    calls = [line.call(), line.call()]
+    gateway = Http2Gateway(line, 10)
+    gateway.settle()
+    begun, late = gateway.streams()
+    gateway.leaves(2**31 - 1)
+    gateway.leaves(begun)
+    assert (late > begun, line.answers) == (True, {calls[1]: 502})
+    gateway.answer(begun)
+    assert line.answers == {calls[0]: 204, calls[1]: 502}
+    line.call()
+    assert len(line.opening) == 1, "the next one goes to another connection"
+
+
+def test_a_gateway_that_leaves_gets_the_rest_of_a_body_that_it_has_begun_to_take(
+    line: Line,
+) -> None:
+    call = line.call(is_whole=False)
+    line.upload(call, PIECE)
+    gateway = Http2Gateway(line, 10)
+    gateway.settle()
+    assert gateway.streams() == [], "there is no room for all of it"
+    gateway.leaves(2**31 - 1)
+    gateway.makes_room(1)
+    assert gateway.streams() == [1]
+    gateway.answer(1)
+    assert line.answers == {call: 204}
+
+
+@pytest.mark.parametrize(("last", "code"), [(0, 0), (2**31 - 1, 2)])
+def test_a_gateway_that_leaves_and_finishes_nothing_has_failed(
+    line: Line, last: int, code: int
+) -> None:
+    call = line.call()
+    gateway = Http2Gateway(line, 10)
+    gateway.settle()
+    gateway.leaves(last, code)
+    assert line.answers == {call: 502}
