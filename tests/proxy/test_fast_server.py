@@ -447,6 +447,30 @@ def test_bytes_that_pass_are_sent_before_a_layer_goes_on() -> None:
     assert b"".join(heard) == b"a headan eventlooked at"
 
 
+def test_nothing_more_is_written_once_a_piece_could_not_be_sent() -> None:
+    class ToNobody(To):
+        def is_closing(self) -> bool:
+            return bool(self.heard)
+
+    heard: list[bytes] = []
+
+    async def sent() -> None:
+        handler = Reading()
+        client = handler.client
+
+        def steps(event: events.Event) -> Iterator[commands.Command]:
+            for size in (40_000, 50_000, 60_000):
+                yield commands.SendData(client, bytes(size))
+
+        client.state = ConnectionState.OPEN
+        handler.transports[client].writer = cast("Any", ToNobody(heard))
+        handler.handle_event = steps  # type: ignore[method-assign]
+        await handler.server_event(events.Start())
+
+    asyncio.run(sent())
+    assert [len(piece) for piece in heard] == [40_000]
+
+
 def test_what_a_layer_says_is_logged_after_what_it_sends(
     speed: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

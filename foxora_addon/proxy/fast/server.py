@@ -97,9 +97,11 @@ def _send(self: ConnectionHandler, connection: Any, pieces: list[bytes]) -> None
     pieces.clear()
     transport: ConnectionIO | None = self.transports.get(connection)
     writer = transport.writer if transport else None
-    if writer is None or writer.is_closing() or connection.state is ConnectionState.CLOSED:
+    if writer is None or connection.state is ConnectionState.CLOSED:
         return  # the last of these: a layer has just had it closed, and its handler goes later
     for piece in sent:
+        if writer.is_closing():
+            return  # one of them may have failed, and asyncio has a line for each further one
         writer.write(piece)
 
 
