@@ -6,7 +6,7 @@ Answers are asked for without one, but some gateways compress whatever was asked
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import brotli
 import zstandard
@@ -27,35 +27,50 @@ class Decoder(Protocol):
         """Decode the next bytes; raises `Undecodable`. What is not iterated is not decoded."""
 
 
+_GZIP: Final = b"\x1f\x8b"
+"""What each member of gzip begins with."""
+
+
 class _Deflate:
-    """`deflate` means zlib-wrapped, but raw deflate is sent as well: the first bytes tell."""
+    """`deflate` means zlib-wrapped, but raw deflate is sent as well: the first bytes tell.
+
+    What stands behind its end is dropped, as in `_Gzip`.
+    """
 
     def __init__(self) -> None:
-        self._decode: Callable[[bytes], bytes] | None = None
+        self._inflate: zlib._Decompress | None = None
         self._start = b""
 
     def __call__(self, data: bytes) -> bytes:
-        if self._decode is None:
+        if self._inflate is None:
             self._start = data = self._start + data
             if len(data) < 2:
                 return b""
             wrapped = data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
-            self._decode = zlib.decompressobj(15 if wrapped else -15).decompress
-        return self._decode(data)
+            self._inflate = zlib.decompressobj(15 if wrapped else -15)
+        return b"" if self._inflate.eof else self._inflate.decompress(data)
 
 
 class _Gzip:
-    """Gzip, which may be several members one after another (RFC 1952, 2.2)."""
+    """Gzip, which may be several members one after another (RFC 1952, 2.2).
+
+    What stands behind the last and begins no other is dropped, as gunzip does: zlib would keep it,
+    and copy all of it each time that there is more.
+    """
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(31)
+        self._is_over = False
 
     def __call__(self, data: bytes) -> bytes:
+        if self._is_over:
+            return b""
         decoded = [self._member.decompress(data)]
-        while self._member.eof and self._member.unused_data.startswith(b"\x1f\x8b"):
+        while self._member.eof and self._member.unused_data.startswith(_GZIP):
             rest = self._member.unused_data
             self._member = zlib.decompressobj(31)
             decoded.append(self._member.decompress(rest))
+        self._is_over = self._member.eof and not _GZIP.startswith(self._member.unused_data)
         return b"".join(decoded)
 
 

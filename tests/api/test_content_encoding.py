@@ -1,4 +1,5 @@
 import gzip
+import tracemalloc
 import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -58,6 +59,29 @@ def test_several_members_are_one_body(name: str, size: int) -> None:
     encoded = ENCODERS[name](b"one ") + ENCODERS[name](b"two")
 
     assert by_pieces(encoded, name, size) == b"one two"
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 1_000])
+@pytest.mark.parametrize("name", ["gzip", "deflate"])
+@pytest.mark.parametrize("behind", [b"\0", b"x" * 3_000, b"\x1fx" + gzip.compress(b"two")])
+def test_what_stands_behind_the_end_is_dropped(name: str, size: int, behind: bytes) -> None:
+    assert by_pieces(ENCODERS[name](b"one") + behind, name, size) == b"one"
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate"])
+def test_what_stands_behind_the_end_is_not_kept(name: str) -> None:
+    """It would be copied with each piece that comes, and a few megabytes take a minute."""
+    decode, behind = decoder_of(name), b"\0" * 65_536
+    assert decode is not None
+    assert b"".join(decode(ENCODERS[name](b"one"))) == b"one"
+    tracemalloc.start()
+    try:
+        for _ in range(16):
+            assert b"".join(decode(behind)) == b""
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < len(behind)
 
 
 @pytest.mark.parametrize("encoding", [None, "", "identity", " Identity ,", "identity, identity"])
