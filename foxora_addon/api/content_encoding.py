@@ -88,9 +88,9 @@ _PIECES = {"zstd": 64, "br": 1}
 _PIECE = 1024
 _MOST_AT_ONCE = 1_048_576
 
-_FREE_BYTES = 16 * 1_048_576
-_MOST_GROWTH = 100
-"""No honest stream grows by more than that, once it is over `_FREE_BYTES`."""
+FREE_BYTES: Final = 16 * 1_048_576
+MOST_GROWTH: Final = 100
+"""No honest stream grows by more than that, once it is over `FREE_BYTES`."""
 
 
 def decoder_of(content_encoding: str | None) -> Decoder | None:
@@ -111,10 +111,10 @@ class _Bounded:
 
     def __init__(self, steps: Sequence[Decoder]) -> None:
         self._steps = steps
-        self._room = _FREE_BYTES
+        self._room = FREE_BYTES
 
     def __call__(self, data: bytes) -> Iterator[bytes]:
-        self._room += len(data) * _MOST_GROWTH
+        self._room += len(data) * MOST_GROWTH
         for piece in _through(self._steps, data):
             self._room -= len(piece)
             if self._room < 0:

@@ -43,6 +43,11 @@ BROKEN_FRAMES: Final = bad_gateway_answer(
 )
 """What ends a WebSocket whose gateway breaks the protocol."""
 
+LONG_MESSAGE: Final = bad_gateway_answer(
+    "A message of the gateway is over 128 MiB, or a bomb as it is decoded. Try again."
+)
+"""What ends a WebSocket whose gateway says more at once than is held of a message."""
+
 _SHUT_DOWN = "The proxy was shut down before the answer was complete. Try again."
 
 

@@ -12,6 +12,10 @@ A message of another length than it came in would go out in frames of 4 kB, howe
 here it goes out in one, however long: mitmproxy cuts between bytes, and what is cut of a character
 would be lost.
 
+Of a message that comes in pieces mitmproxy copies with each all that is there, which takes a minute
+for 50 MB; here they are joined once. One over 128 MiB, or a bomb as it is decoded, ends the
+WebSocket: with 1009 where it is the client's, with 1011 where it is the gateway's.
+
 mitmproxy tells no addon of a ping, a pong or a closing, passes them as they came, logs what pings
 and pongs hold, and keeps the reason of a closing with the flow. Gateways say there which key they
 do not take. No line says that there was one: a flood of them would fill the log, and each line
@@ -28,15 +32,23 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers import websocket
 from mitmproxy.websocket import WebSocketMessage
-from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Event, Ping, Pong, TextMessage
+from wsproto.connection import ConnectionState, ConnectionType
+from wsproto.events import CloseConnection, Event, Message, Ping, Pong, TextMessage
+from wsproto.extensions import Extension
 from wsproto.frame_protocol import CloseReason, Opcode
 
 from foxora_addon.policy.mask import masked
-from foxora_addon.proxy.failures import BROKEN_FRAMES, BROKEN_SOCKET
+from foxora_addon.proxy.failures import BROKEN_FRAMES, BROKEN_SOCKET, LONG_MESSAGE
 from foxora_addon.proxy.flows import is_ours
+from foxora_addon.proxy.socket_deflate import bounded
 
 OPEN: Final = ConnectionState.OPEN
+MOST_MESSAGE_BYTES: Final = 128 * 1_048_576
+_FRAME_BYTES: Final = 64
+"""About what a frame takes beside what it holds."""
+_TOO_LONG: Final = CloseConnection(
+    CloseReason.MESSAGE_TOO_BIG, "The message is over 128 MiB, or a bomb as it is decoded."
+)
 
 type FormsOf = Callable[[HTTPFlow], Sequence[bytes]]
 type WordsFor = Callable[[HTTPFlow], Sequence[bytes]]
@@ -50,21 +62,50 @@ _words_for: WordsFor = lambda _: ()  # noqa: E731  # as well
 class MaskedSide(websocket.WebsocketConnection):
     """One side of a WebSocket. `forms`: the ways in which a key may stand in what it says.
 
-    `flaw` is what a side is told whose frames are none; None: they are. It is found `of_ours`.
+    `flaw` is what a side is told whose frames are none, or too much; None: they are fine. It is
+    found `of_ours`.
     """
 
     forms: Sequence[bytes] = ()
     of_ours = False
     flaw: CloseConnection | None = None
 
+    def __init__(self, kind: ConnectionType, extensions: list[Extension], **given: Any) -> None:
+        super().__init__(kind, [bounded(extension) for extension in extensions], **given)
+        self._pieces: list[Any] = []  # of a frame that has not come whole
+        self._size = 0  # of a message so far
+
     def events(self) -> Generator[Event, None, None]:
         """What has come, up to a flaw."""
         for event in super().events():
+            if isinstance(event, Message):
+                if (whole := self._whole(event)) is not None:
+                    yield whole
+                if self.flaw is not None:
+                    return
             # A closing that has come is known to the state before it is told.
-            if self.of_ours and self.state is OPEN and isinstance(event, CloseConnection):
-                self.flaw = event
+            elif self.of_ours and self.state is OPEN and isinstance(event, CloseConnection):
+                is_long = event.code is CloseReason.MESSAGE_TOO_BIG
+                self.flaw = _TOO_LONG if is_long else event
             else:
                 yield _without_key(event, self.forms)
+
+    def _whole(self, event: Message[Any]) -> Message[Any] | None:
+        """All that a frame says; None where more of it is to come, or it is too long."""
+        self._size += len(event.data) + _FRAME_BYTES * event.frame_finished
+        if self.of_ours and self._size > MOST_MESSAGE_BYTES:
+            self.flaw = _TOO_LONG
+            self._pieces.clear()
+            return None
+        if event.message_finished:
+            self._size = 0
+        if event.frame_finished and not self._pieces:
+            return event
+        self._pieces.append(event.data)
+        if not event.frame_finished:
+            return None
+        pieces, self._pieces = self._pieces, []
+        return replace(event, data=type(event.data)().join(pieces))
 
 
 def _without_key(event: Event, forms: Sequence[bytes]) -> Event:
@@ -110,11 +151,12 @@ def _without_gateway(self: Any) -> Iterator[Any]:
 
 
 def _flawed(self: Any) -> Iterator[Any]:
-    """End it if what came from a side are no frames: that side is told why, the other as it is."""
+    """End it if what came from a side has a flaw: that side is told why, the other as it is."""
     lost = CloseReason.ABNORMAL_CLOSURE
     if (why := self.server_ws.flaw) is not None:
-        self.flow.websocket.close_reason = BROKEN_FRAMES.message
-        told = CloseConnection(CloseReason.INTERNAL_ERROR, BROKEN_FRAMES.message)
+        error = LONG_MESSAGE if why is _TOO_LONG else BROKEN_FRAMES
+        self.flow.websocket.close_reason = error.message
+        told = CloseConnection(CloseReason.INTERNAL_ERROR, error.message)
         yield from _ended(self, lost, told, why)
     elif (why := self.client_ws.flaw) is not None:
         gone = CloseConnection(CloseReason.GOING_AWAY)

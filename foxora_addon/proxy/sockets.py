@@ -73,7 +73,7 @@ def words_for_client(exchange: Exchange) -> list[bytes]:
 def end(flow: http.HTTPFlow, exchange: Exchange, pipeline: Pipeline, now: float) -> None:
     """End the exchange of a WebSocket: one that nobody has closed has lost a side (RFC 6455).
 
-    Where that is the gateway, `host_sockets` has left a reason if its frames were none.
+    Where that is the gateway, `host_sockets` has left a reason if it was ended for what that said.
     """
     told = flow.websocket
     if told is None or told.close_code != CloseReason.ABNORMAL_CLOSURE:
@@ -82,6 +82,8 @@ def end(flow: http.HTTPFlow, exchange: Exchange, pipeline: Pipeline, now: float)
         pipeline.lost(exchange, "client_disconnected", "network", now)
     else:
         error = failures.BROKEN_FRAMES if told.close_reason else failures.BROKEN_SOCKET
+        if told.close_reason == failures.LONG_MESSAGE.message:
+            error = failures.LONG_MESSAGE
         pipeline.lost(exchange, "stream_broken", error.source, now, error)
 
 

@@ -1,6 +1,8 @@
 """What mitmproxy does with a WebSocket once that is changed."""
 
+import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from mitmproxy.connection import Client, Connection, Server
@@ -10,10 +12,12 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import websocket
 from mitmproxy.websocket import WebSocketData
+from wsproto import ConnectionType
+from wsproto.events import BytesMessage, Message, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from foxora_addon.proxy import host_sockets
-from foxora_addon.proxy.failures import BROKEN_FRAMES
+from foxora_addon.proxy.failures import BROKEN_FRAMES, LONG_MESSAGE
 from foxora_addon.proxy.flows import EXCHANGE
 from tests.end_to_end.sockets import frame
 
@@ -38,12 +42,14 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> None:
 class Line:
     """An open WebSocket between a client and a gateway that are not there."""
 
-    def __init__(self, options: Options, *, is_ours: bool = True) -> None:
+    def __init__(self, options: Options, *, is_ours: bool = True, deflates: bool = False) -> None:
         self.client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
         context = Context(self.client, options)
         self.gateway = context.server = Server(address=("gateway.example", 443))
         self.flow = HTTPFlow(self.client, self.gateway)
-        self.flow.response, self.flow.websocket = Response.make(101), WebSocketData()
+        agreed = {"sec-websocket-extensions": "permessage-deflate"} if deflates else {}
+        self.flow.response = Response.make(101, headers=agreed)
+        self.flow.websocket = WebSocketData()
         self.flow.metadata = {EXCHANGE: "ex_1"} if is_ours else {}
         self._layer = websocket.WebsocketLayer(context, self.flow)
         self._heard: dict[Connection, bytes] = {self.client: b"", self.gateway: b""}
@@ -162,6 +168,87 @@ def test_a_closing_goes_to_the_other_side_as_it_came(options: Options, payload: 
     code = int.from_bytes(payload[:2]) if payload else CloseReason.NO_STATUS_RCVD
     assert line.end[:2] == (code, False)
     assert line.ends == 1
+
+
+class Deflating:
+    """A side whose messages share one context, as is usual (RFC 7692, 7.1.1)."""
+
+    def __init__(self) -> None:
+        self._compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
+
+    def __call__(self, message: bytes) -> bytes:
+        data = self._compressor.compress(message) + self._compressor.flush(zlib.Z_SYNC_FLUSH)
+        return data[:-4]
+
+
+DEFLATED = 0x40
+BOMB = frame(1 | DEFLATED, Deflating()(bytes(24 * MIB)))
+
+
+def test_a_bomb_of_a_client_is_too_big_for_it(options: Options) -> None:
+    line = Line(options, deflates=True)
+    line.says(line.client, masked(BOMB))
+    code, reason = line.client_heard[2:4], line.client_heard[4:]
+    assert (int.from_bytes(code), reason[-11:]) == (CloseReason.MESSAGE_TOO_BIG, b"is decoded.")
+    assert line.gateway_heard == {8: closing(1001)}
+    assert line.end == (CloseReason.ABNORMAL_CLOSURE, True, None)
+    assert line.flow.websocket is not None
+    assert line.flow.websocket.messages == []
+
+
+def test_a_bomb_of_a_gateway_is_its_fault(options: Options) -> None:
+    line = Line(options, deflates=True)
+    line.says(line.gateway, BOMB)
+    assert line.client_heard == frame(8, closing(1011, LONG_MESSAGE.message.encode()))
+    assert int.from_bytes(line.gateway_heard[8][:2]) == CloseReason.MESSAGE_TOO_BIG
+    assert line.end == (CloseReason.ABNORMAL_CLOSURE, False, LONG_MESSAGE.message)
+
+
+def test_messages_that_grow_a_thousandfold_are_no_bomb_together(options: Options) -> None:
+    line, deflated = Line(options, deflates=True), Deflating()
+    for _ in range(5):
+        line.says(line.gateway, frame(2 | DEFLATED, deflated(bytes(4 * MIB))))
+    assert line.flow.websocket is not None
+    assert [len(message.content) for message in line.flow.websocket.messages] == [4 * MIB] * 5
+
+
+@pytest.mark.parametrize("deflates", [False, True])
+def test_a_message_that_is_too_long_is_given_up_before_it_has_come(
+    options: Options, monkeypatch: pytest.MonkeyPatch, *, deflates: bool
+) -> None:
+    monkeypatch.setattr(host_sockets, "MOST_MESSAGE_BYTES", 1_000)
+    line = Line(options, deflates=deflates)
+    line.says(line.gateway, frame(1, b"x" * 900), frame(1, b"y" * 900))
+    line.says(line.gateway, frame(1, b"z" * 2_000)[:1_500])
+    assert line.client_heard.startswith(frame(1, b"x" * 900) if not deflates else b"\xc1")
+    assert line.client_heard.endswith(frame(8, closing(1011, LONG_MESSAGE.message.encode())))
+    assert (line.closed, line.ends) == ([line.gateway, line.client], 1)
+
+
+def test_frames_without_end_are_too_long_a_message(
+    options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_sockets, "MOST_MESSAGE_BYTES", 1_000)
+    line = Line(options)
+    line.says(line.gateway, frame(1, b"", is_last=False), frame(0, b"", is_last=False) * 20)
+    assert line.end == (CloseReason.ABNORMAL_CLOSURE, False, LONG_MESSAGE.message)
+
+
+@pytest.mark.parametrize("said", [TextMessage("aé" * 9), BytesMessage(b"a\xff" * 9)])
+def test_a_frame_that_comes_in_pieces_is_said_once(said: TextMessage | BytesMessage) -> None:
+    """mitmproxy would copy with each piece all that is there of it."""
+    is_text = isinstance(said.data, str)
+    content = said.data.encode() if isinstance(said.data, str) else bytes(said.data)
+    side = host_sockets.MaskedSide(ConnectionType.CLIENT, [], conn=Server(address=("a", 1)))
+    told: list[Message[Any]] = []
+    for byte in frame(1 if is_text else 2, content, is_last=False) + frame(0, b"end"):
+        side.receive_data(bytes([byte]))
+        told += [each for each in side.events() if isinstance(each, Message)]
+    end = "end" if is_text else b"end"
+    assert [(each.data, each.message_finished) for each in told] == [
+        (said.data, False),
+        (end, True),
+    ]
 
 
 def test_what_other_hosts_say_is_mitmproxys_business(options: Options) -> None:

@@ -1,0 +1,59 @@
+"""Reads compressed messages of a WebSocket (RFC 7692) a small piece at a time, within bounds.
+
+wsproto decodes at once whatever has come: 64 KiB may be 64 MiB, for which all other calls wait, and
+a message of one megabyte fills the memory.
+"""
+
+from typing import Final
+
+from wsproto.extensions import Extension, PerMessageDeflate
+from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol
+
+from foxora_addon.api.content_encoding import FREE_BYTES, MOST_GROWTH
+
+_PIECE: Final = 1024
+"""Which grows to a megabyte at most."""
+
+
+class BoundedDeflate(PerMessageDeflate):
+    """A compression as it was agreed on, up to a bomb: that is closed with 1009.
+
+    As with the content encoding of a stream, it is one over 16 MiB and over a hundredfold; here
+    each message is looked at by itself, for silence in a session grows by more.
+    """
+
+    def __init__(self, agreed: PerMessageDeflate) -> None:
+        super().__init__()
+        vars(self).update(vars(agreed))
+        self._room = FREE_BYTES
+
+    def frame_inbound_payload_data(
+        self, proto: FrameDecoder | FrameProtocol, data: bytes
+    ) -> bytes | CloseReason:
+        """What comes of a part of a frame."""
+        pieces: list[bytes] = []
+        for start in range(0, len(data), _PIECE):
+            piece = data[start : start + _PIECE]
+            decoded = super().frame_inbound_payload_data(proto, piece)
+            if isinstance(decoded, CloseReason):
+                return decoded
+            self._room += len(piece) * MOST_GROWTH - len(decoded)
+            if self._room < 0:
+                return CloseReason.MESSAGE_TOO_BIG
+            pieces.append(decoded)
+        return b"".join(pieces)
+
+    def frame_inbound_complete(
+        self,
+        proto: FrameDecoder | FrameProtocol,
+        fin: bool,  # noqa: FBT001  # as it is called
+    ) -> bytes | CloseReason | None:
+        """What is left of a frame."""
+        if fin and self._inbound_is_compressible:
+            self._room = FREE_BYTES
+        return super().frame_inbound_complete(proto, fin)
+
+
+def bounded(extension: Extension) -> Extension:
+    """An extension that was agreed on, within bounds where it makes messages grow."""
+    return BoundedDeflate(extension) if isinstance(extension, PerMessageDeflate) else extension
