@@ -253,8 +253,27 @@ def let_go_if_over(self: Held) -> None:
     self.context.layers.remove(self)
 
 
-def _over(_: events.Event) -> Iterator[commands.Command]:
-    return iter(())
+def let_go_of_socket(socket: layer.Layer) -> None:
+    """Have a WebSocket that is over freed at once, with its stream and all messages of its flow.
+
+    As `let_go_if_over`, to which its stream never comes: that hands on whatever happens, and its
+    connection knows it to the end.
+    """
+    layers: list[Any] = socket.context.layers
+    stream = layers[layers.index(socket) - 1]
+    if not isinstance(stream, http_layers.HttpStream):
+        return
+    streams = layers[layers.index(stream) - 1].streams
+    for name in [name for name, each in streams.items() if each is stream]:
+        del streams[name]
+    for each in (stream, socket):
+        vars(each).update(_handle_event=_over)
+        layers.remove(each)
+    stream.client_state = stream.server_state = _over
+
+
+def _over(_: events.Event) -> Commands:
+    yield from ()
 
 
 def layer_of(self: Held) -> Any:

@@ -40,6 +40,7 @@ from wsproto.frame_protocol import CloseReason, Opcode
 from foxora_addon.policy.mask import masked
 from foxora_addon.proxy.failures import BROKEN_FRAMES, BROKEN_SOCKET, LONG_MESSAGE
 from foxora_addon.proxy.flows import is_ours
+from foxora_addon.proxy.hold_stream import let_go_of_socket
 from foxora_addon.proxy.socket_deflate import bounded
 
 OPEN: Final = ConnectionState.OPEN
@@ -164,6 +165,12 @@ def _flawed(self: Any) -> Iterator[Any]:
 
 
 def _relayed(self: Any, event: Any) -> Iterator[Any]:
+    yield from _steps_of(self, event)
+    if self._handle_event == self.done:
+        let_go_of_socket(self)
+
+
+def _steps_of(self: Any, event: Any) -> Iterator[Any]:
     if not isinstance(event, events.DataReceived):
         if isinstance(event, events.Wakeup):  # of `hold.give_up`, which mitmproxy's own can't take
             yield from _ended(self, CloseReason.GOING_AWAY, CloseConnection(CloseReason.GOING_AWAY))

@@ -10,10 +10,20 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.test import taddons
 
-from foxora_addon.proxy import fast
+from foxora_addon.proxy import fast, host_sockets
 from scripts.benchmark import own_streams, upstream
 from scripts.benchmark.own_code import request_to
+from tests.end_to_end.sockets import frame, opened, opening
+from tests.proxy.test_host_sockets import CHANGED
 from tests.proxy.wires import Wire
+
+
+@pytest.fixture(autouse=True)
+def changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """WebSockets are as in a proxy, for one test."""
+    for owner, name in CHANGED:
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    host_sockets.take_over(lambda _: (), lambda _: ())
 
 
 def a_plain_call(wire: Wire) -> None:
@@ -28,11 +38,20 @@ def a_stream(wire: Wire) -> None:
     own_streams.stream(wire, own_streams.pieces_of(3))
 
 
+def a_websocket(wire: Wire) -> None:
+    """On a connection of its own, as each is."""
+    own = wire.another()
+    own.ask(opening("sk-fake"))
+    own.say(opened(b"dGhlIHNhbXBsZSBub25jZQ=="))
+    own.ask(frame(1, b"x" * 60_000, mask=True))
+    own.ask(frame(8, (1000).to_bytes(2), mask=True))
+
+
 def streams() -> int:
     return sum(isinstance(each, HttpStream) for each in gc.get_objects())
 
 
-@pytest.mark.parametrize("call", [a_plain_call, a_refused_call, a_stream])
+@pytest.mark.parametrize("call", [a_plain_call, a_refused_call, a_stream, a_websocket])
 def test_nothing_of_it_is_left_to_the_collector(call: Callable[[Wire], None]) -> None:
     async def drive() -> list[object]:
         with taddons.context(Proxyserver()), own_streams.observed() as way:

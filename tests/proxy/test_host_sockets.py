@@ -22,7 +22,7 @@ from foxora_addon.proxy.flows import EXCHANGE
 from tests.end_to_end.sockets import frame
 
 MIB = 1_048_576
-_CHANGED = (
+CHANGED = (
     (host_sockets, "_forms_of"),
     (host_sockets, "_words_for"),
     (websocket, "WebsocketConnection"),
@@ -34,7 +34,7 @@ _CHANGED = (
 @pytest.fixture(autouse=True)
 def changed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is changed for one test."""
-    for owner, name in _CHANGED:
+    for owner, name in CHANGED:
         monkeypatch.setattr(owner, name, getattr(owner, name))
     host_sockets.take_over(lambda _: (), lambda _: ())
 

@@ -64,6 +64,10 @@ class Wire:
         ctx.master.addons.get("proxyserver").connections[self.client.id] = handler
         self._feed(events.Start())
 
+    def another(self) -> "Wire":
+        """A further connection to the same desk."""
+        return Wire(self._desk)
+
     def exchange(self, request: bytes, answer: bytes) -> None:
         """One request and its answer, each in one piece."""
         self.ask(request)
