@@ -1,13 +1,14 @@
 """Reads compressed messages of a WebSocket (RFC 7692) a small piece at a time, within bounds.
 
 wsproto decodes at once whatever has come: 64 KiB may be 64 MiB, for which all other calls wait, and
-a message of one megabyte fills the memory.
+a message of one megabyte fills the memory. It also forgets at a ping that a message in fragments is
+compressed, and reads none behind one whose last block says that it is that (RFC 7692, 7.2.3.4).
 """
 
 from typing import Final
 
 from wsproto.extensions import Extension, PerMessageDeflate
-from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol
+from wsproto.frame_protocol import CloseReason, FrameDecoder, FrameProtocol, Opcode, RsvBits
 
 from foxora_addon.api.content_encoding import FREE_BYTES, MOST_GROWTH
 
@@ -26,6 +27,18 @@ class BoundedDeflate(PerMessageDeflate):
         super().__init__()
         vars(self).update(vars(agreed))
         self._room = FREE_BYTES
+        self._is_compressed: bool | None = None  # the message that a control frame stands in
+
+    def frame_inbound_header(
+        self,
+        proto: FrameDecoder | FrameProtocol,
+        opcode: Opcode,
+        rsv: RsvBits,
+        payload_length: int,
+    ) -> CloseReason | RsvBits:
+        """A frame begins."""
+        self._is_compressed = self._inbound_compressed
+        return super().frame_inbound_header(proto, opcode, rsv, payload_length)
 
     def frame_inbound_payload_data(
         self, proto: FrameDecoder | FrameProtocol, data: bytes
@@ -33,6 +46,8 @@ class BoundedDeflate(PerMessageDeflate):
         """What comes of a part of a frame."""
         pieces: list[bytes] = []
         for start in range(0, len(data), _PIECE):
+            if self._inbound_is_compressible and self._is_at_its_end:
+                break  # what stands behind it zlib would keep, and copy with each piece
             piece = data[start : start + _PIECE]
             decoded = super().frame_inbound_payload_data(proto, piece)
             if isinstance(decoded, CloseReason):
@@ -49,9 +64,19 @@ class BoundedDeflate(PerMessageDeflate):
         fin: bool,  # noqa: FBT001  # as it is called
     ) -> bytes | CloseReason | None:
         """What is left of a frame."""
-        if fin and self._inbound_is_compressible:
+        if not self._inbound_is_compressible:
+            self._inbound_compressed = self._is_compressed
+            return None
+        left = super().frame_inbound_complete(proto, fin)
+        if fin:
             self._room = FREE_BYTES
-        return super().frame_inbound_complete(proto, fin)
+            if self._is_at_its_end:
+                self._decompressor = None  # the next message begins another
+        return left
+
+    @property
+    def _is_at_its_end(self) -> bool:
+        return self._decompressor is not None and self._decompressor.eof
 
 
 def bounded(extension: Extension) -> Extension:

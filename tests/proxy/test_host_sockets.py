@@ -212,6 +212,30 @@ def test_messages_that_grow_a_thousandfold_are_no_bomb_together(options: Options
     assert [len(message.content) for message in line.flow.websocket.messages] == [4 * MIB] * 5
 
 
+def test_a_ping_among_the_frames_of_a_compressed_message_changes_nothing(options: Options) -> None:
+    line, data = Line(options, deflates=True), Deflating()(b"hello " * 50)
+    line.says(
+        line.gateway,
+        frame(9, b"before"),
+        frame(1 | DEFLATED, data[:5], is_last=False),
+        frame(9, b"within"),
+        frame(0, data[5:]),
+        frame(1, b"plain"),
+    )
+    assert line.flow.websocket is not None
+    told = [message.content for message in line.flow.websocket.messages]
+    assert told == [b"hello " * 50, b"plain"]
+
+
+def test_messages_that_say_which_block_is_their_last_are_read(options: Options) -> None:
+    line = Line(options, deflates=True)
+    for word in (b"one", b"two"):
+        data = zlib.compress(word, wbits=-15) + bytes(5_000)
+        line.says(line.gateway, frame(1 | DEFLATED, data))
+    assert line.flow.websocket is not None
+    assert [message.content for message in line.flow.websocket.messages] == [b"one", b"two"]
+
+
 @pytest.mark.parametrize("deflates", [False, True])
 def test_a_message_that_is_too_long_is_given_up_before_it_has_come(
     options: Options, monkeypatch: pytest.MonkeyPatch, *, deflates: bool
