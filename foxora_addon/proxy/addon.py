@@ -213,6 +213,10 @@ class Foxora:
     async def _drained(self) -> None:
         """Let the open calls finish, and end those that do not."""
         grace = self._config.listen.grace_seconds if self._config else 0.0
+        if count := self.desk.open_exchanges:
+            calls = "1 call is" if count == 1 else f"{count:,} calls are"
+            _log.info("foxora: %s open, with %gs to end; a second signal ends it all now",
+                      calls, grace)  # fmt: skip
         await draining.finished_or_hurried(self.desk.all_ended(), grace)
         await self.desk.ends.end_held()
         await self.desk.ends.end_all()

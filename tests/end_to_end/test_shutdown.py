@@ -208,6 +208,8 @@ def test_a_second_signal_ends_it_now(tmp_path: Path, number: signal.Signals) -> 
         stop_signal(proxy, number)
         wait_until(lambda: not proxy.is_listening())
         assert proxy.is_running()
+        said = "1 call is open, with 60s to end; a second signal ends it all now"
+        wait_until(lambda: said in proxy.output)
         stop_signal(proxy, number)
         wait_until(lambda: not proxy.is_running())
         assert answer.result().status_code == 503
