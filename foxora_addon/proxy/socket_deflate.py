@@ -27,7 +27,6 @@ class BoundedDeflate(PerMessageDeflate):
         super().__init__()
         vars(self).update(vars(agreed))
         self._room = FREE_BYTES
-        self._is_compressed: bool | None = None  # the message that a control frame stands in
 
     def frame_inbound_header(
         self,
@@ -36,9 +35,12 @@ class BoundedDeflate(PerMessageDeflate):
         rsv: RsvBits,
         payload_length: int,
     ) -> CloseReason | RsvBits:
-        """A frame begins."""
-        self._is_compressed = self._inbound_compressed
-        return super().frame_inbound_header(proto, opcode, rsv, payload_length)
+        """A frame begins: it is told again where the rest of its head comes later."""
+        is_compressed = self._inbound_compressed
+        answer = super().frame_inbound_header(proto, opcode, rsv, payload_length)
+        if not self._inbound_is_compressible:
+            self._inbound_compressed = is_compressed  # the message that a control frame stands in
+        return answer
 
     def frame_inbound_payload_data(
         self, proto: FrameDecoder | FrameProtocol, data: bytes
@@ -65,7 +67,6 @@ class BoundedDeflate(PerMessageDeflate):
     ) -> bytes | CloseReason | None:
         """What is left of a frame."""
         if not self._inbound_is_compressible:
-            self._inbound_compressed = self._is_compressed
             return None
         left = super().frame_inbound_complete(proto, fin)
         if fin:

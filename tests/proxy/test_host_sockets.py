@@ -227,6 +227,16 @@ def test_a_ping_among_the_frames_of_a_compressed_message_changes_nothing(options
     assert told == [b"hello " * 50, b"plain"]
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_ping_that_comes_in_pieces_changes_nothing(options: Options, size: int) -> None:
+    line, data = Line(options, deflates=True), Deflating()(b"hello " * 50)
+    said = masked(frame(9, b"ping") + frame(1 | DEFLATED, data))
+    for start in range(0, len(said), size):
+        line.says(line.client, said[start : start + size])
+    assert line.flow.websocket is not None
+    assert [message.content for message in line.flow.websocket.messages] == [b"hello " * 50]
+
+
 def test_messages_that_say_which_block_is_their_last_are_read(options: Options) -> None:
     line = Line(options, deflates=True)
     for word in (b"one", b"two"):
