@@ -27,11 +27,16 @@ def unbroken(fields: Fields) -> Fields:
     """
     if not any(_BREAK.search(value) for _, value in fields):
         return fields
-    return tuple((name, _BREAK.sub(b" ", value).strip(b" \t")) for name, value in fields)
+    return tuple((name, on_one_line(value)) for name, value in fields)
+
+
+def on_one_line(value: bytes) -> bytes:
+    """A value, or what a status line says in words, likewise."""
+    return _BREAK.sub(b" ", value).strip(b" \t")
 
 
 def may_break(text: bytes) -> bool:
-    """Whether a head's names and values, all in a row, have what would break a line."""
+    """Whether any of a head's names, values and words, all in a row, would break a line."""
     return b"\r" in text or b"\n" in text or b"\0" in text
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from foxora_addon.field_lines import lines_of, listed, may_break, single, unbroken
+from foxora_addon.field_lines import lines_of, listed, may_break, on_one_line, single, unbroken
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from foxora_addon.field_lines import lines_of, listed, may_break, single, unbrok
 )
 def test_what_breaks_a_line_is_a_space(value: bytes, line: bytes) -> None:
     assert may_break(value)
+    assert on_one_line(value) == line
     assert unbroken([(b"X-A", value), (b"x-b", b" \xff")]) == ((b"X-A", line), (b"x-b", b"\xff"))
 
 

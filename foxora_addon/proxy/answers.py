@@ -17,7 +17,7 @@ from foxora_addon.api.usage_strip import UsageStrip
 from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
-from foxora_addon.field_lines import may_break, unbroken
+from foxora_addon.field_lines import may_break, on_one_line, unbroken
 from foxora_addon.framing import Fields
 from foxora_addon.observation import Observation
 from foxora_addon.policy.mask import Mask, mask_forms_of
@@ -46,10 +46,12 @@ class AnswerHead(NamedTuple):
 
 
 def head_of(response: http.Response) -> AnswerHead:
-    """Read an answer's head, of which each field is on a line of its own from now on.
+    """Read an answer's head, of which all is on lines of its own from now on.
 
     Several values of one name are joined, as mitmproxy joins them (`field_lines`).
     """
+    if may_break(response.data.reason):
+        response.data.reason = on_one_line(response.data.reason)
     headers = quick(response)
     text = b"".join(chain.from_iterable(headers.fields))
     if may_break(text):

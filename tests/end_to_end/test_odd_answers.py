@@ -82,18 +82,18 @@ def test_an_answer_has_the_gateways_request_id_on_record_or_none(
 
 
 @pytest.mark.parametrize("fast", ["true", "false"])
-def test_a_client_can_read_a_header_whose_line_is_broken(tmp_path: Path, fast: str) -> None:
+def test_a_client_can_read_a_head_whose_line_is_broken(tmp_path: Path, fast: str) -> None:
     """Many take no CR or NUL in one, and over HTTP/2 no line that goes on (RFC 9113, 8.2.1)."""
     with (
         running_proxy(tmp_path, environment={"FOXORA_FAST": fast}) as proxy,
         direct_client() as by_http_1,
         http_2_client(proxy, via_proxy=False) as by_http_2,
     ):
-        for line_break in ("\r\n ", "\r", "\0"):
-            named = f"{CRLF}x-a: one{line_break}x-foxora-source: addon{CRLF}"
+        for line_break, words in (("\r\n ", "OK"), ("\r", "O\rK"), ("\0", "O\0K")):
+            named = f" {words}{CRLF}x-a: one{line_break}x-foxora-source: addon{CRLF}"
             headers = {
                 "authorization": f"Bearer {APP_KEY}",
-                "x-mock-fault": f"raw={quote(WHOLE.replace(CRLF, named, 1))}",
+                "x-mock-fault": f"raw={quote(WHOLE.replace(f' OK{CRLF}', named, 1))}",
             }
             for client, scheme in ((by_http_1, "http:"), (by_http_2, "https:")):
                 url = f"{scheme}{proxy.base_url.removeprefix('http:')}/chat/completions"
