@@ -87,6 +87,9 @@ _OF_UPGRADES = frozenset({b"upgrade", b"http2-settings"})
 _NEEDED = frozenset({b"host", b"content-length", b"transfer-encoding"})
 """Names that stay whatever a key is, since a head without them would say something else."""
 
+_OF_FRAME = frozenset({(b"connection", b"close"), (b"expect", b"100-continue")})
+"""What else stays of a head of which next to nothing does: who expects that sends no body first."""
+
 
 class Cleaned(NamedTuple):
     """A head without the app's credentials.
@@ -96,7 +99,7 @@ class Cleaned(NamedTuple):
     identifies the client, or None where it sent none. None of them is ever shown.
 
     `is_crowded`: it had more than `MOST_SECRETS`. Then nothing of it is here but what says where
-    its body and its connection end, and it can't travel on.
+    its body and its connection end, and if that body is waited for, and it can't travel on.
     """
 
     fields: tuple[tuple[bytes, bytes], ...]
@@ -298,10 +301,9 @@ def _kept_fields(fields: Fields, *, is_socket: bool) -> Iterable[tuple[bytes, by
 
 
 def _frame_of(fields: Fields) -> tuple[tuple[bytes, bytes], ...]:
-    """What says where a body and its connection end, and whose they are."""
-    closes = (b"connection", b"close")
+    """What says where a body and its connection end, whose they are, and if it is waited for."""
     pairs = ((field, (field[0].lower(), field[1].strip().lower())) for field in fields)
-    return tuple(field for field, pair in pairs if pair[0] in _NEEDED or pair == closes)
+    return tuple(field for field, pair in pairs if pair[0] in _NEEDED or pair in _OF_FRAME)
 
 
 def _without_forms(

@@ -115,9 +115,11 @@ def crowd(size: int) -> list[str]:
 def test_of_a_head_with_more_credentials_than_are_looked_for_nothing_is_left(
     fields: list[tuple[bytes, bytes]], target: str
 ) -> None:
-    frame = ((b"Content-Length", b"2"), (b"Connection", b"close"))
+    """But what says how its body is read, for which some clients wait to be asked."""
+    frame = ((b"Content-Length", b"2"), (b"Connection", b"close"), (b"Expect", b"100-Continue"))
+    others = ((name, crowd(1)[0].encode()) for name in (b"Connection", b"Expect"))
 
-    cleaned = clean([*fields, (b"Connection", crowd(1)[0].encode()), *frame], target)
+    cleaned = clean([*fields, *others, *frame], target)
 
     assert cleaned.is_crowded
     assert tuple(cleaned)[:5] == (frame, "/", None, (), ())
