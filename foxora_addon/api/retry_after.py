@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import chain
 from typing import Final
 
 from foxora_addon.field_lines import lines_of, single
@@ -15,6 +16,8 @@ from foxora_addon.field_lines import lines_of, single
 _LONGEST_SECONDS: Final = 366 * 86_400.0
 # Not float(): it takes "1_0", "inf", "nan" and other scripts' digits.
 _NUMBER: Final = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+_PART: Final = re.compile(r"\s*(?:[A-Za-z]+,[^,]*|[^,]+)")
+"""Of a list: a date may have a comma behind its day of the week."""
 
 
 def seconds_of(headers: Sequence[tuple[str, str]]) -> float | None:
@@ -25,13 +28,12 @@ def seconds_of(headers: Sequence[tuple[str, str]]) -> float | None:
     `Date`, so that clocks need not agree; without one it says nothing. Of several, by lines or
     commas, it is the longest: whoever said it, it is not too soon then.
     """
-    milliseconds = _numbers_in(lines_of(headers, "retry-after-ms"))
+    milliseconds = [*chain.from_iterable(map(_numbers_in, lines_of(headers, "retry-after-ms")))]
     if milliseconds:
         return _bounded(max(milliseconds) / 1000)
     lines = lines_of(headers, "retry-after")
     start = _value_of(headers, "date") if lines else ""
-    dated = [_seconds_between(start, line) for line in lines]
-    waits = [*_numbers_in(lines), *(seconds for seconds in dated if seconds is not None)]
+    waits = [*chain.from_iterable(_waits_in(line, start) for line in lines)]
     return _bounded(max(waits)) if waits else None
 
 
@@ -44,10 +46,24 @@ def _value_of(headers: Sequence[tuple[str, str]], name: str) -> str:
     return (single(lines_of(headers, name)) or "").strip()
 
 
-def _numbers_in(lines: Sequence[str]) -> list[float]:
-    """The numbers in lines that have nothing else but commas; a date has them as well."""
-    parts = [[part.strip() for part in line.split(",") if part.strip()] for line in lines]
-    return [float(part) for line in parts if all(map(_NUMBER.fullmatch, line)) for part in line]
+def _numbers_in(line: str) -> list[float]:
+    """The numbers in a line that has nothing else but commas."""
+    parts = _parts_of(line)
+    return [float(part) for part in parts] if all(map(_NUMBER.fullmatch, parts)) else []
+
+
+def _waits_in(line: str, start: str) -> list[float]:
+    """The numbers, and seconds until a date, in a line that has nothing else but commas."""
+    waits = [
+        float(part) if _NUMBER.fullmatch(part) else _seconds_between(start, part)
+        for part in _parts_of(line)
+    ]
+    known = [seconds for seconds in waits if seconds is not None]
+    return known if len(known) == len(waits) else []
+
+
+def _parts_of(line: str) -> list[str]:
+    return [part for each in _PART.findall(line) if (part := each.strip())]
 
 
 def _bounded(seconds: float) -> float:
@@ -62,6 +78,11 @@ def _seconds_between(start: str, end: str) -> float | None:
 
 
 def _moment_of(date: str) -> datetime:
-    """Parse an HTTP date in any of its three forms, all of them GMT (RFC 9110, 5.6.7)."""
+    """Parse an HTTP date in any of its three forms, all of them GMT (RFC 9110, 5.6.7).
+
+    Raises ValueError for what is none, or several, of which Python's parser would take the first.
+    """
+    if len(_parts_of(date)) != 1:
+        raise ValueError("not one date")
     moment = parsedate_to_datetime(date)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

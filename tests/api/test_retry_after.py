@@ -72,6 +72,10 @@ def test_a_date_that_has_passed_is_now() -> None:
         (["30, "], 30),
         (["1", "Mon, 23 Nov 2026 08:01:30 GMT"], 90),
         (["1, soon"], None),
+        (["Mon, 23 Nov 2026 08:00:05 GMT, Mon, 23 Nov 2026 08:01:30 GMT"], 90),
+        (["Monday, 23-Nov-26 08:00:05 GMT, 90"], 90),
+        (["90, Mon Nov 23 08:00:05 2026"], 90),
+        (["Mon, 23 Nov 2026 08:01:30 GMT, soon"], None),
     ],
 )
 def test_of_several_waits_it_is_the_longest(lines: list[str], seconds: float | None) -> None:
@@ -91,6 +95,13 @@ def test_of_several_waits_it_is_the_longest(lines: list[str], seconds: float | N
 )
 def test_what_cannot_be_read_says_nothing(headers: list[tuple[str, str]]) -> None:
     assert seconds_of(headers) is None
+
+
+@pytest.mark.parametrize("other", ["Mon, 23 Nov 2026 08:01:00 GMT", "x"])
+def test_a_wait_until_a_date_counts_from_no_two(other: str) -> None:
+    headers = [DATE, ("date", other), ("Retry-After", "Mon, 23 Nov 2026 08:01:30 GMT")]
+    assert seconds_of(headers) is None
+    assert seconds_of([*headers, ("retry-after", "7")]) == 7
 
 
 @given(st.text(), st.text(), st.text())
