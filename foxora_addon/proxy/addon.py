@@ -128,6 +128,7 @@ class Foxora:
         self._stamp: Stamp | None = None
         self._seen_stamp: Stamp | None = None
         self._is_running = False
+        self._is_binding = False
         self._has_begun = asyncio.Event()
         self._is_unfit = False
         self._wrong_option: str | None = None
@@ -163,6 +164,8 @@ class Foxora:
 
     def configure(self, updated: set[str]) -> None:
         """Take options that change while we run. Those of the start are all there in `running`."""
+        if self._is_binding:
+            updated = updated - {"mode"}  # nothing that we go by is another
         if self._is_running and FAST_OPTION in updated:
             self._change_speed()
         if self._is_running and updated & _WATCHED:
@@ -188,6 +191,7 @@ class Foxora:
         self._share_files(config, self._accepting.begin)
         self._flow_list.running()
         self._lines.take_over(ctx.master.addons.get("dumper"), ctx.master.addons.get("termlog"))
+        self._is_running = True  # for the addons behind us, which begin now
         if not self._is_unfit:
             self.desk.open()
         self._has_begun.set()
@@ -358,12 +362,8 @@ class Foxora:
 
         Then take an edited configuration file live, and so on, and force records to the disk.
         """
-        try:
-            await listening.bind_to_loopback(ctx.options)
-        except OptionsError as error:  # of another addon, for one
-            _log.error("foxora: the port can't be bound to 127.0.0.1 alone; other machines are "
-                       "turned away as they connect: %s", error)  # fmt: skip
-        self._is_running = True
+        await listening.let_in()
+        self._bind()
         await listening.settled(ctx.master)
         _log.info("foxora: %s", self._banner())
         while True:
@@ -372,6 +372,17 @@ class Foxora:
                 self._tick()
             except Exception:  # noqa: BLE001  # the watch goes on; the log has what it met
                 _log.exception("foxora: the watch failed")
+
+    def _bind(self) -> None:
+        """Keep the port to this machine, in the modes that there are now."""
+        self._is_binding = True
+        try:
+            listening.bind_to_loopback(ctx.options)
+        except OptionsError as error:  # of another addon, for one
+            _log.error("foxora: the port can't be bound to 127.0.0.1 alone; other machines are "
+                       "turned away as they connect: %s", error)  # fmt: skip
+        finally:
+            self._is_binding = False
 
     def _tick(self) -> None:
         if self._trail is not None:

@@ -197,6 +197,7 @@ def _names_of_modes(current: master.Master) -> list[str]:
 
 async def settled(current: master.Master) -> None:
     """Wait until what was bound anew listens, or can't."""
+    await asyncio.sleep(0)  # the host begins with it in a task
     proxy = current.addons.get("proxyserver")
     while proxy is not None and proxy.servers.is_updating:  # noqa: ASYNC110  # the host has no such event
         await asyncio.sleep(_PAUSE_SECONDS)
@@ -212,21 +213,23 @@ def has_upstream_proxy(options: Options) -> bool:
     return any(mode.type_name == "upstream" for mode in _modes(options))
 
 
-async def bind_to_loopback(options: Options) -> None:
+async def let_in() -> None:
+    """Accept who has connected: a socket that closes resets those that nobody has accepted."""
+    for _ in range(_TURNS_TO_LET_IN):
+        await asyncio.sleep(0)
+
+
+def bind_to_loopback(options: Options) -> None:
     """Bind modes without an address of their own to 127.0.0.1, unless one was chosen.
 
     `listen_host` would be ignored now; setting `mode` binds anew (row 4). Until then, and in modes
-    that must hear others, the addon turns other machines away as they connect. Who has connected
-    meanwhile is let in first: a socket that closes resets those that nobody has accepted.
+    that must hear others, the addon turns other machines away as they connect.
     """
     if options.has_changed("listen_host") and options.listen_host:
         return
     bound = [_bound(mode, options) for mode in _modes(options)]
     if bound != list(options.mode):
-        for _ in range(_TURNS_TO_LET_IN):
-            await asyncio.sleep(0)
         options.update(mode=bound)
-        await asyncio.sleep(0)  # the host begins with it, in a task: `settled` can tell from here
 
 
 def _bound(mode: mode_specs.ProxyMode, options: Options) -> str:

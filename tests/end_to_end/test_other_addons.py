@@ -4,12 +4,22 @@ import json
 import socketserver
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.end_to_end.proxies import APP_KEY, Proxy, direct_client, running_proxy
+from tests.end_to_end.proxies import (
+    APP_KEY,
+    ON_MOCK,
+    Proxy,
+    arguments,
+    direct_client,
+    free_port,
+    run_to_its_end,
+    running_proxy,
+)
 from tests.end_to_end.raw_gateways import requests_in, serving
 from tests.end_to_end.test_modes import self_signed
 
@@ -188,6 +198,32 @@ def test_an_option_that_would_undo_it_is_put_back_at_once(tmp_path: Path) -> Non
     assert [each.status_code for each in answers] == [502, 502]
     assert "left False" in proxy.output
     assert "ssl_insecure would send the key to whoever answers" in proxy.output
+
+
+@pytest.mark.parametrize("unsafe", ["stream_large_bodies='1'", "proxy_debug=True"])
+def test_such_an_option_of_an_addon_that_begins_after_us_ends_the_start(
+    tmp_path: Path, unsafe: str
+) -> None:
+    script = tmp_path / "late.py"
+    script.write_text(
+        f"{HEARD}def running():\n ctx.options.update({unsafe})\n ctx.master.shutdown()\n"
+    )
+    command = [*arguments(tmp_path, free_port()), *ON_MOCK, "-s", str(script)]
+    ended = run_to_its_end(command, tmp_path)
+    assert "it was put back" in ended.stdout + ended.stderr
+    assert ended.returncode == 1
+
+
+def test_the_modes_of_an_addon_that_begins_after_us_are_kept_to_this_machine(
+    tmp_path: Path,
+) -> None:
+    script, port, another = tmp_path / "modes.py", free_port(), free_port()
+    modes = [f"regular@{port}", f"socks5@{another}"]
+    script.write_text(f"{HEARD}def running(): ctx.options.update(mode={modes})\n")
+    with running_proxy(tmp_path, [*ON_MOCK, "-s", str(script)], port=port) as proxy:
+        assert replace(proxy, port=another).is_listening()
+        assert f"listening at 127.0.0.1:{another}" in proxy.output
+        assert f"OPENAI_BASE_URL={proxy.base_url}" in proxy.output
 
 
 def test_no_option_has_the_keys_written_to_the_log(tmp_path: Path) -> None:

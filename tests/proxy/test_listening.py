@@ -16,6 +16,7 @@ from foxora_addon.proxy.listening import (
     Unusable,
     bind_to_loopback,
     check_names,
+    let_in,
     settled,
     way_here,
 )
@@ -77,7 +78,7 @@ def test_no_base_url_is_named_that_leads_nowhere(specs: list[str], way: str) -> 
 )
 def test_a_mode_keeps_its_port_on_loopback_be_it_any(spec: str, bound: str) -> None:
     options = Options(mode=[spec])
-    asyncio.run(bind_to_loopback(options))
+    bind_to_loopback(options)
     assert options.mode == [bound]
 
 
@@ -91,7 +92,8 @@ def test_who_connected_before_the_port_was_bound_anew_is_let_in() -> None:
             port = proxy.listen_addrs()[0][1]
             waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(5)]
 
-            await bind_to_loopback(context.options)
+            await let_in()
+            bind_to_loopback(context.options)
             await settled(context.master)
 
             assert {host for host, *_ in proxy.listen_addrs()} == {"127.0.0.1"}
