@@ -25,9 +25,9 @@ _WIDTH: Final = 68
 _CELLS: Final = re.compile(r"\S {2,}")
 _LEAST_CELLS: Final = 3
 _LONGEST_WHOLE: Final = 1_000
-"""Characters up to which a word, or a row of a table, stays on one line. mitmproxy's console lays
-out words that are wider than it in a time that grows with the square of the text, and all calls
-wait meanwhile: a minute for one of 500,000.
+"""Characters up to which a word, an indent, or a row of a table, stays on one line. mitmproxy's
+console lays out lines that are wider than it in a time that grows with the square of the text, and
+all calls wait meanwhile: a minute for a word of 500,000.
 """
 _TOO_LONG: Final = re.compile(rf"[^ \t]{{{_LONGEST_WHOLE + 1},}}")
 
@@ -122,7 +122,7 @@ def _wrapped(text: str, line: Line) -> Iterator[str]:
     yield from textwrap.wrap(
         _TOO_LONG.sub(lambda word: _in_pieces(word[0], room), text[lead:]),
         _WIDTH,
-        initial_indent=text[:lead],
+        initial_indent=text[: min(lead, _LONGEST_WHOLE)],
         subsequent_indent=" " * below,
         expand_tabs=False,
         replace_whitespace=False,

@@ -155,6 +155,13 @@ def test_a_word_that_is_too_long_is_broken_wherever_it_begins() -> None:
     assert page.count("x") == 2_000
 
 
+def test_no_window_stands_still_over_a_wide_indent_either() -> None:
+    said = " " * 40_000 + "and so on"
+    page = page_of_request(model="m", messages=[{"role": "user", "content": said}])
+    assert max(map(len, page.splitlines())) < 1_100
+    assert page.split()[-3:] == ["and", "so", "on"]
+
+
 def test_deep_and_long_bodies_have_a_page_or_none() -> None:
     deep = b'{"model":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     assert request_page(deep) is None
