@@ -5,8 +5,8 @@ frames that are none, is closed with 1011, where mitmproxy says that all is well
 client who broke the protocol, and as 1006 in the flow (RFC 6455, 7.1.5). So is it in the flow where
 the client's frames are none: that is no closing of the client's.
 
-mitmproxy's own way to inject a message adds it to one of the gateway's that has come in part. The
-words go out by themselves here, between two messages.
+mitmproxy adds a message that is injected to one that has come in part. Here it goes out by itself,
+between two messages, as our words do.
 
 A message of another length than it came in would go out in frames of 4 kB, however it was framed;
 here it goes out in one, however long: mitmproxy cuts between bytes, and what is cut of a character
@@ -25,6 +25,7 @@ holds up all other calls for a moment.
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
@@ -90,6 +91,16 @@ class MaskedSide(websocket.WebsocketConnection):
                 self.flaw = _TOO_LONG if is_long else event
             else:
                 yield _without_key(event, self.forms)
+
+    @contextmanager
+    def apart(self) -> Iterator[None]:
+        """What it says meanwhile is no part of the message that has come in part."""
+        before = self._pieces, self._size, self.frame_buf
+        self._pieces, self._size, self.frame_buf = [], 0, [b""]
+        try:
+            yield
+        finally:
+            self._pieces, self._size, self.frame_buf = before
 
     def _whole(self, event: Message[Any]) -> Message[Any] | None:
         """All that a frame says; None where more of it is to come, or it is too long."""
@@ -170,7 +181,14 @@ def _relayed(self: Any, event: Any) -> Iterator[Any]:
         let_go_of_socket(self)
 
 
+def _injected(self: Any, event: Any) -> Iterator[Any]:
+    side = self.client_ws if event.message.from_client else self.server_ws
+    with side.apart():
+        yield from _relay_messages(self, event)
+
+
 def _steps_of(self: Any, event: Any) -> Iterator[Any]:
+    relay: Callable[[Any, Any], Iterator[Any]] = _relay_messages
     if not isinstance(event, events.DataReceived):
         if isinstance(event, events.Wakeup):  # of `hold.give_up`, which mitmproxy's own can't take
             yield from _ended(self, CloseReason.GOING_AWAY, CloseConnection(CloseReason.GOING_AWAY))
@@ -178,9 +196,11 @@ def _steps_of(self: Any, event: Any) -> Iterator[Any]:
         if _is_left_by_gateway(self, event):
             yield from _without_gateway(self)
             return
+        if isinstance(event, websocket.WebSocketMessageInjected):
+            relay = _injected
     self.server_ws.forms = _forms_of(self.flow)
     self.server_ws.of_ours = self.client_ws.of_ours = is_ours(self.flow)
-    for command in _relay_messages(self, event):  # none has a reply
+    for command in relay(self, event):  # none has a reply
         if not isinstance(command, commands.Log):
             yield command
     yield from _flawed(self)

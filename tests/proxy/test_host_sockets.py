@@ -11,10 +11,10 @@ from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import websocket
-from mitmproxy.websocket import WebSocketData
+from mitmproxy.websocket import WebSocketData, WebSocketMessage
 from wsproto import ConnectionType
 from wsproto.events import BytesMessage, Message, TextMessage
-from wsproto.frame_protocol import CloseReason
+from wsproto.frame_protocol import CloseReason, Opcode
 
 from foxora_addon.proxy import host_sockets
 from foxora_addon.proxy.failures import BROKEN_FRAMES, LONG_MESSAGE
@@ -60,6 +60,11 @@ class Line:
     def says(self, side: Connection, *frames: bytes) -> None:
         """One side sends this."""
         self._feed(events.DataReceived(side, b"".join(frames)))
+
+    def injects(self, opcode: Opcode, content: bytes) -> None:
+        """An addon has the gateway say this."""
+        message = WebSocketMessage(opcode, from_client=False, content=content, injected=True)
+        self._feed(websocket.WebSocketMessageInjected(self.flow, message))
 
     def _feed(self, event: events.Event) -> None:
         for command in list(self._layer.handle_event(event)):
@@ -257,6 +262,19 @@ def test_a_message_that_is_too_long_is_given_up_before_it_has_come(
     assert line.client_heard.startswith(frame(1, b"x" * 900) if not deflates else b"\xc1")
     assert line.client_heard.endswith(frame(8, closing(1011, LONG_MESSAGE.message.encode())))
     assert (line.closed, line.ends) == ([line.gateway, line.client], 1)
+
+
+@pytest.mark.parametrize("opcode", [Opcode.TEXT, Opcode.BINARY])
+def test_what_is_injected_is_no_part_of_what_has_come_in_part(
+    options: Options, opcode: Opcode
+) -> None:
+    line = Line(options)
+    begun, rest = frame(2, b"one, ", is_last=False), frame(0, b"two")
+    line.says(line.gateway, begun, rest[:3])
+    line.injects(opcode, b"injected")
+    assert line.client_heard == frame(opcode, b"injected")
+    line.says(line.gateway, rest[3:])
+    assert line.client_heard == frame(opcode, b"injected") + begun + rest
 
 
 def test_frames_without_end_are_too_long_a_message(
