@@ -50,15 +50,14 @@ def head_of(response: http.Response) -> AnswerHead:
 
     Several values of one name are joined, as mitmproxy joins them (`field_lines`).
     """
-    if may_break(response.data.reason):
-        response.data.reason = on_one_line(response.data.reason)
-    headers = quick(response)
-    text = b"".join(chain.from_iterable(headers.fields))
+    data, headers = response.data, quick(response)
+    text = data.reason + b"".join(chain.from_iterable(headers.fields))
     if may_break(text):
-        response.data.headers = headers = QuickHeaders.of(unbroken(headers.fields))
-        text = b"".join(chain.from_iterable(headers.fields))
+        data.reason = on_one_line(data.reason)
+        data.headers = headers = QuickHeaders.of(unbroken(headers.fields))
+        text = data.reason + b"".join(chain.from_iterable(headers.fields))
     fields, index = headers.fields, headers.index
-    size = len(text) + _BETWEEN * len(fields)
+    size = len(text) - len(data.reason) + _BETWEEN * len(fields)
     is_clear = list not in map(type, map(index.get, _ASKED))
     limits = [] if NAMES_AS_WRITTEN.isdisjoint(index) else [*_limits_in(fields)]
     kind, encoding = headers.get(b"content-type"), headers.get(b"content-encoding")
