@@ -35,10 +35,10 @@ from scripts.benchmark.rounds import (
     Effort,
     at_rest,
     first_answer,
-    fresh,
     line_to,
     measured,
     say,
+    warm,
 )
 from tests.end_to_end.proxies import free_port
 
@@ -181,7 +181,8 @@ async def _held(bench: Bench, peer: Peer, slow: int) -> list[str]:
     with running(peer, bench.folder / f"held-{peer.name}", slow, bench.core) as proxy:
         line = line_to(bench, proxy)
         await first_answer(line.port, line.plain)
-        load.close(await fresh(bench, line, 16))
+        async with warm(bench, line, 16):
+            pass
         await at_rest(proxy)
         sizes = [proxy.resident_kib()]
         opened: list[load.Connection] = []

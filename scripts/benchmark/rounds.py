@@ -10,7 +10,7 @@ import contextlib
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -120,7 +120,8 @@ async def _started(bench: Bench, line: Line, proxy: Running) -> report.Measured:
     """How long the first answer took; what that set off is over then, and the rest is warm."""
     await first_answer(line.port, line.plain)
     first = time.monotonic() - proxy.began
-    load.close(await fresh(bench, line, max(COUNTS)))
+    async with warm(bench, line, max(COUNTS)):
+        pass
     await at_rest(proxy)
     return report.Measured({report.FIRST_ANSWER: first})
 
@@ -161,19 +162,25 @@ async def _slice(bench: Bench, lines: Sequence[Line]) -> report.Slice:
         for clients in counts:
             for line in lines:
                 try:
-                    opened = await fresh(bench, line, clients)
-                    await measure(bench, line, opened, found[line.name])
-                    load.close(opened)
+                    async with warm(bench, line, clients) as opened:
+                        await measure(bench, line, opened, found[line.name])
                 except (load.Failed, TimeoutError, OSError) as error:
                     say(f"{line.name} is left out once, with {clients} at once: {error}")
     return found
 
 
-async def fresh(bench: Bench, line: Line, count: int) -> list[load.Connection]:
-    """So many connections that are warm: some proxies close those that are idle for seconds."""
+@contextlib.asynccontextmanager
+async def warm(bench: Bench, line: Line, count: int) -> AsyncIterator[list[load.Connection]]:
+    """So many connections that are warm: some proxies close those that are idle for seconds.
+
+    They are closed in the end: what still asks over one would load the machine for the next line.
+    """
     opened = await load.connections(line.port, count)
-    await load.burst(opened, line.plain, bench.effort.seconds * _WARMING_SHARE)
-    return opened
+    try:
+        await load.burst(opened, line.plain, bench.effort.seconds * _WARMING_SHARE)
+        yield opened
+    finally:
+        load.close(opened)
 
 
 async def _measure_requests(
