@@ -209,6 +209,14 @@ def test_a_bomb_of_a_gateway_is_its_fault(options: Options) -> None:
     assert line.end == (CloseReason.ABNORMAL_CLOSURE, False, LONG_MESSAGE.message)
 
 
+def test_a_bomb_ends_a_websocket_of_another_host_as_well(options: Options) -> None:
+    line = Line(options, is_ours=False, deflates=True)
+    line.says(line.gateway, BOMB)
+    assert int.from_bytes(line.client_heard[2:4]) == CloseReason.MESSAGE_TOO_BIG
+    assert line.flow.websocket is not None
+    assert line.flow.websocket.messages == []
+
+
 def test_messages_that_grow_a_thousandfold_are_no_bomb_together(options: Options) -> None:
     line, deflated = Line(options, deflates=True), Deflating()
     for _ in range(5):
