@@ -63,7 +63,7 @@ def test_several_members_are_one_body(name: str, size: int) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 1_000])
 @pytest.mark.parametrize("name", ["gzip", "deflate"])
-@pytest.mark.parametrize("behind", [b"\0", b"x" * 3_000, b"\x1fx" + gzip.compress(b"two")])
+@pytest.mark.parametrize("behind", [b"\0", b"x" * 3_000, b"\x1fx" + gzip.compress(b"two", mtime=0)])
 def test_what_stands_behind_the_end_is_dropped(name: str, size: int, behind: bytes) -> None:
     assert by_pieces(ENCODERS[name](b"one") + behind, name, size) == b"one"
 
