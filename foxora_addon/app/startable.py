@@ -4,13 +4,13 @@ import os
 from collections.abc import Mapping
 
 from foxora_addon.config import Config
-from foxora_addon.speed import wanted
+from foxora_addon.speed import Speed, wanted
 
 
 def why_not_startable(config: Config, environ: Mapping[str, str]) -> str | None:
     """The first thing that is wrong, and what to do instead; None: nothing that can be seen."""
     try:
-        wanted("", environ.get("FOXORA_FAST", ""), default=False)
+        wanted("", environ.get("FOXORA_FAST", ""), default=Speed.UNSEEN)
     except ValueError as error:
         return str(error)
     path = config.audit.path

@@ -63,7 +63,7 @@ from foxora_addon.proxy.passed_messages import PassedMessages
 from foxora_addon.proxy.trail import JournalTrail, checkpoints_of, compare, keeping_of
 from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
-from foxora_addon.speed import wanted
+from foxora_addon.speed import Speed, wanted
 from foxora_addon.tally import Tally
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,10 @@ OPTIONS: Final = {
     "foxora_store": "Where the limits are kept: memory.",
 }
 FAST_OPTION: Final = "foxora_fast"
-_FAST_TEXT: Final = "Speed mitmproxy itself up: true or false; false unless it is foxora-proxy run."
+_FAST_TEXT: Final = (
+    "Speed mitmproxy itself up: true or false. Unless it is said: true in foxora-proxy run, and "
+    "elsewhere only where no addon and no log can tell."
+)
 _CA_FILE: Final = "mitmproxy-ca-cert.pem"
 _WATCH_SECONDS: Final = 0.25
 _TEND_SECONDS: Final = 1.0
@@ -132,7 +135,7 @@ class Foxora:
         self._has_begun = asyncio.Event()
         self._is_unfit = False
         self._wrong_option: str | None = None
-        self.is_fast_by_default = False
+        self.usual_speed = Speed.UNSEEN
         self._tended_at = 0.0
         self._loading: asyncio.Task[None] | None = None
         atexit.register(self._exit)
@@ -205,7 +208,7 @@ class Foxora:
         """
         self._is_running = False
         self.desk.close("it is shutting down")
-        fast.switch(on=False)
+        fast.switch(Speed.NONE)
         collector.restore()
         self._accepting.end()
         self._tell_of_files(is_last=True)
@@ -279,11 +282,11 @@ class Foxora:
         """Speed mitmproxy up, or leave it as it is: option over environment over default."""
         option = getattr(ctx.options, FAST_OPTION)
         try:
-            on = wanted(option, os.environ.get("FOXORA_FAST", ""), default=self.is_fast_by_default)
+            speed = wanted(option, os.environ.get("FOXORA_FAST", ""), default=self.usual_speed)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        fast.switch(on=on)
-        collector.relax(rarely=on)
+        fast.switch(speed)
+        collector.relax(rarely=speed is Speed.ALL)
 
     def _loaded(self) -> tuple[Config, Stamp | None]:
         """The configuration as it is now, which may be another one; raises `ConfigError`.

@@ -18,6 +18,7 @@ from foxora_addon.printable import print_everything
 from foxora_addon.proxy.addon import the_addon
 from foxora_addon.proxy.ca_reading import CaReading
 from foxora_addon.proxy.taken_port import TakenPort, why_no_page
+from foxora_addon.speed import Speed
 
 type Tool = Literal["mitmdump", "mitmweb", "mitmproxy"]
 
@@ -38,7 +39,7 @@ def run_tool(
         master = _master_of(tool, options)
         options.update(listen_host="127.0.0.1")
         addon = the_addon()
-        addon.is_fast_by_default = True  # it is our own program: nobody waits for mitmproxy's pace
+        addon.usual_speed = Speed.ALL  # it is our own program: nobody waits for mitmproxy's pace
         readings.append(CaReading(master))
         master.addons.add(addon)
         logging.getLogger().addHandler(of_ports)  # behind the host's own, and so are its words

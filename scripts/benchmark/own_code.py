@@ -17,6 +17,7 @@ from mitmproxy.test import taddons
 
 from foxora_addon.proxy import fast, hold
 from foxora_addon.proxy.desk import FlowDesk
+from foxora_addon.speed import Speed
 from scripts.benchmark import upstream
 from scripts.benchmark.load import request_of
 from tests.proxy.wires import Hooks, Silent, Wire, a_desk
@@ -60,7 +61,7 @@ async def least_seconds(desk: FlowDesk | None, asked: int, said: int) -> float:
 
 async def main(*, profiles: bool) -> None:
     with taddons.context(Proxyserver()) as context:
-        fast.switch(on=True)
+        fast.switch(Speed.ALL)
         assert hold.install(Silent()) is None
         alone = {sizes: await least_seconds(None, *sizes) for sizes in SIZES}
         with a_desk() as desk:

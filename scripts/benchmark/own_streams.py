@@ -20,6 +20,7 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.test import taddons
 
 from foxora_addon.proxy import fast, hold
+from foxora_addon.speed import Speed
 from scripts.benchmark import upstream
 from scripts.benchmark.load import request_of
 from tests.proxy.wires import Hooks, Wire, a_desk
@@ -127,7 +128,7 @@ async def main(names: list[str], *, profiles: bool) -> None:
     with taddons.context(Proxyserver()):
         for name in names or WAYS:
             made, is_fast = WAYS[name]
-            fast.switch(on=is_fast)
+            fast.switch(Speed.ALL if is_fast else Speed.NONE)
             with made() as way:
                 if count := os.environ.get("EVENTS"):
                     stream(way(), pieces_of(int(count)))

@@ -143,6 +143,14 @@ PEERS: Sequence[Peer] = (
         _KEY,
     ),
     Peer(
+        "unsped-script",
+        "the same, `foxora_fast=false`",
+        _ours(*_SCRIPT, "--set", "foxora_fast=false"),
+        BIN / "mitmdump",
+        _OURS_FILES,
+        _KEY,
+    ),
+    Peer(
         "naive",
         "mitmdump, a naive logging script",
         lambda port, upstream: [*_reverse(port, upstream), "-s", str(HERE / "naive_addon.py")],

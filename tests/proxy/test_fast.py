@@ -1,15 +1,18 @@
 """Whatever is sped up does what mitmproxy does: each case runs without and with the speed-ups."""
 
 import asyncio
+import contextlib
 import dataclasses
 import inspect
 import logging
+import traceback
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from io import StringIO
 from itertools import chain
 from pkgutil import resolve_name
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import pytest
 from hypothesis import given
@@ -28,16 +31,18 @@ from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import hooks as hooks_of_streams
 from foxora_addon.proxy.fast.idle import IDLE
 from foxora_addon.proxy.fast.sources import source_of
+from foxora_addon.speed import Speed
 
 type Heard = list[str]
+_GOES_ON: Final = (exceptions.AddonHalt, exceptions.OptionsError)
 
 
-@pytest.fixture(params=[False, True], ids=["as it is", "sped up"], autouse=True)
-def speed(request: pytest.FixtureRequest) -> Iterator[bool]:
+@pytest.fixture(params=Speed, ids=["as it is", "unseen", "sped up"], autouse=True)
+def speed(request: pytest.FixtureRequest) -> Iterator[Speed]:
     with taddons.context(loadcore=False):
-        fast.switch(on=request.param)
+        fast.switch(request.param)
         yield request.param
-        fast.switch(on=False)
+        fast.switch(Speed.NONE)
 
 
 class Addon:
@@ -137,6 +142,44 @@ def test_an_error_is_logged_and_the_others_hear_all_the_same(
     trace = record.exc_info[2]
     assert trace is not None
     assert trace.tb_frame.f_code.co_name == "request", "no frame of the manager's is shown"
+
+
+def guarded(error: BaseException) -> str:
+    """What comes of an error below the guard around an addon: what is logged, and where it goes.
+
+    With all that a log could tell of it, frames and all.
+    """
+    said = StringIO()
+    handler = logging.StreamHandler(said)
+    addonmanager.logger.addHandler(handler)
+
+    def raise_it() -> None:
+        raise error from ZeroDivisionError("before")
+
+    try:
+        with contextlib.suppress(BaseException), addonmanager.safecall():
+            raise_it()
+    finally:
+        addonmanager.logger.removeHandler(handler)
+    return said.getvalue() + "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize("kind", [ValueError, StopIteration, StopAsyncIteration, RuntimeError])
+def test_what_an_addon_raises_is_logged_as_ever(speed: Speed, kind: type[Exception]) -> None:
+    told = guarded(kind("of an addon"))
+    fast.switch(Speed.NONE)
+    assert told == guarded(kind("of an addon"))
+    assert told.startswith("Addon error: of an addon")
+
+
+@pytest.mark.parametrize("kind", [*_GOES_ON, asyncio.CancelledError, GeneratorExit])
+def test_what_passes_the_guard_passes_as_ever(speed: Speed, kind: type[BaseException]) -> None:
+    passed = guarded(kind("of an addon"))
+    with pytest.raises(kind, match="of an addon"), addonmanager.safecall():
+        raise kind("of an addon")
+    fast.switch(Speed.NONE)
+    assert passed == guarded(kind("of an addon"))
+    assert "Addon error" not in passed
 
 
 def test_an_options_error_goes_to_whoever_triggered_the_event() -> None:
@@ -353,7 +396,7 @@ def test_flows_are_copied_as_ever() -> None:
 # Hooks of streams, which are told at once, and what the server sends.
 
 
-sped_up = pytest.mark.parametrize("speed", [True], indirect=True)
+sped_up = pytest.mark.parametrize("speed", [Speed.ALL], indirect=True)
 
 
 class Proxyserver:
@@ -475,7 +518,7 @@ class Writer:
         self.written.append(data)
 
 
-def test_what_is_sent_arrives_in_its_order_whatever_stands_between(speed: bool) -> None:
+def test_what_is_sent_arrives_in_its_order_whatever_stands_between(speed: Speed) -> None:
     big = b"x" * 70_000
 
     class Sending(Handler):
@@ -506,7 +549,7 @@ def test_what_is_sent_arrives_in_its_order_whatever_stands_between(speed: bool) 
     asyncio.run(sent())
     assert b"".join(to_a.written) == b"head body1" + big + b"2last"
     assert to_b.written == [b"other"]
-    if speed:
+    if speed is Speed.ALL:
         assert to_a.written[0] == b"head body"
 
 
@@ -536,23 +579,31 @@ def test_nothing_is_sent_on_a_connection_that_was_to_be_closed_before() -> None:
 
 
 def test_all_of_them_fit_the_mitmproxy_that_is_pinned_and_each_can_be_taken_back(
-    speed: bool, caplog: pytest.LogCaptureFixture
+    speed: Speed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fast.switch(on=False)
+    fast.switch(Speed.NONE)
     before = [vars(each.owner).get(each.attribute) for each in fast.SPEED_UPS]
-    fast.switch(on=True)
+    fast.switch(Speed.ALL)
     placed = [vars(each.owner)[each.attribute] for each in fast.SPEED_UPS]
     assert placed == [each.quick for each in fast.SPEED_UPS]
-    fast.switch(on=True)
+    fast.switch(Speed.ALL)
     assert caplog.text == ""
-    fast.switch(on=False)
+    fast.switch(Speed.UNSEEN)
+    found = [vars(each.owner).get(each.attribute) for each in fast.SPEED_UPS]
+    others = [
+        e.attribute
+        for e, now, then in zip(fast.SPEED_UPS, found, before, strict=True)
+        if now is not then
+    ]
+    assert others == ["safecall", "__post_init__"]
+    fast.switch(Speed.NONE)
     assert [vars(each.owner).get(each.attribute) for each in fast.SPEED_UPS] == before
 
 
 def test_a_method_with_another_source_stays_and_the_log_says_so_in_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fast.switch(on=False)
+    fast.switch(Speed.NONE)
 
     def args(self: hooks.Hook) -> list[Any]:
         """The method of another release."""
@@ -563,7 +614,7 @@ def test_a_method_with_another_source_stays_and_the_log_says_so_in_one_line(
 
     monkeypatch.setattr(hooks.Hook, "args", args)
     monkeypatch.setattr(addonmanager.AddonManager, "handle_lifecycle", handle_lifecycle)
-    fast.switch(on=True)
+    fast.switch(Speed.ALL)
     assert hooks.Hook.args is args
     assert addonmanager.AddonManager.handle_lifecycle is handle_lifecycle
     assert http.Headers.get_all in {each.quick for each in fast.SPEED_UPS}
@@ -573,7 +624,7 @@ def test_a_method_with_another_source_stays_and_the_log_says_so_in_one_line(
 
 
 def test_a_source_is_what_inspect_takes_for_it() -> None:
-    fast.switch(on=False)
+    fast.switch(Speed.NONE)
     names = [*(each.relies_on for each in fast.SPEED_UPS), *(each.functions for each in IDLE)]
     for name in chain.from_iterable(names):
         found = resolve_name(name)

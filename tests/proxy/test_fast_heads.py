@@ -13,6 +13,7 @@ from mitmproxy.test import taddons
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import heads
+from foxora_addon.speed import Speed
 
 LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
 STARTS = st.sampled_from(
@@ -103,8 +104,8 @@ def test_nothing_is_kept_once_it_is_switched_off() -> None:
     assert length is not None
     assert request is not None
     with taddons.context(loadcore=False):
-        fast.switch(on=True)
+        fast.switch(Speed.ALL)
         heads.remember(head, length, request)
         assert heads.read_again(head, length) is not None
-        fast.switch(on=False)
+        fast.switch(Speed.NONE)
     assert heads.read_again(head, length) is None

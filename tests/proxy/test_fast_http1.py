@@ -23,6 +23,7 @@ from foxora_addon.proxy.fast import http1 as quick
 from foxora_addon.proxy.fast.messages import flow_init
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.quick_headers import QuickHeaders
+from foxora_addon.speed import Speed
 
 layers_of_http: Any = http_layers
 NAMES = st.sampled_from(
@@ -50,9 +51,9 @@ VERSIONS = st.sampled_from([b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/0.9", 
 @pytest.fixture(autouse=True)
 def _sped_up() -> Iterator[None]:
     with taddons.context(loadcore=False):
-        fast.switch(on=True)
+        fast.switch(Speed.ALL)
         yield
-        fast.switch(on=False)
+        fast.switch(Speed.NONE)
 
 
 def outcome_of(function: Callable[..., Any], *arguments: Any) -> Any:
@@ -212,6 +213,6 @@ def test_a_flow_is_made_with_an_id_that_no_other_has() -> None:
 def test_what_is_in_use_works_on_once_it_is_switched_off() -> None:
     in_use = http1.expected_http_body_size
     assert in_use is quick.expected_http_body_size
-    fast.switch(on=False)
+    fast.switch(Speed.NONE)
     assert http1.expected_http_body_size is not in_use
     assert in_use(a_request(b"HEAD", [(b"content-length", b"5")])) == 5

@@ -26,6 +26,7 @@ from mitmproxy.test import taddons, tflow
 
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import hooks, idle
+from foxora_addon.speed import Speed
 
 HOOKS: dict[str, Callable[[http.HTTPFlow], Hook]] = {
     "requestheaders": http_hooks.HttpRequestHeadersHook,
@@ -40,9 +41,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # filters
 
 @pytest.fixture(params=[False, True], ids=["as it is", "sped up"], autouse=True)
 def speed(request: pytest.FixtureRequest) -> Iterator[bool]:
-    fast.switch(on=request.param)
+    fast.switch(Speed.ALL if request.param else Speed.NONE)
     yield request.param
-    fast.switch(on=False)
+    fast.switch(Speed.NONE)
 
 
 sped_up = pytest.mark.parametrize("speed", [True], indirect=True)
@@ -482,7 +483,7 @@ def test_none_of_those_that_are_idle_is_asked(context: taddons.context) -> None:
 def test_a_hook_with_another_source_is_asked_and_the_log_says_so(
     context: taddons.context, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fast.switch(on=False)
+    fast.switch(Speed.NONE)
     heard: list[str] = []
 
     def request(self: Any, flow: http.HTTPFlow) -> None:
@@ -492,7 +493,7 @@ def test_a_hook_with_another_source_is_asked_and_the_log_says_so(
     gone = idle.IDLE[0]._replace(hook="mitmproxy.addons.proxyauth:ProxyAuth.no_more")
     monkeypatch.setattr(maplocal.MapLocal, "request", request)
     monkeypatch.setattr(idle, "IDLE", (gone, *idle.IDLE[1:]))
-    fast.switch(on=True)
+    fast.switch(Speed.ALL)
     told(context, a_flow())
     assert heard == ["asked"]
     (record,) = caplog.records

@@ -28,6 +28,7 @@ from mitmproxy.test import taddons, tflow
 
 from foxora_addon.proxy import fast, hold
 from foxora_addon.proxy.fast import reading, streams
+from foxora_addon.speed import Speed
 
 REQUEST = b"GET http://host.example/ HTTP/1.1\r\nhost: host.example\r\n\r\n"
 
@@ -36,9 +37,9 @@ REQUEST = b"GET http://host.example/ HTTP/1.1\r\nhost: host.example\r\n\r\n"
 def speed(request: pytest.FixtureRequest) -> Iterator[bool]:
     # Whoever ran before in this process may have left a desk on the line.
     with taddons.context(Proxyserver()), hold.in_place(None):
-        fast.switch(on=request.param)
+        fast.switch(Speed.ALL if request.param else Speed.NONE)
         yield request.param
-        fast.switch(on=False)
+        fast.switch(Speed.NONE)
 
 
 # Hooks.

@@ -18,6 +18,7 @@ from foxora_addon.observation import Observation
 from foxora_addon.proxy import fast, hold, host_reading
 from foxora_addon.proxy.fast.streams import content_of
 from foxora_addon.proxy.tee import Tee
+from foxora_addon.speed import Speed
 from scripts.benchmark.load import request_of
 from tests.proxy.wires import Hooks, Wire, a_desk
 
@@ -74,13 +75,13 @@ def on_a_line(check: Callable[[NewClient], None], *, sped_up: bool) -> None:
 
     async def checked() -> None:
         with taddons.context(Proxyserver()), a_desk() as desk:
-            fast.switch(on=sped_up)
+            fast.switch(Speed.ALL if sped_up else Speed.NONE)
             assert hold.install(desk) is None
             ctx.master.addons.add(Hooks(desk))
             try:
                 check(lambda: Client(desk))
             finally:
-                fast.switch(on=False)
+                fast.switch(Speed.NONE)
 
     host_reading.widen()
     asyncio.run(checked())

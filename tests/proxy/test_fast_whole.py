@@ -21,6 +21,7 @@ from foxora_addon.proxy import fast, hold, host_reading
 from foxora_addon.proxy.desk import FlowDesk
 from foxora_addon.proxy.fast import whole
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
+from foxora_addon.speed import Speed as HowFast
 from scripts.benchmark import upstream
 from scripts.benchmark.load import request_of
 from tests.proxy.wires import Hooks, Wire, a_desk
@@ -135,7 +136,7 @@ def heard_of(
     async def run() -> None:
         with taddons.context(Proxyserver()), a_desk() as desk:
             ctx.options.update(**options)
-            fast.switch(on=speed != "as it is")
+            fast.switch(HowFast.NONE if speed == "as it is" else HowFast.ALL)
             assert hold.install(desk) is None
             ctx.master.addons.add(Hooks(desk), Ears(heard), *([also(heard)] if also else []))
             try:
@@ -146,7 +147,7 @@ def heard_of(
                         hold.tell_at_once(None)
                     take(Line(desk, heard, mode), turns)
             finally:
-                fast.switch(on=False)
+                fast.switch(HowFast.NONE)
 
     host_reading.widen()
     root = logging.getLogger()
@@ -456,7 +457,7 @@ def goes_wrong(flow: http.HTTPFlow) -> None:
 
 
 def loses_speed(_: http.HTTPFlow) -> None:
-    fast.switch(on=False)
+    fast.switch(HowFast.NONE)
 
 
 def limits_bodies(_: http.HTTPFlow) -> None:
@@ -494,5 +495,5 @@ def test_other_modes_come_to_what_they_would(mode: str, asked: str, *, keeps: bo
 @pytest.mark.parametrize("said", ["JSON", "a stream"])
 def test_a_stream_goes_on_where_the_speed_ups_end_in_the_midst_of_it(hook: str, said: str) -> None:
     turns: list[Turn] = [("ask", CHAT), ("say", ANSWERS[said]), ("ask", CHAT), ("say", JSON)]
-    ends = SimpleNamespace(**{hook: lambda _: fast.switch(on=False)})
+    ends = SimpleNamespace(**{hook: lambda _: fast.switch(HowFast.NONE)})
     assert heard_of(turns, "all", lambda _: ends) == heard_of(turns, "as it is", lambda _: ends)

@@ -11,6 +11,7 @@ from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.test import taddons
 
 from foxora_addon.proxy import fast, host_sockets
+from foxora_addon.speed import Speed
 from scripts.benchmark import own_streams, upstream
 from scripts.benchmark.own_code import request_to
 from tests.end_to_end.sockets import frame, opened, opening
@@ -55,7 +56,7 @@ def streams() -> int:
 def test_nothing_of_it_is_left_to_the_collector(call: Callable[[Wire], None]) -> None:
     async def drive() -> list[object]:
         with taddons.context(Proxyserver()), own_streams.observed() as way:
-            fast.switch(on=True)
+            fast.switch(Speed.ALL)
             wire = way()
             for _ in range(3):
                 call(wire)
@@ -73,6 +74,6 @@ def test_nothing_of_it_is_left_to_the_collector(call: Callable[[Wire], None]) ->
                 gc.set_debug(0)
                 gc.garbage.clear()
                 gc.enable()
-                fast.switch(on=False)
+                fast.switch(Speed.NONE)
 
     assert not [each for each in asyncio.run(drive()) if isinstance(each, HttpStream | HTTPFlow)]

@@ -22,6 +22,7 @@ from foxora_addon.proxy.fast import (
 )
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.sources import sources_of
+from foxora_addon.speed import Speed
 
 _log = logging.getLogger(__name__)
 
@@ -31,13 +32,15 @@ class SpeedUp(NamedTuple):
 
     `replaces` and `relies_on` are names as `pkgutil.resolve_name` has them. `sources` has the
     beginnings of the SHA-256 of their sources, one for each wording of them that is known to do the
-    same: if it is another one, the method stays as it is.
+    same: if it is another one, the method stays as it is. `is_unseen`: whatever comes, what it
+    gives, raises and logs is what was given, raised and logged before, at the same moment.
     """
 
     replaces: str
     quick: Callable[..., Any]
     relies_on: tuple[str, ...]
     sources: str
+    is_unseen: bool = False
 
     @property
     def owner(self) -> Any:
@@ -68,6 +71,13 @@ _HTTP1_HEADS: Final = tuple(
 )
 _HANDLER: Final = "mitmproxy.proxy.server:ConnectionHandler"
 SPEED_UPS: Final = (
+    SpeedUp(
+        "mitmproxy.addonmanager.safecall",
+        hooks.safecall,
+        ("mitmproxy.addonmanager.safecall", "mitmproxy.addonmanager.cut_traceback"),
+        "e7e96b09772208e4",
+        is_unseen=True,
+    ),
     SpeedUp(
         f"{_MANAGER}.trigger_event",
         hooks.trigger_event,
@@ -130,6 +140,7 @@ SPEED_UPS: Final = (
             "mitmproxy.utils.typecheck:check_option_type",
         ),
         "de47a71388d65d5f",
+        is_unseen=True,
     ),
     SpeedUp(f"{_HEADERS}.get_all", messages.get_all, _READING, "b066760ad8e44ebc"),
     SpeedUp(
@@ -316,20 +327,22 @@ SPEED_UPS: Final = (
 _in_place: Final[list[SpeedUp]] = []
 
 
-def switch(*, on: bool) -> None:
-    """Put all speed-ups in place that fit this mitmproxy, or put back what was there before.
+def switch(speed: Speed) -> None:
+    """Put those speed-ups in place that are wanted and fit this mitmproxy, and no others.
 
     The log has one line with those that do not fit.
     """
-    if not on:
-        _put_back()
-    elif not _in_place:
-        fitting = [each for each in SPEED_UPS if _fits(each)]  # all, before any source is another
-        unfit = [each.replaces for each in SPEED_UPS if each not in fitting]
+    _put_back()  # for each is known by the sources of what was there before
+    if speed is Speed.NONE:
+        return
+    chosen = [each for each in SPEED_UPS if each.is_unseen or speed is Speed.ALL]
+    fitting = [each for each in chosen if _fits(each)]  # all, before any source is another
+    unfit = [each.replaces for each in chosen if each not in fitting]
+    if speed is Speed.ALL:
         unfit += idle.take_up()
-        for each in fitting:
-            _put(each)
-        _say_what_is_missing(unfit)
+    for each in fitting:
+        _put(each)
+    _say_what_is_missing(unfit)
 
 
 def _say_what_is_missing(unfit: list[str]) -> None:
