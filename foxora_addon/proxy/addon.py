@@ -132,6 +132,7 @@ class Foxora:
         self._seen_stamp: Stamp | None = None
         self._is_running = False
         self._is_binding = False
+        self._listened: frozenset[tuple[str, int]] = frozenset()
         self._has_begun = asyncio.Event()
         self._is_unfit = False
         self._wrong_option: str | None = None
@@ -224,6 +225,7 @@ class Foxora:
             calls = "1 call is" if count == 1 else f"{count:,} calls are"
             _log.info("foxora: %s open, with %gs to end; a second signal ends it all now",
                       calls, grace)  # fmt: skip
+        self._listeners()  # while there are any: calls that name one are ours to the end
         await draining.finished_or_hurried(self.desk.all_ended(), grace)
         await self.desk.ends.end_held()
         await self.desk.ends.end_all()
@@ -331,7 +333,9 @@ class Foxora:
         self._config = config
 
     def _listeners(self) -> frozenset[tuple[str, int]]:
-        return listening.listeners(ctx.master)
+        """Where we listen; once we do no more, where we did: open connections are still used."""
+        self._listened = listening.listeners(ctx.master) or self._listened
+        return self._listened
 
     def _start_mock(self) -> None:
         """Start the embedded mock gateway in this loop; its import is costly, so it stands here."""

@@ -22,6 +22,7 @@ from tests.end_to_end.proxies import (
     Proxy,
     calls_in_line,
     direct_client,
+    http_2_client,
     running_proxy,
     wait_until,
 )
@@ -95,6 +96,35 @@ def test_open_calls_finish_and_new_ones_are_refused(tmp_path: Path) -> None:
                 call(late, proxy, "words=1")
         wait_until(lambda: not proxy.is_running())
     assert set(outcomes(proxy)) == {"completed", "refused"}
+
+
+def by_http_2(proxy: Proxy) -> tuple[httpx.Client, str]:
+    """A client whose requests name the proxy itself, as those of HTTP/2 do, and its base URL."""
+    return http_2_client(proxy, via_proxy=False), f"https://localhost:{proxy.port}"
+
+
+def by_http_proxy(proxy: Proxy) -> tuple[httpx.Client, str]:
+    """The same of one that has the proxy for its base URL and for its HTTP proxy."""
+    return httpx.Client(proxy=proxy.url, trust_env=False, timeout=20), proxy.url
+
+
+@pytest.mark.parametrize("by", [by_http_2, by_http_proxy])
+def test_who_names_the_proxy_is_refused_by_it_too(tmp_path: Path, by: Any) -> None:
+    with a_proxy(tmp_path, 20) as proxy, direct_client() as other, ThreadPoolExecutor() as pool:
+        client, origin = by(proxy)
+        with client:
+            assert client.get(f"{origin}/_foxora/status").status_code == 200
+            slow = pool.submit(call, other, proxy, "chunk-delay=0.2;words=9", stream=True)
+            wait_until(lambda: requests_of(proxy) == 1)
+            stop_signal(proxy)
+            wait_until(lambda: not proxy.is_listening())
+            url = f"{origin}/v1/chat/completions"
+            refused = client.post(url, json=CALL, headers=asking_for("words=1"))
+            assert slow.result().text.endswith("data: [DONE]\n\n")
+        wait_until(lambda: not proxy.is_running())
+    assert refused.json()["error"]["code"] == "unavailable"
+    assert refused.headers["x-should-retry"] == "true"
+    assert sorted(outcomes(proxy)) == ["completed", "refused"]
 
 
 def test_what_is_cut_is_told_and_on_record_as_aborted(tmp_path: Path) -> None:
