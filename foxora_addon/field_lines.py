@@ -16,14 +16,17 @@ from typing import Final
 
 from foxora_addon.framing import Fields
 
-_BREAK: Final = re.compile(rb"[\r\n\0][\r\n\0 \t]*")
+_CONTROLS: Final = bytes([*range(0x09), *range(0x0A, 0x20), 0x7F])
+"""All but a tab, which a value may have (RFC 9110, 5.5)."""
+_BREAK: Final = re.compile(rb"[%b][%b \t]*" % ((re.escape(_CONTROLS),) * 2))
 
 
 def unbroken(fields: Fields) -> Fields:
     """The fields, each on a line of its own: a space takes the place of what would break one.
 
     That is a line that goes on in the next (RFC 9112, 5.2), and a CR, LF or NUL (RFC 9110, 5.5):
-    to some readers another field begins behind it, with a key or a length in it.
+    to some readers another field begins behind it, with a key or a length in it. And it is any
+    other control character, which a value is not to have either: many take no head with one.
     """
     if not any(_BREAK.search(value) for _, value in fields):
         return fields
@@ -37,7 +40,7 @@ def on_one_line(value: bytes) -> bytes:
 
 def may_break(text: bytes) -> bool:
     """Whether any of a head's names, values and words, all in a row, would break a line."""
-    return b"\r" in text or b"\n" in text or b"\0" in text
+    return len(text.translate(None, _CONTROLS)) < len(text)  # a search takes four times as long
 
 
 def lines_of(headers: Iterable[tuple[str, str]], name: str) -> list[str]:

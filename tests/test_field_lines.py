@@ -12,6 +12,7 @@ from foxora_addon.field_lines import lines_of, listed, may_break, on_one_line, s
         (b"1\rContent-Length: 5", b"1 Content-Length: 5"),
         (b"1\nContent-Length: 5", b"1 Content-Length: 5"),
         (b"a\0b", b"a b"),
+        (b"a\x0bb\x0c\x01c\x1b[0m \x7f", b"a b c [0m"),
         (b"a \r\n \r\n\t b", b"a  b"),
         (b"\r\n application/json", b"application/json"),
     ],
@@ -23,7 +24,7 @@ def test_what_breaks_a_line_is_a_space(value: bytes, line: bytes) -> None:
 
 
 def test_fields_on_lines_of_their_own_stay_what_they_are() -> None:
-    fields = ((b"X-A", b"1"), (b"x-a", b"\t2 \x7f\xff"))
+    fields = ((b"X-A", b"1"), (b"x-a", b"\t2 \t\x85\xff"))
     assert unbroken(fields) is fields
     assert not may_break(b"".join(part for field in fields for part in field))
 
