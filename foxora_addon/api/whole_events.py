@@ -38,8 +38,9 @@ class WholeEvents:
         if not self.is_between:
             return self._feed_large(data)
         seam = max(len(self._held) - 1, 0)
+        is_in_comment = self._goes_on_in_comment(data)
         self._held += data
-        end = self._end_of_comments(self._end_of_events(seam))
+        end = 0 if is_in_comment else self._end_of_comments(self._end_of_events(seam))
         if end == 0 and len(self._held) > self._most_held_bytes:
             self.is_between = False
             end = len(self._held)
@@ -65,6 +66,13 @@ class WholeEvents:
         """Where the last whole event ends; 0: none has. No blank line begins before `start`."""
         found = max(self._held.rfind(pair, start) for pair in _BLANK_LINES)
         return 0 if found < 0 else found + 2
+
+    def _goes_on_in_comment(self, data: bytes) -> bool:
+        """Whether these bytes are the midst of a comment that waits for its end.
+
+        What has waited of it is not read again, or one in small pieces costs its square.
+        """
+        return self._held.startswith(b":") and b"\n" not in data and b"\r" not in data
 
     def _end_of_comments(self, start: int) -> int:
         """Where the comments end that begin at `start`: those that keep a connection alive.

@@ -13,6 +13,7 @@ from openai._models import construct_type
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
+from foxora_addon.api import quick_json
 from foxora_addon.api.sse import Decoder, Event
 from foxora_addon.api.transcript import Transcript
 
@@ -376,6 +377,16 @@ def test_what_is_no_json_object_is_counted(data: str) -> None:
     transcript = transcript_of([a_chunk({"content": "x"}), Event(data)])
     assert (transcript.chunks, transcript.malformed) == (2, 1)
     assert transcript.message() == {"role": "assistant", "content": "x"}
+
+
+@pytest.mark.parametrize("data", ["", "x", " 1", "[1]", '"{}"'])
+def test_what_begins_no_object_is_not_read_as_json(
+    monkeypatch: pytest.MonkeyPatch, data: str
+) -> None:
+    transcript, read = Transcript(), list[str]()
+    monkeypatch.setattr(quick_json, "read", read.append)
+    transcript.add(Event(data))
+    assert (transcript.malformed, read) == (1, [])
 
 
 def test_wide_json_is_not_deep() -> None:

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from openai._streaming import SSEDecoder
 
+from foxora_addon.api import quick_json
 from foxora_addon.api.sse import Decoder
 from foxora_addon.api.usage_chunks import UsageChunks
 from foxora_addon.api.usage_strip import DEFAULT_MAX_EVENT_BYTES, UsageStrip
@@ -617,3 +618,11 @@ def test_what_comes_again_is_not_parsed_again(monkeypatch: pytest.MonkeyPatch) -
         compact({**HEAD, "choices": [a_choice(text)]}) for text in texts
     )
     assert len(judged) == 2
+
+
+def test_events_that_are_no_chunks_are_not_read_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(quick_json, "read", read.append)
+    stream = b"data:\n\n" * 1_000 + b'data: {"usage": null}\n\n'
+    assert UsageStrip().feed(stream) == stream
+    assert not read

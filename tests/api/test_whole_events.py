@@ -90,3 +90,18 @@ def test_a_comment_that_keeps_the_connection_alive_does_not_wait(line: bytes) ->
     whole = WholeEvents()
     assert whole.feed(line) == line
     assert whole.feed(line + b"data: x") == line
+
+
+def test_a_comment_in_small_pieces_is_read_once() -> None:
+    looked_at: list[int] = []
+
+    class Counting(WholeEvents):
+        def _end_of_comments(self, start: int) -> int:
+            looked_at.append(len(self._held) - start)
+            return super()._end_of_comments(start)
+
+    whole = Counting()
+    comment = b"data: x\n\n: " + b"x" * 60_000 + b"\n"
+    passed = [whole.feed(comment[at : at + 1]) for at in range(len(comment))]
+    assert b"".join(passed) == comment
+    assert sum(looked_at) < 2 * len(comment)
