@@ -10,6 +10,7 @@ type Index = Mapping[bytes, bytes | list[bytes]]
 """The value of each name, in lower case, or all its values where it comes more than once."""
 
 _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"connection"
+CHUNKED: Final = b"chunked"
 _STAYS: Final = b"keep-alive"
 _PLAIN_LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,14}")
 
@@ -75,6 +76,22 @@ def framing_in(index: Index) -> bool | None:
     if length is None:
         return False
     return True if isinstance(length, bytes) and is_plain_length(length) else None
+
+
+def without_codings(fields: Fields) -> Fields:
+    """An answer's fields, in which no transfer coding is named but chunks.
+
+    What else was done to the body on the way (RFC 9112, 7) is named as an encoding of it: many
+    clients know no other coding, and what reads a body undoes its encodings.
+    """
+    said = [value for name, value in fields if name.lower() == _ENCODING]
+    codings = [coding.strip().lower() for coding in b",".join(said).split(b",")]
+    kept = [field for field in fields if field[0].lower() != _ENCODING]
+    if codings[-1] == CHUNKED:
+        kept.append((b"Transfer-Encoding", codings.pop()))
+    if encodings := [coding for coding in codings if coding not in {b"", b"identity"}]:
+        kept.append((b"Content-Encoding", b", ".join(encodings)))
+    return kept
 
 
 def is_plain_length(value: bytes) -> bool:

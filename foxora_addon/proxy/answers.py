@@ -18,7 +18,7 @@ from foxora_addon.api.whole_events import WholeEvents
 from foxora_addon.audit.facts import is_json
 from foxora_addon.exchange import Exchange
 from foxora_addon.field_lines import may_break, on_one_line, unbroken
-from foxora_addon.framing import Fields
+from foxora_addon.framing import CHUNKED, Fields, without_codings
 from foxora_addon.observation import Observation
 from foxora_addon.policy.mask import Mask, mask_forms_of
 from foxora_addon.proxy import flows
@@ -48,6 +48,7 @@ class AnswerHead(NamedTuple):
 def head_of(response: http.Response) -> AnswerHead:
     """Read an answer's head, of which all is on lines of its own from now on.
 
+    What compressed the body on the way is its encoding from then on (`without_codings`).
     Several values of one name are joined, as mitmproxy joins them (`field_lines`).
     """
     data, headers = response.data, quick(response)
@@ -56,6 +57,8 @@ def head_of(response: http.Response) -> AnswerHead:
         data.reason = on_one_line(data.reason)
         data.headers = headers = QuickHeaders.of(unbroken(headers.fields))
         text = data.reason + b"".join(chain.from_iterable(headers.fields))
+    if headers.index.get(b"transfer-encoding", CHUNKED) != CHUNKED:
+        data.headers = headers = QuickHeaders.of(without_codings(headers.fields))
     fields, index = headers.fields, headers.index
     size = len(text) - len(data.reason) + _BETWEEN * len(fields)
     is_clear = list not in map(type, map(index.get, _ASKED))

@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import brotli
@@ -102,6 +103,33 @@ def test_a_stream_passes_decoded_and_is_folded(
     assert "content-encoding" not in headers
     assert (record["outcome"], record["body_bytes"]) == ("completed", len(content))
     assert record["message"]["content"] == "word " * 50
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+@pytest.mark.parametrize("coding", ["gzip", "gzip, chunked", "identity"])
+def test_what_was_compressed_on_the_way_alone_passes_plain_and_without_the_key(
+    tmp_path: Path, gateway: Gateway, coding: str, fast: str
+) -> None:
+    """Many clients know no transfer coding but chunks, and refuse the answer."""
+    key = "foxora_sk_fake_carried"
+    environment = {"FOXORA_API_KEY": key, "FOXORA_BASE_URL": gateway.base_url, "FOXORA_FAST": fast}
+    event = EVENT.replace(b"word", key.encode())
+    body = ENCODERS.get(coding.partition(",")[0], bytes)(event + DONE)
+    if coding.endswith("chunked"):
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: {coding}"
+    fault = {
+        "path": "/v1/chat/completions",
+        "raw_base64": base64.b64encode(head.encode() + b"\r\n\r\n" + body).decode(),
+    }
+    with running_proxy(tmp_path, (), environment) as proxy, direct_client() as client:
+        client.post(f"{gateway.control}/_mock/faults", json=[fault]).raise_for_status()
+        headers = {"authorization": f"Bearer {APP_KEY}"}
+        answer = client.post(f"{proxy.base_url}/chat/completions", json=CALL, headers=headers)
+        wait_until(lambda: bool(proxy.answer_records(answer.headers["x-foxora-exchange"])))
+        (record,) = proxy.answer_records(answer.headers["x-foxora-exchange"])
+    assert answer.content == EVENT.replace(b"word", b"*" * len(key)) + DONE
+    assert record["outcome"] == "completed"
 
 
 @pytest.mark.parametrize("encoding", ENCODERS)
