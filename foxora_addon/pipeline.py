@@ -65,6 +65,8 @@ _MOST_UNSENT_BYTES: Final = 1_048_576
 """Of a body that nobody gets, once it is decoded: only its record needs that."""
 
 _WITH_CONTENT: Final = frozenset({200, 201, 203})
+_HIGHEST_STATUS: Final = 999
+"""A status has three digits (RFC 9112, 4): many clients take a longer one for no HTTP."""
 
 type Kept = Literal["safe", "unsafe", "lost"]
 """What became of a record: kept as configured, written but not known to be on the disk, or not."""
@@ -441,7 +443,7 @@ class Pipeline:
         self, exchange: Exchange, answer: Answer, plain: bytes | ApiError, value: object
     ) -> ApiError | None:
         """What is wrong with an answer: it says so itself, or no client could use it."""
-        if answer.status >= 400:
+        if 400 <= answer.status <= _HIGHEST_STATUS:
             return self._normalised(exchange, answer, plain)
         if exchange.flaw is not None:
             return bad_gateway_answer(exchange.flaw)
@@ -470,7 +472,7 @@ class Pipeline:
 
         Most are of no use. The key that was sent could not be found in what can't be decoded.
         """
-        if answer.status < 200:
+        if not 200 <= answer.status <= _HIGHEST_STATUS:
             return bad_gateway_answer(f"The gateway answered {answer.status}, which is no answer.")
         is_due = answer.status < 300 and _promises_json(exchange)
         if not isinstance(plain, bytes):

@@ -50,8 +50,15 @@ def test_what_is_not_of_the_answer_is_left_out(proxy: Proxy, raw: str) -> None:
         "HTTP/1.1  101 Switching Protocols\r\ncontent-length: 0\r\n\r\n",
         f"HTTP/1.1 200 OK\r\nx-long: {'a' * 5_000}\r\n" + "x-more: a\r\n" * 10_000 + "\r\n",
         "HTTP/1.1 99 Odd\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",  # as the mock does
+        "HTTP/1.1 1000 Odd\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}",
     ],
-    ids=["another protocol", "one that nobody asked for", "a head without end", "no status"],
+    ids=[
+        "another protocol",
+        "one that nobody asked for",
+        "a head without end",
+        "no status",
+        "too long a status",
+    ],
 )
 def test_what_is_no_answer_is_a_502(proxy: Proxy, raw: str) -> None:
     with direct_client() as client:
