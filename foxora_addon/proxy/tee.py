@@ -52,7 +52,7 @@ class Undo:
 
 
 class Tee:
-    """Gives back what the filters make of each chunk; `arrived` is called when each is looked at.
+    """Gives what the filters make of each chunk; `arrived` is called when each is looked at.
 
     The filters stand in the order in which the bytes go through them; without any, every byte
     passes as it came, or as `undo` decodes it. `then` is another addon's callable of the same kind,
@@ -83,12 +83,15 @@ class Tee:
         """Have another addon's callable get what passes; `failed` is told where it raises."""
         self.then, self._then_failed = then, failed
 
-    def __call__(self, chunk: bytes) -> list[bytes]:
-        """Pass a chunk on; `b""` is the clean end.
+    def __call__(self, chunk: bytes) -> Iterable[bytes]:
+        """Pass a chunk on, and look at it once that has gone; `b""` is the clean end.
 
-        A list, since an empty chunk on HTTP/1 would be taken for the end.
+        Piece by piece, since an empty chunk on HTTP/1 would be taken for the end.
         """
-        passed = self._passing(chunk)
+        if self._undo is not None:
+            passed = self._undone(chunk, self._undo)
+        else:
+            passed = self._passing(chunk) if chunk else self._ending()
         if self.then is None:
             return passed
         ends = [] if chunk else [b""]
@@ -105,31 +108,25 @@ class Tee:
             self._then_failed(error)
             return [data]
 
-    def _passing(self, chunk: bytes) -> list[bytes]:
-        if self._undo is not None:
-            return list(self._undone(chunk, self._undo))
-        if chunk:
-            self.look(chunk)
-        passed = self._through(chunk) if chunk else self._rest()
-        return [passed] if passed else []
+    def _passing(self, data: bytes) -> Iterator[bytes]:
+        """What passes of what has come, which is looked at even where nobody can be sent that."""
+        try:
+            if passed := self._through(data, self._filters):
+                yield passed
+        finally:
+            self._look(data)
 
-    def passed(self, chunk: bytes) -> bytes | None:
-        """What passes of a chunk that is not the end; None: it is not known before it is looked at.
-
-        Otherwise `look` is to be told of the chunk, once what passes is on its way.
-        """
-        return self._through(chunk) if self._undo is None and self.then is None else None
+    def _ending(self) -> Iterator[bytes]:
+        if rest := self._rest():
+            yield rest
 
     def _undone(self, chunk: bytes, undo: Undo) -> Iterator[bytes]:
         for piece in undo(chunk):
-            self.look(piece)
-            if passed := self._through(piece):
-                yield passed
+            yield from self._passing(piece)
         if chunk:
             return
         if undo.last_words is None:
-            if passed := self._rest():
-                yield passed
+            yield from self._ending()
         elif self.is_between_events:
             yield undo.last_words
         else:
@@ -159,7 +156,7 @@ class Tee:
         """Whether what has passed is whole events, so that one of our own can follow."""
         return any(isinstance(step, WholeEvents) and step.is_between for step in self._filters)
 
-    def look(self, chunk: bytes) -> None:
+    def _look(self, chunk: bytes) -> None:
         """Have the observation see a chunk; nothing is raised, whatever becomes of that."""
         if not self._looking:
             return
@@ -170,23 +167,22 @@ class Tee:
             self._looking = False
             self._failed(error)
 
-    def _through(self, data: bytes) -> bytes:
-        for step in self._filters:
-            data = self._filtered(step, data)
+    def _through(self, data: bytes, filters: Iterable[Filter]) -> bytes:
+        for step in filters:
+            if not data:
+                break
+            try:
+                data = step.feed(data)
+            except Exception as error:  # noqa: BLE001  # promise 6: the client's stream comes first
+                self._failed(error)
+                data = self._end_of(step) + data
         return data
-
-    def _filtered(self, step: Filter, data: bytes) -> bytes:
-        try:
-            return step.feed(data) if data else data
-        except Exception as error:  # noqa: BLE001  # promise 6: the client's stream comes first
-            self._failed(error)
-            return self._end_of(step) + data
 
     def _rest(self) -> bytes:
         """What the filters still hold, each part through those that come after its own."""
         rest = b""
         for step in self._filters:
-            rest = self._filtered(step, rest) + self._end_of(step)
+            rest = self._through(rest, (step,)) + self._end_of(step)
         return rest
 
     def _end_of(self, step: Filter) -> bytes:

@@ -72,6 +72,10 @@ def a_tee(
     return Tee(seen, arrived or heard.arrived, heard.failures.append, last, filters, undo)
 
 
+def passed(tee: Tee, chunk: bytes) -> list[bytes]:
+    return list(tee(chunk))
+
+
 @pytest.fixture
 def heard() -> Heard:
     return Heard()
@@ -80,26 +84,26 @@ def heard() -> Heard:
 def test_without_filters_each_chunk_passes_as_it_came(heard: Heard) -> None:
     observation = observed()
     tee = a_tee(heard, observation=observation)
-    assert [tee(b"ab"), tee(b"c"), tee(b"")] == [[b"ab"], [b"c"], []]
+    assert [passed(tee, b"ab"), passed(tee, b"c"), passed(tee, b"")] == [[b"ab"], [b"c"], []]
     assert (observation.size, observation.chunks, heard.arrivals) == (3, 2, 2)
 
 
 def test_what_filters_hold_passes_at_the_clean_end_through_those_behind_them(heard: Heard) -> None:
     tee = a_tee(heard, [Holds(), Holds()])
-    assert [tee(b"a"), tee(b"bc")] == [[], [b"a"]]
-    assert tee(b"") == [b"bc"]
+    assert [passed(tee, b"a"), passed(tee, b"bc")] == [[], [b"a"]]
+    assert passed(tee, b"") == [b"bc"]
 
 
 def test_a_filter_that_fails_gives_what_it_holds_and_is_left_out(heard: Heard) -> None:
     tee = a_tee(heard, [Holds(fails_at=b"!")])
-    assert [tee(b"ab"), tee(b"c!"), tee(b"d")] == [[b"a"], [b"bc!"], [b"d"]]
+    assert [passed(tee, b"ab"), passed(tee, b"c!"), passed(tee, b"d")] == [[b"a"], [b"bc!"], [b"d"]]
     assert [str(error) for error in heard.failures] == ["it can't"]
 
 
 def test_one_that_fails_in_the_end_is_told_of_and_the_others_end(heard: Heard) -> None:
     tee = a_tee(heard, [Holds(fails_in_end=True), Holds()])
-    assert tee(b"abc") == [b"a"]
-    assert tee(b"") == [b"b"]
+    assert passed(tee, b"abc") == [b"a"]
+    assert passed(tee, b"") == [b"b"]
     assert [str(error) for error in heard.failures] == ["it can't end"]
 
 
@@ -111,7 +115,7 @@ def test_what_cannot_be_looked_at_passes_and_is_looked_at_no_more(heard: Heard) 
         raise ValueError("it can't")
 
     tee = a_tee(heard, arrived=fails)
-    assert [tee(b"a"), tee(b"b")] == [[b"a"], [b"b"]]
+    assert [passed(tee, b"a"), passed(tee, b"b")] == [[b"a"], [b"b"]]
     assert (len(asked), len(heard.failures)) == (1, 1)
 
 
@@ -124,33 +128,41 @@ def test_another_addons_callable_gets_what_passes_and_the_end(heard: Heard) -> N
 
     tee = a_tee(heard, [Holds()])
     tee.hand_on(then, heard.failures.append)
-    assert [tee(b"ab"), tee(b"")] == [[b"A"], [b"B", b"!"]]
+    assert [passed(tee, b"ab"), passed(tee, b"")] == [[b"A"], [b"B", b"!"]]
     assert got == [b"a", b"b", b""]
 
 
-def test_what_passes_is_known_first_only_where_nothing_has_a_say_after_it(heard: Heard) -> None:
-    tee = a_tee(heard, [Holds()])
-    assert tee.passed(b"ab") == b"a"
-    assert heard.arrivals == 0
-    tee.hand_on(lambda data: data, heard.failures.append)
-    assert tee.passed(b"cd") is None
+def test_what_passes_has_gone_before_it_is_looked_at(heard: Heard) -> None:
+    passing = iter(a_tee(heard, [Holds()])(b"ab"))
+    assert (next(passing), heard.arrivals) == (b"a", 0)
+    assert (list(passing), heard.arrivals) == ([], 1)
+
+
+def test_what_can_not_be_sent_is_looked_at_all_the_same(heard: Heard) -> None:
+    def send(pieces: Iterable[bytes]) -> None:
+        for _ in pieces:
+            raise ValueError("the connection is gone")
+
+    with pytest.raises(ValueError, match="gone"):
+        send(a_tee(heard)(b"ab"))
+    assert heard.arrivals == 1
 
 
 def test_a_stream_has_said_all_with_its_last_event_and_whole_ones_only(heard: Heard) -> None:
     tee = a_tee(heard, [WholeEvents()])
-    tee(EVENT)
+    passed(tee, EVENT)
     assert not tee.has_said_all(lambda: 1)
-    tee(LAST)
+    passed(tee, LAST)
     assert tee.has_said_all(lambda: 1)
-    tee(b"data: half of one")  # it is held, so none of it has passed
+    passed(tee, b"data: half of one")  # it is held, so none of it has passed
     assert tee.has_said_all(lambda: 1)
-    tee(b"x" * MOST_HELD_BYTES)
+    passed(tee, b"x" * MOST_HELD_BYTES)
     assert not tee.has_said_all(lambda: 1)
 
 
 def test_what_is_no_event_stream_has_never_said_all(heard: Heard) -> None:
     tee = a_tee(heard, [WholeEvents()], observation=observed(is_event_stream=False))
-    tee(LAST)
+    passed(tee, LAST)
     assert not tee.has_said_all(lambda: 1)
 
 
@@ -195,8 +207,8 @@ def test_anothers_callable_that_fails_makes_no_hole_and_gets_no_more(
 
     tee = a_tee(heard)
     tee.hand_on(then, others.append)
-    passed = b"".join(piece for data in (b"a", b"b", b"c", b"") for piece in tee(data))
-    assert passed == {b"b": b"<abc", b"": b"<a<b<c"}[at]
+    sent = b"".join(piece for data in (b"a", b"b", b"c", b"") for piece in tee(data))
+    assert sent == {b"b": b"<abc", b"": b"<a<b<c"}[at]
     assert got[-1] == at
     assert ([str(error) for error in others], heard.failures) == (["not mine"], [])
 
@@ -231,9 +243,8 @@ class Torn:
 def test_a_decoded_stream_is_looked_at_as_it_passes(heard: Heard) -> None:
     observation = observed()
     tee = a_tee(heard, undo=Torn().undo(), observation=observation)
-    assert [tee(b"ab"), tee(b"")] == [[b"ba"], []]
+    assert [passed(tee, b"ab"), passed(tee, b"")] == [[b"ba"], []]
     assert (bytes(observation.head), heard.arrivals) == (b"ba", 1)
-    assert tee.passed(b"cd") is None
 
 
 def test_what_can_no_longer_be_decoded_ends_with_one_event_between_whole_ones(
@@ -241,16 +252,16 @@ def test_what_can_no_longer_be_decoded_ends_with_one_event_between_whole_ones(
 ) -> None:
     torn = Torn()
     tee = a_tee(heard, [WholeEvents()], undo=torn.undo())
-    assert tee(EVENT[::-1]) == [EVENT]
-    assert tee(b"?") == []
-    assert tee(EVENT) == []  # nothing passes from then on
-    assert tee(b"") == [b"broken"]
+    assert passed(tee, EVENT[::-1]) == [EVENT]
+    assert passed(tee, b"?") == []
+    assert passed(tee, EVENT) == []  # nothing passes from then on
+    assert passed(tee, b"") == [b"broken"]
     assert (torn.reasons, torn.is_torn) == (["it has a question mark"], False)
 
 
 def test_within_an_event_it_is_torn_off(heard: Heard) -> None:
     torn = Torn()
     tee = a_tee(heard, undo=torn.undo())
-    tee(b"?")
-    assert tee(b"") == []
+    passed(tee, b"?")
+    assert passed(tee, b"") == []
     assert torn.is_torn

@@ -63,21 +63,8 @@ def _passing_of(layer: http_layers.HttpLayer, gateway: Http1Client, data: bytes)
 
 
 def _passing(stream: Any, client: Http1Server, content: bytes) -> Commands:
-    """Send what passes, and look at what came once that has gone: the client does not wait for it.
-
-    It is looked at even where sending fails.
-    """
-    tee: Tee = stream.flow.response.stream
-    passed = tee.passed(content)
-    if passed is None:
-        for piece in tee(content):
-            yield Passed(client.conn, _framed(client, piece))
-        return
-    try:
-        if passed:
-            yield Passed(client.conn, _framed(client, passed))
-    finally:
-        tee.look(content)
+    for piece in stream.flow.response.stream(content):
+        yield Passed(client.conn, _framed(client, piece))
 
 
 def _framed(client: Http1Server, piece: bytes) -> bytes:
