@@ -9,7 +9,7 @@ from mitmproxy.proxy.layers.http import _base as base
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
 
-from foxora_addon.proxy.fast.streams import passing_of
+from foxora_addon.proxy.fast.streams import Passed, passing_of
 
 _NEVER_PAUSED: Final = frozenset({Http1Client, Http1Server})
 
@@ -21,7 +21,7 @@ def event_to_child(
     command: Any  # which of them it is, its type tells
     for command in _steps_of(child, event):
         kind = type(command)
-        if kind is commands.SendData:
+        if kind is Passed or kind is commands.SendData:
             yield command
         elif kind is http_layers.SendHttp:
             conn = self.connections[command.connection]
@@ -36,6 +36,8 @@ def event_to_child(
             stream = self.streams.get(received.stream_id)
             if stream is not None:  # it may be over, see mitmproxy's issue 5343
                 yield from self.event_to_child(stream, received)
+        elif kind is http_layers.DropStream:
+            self.streams.pop(command.stream_id, None)
         else:
             yield from _less_usual(self, child, command)
 
@@ -74,9 +76,7 @@ def _less_usual(
 ) -> Generator[commands.Command, Any, None]:
     if command.blocking or isinstance(command, commands.RequestWakeup):
         self.command_sources[command] = child
-    if isinstance(command, http_layers.DropStream):
-        self.streams.pop(command.stream_id, None)
-    elif isinstance(command, http_layers.GetHttpConnection):
+    if isinstance(command, http_layers.GetHttpConnection):
         yield from self.get_connection(command)
     elif isinstance(command, http_layers.RegisterHttpConnection):
         yield from self.register_connection(command)
