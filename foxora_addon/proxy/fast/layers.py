@@ -43,9 +43,15 @@ def event_to_child(
 
 
 def _steps_of(child: layer.Layer, event: events.Event) -> Generator[commands.Command, Any, None]:
-    """What a layer does at an event; one of HTTP/1's waits for nothing, and can't be paused."""
-    if type(child) in _NEVER_PAUSED and child.debug is None:
-        return child._handle_event(event)  # noqa: SLF001
+    """What a layer does at an event; one of HTTP/1's waits for nothing, and can't be paused.
+
+    An `HttpClient` that is connected has no part in what the layer does that reads for it.
+    """
+    if child.debug is None:
+        if type(child) is http_layers.HttpClient and not child._paused:  # noqa: SLF001
+            child = getattr(child, "child_layer", child)
+        if type(child) in _NEVER_PAUSED:
+            return child._handle_event(event)  # noqa: SLF001
     return child.handle_event(event)
 
 

@@ -236,6 +236,7 @@ SPEED_UPS: Final = (
             f"{_LAYER}.event_to_child",
             f"{_LAYER}.make_stream",
             "mitmproxy.proxy.layer:Layer.handle_event",
+            "mitmproxy.proxy.layers.http:HttpClient._handle_event",
             *(
                 f"mitmproxy.proxy.layers.http:HttpStream.{name}"
                 for name in ("__init__", "state_wait_for_request_headers")
@@ -252,7 +253,7 @@ SPEED_UPS: Final = (
             f"{_HTTP1}:Http1Client.send",
             *_HTTP1_HEADS,
         ),
-        "dd9e9c2769c16526",
+        "15d4e8e169972c8a",
     ),
     SpeedUp(
         f"{_LAYER}.handle_event",
