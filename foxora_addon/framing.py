@@ -2,8 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from operator import itemgetter
-from typing import Any, Final
+from typing import Final
 
 type Fields = Sequence[tuple[bytes, bytes]]
 type Index = Mapping[bytes, bytes | list[bytes]]
@@ -18,10 +17,6 @@ FRAMES: Final = frozenset({_LENGTH, _ENCODING})
 """What tells where a body ends."""
 
 
-# What is done with each field is done without a step of Python's: a dozen heads are read a call.
-_lower: Final = bytes.lower
-_first: Final[Any] = itemgetter(0)
-_second: Final[Any] = itemgetter(1)
 _as_line: Final = b": ".join
 
 
@@ -32,13 +27,12 @@ def written(fields: Fields) -> bytes:
 
 def names_of(fields: Fields) -> list[bytes]:
     """The names of a head's fields in lower case, as often as they come."""
-    return [*map(_lower, map(_first, fields))]
+    return [name.lower() for name, _ in fields]
 
 
 def index_of(fields: Fields) -> Index:
     """Where each name is found in a head's fields."""
-    names = map(_lower, map(_first, fields))
-    index: Index = dict(zip(names, map(_second, fields), strict=True))
+    index: Index = {name.lower(): value for name, value in fields}
     return index if len(index) == len(fields) else _index_of_repeated(fields)
 
 
