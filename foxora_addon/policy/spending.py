@@ -187,9 +187,10 @@ class Spending:
     def _price(
         self, models: Sequence[str | None], input_tokens: int, output_tokens: int
     ) -> Decimal | None:
-        found = (self._table.find(model) for model in models if model is not None)
-        price = next((price for price in found if price is not None), None)
-        return None if price is None else cost(price, input_tokens, output_tokens)
+        for model in models:
+            if model is not None and (price := self._table.find(model)) is not None:
+                return cost(price, input_tokens, output_tokens)
+        return None
 
     def told_cap(self, account: str, now: float) -> Decimal | None:
         """The gateway's own cap of an account; None: it has none, or it is not known."""
@@ -214,10 +215,7 @@ class Spending:
         """What tokens of a call's model cost; 0 for calls that no model answers."""
         if not (exchange.estimated_tokens or input_tokens or output_tokens):
             return _FREE
-        price = None if exchange.model is None else self._table.find(exchange.model)
-        if price is None:
-            return self._price([told_model], input_tokens, output_tokens)
-        return cost(price, input_tokens, output_tokens)
+        return self._price((exchange.model, told_model), input_tokens, output_tokens)
 
 
 def _output_of(usage: Usage) -> int:
