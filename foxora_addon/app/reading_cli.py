@@ -205,7 +205,8 @@ def why(
 
     The balances at that moment are rebuilt from the trail: of its account, and of its model and its
     client where they have ceilings below the account's. The ceilings are those that the
-    configuration has now, unless the account's are given; no key is needed for that.
+    configuration has now, and that the gateway last told where it leaves them open, unless the
+    account's are given; no key is needed for that.
 
     \b
     Examples:
@@ -217,7 +218,7 @@ def why(
     from foxora_addon.reading.decision import Rebuilding, json_of, lines_of
 
     (recorded,) = found(trail, [exchange], filters)
-    scopes_of = scopes_of_calls(recorded, requests_per_minute, tokens_per_minute)
+    scopes_of = scopes_of_calls(recorded, trail, requests_per_minute, tokens_per_minute)
     rebuilding = Rebuilding(recorded, scopes_of)
     for record in TrailReading(trail).records():
         rebuilding.take(record)

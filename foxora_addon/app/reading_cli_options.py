@@ -4,7 +4,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -16,6 +16,7 @@ from foxora_addon.audit.place import place_of
 from foxora_addon.printable import ESCAPED, print_everything
 
 if TYPE_CHECKING:
+    from foxora_addon.policy.remembered import Told
     from foxora_addon.reading.decision import ScopesOf
     from foxora_addon.reading.exchanges import Recorded
     from foxora_addon.reading.filters import Filters
@@ -140,14 +141,17 @@ def found(trail: Path, prefixes: list[str], filters: "Filters") -> "list[Recorde
     return TrailReading(trail).find(prefixes, filters)
 
 
-def scopes_of_calls(recorded: "Recorded", requests: int | None, tokens: int | None) -> "ScopesOf":
-    """What calls count against by the configuration.
+def scopes_of_calls(
+    recorded: "Recorded", trail: Path, requests: int | None, tokens: int | None
+) -> "ScopesOf":
+    """What calls count against by the configuration, and by what the gateway last told.
 
-    Ceilings that are given take the place of those of the account of a recorded call. Where the
-    configuration can't be read, that is said, and none is known of it.
+    That stands in the state file beside the trail. Ceilings that are given take the place of those
+    of the account of a recorded call. What can't be read is said, and none is known of it.
     """
     from foxora_addon.config import ConfigError, load
-    from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
+    from foxora_addon.policy.accounting import Accounting
+    from foxora_addon.policy.payers import AccountRules, LimitRules
     from foxora_addon.policy.plans import Ceilings
     from foxora_addon.rules import account_rules_of
 
@@ -157,7 +161,25 @@ def scopes_of_calls(recorded: "Recorded", requests: int | None, tokens: int | No
         say(f"{error}; so the ceilings of the configuration are not known")
         accounts = ()
     rules = {account.name: account_rules_of(account) for account in accounts}
+    accounting = Accounting(LimitRules(rules))
+    accounting.recollection.know(_told_beside(trail))
     if recorded.account is not None and (requests is not None or tokens is not None):
-        own = rules.get(recorded.account, AccountRules())
-        rules[recorded.account] = replace(own, ceilings=Ceilings(requests, tokens))
-    return Payers(LimitRules(rules)).scopes_of
+        given = Ceilings(requests, tokens)
+        for name in {recorded.account, *accounting.payers.sharers(recorded.account)}:
+            own = rules.get(name, AccountRules())
+            rules[name] = replace(own, ceilings=given, asks=False)
+        accounting.payers.take_rules(LimitRules(rules))
+    return accounting.scopes_on_record
+
+
+def _told_beside(trail: Path) -> "Mapping[str, Told]":
+    from foxora_addon.audit import state
+
+    path = state.path_beside(trail)
+    try:
+        return state.read(path).told
+    except FileNotFoundError:
+        return {}
+    except state.StateNotRead as error:
+        say(f"the state file {path} can't be read: {error}; so what the gateway told is not known")
+        return {}

@@ -112,6 +112,10 @@ class State:
         return {name: written.month.at(now) for name, written in self.accounts.items()}
 
 
+class StateNotRead(Exception):  # noqa: N818  # as above
+    """The state file can't be read, or is broken; `str` is one line that says why."""
+
+
 def path_beside(trail: Path) -> Path:
     """Return where the state of a trail is: foxora-audit.jsonl.state.json."""
     return trail.with_name(f"{trail.name}.state.json")
@@ -196,17 +200,27 @@ class _File(_Model):
 def load(path: Path) -> State:
     """Read a state file. One that is not there is empty; so is a broken one, with a warning."""
     try:
-        return _state_of(_File.model_validate_json(_content_of(path)))
+        return read(path)
     except FileNotFoundError:
         return State()
-    except (OSError, ValueError) as error:
+    except StateNotRead as error:
         _log.warning(
             "foxora: the state file %s is ignored: %s; the month's spend is rebuilt from the trail "
             "and the gateway's own figure",
             path,
-            _why(error),
+            error,
         )
         return State()
+
+
+def read(path: Path) -> State:
+    """Read a state file; raises FileNotFoundError where there is none, and else `StateNotRead`."""
+    try:
+        return _state_of(_File.model_validate_json(_content_of(path)))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        raise StateNotRead(_why(error)) from error
 
 
 def _content_of(path: Path) -> bytes:

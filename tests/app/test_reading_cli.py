@@ -21,6 +21,9 @@ from foxora_addon.app.export import EXPORTS
 from foxora_addon.app.reading_cli import COMMANDS
 from foxora_addon.audit.disk import Disk
 from foxora_addon.audit.head import Head, write_head
+from foxora_addon.audit.state import State, path_beside, save
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.remembered import Told
 from foxora_addon.reading.filters import Filters
 from tests.builders import a_trail
 from tests.reading.builders import CHAT, a_refusal, a_request, a_response, line_of, recorded
@@ -371,6 +374,45 @@ def test_why_rebuilds_the_balances_of_a_calls_client_and_model_and_needs_no_key(
 def test_why_says_where_it_could_not_read_the_ceilings(run: Run) -> None:
     Path("foxora.yaml").write_text("accounts: [{nme: acme}]\n")
     err = "foxora.yaml:1: accounts[0].name: is missing"
+    assert "unknown without ceilings" in run("why", "ex_c", "trail.jsonl", err=err)
+
+
+ASKING = """accounts:
+  - {name: acme, key: {file: nowhere.key}, clients: [{address: 10.0.0.7}], default: true}
+  - {name: globex, key: {env: NOT_SET}, plan: auto, limits: {requests_per_minute: 90}}
+"""
+
+
+def test_why_takes_the_ceilings_that_the_gateway_told_where_the_configuration_leaves_them_open(
+    trail: Path, run: Run
+) -> None:
+    Path("foxora.yaml").write_text(ASKING)
+    told = {"acme": Told(Ceilings(1, 500, 7), (), "usr_1", "469af249")}
+    save(path_beside(trail), State(told=told))
+    found = json.loads(run("why", "ex_c", "trail.jsonl", "--json"))
+    assert found["limit"] == "requests"
+    assert list(found["ceilings"].values()) == [1, 500, 7]
+    given = json.loads(run("why", "ex_c", "trail.jsonl", "--json", "--requests-per-minute", "9"))
+    assert list(given["ceilings"].values()) == [9, None, None]
+    Path("foxora.yaml").write_text(ASKING.replace("default:", "plan: free, default:"))
+    assert "1 of 30 used" in run("why", "ex_c", "trail.jsonl")
+
+
+def test_why_counts_accounts_together_that_the_gateway_said_are_one(trail: Path, run: Run) -> None:
+    Path("foxora.yaml").write_text(ASKING)
+    told = {name: Told(Ceilings(2), (), "usr_1") for name in ("acme", "globex")}
+    save(path_beside(trail), State(told=told))
+    assert "2 of 2 used" in run("why", "ex_c", "trail.jsonl")
+    assert "2 of 5 used" in run("why", "ex_c", "trail.jsonl", "--requests-per-minute", "5")
+    told["globex"] = Told(Ceilings(2), (), "usr_2")
+    save(path_beside(trail), State(told=told))
+    assert "1 of 2 used" in run("why", "ex_c", "trail.jsonl")
+
+
+def test_why_says_where_what_the_gateway_told_could_not_be_read(trail: Path, run: Run) -> None:
+    Path("foxora.yaml").write_text(ASKING)
+    path_beside(trail).write_text('{"v": 2}')
+    err = "the state file trail.jsonl.state.json can't be read: "
     assert "unknown without ceilings" in run("why", "ex_c", "trail.jsonl", err=err)
 
 
