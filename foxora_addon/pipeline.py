@@ -48,6 +48,7 @@ from foxora_addon.ending import Ending, Open, ending_of, open_of
 from foxora_addon.exchange import Exchange, GivenHead, IllegalStep, Outcome, Try
 from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
 from foxora_addon.policy.mask import mask_forms_of, masked
 from foxora_addon.policy.recognise import Recognised
 from foxora_addon.policy.used import guessed
@@ -118,7 +119,9 @@ class Pipeline:
         self._trail = trail
         self._new_id = new_id
         self._usage_refusers: LRUCache[tuple[str, str], bool] = LRUCache(_MOST_REFUSERS)
-        self.accounting = Accounting(rules.limits, guard_seconds=rules.guard_seconds)
+        guard = rules.guard_seconds
+        self.accounting = Accounting(rules.limits, guard_seconds=guard)
+        self._guard_on_record = None if guard == DEFAULT_GUARD_SECONDS else guard
         self.ended: Callable[[Ending], None] = lambda _: None
 
     def take(self, rules: Rules, now: float, still_open: Iterable[Exchange] = ()) -> None:
@@ -224,7 +227,7 @@ class Pipeline:
         files = [] if plain is None else files_of(plain)
         exchange.step("record")
         exchange.waiting_since = now
-        fields = request_fields(exchange, kept, files)
+        fields = request_fields(exchange, kept, files, self._guard_on_record)
         written = self._write(exchange, fields, self._scrub_of(exchange))
         exchange.is_recorded = written != "lost"
         if written != "safe":

@@ -1683,3 +1683,14 @@ def test_a_session_of_transcripts_is_on_record_with_the_model_that_wrote_them() 
         assert desk.pipeline.said(exchange, encoded(message), 101.0, is_clients=False)
     desk.pipeline.streamed(exchange, 102.0)
     assert (desk.response["model"], desk.response["usage"]["total_tokens"]) == ("m", 5)
+
+
+def test_the_guard_that_calls_are_counted_with_is_on_record_where_it_is_not_the_usual_one() -> None:
+    trail = ListTrail()
+    pipeline = a_pipeline(trail, guard_seconds=7.5)
+    pipeline.take(some_rules(guard_seconds=0.25), 0.0)  # that needs a restart
+    for at, each in enumerate((pipeline, a_pipeline(trail))):
+        rewritten = each.arrive(an_arrival(), at)
+        assert rewritten is not None
+        admit(each, rewritten.exchange, encoded(CHAT), at)
+    assert [record["decision"].get("guard_seconds") for record in trail.records] == [7.5, None]

@@ -63,10 +63,17 @@ def text_of(data: bytes | bytearray, *, is_cut: bool) -> tuple[str, str]:
 
 
 def request_fields(
-    exchange: Exchange, body: Mapping[str, Any], files: Sequence[Mapping[str, Any]] = ()
+    exchange: Exchange,
+    body: Mapping[str, Any],
+    files: Sequence[Mapping[str, Any]] = (),
+    guard_seconds: float | None = None,
 ) -> dict[str, Any]:
-    """A request record without what the journal adds (v, seq, time, prev, hash)."""
+    """A request record without what the journal adds (v, seq, time, prev, hash).
+
+    `guard_seconds` is the limiter's guard; None: the usual one, which no record names.
+    """
     client, line, refusal = exchange.client, exchange.line, exchange.refusal
+    guard = {} if guard_seconds is None else {"guard_seconds": guard_seconds}
     return {
         "event": "request",
         "exchange": exchange.id,
@@ -90,6 +97,7 @@ def request_fields(
             "estimated_tokens": exchange.estimated_tokens,
             "waited_ms": milliseconds(exchange.waited_seconds),
             "shadow": None if exchange.shadow is None else _shadow_facts(exchange.shadow),
+            **guard,
         },
         "sent": _sent_facts(exchange) if exchange.changes and refusal is None else None,
         "tags": list(exchange.tags),

@@ -79,6 +79,10 @@ class Decision(_Model):
         default=None,
         description="In shadow mode, what would have kept it back; null where nothing would have.",
     )
+    guard_seconds: float | None = Field(
+        default=None,
+        description="How much longer than a minute a call counts; 0.25 where it is not there.",
+    )
 
 
 class Body(_Model):

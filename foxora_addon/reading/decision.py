@@ -18,6 +18,7 @@ from foxora_addon.reading.demand import (
     Ending,
     arrival_of,
     ending_of,
+    guard_of,
 )
 from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.records import Record, mapping_of, text_of
@@ -82,7 +83,7 @@ class Rebuilding:
         self._scopes = [scope for _, _, scope in named]
         self._names = frozenset(scope.name for scope in self._scopes)
         self._accounts: dict[str, bool] = {}  # whether a name in records means the call's own
-        self._as_it_was = AsItWas()
+        self._as_it_was = AsItWas(guard_of(recorded.request or {}))
         self._last = 0.0  # the last moment that was looked at
 
     def take(self, record: Record) -> None:

@@ -10,7 +10,12 @@ from typing import Final
 
 from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
-from foxora_addon.policy.limits import AccountLimiter, Reservation, Used
+from foxora_addon.policy.limits import (
+    DEFAULT_GUARD_SECONDS,
+    AccountLimiter,
+    Reservation,
+    Used,
+)
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.remembered import Tried, charged_tokens, is_given_up, tries_before
 from foxora_addon.policy.scopes import Refusal, Scope
@@ -19,6 +24,7 @@ from foxora_addon.reading.times import unix_of
 
 LIMIT_REASON: Final = "rate_limit_exceeded"
 _BYTES_PER_TOKEN: Final = 4
+_LONGEST_GUARD_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +117,16 @@ def arrival_of(record: Record) -> Arrival | None:
     )
 
 
+def guard_of(record: Record) -> float:
+    """The guard of the limiter that decided on a call, as its request record tells it, in seconds.
+
+    After a restart with another one, it holds for what was sent before as well.
+    """
+    told = number_of(mapping_of(record.get("decision")).get("guard_seconds"))
+    is_guard = told is not None and 0 <= told <= _LONGEST_GUARD_SECONDS
+    return told if told is not None and is_guard else DEFAULT_GUARD_SECONDS
+
+
 def ending_of(record: Record) -> Ending | None:
     """The ending that a response record tells of; None without an account or a time."""
     account, at = text_of(record.get("account")), unix_of(str(record.get("time")))
@@ -166,8 +182,8 @@ def _wait_of(answer: Record) -> float:
 class AsItWas:
     """What counts for some scopes, fed with what really happened: nothing is refused here."""
 
-    def __init__(self) -> None:
-        self._allowances = Allowances()
+    def __init__(self, guard_seconds: float) -> None:
+        self._allowances = Allowances(guard_seconds=guard_seconds)
         self._open: dict[str, Reserved] = {}
         self.paused_until: float | None = None
         """Until when the gateway's own 429s have closed the account; None: there was none."""

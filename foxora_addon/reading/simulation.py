@@ -12,10 +12,18 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import Any, Final
 
-from foxora_addon.policy.limits import AccountLimiter, Reservation
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.scopes import Scope
-from foxora_addon.reading.demand import Arrival, AsItWas, Ending, arrival_of, ending_of, fitted
+from foxora_addon.reading.demand import (
+    Arrival,
+    AsItWas,
+    Ending,
+    arrival_of,
+    ending_of,
+    fitted,
+    guard_of,
+)
 from foxora_addon.reading.records import Record
 from foxora_addon.reading.statistics import Histogram
 
@@ -40,13 +48,13 @@ class Lane:
     With 0 it is refused at once. First come, first served.
     """
 
-    def __init__(self, ceilings: Ceilings, longest_wait: float) -> None:
+    def __init__(self, ceilings: Ceilings, longest_wait: float, guard_seconds: float) -> None:
         self.passed = self.waited = 0
         self.refused: Counter[str] = Counter()
         self.waits = Histogram()
         self.longest = 0.0
         self._ceilings = ceilings
-        self._limiter = AccountLimiter(ceilings)
+        self._limiter = AccountLimiter(ceilings, guard_seconds=guard_seconds)
         self._longest_wait = longest_wait
         self._queue: deque[_Call] = deque()
         self._calls: dict[str, _Call] = {}
@@ -169,14 +177,17 @@ def _never(opens_at: float | None) -> bool:
 
 
 class Played:
-    """What became of one account's calls, refused at once and waited for."""
+    """What became of one account's calls, refused at once and waited for.
 
-    def __init__(self, ceilings: Ceilings, longest_wait: float) -> None:
+    All count for a minute and the guard that was in force at the first of them.
+    """
+
+    def __init__(self, ceilings: Ceilings, longest_wait: float, guard_seconds: float) -> None:
         self.calls = self.was_refused = 0
         self.most_requests = self.most_tokens = 0
-        self.at_once = Lane(ceilings, 0.0)
-        self.waiting = Lane(ceilings, longest_wait)
-        self._as_it_was = AsItWas()
+        self.at_once = Lane(ceilings, 0.0, guard_seconds)
+        self.waiting = Lane(ceilings, longest_wait, guard_seconds)
+        self._as_it_was = AsItWas(guard_seconds)
         self._began: dict[str, float] = {}
         self._lasted, self._ended = 0.0, 0
 
@@ -242,21 +253,31 @@ class Simulation:
     def __init__(self, ceilings: Ceilings, longest_wait: float) -> None:
         self.accounts: dict[str, Played] = {}
         self._ceilings, self._longest_wait = ceilings, longest_wait
+        self._pauses: dict[str, list[Ending]] = {}  # of accounts before the first call that came
 
     def take(self, record: Record) -> None:
         """Take the next record."""
         if record.get("event") == "request":
             if arrival := arrival_of(record):
-                self._played(arrival.account).arrive(arrival)
+                self._played(arrival.account, guard_of(record)).arrive(arrival)
         elif record.get("event") == "response" and (ending := ending_of(record)):
-            self._played(ending.account).end(ending)
+            if played := self.accounts.get(ending.account):
+                played.end(ending)
+            else:
+                pauses = self._pauses.setdefault(ending.account, [])
+                pauses += [ending] if ending.paused_until is not None else []
 
     def finish(self) -> None:
         """The trail is over."""
+        for account in list(self._pauses):
+            self._played(account, DEFAULT_GUARD_SECONDS)
         for played in self.accounts.values():
             played.finish()
 
-    def _played(self, account: str) -> Played:
+    def _played(self, account: str, guard_seconds: float) -> Played:
         if account not in self.accounts:
-            self.accounts[account] = Played(self._ceilings, self._longest_wait)
+            played = Played(self._ceilings, self._longest_wait, guard_seconds)
+            self.accounts[account] = played
+            for ending in self._pauses.pop(account, ()):
+                played.end(ending)
         return self.accounts[account]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.errors import invalid_request
 from foxora_addon.api.usage import Usage
-from foxora_addon.audit.record import Facts, body_fields, request_fields, response_fields
+from foxora_addon.audit.record import Facts, body_fields, least_of, request_fields, response_fields
 from foxora_addon.audit.schema import RECORD, RequestRecord, ResponseRecord
 from foxora_addon.exchange import Outcome
 from tests.builders import a_request_of, a_response_of, an_exchange, sealed
@@ -23,6 +23,15 @@ def test_the_builders_write_what_the_models_say() -> None:
     assert isinstance(request, RequestRecord)
     assert isinstance(response, ResponseRecord)
     assert request.exchange == response.exchange == "x1"
+
+
+def test_a_guard_that_is_not_the_usual_one_is_on_record_at_every_level() -> None:
+    fields = request_fields(an_exchange(), body_fields(b"", 10), (), 7.5)
+    for kept in (fields, least_of(fields)):
+        record = RECORD.validate_python(sealed(kept))
+        assert isinstance(record, RequestRecord)
+        assert record.decision.guard_seconds == 7.5
+    assert "guard_seconds" not in a_request_of("x1")["decision"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,150 @@
+"""What a trail says of a limiter's calls is what the limiter did with them."""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterator
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+
+from foxora_addon.policy.allowances import Allowances, Reserved
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, Used
+from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
+from foxora_addon.policy.plans import Ceilings
+from foxora_addon.policy.scopes import Refusal, Scope
+from foxora_addon.reading.decision import Decision, Rebuilding
+from foxora_addon.reading.demand import guard_of
+from foxora_addon.reading.exchanges import Recorded
+from foxora_addon.reading.simulation import Simulation
+from tests.builders import NOON
+from tests.reading.builders import a_refusal, a_request, a_response, recorded
+
+
+class Refused(NamedTuple):
+    """A call that the limiter kept out, and what counted then."""
+
+    pair: Recorded
+    used: Used
+    refusal: Refusal
+
+
+class History:
+    """Random calls of one account before a real limiter, and their trail.
+
+    Seconds are from noon, to the hundredth: none of them is the end of another's minute.
+    """
+
+    def __init__(self, seed: int, guard_seconds: float) -> None:
+        self.random = Random(seed)
+        is_usual = guard_seconds == DEFAULT_GUARD_SECONDS
+        self.guard = {} if is_usual else {"guard_seconds": guard_seconds}
+        self.trail: list[Any] = []
+        self.refused: list[Refused] = []
+        pick = self.random.choice
+        self.ceilings = Ceilings(pick([1, 2, 3, 5]), pick([None, 100, 200]), pick([None, 2]))
+        self._scopes = (Scope("acme", "", self.ceilings),)
+        self._allowances = Allowances(guard_seconds=guard_seconds)
+        calls = [(self._up_to(200), number, self._call(number)) for number in range(30)]
+        heapq.heapify(calls)
+        while calls:  # whichever goes on next
+            at, number, call = heapq.heappop(calls)
+            self._now = at
+            if (wait := next(call, None)) is not None:
+                heapq.heappush(calls, (at + wait, number, call))
+
+    def _up_to(self, seconds: int) -> float:
+        return self.random.randint(0, seconds * 100) / 100
+
+    def _call(self, number: int) -> Iterator[float]:
+        """Be what a call is: each time, for how many seconds nothing happens."""
+        name, came, limits = f"x{number}", self._now, self._allowances
+        tokens = self.random.randint(1, 60)
+        used = limits.limiter(self._scopes[0]).used(NOON + came)
+        held = limits.reserve(self._scopes, tokens, NOON + came)
+        decision = {"estimated_tokens": tokens} | self.guard
+        if not isinstance(held, Reserved):
+            request, response = a_refusal(name, at=came)
+            request["decision"] |= decision
+            self.trail += [request, response]
+            self.refused.append(Refused(recorded(request, response), used, held))
+            return
+        self.trail.append(a_request(name, at=came, decision=decision))
+        if self.random.random() < 0.1:
+            yield self._up_to(5)
+            limits.release(held, NOON + self._now)
+            self._end(name, came, None, 0)
+            return
+        limits.mark_sent(held, NOON + self._now)
+        sent = self._now
+        yield self._up_to(20)
+        actual = self.random.randint(0, 80)
+        limits.settle(held, actual, NOON + self._now)
+        self._end(name, came, sent, actual)
+
+    def _end(self, name: str, came: float, sent: float | None, tokens: int) -> None:
+        usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
+        self.trail.append(
+            a_response(
+                name,
+                at=self._now,
+                duration_ms=(self._now - came) * 1000,
+                sent_ms=None if sent is None else (sent - came) * 1000,
+                usage=usage | {"source": "reported"},
+            )
+        )
+
+
+def decided(history: History, exchange: Recorded) -> Decision:
+    payers = Payers(LimitRules({"acme": AccountRules(history.ceilings)}))
+    rebuilding = Rebuilding(exchange, payers.scopes_of)
+    for record in history.trail:
+        rebuilding.take(record)
+    rebuilding.finish()
+    return rebuilding.decision
+
+
+@pytest.mark.parametrize("guard_seconds", [DEFAULT_GUARD_SECONDS, 7.505])
+@pytest.mark.parametrize("seed", range(6))
+def test_why_a_call_was_refused_is_what_the_limiter_said(seed: int, guard_seconds: float) -> None:
+    history = History(seed, guard_seconds)
+    assert history.refused
+    for exchange, used, refusal in history.refused:
+        decision, denied = decided(history, exchange), refusal.denied
+        assert decision.balances[0].used == used
+        assert decision.limit == denied.limit
+        opens_at = None if denied.awaits_end else denied.opens_at
+        assert decision.opens_at == pytest.approx(opens_at, abs=1e-4)
+
+
+@pytest.mark.parametrize("guard_seconds", [DEFAULT_GUARD_SECONDS, 7.505])
+@pytest.mark.parametrize("seed", range(6))
+def test_under_the_ceilings_that_it_had_a_simulation_refuses_what_the_limiter_did(
+    seed: int, guard_seconds: float
+) -> None:
+    history = History(seed, guard_seconds)
+    simulation = Simulation(history.ceilings, 0.0)
+    for record in history.trail:
+        simulation.take(record)
+    simulation.finish()
+    refused = Counter(refusal.denied.limit for _, _, refusal in history.refused)
+    assert simulation.accounts["acme"].at_once.refused == refused
+
+
+@pytest.mark.parametrize("told", [None, "5", -1.0, 31.0, float("inf"), float("nan"), True])
+def test_a_guard_that_is_none_is_taken_for_the_usual_one(told: Any) -> None:
+    assert guard_of(a_request(decision={"guard_seconds": told})) == DEFAULT_GUARD_SECONDS
+    assert guard_of(a_request()) == DEFAULT_GUARD_SECONDS
+    assert guard_of(a_request(decision={"guard_seconds": 30})) == 30
+
+
+def test_the_guard_is_that_of_the_calls_also_where_the_trail_begins_with_an_end() -> None:
+    decision = {"guard_seconds": 5.0}
+    trail = [a_response("o", at=-1), a_request("a", decision=decision), a_response("a", at=1)]
+    trail += [a_request("b", at=62, decision=decision), a_response("b", at=63)]
+    simulation = Simulation(Ceilings(1), 30.0)
+    for record in trail:
+        simulation.take(record)
+    simulation.finish()
+    assert dict(simulation.accounts["acme"].at_once.refused) == {"requests": 1}
+    assert simulation.accounts["acme"].waiting.longest == pytest.approx(3.0)
