@@ -22,7 +22,7 @@ class Ledger:
 
     Moments are seconds of one monotonic clock. They are given in order: none to `add` is earlier
     than one before it, nor is one to `expire`. Each step costs O(1), spread over the entries;
-    `frees_at` costs O(log n), and `take_back` O(what was added after what is taken back).
+    `frees_at` costs O(log n), `take_back` and `insert` O(what counts for longer than theirs).
 
     Running totals beside the moments, not weights: so the wait for any amount is one bisection.
     """
@@ -66,6 +66,21 @@ class Ledger:
         else:
             untils.append(until)
             self._totals.append(total)
+
+    def insert(self, until: float, weight: int) -> None:
+        """Count a weight, 1 or more, until a moment that may be before those of others."""
+        untils, totals = self._untils, self._totals
+        index = bisect_left(untils, until, self._first)
+        if index == len(untils):
+            self.add(until, weight)
+            return
+        least = _COARSE_SECONDS if len(self) > _FINE_ENTRIES else 0.0
+        if untils[index] != until and untils[index] - until >= least:
+            totals.insert(index, totals[index - 1] if index > self._first else self._expired)
+            untils.insert(index, until)
+        for later in range(index, len(totals)):
+            totals[later] += weight
+        self.expiring += weight
 
     def take_back(self, until: float, weight: int) -> None:
         """Count a weight no longer that was added with this moment and has not expired."""

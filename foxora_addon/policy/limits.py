@@ -195,6 +195,21 @@ class AccountLimiter:
             until = reservation.sent_until = now + self._span
             self._requests.add(until, 1)
 
+    def sent_later(self, reservation: Reservation, at: float, now: float) -> None:
+        """It turns out that the call was sent only at `at`, until now, and not as it was marked.
+
+        A moment before that one changes nothing, nor does any once the exchange is over.
+        """
+        now = self._advance(now)
+        marked, until = reservation.sent_until, min(at, now) + self._span
+        if not reservation.is_open or marked is None or until <= marked:
+            return
+        self._take_back_request(reservation)
+        reservation.sent_until = until
+        if until > now:
+            self._requests.insert(until, 1)
+            self._expires_at = min(self._expires_at, until)
+
     def grow(self, reservation: Reservation, tokens: int, now: float) -> None:
         """The exchange turns out to use more than was reserved; less, or once it is over: nothing.
 

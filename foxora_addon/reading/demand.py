@@ -51,9 +51,10 @@ class Ending:
     """The end of an exchange, and the tokens that it was charged.
 
     `tokens` is None where a crash cut it off: what it had reserved counts. Where `was_sent` is
-    False the gateway was never reached, and all was given back, the request too. `paused_until` is
-    until when the gateway's own 429 closed the account; None: it did not. `tries` are all of them
-    that were sent, where there was more than one.
+    False the gateway was never reached, and all was given back, the request too. `sent_at` is when
+    it was sent, the last time; None: never, or not known. `paused_until` is until when the
+    gateway's own 429 closed the account; None: it did not. `tries` are all of them that were sent,
+    where there was more than one.
     """
 
     exchange: str
@@ -61,6 +62,7 @@ class Ending:
     at: float
     tokens: int | None
     was_sent: bool
+    sent_at: float | None = None
     paused_until: float | None = None
     tries: tuple[Tried, ...] = ()
 
@@ -69,6 +71,7 @@ class Ending:
 
         Of several tries each counts as a call of its own; all of them as much later as `now` is.
         One that a crash cut off counts from the start after it, its request too (`remembered`).
+        Any other was taken to be sent as it was decided on, and may have had to connect first.
         """
         if self.tries:
             limiter.release(reservation, now)
@@ -79,6 +82,8 @@ class Ending:
             limiter.mark_sent(reservation, now)
             limiter.settle(reservation, reservation.tokens, now)
         else:
+            if self.sent_at is not None:
+                limiter.sent_later(reservation, self.sent_at + now - self.at, now)
             limiter.settle(reservation, self.tokens, now)
 
 
@@ -133,20 +138,27 @@ def ending_of(record: Record) -> Ending | None:
     if account is None or at is None:
         return None
     is_cut_off = number_of(record.get("duration_ms")) is None
-    was_sent = is_cut_off or number_of(record.get("sent_ms")) is not None
+    sent_at = None if is_cut_off else _sent_at(record, at)
     tokens = None if is_cut_off else count_of(charged_tokens(record))
     paused_until = _paused_until(record, at)
     tries = _tries_of(record, at)
-    return Ending(record["exchange"], account, at, tokens, was_sent, paused_until, tries)
+    was_sent = is_cut_off or sent_at is not None
+    return Ending(record["exchange"], account, at, tokens, was_sent, sent_at, paused_until, tries)
+
+
+def _sent_at(record: Record, ended_at: float) -> float | None:
+    """When it was sent, the last time; None: never."""
+    sent = number_of(record.get("sent_ms"))
+    duration = number_of(record.get("duration_ms")) or 0.0
+    return None if sent is None else ended_at - (duration - sent) / 1000
 
 
 def _tries_of(record: Record, at: float) -> tuple[Tried, ...]:
     """All tries that were sent of a call that had more than one; empty for others."""
     before = tuple(tries_before(record, at))
-    sent = number_of(record.get("sent_ms"))
-    if not before or sent is None or is_given_up(record):
+    sent_at = _sent_at(record, at)
+    if not before or sent_at is None or is_given_up(record):
         return before
-    sent_at = at - ((number_of(record.get("duration_ms")) or 0.0) - sent) / 1000
     return (*before, Tried(sent_at, at, count_of(charged_tokens(record)) or 0))
 
 

@@ -50,6 +50,28 @@ def test_a_weight_can_be_taken_back_from_the_middle() -> None:
     assert ledger.frees_at(1) == 12.0
 
 
+def test_a_weight_can_be_put_between_others_and_before_them() -> None:
+    ledger = a_ledger((9.0, 1), (10.0, 3), (12.0, 1))
+    ledger.expire(9.0)
+    for until, weight in ((11.0, 2), (9.5, 1), (12.0, 4), (13.0, 5)):
+        ledger.insert(until, weight)
+    assert list(ledger.entries()) == [(9.5, 1), (10.0, 3), (11.0, 2), (12.0, 5), (13.0, 5)]
+    assert ledger.expire(9.5) == 10.0
+    assert (ledger.used, ledger.clears_at) == (15, 13.0)
+    ledger.take_back(11.0, 2)
+    assert [ledger.frees_at(weight) for weight in (3, 4, 9)] == [10, 12, 13]
+
+
+def test_what_is_put_into_a_minute_of_very_many_calls_counts_no_shorter_and_stays_small() -> None:
+    ledger = a_ledger(*((60.0 + index / 64, 1) for index in range(5_000)))
+    for index in range(1_000):
+        ledger.insert(61.0 + index / 1024, 1)
+    assert len(ledger) < 5_200
+    ledger.expire(61.5)
+    still_counting = 5_000 - 97 + 1_000 - 513
+    assert still_counting <= ledger.used <= still_counting + 16
+
+
 def test_a_ledger_from_which_all_was_taken_back_is_clear() -> None:
     ledger = a_ledger((10.0, 1), (11.0, 1), (12.0, 1))
     ledger.expire(10.0)

@@ -54,6 +54,29 @@ class TestARequest:
         limiter.settle(reservation, 0, 8.0)
         assert denied(limiter, 0, 8.0).opens_at == 7.0 + SPAN
 
+    def test_counts_from_when_it_turns_out_to_have_been_sent(self) -> None:
+        limiter = a_limiter(requests=2)
+        first, second = admitted(limiter, 0, 0.0), admitted(limiter, 0, 0.0)
+        limiter.mark_sent(first, 0.0)
+        limiter.mark_sent(second, 5.0)
+        limiter.sent_later(first, 3.0, 9.0)
+        limiter.sent_later(second, 4.0, 9.0)
+        assert denied(limiter, 0, 9.0).opens_at == 3.0 + SPAN
+        limiter.sent_later(first, 20.0, 9.0)
+        assert limiter.next_admission(0, 5.0 + SPAN) == 5.0 + SPAN
+        assert limiter.used(9.0 + SPAN - 0.01).requests == 1, "it was sent by then at the latest"
+
+    def test_may_turn_out_to_count_still_when_it_counted_no_longer(self) -> None:
+        limiter = a_limiter(requests=1)
+        reservation = admitted(limiter, 0, 0.0)
+        limiter.mark_sent(reservation, 0.0)
+        assert limiter.used(SPAN).requests == 0
+        limiter.sent_later(reservation, 2.0, SPAN + 1)
+        limiter.settle(reservation, 0, SPAN + 1)
+        assert denied(limiter, 0, SPAN + 1).opens_at == 2.0 + SPAN
+        limiter.sent_later(reservation, 3.0, SPAN + 1)
+        assert limiter.used(SPAN + 2).requests == 0
+
     def test_counts_for_as_long_as_it_is_not_sent(self) -> None:
         limiter = a_limiter(requests=1)
         admitted(limiter, 0, 0.0)
