@@ -166,10 +166,12 @@ def _paused_until(record: Record, at: float) -> float | None:
     """The latest moment until which a 429 of the gateway's closed the account.
 
     A record without the wait, as earlier versions wrote it, tells of none; one with null is of a
-    429 that named no time. A try that the call went on after was answered that much sooner.
+    429 that named no time. A try that the call went on after was answered that much sooner; so was
+    the last of one that was given up, whose end says the same again.
     """
     last = {"status": record.get("status"), "source": record.get("source")}
-    answers = [({**mapping_of(record.get("error")), **last}, at)]
+    is_told_again = is_given_up(record)
+    answers = [] if is_told_again else [({**mapping_of(record.get("error")), **last}, at)]
     began = at - (number_of(record.get("duration_ms")) or 0.0) / 1000
     tries = record.get("tries")
     answers.extend(

@@ -318,6 +318,21 @@ def test_a_try_that_the_gateway_refused_pauses_as_well() -> None:
     assert decided(trail, recorded(request, response), Ceilings()).opens_at == NOON + 5.25
 
 
+def test_a_call_that_was_given_up_pauses_no_longer_than_its_last_try_did() -> None:
+    refusal = a_refusal("r", at=6)
+    one = {"status": 429, "code": "x", "source": "gateway", "after_ms": 250.0, "sent_ms": 10.0}
+    tries = [one | {"retry_after_ms": 5_000.0}]
+    times = {"at": 5.5, "duration_ms": 5_500.0, "sent_ms": 10.0}
+    trail = [a_request("a"), a_429("a", wait_ms=5_000.0, tries=tries, **times)]
+    assert decided([*trail, *refusal], recorded(*refusal), Ceilings(9)).paused_until is None
+    result = played([*trail, a_request("b", at=6), a_response("b", at=7)], Ceilings(9))
+    assert result.at_once.refused.total() == 0
+    trail[1]["time"] = iso_of(NOON + 5.2)
+    trail[1]["duration_ms"] = 5_200.0
+    refusal = a_refusal("r", at=5.22)
+    assert decided([*trail, *refusal], recorded(*refusal), Ceilings(9)).paused_until == NOON + 5.25
+
+
 def tried(*moments: float, **last: Any) -> list[Any]:
     """A call of noon's that was sent at these seconds, each time for 100 ms and 8 tokens."""
     *before, sent = moments
