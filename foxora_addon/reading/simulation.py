@@ -8,13 +8,16 @@ the gateway: its own 429s close the account here as they did then.
 
 import heapq
 import math
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
-from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, AccountLimiter, Reservation
+from foxora_addon.policy.allowances import Allowances, Reserved
+from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
+from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.scopes import Scope
+from foxora_addon.policy.waiting import Bounds, WaitingLines
 from foxora_addon.reading.demand import (
     Arrival,
     AsItWas,
@@ -28,6 +31,7 @@ from foxora_addon.reading.records import Record
 from foxora_addon.reading.statistics import Histogram
 
 _ACCOUNT: Final = Scope("", "", UNLIMITED)  # each is played by itself
+_MOST_WAITING: Final = 10**9  # however many: how long they may wait is what is asked for
 
 
 @dataclass(slots=True)
@@ -37,7 +41,7 @@ class _Call:
     arrival: Arrival
     tokens: int
     admitted_at: float | None = None
-    reservation: Reservation | None = None
+    held: Reserved | None = None
     lasts: float | None = None
     ending: Ending | None = None
 
@@ -45,7 +49,7 @@ class _Call:
 class Lane:
     """One account under given ceilings; a call that doesn't fit waits so many seconds at most.
 
-    With 0 it is refused at once. First come, first served.
+    With 0 it is refused at once. Who waits goes on, or is told, as the proxy has it (`waiting`).
     """
 
     def __init__(self, ceilings: Ceilings, longest_wait: float, guard_seconds: float) -> None:
@@ -54,12 +58,14 @@ class Lane:
         self.waits = Histogram()
         self.longest = 0.0
         self._ceilings = ceilings
-        self._limiter = AccountLimiter(ceilings, guard_seconds=guard_seconds)
-        self._longest_wait = longest_wait
-        self._queue: deque[_Call] = deque()
+        self._scopes = (Scope(_ACCOUNT.name, "", ceilings),)
+        self._allowances = Allowances(guard_seconds=guard_seconds)
+        most = _MOST_WAITING if longest_wait > 0 else 0
+        self._lines = WaitingLines(self._allowances, Bounds(most, longest_wait, longest_wait))
+        self._waiting: dict[Ticket, _Call] = {}
+        self._next_look = math.inf  # when somebody's wait may end next, if nothing else happens
         self._calls: dict[str, _Call] = {}
         self._endings: list[tuple[float, int, _Call]] = []
-        self._opening: float | None = None
         self._now = -math.inf
         self._given = 0
 
@@ -78,21 +84,22 @@ class Lane:
         call = _Call(arrival, fitted(arrival.tokens, self._ceilings))
         if not arrival.was_sent:
             call.lasts = usual_seconds
-        denied = None if self._queue else self._limiter.refusal(call.tokens, now)
-        if not self._queue and denied is None:
-            self._admit(call, now)
-        elif self._longest_wait <= 0 or (denied is not None and _never(denied.opens_at)):
-            self.refused[denied.limit if denied else "waiting"] += 1
+        came = arrival.arrived_at
+        taken = self._lines.join(self._scopes, call.tokens, now, arrived_at=came)
+        if isinstance(taken, Ticket):
+            self._calls[arrival.exchange] = self._waiting[taken] = call
+            self._look()
+        elif isinstance(taken, Reserved):
+            self._admit(call, taken)
         else:
-            self._queue.append(call)
-            self._calls[arrival.exchange] = call
+            self.refused[taken.denied.limit] += 1
 
     def end(self, ending: Ending) -> None:
         """The trail ends an exchange: here it ends as much later as it was admitted later."""
         self._advance(ending.at)
         if ending.paused_until is not None and ending.paused_until > ending.at:
-            self._opening = None
-            self._limiter.hold_until(ending.paused_until, ending.at)
+            self._allowances.limiter(_ACCOUNT).hold_until(ending.paused_until, ending.at)
+            self._look()
         call = self._calls.get(ending.exchange)
         if call is None or not call.arrival.was_sent:
             return
@@ -109,45 +116,47 @@ class Lane:
         """Let happen, in its order, all that happens by itself until then."""
         while True:
             ending = self._endings[0][0] if self._endings else math.inf
-            opening = self._next_opening()
-            deadline = self._deadline()
-            moment = min(ending, opening, deadline)
+            moment = min(ending, self._next_look)
             if moment > until or moment == math.inf:
                 break
             self._now = max(self._now, moment)
             if moment == ending:
                 self._settle(heapq.heappop(self._endings)[2])
-            elif opening <= deadline:
-                self._admit(self._queue.popleft(), self._now)
-            else:
-                self._give_up(self._queue.popleft())
+            self._look()
         if until < math.inf:
             self._now = max(self._now, until)
         return self._now
 
-    def _next_opening(self) -> float:
-        """When the first in the queue may pass; it stays so until a call passes or ends."""
-        if not self._queue:
-            return math.inf
-        if self._opening is None:
-            opening = self._limiter.next_admission(self._queue[0].tokens, self._now)
-            self._opening = math.inf if opening is None else opening
-        return max(self._opening, self._now)
+    def _look(self) -> None:
+        """Let go on whose turn it is, and turn away whose time is up."""
+        self._next_look = math.inf
+        while self._waiting:
+            called = self._lines.wake(_ACCOUNT.name, self._now)
+            for ticket, answer, _ in called.ended:
+                call = self._waiting.pop(ticket)
+                if isinstance(answer, Reserved):
+                    self._note_wait(self._now - call.arrival.arrived_at)
+                    self._admit(call, answer)
+                else:
+                    del self._calls[call.arrival.exchange]
+                    self.refused["waiting"] += 1
+            if (
+                not called.ended
+            ):  # else those who went are sent by now, and the next moment is known
+                if called.next_at is not None:
+                    self._next_look = max(called.next_at, math.nextafter(self._now, math.inf))
+                break
 
-    def _deadline(self) -> float:
-        return self._queue[0].arrival.arrived_at + self._longest_wait if self._queue else math.inf
-
-    def _admit(self, call: _Call, now: float) -> None:
-        self._opening = None
-        call.reservation = self._limiter.admit(call.tokens, now)
-        self._limiter.mark_sent(call.reservation, now)
-        call.admitted_at = now
-        self.passed += 1
-        wait = now - call.arrival.arrived_at
-        if call.arrival.exchange in self._calls:  # it was queued
+    def _note_wait(self, seconds: float) -> None:
+        if seconds > 0:
             self.waited += 1
-            self.waits.add(wait)
-            self.longest = max(self.longest, wait)
+            self.waits.add(seconds)
+            self.longest = max(self.longest, seconds)
+
+    def _admit(self, call: _Call, held: Reserved) -> None:
+        self._allowances.mark_sent(held, self._now)
+        call.held, call.admitted_at = held, self._now
+        self.passed += 1
         self._calls[call.arrival.exchange] = call
         self._plan_ending(call)
 
@@ -157,23 +166,12 @@ class Lane:
             heapq.heappush(self._endings, (call.admitted_at + call.lasts, self._given, call))
 
     def _settle(self, call: _Call) -> None:
-        self._opening = None
         self._calls.pop(call.arrival.exchange, None)
-        if call.reservation is None:
-            return
-        if call.ending is None:
-            self._limiter.settle(call.reservation, call.tokens, self._now)
-        else:
-            call.ending.settle(self._limiter, call.reservation, self._now)
-
-    def _give_up(self, call: _Call) -> None:
-        self._opening = None
-        self._calls.pop(call.arrival.exchange, None)
-        self.refused["waiting"] += 1
-
-
-def _never(opens_at: float | None) -> bool:
-    return opens_at is None
+        for limiter, reservation in () if call.held is None else call.held.parts:
+            if call.ending is None:
+                limiter.settle(reservation, call.tokens, self._now)
+            else:
+                call.ending.settle(limiter, reservation, self._now)
 
 
 class Played:

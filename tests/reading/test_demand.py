@@ -10,9 +10,11 @@ import pytest
 
 from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS, Used
+from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.payers import AccountRules, LimitRules, Payers
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope
+from foxora_addon.policy.waiting import Bounds, WaitingLines
 from foxora_addon.reading.decision import Decision, Rebuilding
 from foxora_addon.reading.demand import guard_of
 from foxora_addon.reading.exchanges import Recorded
@@ -135,6 +137,88 @@ def test_under_the_ceilings_that_it_had_a_simulation_refuses_what_the_limiter_di
     simulation.finish()
     refused = Counter(refusal.denied.limit for _, _, refusal in history.refused)
     assert simulation.accounts["acme"].at_once.refused == refused
+
+
+class Come(NamedTuple):
+    """A call: when it comes, the tokens that it asks for and uses, and how long it lasts."""
+
+    at: float
+    tokens: int
+    lasts: float
+
+
+class InLine:
+    """The same calls in the proxy's own line, looked at each quarter of a second.
+
+    `waits` is how long each waits; None: it is refused.
+    """
+
+    def __init__(self, calls: list[Come], ceilings: Ceilings, longest_wait: float) -> None:
+        self.waits: list[float | None] = [None] * len(calls)
+        self._calls = calls
+        self._allowances, self._scopes = Allowances(), (Scope("acme", "", ceilings),)
+        self._lines = WaitingLines(self._allowances, Bounds(1_000, longest_wait))
+        self._numbers: dict[Ticket, int] = {}
+        self._open: dict[int, tuple[float, Reserved]] = {}
+        for quarter in range(1_000):
+            self._end(NOON + quarter / 4)
+            self._look(NOON + quarter / 4)
+            self._come(NOON + quarter / 4)
+
+    def _end(self, now: float) -> None:
+        for number in [number for number, (at, _) in self._open.items() if at <= now]:
+            _, held = self._open.pop(number)
+            self._allowances.settle(held, self._calls[number].tokens, now)
+
+    def _come(self, now: float) -> None:
+        for number, call in enumerate(self._calls):
+            if NOON + call.at == now:
+                taken = self._lines.join(self._scopes, call.tokens, now)
+                if isinstance(taken, Reserved):
+                    self._go(number, taken, now)
+                elif isinstance(taken, Ticket):
+                    self._numbers[taken] = number
+                self._look(now)
+
+    def _look(self, now: float) -> None:
+        while (called := self._lines.wake("acme", now)).ended:
+            for ticket, answer, _ in called.ended:
+                if isinstance(answer, Reserved):
+                    self._go(self._numbers[ticket], answer, now)
+
+    def _go(self, number: int, held: Reserved, now: float) -> None:
+        self._allowances.mark_sent(held, now)
+        self.waits[number] = now - NOON - self._calls[number].at
+        self._open[number] = now + self._calls[number].lasts, held
+
+
+@pytest.mark.parametrize("longest_wait", [8.0, 30.0])
+@pytest.mark.parametrize("seed", range(8))
+def test_in_a_simulation_calls_wait_as_they_do_in_the_proxys_own_line(
+    seed: int, longest_wait: float
+) -> None:
+    random = Random(seed)
+    ceilings = Ceilings(random.choice([None, 5]), 100, random.choice([None, 3]))
+    comes = sorted(random.sample(range(360), 30))
+    calls = [Come(at / 4, random.choice([5, 20, 60, 95]), random.randint(1, 9) / 4) for at in comes]
+    trail = []
+    for number, (at, tokens, lasts) in enumerate(calls):
+        usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
+        times = {"at": at + lasts, "duration_ms": lasts * 1000, "sent_ms": 0.0}
+        request = a_request(f"x{number}", at=at, decision={"estimated_tokens": tokens})
+        trail.append((at, 1, request))
+        response = a_response(f"x{number}", usage=usage | {"source": "reported"}, **times)
+        trail.append((at + lasts, 0, response))
+    simulation = Simulation(ceilings, longest_wait)
+    for _, _, record in sorted(trail, key=lambda item: item[:2]):
+        simulation.take(record)
+    simulation.finish()
+    lane = simulation.accounts["acme"].waiting
+    waits = [wait for wait in InLine(calls, ceilings, longest_wait).waits if wait is not None]
+    assert lane.passed == len(waits)
+    assert lane.waited == sum(wait > 0 for wait in waits)
+    assert lane.longest == max(waits)
+    assert lane.refused.total() == len(calls) - len(waits)
 
 
 @pytest.mark.parametrize("told", [None, "5", -1.0, 31.0, float("inf"), float("nan"), True])

@@ -61,7 +61,7 @@ def test_or_it_would_wait_until_there_is_room() -> None:
 
 def test_a_call_that_would_wait_too_long_is_refused() -> None:
     result = played(calls(0, 1, 2), Ceilings(2, None), longest_wait=30)
-    assert dict(result.waiting.refused) == {"waiting": 1}
+    assert dict(result.waiting.refused) == {"requests": 1}
 
 
 def test_tokens_count_as_they_were_used() -> None:
