@@ -12,6 +12,7 @@ from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import (
     DEFAULT_GUARD_SECONDS,
+    WINDOW_SECONDS,
     AccountLimiter,
     Reservation,
     Used,
@@ -75,7 +76,7 @@ class Ending:
         """
         if self.tries:
             limiter.release(reservation, now)
-            limiter.absorb(_counted(self.tries, now - self.at), now)
+            limiter.absorb(_counted(self.tries, now - self.at, limiter), now)
         elif not self.was_sent:
             limiter.release(reservation, now)
         elif self.tokens is None:
@@ -87,9 +88,9 @@ class Ending:
             limiter.settle(reservation, self.tokens, now)
 
 
-def _counted(tries: Sequence[Tried], delay: float) -> AccountLimiter:
-    """A limiter that has counted these, each so many seconds later."""
-    limiter = AccountLimiter(Ceilings())
+def _counted(tries: Sequence[Tried], delay: float, other: AccountLimiter) -> AccountLimiter:
+    """A limiter that has counted these as the other would, each so many seconds later."""
+    limiter = AccountLimiter(Ceilings(), guard_seconds=other.span - WINDOW_SECONDS)
     for tried in tries:
         reservation = limiter.admit(tried.tokens, tried.sent_at + delay)
         limiter.mark_sent(reservation, tried.sent_at + delay)

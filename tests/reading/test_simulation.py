@@ -361,6 +361,18 @@ def test_each_try_of_a_call_counts_from_its_own_moment() -> None:
     assert decision.opens_at == pytest.approx(NOON + 65 + GUARD)
 
 
+def test_each_try_of_a_call_counts_as_much_longer_as_the_guard_is() -> None:
+    guard = {"guard_seconds": 7.5}
+    request, response = a_refusal("r", at=20)
+    request["decision"] |= guard
+    began, ended = tried(0, 5, 10)
+    began["decision"] |= guard
+    decision = decided([began, ended, request, response], recorded(request, response), Ceilings(3))
+    assert decision.opens_at == pytest.approx(NOON + 67.5)
+    later = [a_request("b", at=62, decision=guard), a_response("b", at=63)]
+    assert played([began, ended, *later], Ceilings(3)).at_once.refused.total() == 1
+
+
 def test_a_further_try_that_was_never_sent_counts_for_nothing() -> None:
     request, response = a_refusal("r", at=20)
     began, ended = tried(0, 5, 5, usage=None)
