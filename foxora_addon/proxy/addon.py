@@ -41,6 +41,7 @@ from foxora_addon.proxy import (
     fast,
     hold,
     hold_crash,
+    host_hooks,
     host_pages,
     host_playback,
     host_reading,
@@ -160,6 +161,7 @@ class Foxora:
         host_reading.widen()
         host_sockets.take_over(self.desk.forms_of_key, self.desk.words_for)
         self._accepting.bound(ctx.master.event_loop)
+        host_hooks.see_to_their_end(ctx.master.addons)
         host_playback.begin_after(self._has_begun, ctx.master.addons.get("clientplayback"))
         if why:
             self._is_unfit = True

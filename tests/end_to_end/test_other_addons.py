@@ -346,12 +346,25 @@ def test_a_call_that_another_addon_turns_elsewhere_makes_no_connection(
     assert "error establishing server connection" not in proxy.output
 
 
-@pytest.mark.parametrize("fast", ["true", "false"])
+FAILING = {
+    "an error": "def request(f): raise RuntimeError('of another')\n",
+    "a wrong option": "from mitmproxy import ctx\n"
+    "def request(f): ctx.options.set('flow_detail=of another')\n",
+    "a task that was cancelled": "import asyncio\n"
+    "async def request(f):\n"
+    "    task = asyncio.ensure_future(asyncio.sleep(60))\n"
+    "    task.cancel('of another')\n"
+    "    await task\n",
+}
+
+
+@pytest.mark.parametrize("fast", ["true", "", "false"])
+@pytest.mark.parametrize("failing", FAILING)
 def test_a_call_on_which_an_earlier_addon_fails_is_not_sent_and_says_so(
-    tmp_path: Path, fast: str
+    tmp_path: Path, failing: str, fast: str
 ) -> None:
     script = tmp_path / "failing.py"
-    script.write_text("def request(f): raise RuntimeError('of another')\n")
+    script.write_text(FAILING[failing])
     with serving(Gateway()) as gateway:
         url = f"http://127.0.0.1:{gateway.port}/v1"
         options = ["-s", "foxora_addon", "--set", f"foxora_base_url={url}"]
@@ -367,6 +380,8 @@ def test_a_call_on_which_an_earlier_addon_fails_is_not_sent_and_says_so(
     assert [each.status_code for each in answers] == [500, 500]
     assert all("Another addon failed" in each.json()["error"]["message"] for each in answers)
     assert [each["outcome"] for each in told] == ["internal_error"] * 2
+    assert proxy.output.count("Addon error: ") == 2
+    assert "of another" in proxy.output
     assert "IllegalStep" not in proxy.output
 
 

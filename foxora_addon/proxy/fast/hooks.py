@@ -20,6 +20,7 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.proxy.server import ConnectionHandler
 
+from foxora_addon.proxy import host_hooks
 from foxora_addon.proxy.fast import idle
 from foxora_addon.proxy.fast.originals import before
 
@@ -344,7 +345,9 @@ def told_at_once(hook: commands.StartHook, message: flow.Flow) -> bool:
     """Tell the addons of a stream's hook; False: `hook_task` has to, or has to wait for one."""
     if not _is_plain(message):
         return False
-    rest = _lived_with(ctx.master.addons, hook, message)
+    rest = None
+    with host_hooks.to_its_end:
+        rest = _lived_with(ctx.master.addons, hook, message)
     if rest is None and not message.intercepted:
         return True
     vars(hook)[_REST] = _until_resumed(rest, message)
@@ -365,7 +368,8 @@ def _is_plain(message: flow.Flow) -> bool:
 
 async def _until_resumed(rest: Rest | None, message: flow.Flow) -> None:
     if rest is not None:
-        await rest
+        with host_hooks.to_its_end:
+            await rest
     await message.wait_for_resume()
 
 
