@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator
 
+from foxora_addon.api.money import dollars
 from foxora_addon.app.ceilings import asks, ceilings_of, plan_words, unknown_in, words_of
 from foxora_addon.config import Account, Audit, Config
+from foxora_addon.rules import account_rules_of
 
 
 def summary_of(config: Config) -> Iterator[str]:
@@ -31,6 +33,8 @@ def _facts_of(account: Account) -> Iterator[str]:
         yield "default"
     yield plan_words(account)
     yield from words_of(ceilings_of(account))
+    if (cap_usd := account_rules_of(account).cap_usd) is not None:
+        yield f"a monthly spend cap of {dollars(cap_usd)}"
     if models := account.limits.models:
         yield f"further limits of {', '.join(models)}"
     if count := len(account.clients):

@@ -201,6 +201,25 @@ def test_an_account_says_whether_the_gateway_is_asked_for_more(
     assert f"unknown  acme: tokens_per_minute; {unknown}\n" in shown
 
 
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ("plan: auto", "plan auto"),
+        ("plan: auto, limits: {monthly_spend_cap_usd: 12.5}", "a monthly spend cap of $12.50"),
+        ("plan: auto, limits: {monthly_spend_cap_usd: 0}", "a monthly spend cap of $0.00"),
+        ("plan: free", "40,000 tokens a minute, a monthly spend cap of $1.00"),
+    ],
+)
+def test_an_account_tells_the_cap_that_it_is_given(
+    limits: str, told: str, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setenv("ACME_KEY", FAKE_KEY)
+    Path("foxora.yaml").write_text(f"accounts: [{{name: acme, key: {{env: ACME_KEY}}, {limits}}}]")
+    assert cli.main(["check"]) == 0
+    (line,) = [each for each in capsys.readouterr().out.splitlines() if "account  acme" in each]
+    assert line.endswith(f", {told}")
+
+
 def test_the_environment_alone_can_be_checked(
     monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
