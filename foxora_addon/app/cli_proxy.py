@@ -34,8 +34,9 @@ def run(context: typer.Context) -> int:
     summary goes to standard error.
 
     \b
-    Ours are these options; all others are mitmdump's own, as -p PORT, --mode or --set NAME=VALUE
-    (with our foxora_config, foxora_base_url, foxora_audit, foxora_store); -h lists them:
+    Ours are those below; all others are mitmdump's own, as -p PORT, --mode or --set NAME=VALUE;
+    -h lists them, and --options each NAME that can be set (with our foxora_config, foxora_base_url,
+    foxora_audit, foxora_store, foxora_fast, foxora_keep_flows, foxora_keep_bytes):
       --web       mitmweb in place of mitmdump, to look at the calls
       --console   mitmproxy's console in place of it; CMD must not need the terminal
       --mock      on a mock gateway: no account, no network

@@ -57,6 +57,14 @@ def test_every_command_explains_itself(command: list[str], capsys: Output) -> No
     assert command == ["audit"] or "Examples:\n" in shown
 
 
+def test_the_help_of_run_names_what_of_ours_can_be_set(capsys: Output) -> None:
+    assert cli.main(["run", "--help"]) == 0
+    shown = capsys.readouterr().out
+    names = ("config", "base_url", "audit", "store", "fast", "keep_flows", "keep_bytes")
+    assert all(f"foxora_{name}" in shown for name in names)
+    assert "--options" in shown
+
+
 def test_a_terminal_gets_the_help_drawn(capsys: Output) -> None:
     cli.command_line(is_rich=True)(["check", "--help"], standalone_mode=False)
     assert "╭─ Options" in capsys.readouterr().out
