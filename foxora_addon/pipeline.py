@@ -317,14 +317,22 @@ class Pipeline:
             self.accounting.obey(exchange.payer, seconds_of(answer.headers), now)
 
     def again(
-        self, exchange: Exchange, error: ApiError, now: float, status: int | None = None
+        self,
+        exchange: Exchange,
+        error: ApiError,
+        now: float,
+        status: int | None = None,
+        *,
+        is_unbegun: bool = False,
     ) -> None:
         """End a try that failed with an error, after which the call is sent once more.
 
         Each try is a request of the account's own (foxora-api.md, Rate limits): this one is settled
         here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
+        `is_unbegun`: it has said that it has not begun it, so there are no tokens to charge.
         """
         usage = guessed(exchange, status or error.status, "gateway_error")
+        usage = None if is_unbegun else usage
         self.accounting.again(exchange, usage, now)
         exchange.tries += (_failed_try(exchange, error, status, usage, now),)
         exchange.begin_again()

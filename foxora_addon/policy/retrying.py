@@ -2,7 +2,9 @@
 
 Only what can be other the next time is tried again, and only what may be repeated: where the
 gateway itself said that it did not take the call, or where it can't have had it, any call is; where
-it may have had it and nobody knows what it did, none but those that change nothing.
+it may have had it and nobody knows what it did, none but those that change nothing. Where it has
+said on HTTP/2 that it has not begun a call, that is no failure of its own: such a call goes again
+whether or not retries are configured, as a client of the gateway's would send it.
 """
 
 from typing import Final, NamedTuple
@@ -12,6 +14,9 @@ from foxora_addon.exchange import Exchange
 from foxora_addon.policy.waiting import Bounds
 
 _STATUSES: Final = frozenset({429, 502, 503, 504})
+_MOST_UNBEGUN: Final = 3
+"""How often a call is sent again that the gateway has not begun, where no more are configured."""
+
 _FIRST_SECONDS: Final = 0.5
 _LONGEST_SECONDS: Final = 8.0
 _SPREAD_SECONDS: Final = 0.05
@@ -27,12 +32,13 @@ _MAKERS: Final = frozenset({"fine_tuning", "assistants", "threads", "realtime"})
 class Failed(NamedTuple):
     """A try that failed: `status` is the gateway's, None where it gave no answer.
 
-    `is_late`: a deadline of ours has passed.
+    `is_late`: a deadline of ours has passed. `is_unbegun`: it has said that it has not begun it.
     """
 
     error: ApiError
     status: int | None
     is_late: bool = False
+    is_unbegun: bool = False
 
 
 def pause_before_retry(
@@ -47,11 +53,14 @@ def pause_before_retry(
 
     `retries` is how many there may be. `deadline_seconds` is what the whole call may take, `jitter`
     is from 0 to 1, evenly spread: exponential backoff with full jitter, and never less than what
-    the gateway asked for.
+    the gateway asked for. What it has not begun goes again at once, the first time.
     """
-    if exchange.retries >= retries or not _may_help(failed) or not _may_repeat(exchange, failed):
+    most = max(retries, _MOST_UNBEGUN) if failed.is_unbegun else retries
+    if exchange.retries >= most or not _may_help(failed) or not _may_repeat(exchange, failed):
         return None
     backoff = jitter * min(_FIRST_SECONDS * 2**exchange.retries, _LONGEST_SECONDS)
+    if failed.is_unbegun and not exchange.retries:
+        backoff = 0.0
     asked = failed.error.retry_after_seconds or 0.0
     pause = asked + backoff if asked else backoff
     return pause if _is_in_time(exchange, deadline_seconds, now + pause) else None
@@ -98,7 +107,7 @@ def _may_help(failed: Failed) -> bool:
 def _may_repeat(exchange: Exchange, failed: Failed) -> bool:
     if exchange.call is None or exchange.observation is not None:
         return False
-    if not exchange.was_sent or failed.status in {429, 503}:
+    if not exchange.was_sent or failed.is_unbegun or failed.status in {429, 503}:
         return True
     if failed.is_late:
         return False  # it may still be at work, and would be asked to do the same twice

@@ -55,11 +55,13 @@ class Worded(NamedTuple):
     """A failure in our terms.
 
     `error` None: nobody is there to be told. `is_late`: a deadline of ours has passed.
+    `is_unbegun`: the gateway has said that it has not begun the call.
     """
 
     outcome: Outcome
     error: ApiError | None
     is_late: bool = False
+    is_unbegun: bool = False
 
 
 ABORTED: Final = Worded("aborted", unavailable(_SHUT_DOWN))
@@ -162,7 +164,7 @@ def worded(
         return _connect_failure(failure.message, gateway, proxy)
     if code in _BY_CODE:
         return _BY_CODE[code]
-    return _broken_answer(failure.message)
+    return _UNBEGUN if failure.is_unbegun else _broken_answer(failure.message)
 
 
 _BAD_REQUEST = Worded("refused", invalid_request("The request is not valid HTTP."))
@@ -173,6 +175,13 @@ _BROKEN_STREAM = Worded(
         "The connection to the gateway broke in the middle of its answer, which is not complete. "
         "Try again."
     ),
+)
+_UNBEGUN = Worded(
+    "gateway_unreachable",
+    gateway_unreachable(
+        "The gateway takes no more calls on its connection, and has not begun this one. Try again."
+    ),
+    is_unbegun=True,
 )
 _BY_CODE = {
     ErrorCode.CLIENT_DISCONNECTED: Worded("client_disconnected", None),

@@ -25,13 +25,15 @@ class Failure(NamedTuple):
     """What mitmproxy says of an exchange that failed.
 
     `code` None: no connection could be made, and `connection` is the one that could not be.
-    `by_client`: it was the client's side that failed.
+    `by_client`: it was the client's side that failed. `is_unbegun`: the gateway has said that it
+    has not begun the request.
     """
 
     message: str
     code: ErrorCode | None
     by_client: bool = False
     connection: Connection | None = None
+    is_unbegun: bool = False
 
 
 class Refused(Exception):  # noqa: N818  # a signal to the wrap, not an error of the program

@@ -2,7 +2,8 @@
 
 A server on HTTP/2 says GOAWAY without an error when it takes no more streams on a connection, as
 after so many requests or before a restart, and answers those that it has (RFC 9113, 6.8). h2 and
-mitmproxy take that for the end of all of them.
+mitmproxy take that for the end of all of them. What it has not begun, by that or by REFUSED_STREAM,
+is told from what has failed: it may be asked again, whatever it is (RFC 9113, 8.7).
 """
 
 from collections.abc import Generator
@@ -10,7 +11,7 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from h2.errors import ErrorCodes
-from h2.events import Event
+from h2.events import ConnectionTerminated, Event
 from hyperframe.frame import Frame, GoAwayFrame
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
@@ -19,6 +20,7 @@ from mitmproxy.proxy.layers.http._http2 import Http2Client
 from mitmproxy.proxy.layers.http._http_h2 import BufferedH2Connection
 
 _NAME: Final = "_receive_goaway_frame"
+_NOT_BEGUN: Final = ("HTTP/2 connection closed: no stream after ", "(REFUSED_STREAM)")
 _leaving: WeakSet[Any] = WeakSet()
 
 
@@ -52,6 +54,8 @@ def heed_leaving() -> None:
         if isinstance(event, _Leaving):
             yield from _left_behind(self, event.last_stream_id)
             return False
+        if isinstance(event, ConnectionTerminated) and event.error_code == ErrorCodes.NO_ERROR:
+            yield from _left_behind(self, event.last_stream_id or 0)
         is_over: bool = yield from handle(self, event)
         return is_over
 
@@ -62,6 +66,11 @@ def heed_leaving() -> None:
 def is_leaving(client: Http2Client) -> bool:
     """Whether a server takes no further stream on a connection."""
     return client in _leaving
+
+
+def is_unbegun(message: str) -> bool:
+    """Whether a server has said of a stream that failed so that it has not begun it."""
+    return any(words in message for words in _NOT_BEGUN)
 
 
 def _finishes(connection: Any, frame: GoAwayFrame) -> bool:
@@ -75,7 +84,7 @@ def _finishes(connection: Any, frame: GoAwayFrame) -> bool:
 def _left_behind(self: Any, last: int) -> Generator[commands.Command, Any, None]:
     """Have the streams fail that the server has not begun, and will not."""
     _leaving.add(self)
-    message = f"HTTP/2 connection closed: no stream after {last} is answered"
+    message = f"{_NOT_BEGUN[0]}{last} is answered"
     for name in [name for name in self.streams if name > last]:
         del self.streams[name]
         yield ReceiveHttp(ResponseProtocolError(name, message, self.ReceiveProtocolError.code))

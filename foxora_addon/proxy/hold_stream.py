@@ -19,7 +19,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode, Failure, SentHead
-from foxora_addon.proxy.hold_leaving import is_leaving
+from foxora_addon.proxy.hold_leaving import is_leaving, is_unbegun
 
 _LONGEST_HOST: Final = 300  # a name has 255 characters at the most, for mitmproxy too
 _HTTP_2: Final[frozenset[type]] = frozenset({Http2Client})
@@ -132,7 +132,8 @@ def failure_of(self: Held, event: events.Event, message: str) -> Failure:
         too_large = "exceeds" in message
         code = ErrorCode.RESPONSE_TOO_LARGE if too_large else ErrorCode.RESPONSE_VALIDATION_FAILED
         return Failure(message, code)
-    return Failure(message, getattr(event, "code", None))
+    unbegun = self.flow.response is None and is_unbegun(message)
+    return Failure(message, getattr(event, "code", None), is_unbegun=unbegun)
 
 
 def unread(self: Held) -> int:

@@ -105,6 +105,14 @@ def test_any_call_is_repeated_that_cannot_have_been_taken() -> None:
     assert pause(upload, NO_ANSWER) == 0.5
 
 
+def test_any_call_is_repeated_that_the_gateway_has_not_begun_and_so_often() -> None:
+    unbegun = Failed(gateway_unreachable("It leaves."), None, is_unbegun=True)
+    tries = [Try(None, "gateway_unreachable", "network", 0.0)] * 3
+    pauses = [pause(a_call("/files", tries=tries[:n]), unbegun, retries=0) for n in range(4)]
+    assert pauses == [0.0, 1.0, 2.0, None]
+    assert pause(a_call(tries=tries), unbegun, retries=4) == 4.0
+
+
 def test_a_call_that_was_late_is_not_sent_twice() -> None:
     error: ApiError = gateway_unreachable("It took too long.")
     assert pause(a_call(), Failed(error, None, is_late=True)) is None

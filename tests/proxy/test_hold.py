@@ -12,6 +12,7 @@ import h2.errors
 import h2.events
 import h2.settings
 import pytest
+from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame
 from mitmproxy.connection import Client, Connection, ConnectionState, Server
 from mitmproxy.http import HTTPFlow, Request, Response
@@ -41,6 +42,7 @@ class Line:
         self.room_in: list[float] = []
         self.opening: list[commands.OpenConnection] = []
         self.failed: list[tuple[HTTPFlow, str]] = []
+        self.unbegun: list[bool] = []
         self.unread: list[Callable[[], int]] = []
         self.heard: list[events.Event] = []
         self.answers: dict[int, int] = {}
@@ -158,6 +160,10 @@ class Http2Gateway:
         self._h2.send_headers(stream, [(":status", "204")], end_stream=True)
         self._line.says(self._server, self._h2.data_to_send())
 
+    def resets(self, stream: int, code: int) -> None:
+        self._h2.reset_stream(stream, code)
+        self._line.says(self._server, self._h2.data_to_send())
+
     def makes_room(self, stream: int) -> None:
         """It takes more of a stream's body."""
         for which in (None, stream):
@@ -210,6 +216,7 @@ class Desk:
 
     def failed(self, flow: HTTPFlow, failure: hold.Failure) -> None:
         self._line.failed.append((flow, failure.message))
+        self._line.unbegun.append(failure.is_unbegun)
 
     def answer_for(self, flow: HTTPFlow) -> Response:
         del flow
@@ -386,3 +393,34 @@ def test_a_gateway_that_leaves_and_finishes_nothing_has_failed(
     gateway.settle()
     gateway.leaves(last, code)
     assert line.answers == {call: 502}
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "unbegun"),
+    [
+        *((0, ErrorCodes.NO_ERROR, [True, True]), (1, ErrorCodes.NO_ERROR, [True])),
+        *((2**31 - 1, ErrorCodes.NO_ERROR, []), (0, ErrorCodes.INTERNAL_ERROR, [False, False])),
+    ],
+)
+def test_what_a_gateway_that_leaves_has_not_begun_is_told_from_what_has_failed(
+    line: Line, last: int, code: ErrorCodes, unbegun: list[bool]
+) -> None:
+    line.call()
+    line.call()
+    gateway = Http2Gateway(line, 10)
+    gateway.settle()
+    assert gateway.streams() == [1, 3]
+    gateway.leaves(last, code)
+    assert line.unbegun == unbegun
+
+
+@pytest.mark.parametrize("code", [ErrorCodes.REFUSED_STREAM, ErrorCodes.INTERNAL_ERROR])
+def test_a_stream_that_a_gateway_refuses_is_one_that_it_has_not_begun(
+    line: Line, code: ErrorCodes
+) -> None:
+    line.call()
+    gateway = Http2Gateway(line, 10)
+    gateway.settle()
+    gateway.streams()
+    gateway.resets(1, code)
+    assert line.unbegun == [code is ErrorCodes.REFUSED_STREAM]

@@ -28,6 +28,28 @@ def test_what_is_told_by_its_head_is_tried_again_as_if_it_were_whole(status: int
     assert [each.status for each in exchange.tries] == [status] * (pause is not None)
 
 
+UNBEGUN = Worded("gateway_unreachable", GONE, is_unbegun=True)
+
+
+def test_what_the_gateway_has_not_begun_goes_again_unasked_and_is_charged_no_tokens() -> None:
+    pipeline = a_pipeline()
+    exchange, pauses = sent(pipeline), []
+    for _ in range(4):
+        pauses.append(pause_before_next(tflow.tflow(), exchange, pipeline, UNBEGUN, 101.0))
+        if pauses[-1] is not None:
+            assert wait_for_room(exchange, pipeline, 101.0) == 0.0
+            pipeline.send(exchange, 101.0)
+    assert pauses[0] == 0.0
+    assert [pause is None for pause in pauses] == [False, False, False, True]
+    assert [each.tokens for each in exchange.tries] == [0, 0, 0]
+
+
+def test_what_goes_again_unasked_waits_for_no_room(pipeline: Pipeline) -> None:
+    exchange = sent(pipeline)
+    assert pause_before_next(tflow.tflow(), exchange, pipeline, UNBEGUN, 101.0) == 0.0
+    assert wait_for_room(exchange, pipeline, 101.0) == Worded("gateway_unreachable", GONE)
+
+
 @pytest.fixture
 def pipeline() -> Pipeline:
     return a_pipeline(limits=LimitRules({"default": AccountRules(Ceilings(1))}))
