@@ -702,7 +702,10 @@ class FlowDesk:
 
     def _refuse(self, flow: http.HTTPFlow, exchange: Exchange, error: ApiError) -> None:
         exchange.refusal = error
-        flow.response = flows.response_of(error, exchange.id, self._more_of(exchange))
+        more = self._more_of(exchange)
+        if self._closed is not None and not (flow.request.is_http2 or flow.request.is_http3):
+            more.append((b"connection", b"close"))  # else it is torn under a further call
+        flow.response = flows.response_of(error, exchange.id, more)
 
     def _more_of(self, exchange: Exchange) -> list[tuple[bytes, bytes]]:
         """Further headers of an answer of ours: what is left of the ceilings, and who may read."""

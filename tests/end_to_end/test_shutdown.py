@@ -91,6 +91,7 @@ def test_open_calls_finish_and_new_ones_are_refused(tmp_path: Path) -> None:
             refused = call(other, proxy, "words=1")
             assert refused.json()["error"]["code"] == "unavailable"
             assert refused.headers["x-should-retry"] == "true"
+            assert refused.headers["connection"] == "close", "the next call makes a new one"
             assert slow.result().text.endswith("data: [DONE]\n\n")
             with pytest.raises(httpx.ConnectError), direct_client() as late:
                 call(late, proxy, "words=1")
@@ -124,6 +125,10 @@ def test_who_names_the_proxy_is_refused_by_it_too(tmp_path: Path, by: Any) -> No
         wait_until(lambda: not proxy.is_running())
     assert refused.json()["error"]["code"] == "unavailable"
     assert refused.headers["x-should-retry"] == "true"
+    assert (
+        refused.headers.get("connection")
+        == {"HTTP/2": None, "HTTP/1.1": "close"}[refused.http_version]
+    )
     assert sorted(outcomes(proxy)) == ["completed", "refused"]
 
 
