@@ -6,8 +6,9 @@ answer itself.
 All are dropped here, as a proxy may do with trailers (RFC 9110, 6.5.1), and as its HTTP/2 side does
 with interim answers. A 101 that nobody asked for would make a tunnel of the connection, on which
 the next call crashes: it is no valid answer, and where an addon makes one of an answer, it makes no
-tunnel. Nor is a head without end, which it would hold in
-memory and no client take.
+tunnel. Nor is a head without end, which it would hold in memory and no client take: of whoever
+sends one, a client too, nothing more is read. Nor are a chunk's extensions, or trailers, without
+end.
 
 And it logs what it could not read as it came: half a head has the app's key in it.
 """
@@ -16,8 +17,9 @@ import re
 from collections.abc import Callable, Generator
 from typing import Any, Final
 
+import h11
 from mitmproxy.http import Request, Response
-from mitmproxy.proxy import commands
+from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
@@ -29,6 +31,8 @@ _QUOTED: Final = re.compile(r"\[?b?['\"].*", re.DOTALL)
 _QUOTED_BYTES: Final = re.compile(r"(?:bytearray\()?\[?b['\"].*", re.DOTALL)
 _LONGEST_START: Final = 64
 _LONGEST_HEAD: Final = 65_536
+_LONGEST_ASKED: Final = 262_144
+"""Of a request's head: more than any server takes by default, but for those that take 1 MiB."""
 
 _private: Any = _http1
 _Reader: Any = _private.ChunkedReader
@@ -41,8 +45,13 @@ class WithoutTrailers(_Reader):  # type: ignore[misc]  # h11's is not typed
     """Reads a chunked body, and says nothing of what follows it."""
 
     def __call__(self, buffer: Any) -> Any:
-        """Read what there is of it, as h11 does."""
+        """Read what there is of it, as h11 does.
+
+        Of the lines around the chunks no more waits for its end than of a head (RFC 9112, 7.1.1).
+        """
         event = super().__call__(buffer)
+        if event is None and len(buffer) > _LONGEST_HEAD:
+            raise h11.RemoteProtocolError("too much stands around the chunks")
         return type(event)() if getattr(event, "headers", None) else event
 
 
@@ -61,11 +70,22 @@ def _read_final_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
 
 
 def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
-    """What comes behind empty lines is read as well: mitmproxy would wait for more."""
-    data = bytes(self.buf)
-    if (empty := len(data) - len(data.lstrip(b"\r\n"))) > 0:
-        self.buf.maybe_extract_at_most(empty)
+    """What comes behind empty lines is read as well: mitmproxy would wait for more.
+
+    They are looked for where a head begins: to copy at each step all that waits costs its square.
+    """
+    came = len(event.data) if isinstance(event, events.DataReceived) else 0
+    if came in {0, len(self.buf)}:
+        data = bytes(self.buf)
+        if (empty := len(data) - len(data.lstrip(b"\r\n"))) > 0:
+            self.buf.maybe_extract_at_most(empty)
     yield from quietly(_read_head(self, event))
+    if came and self.state == self.read_headers and len(self.buf) > _LONGEST_ASKED:
+        yield commands.SendData(
+            self.conn, _private.make_error_response(400, "its head is too long")
+        )
+        yield commands.CloseConnection(self.conn)
+        self.state = self.done
 
 
 def _is_pipe_asked_for(request: Request, response: Response) -> bool:

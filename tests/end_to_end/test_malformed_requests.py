@@ -69,6 +69,20 @@ def test_what_is_no_request_gets_our_own_400(proxy: Proxy, data: bytes) -> None:
     assert APP_KEY.encode() not in answer
 
 
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_what_has_no_end_is_refused_before_it_fills_the_memory(tmp_path: Path, fast: str) -> None:
+    chunked = f"{HEAD}Transfer-Encoding: chunked\r\n\r\n"
+    with running_proxy(tmp_path, environment={"FOXORA_FAST": fast}) as proxy:
+        head = f"{HEAD}x-a: "
+        answer = exchanged(proxy, head.encode() + b"a" * (262_145 - len(head)))
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b'{"error":{"code":"invalid_request"' in answer
+        for begun in ("5;a=", "0\r\nx-a: "):
+            assert exchanged(proxy, f"{chunked}{begun}".encode() + b"a" * 65_537) == b""
+        wait_until(lambda: len(proxy.records()) == 4)
+        assert [record["status"] for record in proxy.records()[1::2]] == [400, 400]
+
+
 @pytest.mark.parametrize("length", ["many", "+5", "05", "5, 5"])
 def test_what_has_a_bad_length_is_answered_once(proxy: Proxy, length: str) -> None:
     answer = b""
