@@ -9,7 +9,6 @@ seen, and left to settling.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from operator import itemgetter, methodcaller
 from typing import Any, Final
 
 from foxora_addon.api.token_images import image_tokens
@@ -63,13 +62,6 @@ _SECRET_CHARACTERS_PER_TOKEN: Final = 16 / 3
 # By how much of it an estimate may be too high: of texts that are estimated, or counted.
 ESTIMATE_DOUBT: Final = 0.3
 COUNT_DOUBT: Final = 0.05
-
-# Of messages that have but a role and a text.
-_OBJECTS: Final[set[type]] = {dict}
-_ROLE_AND_TEXT: Final = {frozenset({"role", "content"})}
-_TEXTS: Final[set[type]] = {str}
-_content_of: Final = itemgetter("content")
-_may_be_data: Final = methodcaller("startswith", "data:")
 
 _DATA_URL: Final = re.compile(r"data:[^\s,]{0,128};base64,")
 
@@ -234,17 +226,16 @@ class _Prompt:
 
 
 def _plain_texts_of(messages: list[Any]) -> list[str] | None:
-    """The texts of messages that have all but a role and a text, as mostly; None: some have not.
-
-    No step of it is taken in Python for each message: a conversation is read anew at each turn.
-    """
-    if not messages or type(messages[0]) is not dict or {*map(type, messages)} != _OBJECTS:
-        return None
-    if {*map(frozenset, messages)} != _ROLE_AND_TEXT:
-        return None
-    texts = [*map(_content_of, messages)]
-    is_plain = {*map(type, texts)} == _TEXTS and not any(map(_may_be_data, texts))
-    return texts if is_plain else None
+    """The texts of messages that have all but a role and a text, as mostly; None: some have not."""
+    texts = []
+    for message in messages:
+        if type(message) is not dict or len(message) != 2 or "role" not in message:
+            return None
+        text = message.get("content")
+        if type(text) is not str or text.startswith("data:"):
+            return None
+        texts.append(text)
+    return texts
 
 
 def _file_tokens(data: str) -> int:
