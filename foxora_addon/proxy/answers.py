@@ -61,7 +61,7 @@ def head_of(response: http.Response) -> AnswerHead:
         data.headers = headers = QuickHeaders.of(without_codings(headers.fields))
     fields, index = headers.fields, headers.index
     size = len(text) - len(data.reason) + _BETWEEN * len(fields)
-    is_clear = list not in map(type, map(index.get, _ASKED))
+    is_clear = len(index) == len(fields) or list not in map(type, map(index.get, _ASKED))
     limits = [] if NAMES_AS_WRITTEN.isdisjoint(index) else [*_limits_in(fields)]
     kind, encoding = headers.get(b"content-type"), headers.get(b"content-encoding")
     request_id = headers.get(b"x-request-id") or None
