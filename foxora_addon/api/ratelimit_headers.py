@@ -80,8 +80,9 @@ def parse_balance(headers: Sequence[tuple[str, str]]) -> Balance:
 def headers_of(balance: Balance) -> list[tuple[bytes, bytes]]:
     """Write a balance as headers: `x-ratelimit-limit-requests`, ...; only what is known."""
     found: list[tuple[bytes, bytes]] = []
-    for (limit, remaining, reset), allowance in zip(
-        _WRITTEN, (balance.requests, balance.tokens), strict=True
+    for (limit, remaining, reset), allowance in (
+        (_WRITTEN[0], balance.requests),
+        (_WRITTEN[1], balance.tokens),
     ):
         if allowance is None:
             continue
@@ -126,7 +127,7 @@ _known_duration: Final = lru_cache(maxsize=1_024)(_duration_of)  # most come aga
 
 def format_duration(seconds: float) -> str:
     """Write as OpenAI does, to whole milliseconds, rounded up: "0s", "2ms", "1.234s", "6m0s"."""
-    milliseconds = max(seconds, 0.0) * 1000
+    milliseconds = seconds * 1000 if seconds > 0 else 0.0
     whole = int(milliseconds)
     return _written(whole + 1 if milliseconds - whole > _NOISE_MILLISECONDS else whole)
 
