@@ -595,7 +595,7 @@ def test_all_of_them_fit_the_mitmproxy_that_is_pinned_and_each_can_be_taken_back
         for e, now, then in zip(fast.SPEED_UPS, found, before, strict=True)
         if now is not then
     ]
-    assert others == ["safecall", "__post_init__"]
+    assert others == ["safecall", "__post_init__", "handle_event", "read_body"]
     fast.switch(Speed.NONE)
     assert [vars(each.owner).get(each.attribute) for each in fast.SPEED_UPS] == before
 

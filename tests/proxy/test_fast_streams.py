@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mitmproxy import ctx
+from mitmproxy import ctx, http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy import commands, events
 from mitmproxy.test import taddons
@@ -70,12 +70,12 @@ type NewClient = Callable[[], Client]
 type OnALine = Callable[[Callable[[NewClient], None]], None]
 
 
-def on_a_line(check: Callable[[NewClient], None], *, sped_up: bool) -> None:
+def on_a_line(check: Callable[[NewClient], None], speed: Speed) -> None:
     """Check something with clients of a desk, where a loop runs."""
 
     async def checked() -> None:
         with taddons.context(Proxyserver()), a_desk() as desk:
-            fast.switch(Speed.ALL if sped_up else Speed.NONE)
+            fast.switch(speed)
             assert hold.install(desk) is None
             ctx.master.addons.add(Hooks(desk))
             try:
@@ -87,9 +87,9 @@ def on_a_line(check: Callable[[NewClient], None], *, sped_up: bool) -> None:
     asyncio.run(checked())
 
 
-@pytest.fixture(params=[False, True], ids=["as it is", "sped up"])
+@pytest.fixture(params=Speed, ids=["as it is", "unseen", "sped up"])
 def line(request: pytest.FixtureRequest) -> OnALine:
-    return lambda check: on_a_line(check, sped_up=request.param)
+    return lambda check: on_a_line(check, request.param)
 
 
 def streamed(client: Client, head: bytes, pieces: list[bytes]) -> bytes:
@@ -165,24 +165,26 @@ def test_bytes_that_are_no_chunks_break_the_stream(line: OnALine, bad: bytes) ->
     line(check)
 
 
-@pytest.mark.parametrize(("sped_up", "at_once"), [(False, False), (True, True)])
+@pytest.mark.parametrize(
+    ("speed", "at_once"), [(Speed.NONE, False), (Speed.UNSEEN, True), (Speed.ALL, True)]
+)
 def test_what_is_plain_goes_past_the_layers(
-    monkeypatch: pytest.MonkeyPatch, sped_up: bool, at_once: bool
+    monkeypatch: pytest.MonkeyPatch, speed: Speed, at_once: bool
 ) -> None:
     two = chunk_of(EVENT) * 2
-    taken = taken_of(monkeypatch, [two, two + LAST], sped_up=sped_up)
+    taken = taken_of(monkeypatch, [two, two + LAST], speed)
     assert taken == [*([EVENT * 2] if at_once else [EVENT] * 2), EVENT, EVENT, b""]
 
 
-@pytest.mark.parametrize("sped_up", [False, True])
+@pytest.mark.parametrize("speed", Speed)
 def test_no_bytes_at_all_are_not_the_end_of_an_answer(
-    monkeypatch: pytest.MonkeyPatch, sped_up: bool
+    monkeypatch: pytest.MonkeyPatch, speed: Speed
 ) -> None:
     pieces = [chunk_of(EVENT), b"", chunk_of(EVENT), LAST]
-    assert taken_of(monkeypatch, pieces, sped_up=sped_up) == [EVENT, EVENT, b""]
+    assert taken_of(monkeypatch, pieces, speed) == [EVENT, EVENT, b""]
 
 
-def taken_of(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], *, sped_up: bool) -> list[bytes]:
+def taken_of(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], speed: Speed) -> list[bytes]:
     """What the tee was given of a streamed answer that came in pieces."""
     taken: list[bytes] = []
     call = Tee.__call__
@@ -195,21 +197,42 @@ def taken_of(monkeypatch: pytest.MonkeyPatch, pieces: list[bytes], *, sped_up: b
         streamed(new_client(), CHUNKED, pieces)
 
     monkeypatch.setattr(Tee, "__call__", called)
-    on_a_line(check, sped_up=sped_up)
+    on_a_line(check, speed)
     return taken
+
+
+@pytest.mark.parametrize("speed", Speed)
+def test_another_addons_callable_gets_each_chunk_by_itself(speed: Speed) -> None:
+    taken: list[bytes] = []
+
+    class Taking:
+        def responseheaders(self, flow: http.HTTPFlow) -> None:
+            assert flow.response is not None
+            flow.response.stream = self.take
+
+        def take(self, data: bytes) -> bytes:
+            taken.append(data)
+            return data
+
+    def check(new_client: NewClient) -> None:
+        ctx.master.addons.add(Taking())
+        assert streamed(new_client(), CHUNKED, [chunk_of(EVENT) * 2, LAST]) == EVENT * 2
+
+    on_a_line(check, speed)
+    assert taken == [EVENT, EVENT, b""]
 
 
 # What passes goes first, and is looked at then.
 
 
-@pytest.mark.parametrize("sped_up", [False, True])
+@pytest.mark.parametrize("speed", Speed)
 @pytest.mark.parametrize(
     ("head", "pieces"),
     [(CHUNKED, [chunk_of(EVENT)]), (CHUNKED + chunk_of(EVENT), [])],
     ids=["by itself", "with the head"],
 )
 def test_a_client_has_an_event_before_it_is_looked_at(
-    monkeypatch: pytest.MonkeyPatch, head: bytes, pieces: list[bytes], sped_up: bool
+    monkeypatch: pytest.MonkeyPatch, head: bytes, pieces: list[bytes], speed: Speed
 ) -> None:
     heard: list[str] = []
     feed = Observation.feed
@@ -229,7 +252,7 @@ def test_a_client_has_an_event_before_it_is_looked_at(
 
     monkeypatch.setattr(Observation, "feed", fed)
     monkeypatch.setitem(globals(), "Client", Listening)
-    on_a_line(check, sped_up=sped_up)
+    on_a_line(check, speed)
     assert heard == ["sent", "sent", "seen", "sent"]
 
 
@@ -244,21 +267,21 @@ def test_a_client_has_an_event_with_no_key_in_it(line: OnALine) -> None:
 
 
 def test_records_are_the_same_however_a_stream_ends() -> None:
-    plain, sped_up = records(sped_up=False), records(sped_up=True)
+    plain = records(Speed.NONE)
     assert len(plain[1]) == 8
-    assert sped_up == plain
+    assert [records(Speed.UNSEEN), records(Speed.ALL)] == [plain] * 2
 
 
-@pytest.mark.parametrize("sped_up", [False, True])
+@pytest.mark.parametrize("speed", Speed)
 def test_a_stream_that_can_not_be_looked_at_passes_and_is_on_record(
-    monkeypatch: pytest.MonkeyPatch, sped_up: bool
+    monkeypatch: pytest.MonkeyPatch, speed: Speed
 ) -> None:
     def fed(self: Observation, chunk: bytes) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(Observation, "feed", fed)
     ended = EVENT + b"data: [DONE]\n\n"
-    sent, found = records(sped_up=sped_up)
+    sent, found = records(speed)
     assert unchunked(sent[0]) == ended
     assert (found[1]["outcome"], found[1]["body_bytes"]) == ("stream_broken", 0)
 
@@ -271,7 +294,7 @@ ENDINGS = (
 )
 
 
-def records(*, sped_up: bool) -> tuple[list[bytes], list[dict[str, Any]]]:
+def records(speed: Speed) -> tuple[list[bytes], list[dict[str, Any]]]:
     """What clients have of such streams, the last of them leaving, and the trail of all that.
 
     Without what is another one each time: moments and names.
@@ -290,7 +313,7 @@ def records(*, sped_up: bool) -> tuple[list[bytes], list[dict[str, Any]]]:
             trail = client.desk.memory._journal.path.read_text()
             found[:] = map(json.loads, trail.splitlines())
 
-    on_a_line(check, sped_up=sped_up)
+    on_a_line(check, speed)
     own = {"time", "exchange", "client", "sent_ms", "prev", "hash", "duration_ms", "first_byte_ms"}
     return sent, [{name: v for name, v in each.items() if name not in own} for each in found]
 

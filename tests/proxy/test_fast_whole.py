@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import pytest
 from hypothesis import given
@@ -117,7 +117,8 @@ type Turn = tuple[str, bytes]
 """Who sends what: "ask", "say"; or who hangs up."""
 
 
-type Speed = Literal["as it is", "but for whole messages", "but for hooks", "all"]
+type Speed = Literal["as it is", "unseen", "but for whole messages", "but for hooks", "all"]
+_SWITCHES: Final = {"as it is": HowFast.NONE, "unseen": HowFast.UNSEEN}
 
 
 def heard_of(
@@ -136,7 +137,7 @@ def heard_of(
     async def run() -> None:
         with taddons.context(Proxyserver()), a_desk() as desk:
             ctx.options.update(**options)
-            fast.switch(HowFast.NONE if speed == "as it is" else HowFast.ALL)
+            fast.switch(_SWITCHES.get(speed, HowFast.ALL))
             assert hold.install(desk) is None
             ctx.master.addons.add(Hooks(desk), Ears(heard), *([also(heard)] if also else []))
             try:
@@ -284,6 +285,7 @@ def alike(turns: list[Turn], **more: Any) -> None:
     usual = heard_of(turns, "as it is", **more)
     assert heard_of(turns, "all", **more) == usual
     assert heard_of(turns, "but for hooks", **more) == usual
+    assert heard_of(turns, "unseen", **more) == usual
 
 
 @pytest.mark.parametrize("asked", REQUESTS)

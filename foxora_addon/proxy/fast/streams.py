@@ -112,7 +112,8 @@ def _streams(stream: Held, gateway_id: int | None) -> bool:
     if stream.server_state != stream.state_stream_response_body:
         return False
     response = stream.flow.response
-    if response is None or type(response.stream) is not Tee or stream.debug is not None:
+    tee = None if response is None else response.stream
+    if type(tee) is not Tee or tee.then is not None or stream.debug is not None:
         return False
     return stream.flow.request.method != "HEAD" and not stream.context.options.store_streamed_bodies
 

@@ -32,8 +32,8 @@ class SpeedUp(NamedTuple):
 
     `replaces` and `relies_on` are names as `pkgutil.resolve_name` has them. `sources` has the
     beginnings of the SHA-256 of their sources, one for each wording of them that is known to do the
-    same: if it is another one, the method stays as it is. `is_unseen`: whatever comes, what it
-    gives, raises and logs is what was given, raised and logged before, at the same moment.
+    same: if it is another one, the method stays as it is. `is_unseen`: whatever comes, no addon
+    and no log can tell it from what was there before.
     """
 
     replaces: str
@@ -266,6 +266,7 @@ SPEED_UPS: Final = (
             "mitmproxy.proxy.layers.http:HttpClient._handle_event",
         ),
         "59353ba304fe2486",
+        is_unseen=True,
     ),
     SpeedUp(
         "mitmproxy.proxy.layers.modes:HttpProxy.handle_event",
@@ -288,6 +289,7 @@ SPEED_UPS: Final = (
             "h11._receivebuffer:ReceiveBuffer",
         ),
         "5f10f403438d08de",
+        is_unseen=True,
     ),
     SpeedUp(
         f"{_HTTP1}:Http1Connection._handle_event",
