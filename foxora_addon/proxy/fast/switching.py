@@ -222,6 +222,7 @@ SPEED_UPS: Final = (
         messages.current,
         ("mitmproxy.optmanager:_Option.current", "mitmproxy.optmanager:_Option.default"),
         "1553daf3b118b3b3",
+        is_unseen=True,
     ),
     SpeedUp(
         "mitmproxy.net.http.url.parse_authority",
@@ -323,6 +324,7 @@ SPEED_UPS: Final = (
         messages.fork,
         ("mitmproxy.proxy.context:Context.fork", "mitmproxy.proxy.context:Context.__init__"),
         "d596ef8129c90bb9",
+        is_unseen=True,
     ),
 )
 
