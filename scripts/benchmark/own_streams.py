@@ -102,8 +102,8 @@ def observed() -> Iterator[Way]:
             ctx.master.addons.remove(hooks)
 
 
-WAYS = {"tap": (tapped, False), "fast-tap": (tapped, True),
-        "script": (observed, False), "run": (observed, True)}  # fmt: skip
+WAYS = {"tap": (tapped, Speed.NONE), "fast-tap": (tapped, Speed.ALL),
+        "script": (observed, Speed.UNSEEN), "run": (observed, Speed.ALL)}  # fmt: skip
 
 
 async def _least(way: Way) -> Times:
@@ -127,8 +127,8 @@ def _profile(way: Way) -> None:
 async def main(names: list[str], *, profiles: bool) -> None:
     with taddons.context(Proxyserver()):
         for name in names or WAYS:
-            made, is_fast = WAYS[name]
-            fast.switch(Speed.ALL if is_fast else Speed.NONE)
+            made, speed = WAYS[name]
+            fast.switch(speed)
             with made() as way:
                 if count := os.environ.get("EVENTS"):
                     stream(way(), pieces_of(int(count)))
