@@ -140,12 +140,11 @@ class Lane:
                 else:
                     del self._calls[call.arrival.exchange]
                     self.refused["waiting"] += 1
-            if (
-                not called.ended
-            ):  # else those who went are sent by now, and the next moment is known
-                if called.next_at is not None:
-                    self._next_look = max(called.next_at, math.nextafter(self._now, math.inf))
-                break
+            if called.ended:
+                continue  # those who went are sent by now: only now is the next moment known
+            if called.next_at is not None:
+                self._next_look = max(called.next_at, math.nextafter(self._now, math.inf))
+            break
 
     def _note_wait(self, seconds: float) -> None:
         if seconds > 0:
