@@ -78,6 +78,7 @@ class Tee:
         self._looking = True
         self.then: Then | None = None
         self._then_failed = failed
+        self._is_handing_on = False
 
     def hand_on(self, then: Then | None, failed: Callable[[Exception], None]) -> None:
         """Have another addon's callable get what passes; `failed` is told where it raises."""
@@ -86,8 +87,11 @@ class Tee:
     def __call__(self, chunk: bytes) -> Iterable[bytes]:
         """Pass a chunk on, and look at it once that has gone; `b""` is the clean end.
 
-        Piece by piece, since an empty chunk on HTTP/1 would be taken for the end.
+        Piece by piece, since an empty chunk on HTTP/1 would be taken for the end. What another
+        addon's callable gives to this one, which it found and wraps, has passed here already.
         """
+        if self._is_handing_on:
+            return [chunk] if chunk else []
         if self._undo is not None:
             passed = self._undone(chunk, self._undo)
         else:
@@ -101,12 +105,15 @@ class Tee:
         """What another addon's callable makes of it; one that has raised is not asked again."""
         if self.then is None:
             return [data]
+        self._is_handing_on = True
         try:
             return list(_pieces(self.then(data)))
         except Exception as error:  # noqa: BLE001  # another's code: the client's stream comes first
             self.then = None
             self._then_failed(error)
             return [data]
+        finally:
+            self._is_handing_on = False
 
     def _passing(self, data: bytes) -> Iterator[bytes]:
         """What passes of what has come, which is looked at even where nobody can be sent that."""

@@ -132,6 +132,19 @@ def test_another_addons_callable_gets_what_passes_and_the_end(heard: Heard) -> N
     assert got == [b"a", b"b", b""]
 
 
+def test_another_addons_callable_may_wrap_the_tee_that_it_found(heard: Heard) -> None:
+    observation = observed()
+    tee = a_tee(heard, [Holds()], observation=observation)
+
+    def then(data: bytes) -> Iterator[bytes]:
+        for piece in tee(data):
+            yield piece.upper()
+
+    tee.hand_on(then, heard.failures.append)
+    assert [passed(tee, b"ab"), passed(tee, b"cd"), passed(tee, b"")] == [[b"A"], [b"BC"], [b"D"]]
+    assert (observation.size, observation.chunks, heard.failures) == (4, 2, [])
+
+
 def test_what_passes_has_gone_before_it_is_looked_at(heard: Heard) -> None:
     passing = iter(a_tee(heard, [Holds()])(b"ab"))
     assert (next(passing), heard.arrivals) == (b"a", 0)
