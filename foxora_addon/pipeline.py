@@ -331,8 +331,7 @@ class Pipeline:
         here, the next is reserved by `renew`. `status` is the gateway's; None: it gave no answer.
         `is_unbegun`: it has said that it has not begun it, so there are no tokens to charge.
         """
-        usage = guessed(exchange, status or error.status, "gateway_error")
-        usage = None if is_unbegun else usage
+        usage = None if is_unbegun else guessed(exchange, status or error.status, "gateway_error")
         self.accounting.again(exchange, usage, now)
         exchange.tries += (_failed_try(exchange, error, status, usage, now),)
         exchange.begin_again()
