@@ -7,7 +7,6 @@ addons behind are not asked, as after an `AddonHalt`.
 """
 
 import asyncio
-from types import TracebackType
 from typing import Any, Final
 
 from mitmproxy import addonmanager, hooks
@@ -18,36 +17,22 @@ _BETWEEN: Final = frozenset({addonmanager.__name__, "foxora_addon.proxy.fast.hoo
 """The modules that stand between whoever tells of a hook and the addon."""
 
 
-class _Guard:
-    """Logs what mitmproxy's own guard around an addon lets through. One for all."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, OptionsError | asyncio.CancelledError):
-            return False
-        if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
-            return False
-        below = trace
-        while below is not None and below.tb_frame.f_globals.get("__name__") in _BETWEEN:
-            below = below.tb_next
-        said = str(error) or type(error).__name__
-        addonmanager.logger.error(
-            "Addon error: %s", said, exc_info=(type(error), error, below or trace)
-        )
-        return True
+ENDS: Final = (OptionsError, asyncio.CancelledError)
+"""What mitmproxy's own guard around an addon lets through."""
 
 
-to_its_end: Final = _Guard()
-"""Stands around all addons at a hook."""
+def is_logged(error: BaseException) -> bool:
+    """Log one of `ENDS` that an addon has raised; False: it is the task that is to end by it."""
+    if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+        return False
+    trace = below = error.__traceback__
+    while below is not None and below.tb_frame.f_globals.get("__name__") in _BETWEEN:
+        below = below.tb_next
+    said = str(error) or type(error).__name__
+    addonmanager.logger.error(
+        "Addon error: %s", said, exc_info=(type(error), error, below or trace)
+    )
+    return True
 
 
 def see_to_their_end(manager: AddonManager) -> None:
@@ -57,8 +42,11 @@ def see_to_their_end(manager: AddonManager) -> None:
     """
 
     async def handle_lifecycle(event: hooks.Hook) -> None:
-        with to_its_end:
+        try:
             await type(manager).handle_lifecycle(manager, event)
+        except ENDS as error:
+            if not is_logged(error):
+                raise
 
     told: Any = manager
     told.handle_lifecycle = handle_lifecycle

@@ -87,7 +87,7 @@ def test_an_option_that_is_set_wrongly_is_still_told_to_who_sets_it() -> None:
 
 
 def test_a_stream_that_is_told_at_once_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("foxora_addon.proxy.fast.hooks._is_plain", lambda _: True)
+    monkeypatch.setattr("foxora_addon.proxy.fast.hooks._is_plain", lambda *_: True)
 
     async def goes_on(addon: Addon) -> bool:
         with taddons.context(addon, loadcore=False):

@@ -8,7 +8,7 @@ that begins (`told_at_once`); where one has, what is left goes the usual way.
 import asyncio
 import dataclasses
 import inspect
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from types import ModuleType, TracebackType
@@ -81,7 +81,7 @@ class _Plan:
 
     `folders` are the addons that have others below them, and which those were. `all` has each that
     answers, and `asked` those alone that are not idle, for as long as the `states` of all others
-    are as `idle` has them.
+    are as `idle` has them. `hears_updates`: one of them hears of flows that were changed.
     """
 
     chain: list[Any]
@@ -90,9 +90,14 @@ class _Plan:
     asked: list[_Asked]
     states: list[dict[str, Any]]
     idle: list[dict[str, Any]]
+    hears_updates: bool
 
     def holds_for(self, chain: list[Any]) -> bool:
-        if self.chain != chain or self.states != self.idle:  # by identity first: it is quick
+        return self.states == self.idle and self.knows(chain)
+
+    def knows(self, chain: list[Any]) -> bool:
+        """Whether the addons are still those that they were."""
+        if self.chain != chain:  # by identity first: it is quick
             return False
         for folder, below in self.folders:  # noqa: SIM110  # without a generator
             if getattr(folder, "addons", ()) != below:
@@ -125,7 +130,9 @@ def _made(chain: list[Any], name: str) -> _Plan:
     answering = [(at, addon) for at, addon in walked if getattr(addon, name, None)]
     left_out = [idle.left_out(addon, name) for _, addon in answering]
     last = max((at for at, left in enumerate(left_out) if left is not None), default=-1)
-    plan = _Plan(chain, folders, [(at, addon, None, 0) for at, addon in answering], [], [], [])
+    hears_updates = any(getattr(addon, hooks.UpdateHook.name, None) for _, addon in walked)
+    everyone: list[_Asked] = [(at, addon, None, 0) for at, addon in answering]
+    plan = _Plan(chain, folders, everyone, [], [], [], hears_updates)
     for after, ((place, addon), left) in enumerate(zip(answering, left_out, strict=True), 1):
         if left is not None:
             plan.states.append(left.state)
@@ -136,15 +143,17 @@ def _made(chain: list[Any], name: str) -> _Plan:
     return plan
 
 
-type _Asking = tuple[AddonManager, hooks.Hook, _Plan, int]
-"""A hook on its way through the addons: by which plan, and how long the chain was as it began."""
+type _Asking = tuple[AddonManager, hooks.Hook, Sequence[Any], _Plan, int]
+"""A hook on its way through the addons: with what, by which plan, and how long the chain was."""
 
 
 def _begun(manager: AddonManager, event: hooks.Hook) -> Rest | None:
     """Ask addons until one has to be waited for; None: all are done."""
     chain = manager.chain
     plan = _plan_of(chain, event.name)
-    return _ask((manager, event, plan, len(chain)), iter(plan.asked)) if plan.asked else None
+    if not plan.asked:
+        return None
+    return _ask((manager, event, event.args(), plan, len(chain)), iter(plan.asked))
 
 
 def _ask(  # noqa: C901  # every hook goes through it: a call for each step would cost as much
@@ -155,8 +164,8 @@ def _ask(  # noqa: C901  # every hook goes through it: a call for each step woul
     What stands below an addon is not asked any more once something below it has raised, as in
     `AddonManager.invoke_addon`. One that is asked may give those something to do that were idle.
     """
-    manager, event, plan, size = asking
-    name, arguments = event.name, event.args()
+    manager, event, arguments, plan, size = asking
+    name = event.name
     for place, addon, spares, after in left:
         if place == failed:
             continue
@@ -280,18 +289,23 @@ def _lived(manager: AddonManager, event: hooks.Hook) -> Rest | None:
     """A hook and the update that follows it; None: both are over."""
     if event.name in _RARE:
         return manager.trigger_event(event)
-    message = event.args()[0]
-    if not isinstance(message, flow.Flow):
+    arguments = event.args()
+    if not isinstance(arguments[0], flow.Flow):
         return _begun(manager, event)
-    return _lived_with(manager, event, message)
+    return _lived_with(manager, event, arguments)
 
 
-def _lived_with(manager: AddonManager, event: hooks.Hook, message: flow.Flow) -> Rest | None:
-    """The same where it is known that it is about a flow."""
-    rest = _begun(manager, event)
-    if rest is not None:
-        return _with_update(manager, rest, message)
-    return _updated(manager, message)
+def _lived_with(manager: AddonManager, event: hooks.Hook, about: Sequence[Any]) -> Rest | None:
+    """The same where it is known that it is about a flow, and about nothing else before that."""
+    chain, name = manager.chain, event.name
+    plan = _plan_of(chain, name)
+    if plan.asked:
+        rest = _ask((manager, event, about, plan, len(chain)), iter(plan.asked))
+        if rest is not None:
+            return _with_update(manager, rest, about[0])
+        if _plans.get(name) is not plan or not plan.knows(manager.chain):
+            return _updated(manager, about[0])
+    return _updated(manager, about[0]) if plan.hears_updates else None
 
 
 def _updated(manager: AddonManager, message: flow.Flow) -> Rest | None:
@@ -343,33 +357,40 @@ _REST: Final = "foxora_rest"
 
 def told_at_once(hook: commands.StartHook, message: flow.Flow) -> bool:
     """Tell the addons of a stream's hook; False: `hook_task` has to, or has to wait for one."""
-    if not _is_plain(message):
+    manager = ctx.master.addons
+    if not _is_plain(manager, message):
         return False
-    rest = None
-    with host_hooks.to_its_end:
-        rest = _lived_with(ctx.master.addons, hook, message)
+    try:
+        rest = _lived_with(manager, hook, (message,))
+    except host_hooks.ENDS as error:
+        if not host_hooks.is_logged(error):
+            raise
+        rest = None
     if rest is None and not message.intercepted:
         return True
     vars(hook)[_REST] = _until_resumed(rest, message)
     return False
 
 
-def _is_plain(message: flow.Flow) -> bool:
+def _is_plain(manager: AddonManager, message: flow.Flow) -> bool:
     """Whether whoever runs the flow's connection does at hooks what the usual handler does.
 
     A flow that is replayed has the client of its first time, which may still be connected.
     """
     if message.is_replay == "request":
         return False
-    proxy = ctx.master.addons.get("proxyserver")
+    proxy = manager.lookup.get("proxyserver")
     handler = proxy.connections.get(message.client_conn.id) if proxy else None
     return getattr(type(handler), "handle_hook", None) is ProxyConnectionHandler.handle_hook
 
 
 async def _until_resumed(rest: Rest | None, message: flow.Flow) -> None:
     if rest is not None:
-        with host_hooks.to_its_end:
+        try:
             await rest
+        except host_hooks.ENDS as error:
+            if not host_hooks.is_logged(error):
+                raise
     await message.wait_for_resume()
 
 

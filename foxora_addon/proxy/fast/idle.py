@@ -70,10 +70,7 @@ def _is_for_others(addon: Any, flow: HTTPFlow) -> bool:
 
 def _upgrades_nothing(_: Any, flow: HTTPFlow) -> bool:
     data = flow.request.data
-    for name, _value in data.headers.fields:
-        if len(name) == 7 and name.lower() == b"upgrade":
-            return False
-    return data.path != b"*"
+    return data.path != b"*" and "upgrade" not in data.headers
 
 
 def _asks_for_no_crl(addon: Any, flow: HTTPFlow) -> bool:
