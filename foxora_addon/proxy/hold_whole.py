@@ -6,7 +6,7 @@ Its HTTP/1 connection tells it so where speed-ups are in place (`fast.whole`).
 from collections.abc import Iterator
 from typing import Final
 
-from mitmproxy.http import Request
+from mitmproxy.http import Request, Response
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._base import HttpEvent
 
@@ -29,11 +29,23 @@ class WholeRequest(http_events.RequestHeaders):
 
 
 class WholeAnswer(http_events.ResponseHeaders):
-    """An answer likewise; its body is in the pieces that its chunks are, if it has any."""
+    """An answer likewise; its body is in the pieces that its chunks are, if it has any.
 
-    def __init__(self, head: http_events.ResponseHeaders, pieces: list[bytes]) -> None:
-        super().__init__(head.stream_id, head.response, head.end_stream)
+    `is_over`: its head says that there is no body.
+    """
+
+    def __init__(
+        self,
+        stream_id: int,
+        response: Response,
+        pieces: list[bytes],
+        *,
+        is_over: bool = False,
+        is_checked: bool = False,
+    ) -> None:
+        super().__init__(stream_id, response, is_over)
         self.pieces = [piece for piece in pieces if piece]
+        self.is_checked = is_checked
 
 
 def rest_of(self: Held, whole: WholeRequest | WholeAnswer, stream_id: int) -> Iterator[HttpEvent]:

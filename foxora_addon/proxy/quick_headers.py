@@ -54,6 +54,9 @@ class QuickHeaders(Headers):
             return value.decode("utf-8", "surrogateescape")
         return ", ".join(map(text_of, value))
 
+    def __repr__(self) -> str:
+        return repr(Headers(self.fields))
+
     def __contains__(self, key: object) -> bool:
         return _keys[key] in self.index  # type: ignore[index]  # as mitmproxy has it
 

@@ -28,6 +28,7 @@ def test_a_look_up_gives_what_mitmproxys_gives(
     assert ours.fields == theirs.fields
     assert ours == theirs
     assert theirs == ours
+    assert repr(ours) == repr(theirs)
     assert bytes(ours) == bytes(theirs)
     assert bytes(ours) == bytes(theirs)
 

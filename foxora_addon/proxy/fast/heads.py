@@ -1,17 +1,21 @@
 """Heads that come again: a program's calls begin alike, but for the length of what follows.
 
-What has been read of one and found without fault is not read and looked through again.
+What has been read of one and found without fault is not read and looked through again. Of answers,
+whose values differ, it is the names that come again.
 """
 
+import re
 import time
 from collections.abc import Mapping
 from re import Match
 from typing import Any, Final, NamedTuple
 
-from mitmproxy.http import Headers, Request, RequestData
+from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
 from mitmproxy.net.http.validate import validate_headers
 
-from foxora_addon.framing import is_plain_length
+from foxora_addon.framing import framing_in, is_plain_length
+from foxora_addon.proxy.fast.http1 import are_known
+from foxora_addon.proxy.quick_headers import QuickHeaders
 
 _MOST_HEADS: Final = 256
 _LONGEST_HEAD: Final = 4_096
@@ -19,6 +23,8 @@ _LENGTH: Final = b"content-length"
 _UNUSUAL: Final = frozenset({_LENGTH, b"transfer-encoding", b"expect"})
 _SCHEMES: Final = frozenset({b"http", b"https", b""})
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+_STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([!-~]+(?: [!-~]+)*)")
+_WITHOUT_BODIES: Final = frozenset({204, 304})
 
 
 class _Known(NamedTuple):
@@ -64,6 +70,34 @@ def remember(head: bytes, length: Match[bytes], request: Request) -> None:
         _known.clear()  # it costs less than to know which came last
     data = {name: value for name, value in vars(request.data).items() if name != "headers"}
     _known[_key_of(head, length)] = _Known(data, fields[:at], fields[at][0], fields[at + 1 :])
+
+
+def read_answer(lines: list[bytes]) -> Response | None:
+    """The answer of a head with a plain length and nothing unusual; None: it is to be read.
+
+    All its names have been looked at before: mitmproxy has nothing to say against it.
+    """
+    status = _STATUS.fullmatch(lines[0])
+    if status is None or (code := int(status[1])) in _WITHOUT_BODIES:
+        return None
+    parts = [line.partition(b":") for line in lines[1:]]
+    headers = QuickHeaders.of([(name, value.strip()) for name, _, value in parts])
+    if framing_in(headers.index) is not True or not are_known(headers.fields):
+        return None
+    headers.framed = headers.fields, True
+    response, data = object.__new__(Response), object.__new__(ResponseData)
+    vars(data).update(
+        http_version=b"HTTP/1.1",
+        status_code=code,
+        reason=status[2],
+        headers=headers,
+        content=None,
+        trailers=None,
+        timestamp_start=time.time(),
+        timestamp_end=None,
+    )
+    response.data, response.stream = data, False
+    return response
 
 
 def forget() -> None:

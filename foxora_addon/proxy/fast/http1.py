@@ -11,7 +11,7 @@ from mitmproxy.http import Headers, Message, Request, Response
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
-from foxora_addon.framing import framing_in, framing_of, is_plain_length
+from foxora_addon.framing import Fields, framing_in, framing_of, is_plain_length
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.quick_headers import KNOWN_KINDS, QuickHeaders
 
@@ -20,7 +20,7 @@ _CHUNKED: Final = b"chunked"
 _PERSISTENT: Final = frozenset({"HTTP/1.1", b"HTTP/1.1", "HTTP/2.0", b"HTTP/2.0"})
 _STAYS: Final = [b"keep-alive"]
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
-_WITH_BODIES: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
+WITH_BODIES: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _MOST_NAMES: Final = 1_000
 _LONGEST_NAME: Final = 64
 
@@ -32,7 +32,7 @@ def expected_http_body_size(request: Request, response: Response | None = None) 
     status = response.data.status_code if response else 200
     if (
         type(headers) not in KNOWN_KINDS
-        or request.data.method not in _WITH_BODIES
+        or request.data.method not in WITH_BODIES
         or status < 200
         or status in {204, 304}
     ):
@@ -82,7 +82,7 @@ def _stays_open(request: Request | None, response: Response | None) -> bool:
     if request is None or response is None:
         return False
     asked, answered = request.data, response.data
-    is_usual = asked.method in _WITH_BODIES and answered.status_code >= 200
+    is_usual = asked.method in WITH_BODIES and answered.status_code >= 200
     is_persistent = asked.http_version == answered.http_version == b"HTTP/1.1"
     if not is_usual or not is_persistent:
         return False
@@ -155,6 +155,11 @@ def validate_headers(message: Message) -> None:
             if len(_plain_names) >= _MOST_NAMES:
                 _plain_names.clear()
             _plain_names.add(name)
+
+
+def are_known(fields: Fields) -> bool:
+    """Whether `validate_headers` has nothing to say against fields with one plain length."""
+    return len({*next(zip(*fields, strict=True))} - _plain_names) == 1
 
 
 def _is_plain_frame(message: Message, name: bytes, value: bytes) -> bool:

@@ -215,7 +215,7 @@ def _is_plain_answer(self: Held, event: WholeAnswer) -> bool:
         return False
     if not takes_messages(self, self.context.client):
         return False
-    if self.context.options.validate_inbound_headers:
+    if not event.is_checked and self.context.options.validate_inbound_headers:
         try:
             _layers.validate_headers(event.response)
         except ValueError:

@@ -22,7 +22,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Htt
 
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast import heads
-from foxora_addon.proxy.fast.http1 import framing
+from foxora_addon.proxy.fast.http1 import WITH_BODIES, framing
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import Passed, chunks_of
 from foxora_addon.proxy.hold_desk import Desk
@@ -114,7 +114,7 @@ def _read(self: Http1Connection, data: bytes) -> Commands | None:
     if found is None:
         return None
     if is_answer:
-        return _read_answer(self, found.lines(), found.rest)  # type: ignore[arg-type]
+        return _read_answer(self, found)  # type: ignore[arg-type]
     return _read_request(self, found) if type(self) is Http1Server else None
 
 
@@ -176,15 +176,22 @@ def _received_request(self: Http1Server, whole: WholeRequest) -> Commands:
         self.state = self.wait
 
 
-def _read_answer(self: Http1Client, lines: list[bytes], rest: bytes) -> Commands | None:
-    stream_id: Any = self.stream_id  # there is one, see `_read`
+def _read_answer(self: Http1Client, found: _Whole) -> Commands | None:
+    request: Any = self.request  # there is one, and a stream: see `_read`
+    stream_id: Any = self.stream_id
+    lines, rest = found.lines(), found.rest
     if not lines or not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")):
         return None
+    if found.length is not None and request.data.method in WITH_BODIES:
+        response = heads.read_answer(lines)
+        if response is not None:
+            whole = WholeAnswer(stream_id, response, [rest], is_over=not rest, is_checked=True)
+            return _received_answer(self, whole)
     try:
         response = http1.read_response_head(lines)
         if response.status_code < 200:
             return None
-        size = http1.expected_http_body_size(self.request, response)  # type: ignore[arg-type]
+        size = http1.expected_http_body_size(request, response)
     except ValueError:
         return None
     pieces = [rest] if size == len(rest) else None
@@ -192,8 +199,8 @@ def _read_answer(self: Http1Client, lines: list[bytes], rest: bytes) -> Commands
         pieces = chunks_of(rest[: -len(_LAST_CHUNK)])
     if pieces is None:
         return None
-    head = http_events.ResponseHeaders(stream_id, response, size == 0)
-    return _received_answer(self, WholeAnswer(head, pieces))
+    is_over = size == 0
+    return _received_answer(self, WholeAnswer(stream_id, response, pieces, is_over=is_over))
 
 
 def _received_answer(self: Http1Client, answer: WholeAnswer) -> Commands:
