@@ -1,4 +1,4 @@
-"""Random ids, for which the system is asked for many at once: to be asked costs more than an id."""
+"""Random ids, of which many are made at once: to ask the system costs more than to make one."""
 
 from collections.abc import Callable
 from secrets import token_hex
@@ -13,14 +13,15 @@ class Drawn:
 
     def __init__(self, form: Callable[[str], str]) -> None:
         self._form = form
-        self._drawn: list[str] = []
+        self._made: list[str] = []
 
     def __call__(self) -> str:
         """A new id."""
-        if not self._drawn:
+        if not self._made:
             digits = token_hex(_AT_ONCE * _DIGITS // 2)
-            self._drawn = [digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS)]
-        return self._form(self._drawn.pop())
+            starts = range(0, len(digits), _DIGITS)
+            self._made = [self._form(digits[at : at + _DIGITS]) for at in starts]
+        return self._made.pop()
 
 
 new_exchange_id: Final = Drawn("ex_{}".format)

@@ -18,6 +18,7 @@ from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import Passed
 
+_Reader, _Writer = asyncio.StreamReader, asyncio.StreamWriter
 _MOST_JOINED: Final = 65_536
 """What is joined at the most, in bytes: a larger piece goes as it is."""
 
@@ -34,9 +35,9 @@ async def server_event(self: ConnectionHandler, event: events.Event) -> None:
         for command in self.layer.handle_event(event):
             kind = type(command)
             if kind is commands.SendData or kind is Passed:
-                if command.connection is not connection:
+                if pieces and command.connection is not connection:
                     _send(self, connection, pieces)
-                    connection = command.connection
+                connection = command.connection
                 pieces.append(command.data)
                 if kind is Passed:
                     _send(self, connection, pieces)
@@ -79,17 +80,16 @@ async def drain_writers(self: ConnectionHandler) -> None:
 def is_drained(transport: ConnectionIO) -> bool:
     """Whether all that was written has gone to the system, and nothing has failed."""
     writer, reader = transport.writer, transport.reader
-    if type(writer) is not asyncio.StreamWriter or type(reader) is not asyncio.StreamReader:
+    if type(writer) is not _Writer or type(reader) is not _Reader:
         return writer is None
-    if writer.is_closing() or reader.exception() is not None:
+    below: Any = writer.transport
+    if below.is_closing() or reader.exception() is not None:
         return False
-    return not writer.transport.get_write_buffer_size()
+    return not below.get_write_buffer_size()
 
 
 def _send(self: ConnectionHandler, connection: Any, pieces: list[bytes]) -> None:
     """Send what was gathered, unless the connection was closed meanwhile, and forget it."""
-    if not pieces:
-        return
     data = pieces[0] if len(pieces) == 1 else None
     if data is None and sum(map(len, pieces)) <= _MOST_JOINED:
         data = b"".join(pieces)
