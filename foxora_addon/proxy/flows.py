@@ -58,6 +58,9 @@ def rewrite(request: http.Request, gateway: BaseUrl, head: GivenHead, target: st
 
 def header(headers: http.Headers, name: bytes) -> str | None:
     """What `headers.get` gives, of a name in lower case: that makes a text of each name first."""
+    if type(headers) is QuickHeaders:
+        found: str | None = headers.get(name)
+        return found
     names = names_of(headers.fields)
     if name not in names:
         return None

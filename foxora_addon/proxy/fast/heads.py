@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
 from mitmproxy.net.http.validate import validate_headers
 
-from foxora_addon.framing import framing_in, is_plain_length
+from foxora_addon.framing import Index, framing_in, index_of, is_plain_length
 from foxora_addon.proxy.fast.http1 import are_known
 from foxora_addon.proxy.quick_headers import QuickHeaders
 
@@ -28,12 +28,16 @@ _WITHOUT_BODIES: Final = frozenset({204, 304})
 
 
 class _Known(NamedTuple):
-    """What is the same in each request: all but the head's fields, and those about the length."""
+    """What is the same in each request: all but the head's fields, and those about the length.
+
+    `found` is the index of all fields, with a length.
+    """
 
     data: Mapping[str, Any]
     before: tuple[tuple[bytes, bytes], ...]
     name: bytes
     after: tuple[tuple[bytes, bytes], ...]
+    found: Index
 
 
 type _Key = tuple[bytes, bytes]
@@ -48,8 +52,8 @@ def read_again(head: bytes, length: Match[bytes]) -> Request | None:
     if known is None or not is_plain_length(digits):
         return None
     request, data = object.__new__(Request), object.__new__(RequestData)
-    headers = object.__new__(Headers)
-    headers.fields = (*known.before, (known.name, digits), *known.after)
+    headers = QuickHeaders.of((*known.before, (known.name, digits), *known.after))
+    headers.indexed = headers.fields, {**known.found, _LENGTH: digits}
     vars(data).update(known.data, headers=headers, timestamp_start=time.time())
     request.data, request.stream = data, False
     return request
@@ -69,7 +73,8 @@ def remember(head: bytes, length: Match[bytes], request: Request) -> None:
     if len(_known) >= _MOST_HEADS:
         _known.clear()  # it costs less than to know which came last
     data = {name: value for name, value in vars(request.data).items() if name != "headers"}
-    _known[_key_of(head, length)] = _Known(data, fields[:at], fields[at][0], fields[at + 1 :])
+    before, (name, _), after = fields[:at], fields[at], fields[at + 1 :]
+    _known[_key_of(head, length)] = _Known(data, before, name, after, index_of(fields))
 
 
 def read_answer(lines: list[bytes]) -> Response | None:

@@ -83,7 +83,7 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
     is_looked_at = event.body and (flow.request.stream or not has_no_limits(self))
-    if is_looked_at or values_in(flow.request.headers.fields, _EXPECT):
+    if is_looked_at or "expect" in flow.request.headers:
         yield from gathered(self, _head_first(self, event, desk))
         return
     self.server_state = self.state_wait_for_response_headers
