@@ -3,7 +3,7 @@
 What these yield goes out as it is: the hold has looked at it, or it is ours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, Final
 
@@ -45,7 +45,7 @@ def treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Com
             yield command
             tell_of_passed(self, len(event.data), desk)
     elif kind is http_events.ResponseEndOfMessage:
-        yield from last_to_client(command)
+        yield from last_to_client([command])
     elif kind is http_events.ResponseProtocolError:
         yield from _treated_error(self, command, desk)
     elif kind is not http_events.ResponseTrailers or self.context.client.alpn == b"h2":
@@ -65,12 +65,12 @@ def _treated_error(self: Held, command: http_layers.SendHttp, desk: Desk) -> Com
 
 def _sent_to_client(command: http_layers.SendHttp) -> Commands:
     if isinstance(command.event, http_events.ResponseEndOfMessage):
-        yield from last_to_client(command)
+        yield from last_to_client([command])
     else:
         yield command
 
 
-def last_to_client(command: http_layers.SendHttp) -> Commands:
+def last_to_client(steps: Iterable[commands.Command]) -> Commands:
     """Send the end of an answer to the client.
 
     Its connection may take the next request, which has come already, in the midst of this: the
@@ -79,7 +79,7 @@ def last_to_client(command: http_layers.SendHttp) -> Commands:
     global _is_ending  # noqa: PLW0603  # all of it happens before anything else does
     before, _is_ending = _is_ending, True
     try:
-        yield command
+        yield from steps
     finally:
         _is_ending = before
 

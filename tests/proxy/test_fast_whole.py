@@ -143,7 +143,7 @@ def heard_of(
             try:
                 with pytest.MonkeyPatch.context() as patch:
                     if speed == "but for whole messages":
-                        patch.setattr(whole, "_read", lambda *_: None)
+                        patch.setattr(whole, "_whole_in", lambda *_, **__: None)
                     elif speed == "but for hooks":
                         hold.tell_at_once(None)
                     take(Line(desk, heard, mode), turns)
@@ -392,23 +392,21 @@ def test_whole_messages_are_one_event_each(monkeypatch: pytest.MonkeyPatch) -> N
         seen.append(type(event).__name__)
         return handle(self, event)
 
-    sent: list[int] = []
-    goes: list[str] = []
-    send = whole._send
+    goes: list[list[str]] = []
+    put = whole._put
 
-    def noted(self: Any, message: whole.Message | whole.PlainMessage) -> Any:
-        sent.append(len(list(message.parts)))
-        for command in send(self, message):
-            goes.append(type(command).__name__)
+    def noted(self: Any, head: bytes, body: bytes) -> Any:
+        goes.append([])
+        for command in put(self, head, body):
+            goes[-1].append(type(command).__name__)
             yield command
 
-    monkeypatch.setattr(whole, "_send", noted)
+    monkeypatch.setattr(whole, "_put", noted)
     monkeypatch.setattr(hold, "_entry", handled)
     heard_of([("ask", CHAT), ("say", JSON)], "all")
     assert seen[:1] == [WholeRequest.__name__]
     assert seen[-1:] == [WholeAnswer.__name__]
-    assert sent == [3, 3]
-    assert goes == ["Passed", "Passed"]  # before what is left to do
+    assert goes == [["Passed"], ["Passed"]]  # before what is left to do
 
 
 def kills(flow: http.HTTPFlow) -> None:

@@ -1,15 +1,17 @@
 """Layers: what one yields goes where it belongs by its kind, without a question for each kind."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any, Final
 
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _base as base
 from mitmproxy.proxy.layers.http import _events as http_events
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
 from foxora_addon.proxy.fast.streams import Passed, passing_of
+from foxora_addon.proxy.fast.whole import nearest, read_to_its_end, received
+from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
 
 _NEVER_PAUSED: Final = frozenset({Http1Client, Http1Server})
 
@@ -18,8 +20,15 @@ def event_to_child(
     self: http_layers.HttpLayer, child: layer.Layer, event: events.Event
 ) -> Generator[commands.Command, Any, None]:
     """`HttpLayer.event_to_child`, which knows the most usual commands by their type."""
+    return _obeyed(self, child, _steps_of(child, event))
+
+
+def _obeyed(
+    self: http_layers.HttpLayer, child: layer.Layer, steps: Iterable[commands.Command]
+) -> Generator[commands.Command, Any, None]:
+    """Do what a child wants that goes to other children, and pass on all else."""
     command: Any  # which of them it is, its type tells
-    for command in _steps_of(child, event):
+    for command in steps:
         kind = type(command)
         if kind is Passed or kind is commands.SendData:
             yield command
@@ -71,10 +80,28 @@ def handle_event(
             passing = passing_of(self, connection, event.data)
             if passing is not None:
                 return passing
+        reads = nearest(connection)
+        whole = None if reads is None else received(reads, event.data)
+        if reads is not None and whole is not None:
+            return _to_stream(self, reads, whole)
         if connection is not None:
             return self.event_to_child(connection, event)
     usual: Generator[commands.Command, Any, None] = layer.Layer.handle_event(self, event)
     return usual
+
+
+def _to_stream(
+    self: http_layers.HttpLayer, reads: Http1Connection, whole: WholeRequest | WholeAnswer
+) -> Generator[commands.Command, Any, None]:
+    """Hand a whole message to its stream, past the connection that has read it."""
+    if type(whole) is WholeRequest:
+        _make_stream(self, whole.stream_id)
+    stream = self.streams.get(whole.stream_id)
+    if stream is not None:  # as above
+        yield from self.event_to_child(stream, whole)
+    left = read_to_its_end(reads)
+    if left:
+        yield from _obeyed(self, reads, left)
 
 
 def _less_usual(

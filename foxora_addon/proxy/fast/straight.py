@@ -24,6 +24,7 @@ from foxora_addon.proxy.fast.whole import (
     are_understood,
     gathered,
     ready_connection,
+    sent,
     takes_messages,
 )
 from foxora_addon.proxy.flows import host_header
@@ -164,12 +165,12 @@ def _all_there(self: Held, event: WholeRequest, desk: Desk) -> Commands:
         return
     self.context.server = flow.server_conn = connection
     try:
-        sent = desk.outgoing(flow, flow.request)
+        copy = desk.outgoing(flow, flow.request)
     except Refused as refusal:
         yield from gathered(self, hold.refused(self, str(refusal)))
         return
     content = flow.request.data.content or b""
-    yield http_layers.SendHttp(PlainMessage(self.foxora.gateway_id, sent, content), connection)
+    yield from sent(self, PlainMessage(self.foxora.gateway_id, copy, content), connection)
 
 
 def _connection_for(self: Held, desk: Desk) -> Any:
@@ -290,7 +291,7 @@ def _given_back(self: Held, desk: Desk) -> Commands:
     flow.live = False
     hold.drop(self)
     yield http_layers.DropStream(self.stream_id)
-    yield from last_to_client(http_layers.SendHttp(message, self.context.client))
+    yield from last_to_client(sent(self, message, self.context.client))
     let_go_if_over(self)
 
 

@@ -7,7 +7,7 @@ sends is one for its connection. Whatever is not plainly that goes the usual way
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from h11._readers import ContentLengthReader
@@ -90,9 +90,9 @@ def handle_event(self: Http1Connection, event: events.Event) -> Commands:
     """`Http1Connection._handle_event`, which takes and gives whole messages as well."""
     kind = type(event)
     if kind is events.DataReceived:
-        reading = _read(self, event.data) if not self.buf else None  # type: ignore[attr-defined]
-        if reading is not None:
-            return reading
+        whole = received(self, event.data)  # type: ignore[attr-defined]
+        if whole is not None:
+            return _handed_on(self, whole)
     elif kind is PlainMessage or kind is Message:
         return _send(self, event)  # type: ignore[arg-type]
     usual: Commands = before[handle_event](self, event)
@@ -102,10 +102,15 @@ def handle_event(self: Http1Connection, event: events.Event) -> Commands:
 # Reading.
 
 
-def _read(self: Http1Connection, data: bytes) -> Commands | None:
-    """What to do with these bytes if they are a whole message, and one is waited for."""
+def received(self: Http1Connection, data: bytes) -> WholeRequest | WholeAnswer | None:
+    """The message that these bytes are, if they are a whole one and one is waited for.
+
+    It is noted as the one that is read. Once its stream has it, `read_to_its_end` follows.
+    """
     # What was left over of the head of a tunnel comes as a bytearray.
     if self.state != self.read_headers or type(data) is not bytes or not hold.is_installed():
+        return None
+    if self.buf or not are_understood():
         return None
     is_answer = type(self) is Http1Client
     if is_answer and (not self.request or self.stream_id is None):
@@ -113,9 +118,34 @@ def _read(self: Http1Connection, data: bytes) -> Commands | None:
     found = _whole_in(data, is_answer=is_answer)
     if found is None:
         return None
+    whole: WholeRequest | WholeAnswer | None
     if is_answer:
-        return _read_answer(self, found)  # type: ignore[arg-type]
-    return _read_request(self, found) if type(self) is Http1Server else None
+        whole = _read_answer(self, found)  # type: ignore[arg-type]
+        if whole is not None:
+            self.response = whole.response
+    else:
+        whole = _read_request(self, found) if type(self) is Http1Server else None
+        if whole is not None:
+            self.request = whole.request
+    if whole is not None:
+        self.state, self.body_reader = self.read_body, _NOTHING_LEFT
+    return whole
+
+
+def read_to_its_end(self: Http1Connection) -> Iterable[commands.Command]:
+    """What follows for a connection once a stream has a whole message of it."""
+    if type(self) is Http1Client:
+        return self.mark_done(response=True)
+    if self.response_done:
+        return self.mark_done(request=True)
+    self.request_done = True
+    self.state = self.wait
+    return ()
+
+
+def _handed_on(self: Http1Connection, whole: WholeRequest | WholeAnswer) -> Commands:
+    yield ReceiveHttp(whole)
+    yield from read_to_its_end(self)
 
 
 class _Whole(NamedTuple):
@@ -146,10 +176,10 @@ def _whole_in(data: bytes, *, is_answer: bool) -> _Whole | None:
     return _Whole(head, rest, length) if is_all else None
 
 
-def _read_request(self: Http1Server, found: _Whole) -> Commands | None:
+def _read_request(self: Http1Server, found: _Whole) -> WholeRequest | None:
     head, rest, length = found
     if length is not None and (again := heads.read_again(head, length)) is not None:
-        return _received_request(self, WholeRequest(self.stream_id, again, rest, is_checked=True))
+        return WholeRequest(self.stream_id, again, rest, is_checked=True)
     lines = found.lines()
     if not lines:
         return None
@@ -162,22 +192,11 @@ def _read_request(self: Http1Server, found: _Whole) -> Commands | None:
         return None
     if length is not None:
         heads.remember(head, length, request)
-    return _received_request(self, WholeRequest(self.stream_id, request, rest))
+    return WholeRequest(self.stream_id, request, rest)
 
 
-def _received_request(self: Http1Server, whole: WholeRequest) -> Commands:
-    self.request = whole.request
-    self.state, self.body_reader = self.read_body, _NOTHING_LEFT
-    yield ReceiveHttp(whole)
-    if self.response_done:
-        yield from self.mark_done(request=True)
-    else:
-        self.request_done = True
-        self.state = self.wait
-
-
-def _read_answer(self: Http1Client, found: _Whole) -> Commands | None:
-    request: Any = self.request  # there is one, and a stream: see `_read`
+def _read_answer(self: Http1Client, found: _Whole) -> WholeAnswer | None:
+    request: Any = self.request  # there is one, and a stream: see `received`
     stream_id: Any = self.stream_id
     lines, rest = found.lines(), found.rest
     if not lines or not lines[0].startswith((b"HTTP/1.1 ", b"HTTP/1.0 ")):
@@ -185,8 +204,7 @@ def _read_answer(self: Http1Client, found: _Whole) -> Commands | None:
     if found.length is not None and request.data.method in WITH_BODIES:
         response = heads.read_answer(lines)
         if response is not None:
-            whole = WholeAnswer(stream_id, response, [rest], is_over=not rest, is_checked=True)
-            return _received_answer(self, whole)
+            return WholeAnswer(stream_id, response, [rest], is_over=not rest, is_checked=True)
     try:
         response = http1.read_response_head(lines)
         if response.status_code < 200:
@@ -199,15 +217,7 @@ def _read_answer(self: Http1Client, found: _Whole) -> Commands | None:
         pieces = chunks_of(rest[: -len(_LAST_CHUNK)])
     if pieces is None:
         return None
-    is_over = size == 0
-    return _received_answer(self, WholeAnswer(stream_id, response, pieces, is_over=is_over))
-
-
-def _received_answer(self: Http1Client, answer: WholeAnswer) -> Commands:
-    self.response = answer.response
-    self.state, self.body_reader = self.read_body, _NOTHING_LEFT
-    yield ReceiveHttp(answer)
-    yield from self.mark_done(response=True)
+    return WholeAnswer(stream_id, response, pieces, is_over=size == 0)
 
 
 # Sending.
@@ -261,6 +271,13 @@ def takes_messages(stream: Held, connection: Any) -> bool:
     return innermost(layer_of(stream).connections.get(connection), _HTTP_1) is not None
 
 
+def nearest(child: Any) -> Http1Connection | None:
+    """What reads and writes for a connection on HTTP/1, if nothing is between it and its bytes."""
+    if type(child) is http_layers.HttpClient and child.debug is None and child._paused is None:  # noqa: SLF001
+        child = getattr(child, "child_layer", None)
+    return child if type(child) in _HTTP_1 and child.debug is None else None
+
+
 def are_understood() -> bool:
     """Whether whole messages are: no longer once that is switched off, be it while a call waits."""
     return Http1Connection._handle_event is handle_event  # noqa: SLF001  # where it is put
@@ -282,14 +299,28 @@ def ready_connection(
     return None
 
 
+def sent(stream: Held, message: PlainMessage, connection: Connection) -> Commands:
+    """Send a message: by what writes for its connection, where nothing is between."""
+    writes = nearest(layer_of(stream).connections.get(connection))
+    written = None if writes is None else _written(writes, message)
+    if writes is None or written is None:
+        yield http_layers.SendHttp(message, connection)
+    else:
+        yield from _put(writes, *written)
+
+
 def _send(self: Http1Connection, whole: Message | PlainMessage) -> Commands:
     plain = whole if type(whole) is PlainMessage else whole.plain()  # type: ignore[union-attr]
     written = None if plain is None else _written(self, plain)
     if written is None:
         for part in whole.parts:
             yield from before[handle_event](self, part)
-        return
-    head, body = written
+    else:
+        yield from _put(self, *written)
+
+
+def _put(self: Http1Connection, head: bytes, body: bytes) -> Commands:
+    """Put a message on the wire, and be done with it."""
     if len(body) <= _MOST_JOINED:  # and at once: who waits for it need not wait for the rest
         yield Passed(self.conn, head + body)
     else:
