@@ -23,6 +23,9 @@ _PROMPTS: Final = (
 # Where schemas do.
 _SCHEMAS: Final = frozenset({"tools", "functions", "response_format", "text"})
 
+# All that may count besides the messages of a chat.
+_BESIDE_MESSAGES: Final = _SCHEMAS.union(_PROMPTS) - {"messages"}
+
 # OpenAI's cookbook on counting tokens: 3 for each message, 1 for its role, 3 before the answer.
 _MESSAGE_TOKENS: Final = 4
 _ANSWER_TOKENS: Final = 3
@@ -85,6 +88,9 @@ def estimated_input_tokens(
     """
     if parsed is None or operation == "realtime":
         return _unread_tokens(operation, body_size)
+    if _BESIDE_MESSAGES.isdisjoint(parsed) and (texts := _plain_texts_of(parsed.get("messages"))):
+        framing = _MESSAGE_TOKENS * len(texts) + _ANSWER_TOKENS
+        return framing + text_tokens(texts, model, counter)
     prompt = _Prompt(model)
     for name in filter(parsed.__contains__, _PROMPTS):
         prompt.read(parsed[name])
@@ -138,7 +144,7 @@ class _Prompt:
 
     def read(self, value: Any) -> None:
         """Take a prompt of any shape, however deep: no recursion, each value once."""
-        if isinstance(value, list) and (plain := _plain_texts_of(value)):
+        if plain := _plain_texts_of(value):
             self.tokens += _MESSAGE_TOKENS * len(plain)
             self.texts += plain
             return
@@ -225,8 +231,10 @@ class _Prompt:
         return image_tokens(url, detail, self.model)
 
 
-def _plain_texts_of(messages: list[Any]) -> list[str] | None:
-    """The texts of messages that have all but a role and a text, as mostly; None: some have not."""
+def _plain_texts_of(messages: Any) -> list[str] | None:
+    """The texts of messages that have but a role and a text, as mostly; None: some are others."""
+    if type(messages) is not list:
+        return None
     texts = []
     for message in messages:
         if type(message) is not dict or len(message) != 2 or "role" not in message:

@@ -75,24 +75,27 @@ def read_call(
     Bodies of other operations pass as they are if they can't be read, but for a form of which
     nobody could say which model it names.
     """
-    if not call.operation.has_model or (not body and call.operation.name != "chat"):
-        is_upload = call.operation.has_form
+    operation = call.operation
+    is_chat = operation.name == "chat"
+    if not operation.has_model or not (body or is_chat):
+        is_upload = operation.has_form
         return _read_upload(call, body, rules, value) if is_upload else _read_other(call, body)
     value = value_of_json(body) if value is None else value
-    parsed = _object_of(value)
-    if parsed is None:
-        if call.operation.name == "chat":
+    if not isinstance(value, dict):
+        if is_chat:
             is_deep = value is UNREAD
             what = "nested too deeply to be read" if is_deep else "not a JSON object"
             return invalid_json(f"The request's body is {what}.")
         return _unread(body)
-    within = call.operation.model_within
-    named = parsed.get("model") if within is None else _member(parsed.get(within), "model")
-    asked = call.deployment or named or _default_of(call, parsed, rules)
+    within = operation.model_within
+    named = value.get("model") if within is None else _member(value.get(within), "model")
+    asked = call.deployment or named or _default_of(call, value, rules)
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
-    if call.operation.name == "chat" and (refusal := _missing(parsed, asked)):
-        return refusal
-    read = CallBody(model, parsed.get("stream") is True, body, parsed)
+    if is_chat and not (model and isinstance(value.get("messages"), list)):
+        refusal = _missing(value, asked)
+        if refusal is not None:
+            return refusal
+    read = CallBody(model, value.get("stream") is True, body, value)
     return read if model is None or named == model else _with_model(read, within, model)
 
 
