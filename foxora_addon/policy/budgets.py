@@ -48,7 +48,8 @@ class Budgets:
         """
         if cost_usd is None and rules.refuses_unknown and not rules.is_shadow:
             return _unknown_price(account)
-        spend = self._capped(account, rules, now)
+        spend = self._accounts.get(account) or self.spend_of(account, now)
+        spend.cap_of_config_usd = rules.cap_usd
         over = None if rules.is_shadow else spend.refusal(cost_usd, now)
         return spend.admit(cost_usd) if over is None else _refusal_of(over, account)
 
@@ -58,7 +59,9 @@ class Budgets:
         """Say why `reserve` would refuse, were it not for shadow mode, and take nothing."""
         if cost_usd is None and rules.refuses_unknown:
             return _unknown_price(account)
-        over = self._capped(account, rules, now).refusal(cost_usd, now)
+        spend = self.spend_of(account, now)
+        spend.cap_of_config_usd = rules.cap_usd
+        over = spend.refusal(cost_usd, now)
         return None if over is None else _refusal_of(over, account)
 
     def settle(
@@ -122,11 +125,6 @@ class Budgets:
             spend = self._accounts.get(account)
         if spend is None:
             spend = self._accounts[account] = AccountSpend(calendar_month(now))
-        return spend
-
-    def _capped(self, account: str, rules: SpendRules, now: float) -> AccountSpend:
-        spend = self._accounts.get(account) or self.spend_of(account, now)
-        spend.cap_of_config_usd = rules.cap_usd
         return spend
 
 

@@ -121,9 +121,9 @@ class AccountSpend:
         A call that costs nothing always fits, and so does one whose price is not known: what is
         to become of those is not decided by a cap.
         """
-        month = self.month(now)
         if not cost_usd or (cap := self.cap_usd) is None:
             return None
+        month = self.month(now)
         if month.spent_usd + self._open_usd + cost_usd <= cap:
             return None
         return OverCap(cap, month.spent_usd, self._open_usd, cost_usd, month.renews_at)

@@ -132,13 +132,15 @@ class Spending:
         if usage is not None:
             output_tokens = _output_of(usage)
             cost_usd = self._cost_of(exchange, usage.input_tokens or 0, output_tokens, told_model)
-            has_price = spending.cost_usd is not None or self._has_price(exchange.model)
-            is_certain = has_price and usage.source == "reported" and cost_usd is not None
+            is_certain = cost_usd is not None and usage.source == "reported"
+            if is_certain and spending.cost_usd is None:
+                is_certain = self._has_price(exchange.model)
         spent_usd = self.budgets.settle(spending, cost_usd, now, is_certain=is_certain)
-        if exchange.cost_usd is not None and spent_usd is not None:
-            spent_usd += exchange.cost_usd
-        exchange.cost_usd = exchange.cost_usd if spent_usd is None else spent_usd
-        exchange.is_cost_certain = exchange.is_cost_certain and is_certain
+        if spent_usd is not None:
+            before_usd = exchange.cost_usd
+            exchange.cost_usd = spent_usd if before_usd is None else before_usd + spent_usd
+        if not is_certain:
+            exchange.is_cost_certain = False
 
     def hold(
         self,
@@ -215,7 +217,8 @@ class Spending:
         """What tokens of a call's model cost; 0 for calls that no model answers."""
         if not (exchange.estimated_tokens or input_tokens or output_tokens):
             return _FREE
-        return self._price((exchange.model, told_model), input_tokens, output_tokens)
+        models = (exchange.model,) if told_model == exchange.model else (exchange.model, told_model)
+        return self._price(models, input_tokens, output_tokens)
 
 
 def _output_of(usage: Usage) -> int:
