@@ -20,12 +20,20 @@ from foxora_addon.audit.segments import closed_segments_of
 
 _TIDY_SECONDS: Final = 3600.0
 _DAY_SECONDS: Final = 86_400.0
+
+# A restart counts the last minute's calls, and what their guard adds, by their records: so none of
+# these is removed, however few segments are to be kept.
+_YOUNG_SECONDS: Final = 120.0
+
 _LEVEL: Final = 3
 _PIECE_BYTES: Final = 1 << 20
 
 
 class Keeping(NamedTuple):
-    """When a trail begins a new file, and how long closed ones are kept; None is never, and all."""
+    """When a trail begins a new file, and how long closed ones are kept; None is never, and all.
+
+    One with records of the last minute is kept in any case (see `_YOUNG_SECONDS`).
+    """
 
     rotate_bytes: int | None = None
     rotate_seconds: float | None = None
@@ -52,11 +60,12 @@ class Keeper:
         self._due: tuple[Keeping, float] | None = None
         self._thread: threading.Thread | None = None
         self._tidied_at = 0.0
+        self._next_after = _TIDY_SECONDS
         self._is_over = False
 
     def tidy(self, keeping: Keeping, now: float) -> None:
         """Have a pass made; `now` is in Unix seconds. What is asked for meanwhile is one more."""
-        self._tidied_at = now
+        self._tidied_at, self._next_after = now, _YOUNG_SECONDS
         with self._lock:
             self._due = keeping, now
             if self._thread is None:
@@ -66,9 +75,13 @@ class Keeper:
                     self._thread = thread
 
     def tidy_if_due(self, keeping: Keeping, now: float) -> None:
-        """Have a pass made once an hour, for the segments that only become old."""
-        if not 0 <= now - self._tidied_at < _TIDY_SECONDS:
+        """Have a pass made once an hour, for the segments that only become old.
+
+        And one as soon as those are no longer young that were when another was asked for.
+        """
+        if not 0 <= now - self._tidied_at < self._next_after:
             self.tidy(keeping, now)
+            self._next_after = _TIDY_SECONDS
 
     def close(self) -> None:
         """Give up the pass under way, if there is one: the next start makes it anew."""
@@ -139,14 +152,20 @@ def _remove(segments: list[Path], disk: Disk) -> None:
 
 
 def _expired(segments: list[Path], keeping: Keeping, now: float) -> list[Path]:
-    """The segments to remove, the oldest first; a younger one never goes before an older one."""
+    """The segments to remove, the oldest first; a younger one never goes before an older one.
+
+    One that seems to come from the future, after the clock was set back, is not taken for young.
+    """
     excess = 0 if keeping.keep_segments is None else len(segments) - keeping.keep_segments
     old = 0
     if keeping.keep_days is not None:
         limit = now - keeping.keep_days * _DAY_SECONDS
         while old < len(segments) and _written_at(segments[old]) < limit:
             old += 1
-    return segments[: max(excess, old, 0)]
+    expired = segments[: max(excess, old, 0)]
+    while expired and abs(now - _written_at(expired[-1])) < _YOUNG_SECONDS:
+        expired.pop()
+    return expired
 
 
 def _written_at(segment: Path) -> float:

@@ -13,11 +13,12 @@ from foxora_addon.audit.verification import verify
 from tests.builders import NOON, a_request_of, a_response_of, as_it_is
 
 DAY = 86_400
+HOUR = 3_600
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A trail with four closed segments, the last of which ended at noon, each a day apart."""
+    """A trail with four closed segments, each a day apart; the last ended an hour before noon."""
     path = tmp_path / "trail.jsonl"
     journal = Journal.open(
         path, sync="none", wall_clock=lambda: NOON, keeping=Keeping(rotate_bytes=1_800)
@@ -30,7 +31,7 @@ def path(tmp_path: Path) -> Path:
     journal.close()
     journal._keeper.wait()
     for age, segment in enumerate(reversed(closed_segments_of(path))):
-        os.utime(segment, (NOON - age * DAY, NOON - age * DAY))
+        os.utime(segment, (NOON - HOUR - age * DAY, NOON - HOUR - age * DAY))
     assert len(closed_segments_of(path)) == 4
     return path
 
@@ -41,7 +42,7 @@ def test_closed_segments_are_compressed_keep_their_age_and_verify(path: Path) ->
     segments = closed_segments_of(path)
     assert [segment.suffix for segment in segments] == [".zst"] * 4
     assert [segment.stat().st_mtime for segment in segments] == [
-        NOON - age * DAY for age in (3, 2, 1, 0)
+        NOON - HOUR - age * DAY for age in (3, 2, 1, 0)
     ]
     assert verify(path) == before
 
@@ -55,7 +56,8 @@ def test_closed_segments_are_compressed_keep_their_age_and_verify(path: Path) ->
         (Keeping(keep_segments=0), 0),
         (Keeping(keep_days=1.5), 2),
         (Keeping(keep_days=100), 4),
-        (Keeping(keep_days=0.001), 1),
+        (Keeping(keep_days=0.1), 1),
+        (Keeping(keep_days=0.001), 0),
         (Keeping(keep_segments=3, keep_days=1.5), 2),
         (Keeping(keep_segments=1, keep_days=1.5), 1),
     ],
@@ -68,6 +70,34 @@ def test_too_many_and_too_old_ones_go_the_oldest_first(
     kept = [segment.name.removesuffix(".zst") for segment in closed_segments_of(path)]
     assert kept == names[4 - left :]
     assert verify(path).problem is None
+
+
+@pytest.mark.parametrize("keeping", [Keeping(keep_segments=0), Keeping(keep_days=1e-6)])
+def test_what_a_restart_counts_of_the_last_minute_is_not_removed(
+    path: Path, keeping: Keeping
+) -> None:
+    last_written = NOON - HOUR
+    tidy(path, keeping, last_written + 95, Disk())
+    assert len(closed_segments_of(path)) == 1
+    tidy(path, keeping, last_written + 125, Disk())
+    assert not closed_segments_of(path)
+
+
+def test_what_seems_to_come_from_the_future_is_removed_all_the_same(path: Path) -> None:
+    tidy(path, Keeping(keep_segments=0), NOON - 2 * HOUR, Disk())
+    assert not closed_segments_of(path)
+
+
+def test_what_was_too_young_to_be_removed_goes_soon_after(path: Path) -> None:
+    keeping, last_written = Keeping(keep_segments=0), NOON - HOUR
+    keeper = Keeper(path, Disk(), pytest.fail)
+    left = []
+    keeper.tidy(keeping, last_written)
+    for seconds in (100, 125):
+        keeper.tidy_if_due(keeping, last_written + seconds)
+        keeper.wait()
+        left.append(len(closed_segments_of(path)))
+    assert left == [1, 0]
 
 
 def test_what_is_no_segment_of_ours_is_left_alone(path: Path) -> None:
