@@ -7,7 +7,7 @@ no request: that is the opening alone. Pure; time is an argument.
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.output_tokens import output_cap
@@ -31,6 +31,13 @@ _AS: Final = "responses"
 """The operation as which the fields of a message are read: both protocols name them as it does."""
 
 _MOST_PENDING: Final = 1_000
+
+type _Want = Literal["answer", "sound", "transcript"]
+_WANTS: Final[tuple[_Want, ...]] = ("answer", "sound", "transcript")
+"""What a WebSocket wants room for: each is refused, and has its turn, by itself.
+
+Sound comes all the time; by one place for all, it would take that of an answer that was refused.
+"""
 
 
 class Books(Protocol):
@@ -158,7 +165,8 @@ class Talks:
         if exchange.reservation is not None:
             self._allowances.settle(exchange.reservation, exchange.estimated_tokens or 0, now)
         self._books.spending.release(exchange)
-        self._lines.forget(exchange.id)
+        for want in _WANTS:
+            self._lines.forget((exchange.id, want))
         exchange.cost_usd, exchange.is_cost_certain = talk.cost_usd, talk.is_cost_certain
         talk.is_over = True
         if exchange.id in self._charged:  # for as long as its record counts as new
@@ -179,7 +187,8 @@ class Talks:
         if not self._books.payers.rules.is_shadow:
             if not charged.can_fit:
                 return error_of(too_large(scopes, charged.input_tokens))
-            refusal = self._no_room(exchange, scopes, charged.tokens, now)
+            want: _Want = "sound" if is_sound else "answer"
+            refusal = self._no_room(exchange, want, scopes, charged.tokens, now)
             if refusal is None and is_sound:
                 refusal = self._no_room_to_write(exchange, talk, scopes, now)
             if refusal is not None:
@@ -198,12 +207,13 @@ class Talks:
         return None
 
     def _no_room(
-        self, exchange: Exchange, scopes: Sequence[Scope], tokens: int, now: float
+        self, exchange: Exchange, want: _Want, scopes: Sequence[Scope], tokens: int, now: float
     ) -> Refusal | None:
-        """Say why an answer may not be asked for now, also since others were before it."""
+        """Say why there is no room for what is wanted now, also since others were before it."""
+        asker = exchange.id, want
         if self._books.payers.rules.bounds is not None:
-            return self._lines.ask(exchange.id, scopes, tokens, now)
-        caller = Caller(exchange.id, exchange.id)
+            return self._lines.ask(asker, scopes, tokens, now)
+        caller = Caller(asker, exchange.id)
         return self._allowances.no_room_in_turn(scopes, tokens, now, lambda: caller)
 
     def _no_room_to_write(
@@ -218,7 +228,7 @@ class Talks:
         if all(scope in answers for scope in scopes):
             return None
         charged = self._books.charge_for(scopes, lowest_tokens(scopes), model, 0, None)
-        return self._no_room(exchange, scopes, charged.tokens, now)
+        return self._no_room(exchange, "transcript", scopes, charged.tokens, now)
 
     def _hold(
         self,

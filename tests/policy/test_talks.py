@@ -232,7 +232,10 @@ def test_nobody_waits_for_what_is_kept_where_nobody_may_wait() -> None:
     assert not session.waits(10, 57.2)
 
 
-def test_an_answer_that_was_refused_has_its_turn_though_others_wait_all_the_time() -> None:
+@pytest.mark.parametrize("is_heard", [False, True], ids=["silent", "with sound"])
+def test_an_answer_that_was_refused_has_its_turn_though_others_wait_all_the_time(
+    is_heard: bool,
+) -> None:
     session, back = Session(bounds=LINE), 1.0
     told: Any = ()
     for _ in range(4):
@@ -242,8 +245,10 @@ def test_an_answer_that_was_refused_has_its_turn_though_others_wait_all_the_time
         for _ in range(session.go_on(now)):
             assert session.waits(500, now)
         if told is not None and now >= back:
-            told = session.ask(now, answer_of(500))
+            told = session.ask(now, answer_of(700))
             back = now + wait_of(told) if told else now
+        if is_heard:
+            session.ask(now, SOUND)
     assert told is None
 
 
@@ -280,6 +285,20 @@ def test_where_nobody_waits_no_answer_takes_the_room_that_is_kept_for_who_was_re
     told = session.ask(60.26, answer_of(500))
     assert "due now" in told["error"]["message"]
     assert session.accounting.reserve(call, 60.27) is None
+
+
+def test_where_nobody_waits_sound_takes_no_room_that_is_kept_for_an_answer() -> None:
+    session = Session()
+    assert session.ask(0.0, answer_of(950)) is None
+    session.hear(done(50, 900), 0.0)
+    assert wait_of(session.ask(1.0, answer_of(600))) == 59.25
+    for moment in (2.0, 30.0, 60.26):
+        session.ask(moment, SOUND)
+    call = an_exchange(payer="acme", input_tokens=600, output_cap=0)
+    refusal = session.accounting.reserve(call, 60.26)
+    assert refusal is not None
+    assert "due now" in refusal.message
+    assert session.ask(60.27, answer_of(600)) is None
 
 
 def test_a_message_counts_as_no_request() -> None:
