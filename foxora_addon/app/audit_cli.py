@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from foxora_addon.app import reading_cli
-from foxora_addon.app.say import FINDING, WRONG_USAGE, drop_output, say
+from foxora_addon.app.say import FINDING, WRONG_USAGE, drop_output, number_of, say
 from foxora_addon.audit.place import place_of
 
 if TYPE_CHECKING:
@@ -115,25 +115,28 @@ def _head_of(text: str) -> "Kept":
 
 def _counts(report: "Report") -> str:
     where = f" in {report.segments} segments" if report.segments > 1 else ""
-    return f"{report.records} records of {report.exchanges} exchanges{where}"
+    return (
+        f"{number_of(report.records, 'record')} of {number_of(report.exchanges, 'exchange')}{where}"
+    )
 
 
 def _remarks(report: "Report", checkpoints: "list[Kept]") -> Iterator[str]:
     if report.first_seq > 1:
         yield f"  it begins at seq {report.first_seq}: earlier segments are not here"
     if report.begun_before:
-        yield f"  {report.begun_before} responses are of exchanges that began there"
+        yield f"  {number_of(report.begun_before, 'response')} of exchanges that began there"
     if report.unchecked:
-        yield f"  {report.unchecked} heads to compare with are of there, and were not compared"
+        yield f"  {number_of(report.unchecked, 'head')} of records that are not here: not compared"
     if report.torn_tail_bytes:
-        yield f"  its end is torn ({report.torn_tail_bytes} bytes), as by a crash or a full disk"
+        size = number_of(report.torn_tail_bytes, "byte")
+        yield f"  its end is torn ({size}), as by a crash or a full disk"
     for exchange in report.open[:_MOST_OPEN_SHOWN]:
         yield f"  open: {exchange}"
     if (more := len(report.open) - _MOST_OPEN_SHOWN) > 0:
         yield f"  and {more} more that are open"
     for signed in checkpoints[-1:]:
-        after = report.last_seq - (signed.seq or 0)
-        yield f"  as it was signed at record {signed.seq}; {after} records came after that"
+        after = number_of(report.last_seq - (signed.seq or 0), "record")
+        yield f"  as it was signed at record {signed.seq}; {after} came after that"
     yield f"  head {report.last_seq}:{report.head}"
 
 

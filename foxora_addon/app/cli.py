@@ -30,11 +30,18 @@ def _run(given: Sequence[str]) -> int:
         status = int(command(given, prog_name="foxora-proxy", standalone_mode=False) or 0)
         sys.stdout.flush()
     except typer.TyperException as error:
-        say(" ".join(error.format_message().replace("Value error, ", "").split()))
+        words = " ".join(error.format_message().replace("Value error, ", "").split())
+        say(words + _command_meant(given[0]))
         return WRONG_USAGE
     except typer.Abort:
         return INTERRUPTED
     return status
+
+
+def _command_meant(first: str) -> str:
+    """What to type instead, where a command of `audit` was given without that word."""
+    names = {command.__name__ for command in audit_cli.COMMANDS}
+    return f" Did you mean 'audit {first}'?" if first in names else ""
 
 
 def command_line(*, is_rich: bool) -> typer.Typer:

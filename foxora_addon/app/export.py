@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from foxora_addon import __version__
 from foxora_addon.app.printing import json_text, write
-from foxora_addon.app.say import say
+from foxora_addon.app.say import number_of, say
 from foxora_addon.reading import finetuning, har, otlp, rows
 from foxora_addon.reading.exchanges import Recorded
 
@@ -55,7 +55,7 @@ def _openai_jsonl(exchanges: Iterable[Recorded]) -> None:
             write(json_text(line))
     if left_out:
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
-        say(f"left out {left_out.total()} exchanges: {reasons}")
+        say(f"left out {number_of(left_out.total(), 'exchange')}: {reasons}")
 
 
 def begun(exchanges: Iterator[Recorded]) -> Iterator[Recorded]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 type Command = Callable[..., int]
 
 Trail = Annotated[
-    Path | None, typer.Argument(metavar="[TRAIL]", help="By default, the configured trail.")
+    Path | None, typer.Argument(metavar="TRAIL", help="By default, the configured trail.")
 ]
 Id = Annotated[str, typer.Argument(metavar="ID", help="An exchange's id, or its beginning.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
@@ -36,7 +36,11 @@ TokensPerMinute = Annotated[
 ]
 
 _FILTERS: Final = {
-    "account": (list[str] | None, "NAME", "Of this account; may be repeated, as may the next."),
+    "account": (
+        list[str] | None,
+        "NAME",
+        "Of this account; it and the next three may be given several times.",
+    ),
     "model": (list[str] | None, "MODEL", "Of this model; * stands for anything."),
     "status": (list[str] | None, "STATUS", "429, 4xx, 400-499, or none."),
     "outcome": (list[str] | None, "OUTCOME", "completed, refused, gateway_error, ..., or open."),

@@ -24,6 +24,11 @@ def say(words: str) -> None:
         _lead_nowhere("stderr")
 
 
+def number_of(count: int, noun: str) -> str:
+    """`1 record`, `2 records`, as a person says it; only for nouns that take an s."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def status_of(command: Callable[[], int]) -> int:
     """Run a command to its end, which may be Ctrl-C or an output that takes no more."""
     _have_streams()

@@ -65,6 +65,20 @@ def test_the_help_of_run_names_what_of_ours_can_be_set(capsys: Output) -> None:
     assert "--options" in shown
 
 
+@pytest.mark.parametrize("name", ["tail", "show", "verify"])
+def test_a_command_of_audit_without_that_word_is_pointed_there(name: str, capsys: Output) -> None:
+    assert cli.main([name]) == 2
+    told = f"foxora-proxy: No such command '{name}'. Did you mean 'audit {name}'?\n"
+    assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("name", ["tail", "verify"])
+def test_the_help_brackets_what_may_be_left_out_once(name: str, capsys: Output) -> None:
+    assert cli.main(["audit", name, "--help"]) == 0
+    usage = capsys.readouterr().out.partition("\n")[0]
+    assert usage == f"Usage: foxora-proxy audit {name} [OPTIONS] [TRAIL]"
+
+
 def test_a_terminal_gets_the_help_drawn(capsys: Output) -> None:
     cli.command_line(is_rich=True)(["check", "--help"], standalone_mode=False)
     assert "╭─ Options" in capsys.readouterr().out
@@ -378,7 +392,14 @@ def test_a_trail_that_begins_later_says_so(capsys: Output) -> None:
     assert cli.main(["audit", "verify", "trail.jsonl"]) == 0
     shown = capsys.readouterr().out
     assert "it begins at seq 2: earlier segments are not here" in shown
-    assert "1 responses are of exchanges that began there" in shown
+    assert "1 response of exchanges that began there\n" in shown
+
+
+def test_one_of_a_kind_is_told_as_one(capsys: Output) -> None:
+    trail = a_trail(Path("trail.jsonl"))
+    trail.write_bytes(b"".join(trail.read_bytes().splitlines(keepends=True)[:2]))
+    assert cli.main(["audit", "verify", "trail.jsonl"]) == 0
+    assert "fine, 2 records of 1 exchange\n" in capsys.readouterr().out
 
 
 def test_a_head_is_signed_and_compared(capsys: Output) -> None:
