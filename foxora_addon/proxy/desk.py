@@ -101,6 +101,8 @@ class FlowDesk:
             self.memory = Memory(trail.journal, self._pipeline.accounting)
             self.memory.recall(_now())
         self._pipeline.take(rules, _now(), self._open.values())
+        for flow_id, exchange in self._open.items():
+            self._watch(flow_id, exchange)
         self._connecting.may_lead_to(rules.gateway)
         self._listeners = listeners
         self._arrivals = Arrivals(listeners)
@@ -469,7 +471,8 @@ class FlowDesk:
             return
         try:
             responses.begin(flow, exchange, flow.response, self._pipeline, self._answer_watch)
-            self._watch(flow.id, exchange)
+            if exchange.observation is not None:  # what is whole is due later than its head was
+                self._watch(flow.id, exchange)
         except Exception as error:  # noqa: BLE001  # the body is still to come: `answered` replaces it
             self._report(error)
             flow.response.stream = exchange.passing = False

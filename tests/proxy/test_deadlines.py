@@ -2,6 +2,8 @@
 
 import asyncio
 import socket
+import time
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +20,7 @@ from foxora_addon.proxy import capacity, deadlines
 from foxora_addon.proxy.deadlines import Connecting, Deadlines
 from foxora_addon.proxy.desk import FlowDesk
 from tests.builders import an_exchange
+from tests.proxy.wires import a_desk
 
 AT_ONCE = Timeouts(connect=0, tls=0, response=30, stream_idle=5, exchange=None)
 LONG_AGO = Timeouts(connect=-60, tls=0, response=30, stream_idle=30, exchange=None)
@@ -89,6 +92,49 @@ def test_what_came_while_we_stood_still_has_a_moment_to_be_read(
 
     asyncio.run(main())
     assert late == [Due(130.0, 30, "to answer")] * (2 if is_late else 0)
+
+
+def test_an_answer_that_is_taken_whole_is_due_as_long_after_its_head_as_that_was() -> None:
+    now, late = 100.0, list[Due]()
+
+    async def main() -> None:
+        nonlocal now
+        exchange = an_exchange(state=State.SENT, waiting_since=now)
+        watched = Deadlines(lambda: now, lambda _, due: late.append(due))
+        watched.watch("f1", exchange, AT_ONCE)
+        exchange.state, exchange.waiting_since = State.ANSWERING, 120.0
+        for moment in (105.0, 130.0, 149.0, 150.0):
+            assert not late
+            now = moment
+            watched._look()
+
+    asyncio.run(main())
+    assert late == [Due(150.0, 30, "to finish its answer")]
+
+
+def test_what_is_open_has_the_deadlines_of_an_edited_file_at_once() -> None:
+    late: list[Due] = []
+
+    async def main() -> None:
+        with a_desk() as desk:
+            assert desk._pipeline is not None
+            assert desk._admission is not None
+            assert desk._admission._asking is not None
+            desk._deadlines._late = lambda _, due: late.append(due)
+            client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
+            flow, since = HTTPFlow(client, Server(address=None)), time.monotonic() - 30
+            sent = an_exchange(state=State.SENT, waiting_since=since)
+            sent.arrived_at = since
+            desk._open.add(flow, sent)
+            desk._watch(flow.id, sent)
+            await some_turns()
+            assert not late
+            rules = replace(desk._pipeline.rules, timeouts=AT_ONCE)
+            desk.take(rules, desk._admission._trail, frozenset, desk._admission._asking)
+            await some_turns()
+
+    asyncio.run(main())
+    assert [(due.seconds, due.phase) for due in late] == [(AT_ONCE.response, "to answer")]
 
 
 @pytest.mark.parametrize(
