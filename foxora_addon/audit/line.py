@@ -35,6 +35,9 @@ _BROKEN_OFF: Final = frozenset(
 _FOLDED: Final = frozenset({"message", "folded"})
 """Members that say what a stream adds up to."""
 
+_UNUSUAL: Final = ("body_truncated", "chunks", "folded", "websocket")
+"""Members of which a plain record has none."""
+
 _MICROSECONDS: Final = 1_000_000
 """Of a second."""
 
@@ -57,17 +60,15 @@ def line_of(  # what a line has besides the record's own members
     `fields` is a record without v, seq, time, prev and hash; `scrub` redacts each text in it, so
     that what it takes out can't change what the record is.
     """
-    if fields.get("websocket") or (fields.get("chunks") and fields.get("body")):
+    is_plain = _is_plain(fields)
+    if not is_plain:
         fields = _joined_scrubbed(fields, scrub)
-    elif (body := fields.get("body")) and (kept := text_without_spelt(body, scrub)) is not body:
+    if (body := fields.get("body")) and (kept := text_without_spelt(body, scrub)) is not body:
         fields = {**fields, "body": kept}
-    if folded := fields.get("folded"):
-        take = _taking(scrub, is_cut=is_cut(fields))
-        fields = {**fields, "folded": without_spelt(folded, take)}
     members = quick_json.bytes_of(fields)
     if (
         members is None
-        or _may_hide(fields)
+        or not (is_plain or _shows_all(fields))
         or not (isinstance(scrub, Scrub) and scrub.spares(members))
     ):
         # It is seldom so far: as a rule one look at all of it will do.
@@ -75,6 +76,12 @@ def line_of(  # what a line has besides the record's own members
     told = b"%d" % recovered if recovered else b"null"
     time = _iso(unix_seconds).encode()
     return seal(_RECORD % (VERSION, seq, time, members[1:-1], told, prev.encode()))
+
+
+def _is_plain(fields: Mapping[str, Any]) -> bool:
+    """Whether all texts are whole, and surely none is spread over several, or encoded."""
+    is_whole = fields.get("outcome") not in _BROKEN_OFF and not any(map(fields.get, _UNUSUAL))
+    return is_whole and fields.get("body_encoding") != "base64"
 
 
 def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> Mapping[str, Any]:
@@ -92,6 +99,8 @@ def _joined_scrubbed(fields: Mapping[str, Any], scrub: Callable[[str], str]) -> 
         of_cut = _of_cut(scrub, is_cut=is_cut(fields))
         joined = partial(events_scrubbed, scrub=scrub, of_cut=of_cut)
         found["body"] = _text_scrubbed(body, fields["body_encoding"], joined)
+    if folded := fields.get("folded"):
+        found["folded"] = without_spelt(folded, _taking(scrub, is_cut=is_cut(fields)))
     return found
 
 
@@ -114,12 +123,12 @@ def _senders_scrubbed(
     return found
 
 
-def _may_hide(fields: Mapping[str, Any]) -> bool:
-    """Whether a look at the line does not show all that its texts are: what is base64, or cut."""
+def _shows_all(fields: Mapping[str, Any]) -> bool:
+    """Whether a look at the line shows all that its texts are: none of them is base64, or cut."""
     if fields.get("body_encoding") == "base64" or is_cut(fields):
-        return True
-    socket = fields.get("websocket")
-    return socket is not None and any(each["encoding"] == "base64" for each in socket["messages"])
+        return False
+    messages = (fields.get("websocket") or {}).get("messages", ())
+    return all(each["encoding"] != "base64" for each in messages)
 
 
 def is_cut(fields: Mapping[str, Any]) -> bool:

@@ -161,11 +161,8 @@ class Redactor:
         maybe.
         """
         signs = self._signs_beside_screen(also)
-        if self._glance is None or signs is None:
+        if self._glance is None or signs is None or _holds_one(line, signs):
             return False
-        for sign in signs:
-            if line.find(sign) >= 0:
-                return False
         return not (self._glance.is_in(line) or has_url_escapes(line))
 
     def _spares_text(self, text: str, also: tuple[str, ...]) -> bool:
@@ -186,12 +183,9 @@ class Redactor:
     def knows_nothing_in(self, text: bytes, also: tuple[str, ...] = ()) -> bool:
         """Whether surely no known secret stands in a text, given as UTF-8. No means maybe."""
         signs = _encoded_signs_of(also)
-        if self._heads is None or signs is None or self._heads.needles.is_in(text):
+        if self._heads is None or signs is None or _holds_one(text, signs):
             return False
-        for sign in signs:
-            if text.find(sign) >= 0:
-                return False
-        return text.find(b"\\u00") < 0
+        return not (self._heads.needles.is_in(text) or text.find(b"\\u00") >= 0)
 
     def without_known(self, text: str, also: tuple[str, ...] = ()) -> str:
         """The text without the secrets that are known, whatever else looks like one."""
@@ -237,6 +231,10 @@ class Redactor:
             return ()
         found = {key for sign in self._heads.signs_in(data) for key in self._keys_by_sign[sign]}
         return forms_of(tuple(sorted(found)))
+
+
+def _holds_one(data: bytes, signs: Sequence[bytes]) -> bool:
+    return max(map(data.find, signs), default=-1) >= 0
 
 
 def _is_wide(text: str) -> bool:
