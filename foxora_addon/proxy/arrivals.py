@@ -6,9 +6,11 @@ from typing import Final
 from mitmproxy import http
 from mitmproxy.net.http import url as urls
 
+from foxora_addon.framing import Fields
 from foxora_addon.policy.hosts import canonical_host
 from foxora_addon.policy.recognise import Addressed, Head
 from foxora_addon.proxy import hold
+from foxora_addon.proxy.quick_headers import QuickHeaders
 from foxora_addon.reception import Arrival, is_short, without_length
 
 _MOST_HEADS: Final = 256
@@ -37,7 +39,7 @@ class Arrivals:
         address, port = (peer[0], peer[1]) if peer else (None, None)
         addressed = _addressed(flow, told, self._listeners)
         line = data.method, data.scheme, data.host, data.port, data.path, data.http_version
-        others, length_at = without_length(fields)
+        others, length_at = _without_length(data.headers)
         seen = line, told, client.sni, addressed, address, others
         known = self._known.get(seen)
         if known is None:
@@ -60,6 +62,13 @@ class Arrivals:
             if len(self._known) >= _MOST_HEADS:
                 self._known.clear()  # it costs less than to know which came last
             self._known[seen] = arrival
+
+
+def _without_length(headers: http.Headers) -> tuple[Fields, int | None]:
+    """What `without_length` gives, which is known already of a head that has come before."""
+    if type(headers) is QuickHeaders and headers.measured[0] is headers.fields:
+        return headers.measured[1]
+    return without_length(headers.fields)
 
 
 def _head_of(flow: http.HTTPFlow, told: hold.SentHead, addressed: Addressed) -> Head:

@@ -20,13 +20,15 @@ _LONGEST_NAME: Final = 64
 class QuickHeaders(Headers):
     """`mitmproxy.http.Headers`, for messages that we have put together.
 
-    `framed` is what `framing_of` says of its fields, `written` what they are on HTTP/1, and
-    `indexed` what `index_of` gives, each for as long as they are the very same.
+    `framed` is what `framing_of` says of its fields, `written` what they are on HTTP/1, `indexed`
+    what `index_of` gives, and `measured` what `without_length` does, each for as long as they are
+    the very same.
     """
 
     framed: tuple[Fields | None, bool | None] = (None, None)
     written: tuple[Fields | None, bytes] = (None, b"")
     indexed: tuple[Fields | None, Index] = (None, MappingProxyType({}))
+    measured: tuple[Fields | None, tuple[Fields, int | None]] = (None, ((), None))
 
     @classmethod
     def of(cls, fields: Iterable[tuple[bytes, bytes]]) -> Self:

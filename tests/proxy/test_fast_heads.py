@@ -14,6 +14,7 @@ from mitmproxy.test import taddons
 from foxora_addon.proxy import fast
 from foxora_addon.proxy.fast import heads
 from foxora_addon.proxy.fast import http1 as fast_http1
+from foxora_addon.reception import without_length
 from foxora_addon.speed import Speed
 
 LENGTH = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
@@ -76,6 +77,8 @@ def test_a_head_with_another_length(
         assert all_of(again) == all_of(expected)
         validate_headers(again)
         assert "expect" not in again.headers
+        fields, headers = again.headers.fields, again.headers
+        assert headers.measured == (fields, without_length(fields))  # type: ignore[attr-defined]
 
 
 STATUSES = st.sampled_from(

@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple
 from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
 from mitmproxy.net.http.validate import validate_headers
 
-from foxora_addon.framing import Index, framing_in, index_of, is_plain_length
+from foxora_addon.framing import Fields, Index, framing_in, index_of, is_plain_length
 from foxora_addon.proxy.fast.http1 import are_known
 from foxora_addon.proxy.quick_headers import QuickHeaders
+from foxora_addon.reception import without_length
 
 _MOST_HEADS: Final = 256
 _LONGEST_HEAD: Final = 4_096
@@ -30,7 +31,7 @@ _WITHOUT_BODIES: Final = frozenset({204, 304})
 class _Known(NamedTuple):
     """What is the same in each request: all but the head's fields, and those about the length.
 
-    `found` is the index of all fields, with a length.
+    `found` is the index of all fields, with a length; `others` are those without it, and its place.
     """
 
     data: Mapping[str, Any]
@@ -38,6 +39,7 @@ class _Known(NamedTuple):
     name: bytes
     after: tuple[tuple[bytes, bytes], ...]
     found: Index
+    others: tuple[Fields, int | None]
 
 
 type _Key = tuple[bytes, bytes]
@@ -54,6 +56,7 @@ def read_again(head: bytes, length: Match[bytes]) -> Request | None:
     request, data = object.__new__(Request), object.__new__(RequestData)
     headers = QuickHeaders.of((*known.before, (known.name, digits), *known.after))
     headers.indexed = headers.fields, {**known.found, _LENGTH: digits}
+    headers.measured = headers.fields, known.others
     vars(data).update(known.data, headers=headers, timestamp_start=time.time())
     request.data, request.stream = data, False
     return request
@@ -74,7 +77,8 @@ def remember(head: bytes, length: Match[bytes], request: Request) -> None:
         _known.clear()  # it costs less than to know which came last
     data = {name: value for name, value in vars(request.data).items() if name != "headers"}
     before, (name, _), after = fields[:at], fields[at], fields[at + 1 :]
-    _known[_key_of(head, length)] = _Known(data, before, name, after, index_of(fields))
+    found, others = index_of(fields), without_length(fields)
+    _known[_key_of(head, length)] = _Known(data, before, name, after, found, others)
 
 
 def read_answer(lines: list[bytes]) -> Response | None:

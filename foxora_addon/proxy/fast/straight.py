@@ -77,6 +77,7 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     flow = self.flow = HTTPFlow(self.context.client, self.context.server)
     flow.request, flow.live = event.request, True
     hold.arrived(self, desk)
+    fields = flow.request.data.headers.fields  # a plain request has no `Expect`
     heard = http_hooks.HttpRequestHeadersHook(flow)
     if not hold.are_told(self, heard, desk):
         yield heard
@@ -84,7 +85,8 @@ def _asked(self: Held, event: WholeRequest, desk: Desk) -> Commands:
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=True)):
         return
     is_looked_at = event.body and (flow.request.stream or not has_no_limits(self))
-    if is_looked_at or "expect" in flow.request.headers:
+    is_changed = flow.request.data.headers.fields is not fields
+    if is_looked_at or (is_changed and "expect" in flow.request.headers):
         yield from gathered(self, _head_first(self, event, desk))
         return
     self.server_state = self.state_wait_for_response_headers
