@@ -16,6 +16,8 @@ _PLAIN_LENGTH: Final = re.compile(rb"0|[1-9][0-9]{0,14}")
 FRAMES: Final = frozenset({_LENGTH, _ENCODING})
 """What tells where a body ends."""
 
+FRAMING: Final = FRAMES | {_CONNECTION}
+"""All that `framing_of` looks at."""
 
 _as_line: Final = b": ".join
 

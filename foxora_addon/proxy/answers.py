@@ -22,7 +22,7 @@ from foxora_addon.framing import CHUNKED, Fields, without_codings
 from foxora_addon.observation import Observation
 from foxora_addon.policy.mask import Mask, mask_forms_of
 from foxora_addon.proxy import flows
-from foxora_addon.proxy.quick_headers import QuickHeaders, quick
+from foxora_addon.proxy.quick_headers import QuickHeaders, joined, quick
 from foxora_addon.proxy.tee import Filter, Tee, Undo
 
 _ASKED: Final = (b"content-type", b"content-encoding", b"x-request-id")
@@ -57,15 +57,17 @@ def head_of(response: http.Response) -> AnswerHead:
         data.reason = on_one_line(data.reason)
         data.headers = headers = QuickHeaders.of(unbroken(headers.fields))
         text = data.reason + b"".join(chain.from_iterable(headers.fields))
-    if headers.index.get(b"transfer-encoding", CHUNKED) != CHUNKED:
-        data.headers = headers = QuickHeaders.of(without_codings(headers.fields))
     fields, index = headers.fields, headers.index
+    if index.get(b"transfer-encoding", CHUNKED) != CHUNKED:
+        data.headers = headers = QuickHeaders.of(without_codings(fields))
+        fields, index = headers.fields, headers.index
     size = len(text) - len(data.reason) + _BETWEEN * len(fields)
-    is_clear = len(index) == len(fields) or list not in map(type, map(index.get, _ASKED))
+    asked = [*map(index.get, _ASKED)]
     limits = [] if NAMES_AS_WRITTEN.isdisjoint(index) else [*_limits_in(fields)]
-    kind, encoding = headers.get(b"content-type"), headers.get(b"content-encoding")
-    request_id = headers.get(b"x-request-id") or None
-    return AnswerHead(fields, size, kind, encoding, request_id, limits, is_clear)
+    kind, encoding, request_id = [found if found is None else joined(found) for found in asked]
+    return AnswerHead(
+        fields, size, kind, encoding, request_id or None, limits, list not in map(type, asked)
+    )
 
 
 def _limits_in(fields: Fields) -> Iterator[tuple[str, str]]:
@@ -87,8 +89,9 @@ def observation_of(
     is_stream = is_stream or (exchange.stream and not _says_otherwise(exchange, kind))
     must_be_json = exchange.call is not None and exchange.call.operation.answers_json
     passes = is_stream or not (must_be_json or is_json(kind))
-    upgrades = response.status_code == 101 and _names_websocket(response)
-    if not upgrades and not (passes and 200 <= response.status_code < 400):
+    status = response.data.status_code
+    upgrades = status == 101 and _names_websocket(response)
+    if not upgrades and not (passes and 200 <= status < 400):
         return None
     return _observation(response, max_head_bytes, is_event_stream=is_stream)
 

@@ -12,7 +12,7 @@ from mitmproxy.proxy import mode_specs
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.ratelimit_headers import NAMES_AS_WRITTEN
 from foxora_addon.exchange import GivenHead
-from foxora_addon.framing import Index, names_of
+from foxora_addon.framing import FRAMING, Index, names_of
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.recognise import Territory
 from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
@@ -87,6 +87,8 @@ def put(message: http.Message, fields: Sequence[tuple[bytes, bytes]]) -> None:
     if index.keys().isdisjoint(new):
         headers = QuickHeaders.of((*before.fields, *fields))
         headers.indexed = headers.fields, {**index, **new}
+        if before.framed[0] is before.fields and FRAMING.isdisjoint(new):
+            headers.framed = headers.fields, before.framed[1]
     else:
         kept = [field for field in before.fields if field[0].lower() not in new]
         headers = QuickHeaders.of((*kept, *fields))

@@ -52,9 +52,7 @@ class QuickHeaders(Headers):
         value = index.get(_keys[key])
         if value is None:
             return default
-        if isinstance(value, bytes):
-            return value.decode("utf-8", "surrogateescape")
-        return ", ".join(map(text_of, value))
+        return joined(value)
 
     def __repr__(self) -> str:
         return repr(Headers(self.fields))
@@ -110,6 +108,13 @@ def values_in(fields: Fields, name: str | bytes) -> list[str]:
         for known, value in fields
         if len(known) == size and known.lower() == key
     ]
+
+
+def joined(found: bytes | list[bytes]) -> str:
+    """What stands in an index, as mitmproxy has it: the values of several fields as a list."""
+    if isinstance(found, bytes):
+        return found.decode("utf-8", "surrogateescape")
+    return ", ".join(map(text_of, found))
 
 
 def text_of(value: bytes) -> str:

@@ -74,23 +74,23 @@ def begin(
     if not exchange.may("answer"):
         return  # another addon answers in the gateway's place (map_local, a script)
     exchange.step("answer")
-    exchange.waiting_since = watch.clock()
-    exchange.answered_status = response.status_code
+    exchange.waiting_since = now = watch.clock()
+    exchange.answered_status = status = response.data.status_code
     head = head_of(response)
     exchange.gateway_request_id = head.request_id
     if head.size > _MOST_HEAD_BYTES:
         exchange.flaw = "The head of the gateway's answer is over 64 KiB. Try again."
         response.headers.clear()
         head = head_of(response)
-    if exchange.answered_status == SWITCHING_PROTOCOLS:
+    if status == SWITCHING_PROTOCOLS:
         exchange.flaw = exchange.flaw or flaw_of_opening(response)
     most = pipeline.rules.max_body_bytes
     observation = observation_of(exchange, response, head.content_type or "", most)
     if observation is not None and exchange.flaw is None:
         observe(flow, exchange, response, observation, pipeline, watch)
-    more = pipeline.accounting.headers(exchange, head.limits, watch.clock())
-    if exchange.answered_status >= 400:
-        pipeline.answering(exchange, answer_in(response, exchange), exchange.waiting_since)
+    more = pipeline.accounting.headers(exchange, head.limits, now)
+    if status >= 400:
+        pipeline.answering(exchange, answer_in(response, exchange), now)
     if exchange.origin is not None:
         more = [*more, *flows.readable_by(exchange.origin, quick(response).index)]
     marks = marks_of(exchange, more, has_request_id=head.request_id is not None)
@@ -204,8 +204,8 @@ def conclude(
 
     Trailers go no further, as on HTTP/1 (`host_reading`): they come once the head was cleaned.
     """
-    response.trailers = None
-    if response.status_code == SWITCHING_PROTOCOLS:
+    response.data.trailers = None
+    if response.data.status_code == SWITCHING_PROTOCOLS:
         flow.websocket = None
         _keep_from_switching(exchange, response)
     if exchange.may("record"):  # refused while nobody calls our `request`: the script is gone
