@@ -182,6 +182,7 @@ class Exchange:
     head: GivenHead | None = field(default=None, repr=False)
     origin: str | None = None  # of the web page that calls, and may
     gateway: "BaseUrl | None" = None  # where it may be sent: the one in force when it arrived
+    turned: Mapping[str, object] | None = field(default=None, repr=False)  # see `flows.rewrite`
 
     # As it was read.
     model: str | None = None

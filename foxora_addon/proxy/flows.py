@@ -1,6 +1,6 @@
 """Between mitmproxy's flows and our values: reads a head, applies a rewrite, builds an answer."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -41,19 +41,29 @@ _EXPOSED: Final = b", ".join(
 _NAMED_BY_HEADER: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 
 
-def rewrite(request: http.Request, gateway: BaseUrl, head: GivenHead, target: str) -> None:
+def rewrite(
+    request: http.Request, gateway: BaseUrl, head: GivenHead, target: str
+) -> Mapping[str, object]:
     """Turn the flow's request to the gateway, with a head that has been.
 
     Host and `:authority` are set as setting `request.host` would set them (row 9), all at once.
+    Returns what its data says of its method and of where it goes from now on.
     """
     data = request.data
-    data.headers = headers = QuickHeaders.of(head.fields)
+    headers = QuickHeaders.of(head.fields)
     headers.framed = headers.fields, head.framing
-    data.path = target.encode("utf-8", "surrogateescape")
-    data.scheme, data.host, data.port = gateway.scheme.encode(), gateway.host, gateway.port
+    turned = {
+        "method": data.method,
+        "scheme": gateway.scheme.encode(),
+        "host": gateway.host,
+        "port": gateway.port,
+        "path": target.encode("utf-8", "surrogateescape"),
+    }
+    vars(data).update(turned, headers=headers)
     if data.authority:
         data.authority = gateway.authority.encode()
     request.stream = False
+    return turned
 
 
 def header(headers: http.Headers, name: bytes) -> str | None:

@@ -5,6 +5,7 @@ raises, is the desk's business.
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from mitmproxy import http
@@ -34,8 +35,9 @@ def take_in(
     rewritten = pipeline.arrive(arrival, now)
     if rewritten is None:
         return None
-    flows.rewrite(flow.request, pipeline.rules.gateway, rewritten.head, rewritten.target)
-    return rewritten.exchange
+    exchange, gateway = rewritten.exchange, pipeline.rules.gateway
+    exchange.turned = flows.rewrite(flow.request, gateway, rewritten.head, rewritten.target)
+    return exchange
 
 
 def declared_size(arrival: Arrival) -> int:
@@ -111,20 +113,31 @@ class NotSent(Exception):  # noqa: N818  # reads as what it says where it is rai
 def check_decided(exchange: Exchange, request: http.Request) -> BaseUrl:
     """The gateway that a call goes to, be it no longer the one of the rules in force.
 
-    Raises `NotSent` where nobody has decided on it, or it goes to another. Whatever other addons
+    Raises `NotSent` where nobody has decided on it, or it goes elsewhere. Whatever other addons
     did: the first is theirs where they fail, the second where they turn it.
     """
     gateway = exchange.gateway
     if exchange.state is State.ARRIVED or gateway is None:
         raise NotSent(f"exchange {exchange.id} was never decided on", failures.UNDECIDED)
-    data = request.data
-    host: str = data.host
+    turned = exchange.turned
+    if turned is None or not turned.items() <= vars(request.data).items():
+        _check_line(exchange, request, gateway)
+    return gateway
+
+
+def _check_line(exchange: Exchange, request: http.Request, gateway: BaseUrl) -> None:
+    """Raise `NotSent` unless a request goes where it was to, in whatever spelling."""
+    host: str = request.data.host
     if host != gateway.host and canonical_host(host) == gateway.host:
         host = gateway.host
-    if (host, data.port) != (gateway.host, gateway.port) or request.scheme != gateway.scheme:
+    if (host, request.port) != (gateway.host, gateway.port) or request.scheme != gateway.scheme:
         where = f"{request.scheme}://{request.host}:{request.port}"
         raise _changed(f"exchange {exchange.id} was turned to {where}")
-    return gateway
+    recorded = exchange.gateway_url or ""
+    if request.path != recorded[recorded.find("/", len("https://")) :]:
+        raise _changed(f"the path of exchange {exchange.id} was changed")
+    if request.method != exchange.line.method:
+        raise _changed(f"the method of exchange {exchange.id} was changed")
 
 
 def with_key(
@@ -135,13 +148,8 @@ def with_key(
     Raises `NotSent` where it must not be: whatever other addons and their user did to the flow, it
     must still be the request that was decided on and recorded, and nobody else may see the key.
     """
-    gateway, data = check_decided(exchange, request), request.data
-    recorded = exchange.gateway_url or ""
-    if request.path != recorded[recorded.find("/", len("https://")) :]:
-        raise _changed(f"the path of exchange {exchange.id} was changed")
-    if request.method != exchange.line.method:
-        raise _changed(f"the method of exchange {exchange.id} was changed")
-    if (data.content or b"") != exchange.sent_body:
+    gateway = check_decided(exchange, request)
+    if (request.data.content or b"") != exchange.sent_body:
         raise _changed(f"the body of exchange {exchange.id} was changed")
     if gateway.scheme == "http" and flow.server_conn.via:
         text = "an upstream proxy would see the key of an http:// gateway"
@@ -163,11 +171,11 @@ def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) 
     a stream, and keep the connection.
     """
     fields, body = request.data.headers.fields, request.data.content or b""
-    own = () if key is None else ((b"authorization", _encoded(f"Bearer {key}")),)
+    own, line = _own_of(key)
     if given is not None and fields is given.fields and (given.is_framed or not body):
         headers = QuickHeaders.of((*fields[:-1], *own))
         headers.framed = headers.fields, given.framing
-        headers.written = headers.fields, given.written + written(own)
+        headers.written = headers.fields, given.written + line
     else:
         kept = [field for field in fields if field[0].lower() != b"authorization"]
         length = b"%d" % len(body)
@@ -192,5 +200,10 @@ def _tells_end(frames: list[tuple[bytes, bytes]], length: bytes) -> bool:
     return value == (length if name.lower() == b"content-length" else b"chunked")
 
 
-def _encoded(value: str) -> bytes:
-    return value.encode("utf-8", "surrogateescape")
+@lru_cache(maxsize=256)
+def _own_of(key: str | None) -> tuple[tuple[tuple[bytes, bytes], ...], bytes]:
+    """The field that has a key, if there is one; and what it is on HTTP/1."""
+    if key is None:
+        return (), b""
+    own = ((b"authorization", f"Bearer {key}".encode("utf-8", "surrogateescape")),)
+    return own, written(own)

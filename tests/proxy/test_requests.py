@@ -8,7 +8,7 @@ from mitmproxy.http import Request
 from foxora_addon.exchange import Client, Exchange, GivenHead, RequestLine
 from foxora_addon.framing import FRAMES, framing_of, written
 from foxora_addon.policy.hosts import parse_base_url
-from foxora_addon.proxy import requests
+from foxora_addon.proxy import flows, requests
 from foxora_addon.proxy.fast.http1 import framing
 from foxora_addon.proxy.quick_headers import QuickHeaders
 from tests.builders import CHAT, a_pipeline, admit, an_arrival, encoded, some_rules
@@ -116,3 +116,28 @@ def test_a_call_goes_to_the_gateway_that_it_came_for_and_to_no_other() -> None:
     request.host = "another.example"
     with pytest.raises(requests.NotSent, match="was turned to"):
         requests.check_decided(exchange, request)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("host", "another.example"), ("port", 9), ("scheme", "http")),
+        *(("path", "/v1/models"), ("method", "PUT")),
+    ],
+)
+def test_a_call_that_was_turned_or_made_another_is_not_sent(name: str, value: object) -> None:
+    pipeline, body = a_pipeline(), encoded(CHAT)
+    gateway, rewritten = pipeline.rules.gateway, pipeline.arrive(an_arrival(), 100.0)
+    assert rewritten is not None
+    exchange, request = rewritten.exchange, Request.make("POST", "http://127.0.0.1/", body)
+    exchange.turned = flows.rewrite(request, gateway, rewritten.head, rewritten.target)
+    admit(pipeline, exchange, body, 100.0)
+    assert requests.check_decided(exchange, request) == gateway
+
+    before = getattr(request, name)
+    setattr(request, name, value)
+    with pytest.raises(requests.NotSent, match="after it was recorded"):
+        requests.check_decided(exchange, request)
+    setattr(request, name, before)
+    request.host = gateway.host.upper()
+    assert requests.check_decided(exchange, request) == gateway
