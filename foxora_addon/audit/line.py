@@ -12,7 +12,7 @@ from typing import Any, Final
 from foxora_addon.api import quick_json
 from foxora_addon.audit.chain import seal
 from foxora_addon.audit.pieces import events_scrubbed, messages_scrubbed
-from foxora_addon.audit.probable import text_without_spelt, without_spelt
+from foxora_addon.audit.probable import may_spell, text_without_spelt, without_spelt
 from foxora_addon.audit.record import VERSION
 from foxora_addon.audit.redaction import Scrub
 
@@ -63,9 +63,10 @@ def line_of(  # what a line has besides the record's own members
     is_plain = _is_plain(fields)
     if not is_plain:
         fields = _joined_scrubbed(fields, scrub)
-    if (body := fields.get("body")) and (kept := text_without_spelt(body, scrub)) is not body:
-        fields = {**fields, "body": kept}
     members = quick_json.bytes_of(fields)
+    if (members is None or may_spell(members)) and (body := fields.get("body")):
+        fields = {**fields, "body": text_without_spelt(body, scrub)}
+        members = quick_json.bytes_of(fields)
     if (
         members is None
         or not (is_plain or _shows_all(fields))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from foxora_addon.api import quick_json
+from foxora_addon.audit.needles import Needles
 
 type Scrub = Callable[[str], str]
 
@@ -17,6 +18,12 @@ _BESIDE: Final = '"token'
 _BETWEEN: Final = " | "
 """Between tokens that are no one text: alternatives to each other, and to others."""
 _BYTE: Final = range(256)
+_HINT: Final = Needles([_NAME])
+
+
+def may_spell(record: bytes) -> bool:
+    """Whether a record, as JSON in UTF-8, may have a body with `logprobs`."""
+    return _HINT.is_in(record)
 
 
 def without_spelt(value: Any, scrub: Scrub) -> Any:
