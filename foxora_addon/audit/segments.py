@@ -34,6 +34,8 @@ _FIRST: Final = re.compile(_TORN_LINES + rb'\{"v":\d{1,3},"seq":(\d{1,18}),')
 _FIRST_TORN: Final = re.compile(
     rb"%b(?:%b\d{1,18},|%b?\Z)" % (_TORN_LINES, re.escape(_BEGINNING), _TORN)
 )
+_SEALED: Final = re.compile(rb',"hash":"[0-9a-f]{64}"\}\n?\Z')
+_SEAL_BYTES: Final = 80
 BEGINNING_BYTES: Final = 1 << 12
 """Within how many bytes a file says with which record it begins, and when that was written."""
 _LONGEST_LINE_BYTES: Final = 1 << 26
@@ -51,10 +53,14 @@ def segments_of(path: Path) -> list[Path]:
     """The files of a trail in the order of their records, the one that is written last.
 
     Empty if there is none. A file that holds what another one does, as a compressed segment beside
-    its original does, is there once. `path` may also be a single segment.
+    its original does, is there once; and one with nothing but beginnings of a record, as a full
+    disk leaves, hides none that has it. `path` may also be a single segment.
     """
     require_file(path)
-    files = {first: file for first, file in _closed_of(path) if first is not None}
+    files: dict[int, Path] = {}
+    for first, file in _closed_of(path):
+        if first is not None and (first not in files or _has_record(file)):
+            files[first] = file
     if is_there(path):
         begins = first_seq_of(path)
         files = {first: file for first, file in files.items() if begins is None or first < begins}
@@ -148,6 +154,11 @@ def first_seq_of(path: Path) -> int | None:
     """The `seq` of the record that a file begins with; None if it begins with none."""
     with _opened(path) as stream:
         return _begins(stream)
+
+
+def _has_record(segment: Path) -> bool:
+    """Whether a line of a closed segment ends as a record does; no: all of it was torn."""
+    return any(_SEALED.search(line[-_SEAL_BYTES:]) for _, _, line in _lines_in(segment))
 
 
 def has_begun(data: bytes) -> bool:

@@ -357,6 +357,28 @@ def test_a_file_with_nothing_but_a_torn_record_that_is_moved_away_is_no_part(
     assert [record["recovered"] for record in records_of(path)] == [None] * 4
 
 
+@pytest.mark.parametrize("cut", [8, 200])
+def test_a_file_with_nothing_but_a_torn_record_hides_none_that_begins_with_it(
+    path: Path, cut: int
+) -> None:
+    disk = CuttingDisk()
+    journal = opened(path, Keeping(), disk)
+    write(journal, 1)
+    path.rename(path.with_name("trail.jsonl.3"))
+    disk.most = cut
+    with pytest.raises(TrailUnavailable):
+        write(journal, 1, "y")
+    disk.most = None
+    path.rename(path.with_name("trail.jsonl.2"))
+    write(journal, 1, "y")
+    path.rename(path.with_name("trail.jsonl.1"))
+    write(journal, 1, "z")
+    journal.close()
+    report = verify(path)
+    assert (report.problem, report.records) == (None, 6)
+    assert names(path) == [".3", ".1", ""]
+
+
 def test_what_was_open_in_a_file_that_is_out_of_reach_is_open_still(path: Path) -> None:
     journal = opened(path, Keeping())
     journal.append(a_request_of("long"), as_it_is)
