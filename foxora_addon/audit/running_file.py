@@ -190,8 +190,10 @@ class RunningFile:
         deleted_at = os.fstat(self._fd).st_ctime
         lost = self._written_since_seen() if is_deleted else b""
         self.open(seq)
-        if is_deleted or seq < self.first:
-            self.torn = 0  # it went with the file, or is all of one that is no part of the trail
+        if self.torn and seq < self.first:
+            self.torn = self._torn_before()  # what is in the file is all of one that is no part
+        elif is_deleted:
+            self.torn = 0  # it went with the file
         is_copy = self._begin(seq)
         if lost:
             with contextlib.suppress(OSError, NoTrail):  # then nothing says that any of it is there
@@ -201,6 +203,12 @@ class RunningFile:
         if not is_copy:
             self.first, self._began = seen + 1, self._wall_clock()
         return True
+
+    def _torn_before(self) -> int:
+        """How many bytes stand torn at the end of the files before; 0 if they can't be read."""
+        with contextlib.suppress(OSError, NoTrail):
+            return end_of(self.path).torn
+        return 0
 
     def _is_deleted(self) -> bool:
         try:

@@ -379,6 +379,22 @@ def test_a_file_with_nothing_but_a_torn_record_hides_none_that_begins_with_it(
     assert names(path) == [".3", ".1", ""]
 
 
+def test_what_was_torn_is_told_of_behind_files_with_nothing_but_a_torn_record(path: Path) -> None:
+    disk = CuttingDisk()
+    journal = opened(path, Keeping(), disk)
+    write(journal, 1)
+    disk.most = 5
+    for number in (3, 2):  # moved away while the disk is full
+        with pytest.raises(TrailUnavailable):
+            write(journal, 1, "y")
+        path.rename(path.with_name(f"trail.jsonl.{number}"))
+    disk.most = None
+    write(journal, 1, "y")
+    journal.close()
+    assert [record["recovered"] for record in records_of(path)] == [None, None, 5, None]
+    assert verify(path).problem is None
+
+
 def test_what_was_open_in_a_file_that_is_out_of_reach_is_open_still(path: Path) -> None:
     journal = opened(path, Keeping())
     journal.append(a_request_of("long"), as_it_is)
