@@ -8,10 +8,12 @@ records reach the disk itself the `Syncer`'s, and what becomes of closed segment
 
 import contextlib
 import math
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, Literal, Self
+from weakref import WeakSet
 
 from foxora_addon.audit.chain import GENESIS
 from foxora_addon.audit.disk import Disk
@@ -70,6 +72,7 @@ class Journal:
         self._headed_seq = -1
         self._follow_seconds = follow_seconds
         self._followed_at = -math.inf
+        _journals.add(self)
 
     @classmethod
     def open(  # noqa: PLR0913  # one keyword for each thing that a trail is kept by
@@ -105,6 +108,15 @@ class Journal:
         self._keeper.close()
         self._file.let_go()
         self._syncer.close(syncs=False)
+
+    def leave_to_parent(self) -> None:
+        """Write no more in a forked process.
+
+        The lock is the open file's: it would be kept for as long as the child lives, be it longer
+        than the one that writes (flock(2)).
+        """
+        self._file.let_go()
+        self._syncer.let_go_in_child()
 
     @property
     def head(self) -> str:
@@ -245,3 +257,14 @@ class Journal:
         with contextlib.suppress(OSError):  # the next start then looks for what is open by itself
             write_head(self.path, head, self._disk)
             self._headed_seq = self.seq
+
+
+_journals: Final[WeakSet[Journal]] = WeakSet()
+
+
+def _leave_all_to_parent() -> None:
+    for journal in list(_journals):
+        journal.leave_to_parent()
+
+
+os.register_at_fork(after_in_child=_leave_all_to_parent)  # an addon may fork, for a pool of its own

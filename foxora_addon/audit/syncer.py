@@ -66,6 +66,13 @@ class Syncer:
                     os.close(fd)
             self._retired, self._fd = [], -1
 
+    def let_go_in_child(self) -> None:
+        """Close all descriptors in a forked process, which has none of our threads, and no part."""
+        for fd in (*self._retired, self._fd):
+            if fd >= 0:
+                os.close(fd)
+        self._retired, self._fd, self._is_over = [], -1, True
+
     def let_go(self) -> None:
         """Close what is retired without a sync, where none is wanted."""
         with self._wake:

@@ -95,6 +95,45 @@ def test_a_second_writer_is_refused_until_the_first_is_done(journal: Journal, pa
     opened(path).close()
 
 
+FORKING = """
+import os, sys
+from pathlib import Path
+from foxora_addon.audit.journal import Journal
+from foxora_addon.audit.running_file import TrailUnavailable
+from tests.builders import NOON, a_request_of, as_it_is
+
+journal = Journal.open(Path(sys.argv[1]), sync="none", wall_clock=lambda: NOON)
+journal.append(a_request_of("before"), as_it_is)
+held, holding = os.pipe()
+if (child := os.fork()) == 0:
+    os.close(holding)
+    try:
+        journal.append(a_request_of("child's"), as_it_is)
+    except TrailUnavailable:
+        os.read(held, 1)
+        journal.close()
+        os._exit(0)
+    os._exit(1)
+journal.append(a_request_of("parent's"), as_it_is)
+journal.close()
+Journal.open(Path(sys.argv[1]), sync="none", wall_clock=lambda: NOON).close()
+os.close(holding)
+assert os.waitpid(child, 0)[1] == 0
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_forked_process_writes_no_more_and_keeps_nobody_from_writing(path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-c", FORKING, str(path)],
+        cwd=Path(__file__).parents[2],
+        timeout=60,
+        check=True,
+    )
+    assert [record["exchange"] for record in records_of(path)] == ["before", "parent's"]
+    assert verify(path).problem is None
+
+
 def test_to_close_twice_is_to_close_once(path: Path) -> None:
     journal = opened(path)
     journal.close()
