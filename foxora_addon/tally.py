@@ -68,7 +68,10 @@ def error_of(ending: Ending) -> str | None:
 
 
 def _failure_of(ending: Ending) -> str:
-    return f"{ending.status or ending.outcome} {ending.error_code or ''}".rstrip()
+    """A status with its code, or with what became of the call: a 200 alone says no failure."""
+    if ending.status is None:
+        return f"{ending.outcome} {ending.error_code or ''}".rstrip()
+    return f"{ending.status} {ending.error_code or ending.outcome}"
 
 
 def since(start: Mapping[str, Any], end: Mapping[str, Any]) -> dict[str, Any]:

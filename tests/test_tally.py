@@ -58,6 +58,15 @@ def test_errors_are_counted_by_status_and_code_or_by_what_became_of_them() -> No
     assert tally.totals(0)["errors"] == errors
 
 
+def test_a_failure_that_has_a_status_and_no_code_is_named_by_what_became_of_the_call() -> None:
+    tally = Tally()
+    tally.take(an_ending(outcome="client_disconnected"))
+    tally.take(an_ending(status=101, outcome="client_disconnected", operation="responses"))
+    tally.take(an_ending(outcome="stream_broken"))
+    errors = {"200 client_disconnected": 1, "101 client_disconnected": 1, "200 stream_broken": 1}
+    assert tally.totals(0)["errors"] == errors
+
+
 def test_only_a_completed_call_of_a_model_that_costs_something_owes_its_usage() -> None:
     tally = Tally()
     tally.take(an_ending(total_tokens=None))
