@@ -1,6 +1,5 @@
 """Plays a trail for `audit simulate`, and shows what would have become of each account's calls."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -8,8 +7,8 @@ from foxora_addon.app.printing import json_text, print_table, write
 from foxora_addon.app.say import say
 from foxora_addon.app.trail_reading import TrailReading
 from foxora_addon.policy.plans import Ceilings
+from foxora_addon.reading.demand import LONGEST_WAIT_SECONDS, waited_seconds_in
 from foxora_addon.reading.filters import Filters
-from foxora_addon.reading.records import Record
 from foxora_addon.reading.simulation import Played, Simulation
 from foxora_addon.reading.texts import count_text, duration_text
 
@@ -22,11 +21,17 @@ _HEADERS: Final = (
 def show_simulation(
     path: Path, filters: Filters, ceilings: Ceilings, longest_wait: float, *, as_json: bool
 ) -> int:
-    """Play all wanted records in their order."""
-    simulation = Simulation(ceilings, longest_wait)
+    """Play all wanted records in their order.
+
+    The trail is read twice: how long calls had waited is known before the first is played, and
+    whether an exchange is wanted may hang on its end.
+    """
+    wanted, waited_seconds = _looked_through(path, filters)
+    simulation = Simulation(ceilings, longest_wait, waited_seconds)
     reading = TrailReading(path)
-    for record in _wanted(reading, filters):
-        simulation.take(record)
+    for record in reading.records():
+        if wanted is None or record["exchange"] in wanted:
+            simulation.take(record)
     simulation.finish()
     reading.say_what_was_skipped()
     accounts = sorted(simulation.accounts.items())
@@ -48,16 +53,17 @@ def show_simulation(
     return 0
 
 
-def _wanted(reading: TrailReading, filters: Filters) -> Iterator[Record]:
-    """The records of wanted exchanges, in order.
-
-    Whether an exchange is wanted may hang on its end, so with filters the trail is read twice.
-    """
+def _looked_through(path: Path, filters: Filters) -> tuple[set[str] | None, float]:
+    """The exchanges that are wanted, None for all, and how long any of them had waited."""
+    reading = TrailReading(path)
     if filters.want_all:
-        yield from reading.records()
-        return
-    wanted = {recorded.id for recorded in reading.exchanges(filters)}
-    yield from (record for record in reading.records() if record["exchange"] in wanted)
+        lines = (line for _, _, line in reading.lines())
+        return None, max(map(waited_seconds_in, lines), default=0.0)
+    wanted, waited_ms = set(), 0.0
+    for recorded in reading.exchanges(filters):
+        wanted.add(recorded.id)
+        waited_ms = max(waited_ms, recorded.waited_ms or 0.0)
+    return wanted, min(waited_ms / 1000, LONGEST_WAIT_SECONDS)
 
 
 def _row_of(name: str, played: Played) -> list[str]:

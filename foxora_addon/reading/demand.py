@@ -4,6 +4,7 @@ Only calls that came to the limiter count: those that were forwarded, those that
 those that left, or were told to, as they waited for it.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -24,8 +25,14 @@ from foxora_addon.reading.records import Record, count_of, mapping_of, number_of
 from foxora_addon.reading.times import unix_of
 
 LIMIT_REASON: Final = "rate_limit_exceeded"
+LONGEST_WAIT_SECONDS: Final = 86_400.0
+"""What a configuration may have calls wait at most."""
 _BYTES_PER_TOKEN: Final = 4
 _LONGEST_GUARD_SECONDS: Final = 30.0
+# Quotes inside a JSON text are escaped, so these stand inside of none.
+_REQUEST: Final = b'"event":"request"'
+_WAITED: Final = b'"waited_ms":'
+_NUMBER: Final = re.compile(rb"[0-9.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,22 @@ def guard_of(record: Record) -> float:
     told = number_of(mapping_of(record.get("decision")).get("guard_seconds"))
     is_guard = told is not None and 0 <= told <= _LONGEST_GUARD_SECONDS
     return told if told is not None and is_guard else DEFAULT_GUARD_SECONDS
+
+
+def waited_seconds_in(line: bytes) -> float:
+    """How long a call had waited, by the line of its request record; a day at most, 0 for others.
+
+    The line is not read as JSON, so that a whole trail is soon looked through.
+    """
+    start = line.find(_WAITED)
+    if start < 0 or line.find(_REQUEST, 0, start) < 0:
+        return 0.0
+    found = _NUMBER.match(line, start + len(_WAITED))
+    try:
+        waited = float(found[0]) / 1000 if found else 0.0
+    except ValueError:
+        return 0.0
+    return min(waited, LONGEST_WAIT_SECONDS)
 
 
 def ending_of(record: Record) -> Ending | None:

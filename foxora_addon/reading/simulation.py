@@ -2,15 +2,17 @@
 
 The limiter is the proxy's own, and the times are the records'. A call that waits ends as much
 later; one that the trail has as refused is taken to last as long as its account's others, and to
-use what was estimated. Clients are taken to do what they did: none gives up or tries again. So is
+use what was estimated. One that had waited in the trail comes when it came then, before what went
+on record as it waited. Clients are taken to do what they did: none gives up or tries again. So is
 the gateway: its own 429s close the account here as they did then.
 """
 
 import heapq
 import math
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
@@ -94,19 +96,25 @@ class Lane:
         else:
             self.refused[taken.denied.limit] += 1
 
-    def end(self, ending: Ending) -> None:
-        """The trail ends an exchange: here it ends as much later as it was admitted later."""
-        self._advance(ending.at)
-        if ending.paused_until is not None and ending.paused_until > ending.at:
-            self._allowances.limiter(_ACCOUNT).hold_until(ending.paused_until, ending.at)
-            self._look()
+    def end(self, ending: Ending, moment: float) -> None:
+        """The trail ends an exchange: here it ends as much later as it was admitted later.
+
+        `moment` is when it would have ended had it been admitted as it came.
+        """
+        self._advance(moment)
         call = self._calls.get(ending.exchange)
         if call is None or not call.arrival.was_sent:
             return
         call.lasts = max(ending.at - call.arrival.decided_at, 0.0)
         call.ending = ending
         self._plan_ending(call)
-        self._advance(ending.at)
+        self._advance(moment)
+
+    def pause(self, until: float, moment: float) -> None:
+        """The gateway's own 429 closed the account at that moment."""
+        self._advance(moment)
+        self._allowances.limiter(_ACCOUNT).hold_until(until, moment)
+        self._look()
 
     def finish(self) -> None:
         """The trail is over: whoever waits still waits for its turn, or for its deadline."""
@@ -173,19 +181,67 @@ class Lane:
                 call.ending.settle(limiter, reservation, self._now)
 
 
+class _Happened(NamedTuple):
+    """What happened at a moment; `number` tells the order of what happened at the same one.
+
+    A call that came, and how long it is taken to last; the end of one, at the moment at which it
+    would have been had the call not waited; or until when the gateway closed the account.
+    """
+
+    moment: float
+    number: int
+    what: Arrival | Ending | float
+    usual_seconds: float = 0.0
+
+
+class _Order:
+    """Gives what comes in the trail's order in that in which it happened.
+
+    A call is on record once it is decided on, and came before: `waited_seconds` at most.
+    """
+
+    def __init__(self, waited_seconds: float) -> None:
+        self._waited_seconds = waited_seconds
+        self._latest = -math.inf
+        self._held: list[_Happened] = []  # a heap
+
+    def take(self, happened: _Happened, recorded_at: float) -> Iterator[_Happened]:
+        """Take the next; yield all that nothing can come before any more."""
+        if recorded_at < self._latest:  # the clock was set back: what is held lies before it
+            yield from self.rest()
+        self._latest = recorded_at
+        heapq.heappush(self._held, happened)
+        while self._held and self._held[0].moment <= recorded_at - self._waited_seconds:
+            yield heapq.heappop(self._held)
+
+    def rest(self) -> Iterator[_Happened]:
+        """Nothing comes any more: yield what is held."""
+        while self._held:
+            yield heapq.heappop(self._held)
+
+
 class Played:
     """What became of one account's calls, refused at once and waited for.
 
-    All count for a minute and the guard that was in force at the first of them.
+    All count for a minute and the guard that was in force at the first of them. `waited_seconds` is
+    how long calls had waited in the trail, at most.
     """
 
-    def __init__(self, ceilings: Ceilings, longest_wait: float, guard_seconds: float) -> None:
+    def __init__(
+        self,
+        ceilings: Ceilings,
+        longest_wait: float,
+        guard_seconds: float,
+        waited_seconds: float = 0.0,
+    ) -> None:
         self.calls = self.was_refused = 0
         self.most_requests = self.most_tokens = 0
         self.at_once = Lane(ceilings, 0.0, guard_seconds)
         self.waiting = Lane(ceilings, longest_wait, guard_seconds)
         self._as_it_was = AsItWas(guard_seconds)
-        self._began: dict[str, float] = {}
+        self._order = _Order(waited_seconds)
+        self._taken = 0
+        self._began: dict[str, Arrival] = {}
         self._lasted, self._ended = 0.0, 0
 
     def arrive(self, arrival: Arrival) -> None:
@@ -193,23 +249,46 @@ class Played:
         self.calls += 1
         self.was_refused += not arrival.was_sent
         usual = self._lasted / self._ended if self._ended else 0.0
-        self.at_once.arrive(arrival, usual)
-        self.waiting.arrive(arrival, usual)
+        self._take(arrival.arrived_at, arrival.decided_at, arrival, usual)
         self._as_it_was.arrive(arrival, (_ACCOUNT,))
         if arrival.was_sent:
-            self._began[arrival.exchange] = arrival.decided_at
+            self._began[arrival.exchange] = arrival
             self._note_used(arrival.decided_at)
 
     def end(self, ending: Ending) -> None:
         """An exchange ends."""
-        self.at_once.end(ending)
-        self.waiting.end(ending)
         self._as_it_was.end(ending)
-        if (began := self._began.pop(ending.exchange, None)) is not None:
-            self._lasted += max(ending.at - began, 0.0)
+        began = self._began.pop(ending.exchange, None)
+        if began is not None:
+            waited = began.decided_at - began.arrived_at
+            self._take(ending.at - waited, ending.at, ending)
+            self._lasted += max(ending.at - began.decided_at, 0.0)
             self._ended += 1
+        if ending.paused_until is not None and ending.paused_until > ending.at:
+            self._take(ending.at, ending.at, ending.paused_until)
         if ending.tries:
             self._note_used(ending.at)
+
+    def _take(
+        self,
+        moment: float,
+        recorded_at: float,
+        what: Arrival | Ending | float,
+        usual_seconds: float = 0.0,
+    ) -> None:
+        self._taken += 1
+        happened = _Happened(moment, self._taken, what, usual_seconds)
+        self._play(self._order.take(happened, recorded_at))
+
+    def _play(self, happened: Iterable[_Happened]) -> None:
+        for moment, _, what, usual_seconds in happened:
+            for lane in (self.at_once, self.waiting):
+                if isinstance(what, Arrival):
+                    lane.arrive(what, usual_seconds)
+                elif isinstance(what, Ending):
+                    lane.end(what, moment)
+                else:
+                    lane.pause(what, moment)
 
     def _note_used(self, now: float) -> None:
         used = self._as_it_was.used(_ACCOUNT, now)
@@ -218,6 +297,7 @@ class Played:
 
     def finish(self) -> None:
         """The trail is over."""
+        self._play(self._order.rest())
         self.at_once.finish()
         self.waiting.finish()
 
@@ -245,11 +325,17 @@ class Played:
 
 
 class Simulation:
-    """All accounts, each with the same ceilings; fed the records in the trail's order."""
+    """All accounts, each with the same ceilings; fed the records in the trail's order.
 
-    def __init__(self, ceilings: Ceilings, longest_wait: float) -> None:
+    `waited_seconds` is how long calls have waited by them, at most (see `waited_seconds_in`).
+    """
+
+    def __init__(
+        self, ceilings: Ceilings, longest_wait: float, waited_seconds: float = 0.0
+    ) -> None:
         self.accounts: dict[str, Played] = {}
         self._ceilings, self._longest_wait = ceilings, longest_wait
+        self._waited_seconds = waited_seconds
         self._pauses: dict[str, list[Ending]] = {}  # of accounts before the first call that came
 
     def take(self, record: Record) -> None:
@@ -273,7 +359,7 @@ class Simulation:
 
     def _played(self, account: str, guard_seconds: float) -> Played:
         if account not in self.accounts:
-            played = Played(self._ceilings, self._longest_wait, guard_seconds)
+            played = Played(self._ceilings, self._longest_wait, guard_seconds, self._waited_seconds)
             self.accounts[account] = played
             for ending in self._pauses.pop(account, ()):
                 played.end(ending)

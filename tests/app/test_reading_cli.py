@@ -324,6 +324,21 @@ def test_why_and_simulate_take_ceilings(run: Run) -> None:
     assert "globex" not in run("simulate", "--requests-per-minute", "1", "--account", "acme")
 
 
+@pytest.mark.parametrize("filters", [(), ("--account", "acme")])
+def test_in_a_simulation_a_call_comes_when_it_came_though_it_had_waited(
+    filters: tuple[str, ...], run: Run, trail: Path
+) -> None:
+    waited = {"waited_ms": 40_000.0}
+    calls = [a_request("a", at=0), a_response("a", at=1)]
+    calls += [a_request("b", at=61), a_response("b", at=61.5)]
+    calls += [a_request("c", at=62, decision=waited), a_response("c", at=63)]
+    written(trail, calls)
+    ceilings = ("--requests-per-minute", "1", "--max-wait", "38.3")
+    (told,) = json.loads(run("simulate", *ceilings, "--json", *filters))["accounts"].values()
+    assert told["refusing"]["refused"] == 1
+    assert told["waiting"]["wait_ms"]["max"] == pytest.approx(38_260)  # a was sent 10 ms after noon
+
+
 def test_why_takes_the_ceilings_of_the_configuration(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
@@ -16,11 +16,11 @@ from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope
 from foxora_addon.policy.waiting import Bounds, WaitingLines
 from foxora_addon.reading.decision import Decision, Rebuilding
-from foxora_addon.reading.demand import guard_of
+from foxora_addon.reading.demand import guard_of, waited_seconds_in
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.simulation import Simulation
 from tests.builders import NOON
-from tests.reading.builders import a_refusal, a_request, a_response, recorded
+from tests.reading.builders import a_refusal, a_request, a_response, line_of, recorded
 
 
 class Refused(NamedTuple):
@@ -192,33 +192,94 @@ class InLine:
         self._open[number] = now + self._calls[number].lasts, held
 
 
+def random_calls(random: Random) -> tuple[Ceilings, list[Come]]:
+    """Ceilings, and calls for which they have no room at once."""
+    ceilings = Ceilings(random.choice([None, 5]), 100, random.choice([None, 3]))
+    comes = sorted(random.sample(range(360), 30))
+    tokens, quarters = [5, 20, 60, 95], range(1, 10)
+    calls = [Come(at / 4, random.choice(tokens), random.choice(quarters) / 4) for at in comes]
+    return ceilings, calls
+
+
+def trail_of(calls: list[Come], waits: Sequence[float] | None = None) -> list[Any]:
+    """The records of these calls, each of which had waited so many seconds."""
+    trail = []
+    for number, (came, tokens, lasts) in enumerate(calls):
+        waited = 0.0 if waits is None else waits[number]
+        at = came + waited
+        decision = {"estimated_tokens": tokens, "waited_ms": waited * 1000}
+        trail.append((at, 1, number, a_request(f"x{number}", at=at, decision=decision)))
+        usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
+        times = {"at": at + lasts, "duration_ms": (waited + lasts) * 1000, "sent_ms": waited * 1000}
+        response = a_response(f"x{number}", usage=usage | {"source": "reported"}, **times)
+        trail.append((at + lasts, 0, number, response))
+    return [record for _, _, _, record in sorted(trail, key=lambda item: item[:3])]
+
+
+def simulated(trail: list[Any], ceilings: Ceilings, longest_wait: float) -> Simulation:
+    waited_seconds = max(waited_seconds_in(line_of(record)) for record in trail)
+    simulation = Simulation(ceilings, longest_wait, waited_seconds)
+    for record in trail:
+        simulation.take(record)
+    simulation.finish()
+    return simulation
+
+
 @pytest.mark.parametrize("longest_wait", [8.0, 30.0])
 @pytest.mark.parametrize("seed", range(8))
 def test_in_a_simulation_calls_wait_as_they_do_in_the_proxys_own_line(
     seed: int, longest_wait: float
 ) -> None:
-    random = Random(seed)
-    ceilings = Ceilings(random.choice([None, 5]), 100, random.choice([None, 3]))
-    comes = sorted(random.sample(range(360), 30))
-    calls = [Come(at / 4, random.choice([5, 20, 60, 95]), random.randint(1, 9) / 4) for at in comes]
-    trail = []
-    for number, (at, tokens, lasts) in enumerate(calls):
-        usage = {"input_tokens": tokens, "output_tokens": 0, "total_tokens": tokens}
-        times = {"at": at + lasts, "duration_ms": lasts * 1000, "sent_ms": 0.0}
-        request = a_request(f"x{number}", at=at, decision={"estimated_tokens": tokens})
-        trail.append((at, 1, request))
-        response = a_response(f"x{number}", usage=usage | {"source": "reported"}, **times)
-        trail.append((at + lasts, 0, response))
-    simulation = Simulation(ceilings, longest_wait)
-    for _, _, record in sorted(trail, key=lambda item: item[:2]):
-        simulation.take(record)
-    simulation.finish()
+    ceilings, calls = random_calls(Random(seed))
+    simulation = simulated(trail_of(calls), ceilings, longest_wait)
     lane = simulation.accounts["acme"].waiting
     waits = [wait for wait in InLine(calls, ceilings, longest_wait).waits if wait is not None]
     assert lane.passed == len(waits)
     assert lane.waited == sum(wait > 0 for wait in waits)
     assert lane.longest == max(waits)
     assert lane.refused.total() == len(calls) - len(waits)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_calls_that_had_waited_a_simulation_tells_what_it_tells_of_them_as_they_came(
+    seed: int,
+) -> None:
+    ceilings, calls = random_calls(Random(seed))
+    waits = InLine(calls, ceilings, 1_000.0).waits
+    assert any(waits)
+    calls = [call._replace(lasts=call.lasts + 0.1) for call in calls]  # none ends as another comes
+    had_waited = trail_of(calls, [wait or 0.0 for wait in waits])
+    for other in (ceilings, Ceilings(7, 150), Ceilings(12)):
+        told = simulated(had_waited, other, 20.0).accounts["acme"]
+        as_they_came = simulated(trail_of(calls), other, 20.0).accounts["acme"]
+        assert told.at_once.refused == as_they_came.at_once.refused
+        assert told.waiting.refused == as_they_came.waiting.refused
+        assert told.waiting.wait_seconds == as_they_came.waiting.wait_seconds
+
+
+def test_a_clock_that_was_set_back_meanwhile_leaves_no_call_open_in_a_simulation() -> None:
+    decision = {"waited_ms": 20_000.0}
+    trail = [a_request("a", at=0, decision=decision), a_response("a", at=1)]
+    trail += [a_request("b", at=5), a_response("b", at=-3_600)]
+    trail += [a_request(f"x{number}", at=number - 3_500) for number in range(2)]
+    lane = simulated(trail, Ceilings(None, None, 3), 0.0).accounts["acme"].at_once
+    assert (lane.passed, lane.refused.total()) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        (line_of(a_request(decision={"waited_ms": 1_500.25})), 1.50025),
+        (line_of(a_request(body={"waited_ms": 7_000.0})), 0.0),
+        (line_of(a_request(decision={"waited_ms": 1e9})), 86_400.0),
+        (line_of(a_request(decision={"waited_ms": None})), 0.0),
+        (line_of(a_response(message={"waited_ms": 7_000.0})), 0.0),
+        (b'{"event":"request","waited_ms":1.2.3}', 0.0),
+        (b"no record", 0.0),
+    ],
+)
+def test_how_long_a_call_had_waited_is_read_off_its_line(line: bytes, seconds: float) -> None:
+    assert waited_seconds_in(line) == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize("told", [None, "5", -1.0, 31.0, float("inf"), float("nan"), True])
