@@ -18,8 +18,8 @@ ME: Final = "/me"
 MODELS: Final = "/models"
 """What the gateway is asked for (foxora-api.md, Routes)."""
 
-# Of a ceiling of requests, what questions may take that nothing waits for.
-_OWN_SHARE: Final = 0.05
+# What part of a ceiling of requests questions may take that nothing waits for: one in so many.
+_ONE_IN: Final = 20
 _MOST_ASKED: Final = 100
 _LOOK_AGAIN_SECONDS: Final = 60.0
 _MOST_PAYERS: Final = 10_000
@@ -64,7 +64,7 @@ class Questions:
         if ceiling is None:
             return True
         lately = self._asked_lately(payer, now)
-        return lately < min(max(int(ceiling * _OWN_SHARE), least), _MOST_ASKED)
+        return lately < min(max(ceiling // _ONE_IN, least), _MOST_ASKED)
 
     def _asked_lately(self, payer: str, now: float) -> int:
         return sum(now - moment < WINDOW_SECONDS for moment in self._sent.get(payer, ()))
@@ -84,7 +84,7 @@ class Questions:
         Those of the proxy before us, the last of which may not have been written down.
         """
         ceiling = self._payers.ceilings(payer).requests_per_minute
-        share = _USUAL_QUESTIONS if ceiling is None else int(ceiling * _OWN_SHARE)
+        share = _USUAL_QUESTIONS if ceiling is None else ceiling // _ONE_IN
         least = 1 if self._payers.rules_of(payer).asks else 0
         for _ in range(min(max(share, least), _USUAL_QUESTIONS)):
             taken = self._allowances.admit([self._payers.account_scope(payer)], 0, now)

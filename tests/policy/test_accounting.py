@@ -10,6 +10,7 @@ from foxora_addon.policy.accounting import Accounting
 from foxora_addon.policy.payers import AccountRules, LimitRules
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.questions import ME, MODELS
+from foxora_addon.policy.remembered import Remembered
 from foxora_addon.policy.waiting import Bounds
 from tests.builders import an_exchange
 
@@ -45,6 +46,14 @@ def test_a_twentieth_of_a_minute_is_for_questions() -> None:
     waits = [accounting.ask("acme", ME, float(second)) for second in range(5)]
     assert [wait == 0 for wait in waits] == [True] * 3 + [False] * 2
     assert accounting.ask("acme", ME, 61.0) == 0.0
+
+
+def test_a_ceiling_of_any_number_of_digits_leaves_room_for_questions() -> None:
+    accounting = an_accounting(AccountRules(Ceilings(10**400), asks=False))
+    assert accounting.ask("acme", MODELS, 0.0) == 0.0
+    call = Remembered("acme", None, None, 0.0, 0.5, 0, None)
+    accounting.recollection.count([call], {}, {}, 1.0)
+    assert requests_of(accounting, 1.0) == [4]
 
 
 def two_accounts(keys: str = "ab", requests_per_minute: int = 10) -> LimitRules:
