@@ -76,6 +76,7 @@ class Accounting:
         self.talks = Talks(self, self._allowances, self._lines)
         self._questions = Questions(self.payers, self._allowances)
         self._renamed: dict[str, str] = {}  # the new names of accounts by the old
+        self._parted: set[str] = set()  # names that meant other accounts before
         self.recollection = Recollection(
             self.payers, self._allowances, self._questions, self.learned
         )
@@ -96,13 +97,17 @@ class Accounting:
         """Go on counting under the new names; an old one that is back is itself again."""
         for name in self._renamed.keys() & self.rules.accounts.keys():
             heir = self._renamed.pop(name)
-            self._lines.part(name, heir, now)
-            self.spending.part(name, heir, self.wall(now))
+            self._part(name, heir, now)
         for old, name in renamed.items():
             account = self.standings.canonical(name)
             self._lines.unify(account, old, now)
             self.spending.unify(account, old, self.wall(now))
         self._renamed.update(renamed)
+
+    def _part(self, leaver: str, heir: str, now: float) -> None:
+        self._lines.part(leaver, heir, now)
+        self.spending.part(leaver, heir, self.wall(now))
+        self._parted.add(leaver)
 
     @property
     def rules(self) -> LimitRules:
@@ -145,8 +150,7 @@ class Accounting:
         is_configured = payer in self.rules.accounts
         heir = self.standings.left(payer, me) if is_configured else None
         if heir is not None:
-            self._lines.part(payer, heir, now)
-            self.spending.part(payer, heir, self.wall(now))
+            self._part(payer, heir, now)
             self.room_may_be_free(heir)
         self.spending.reconcile(payer, body, self.wall(now))
         other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
@@ -474,9 +478,13 @@ class Accounting:
         return charge(input_tokens, output_cap, expected, ceiling, input_doubt=doubt)
 
     def room_may_be_free(self, account: str) -> None:
-        """Have whoever makes calls wait look at an account's line, if there is one."""
-        if self._lines.waiting(account):
-            self.room_freed(account)
+        """Have whoever makes calls wait look at an account's line, if there is one.
+
+        What is over may have begun while its name meant another account: then at all lines.
+        """
+        for name in self._lines.accounts if account in self._parted else (account,):
+            if self._lines.waiting(name):
+                self.room_freed(name)
 
 
 def _caller_of(exchange: Exchange) -> Caller:

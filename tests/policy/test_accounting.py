@@ -185,6 +185,33 @@ def test_an_account_that_comes_back_with_another_key_is_asked_for_anew(
     assert not accounting.lacks("lab")
 
 
+@pytest.mark.parametrize("parts_by", ["the file", "the gateway"])
+def test_who_waits_goes_on_as_a_call_ends_that_was_made_under_a_name_that_is_anothers_now(
+    parts_by: str,
+) -> None:
+    ceilings = Ceilings(concurrent_requests=1)
+    acme, lab = (AccountRules(ceilings, asks=False, key_digest=key) for key in "ab")
+    bounds = Bounds(10, 90.0)
+    accounting = Accounting(LimitRules({"acme": acme}, bounds=bounds))
+    if parts_by == "the gateway":
+        accounting = Accounting(LimitRules({"acme": acme, "team": lab}, bounds=bounds))
+        for payer in ("acme", "team"):
+            assert accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+    opened = called(accounting, "acme", 1.0)
+    if parts_by == "the gateway":
+        assert accounting.take_me("acme", who_is("usr_2"), 2.0, 2.1)
+    else:
+        accounting.take_rules(LimitRules({"team": acme}, bounds=bounds), 2.0)
+        accounting.take_rules(LimitRules({"team": acme, "acme": lab}, bounds=bounds), 2.1)
+    assert accounting.reserve(an_exchange(payer="team"), 3.0) is None
+    team = accounting.standings.canonical("team")
+    assert accounting.wake(team, 3.0).ended == []
+    woken: list[str] = []
+    accounting.room_freed = woken.append
+    accounting.settle(opened, None, 4.0)
+    assert [ended.waited_seconds for name in woken for ended in accounting.wake(name, 4.0).ended]
+
+
 def test_what_is_open_of_an_account_that_is_gone_goes_by_its_twin() -> None:
     rules = two_accounts(requests_per_minute=1)
     accounts = {**rules.accounts, "lab": AccountRules(Ceilings(9), asks=False, key_digest="b")}
