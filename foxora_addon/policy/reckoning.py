@@ -17,7 +17,8 @@ from typing import Final
 SLACK_SECONDS: Final = 0.05
 """What two readings of both clocks may differ by and mean the same: they are read in turn."""
 
-_MOST_SETTINGS: Final = 8
+# The clock is looked at once a second: so all are known of the last minute and its longest guard.
+_MOST_SETTINGS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)

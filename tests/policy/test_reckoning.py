@@ -47,10 +47,21 @@ def test_what_was_written_after_the_state_is_no_older_than_that() -> None:
 
 def test_the_settings_that_are_kept_are_few() -> None:
     settings: tuple[Setting, ...] = ()
-    for number in range(100):
+    for number in range(1_000):
         settings = settings_now(settings, float(number), float(number), float(number + 1))
-    assert len(settings) == 8
-    assert settings[-1].offset == 99.0
+    assert len(settings) == 100
+    assert settings[-1].offset == 999.0
+
+
+def test_of_a_clock_that_is_set_each_second_no_record_of_the_last_minute_seems_older() -> None:
+    offsets = [1_000.0 + HOUR * (second % 2) + 7 * second for second in range(90)]
+    settings: tuple[Setting, ...] = ()
+    for second, offset in enumerate(offsets):
+        settings = settings_now(settings, offset, second - 1.0, float(second))
+    settings = settings_now(settings, offsets[-1], settings[-1].since, None)
+    reckoning = Reckoning(settings, 90.0)
+    ages = [reckoning.age(second + 0.5 + offsets[second]) for second in reversed(range(30, 90))]
+    assert all(age <= 60.0 for age in ages)
 
 
 PIECES = st.lists(
