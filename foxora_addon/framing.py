@@ -27,6 +27,19 @@ def written(fields: Fields) -> bytes:
     return b"\r\n".join([*map(_as_line, fields), b""])
 
 
+def frames_in(fields: Fields) -> list[tuple[bytes, bytes]]:
+    """Those of a head's fields that tell where its body ends."""
+    return [field for field in fields if field[0].lower() in FRAMES]
+
+
+def tells_end(frames: Fields, length: int) -> bool:
+    """Whether these, of all that may, tell where a body of so many bytes ends."""
+    if len(frames) != 1:
+        return not frames and length == 0
+    name, value = frames[0]
+    return value == (b"%d" % length if name.lower() == _LENGTH else CHUNKED)
+
+
 def names_of(fields: Fields) -> list[bytes]:
     """The names of a head's fields in lower case, as often as they come."""
     return [name.lower() for name, _ in fields]

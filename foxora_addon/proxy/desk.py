@@ -488,7 +488,7 @@ class FlowDesk:
         exchange = self._open.get(flow.id)
         if exchange is not None:
             flow.request.stream = False
-            if flow.response is not None and flow.response.stream is not exchange.passing:
+            if flow.response is not None:
                 responses.keep_way(exchange, flow.response, self._report_other)
 
     def is_too_long(self, flow: http.HTTPFlow, size: int) -> bool:

@@ -49,7 +49,13 @@ from foxora_addon.proxy.hold_stream import (
     names_host,
     newest_with,
 )
-from foxora_addon.proxy.hold_unasked import can_take, keep_from_switching, note_status
+from foxora_addon.proxy.hold_unasked import (
+    can_take,
+    keep_from_switching,
+    keep_to_body,
+    note_head,
+    note_whole,
+)
 from foxora_addon.proxy.hold_whole import (
     WholeAnswer,
     WholeRequest,
@@ -349,6 +355,8 @@ def treated(  # noqa: C901, PLR0912  # every step goes through it: a call for ea
                 reply = None if _is_told(self, command, event) else (yield command)
                 if isinstance(command, _OF_ANSWERS):
                     keep_from_switching(self)
+                    if isinstance(command, http_hooks.HttpResponseHook):
+                        keep_to_body(self)
                 if isinstance(command, _OF_HEADS) and _desk is not None:
                     _desk.head_heard(self.flow)
             elif isinstance(command, http_layers.GetHttpConnection):
@@ -383,12 +391,12 @@ def _is_told(self: Held, hook: commands.StartHook, event: events.Event) -> bool:
         arrived(self, desk)
     elif kind is http_hooks.HttpResponseHeadersHook:
         desk.answering(self.flow)
-        note_status(self)
+        note_head(self)
     elif kind is http_hooks.HttpResponseHook:
         if isinstance(event, http_events.ResponseEndOfMessage):
             ask_for_another_try(self, desk, None)
         desk.answered(self.flow)
-        note_status(self)
+        note_whole(self)
     elif kind is http_hooks.HttpErrorHook:
         failure = failure_of(self, event, str(self.flow.error))
         ask_for_another_try(self, desk, failure)

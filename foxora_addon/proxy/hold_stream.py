@@ -18,6 +18,7 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
+from foxora_addon.framing import Fields
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode, Failure, SentHead
 from foxora_addon.proxy.hold_leaving import is_leaving, is_unbegun
 
@@ -37,7 +38,7 @@ class Progress:
     `gateway_id` names the stream towards the gateway, and is another one at each try: an event of
     an earlier try, which may still come, is told by its id. `pause`: what is waited for before the
     next try. `is_answered`: the client has the head of an answer. `is_over`: no event is left.
-    `status` is what an answer said before the addons heard of it.
+    `status`, `head` and `body` are an answer's as they were before the addons heard of each.
     """
 
     arrival: SentHead
@@ -51,6 +52,8 @@ class Progress:
     is_refused: bool = False
     is_over: bool = False
     status: int = 0
+    head: Fields = ()
+    body: bytes | None = None
     failed_connection: Connection | None = None
 
 

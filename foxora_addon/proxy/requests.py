@@ -13,7 +13,7 @@ from mitmproxy import http
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.forms import boundary_of
 from foxora_addon.exchange import Exchange, GivenHead, State
-from foxora_addon.framing import FRAMES, written
+from foxora_addon.framing import frames_in, tells_end, written
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.policy.hosts import BaseUrl, canonical_host
 from foxora_addon.policy.validation import too_long
@@ -178,11 +178,10 @@ def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) 
         headers.written = headers.fields, given.written + line
     else:
         kept = [field for field in fields if field[0].lower() != b"authorization"]
-        length = b"%d" % len(body)
-        frames = [field for field in kept if field[0].lower() in FRAMES]
-        if not _tells_end(frames, length):
+        frames = frames_in(kept)
+        if not tells_end(frames, len(body)):
             kept = [field for field in kept if field not in frames]
-            kept.append((b"content-length", length))
+            kept.append((b"content-length", b"%d" % len(body)))
         headers = QuickHeaders.of((*kept, *own))
     sent, data = object.__new__(http.Request), object.__new__(http.RequestData)
     vars(data).update(vars(request.data), headers=headers)
@@ -190,14 +189,6 @@ def _copy_with(request: http.Request, given: GivenHead | None, key: str | None) 
         data.http_version = b"HTTP/1.1"
     sent.data, sent.stream = data, request.stream
     return sent
-
-
-def _tells_end(frames: list[tuple[bytes, bytes]], length: bytes) -> bool:
-    """Whether these headers, of all that may, tell where a body of that length ends."""
-    if len(frames) != 1:
-        return not frames and length == b"0"
-    name, value = frames[0]
-    return value == (length if name.lower() == b"content-length" else b"chunked")
 
 
 @lru_cache(maxsize=256)

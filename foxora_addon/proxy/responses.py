@@ -16,6 +16,7 @@ from foxora_addon.answer import Answer
 from foxora_addon.api.error_text import described
 from foxora_addon.api.errors import Source
 from foxora_addon.exchange import AnsweredHead, Exchange, Outcome
+from foxora_addon.framing import Fields, frames_in
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy import failures, flows
@@ -32,7 +33,7 @@ from foxora_addon.proxy.answers import (
 )
 from foxora_addon.proxy.capacity import is_behind
 from foxora_addon.proxy.handlers import handler_of
-from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
+from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS, WITHOUT_BODY
 from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
 from foxora_addon.proxy.requests import record_undecided
 from foxora_addon.proxy.sockets import flaw_of_opening
@@ -103,7 +104,14 @@ def begin(
         exchange.answered_head = AnsweredHead(marked, head.encoding, head.content_type)
     if flow.request.data.http_version == b"HTTP/1.0":
         _end_by_closing(response)
+    _decide(exchange, response)
+
+
+def _decide(exchange: Exchange, response: http.Response) -> None:
+    """Note what was decided of an answer's way, before other addons hear of it."""
     exchange.passing = response.stream
+    if isinstance(response.stream, Tee):
+        response.stream.head = response.data.headers.fields
 
 
 def _end_by_closing(response: http.Response) -> None:
@@ -123,11 +131,16 @@ def keep_way(
     `failed` is told what that raises.
     """
     wanted, decided = response.stream, exchange.passing
-    if decided is None:  # it is not the gateway's
+    if decided is None or wanted is decided is False:  # it is not the gateway's, or taken whole
         return
     if isinstance(decided, Tee):
-        response.stream = decided
-        decided.hand_on(wanted if callable(wanted) else None, failed)
+        if wanted is not decided:
+            response.stream = decided
+            decided.hand_on(wanted if callable(wanted) else None, failed)
+        if response.data.headers.fields is not decided.head:
+            _put_frames_back(response, decided.head)
+        if response.status_code in WITHOUT_BODY and exchange.answered_status is not None:
+            response.status_code = exchange.answered_status
         return
     response.stream = False
     if wanted:
@@ -136,6 +149,17 @@ def keep_way(
             "whole all the same, to be looked through",
             exchange.id,
         )
+
+
+def _put_frames_back(response: http.Response, decided: Fields) -> None:
+    """Have the head of a stream say where that ends as was decided, whatever an addon made of it.
+
+    What comes beyond the end that it says, clients take for the next call's answer.
+    """
+    said, own = frames_in(response.data.headers.fields), frames_in(decided)
+    if said != own:
+        kept = [field for field in response.data.headers.fields if field not in said]
+        response.data.headers = QuickHeaders.of((*kept, *own))
 
 
 def observe(

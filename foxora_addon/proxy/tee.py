@@ -10,6 +10,7 @@ from typing import Protocol
 from foxora_addon.api.content_encoding import Decoder, Undecodable
 from foxora_addon.api.errors import ApiError
 from foxora_addon.api.whole_events import WholeEvents
+from foxora_addon.framing import Fields
 from foxora_addon.observation import Observation
 
 type Then = Callable[[bytes], Iterable[bytes] | bytes]
@@ -57,8 +58,10 @@ class Tee:
     The filters stand in the order in which the bytes go through them; without any, every byte
     passes as it came, or as `undo` decodes it. `then` is another addon's callable of the same kind,
     which gets what passes until it raises. `last` gives the event for an error that ends the
-    stream.
+    stream. `head` is what was decided to go before it, when other addons heard of that.
     """
+
+    head: Fields = ()
 
     def __init__(
         self,

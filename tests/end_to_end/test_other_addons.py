@@ -1,10 +1,13 @@
 """Other addons and whoever sets options beside ours: what they do can't undo a promise."""
 
+import contextlib
+import http.client
 import json
 import socketserver
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -428,3 +431,57 @@ def test_a_wrong_length_of_anothers_makes_no_further_request(
     asked = [line for line in gateway.keys if not line.startswith(b"GET /v1/me ")]
     size = len(json.dumps(CALL, separators=(",", ":")))
     assert asked == [b"POST /v1/chat/completions HTTP/1.1\r\n- %d" % size] * 2
+
+
+LIES: dict[str, str] = {
+    "too little": "f.response.headers['content-length'] = '3'",
+    "too much": "f.response.headers['content-length'] = '30000'",
+    "no length": "f.response.headers.pop('content-length', None)",
+    "chunks and a length": "f.response.headers.update({'transfer-encoding': 'chunked', "
+    "'content-length': '3'})",
+    "another's answer": "f.response = http.Response.make(203, b'mine', {'x-mine': 'yes'})",
+    "an answer without a body": "f.response = http.Response.make(204)",
+    "a body that is not counted": "f.response.raw_content = b'mine'",
+}
+LYING = """
+from mitmproxy import http
+def lie(f, at):
+    for where, what in LIES:
+        if f.request.headers.get('x-lie') == where + ' ' + at: exec(what, {'f': f, 'http': http})
+def responseheaders(f): lie(f, 'in a head')
+def response(f): lie(f, 'in an answer')
+"""
+
+
+def told(connection: http.client.HTTPConnection, lie: str, way: str) -> bytes:
+    """The body that a client reads."""
+    body = json.dumps({**CALL, "stream": way == "stream"})
+    headers = {**BEARER, "x-lie": lie, "x-way": way}
+    connection.request("POST", "/v1/chat/completions", body, headers)
+    return connection.getresponse().read()
+
+
+def end_of(lie: str, way: str) -> bytes:
+    """With what the body ends that a client is to have read."""
+    if way == "stream":
+        return b"[DONE]\n\n"
+    if lie.startswith("an answer without a body"):
+        return b""
+    is_replaced = lie.endswith("in an answer") and lie.startswith(("another's", "a body"))
+    return b"mine" if is_replaced else b"}]}"
+
+
+@pytest.mark.parametrize("fast", ["true", "", "false"])
+def test_a_wrong_length_of_anothers_makes_no_further_answer(tmp_path: Path, fast: str) -> None:
+    (tmp_path / "liar.py").write_text(f"LIES = {list(LIES.items())!r}\n{LYING}")
+    with serving(Gateway()) as gateway:
+        url = f"http://127.0.0.1:{gateway.port}/v1"
+        options = ["-s", str(tmp_path / "liar.py"), "--set", f"foxora_base_url={url}"]
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        with running_proxy(tmp_path / "proxy", options, environment) as proxy:
+            for lie, at, way in product(LIES, ("in a head", "in an answer"), ("whole", "stream")):
+                connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=10)
+                with contextlib.closing(connection):
+                    assert told(connection, f"{lie} {at}", way).endswith(end_of(f"{lie} {at}", way))
+                    assert told(connection, "none", "whole").endswith(b"}]}"), (lie, at, way)
+    assert "Traceback" not in proxy.output

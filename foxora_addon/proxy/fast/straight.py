@@ -32,7 +32,12 @@ from foxora_addon.proxy.hold_client import end_upload, last_to_client, tell_of_p
 from foxora_addon.proxy.hold_desk import Desk, Refused, SentHead
 from foxora_addon.proxy.hold_retry import SendAgain, ask_for_another_try, paused
 from foxora_addon.proxy.hold_stream import Commands, Held, Progress, let_go_if_over, names_host
-from foxora_addon.proxy.hold_unasked import keep_from_switching, note_status
+from foxora_addon.proxy.hold_unasked import (
+    keep_from_switching,
+    keep_to_body,
+    note_head,
+    note_whole,
+)
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest, has_no_limits, rest_of
 from foxora_addon.proxy.quick_headers import values_in
 
@@ -231,7 +236,7 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
     flow = self.flow
     flow.response = event.response
     desk.answering(flow)
-    note_status(self)
+    note_head(self)
     heard = http_hooks.HttpResponseHeadersHook(flow)
     if not hold.are_told(self, heard, desk):
         yield heard
@@ -253,11 +258,12 @@ def _answered(self: Held, event: WholeAnswer, desk: Desk) -> Commands:
         yield from paused(self, wanted.seconds)
         return
     desk.answered(flow)
-    note_status(self)
+    note_whole(self)
     complete = http_hooks.HttpResponseHook(flow)
     if not hold.are_told(self, complete, desk):
         yield complete
     keep_from_switching(self)
+    keep_to_body(self)
     self.server_state = self.state_done
     if _is_disturbed(self) and (yield from _is_killed(self, event, emits_error=False)):
         return
