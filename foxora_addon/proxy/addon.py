@@ -61,6 +61,7 @@ from foxora_addon.proxy.lines import Lines
 from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.notices import Door, Notices, told_of
 from foxora_addon.proxy.passed_messages import PassedMessages
+from foxora_addon.proxy.proxy_auth import ProxyAuth
 from foxora_addon.proxy.trail import JournalTrail, checkpoints_of, compare, keeping_of
 from foxora_addon.proxy.views import Conversation
 from foxora_addon.rules import rules_of
@@ -162,6 +163,7 @@ class Foxora:
         host_sockets.take_over(self.desk.forms_of_key, self.desk.words_for)
         self._accepting.bound(ctx.master.event_loop)
         host_hooks.see_to_their_end(ctx.master.addons)
+        self.desk.proxy_auth = ProxyAuth(ctx.master.addons.get("proxyauth"))
         host_playback.begin_after(self._has_begun, ctx.master.addons.get("clientplayback"))
         if why:
             self._is_unfit = True

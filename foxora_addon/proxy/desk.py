@@ -44,6 +44,7 @@ from foxora_addon.proxy.local_routes import LocalRoutes
 from foxora_addon.proxy.memory import Memory
 from foxora_addon.proxy.open_exchanges import OpenExchanges
 from foxora_addon.proxy.passed_messages import OpenSocket
+from foxora_addon.proxy.proxy_auth import ProxyAuth
 from foxora_addon.proxy.shown_answers import OpenStream
 from foxora_addon.proxy.trail import JournalTrail
 from foxora_addon.rules import Rules
@@ -82,6 +83,7 @@ class FlowDesk:
         self._seen: set[str] = set()
         self._closed: str | None = "it is starting"
         self.local_routes = LocalRoutes({})
+        self.proxy_auth = ProxyAuth()
         self.ended: list[Callable[[Ending, http.HTTPFlow | None], None]] = []
         self._answer_watch = responses.Watch(_now, self._report, self._undecodable)
 
@@ -308,9 +310,11 @@ class FlowDesk:
             flow.metadata[flows.PRIVATE] = True
             flow.response = own
             return
+        given = flow.request.headers
         exchange = requests.take_in(flow, arrival, self._pipeline, _now())
         if exchange is None:
             return
+        self.proxy_auth.look(flow, given)
         self._open.add(flow, exchange)
         flow.metadata[flows.EXCHANGE] = exchange.id
         if exchange.call is not None:

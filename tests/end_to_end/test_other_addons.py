@@ -1,5 +1,6 @@
 """Other addons and whoever sets options beside ours: what they do can't undo a promise."""
 
+import base64
 import contextlib
 import http.client
 import json
@@ -485,3 +486,36 @@ def test_a_wrong_length_of_anothers_makes_no_further_answer(tmp_path: Path, fast
                     assert told(connection, f"{lie} {at}", way).endswith(end_of(f"{lie} {at}", way))
                     assert told(connection, "none", "whole").endswith(b"}]}"), (lie, at, way)
     assert "Traceback" not in proxy.output
+
+
+SPYING = """
+def told(f): print('flow', dict(f.request.headers), f.metadata, flush=True)
+requestheaders = request = response = told
+"""
+
+
+@pytest.mark.parametrize("fast", ["true", "", "false"])
+def test_who_proves_to_proxyauth_who_they_are_may_call_and_no_addon_has_the_proof(
+    tmp_path: Path, fast: str
+) -> None:
+    (tmp_path / "spying.py").write_text(SPYING)
+    word, flows = "a-word-of-the-proxys", tmp_path / "flows"
+    with serving(Gateway()) as gateway:
+        url = f"http://127.0.0.1:{gateway.port}/v1"
+        options = ["-s", str(tmp_path / "spying.py"), "--set", f"foxora_base_url={url}"]
+        options += ["--set", f"proxyauth=user:{word}", "-w", str(flows)]
+        environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
+        running = running_proxy(tmp_path / "proxy", options, environment)
+        with running as proxy, direct_client() as client:
+            answers = []
+            for said in (word, "another", word):
+                proof = base64.b64encode(f"user:{said}".encode()).decode()
+                headers = {**BEARER, "x-way": "whole", "Proxy-Authorization": f"Basic {proof}"}
+                url = f"{proxy.base_url}/chat/completions"
+                answers.append(client.post(url, json=CALL, headers=headers))
+    assert [each.status_code for each in answers] == [200, 407, 200], proxy.output
+    assert answers[1].headers["proxy-authenticate"].startswith("Basic ")
+    assert len(gateway.keys) == 2
+    seen = proxy.output.encode() + flows.read_bytes()
+    assert b"flow {" in seen
+    assert not any(secret in seen for secret in (word.encode(), proof.encode()))
