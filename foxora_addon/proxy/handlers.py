@@ -26,6 +26,16 @@ def handler_of(client: Client) -> ConnectionHandler | None:
     return found
 
 
+def reading_of(client: Client) -> asyncio.ReadTransport | None:
+    """What a client's connection is read from; None once it is over."""
+    handler = handler_of(client)
+    found = handler.transports.get(client) if handler else None
+    if found is None or not isinstance(found.writer, asyncio.StreamWriter):
+        return None
+    transport = found.writer.transport
+    return transport if isinstance(transport, asyncio.ReadTransport) else None
+
+
 def ids_of_connections() -> set[str]:
     """The ids of all connections that are run now: of clients, and those that they have made."""
     proxy = ctx.master.addons.get("proxyserver")

@@ -10,6 +10,9 @@ tunnel. Nor is a head without end, which it would hold in memory and no client t
 sends one, a client too, nothing more is read. Nor are a chunk's extensions, or trailers, without
 end.
 
+What a client sends behind its open call waits for the end of that, and mitmproxy would hold all of
+it in memory: here its connection is not read on until then.
+
 And it logs what it could not read as it came: half a head has the app's key in it.
 """
 
@@ -24,6 +27,8 @@ from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 
+from foxora_addon.proxy.handlers import reading_of
+
 _INTERIM: Final = re.compile(rb"HTTP/1\.[01][ \t]+0*1(?!01)\d\d[ \t\r\n]")
 _SWITCH: Final = re.compile(rb"HTTP/1\.[01][ \t]+0*101[ \t\r\n]")
 _WEBSOCKET: Final = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*websocket", re.IGNORECASE)
@@ -34,10 +39,15 @@ _LONGEST_HEAD: Final = 65_536
 _LONGEST_ASKED: Final = 262_144
 """Of a request's head: more than any server takes by default, but for those that take 1 MiB."""
 
+_MOST_BEHIND: Final = 65_536
+"""How much may wait behind a call that is open before nothing more is read, in bytes."""
+
 _private: Any = _http1
 _Reader: Any = _private.ChunkedReader
 _read_head: Callable[..., Generator[Any, Any, None]] = _http1.Http1Server.read_headers
 _read_headers: Callable[..., Generator[Any, Any, None]] = _http1.Http1Client.read_headers
+_wait: Callable[..., Generator[Any, Any, None]] = _http1.Http1Server.wait
+_pipe_made: Callable[..., Generator[Any, Any, None]] = _http1.Http1Server.make_pipe
 _should_make_pipe: Callable[[Request, Response], bool] = _private.should_make_pipe
 
 
@@ -75,17 +85,40 @@ def _read_request_headers(self: Any, event: Any) -> Generator[Any, Any, None]:
     They are looked for where a head begins: to copy at each step all that waits costs its square.
     """
     came = len(event.data) if isinstance(event, events.DataReceived) else 0
+    waited = 0 if came else len(self.buf)
     if came in {0, len(self.buf)}:
         data = bytes(self.buf)
         if (empty := len(data) - len(data.lstrip(b"\r\n"))) > 0:
             self.buf.maybe_extract_at_most(empty)
     yield from quietly(_read_head(self, event))
+    if waited > _MOST_BEHIND and (self.state != self.wait or len(self.buf) <= _MOST_BEHIND):
+        _read_on(self)
     if came and self.state == self.read_headers and len(self.buf) > _LONGEST_ASKED:
         yield commands.SendData(
             self.conn, _private.make_error_response(400, "its head is too long")
         )
         yield commands.CloseConnection(self.conn)
         self.state = self.done
+
+
+def _wait_for_the_end(self: Any, event: Any) -> Generator[Any, Any, None]:
+    """Who sends on and on behind an open call is made to wait. Nor does a FIN tell us then."""
+    yield from _wait(self, event)
+    if len(self.buf) > _MOST_BEHIND and (transport := reading_of(self.conn)) is not None:
+        transport.pause_reading()
+
+
+def _make_pipe(self: Any) -> Generator[Any, Any, None]:
+    """All that comes on a connection is passed on from here on, and nothing of it waits."""
+    if len(self.buf) > _MOST_BEHIND:
+        _read_on(self)
+    yield from _pipe_made(self)
+
+
+def _read_on(self: Any) -> None:
+    """Read the client's connection again, where that may have been stopped."""
+    if (transport := reading_of(self.conn)) is not None:
+        transport.resume_reading()
 
 
 def _is_pipe_asked_for(request: Request, response: Response) -> bool:
@@ -126,3 +159,5 @@ def widen() -> None:
     _private.should_make_pipe = _is_pipe_asked_for
     _private.Http1Client.read_headers = _read_final_headers
     _private.Http1Server.read_headers = _read_request_headers
+    _private.Http1Server.wait = _wait_for_the_end
+    _private.Http1Server.make_pipe = _make_pipe

@@ -1,6 +1,10 @@
-"""What a gateway says unasked on a kept connection: no call is answered by what came before it."""
+"""What a gateway says unasked on a kept connection: no call is answered by what came before it.
+
+And what a client says on one before its turn.
+"""
 
 import os
+import select
 import signal
 import socket
 import socketserver
@@ -36,6 +40,9 @@ def filling(size: int) -> bytes:
     assert len(answer) == size
     return answer
 
+
+LONG = BODY.replace(b"hi", b"hi " * 200_000)
+LONG_CALL = CALL.replace(BODY, LONG).replace(b": %d\r" % len(BODY), b": %d\r" % len(LONG))
 
 STRAY = with_length(TEXT.replace(b"asked", b"stray"))
 PLAIN = with_length(TEXT)
@@ -153,3 +160,32 @@ def test_a_call_that_comes_with_an_answer_is_not_answered_by_what_came_with_that
         os.kill(proxy.pid, signal.SIGCONT)
     assert answers_on(client, 2) == 2 * [status]
     assert len(gateway.connections) == 2
+
+
+def taken_of(data: bytes, client: socket.socket) -> int:
+    """How many bytes a peer takes at once that may read no more before it is told to."""
+    taken = 0
+    while taken < len(data) and select.select([], [client], [], 1.0)[1]:
+        taken += client.send(data[taken : taken + READ_AT_ONCE])
+    return taken
+
+
+def test_of_what_a_client_sends_behind_an_open_call_little_is_held_and_all_is_answered(
+    proxy: Proxy, gateway: Gateway
+) -> None:
+    gateway.begin_anew()
+    gateway.said = PLAIN
+    with socket.socket() as client:
+        client.settimeout(SECONDS)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, READ_AT_ONCE)
+        client.connect(("127.0.0.1", proxy.port))
+        client.sendall(CALL)
+        assert gateway.is_asked.wait(SECONDS)
+        behind = READ_AT_ONCE * b"\r\n" + 10 * LONG_CALL + 3 * CALL
+        taken = taken_of(behind, client)
+        assert taken < len(behind) // 2
+        gateway.may_answer.set()
+        sending = threading.Thread(target=client.sendall, args=(behind[taken:],))
+        sending.start()
+        assert answers_on(client, 14) == 14 * [b"200"]
+        sending.join()
