@@ -14,6 +14,7 @@ from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _events as http_events
 from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
+from mitmproxy.proxy.layers.http._http1 import Http1Server
 from mitmproxy.proxy.layers.http._http2 import Http2Server
 
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode
@@ -22,6 +23,7 @@ from foxora_addon.proxy.hold_stream import Commands, Held, layer_of, parts_of, u
 from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
 
 _ASKED_AT_BYTES: Final = 65_536
+_FIRST_ERROR: Final = 400
 
 _is_ending = False
 
@@ -37,15 +39,15 @@ def treated_answer(self: Held, command: http_layers.SendHttp, desk: Desk) -> Com
             desk.inviting(self.flow)
         elif status == SWITCHING_PROTOCOLS:
             named_as_at_first(self)
-        yield command
+        yield from _sent(self, command)
     elif kind is http_events.ResponseData:
         # An empty piece would be taken for the end on HTTP/1, and any piece for the head of
         # the next answer where the request was a HEAD (RFC 9110, 9.3.2).
         if event.data and self.flow.request.data.method.upper() != b"HEAD":
-            yield command
+            yield command if self.foxora.kept_head is None else _with_head(self, event)
             tell_of_passed(self, len(event.data), desk)
     elif kind is http_events.ResponseEndOfMessage:
-        yield from last_to_client([command])
+        yield from _sent_to_client(self, command)
     elif kind is http_events.ResponseProtocolError:
         yield from _treated_error(self, command, desk)
     elif kind is not http_events.ResponseTrailers or self.context.client.alpn == b"h2":
@@ -56,18 +58,64 @@ def _treated_error(self: Held, command: http_layers.SendHttp, desk: Desk) -> Com
     replaced = list(_instead_of_error(self, command.event, desk))
     self.foxora.is_answered = self.foxora.is_answered or bool(replaced)
     if not replaced:
-        yield command
+        yield from _sent(self, command)
     for part in replaced:
-        yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
+        yield from _sent_to_client(self, http_layers.SendHttp(part, self.context.client))
     if replaced and _is_cut(self, command.event):
         yield from _unwanted(self)
 
 
-def _sent_to_client(command: http_layers.SendHttp) -> Commands:
+def _sent_to_client(self: Held, command: http_layers.SendHttp) -> Commands:
     if isinstance(command.event, http_events.ResponseEndOfMessage):
+        if self.foxora.kept_head is not None:
+            yield _kept_head(self)
         yield from last_to_client([command])
     else:
+        yield from _sent(self, command)
+
+
+def _sent(self: Held, command: http_layers.SendHttp) -> Commands:
+    """Send the client a part of an answer, or keep it until the next one goes.
+
+    The head that refuses a WebSocket goes out with its body: clients there are that take for the
+    body what has come once they have read the head (tungstenite, and so the Codex CLI).
+    """
+    event: Any = command.event
+    if self.foxora.kept_head is not None:
+        if isinstance(event, http_events.ResponseData):
+            yield _with_head(self, event)
+            return
+        yield _kept_head(self)
+    if isinstance(event, http_events.ResponseHeaders) and _refuses_socket(self, event):
+        self.foxora.kept_head = event
+    else:
         yield command
+
+
+def _refuses_socket(self: Held, head: http_events.ResponseHeaders) -> bool:
+    """Whether it is an error in answer to the opening of a WebSocket, as only HTTP/1 has one."""
+    if head.response.data.status_code < _FIRST_ERROR or head.end_stream:
+        return False
+    is_opening = self.flow.request.headers.get("upgrade", "").lower() == "websocket"
+    return is_opening and isinstance(_client_of(self), Http1Server)
+
+
+def _with_head(self: Held, piece: http_events.ResponseData) -> commands.SendData:
+    """The head that was kept and the first piece of its body, as one."""
+    client = _client_of(self)
+    sent = (*client.send(_kept_head(self).event), *client.send(piece))
+    return commands.SendData(self.context.client, b"".join(part.data for part in sent))
+
+
+def _kept_head(self: Held) -> http_layers.SendHttp:
+    head: Any = self.foxora.kept_head
+    self.foxora.kept_head = None
+    return http_layers.SendHttp(head, self.context.client)
+
+
+def _client_of(self: Held) -> Any:
+    """The client's connection, in mitmproxy's layer that speaks its HTTP."""
+    return layer_of(self).connections.get(self.context.client)
 
 
 def last_to_client(steps: Iterable[commands.Command]) -> Commands:
@@ -134,7 +182,7 @@ def _is_cut(self: Held, error: Any) -> bool:
 
 def _unwanted(self: Held) -> Commands:
     """Tell an HTTP/2 client that was answered to send no more of its body (RFC 9113, 8.1)."""
-    client = layer_of(self).connections.get(self.context.client)
+    client = _client_of(self)
     if not isinstance(client, Http2Server) or client.is_closed(self.stream_id):
         return
     if not client.is_open_for_us(self.stream_id):  # else the answer still waits for room
@@ -149,6 +197,6 @@ def end_upload(self: Held, response: Response, desk: Desk) -> Commands:
     desk.answered(self.flow)
     yield http_hooks.HttpResponseHook(self.flow)
     for part in parts_of(self, response):
-        yield from _sent_to_client(http_layers.SendHttp(part, self.context.client))
+        yield from _sent_to_client(self, http_layers.SendHttp(part, self.context.client))
     self.flow.live = False
     self.client_state = self.server_state = self.state_errored

@@ -37,8 +37,9 @@ class Progress:
 
     `gateway_id` names the stream towards the gateway, and is another one at each try: an event of
     an earlier try, which may still come, is told by its id. `pause`: what is waited for before the
-    next try. `is_answered`: the client has the head of an answer. `is_over`: no event is left.
-    `status`, `head` and `body` are an answer's as they were before the addons heard of each.
+    next try. `is_answered`: the client has the head of an answer, or gets it with what follows
+    (`kept_head`). `is_over`: no event is left. `status`, `head` and `body` are an answer's as they
+    were before the addons heard of each.
     """
 
     arrival: SentHead
@@ -54,6 +55,7 @@ class Progress:
     status: int = 0
     head: Fields = ()
     body: bytes | None = None
+    kept_head: http_events.ResponseHeaders | None = None
     failed_connection: Connection | None = None
 
 

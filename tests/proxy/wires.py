@@ -82,6 +82,12 @@ class Wire:
         assert self._server is not None
         self._feed(events.DataReceived(self._server, answer))
 
+    def leave(self) -> None:
+        """The gateway closes its connection."""
+        assert self._server is not None
+        self._server.state = ConnectionState.CLOSED
+        self._feed(events.ConnectionClosed(self._server))
+
     @property
     def is_ours(self) -> bool:
         """Whether there is a desk on the line."""
