@@ -1,7 +1,7 @@
 """Asks a proxy that runs on this machine how it stands, by its `/_foxora/` routes."""
 
 import json
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -15,7 +15,7 @@ class NoProxy(Exception):  # noqa: N818  # reads as what it says where it is rai
 
 def ask(port: int, route: str) -> dict[str, Any]:
     """The JSON object at a route of the proxy on a loopback port; raises `NoProxy`."""
-    with closing(HTTPConnection("127.0.0.1", port, timeout=_TIMEOUT_SECONDS)) as connection:
+    with closing(_connection_to(port)) as connection:
         try:
             connection.request("GET", f"/_foxora/{route}", headers={"Connection": "close"})
             answer = connection.getresponse()
@@ -30,6 +30,16 @@ def ask(port: int, route: str) -> dict[str, Any]:
         message = value.get("error", {}).get("message", "")
         raise NoProxy(f"the proxy at 127.0.0.1:{port} does not tell: {message}")
     return value
+
+
+def _connection_to(port: int) -> HTTPConnection:
+    """A connection to a loopback port, over IPv6 where only that is listened on."""
+    for host in ("127.0.0.1", "::1"):
+        connection = HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
+        with suppress(OSError):
+            connection.connect()
+            break
+    return connection
 
 
 def port_of(text: str) -> int:

@@ -474,12 +474,11 @@ class Foxora:
         `takes_tunnels`: HTTPS_PROXY may name it.
         """
         config = self._config
-        port = listening.http_port(ctx.master)
         return {
             "version": __version__,
             "pid": os.getpid(),
             "takes_calls": self.desk.takes_calls,
-            "url": None if port is None else f"http://127.0.0.1:{port}",
+            "url": listening.url_here(ctx.master),
             "gateway": self._gateway_url,
             "is_mock": config is not None and config.gateway.is_mock,
             "trail": str(self._trail.journal.path.absolute()) if self._trail else None,

@@ -69,6 +69,8 @@ def check(options: Options, config: Config) -> None:
             )
 
 
+_REACHED_BY: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104  # as above
+
 SAFE: Final[Mapping[str, object]] = {
     "stream_large_bodies": None,
     "ssl_insecure": False,
@@ -156,20 +158,41 @@ def http_port(current: master.Master) -> int | None:
     Any other where there is none such; None before the start.
     """
     ports = _ports(current)
-    return ports[0][-1] if ports else None
+    return ports[0][2] if ports else None
 
 
-def _ports(current: master.Master) -> list[tuple[bool, bool, int]]:
+def url_here(current: master.Master) -> str | None:
+    """The URL of that port on this machine, where `local_proxy.ask` looks for it as well.
+
+    None before the start.
+    """
+    ports = _ports(current)
+    if not ports:
+        return None
+    _, _, port, host = ports[0]
+    return _url_of(port, host if host == "::1" else "127.0.0.1")
+
+
+def _ports(current: master.Master) -> list[tuple[bool, bool, int, str]]:
     """The ports that are listened on, the best to name first, behind what they do not take.
 
-    That is tunnels, and HTTP.
+    That is tunnels, and HTTP. Each with the address by which this machine reaches it.
     """
     proxy = current.addons.get("proxyserver")
     return sorted(
-        (not isinstance(server.mode, _WITH_TUNNELS), not _speaks_http(server.mode), port)
+        (
+            not isinstance(server.mode, _WITH_TUNNELS),
+            not _speaks_http(server.mode),
+            port,
+            _REACHED_BY.get(host, host),
+        )
         for server in (proxy.servers if proxy else ())
-        for _, port, *_ in server.listen_addrs
+        for host, port, *_ in server.listen_addrs
     )
+
+
+def _url_of(port: int, host: str) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _speaks_http(mode: mode_specs.ProxyMode) -> bool:
@@ -179,9 +202,9 @@ def _speaks_http(mode: mode_specs.ProxyMode) -> bool:
 
 def way_here(current: master.Master) -> str:
     """How calls come here, as a line begins that says where they go on to."""
-    port = next((port for _, is_mute, port in _ports(current) if not is_mute), None)
-    if port is not None:
-        url = f"http://127.0.0.1:{port}"
+    urls = (_url_of(port, host) for _, is_mute, port, host in _ports(current) if not is_mute)
+    url = next(urls, None)
+    if url is not None:
         is_proxy = takes_tunnels(current.options)
         or_proxy = f", or HTTPS_PROXY={url} with mitmproxy's CA," if is_proxy else ""
         return f"OPENAI_BASE_URL={url}/v1{or_proxy}"

@@ -18,18 +18,18 @@ from foxora_addon.proxy.listening import (
     check_names,
     let_in,
     settled,
+    url_here,
     way_here,
 )
 
 SOCKS, REGULAR, REVERSE = "socks5@1001", "regular@1002", "reverse:https://api.example@1003"
 
 
-def listening(*specs: str) -> Master:
+def listening(*specs: str, host: str = "127.0.0.1") -> Master:
     """A program that listens in these modes, each at a port of its own."""
     modes = [ProxyMode.parse(spec) for spec in specs]
     servers = [
-        SimpleNamespace(mode=mode, listen_addrs=[("127.0.0.1", mode.custom_listen_port)])
-        for mode in modes
+        SimpleNamespace(mode=mode, listen_addrs=[(host, mode.custom_listen_port)]) for mode in modes
     ]
     addons = {"proxyserver": SimpleNamespace(servers=servers)}
     return cast("Master", SimpleNamespace(addons=addons, options=Options(mode=list(specs))))
@@ -47,6 +47,21 @@ def test_a_port_is_named_that_takes_a_base_url_and_tunnels(specs: list[str], por
     url = f"http://127.0.0.1:{port}"
     said = f"OPENAI_BASE_URL={url}/v1, or HTTPS_PROXY={url} with mitmproxy's CA,"
     assert way_here(listening(*specs)) == said
+
+
+@pytest.mark.parametrize(
+    ("host", "named", "asked"),
+    [
+        ("::1", "[::1]", "[::1]"),
+        ("192.0.2.7", "192.0.2.7", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1", "127.0.0.1"),
+        ("::", "[::1]", "[::1]"),
+    ],
+)
+def test_the_address_is_named_that_is_listened_on(host: str, named: str, asked: str) -> None:
+    program = listening(REVERSE, host=host)
+    assert way_here(program) == f"OPENAI_BASE_URL=http://{named}:1003/v1"
+    assert url_here(program) == f"http://{asked}:1003"
 
 
 def test_a_reverse_proxy_takes_no_tunnels() -> None:

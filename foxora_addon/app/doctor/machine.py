@@ -48,18 +48,23 @@ def about_mitmproxy() -> Finding:
 def about_port(port: int) -> tuple[Finding, Status | None]:
     """Whether the port is free or ours; and how our proxy there stands, if one runs."""
     try:
-        if _is_free(port):
-            return ok("port", f"{port} is free; no proxy runs there"), None
-    except OSError as error:
-        text = f"{port} can't be listened on: {error.strerror}"
-        return fail("port", text, "give the proxy another, above 1023: foxora-proxy run"), None
-    try:
         status = ask(port, "status")
     except NoProxy:
-        remedy = f"give the proxy another: foxora-proxy run -p {port + 1 if port < 65535 else 8081}"
-        return fail("port", f"{port} is taken by another program", remedy), None
+        return _without_proxy(port), None
     text = f"{port} is our proxy {status['version']}, which leads to {status['gateway']}"
     return ok("port", text), status
+
+
+def _without_proxy(port: int) -> Finding:
+    """Whether a port at which no proxy of ours answers is free."""
+    try:
+        if _is_free(port):
+            return ok("port", f"{port} is free; no proxy runs there")
+    except OSError as error:
+        text = f"{port} can't be listened on: {error.strerror}"
+        return fail("port", text, "give the proxy another, above 1023: foxora-proxy run")
+    remedy = f"give the proxy another: foxora-proxy run -p {port + 1 if port < 65535 else 8081}"
+    return fail("port", f"{port} is taken by another program", remedy)
 
 
 def _is_free(port: int) -> bool:
