@@ -19,6 +19,9 @@ FRAMES: Final = frozenset({_LENGTH, _ENCODING})
 FRAMING: Final = FRAMES | {_CONNECTION}
 """All that `framing_of` looks at."""
 
+WITHOUT_BODY: Final = frozenset({204, 304})
+"""Statuses of answers that end with their head, whatever that says (RFC 9112, 6.3)."""
+
 _as_line: Final = b": ".join
 
 

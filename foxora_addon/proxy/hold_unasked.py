@@ -11,7 +11,7 @@ from typing import Final
 from mitmproxy.proxy.layers.http import SendHttp
 from mitmproxy.proxy.layers.http import _events as http_events
 
-from foxora_addon.framing import frames_in, tells_end
+from foxora_addon.framing import WITHOUT_BODY, frames_in, tells_end
 from foxora_addon.proxy.flows import EXCHANGE, is_ours
 from foxora_addon.proxy.hold_stream import Held
 from foxora_addon.proxy.quick_headers import QuickHeaders
@@ -19,8 +19,6 @@ from foxora_addon.proxy.quick_headers import QuickHeaders
 _log = logging.getLogger(__name__)
 
 SWITCHING_PROTOCOLS: Final = 101
-WITHOUT_BODY: Final = frozenset({204, 304})
-"""What ends with its head, whatever that says (RFC 9112, 6.3)."""
 
 
 def note_head(self: Held) -> None:

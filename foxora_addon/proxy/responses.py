@@ -16,7 +16,7 @@ from foxora_addon.answer import Answer
 from foxora_addon.api.error_text import described
 from foxora_addon.api.errors import Source
 from foxora_addon.exchange import AnsweredHead, Exchange, Outcome
-from foxora_addon.framing import Fields, frames_in
+from foxora_addon.framing import WITHOUT_BODY, Fields, frames_in
 from foxora_addon.observation import Observation
 from foxora_addon.pipeline import Pipeline
 from foxora_addon.proxy import failures, flows
@@ -33,7 +33,7 @@ from foxora_addon.proxy.answers import (
 )
 from foxora_addon.proxy.capacity import is_behind
 from foxora_addon.proxy.handlers import handler_of
-from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS, WITHOUT_BODY
+from foxora_addon.proxy.hold_unasked import SWITCHING_PROTOCOLS
 from foxora_addon.proxy.quick_headers import QuickHeaders, quick, text_of
 from foxora_addon.proxy.requests import record_undecided
 from foxora_addon.proxy.sockets import flaw_of_opening

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
 from mitmproxy.net.http.validate import validate_headers
 
-from foxora_addon.framing import Fields, Index, framing_in, index_of, is_plain_length
+from foxora_addon.framing import WITHOUT_BODY, Fields, Index, framing_in, index_of, is_plain_length
 from foxora_addon.proxy.fast.http1 import are_known
 from foxora_addon.proxy.quick_headers import QuickHeaders
 from foxora_addon.reception import without_length
@@ -25,7 +25,6 @@ _UNUSUAL: Final = frozenset({_LENGTH, b"transfer-encoding", b"expect"})
 _SCHEMES: Final = frozenset({b"http", b"https", b""})
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([!-~]+(?: [!-~]+)*)")
-_WITHOUT_BODIES: Final = frozenset({204, 304})
 
 
 class _Known(NamedTuple):
@@ -87,7 +86,7 @@ def read_answer(lines: list[bytes]) -> Response | None:
     All its names have been looked at before: mitmproxy has nothing to say against it.
     """
     status = _STATUS.fullmatch(lines[0])
-    if status is None or (code := int(status[1])) in _WITHOUT_BODIES:
+    if status is None or (code := int(status[1])) in WITHOUT_BODY:
         return None
     parts = [line.partition(b":") for line in lines[1:]]
     headers = QuickHeaders.of([(name, value.strip()) for name, _, value in parts])

@@ -11,7 +11,7 @@ from mitmproxy.http import Headers, Message, Request, Response
 from mitmproxy.proxy import commands
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
 
-from foxora_addon.framing import Fields, framing_in, framing_of, is_plain_length
+from foxora_addon.framing import WITHOUT_BODY, Fields, framing_in, framing_of, is_plain_length
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.quick_headers import KNOWN_KINDS, QuickHeaders
 
@@ -34,7 +34,7 @@ def expected_http_body_size(request: Request, response: Response | None = None) 
         type(headers) not in KNOWN_KINDS
         or request.data.method not in WITH_BODIES
         or status < 200
-        or status in {204, 304}
+        or status in WITHOUT_BODY
     ):
         return _size_by_mitmproxy(request, response)
     said: bytes | None = None

@@ -1,19 +1,17 @@
 """Layers: what one yields goes where it belongs by its kind, without a question for each kind."""
 
 from collections.abc import Generator, Iterable
-from typing import Any, Final
+from typing import Any
 
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers import http as http_layers
 from mitmproxy.proxy.layers.http import _base as base
 from mitmproxy.proxy.layers.http import _events as http_events
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Http1Server
+from mitmproxy.proxy.layers.http._http1 import Http1Connection
 
 from foxora_addon.proxy.fast.streams import Passed, passing_of
-from foxora_addon.proxy.fast.whole import nearest, read_to_its_end, received
+from foxora_addon.proxy.fast.whole import HTTP_1, nearest, read_to_its_end, received
 from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
-
-_NEVER_PAUSED: Final = frozenset({Http1Client, Http1Server})
 
 
 def event_to_child(
@@ -59,7 +57,7 @@ def _steps_of(child: layer.Layer, event: events.Event) -> Generator[commands.Com
     if child.debug is None:
         if type(child) is http_layers.HttpClient and not child._paused:  # noqa: SLF001
             child = getattr(child, "child_layer", child)
-        if type(child) in _NEVER_PAUSED:
+        if type(child) in HTTP_1:
             return child._handle_event(event)  # noqa: SLF001
     return child.handle_event(event)
 

@@ -33,7 +33,7 @@ _LONGEST_HEAD: Final = 65_536
 _MOST_JOINED: Final = 65_536
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
 _VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
-_HTTP_1: Final[frozenset[type]] = frozenset({Http1Client, Http1Server})
+HTTP_1: Final[frozenset[type]] = frozenset({Http1Client, Http1Server})
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 # What reads on where a message has been read: it takes no bytes, and tells them from its end. A
 # connection may have to read before it is done with the message: an answer may come early, and a
@@ -268,14 +268,14 @@ def takes_messages(stream: Held, connection: Any) -> bool:
     """Whether what reads for a connection is an HTTP/1 layer of mitmproxy's, below TLS or not."""
     if not are_understood():
         return False
-    return innermost(layer_of(stream).connections.get(connection), _HTTP_1) is not None
+    return innermost(layer_of(stream).connections.get(connection), HTTP_1) is not None
 
 
 def nearest(child: Any) -> Http1Connection | None:
     """What reads and writes for a connection on HTTP/1, if nothing is between it and its bytes."""
     if type(child) is http_layers.HttpClient and child.debug is None and child._paused is None:  # noqa: SLF001
         child = getattr(child, "child_layer", None)
-    return child if type(child) in _HTTP_1 and child.debug is None else None
+    return child if type(child) in HTTP_1 and child.debug is None else None
 
 
 def are_understood() -> bool:
