@@ -2,14 +2,11 @@
 
 import contextlib
 import json
-import shutil
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import pytest
 
 from tests.end_to_end.proxies import BIN, clean_environment, run_to_its_end, wait_until
 
@@ -40,14 +37,6 @@ def run(
     folder: Path, *options: str, command: Sequence[str], stdin: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
     return run_to_its_end(run_line(folder, *options, command=command), folder, environment, stdin)
-
-
-def program(name: str) -> str:
-    """The path of a program that a machine may lack; without it the test is skipped."""
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not here")
-    return path
 
 
 def port_in(url: str) -> int:

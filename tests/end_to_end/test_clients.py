@@ -18,6 +18,7 @@ from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, Ope
 from openai.types.chat import ChatCompletionToolParam
 from pydantic import BaseModel
 
+from tests.end_to_end.programs import program
 from tests.end_to_end.proxies import APP_KEY, Proxy, clean_environment
 
 pytestmark = pytest.mark.real_server
@@ -205,12 +206,9 @@ def test_requests_gets_an_answer(way: Way) -> None:
 
 
 def curl(*arguments: str, way: Way) -> str:
-    found = shutil.which("curl")
-    if found is None:
-        pytest.skip("curl is not here")
     via = ["--proxy", way.via] if way.via else []
     finished = subprocess.run(
-        [found, "-sS", "--max-time", "20", "--cacert", way.certificate, *via, *arguments],
+        [program("curl"), "-sS", "--max-time", "20", "--cacert", way.certificate, *via, *arguments],
         env=clean_environment(),
         capture_output=True,
         text=True,

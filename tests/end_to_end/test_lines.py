@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from foxora_addon.app.script_argv import SCRIPT
+from tests.end_to_end.programs import program
 from tests.end_to_end.proxies import (
     APP_KEY,
     ON_MOCK,
@@ -175,9 +176,7 @@ def test_the_proxys_own_answers_are_not_for_web_pages(proxy: Proxy) -> None:
 
 
 def test_the_proxys_own_answers_come_over_http_2_too(proxy: Proxy) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not here")
+    curl = program("curl")
     target = f"https://localhost:{proxy.port}/_foxora/status"
     said = subprocess.run(
         [curl, "-sS", "--http2", "--cacert", proxy.certificate, "-w", "\n%{http_version}", target],

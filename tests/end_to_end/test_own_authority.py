@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mitmproxy import certs
 
+from tests.end_to_end.programs import program
 from tests.end_to_end.proxies import (
     BIN,
     ON_MOCK,
@@ -19,7 +20,7 @@ from tests.end_to_end.proxies import (
     run_to_its_end,
     wait_until,
 )
-from tests.end_to_end.runs import SECONDS, program, run, run_line, started
+from tests.end_to_end.runs import SECONDS, run, run_line, started
 
 ASKS = 'curl -sS https://api.openai.com/v1/models -H "Authorization: Bearer any"'
 """Trusts the authority or fails, and reads the bundle that SSL_CERT_FILE names."""
@@ -62,6 +63,7 @@ def in_home(home: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_folder_that_mitmproxys_own_file_names_is_the_one(tmp_path: Path) -> None:
+    program("curl")
     folder = an_authority(tmp_path / "elsewhere")
     home = a_home(tmp_path, f"confdir: {folder}\n")
     (home / ".mitmproxy" / "mitmproxy-ca.pem").write_text("none that anybody reads")

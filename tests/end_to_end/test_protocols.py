@@ -13,6 +13,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from tests.end_to_end.chameleon import ANSWER, TRAILER, running_chameleon
+from tests.end_to_end.programs import program
 from tests.end_to_end.proxies import (
     APP_KEY,
     BIN,
@@ -162,8 +163,9 @@ def test_a_multipart_upload_reaches_the_gateway_as_it_is(
 def test_a_client_that_waits_for_100_continue_gets_it(open_to_a_page: Proxy) -> None:
     finished = subprocess.run(
         [
-            *("curl", "-sS", "--noproxy", "*", "-m", "20", "-v", "-H", "Expect: 100-continue"),
-            *("-H", f"Authorization: Bearer {APP_KEY}", "--data-binary", "@-"),
+            *(program("curl"), "-sS", "--noproxy", "*", "-m", "20", "-v"),
+            *("-H", "Expect: 100-continue", "-H", f"Authorization: Bearer {APP_KEY}"),
+            *("--data-binary", "@-"),
             f"{open_to_a_page.base_url}/chat/completions",
         ],
         input=httpx.Request("POST", "http://x", json=CALL).read(),
@@ -263,8 +265,9 @@ def by_curl(proxy: Proxy, body: bytes, path: str, *options: str) -> bytes:
     """The answer to a POST on HTTP/2, and `[STATUS/VERSION]`; `-T -` tells no length."""
     finished = subprocess.run(
         [
-            *("curl", "-sS", "--http2", "-m", "20", "-x", proxy.url, "--cacert", proxy.certificate),
-            *("-H", f"Authorization: Bearer {APP_KEY}", "-w", "[%{http_code}/%{http_version}]"),
+            *(program("curl"), "-sS", "--http2", "-m", "20", "-x", proxy.url),
+            *("--cacert", proxy.certificate, "-H", f"Authorization: Bearer {APP_KEY}"),
+            *("-w", "[%{http_code}/%{http_version}]"),
             *options,
             f"https://api.openai.com/v1/{path}",
         ],

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.placeholder import PLACEHOLDER_KEY
+from tests.end_to_end.programs import program
 from tests.end_to_end.proxies import (
     APP_KEY,
     BIN,
@@ -25,7 +26,6 @@ from tests.end_to_end.runs import (
     SECONDS,
     is_open,
     port_in,
-    program,
     records,
     run,
     run_line,
@@ -238,10 +238,11 @@ def test_a_proxy_that_takes_no_http_is_said_and_the_command_is_not_run(tmp_path:
 
 
 def test_of_several_modes_the_command_is_led_to_one_that_takes_http(tmp_path: Path) -> None:
+    curl = program("curl")
     low, high = sorted((free_port(), free_port()))
     modes = ("--mode", f"socks5@{low}", "--mode", f"regular@{high}")
-    script = "echo $OPENAI_BASE_URL; curl -s $OPENAI_BASE_URL/models -H 'Authorization: Bearer x'"
-    done = run(tmp_path, *modes, command=["sh", "-c", script])
+    script = "echo $OPENAI_BASE_URL; $0 -s $OPENAI_BASE_URL/models -H 'Authorization: Bearer x'"
+    done = run(tmp_path, *modes, command=["sh", "-c", script, curl])
     assert done.stdout.startswith(f"http://127.0.0.1:{high}/v1\n")
     assert "1 call" in done.stderr
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 from foxora_addon.app.local_proxy import ask
+from tests.end_to_end.programs import program
 from tests.end_to_end.proxies import BIN, clean_environment, run_to_its_end, stop, wait_until
 from tests.end_to_end.runs import (
     PYTHON_APP,
     SECONDS,
-    program,
     run,
     run_line,
     started,
