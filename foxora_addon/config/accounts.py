@@ -33,7 +33,7 @@ Level = Literal["minimal", "metadata", "request", "full"]
 
 def unmapped(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """Return the IPv4 address that a socket of both families writes as `::ffff:10.0.0.7`."""
-    mapped = address.ipv4_mapped if address.version == 6 else None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 
 
@@ -53,9 +53,9 @@ def _network_of(value: object) -> Network:
         network = ip_network(value)
     except ValueError:
         raise ValueError(_why_no_network(value)) from None
-    mapped = network.network_address.ipv4_mapped if network.version == 6 else None
-    if mapped is not None and network.prefixlen >= 96:
-        return IPv4Network((mapped, network.prefixlen - 96))
+    address = unmapped(network.network_address)
+    if network.version == 6 and isinstance(address, IPv4Address) and network.prefixlen >= 96:
+        return IPv4Network((address, network.prefixlen - 96))
     return network
 
 
