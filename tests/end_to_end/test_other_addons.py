@@ -12,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.end_to_end.proxies import (
@@ -507,15 +508,22 @@ def test_who_proves_to_proxyauth_who_they_are_may_call_and_no_addon_has_the_proo
         environment = {"FOXORA_API_KEY": KEY, "FOXORA_FAST": fast}
         running = running_proxy(tmp_path / "proxy", options, environment)
         with running as proxy, direct_client() as client:
+            trust = ssl.create_default_context(cafile=proxy.certificate)
+            through = proxy.url.replace("//", f"//user:{word}@")
+            with httpx.Client(proxy=through, verify=trust, trust_env=False, timeout=20) as tunnel:
+                target = "https://api.openai.com/v1/chat/completions"
+                headers = {**BEARER, "x-way": "whole"}
+                tunnelled = [tunnel.post(target, json=CALL, headers=headers) for _ in range(2)]
             answers = []
             for said in (word, "another", word):
                 proof = base64.b64encode(f"user:{said}".encode()).decode()
                 headers = {**BEARER, "x-way": "whole", "Proxy-Authorization": f"Basic {proof}"}
                 url = f"{proxy.base_url}/chat/completions"
                 answers.append(client.post(url, json=CALL, headers=headers))
+    assert [each.status_code for each in tunnelled] == [200, 200], proxy.output
     assert [each.status_code for each in answers] == [200, 407, 200], proxy.output
     assert answers[1].headers["proxy-authenticate"].startswith("Basic ")
-    assert len(gateway.keys) == 2
+    assert len(gateway.keys) == 4
     seen = proxy.output.encode() + flows.read_bytes()
     assert b"flow {" in seen
     assert not any(secret in seen for secret in (word.encode(), proof.encode()))
