@@ -75,13 +75,18 @@ class Allowances:
         refusal = self.refusal(scopes, tokens, now)
         return self.take(scopes, tokens, now) if refusal is None else refusal
 
-    def refusal(self, scopes: Sequence[Scope], tokens: int, now: float) -> Refusal | None:
-        """Say why `reserve` would refuse, and take nothing; None: it would not."""
+    def refusal(
+        self, scopes: Sequence[Scope], tokens: int, now: float, calls: int = 1
+    ) -> Refusal | None:
+        """Say why `reserve` would refuse, and take nothing; None: it would not.
+
+        `calls` is 0 for tokens alone.
+        """
         now = self.latest(now)
         longest: Refusal | None = None
         awaits_end = False
         for scope in scopes:
-            denied = self.limiter(scope).refusal(tokens, now)
+            denied = self.limiter(scope).refusal(tokens, now, calls)
             if denied is None:
                 continue
             awaits_end = awaits_end or denied.awaits_end
@@ -207,11 +212,8 @@ class Allowances:
 
     def no_room(self, scopes: Sequence[Scope], tokens: int, now: float) -> Refusal | None:
         """Say why there is no room for tokens alone, which are no call; None: there is."""
-        now = self.latest(now)
         self.enforce(scopes, now)
-        told = [(scope, self.limiter(scope).refusal(tokens, now, calls=0)) for scope in scopes]
-        refusals = [Refusal(scope, denied) for scope, denied in told if denied is not None]
-        return max(refusals, key=lambda refusal: _opens_at(refusal.denied), default=None)
+        return self.refusal(scopes, tokens, now, calls=0)
 
     def hold(self, scopes: Sequence[Scope], tokens: int, now: float) -> Reserved:
         """Hold tokens alone of all scopes, whether or not they fit, until `use`."""

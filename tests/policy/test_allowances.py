@@ -66,6 +66,15 @@ class TestScopes:
         refusal = refused(allowances, [account, mini], 0, 1.0)
         assert (refusal.scope, refusal.denied.awaits_end) == (account, True)
 
+    def test_that_lack_tokens_tell_none_either(self) -> None:
+        allowances, account = Allowances(), a_scope("acme")
+        mini = a_scope("acme model mini", None, 50)
+        allowances.mark_sent(held(allowances, [mini], 50, 0.0), 0.0)
+        allowances.obey("acme", 300.0, 10.0)
+        refusal = allowances.no_room([account, mini], 10, 20.0)
+        assert refusal is not None
+        assert (refusal.scope, refusal.denied.awaits_end) == (account, True)
+
     def test_that_can_never_fit_outlast_any_wait(self) -> None:
         allowances, account = Allowances(), a_scope("acme", 1)
         done(allowances, [account], 0, 0.0)
