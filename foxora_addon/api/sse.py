@@ -20,14 +20,13 @@ def begins_stream(body: bytes) -> bool:
 
 
 class Event(NamedTuple):
-    """A dispatched event: its data, its type, and the last id that the stream has named.
+    """A dispatched event: its data and its type.
 
     A tuple and no dataclass, for one is built for every token of a stream.
     """
 
     data: str
     event: str = "message"
-    id: str = ""
 
 
 class Decoder:
@@ -35,14 +34,13 @@ class Decoder:
 
     An event is dispatched by the blank line after it, so what follows the last blank line is never
     seen, as the rules want it. Lines end in LF, CR LF or CR. Bytes that are not UTF-8 become
-    U+FFFD. `retry` is ignored, for nobody here reconnects.
+    U+FFFD. `id` and `retry` are ignored, for nobody here reconnects.
 
     Time is linear in the bytes fed, memory is bounded by a small multiple of `max_event_bytes`: an
-    event whose lines hold more is skipped up to its blank line and counted in `oversized`.
+    event whose lines hold more is skipped up to its blank line.
     """
 
     def __init__(self, max_event_bytes: int = DEFAULT_MAX_EVENT_BYTES) -> None:
-        self.oversized = 0
         self._max_event_bytes = max_event_bytes
         self._start: bytes | None = b""  # what may yet be a byte order mark; None once decided
         self._line = bytearray()  # the line that has not ended yet
@@ -51,7 +49,6 @@ class Decoder:
         self._event_bytes = 0
         self._data: list[bytes] = []
         self._type = b""
-        self._id = ""
 
     @property
     def is_between_events(self) -> bool:
@@ -119,20 +116,16 @@ class Decoder:
             self._data.append(value)
         elif name == b"event":
             self._type = value
-        elif name == b"id" and b"\0" not in value:
-            self._id = value.decode("utf-8", "replace")
 
     def _skip(self) -> None:
-        if not self._skipping:
-            self._skipping = True
-            self.oversized += 1
-            self._data.clear()
+        self._skipping = True
+        self._data.clear()
 
     def _dispatch(self, events: list[Event]) -> None:
         if self._data and not self._skipping:
             data = b"\n".join(self._data).decode("utf-8", "replace")
             kind = self._type.decode("utf-8", "replace") if self._type else "message"
-            events.append(Event(data, kind, self._id))
+            events.append(Event(data, kind))
         self._data.clear()
         self._type = b""
         self._event_bytes = 0

@@ -41,11 +41,10 @@ _CHOICE_PARTS: Final = frozenset({"delta", "finish_reason", "index", "message", 
 class Transcript:
     """What a stream has said so far. No event raises.
 
-    `chunks` counts its data events but `[DONE]`, `malformed` those among them that are no JSON
-    object, `done` tells whether the stream said that it is over: what follows is not read, as no
-    client reads it, but where a picture was the last, since another may follow. `error` is the
-    first error among the events, as `{"error": ...}`. `is_usage_of_all`: nothing was said after
-    the usage that was reported last.
+    `chunks` counts its data events but `[DONE]`, `done` tells whether the stream said that it is
+    over: what follows is not read, as no client reads it, but where a picture was the last, since
+    another may follow. `error` is the first error among the events, as `{"error": ...}`.
+    `is_usage_of_all`: nothing was said after the usage that was reported last.
 
     Memory is bounded by about `max_bytes`, beyond which content stops being kept and `truncated` is
     True, while usage, finish reasons, errors and the end are still observed, and how many bytes of
@@ -55,7 +54,6 @@ class Transcript:
 
     def __init__(self, max_bytes: int = DEFAULT_MAX_BYTES) -> None:
         self.chunks = 0
-        self.malformed = 0
         self.done = False
         self._may_go_on = False
         self.error: dict[str, Any] | None = None
@@ -152,7 +150,6 @@ class Transcript:
         value = _object_of(event.data)
         self._last = value or {}
         if value is None:
-            self.malformed += 1
             return
         self._observe(value, event.event)
         kind = value.get("type")

@@ -37,7 +37,7 @@ def observed(pieces: list[bytes], *, most: int = 1_000_000) -> Observation:
 def told_by(seen: Observation) -> dict[str, Any]:
     told = seen.transcript
     assert told is not None
-    names = ("chunks", "malformed", "done", "truncated", "error", "usage", "content_bytes")
+    names = ("chunks", "done", "truncated", "error", "usage", "content_bytes")
     return {
         "unkept_bytes": told.unkept_bytes,
         "is_usage_of_all": told.usage is not None and told.is_usage_of_all,

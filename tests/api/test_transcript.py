@@ -96,7 +96,7 @@ def test_a_recorded_stream_gives_what_the_sdk_makes_of_it(recorded: Path) -> Non
     assert transcript.usage == next((usage for usage in reversed(reported) if usage), None)
     assert theirs.get("usage") in (None, transcript.usage)
     assert transcript.message() == ours["choices"][0]["message"]
-    assert (transcript.malformed, transcript.truncated, transcript.error) == (0, False, None)
+    assert (transcript.truncated, transcript.error) == (False, None)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_stream_becomes_a_completion() -> None:
     assert transcript.message() == {"role": "assistant", "content": "Hello"}
     assert transcript.finish_reasons() == ["stop"]
     assert (transcript.id, transcript.model) == ("chatcmpl-1", "gpt-4o-mini")
-    assert (transcript.chunks, transcript.malformed, transcript.done) == (5, 0, True)
+    assert (transcript.chunks, transcript.done) == (5, True)
 
 
 def test_choices_come_in_any_order_and_end_by_themselves() -> None:
@@ -375,7 +375,7 @@ def test_an_empty_error_is_none(error: str) -> None:
 )
 def test_what_is_no_json_object_is_counted(data: str) -> None:
     transcript = transcript_of([a_chunk({"content": "x"}), Event(data)])
-    assert (transcript.chunks, transcript.malformed) == (2, 1)
+    assert transcript.chunks == 2
     assert transcript.message() == {"role": "assistant", "content": "x"}
 
 
@@ -386,13 +386,13 @@ def test_what_begins_no_object_is_not_read_as_json(
     transcript, read = Transcript(), list[str]()
     monkeypatch.setattr(quick_json, "read", read.append)
     transcript.add(Event(data))
-    assert (transcript.malformed, read) == (1, [])
+    assert (transcript.chunks, read) == (1, [])
 
 
 def test_wide_json_is_not_deep() -> None:
     logprobs = {"content": [{"token": "a", "top_logprobs": [{"bytes": [1]}] * 20}]}
     transcript = transcript_of([a_chunk({"content": "a"}, choice={"logprobs": logprobs})])
-    assert transcript.malformed == 0
+    assert transcript.message() == {"role": "assistant", "content": "a"}
 
 
 def test_logprobs_take_memory_and_are_no_content() -> None:
