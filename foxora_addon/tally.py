@@ -62,11 +62,6 @@ class Tally:
         }
 
 
-def error_of(ending: Ending) -> str | None:
-    """What an exchange failed with, in two or three words; None where it was completed."""
-    return None if ending.outcome == "completed" else _failure_of(ending)
-
-
 def _failure_of(ending: Ending) -> str:
     """A status with its code, or with what became of the call: a 200 alone says no failure."""
     if ending.status is None:

@@ -50,11 +50,11 @@ _linear: Final = cache(Linear)
 _regex: Final = cache(re.compile)
 
 
-def _begins_a_word(literal: str, more: str = "") -> str:
+def _begins_a_word(literal: str) -> str:
     """That a literal that was just matched stands at the beginning of a word."""
     escapes = (r"\\[nrtbf]", r"\\u[0-9A-Fa-f]{4}")
     behind = "|".join(f"(?<={escape}{literal})" for escape in escapes)
-    return rf"{literal}(?:{behind}|(?<![A-Za-z0-9_{more}]{literal}))"
+    return rf"{literal}(?:{behind}|(?<![A-Za-z0-9_]{literal}))"
 
 
 def _credential(

@@ -92,9 +92,7 @@ def read_call(
     asked = call.deployment or named or _default_of(call, value, rules)
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
     if is_chat and not (model and isinstance(value.get("messages"), list)):
-        refusal = _missing(value, asked)
-        if refusal is not None:
-            return refusal
+        return _missing(value, asked)
     read = CallBody(model, value.get("stream") is True, body, value)
     return read if model is None or named == model else _with_model(read, within, model)
 
@@ -228,16 +226,15 @@ def read_message(call: Recognised, content: bytes, rules: ModelRules) -> bytes:
     return replace_member(content, "model", model)
 
 
-def _missing(parsed: Mapping[str, Any], model: object) -> ApiError | None:
+def _missing(parsed: Mapping[str, Any], model: object) -> ApiError:
+    """What a chat lacks: its model, or its messages."""
     if not model:
         return invalid_request("The 'model' field is required.", "model")
     if not isinstance(model, str):
         return invalid_request("The 'model' field must be a string.", "model")
     if parsed.get("messages") is None:
         return invalid_request("The 'messages' field is required.", "messages")
-    if not isinstance(parsed["messages"], list):
-        return invalid_request("The 'messages' field must be an array.", "messages")
-    return None
+    return invalid_request("The 'messages' field must be an array.", "messages")
 
 
 def _member(value: object, name: str) -> object:

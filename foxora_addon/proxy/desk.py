@@ -680,17 +680,17 @@ class FlowDesk:
         name, origin = (exchange.id, exchange.origin) if exchange else (new_exchange_id(), None)
         flow.response = flows.response_of(failures.INTERNAL, name, flows.readable_by(origin))
         if exchange is not None:
-            self._record_failure(exchange, failures.INTERNAL)
+            self._record_failure(exchange)
 
-    def _record_failure(self, exchange: Exchange, error: ApiError) -> None:
+    def _record_failure(self, exchange: Exchange) -> None:
         if self._pipeline is None:
             return
         try:
             if exchange.may("record"):
-                exchange.refusal = error
+                exchange.refusal = failures.INTERNAL
                 self._pipeline.record(exchange, b"", None, _now())
             if exchange.may("close"):
-                self._pipeline.refused(exchange, error, "internal_error", _now())
+                self._pipeline.refused(exchange, failures.INTERNAL, "internal_error", _now())
         except Exception as again:  # noqa: BLE001  # the answer stands; the log has why
             self._report(again)
 

@@ -31,15 +31,12 @@ _head_page: Callable[..., bytes] = _http1.make_error_response
 _body_page: Callable[..., bytes] = _base.format_error
 
 
-def replace(*, all_of_them: bool) -> str | None:
-    """Put our words in the pages' place; None, or why that can't be done.
+def replace(*, all_of_them: bool) -> None:
+    """Put our words in the pages' place.
 
     `all_of_them`: not those alone that are the client's own mistake. Those of a server belong to
     traffic that is not ours, as long as the hold is there to answer for ours.
     """
-    for module, name in ((_http1, "make_error_response"), (_http2, "format_error")):
-        if not callable(getattr(module, name, None)):
-            return f"mitmproxy's {module.__name__} has no {name}"
 
     def error_of(status: int) -> ApiError | None:
         return _OF_CLIENTS.get(status, _UNREACHABLE if all_of_them else None)
@@ -54,7 +51,6 @@ def replace(*, all_of_them: bool) -> str | None:
 
     _put(_http1, "make_error_response", make_error_response)
     _put(_http2, "format_error", format_error)
-    return None
 
 
 def _put(module: Any, name: str, function: Callable[..., bytes]) -> None:

@@ -120,11 +120,6 @@ class Recorded:
         return [str(tags)] if tags else []
 
     @property
-    def is_refused(self) -> bool:
-        """Whether the addon refused it."""
-        return self.outcome == "refused"
-
-    @property
     def is_failed(self) -> bool:
         """Whether it ended otherwise than by an answer or a refusal."""
         return self.outcome not in {"completed", "refused", "open"}

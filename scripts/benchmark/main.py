@@ -46,8 +46,8 @@ MEMORY_REQUESTS = 100_000
 OPEN_STREAMS = (500, 1_000)
 OPEN_PACE_SECONDS = 5.0
 QUICK_PEERS = ("bare", "run", "script", "naive")
-QUICK = Effort(rounds=1, slices=4, seconds=0.4, streams=1)
-FULL = Effort(rounds=3, slices=5, seconds=0.8, streams=1)
+QUICK = Effort(rounds=1, slices=4, seconds=0.4)
+FULL = Effort(rounds=3, slices=5, seconds=0.8)
 
 
 def main() -> int:

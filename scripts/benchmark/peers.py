@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.benchmark.upstream import PATH
 from tests.end_to_end.proxies import clean_environment, free_port
 
 HERE = Path(__file__).parent
@@ -71,7 +70,6 @@ class Peer:
     needs: Path
     files: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
-    path: str = PATH
     headers: Callable[[int], bytes] = lambda _: b""
 
     @property

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -27,15 +28,11 @@ _REST_SECONDS: Final = 20.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How long everything is measured: `seconds` are those of one burst of requests.
-
-    `streams` is how many times a slice takes streams.
-    """
+    """How long everything is measured: `seconds` are those of one burst of requests."""
 
     rounds: int
     slices: int
     seconds: float
-    streams: int
 
 
 @dataclass(frozen=True)
@@ -109,9 +106,8 @@ def line_to(bench: Bench, proxy: Running) -> Line:
 
 def _requests(bench: Bench, peer: Peer | None) -> tuple[bytes, bytes]:
     """A request for a whole answer, and one for a stream."""
-    path = upstream.PATH if peer is None else peer.path
     more = b"" if peer is None else peer.headers(bench.upstream)
-    plain, stream = (load.request_of(path, stream=stream) for stream in (False, True))
+    plain, stream = (load.request_of(upstream.PATH, stream=stream) for stream in (False, True))
     at = plain.index(b"\r\n") + 2
     return plain[:at] + more + plain[at:], stream[:at] + more + stream[at:]
 
@@ -158,12 +154,13 @@ async def at_rest(proxy: Running) -> None:
 async def _slice(bench: Bench, lines: Sequence[Line]) -> report.Slice:
     """Every figure of all lines: one figure, and all lines in turn, after the other."""
     found = {line.name: report.Measured() for line in lines}
-    for measure, counts in ((_measure_requests, COUNTS), (_measure_streams, STREAM_COUNTS)):
+    requests = partial(_measure_requests, bench.effort.seconds)
+    for measure, counts in ((requests, COUNTS), (_measure_streams, STREAM_COUNTS)):
         for clients in counts:
             for line in lines:
                 try:
                     async with warm(bench, line, clients) as opened:
-                        await measure(bench, line, opened, found[line.name])
+                        await measure(line, opened, found[line.name])
                 except (load.Failed, TimeoutError, OSError) as error:
                     say(f"{line.name} is left out once, with {clients} at once: {error}")
     return found
@@ -184,19 +181,19 @@ async def warm(bench: Bench, line: Line, count: int) -> AsyncIterator[list[load.
 
 
 async def _measure_requests(
-    bench: Bench, line: Line, opened: Sequence[load.Connection], found: report.Measured
+    seconds: float, line: Line, opened: Sequence[load.Connection], found: report.Measured
 ) -> None:
     before = line.cpu_seconds()
-    came = await load.burst(opened, line.plain, bench.effort.seconds)
+    came = await load.burst(opened, line.plain, seconds)
     found.figures[report.at(report.PER_SECOND, len(opened))] = came.per_second
     found.add(report.CPU, line.cpu_seconds() - before, came.count)
 
 
 async def _measure_streams(
-    bench: Bench, line: Line, opened: Sequence[load.Connection], found: report.Measured
+    line: Line, opened: Sequence[load.Connection], found: report.Measured
 ) -> None:
     before = line.cpu_seconds()
-    came = await load.streams(opened, line.stream, bench.effort.streams)
+    came = await load.streams(opened, line.stream)
     first = statistics.median(came.first_bytes)
     found.figures[report.at(report.FIRST_BYTE, len(opened))] = first
     if len(opened) == 1:

@@ -57,9 +57,9 @@ def test_the_clients_own_mistakes_are_worded_and_foreign_pages_left(
 ) -> None:
     monkeypatch.setattr(_http1, "make_error_response", host_pages._head_page)
     monkeypatch.setattr(_http2, "format_error", host_pages._body_page)
-    assert host_pages.replace(all_of_them=False) is None
+    host_pages.replace(all_of_them=False)
     assert b'"code":"invalid_request"' in _http1.make_error_response(400, "x")
     assert b"<html>" in _http1.make_error_response(502, "x")
-    assert host_pages.replace(all_of_them=True) is None
+    host_pages.replace(all_of_them=True)
     assert b'"code":"gateway_unreachable"' in _http1.make_error_response(502, "<x>")
     assert b"<x>" not in _http1.make_error_response(502, "<x>")

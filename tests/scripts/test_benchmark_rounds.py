@@ -23,7 +23,7 @@ def test_a_line_that_fails_is_asked_no_more_and_left_out() -> None:
             port: int = server.sockets[0].getsockname()[1]
             request = load.request_of(upstream.PATH, stream=False)
             line = Line("a", port, request, request)
-            bench = Bench(Path(), port, None, Effort(1, 1, 0.01, 1))
+            bench = Bench(Path(), port, None, Effort(1, 1, 0.01))
             found = await rounds._slice(bench, [line])
             assert found["a"].figures == {}
             async with asyncio.timeout(10):
