@@ -6,6 +6,8 @@ Sound is where OpenAI has it (`delta.audio.data`), pictures where OpenRouter doe
 from collections.abc import Iterator
 from typing import Any
 
+from foxora_addon.api.json_values import member_of
+
 
 def cut_media(choices: list[Any], room: int) -> int:
     """Leave so many characters of it in a chunk's choices; return how many were taken out."""
@@ -21,17 +23,13 @@ def cut_media(choices: list[Any], room: int) -> int:
 
 def _media_in(choice: object) -> Iterator[tuple[dict[str, Any], str]]:
     """The objects that hold base64, each with the name of its member."""
-    delta = _member(choice, "delta")
-    sound = _member(delta, "audio")
-    if isinstance(_member(sound, "data"), str):
+    delta = member_of(choice, "delta")
+    sound = member_of(delta, "audio")
+    if isinstance(member_of(sound, "data"), str):
         yield sound, "data"
-    pictures = _member(delta, "images")
+    pictures = member_of(delta, "images")
     for picture in pictures if isinstance(pictures, list) else ():
-        place = _member(picture, "image_url")
-        url = _member(place, "url")
+        place = member_of(picture, "image_url")
+        url = member_of(place, "url")
         if isinstance(url, str) and url.startswith("data:"):
             yield place, "url"
-
-
-def _member(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else None

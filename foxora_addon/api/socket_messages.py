@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from foxora_addon.api import quick_json
 from foxora_addon.api.errors import ApiError, json_of
+from foxora_addon.api.json_values import mapping_of, string_of
 from foxora_addon.api.usage import Usage, usage_of
 
 type Wish = Literal["answer", "sound", "item", "session"]
@@ -92,18 +93,18 @@ def asked_in(content: bytes) -> Asked | None:
     message = _object_in(content)
     if message is None:
         message = {"type": _CREATE} if content.find(_CREATE_MARK) >= 0 else {}
-    wish = _WISHES.get(_text(message.get("type")) or "")
+    wish = _WISHES.get(string_of(message.get("type")) or "")
     if wish is None:
         return None
-    body = _mapping(message.get("response")) or message
+    body = mapping_of(message.get("response")) or message
     if wish == "item":
         body = {"input": [message.get("item")]}
     elif wish == "session":
-        body = {"model": _transcription_model_in(_mapping(message.get("session")))}
-    names = {name: _text(message.get(name)) for name in ("event_id", "stream_id")}
+        body = {"model": _transcription_model_in(mapping_of(message.get("session")))}
+    names = {name: string_of(message.get(name)) for name in ("event_id", "stream_id")}
     return Asked(
         wish,
-        _text(body.get("model")),
+        string_of(body.get("model")),
         body,
         {name: value for name, value in names.items() if value is not None},
         has_context="previous_response_id" in body or "input" not in body,
@@ -115,25 +116,25 @@ def told_in(content: bytes) -> Told | None:
     if not any(content.find(mark) >= 0 for mark in _MARKS):
         return None
     message = _object_in(content) or {}
-    news = _NEWS.get(_text(message.get("type")) or "")
+    news = _NEWS.get(string_of(message.get("type")) or "")
     if news is None:
         return None
     if news == "broken" and "event_id" in message:  # as all of a realtime session's events have
         news = "failed"  # its answers end with `response.done`, whatever happens to them
     if news == "aside":
         return Told(news, usage=usage_of(message.get("usage")))
-    about = _mapping(message.get("session" if news == "session" else "response"))
+    about = mapping_of(message.get("session" if news == "session" else "response"))
     has_failed = about.get("status") == "failed"
-    model, response = _text(about.get("model")), _text(about.get("id"))
+    model, response = string_of(about.get("model")), string_of(about.get("id"))
     writes = _transcription_model_in(about) if news == "session" else None
     return Told(news, model, usage_of(about.get("usage")), has_failed, response, writes)
 
 
 def _transcription_model_in(session: Mapping[str, Any]) -> str | None:
     """The model that writes a session's transcripts, where the API or its beta names it."""
-    heard = _mapping(_mapping(session.get("audio")).get("input"))
-    about = _mapping(heard.get("transcription")) or session.get("input_audio_transcription")
-    return _text(_mapping(about).get("model"))
+    heard = mapping_of(mapping_of(session.get("audio")).get("input"))
+    about = mapping_of(heard.get("transcription")) or session.get("input_audio_transcription")
+    return string_of(mapping_of(about).get("model"))
 
 
 def error_message(error: ApiError, operation: str, names: Mapping[str, str], number: int) -> bytes:
@@ -157,14 +158,6 @@ def error_message(error: ApiError, operation: str, names: Mapping[str, str], num
 def _object_in(content: bytes) -> Mapping[str, Any] | None:
     """A message as an object, empty for other JSON; None for what is none, or none that we read."""
     try:
-        return _mapping(quick_json.read(content))
+        return mapping_of(quick_json.read(content))
     except (ValueError, RecursionError):
         return None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

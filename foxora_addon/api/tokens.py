@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from foxora_addon.api.json_values import member_of
 from foxora_addon.api.token_images import image_tokens
 from foxora_addon.api.token_text import TextCounter, bare_name, text_tokens
 
@@ -107,14 +108,10 @@ def _schemas_of(parsed: Mapping[str, Any]) -> list[Any]:
     described = (
         parsed.get("tools"),
         parsed.get("functions"),
-        _member(parsed.get("response_format"), "json_schema"),
-        _member(_member(parsed.get("text"), "format"), "schema"),
+        member_of(parsed.get("response_format"), "json_schema"),
+        member_of(member_of(parsed.get("text"), "format"), "schema"),
     )
     return [schema for schema in described if schema]
-
-
-def _member(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else None
 
 
 def _unread_tokens(operation: str, size: int) -> int:

@@ -17,11 +17,12 @@ from string import punctuation
 from typing import Final
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.app.printing import is_terminal, json_text, write
 from foxora_addon.app.say import FINDING, say
 from foxora_addon.reading.bodies import body_bytes_of
 from foxora_addon.reading.exchanges import Recorded
-from foxora_addon.reading.records import count_of, mapping_of, text_of
+from foxora_addon.reading.records import count_of, text_of
 from foxora_addon.reading.texts import visible
 
 _TIMEOUT_SECONDS: Final = 600.0

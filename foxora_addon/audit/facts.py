@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from foxora_addon.api.errors import normalise
+from foxora_addon.api.json_values import string_of
 from foxora_addon.api.promised_json import value_of_json
 from foxora_addon.api.responses_transcript import reasons_of
 from foxora_addon.api.transcript import Transcript
@@ -35,8 +36,8 @@ def facts_of_json(value: object, count: Count) -> Facts:
     if not isinstance(value, dict):
         return {}
     return {
-        "model": _text(value.get("model")),
-        "response_id": _text(value.get("id")),
+        "model": string_of(value.get("model")),
+        "response_id": string_of(value.get("id")),
         "finish_reasons": _reasons_of(value),
         "usage": _usage_of_all(value, count),
     }
@@ -56,7 +57,7 @@ def _reasons_of(value: dict[str, Any]) -> Sequence[str | None]:
         return reasons_of(value)
     choices = value.get("choices")
     return [
-        _text(choice.get("finish_reason"))
+        string_of(choice.get("finish_reason"))
         for choice in (choices if isinstance(choices, list) else ())
         if isinstance(choice, dict)
     ]
@@ -109,7 +110,3 @@ def _usage_of_stream(folded: Transcript, count: Count) -> Usage | None:
         return usage
     counted = count(folded.completion() or {}, folded.unkept_bytes)
     return counted if usage is None else usage.completed(counted, is_of_all=is_of_all)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

@@ -27,6 +27,7 @@ from pydantic import (
     ValidationError,
 )
 
+from foxora_addon.api.json_values import moment_of
 from foxora_addon.api.money import usd_of
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.reckoning import Saved, Setting
@@ -310,14 +311,6 @@ def _is_certain(record: Mapping[str, Any]) -> bool:
         return bool(record["cost_source"] == "reported")
     usage = None if record.get("tries") else record.get("usage")
     return isinstance(usage, Mapping) and usage.get("source") == "reported"
-
-
-def moment_of(value: object) -> float | None:
-    """Return the Unix seconds of a record's time; None if it is none."""
-    try:
-        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
-    except ValueError:
-        return None
 
 
 def _state_of(file: _File) -> State:

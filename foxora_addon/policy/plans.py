@@ -8,8 +8,9 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from foxora_addon.api.json_values import mapping_of, string_of
 from foxora_addon.policy.keys import is_foxora_key
 
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9._:@/+|=~-]{1,128}")
@@ -75,8 +76,8 @@ def parse_me(body: object) -> Me | None:
     if not isinstance(body, Mapping):
         return None
     account_id = _plain_id(body.get("id"))
-    plan = _text(_mapping(body.get("plan")).get("id"))
-    limits = _mapping(body.get("limits"))
+    plan = string_of(mapping_of(body.get("plan")).get("id")) or None
+    limits = mapping_of(body.get("limits"))
     if account_id is None and plan is None and not limits:
         return None
     usual = PLANS.get(plan.lower(), UNLIMITED) if plan else UNLIMITED
@@ -99,18 +100,10 @@ def _first(told: int | None, usual: int | None) -> int | None:
     return usual if told is None else told
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _plain_id(value: object) -> str | None:
     """An id that may stand in records and in the state: no key, nor one that was masked."""
-    found = _text(value)
-    if found is None or not _PLAIN_ID.fullmatch(found) or is_foxora_key(found, ()):
+    found = string_of(value)
+    if not found or not _PLAIN_ID.fullmatch(found) or is_foxora_key(found, ()):
         return None
     return found
 

@@ -10,11 +10,11 @@ reserved: how far it came is not known.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from foxora_addon.api.json_values import mapping_of, moment_of, string_of
 from foxora_addon.api.usage import usage_of
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.plans import Ceilings
@@ -140,11 +140,11 @@ def _ended(
         return _cut_off(request, at)
     if not isinstance(duration, int | float) or not isinstance(sent, int | float):
         return None
-    usage = _mapping(record.get("usage"))
+    usage = mapping_of(record.get("usage"))
     return Remembered(
         account,
-        _text((request or record).get("model")),
-        _text(_mapping(request.get("client")).get("name")),
+        string_of((request or record).get("model")),
+        string_of(mapping_of(request.get("client")).get("name")),
         at - (duration - sent) / 1000,
         at,
         charged_tokens(record),
@@ -171,7 +171,7 @@ def tries_before(record: Mapping[str, Any], ended_at: float) -> Iterator[Tried]:
 
 def _tries_in(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     tries = record.get("tries")
-    yield from map(_mapping, tries if isinstance(tries, list) else ())
+    yield from map(mapping_of, tries if isinstance(tries, list) else ())
 
 
 def charged_tokens(response: Mapping[str, Any]) -> int:
@@ -192,7 +192,7 @@ def _closes_for(record: Mapping[str, Any]) -> float | None:
         if _is_closing(each)
     ]
     if _is_closing(record) and not is_given_up(record):
-        ends.append(_wait_of(_mapping(record.get("error"))))
+        ends.append(_wait_of(mapping_of(record.get("error"))))
     return max(ends, default=None)
 
 
@@ -212,14 +212,14 @@ def _wait_of(error: Mapping[str, Any]) -> float:
 
 
 def _cut_off(request: Mapping[str, Any], at: float) -> Remembered | None:
-    decision = _mapping(request.get("decision"))
-    account = _text(request.get("account"))
+    decision = mapping_of(request.get("decision"))
+    account = string_of(request.get("account"))
     if decision.get("verdict") != "forward" or account is None:
         return None
     return Remembered(
         account,
-        _text(request.get("model")),
-        _text(_mapping(request.get("client")).get("name")),
+        string_of(request.get("model")),
+        string_of(mapping_of(request.get("client")).get("name")),
         at,
         at,
         _count(decision.get("estimated_tokens")) or 0,
@@ -228,23 +228,8 @@ def _cut_off(request: Mapping[str, Any], at: float) -> Remembered | None:
 
 
 def _age_of(record: Mapping[str, Any], reckoning: Reckoning) -> float | None:
-    moment = _moment_of(record.get("time"))
+    moment = moment_of(record.get("time"))
     return None if moment is None else reckoning.age(moment, _count(record.get("seq")) or 0)
-
-
-def _moment_of(text: object) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
-    except ValueError:
-        return None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _seconds(milliseconds: object) -> float | None:

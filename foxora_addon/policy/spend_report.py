@@ -6,8 +6,9 @@ It refuses to know what is done with it, and reads nothing else of the answer (`
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.api.money import parse_exactly, usd_of
 
 CAPS_OF_PLANS: Final[Mapping[str, Decimal]] = {"free": Decimal(1)}
@@ -37,10 +38,10 @@ def parse_spend(body: bytes) -> SpendReport | None:
         value = parse_exactly(body)
     except ValueError:
         return None
-    me, plan = _mapping(value), _mapping(_mapping(value).get("plan"))
-    cap = usd_of(_mapping(me.get("limits")).get("monthly_spend_cap_usd"))
+    me, plan = mapping_of(value), mapping_of(mapping_of(value).get("plan"))
+    cap = usd_of(mapping_of(me.get("limits")).get("monthly_spend_cap_usd"))
     report = SpendReport(
-        usd_of(_mapping(me.get("usage")).get("spend_usd")),
+        usd_of(mapping_of(me.get("usage")).get("spend_usd")),
         cap_of_plan(plan.get("id")) if cap is None else cap,
         _moment(plan.get("renews_at")),
     )
@@ -50,10 +51,6 @@ def parse_spend(body: bytes) -> SpendReport | None:
 def cap_of_plan(plan: object) -> Decimal | None:
     """Return the cap that is built into a plan, by its id; None: there is none that we know."""
     return CAPS_OF_PLANS.get(plan.lower()) if isinstance(plan, str) else None
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _moment(value: object) -> float | None:

@@ -15,6 +15,7 @@ from foxora_addon.api.content_encoding import TooLong, Undecodable, decoded
 from foxora_addon.api.errors import ApiError, invalid_json, invalid_request, request_too_large
 from foxora_addon.api.forms import Form, read_form, texts_of, with_field
 from foxora_addon.api.json_splice import replace_inner_member, replace_member
+from foxora_addon.api.json_values import member_of
 from foxora_addon.api.promised_json import UNREAD, value_of_json
 from foxora_addon.policy.recognise import Recognised
 
@@ -88,7 +89,7 @@ def read_call(
             return invalid_json(f"The request's body is {what}.")
         return _unread(body)
     within = operation.model_within
-    named = value.get("model") if within is None else _member(value.get(within), "model")
+    named = value.get("model") if within is None else member_of(value.get(within), "model")
     asked = call.deployment or named or _default_of(call, value, rules)
     model = rules.map.get(asked, asked) if isinstance(asked, str) else None
     if is_chat and not (model and isinstance(value.get("messages"), list)):
@@ -235,10 +236,6 @@ def _missing(parsed: Mapping[str, Any], model: object) -> ApiError:
     if parsed.get("messages") is None:
         return invalid_request("The 'messages' field is required.", "messages")
     return invalid_request("The 'messages' field must be an array.", "messages")
-
-
-def _member(value: object, name: str) -> object:
-    return value.get(name) if isinstance(value, dict) else None
 
 
 def _object_of(value: object) -> Mapping[str, Any] | None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from mitmproxy.exceptions import CommandError
 
+from foxora_addon.api.json_values import moment_of
 from foxora_addon.audit.recent import Unpaired, recent_lines, recent_records
 from foxora_addon.reading.decision import Rebuilding, ScopesOf, lines_of
 from foxora_addon.reading.exchanges import Recorded
@@ -17,7 +18,6 @@ from foxora_addon.reading.flow_page import window_lines
 from foxora_addon.reading.ids import Search, Unknown
 from foxora_addon.reading.page import page_of
 from foxora_addon.reading.standing import standing_facts, standing_line
-from foxora_addon.reading.times import unix_of
 
 _MOST_BYTES: Final = 1 << 25
 _WINDOW_SECONDS: Final = 120.0
@@ -42,7 +42,7 @@ def account_lines(account: Standing) -> Sequence[str]:
 def why_lines(exchange: str, path: Path, scopes_of: ScopesOf) -> Sequence[str]:
     """Why a call was forwarded or refused; raises CommandError where the trail does not say."""
     recorded = _found(path, exchange)
-    begin = (unix_of(recorded.time) or 0.0) - _WINDOW_SECONDS
+    begin = (moment_of(recorded.time) or 0.0) - _WINDOW_SECONDS
     unpaired = Unpaired()
 
     def is_enough(record: Mapping[str, Any]) -> bool:
@@ -87,7 +87,7 @@ def _lines_until(path: Path, exchange: str) -> Iterable[bytes]:
 
 
 def _is_before(record: Any, moment: float) -> bool:
-    return (unix_of(str(record.get("time"))) or moment) < moment
+    return (moment_of(record.get("time")) or moment) < moment
 
 
 def _read[T, **P](read: Callable[P, Iterable[T]], *args: P.args, **kwargs: P.kwargs) -> Sequence[T]:

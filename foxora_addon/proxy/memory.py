@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from foxora_addon.api.json_values import moment_of
 from foxora_addon.audit import state as states
 from foxora_addon.audit.journal import Journal
 from foxora_addon.audit.recent import Unpaired, recent_records
@@ -252,7 +253,7 @@ def _records_since(path: Path, state: states.State, reckoning: Reckoning) -> lis
     unpaired = Unpaired()
 
     def is_enough(record: Mapping[str, Any]) -> bool:
-        moment = states.moment_of(record.get("time"))
+        moment = moment_of(record.get("time"))
         is_old = moment is not None and reckoning.age(moment, record.get("seq", 0)) > window
         is_held = str(record.get("exchange")) in state.spoken
         lacks_any = unpaired.take(record, counts=not (is_old or is_held))

@@ -7,12 +7,13 @@ there is the body. What is missing, cut or odd is told in words instead, never r
 from collections.abc import Iterator
 from typing import Any, Final
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.reading.bodies import body_json_of, folded_body_of, is_folded
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.items import Turn, note_turn, turn_of, turns_of_items
 from foxora_addon.reading.lists import embeddings_text, models_text
 from foxora_addon.reading.parts import Part, parts_of, pretty
-from foxora_addon.reading.records import Record, count_of, mapping_of, text_of
+from foxora_addon.reading.records import Record, count_of, text_of
 from foxora_addon.reading.socket_events import turns_of
 from foxora_addon.reading.texts import size_text
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.policy.limits import Used
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
 from foxora_addon.policy.scopes import Refusal, Scope, lowest_tokens
@@ -21,7 +22,7 @@ from foxora_addon.reading.demand import (
     guard_of,
 )
 from foxora_addon.reading.exchanges import Recorded, shadow_text
-from foxora_addon.reading.records import Record, mapping_of, text_of
+from foxora_addon.reading.records import Record, text_of
 from foxora_addon.reading.texts import count_text, duration_text, one_line
 from foxora_addon.reading.times import iso_or_none
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from foxora_addon.api.json_values import mapping_of, moment_of
 from foxora_addon.policy.allowances import Allowances, Reserved
 from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import (
@@ -21,8 +22,7 @@ from foxora_addon.policy.limits import (
 from foxora_addon.policy.plans import Ceilings
 from foxora_addon.policy.remembered import Tried, charged_tokens, is_given_up, tries_before
 from foxora_addon.policy.scopes import Refusal, Scope
-from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
-from foxora_addon.reading.times import unix_of
+from foxora_addon.reading.records import Record, count_of, number_of, text_of
 
 LIMIT_REASON: Final = "rate_limit_exceeded"
 LONGEST_WAIT_SECONDS: Final = 86_400.0
@@ -108,7 +108,7 @@ def _counted(tries: Sequence[Tried], delay: float, other: AccountLimiter) -> Acc
 def arrival_of(record: Record) -> Arrival | None:
     """The arrival that a request record tells of; None if the limiter had no part in it."""
     decision = mapping_of(record.get("decision"))
-    account, decided_at = text_of(record.get("account")), unix_of(str(record.get("time")))
+    account, decided_at = text_of(record.get("account")), moment_of(record.get("time"))
     was_sent = decision.get("verdict") == "forward"
     if account is None or decided_at is None:
         return None
@@ -158,7 +158,7 @@ def waited_seconds_in(line: bytes) -> float:
 
 def ending_of(record: Record) -> Ending | None:
     """The ending that a response record tells of; None without an account or a time."""
-    account, at = text_of(record.get("account")), unix_of(str(record.get("time")))
+    account, at = text_of(record.get("account")), moment_of(record.get("time"))
     if account is None or at is None:
         return None
     is_cut_off = number_of(record.get("duration_ms")) is None

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from difflib import SequenceMatcher, unified_diff
 from typing import Any, Final, Literal
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.reading.bodies import body_json_of, folded_body_of, is_folded
 from foxora_addon.reading.conversation import answered, asked, told_in_turns
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.items import Turn
 from foxora_addon.reading.page import lines_of_turn
-from foxora_addon.reading.records import Record, count_of, mapping_of, text_of
+from foxora_addon.reading.records import Record, count_of, text_of
 from foxora_addon.reading.texts import cost_text, count_text, duration_text, one_line, visible
 
 type Change = Literal["same", "added", "removed", "changed"]

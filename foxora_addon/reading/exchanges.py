@@ -7,7 +7,8 @@ that are not what they should be, read as None.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
+from foxora_addon.api.json_values import mapping_of
+from foxora_addon.reading.records import Record, count_of, number_of, text_of
 
 
 @dataclass(slots=True)

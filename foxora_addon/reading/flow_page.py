@@ -10,11 +10,12 @@ import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.audit.record import body_fields
 from foxora_addon.reading.bodies import body_json_of
 from foxora_addon.reading.exchanges import Recorded
 from foxora_addon.reading.page import Line, answer_lines, lines_of_part, request_lines, text_of_line
-from foxora_addon.reading.records import Record, mapping_of
+from foxora_addon.reading.records import Record
 from foxora_addon.reading.socket_events import event_of, parts_of_event
 
 _READ: Final = frozenset({"chat", "completions", "responses", "embeddings", "models"})

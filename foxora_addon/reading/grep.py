@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.audit.pattern import Linear
-from foxora_addon.reading.records import Record, mapping_of
+from foxora_addon.reading.records import Record
 
 _PLAIN: Final = re.compile(r"(?:[^\\.^$*+?{}\[\]|()]|\\[^0-9A-Za-z])+")
 _ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)

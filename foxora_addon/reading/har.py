@@ -9,10 +9,11 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+from foxora_addon.api.json_values import mapping_of, moment_of
 from foxora_addon.reading.bodies import folded_body_of, is_folded
 from foxora_addon.reading.exchanges import Recorded
-from foxora_addon.reading.records import Record, mapping_of, number_of, text_of
-from foxora_addon.reading.times import iso_or_none, unix_of
+from foxora_addon.reading.records import Record, number_of, text_of
+from foxora_addon.reading.times import iso_or_none
 
 COMMENT: Final = (
     "From an audit trail, which holds no headers: all lists of headers and cookies are empty. "
@@ -57,7 +58,7 @@ def entry_of(recorded: Recorded) -> dict[str, Any]:
 
 def _started(recorded: Recorded) -> str:
     """When the request's head came: the end less the duration, else when it was recorded."""
-    ended = unix_of(str((recorded.response or {}).get("time")))
+    ended = moment_of((recorded.response or {}).get("time"))
     if ended is None or recorded.duration_ms is None:
         return recorded.time
     return iso_or_none(ended - recorded.duration_ms / 1000) or recorded.time

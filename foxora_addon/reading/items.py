@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.reading.parts import Part, parts_of, pretty, result_part_of, spoken_part_of
-from foxora_addon.reading.records import mapping_of, text_of
+from foxora_addon.reading.records import text_of
 
 _CALL_ITEMS: Final = ("function_call", "custom_tool_call")
 _RESULT_ITEMS: Final = ("function_call_output", "custom_tool_call_output")

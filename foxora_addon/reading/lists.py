@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from foxora_addon.reading.records import count_of, mapping_of, number_of, text_of
+from foxora_addon.api.json_values import mapping_of
+from foxora_addon.reading.records import count_of, number_of, text_of
 from foxora_addon.reading.texts import count_text, one_line
 
 _HEADERS: Final = ("model", "provider", "context", "in / 1k", "out / 1k", "supports")

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from foxora_addon.api.json_values import mapping_of, moment_of
 from foxora_addon.audit.schema import OTEL
 from foxora_addon.reading.exchanges import Recorded
-from foxora_addon.reading.records import Record, mapping_of, text_of
-from foxora_addon.reading.times import unix_of
+from foxora_addon.reading.records import Record, text_of
 
 _CLIENT: Final = 3  # SPAN_KIND_CLIENT
 _ERROR: Final = 2  # STATUS_CODE_ERROR
@@ -82,7 +82,7 @@ def _moments_of(recorded: Recorded) -> tuple[int, int]:
 
 
 def _nanoseconds(time: object) -> int | None:
-    seconds = unix_of(str(time))
+    seconds = moment_of(time)
     return None if seconds is None else round(seconds * 1e6) * 1_000
 
 

@@ -6,12 +6,13 @@ Lines carry the name of a style, never a colour: how they look is the terminal's
 from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.reading.bodies import body_json_of
 from foxora_addon.reading.conversation import answered, asked, told_in_turns
 from foxora_addon.reading.exchanges import Recorded, shadow_text
 from foxora_addon.reading.items import Turn
 from foxora_addon.reading.parts import Part
-from foxora_addon.reading.records import Record, count_of, mapping_of, number_of, text_of
+from foxora_addon.reading.records import Record, count_of, number_of, text_of
 from foxora_addon.reading.remedies import remedy_of
 from foxora_addon.reading.texts import (
     cost_text,

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from foxora_addon.reading.records import mapping_of, text_of
+from foxora_addon.api.json_values import mapping_of
+from foxora_addon.reading.records import text_of
 from foxora_addon.reading.texts import size_text
 
 _DATA_URL: Final = re.compile(r"data:([\w.+-]{1,64})/([\w.+-]{1,64})[^,]{0,256},")

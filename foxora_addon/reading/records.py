@@ -77,8 +77,3 @@ def count_of(value: Any) -> int | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return None
     return value if -_MOST <= value <= _MOST else None
-
-
-def mapping_of(value: Any) -> dict[str, Any]:
-    """An object; an empty one for anything else."""
-    return value if isinstance(value, dict) else {}

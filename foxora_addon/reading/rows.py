@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.reading.exchanges import Recorded
-from foxora_addon.reading.records import mapping_of
 from foxora_addon.reading.texts import visible
 
 COLUMNS: Final = (

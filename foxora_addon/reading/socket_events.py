@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.reading.items import Turn, turn_of_item
 from foxora_addon.reading.parts import Part, flat, parts_of, pretty, sound_text
-from foxora_addon.reading.records import count_of, mapping_of, text_of
+from foxora_addon.reading.records import count_of, text_of
 from foxora_addon.reading.remedies import remedy_of
 
 _MOST_CHARACTERS: Final = 2_000

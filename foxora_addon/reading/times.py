@@ -41,11 +41,3 @@ def iso_or_none(unix_seconds: float | None) -> str | None:
         return None if unix_seconds is None else iso_of(unix_seconds)
     except ValueError:
         return None
-
-
-def unix_of(time: str) -> float | None:
-    """The Unix seconds of a record's time; None if it is none."""
-    try:
-        return datetime.fromisoformat(time).timestamp()
-    except ValueError:
-        return None

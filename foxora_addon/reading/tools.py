@@ -4,8 +4,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from foxora_addon.api.json_values import mapping_of
 from foxora_addon.reading.conversation import told_in_turns
-from foxora_addon.reading.records import mapping_of, text_of
+from foxora_addon.reading.records import text_of
 from foxora_addon.reading.texts import one_line
 
 _TOOLS: Final = frozenset({"tools", "functions"})
