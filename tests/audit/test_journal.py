@@ -105,15 +105,19 @@ from tests.builders import NOON, a_request_of, as_it_is
 journal = Journal.open(Path(sys.argv[1]), sync="none", wall_clock=lambda: NOON)
 journal.append(a_request_of("before"), as_it_is)
 held, holding = os.pipe()
+tried, trying = os.pipe()
 if (child := os.fork()) == 0:
     os.close(holding)
     try:
         journal.append(a_request_of("child's"), as_it_is)
     except TrailUnavailable:
+        os.write(trying, b"!")
         os.read(held, 1)
         journal.close()
         os._exit(0)
     os._exit(1)
+os.close(trying)
+assert os.read(tried, 1)  # a busy machine may let it wait
 journal.append(a_request_of("parent's"), as_it_is)
 journal.close()
 Journal.open(Path(sys.argv[1]), sync="none", wall_clock=lambda: NOON).close()
