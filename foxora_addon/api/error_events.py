@@ -7,7 +7,8 @@ from typing import Final
 
 from foxora_addon.api.errors import ApiError, json_of
 
-_OF_RESPONSES: Final = frozenset({"responses", "stored_responses"})
+OF_RESPONSES: Final = frozenset({"responses", "stored_responses"})
+"""The operations whose errors are told as the Responses API tells them."""
 
 
 def error_event(error: ApiError, operation: str, sequence_number: int) -> bytes:
@@ -16,7 +17,7 @@ def error_event(error: ApiError, operation: str, sequence_number: int) -> bytes:
     It always has the member `error` of the documented body, on which OpenAI's clients raise.
     `sequence_number` is what the event is numbered where the events of a stream are.
     """
-    if operation in _OF_RESPONSES:
+    if operation in OF_RESPONSES:
         return _event_of_responses(error, sequence_number)
     return b"data: " + error.body() + b"\n\n"
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from foxora_addon.api import quick_json
+from foxora_addon.api.error_events import OF_RESPONSES
 from foxora_addon.api.errors import ApiError, json_of
 from foxora_addon.api.json_values import mapping_of, string_of
 from foxora_addon.api.usage import Usage, usage_of
@@ -50,7 +51,6 @@ _NEWS: Final[Mapping[str, News]] = {
 # A session says thousands of pieces of text and sound, which are not read as JSON.
 _MARKS: Final = tuple(f'"{kind}"'.encode() for kind in _NEWS)
 
-_OF_RESPONSES: Final = frozenset({"responses", "stored_responses"})
 _KINDS: Final = {429: "rate_limit_error", 402: "insufficient_quota"}
 _OTHER_KIND: Final = "invalid_request_error"
 
@@ -145,7 +145,7 @@ def error_message(error: ApiError, operation: str, names: Mapping[str, str], num
     """
     kind = _KINDS.get(error.status, "server_error" if error.status >= 500 else _OTHER_KIND)
     about: dict[str, Any] = {"type": kind, **error.told()}
-    if operation in _OF_RESPONSES:
+    if operation in OF_RESPONSES:
         headers = {name: value for name, value in error.headers() if name != "content-type"}
         lane = {name: names[name] for name in ("stream_id",) if name in names}
         event = {"status": error.status, "error": {**about, "headers": headers}, **lane}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from foxora_addon.app import reading_cli
+from foxora_addon.app.reading_cli_options import Trail
 from foxora_addon.app.say import FINDING, WRONG_USAGE, drop_output, number_of, say
 from foxora_addon.audit.place import place_of
 
@@ -22,14 +23,11 @@ if TYPE_CHECKING:
     from foxora_addon.config import Audit
 
 
-_Trail = Annotated[
-    Path | None, typer.Argument(metavar="TRAIL", help="By default, the configured trail.")
-]
 _MOST_OPEN_SHOWN: Final = 20
 
 
 def verify(
-    path: _Trail = None,
+    path: Trail = None,
     head: Annotated[
         str | None,
         typer.Option(metavar="SEQ:HASH", help="A head kept elsewhere; the hash alone will do."),
@@ -148,7 +146,7 @@ def _progress() -> Callable[[int], None]:
 
 
 def sign(
-    path: _Trail = None,
+    path: Trail = None,
     *,
     key: Annotated[Path, typer.Option(metavar="FILE", help="The private key.")],
 ) -> int:

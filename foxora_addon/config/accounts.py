@@ -21,7 +21,7 @@ from pydantic import (
 
 from foxora_addon.config.amounts import Usd
 from foxora_addon.config.problems import Loc, Problem, described
-from foxora_addon.config.references import Sources, key_of
+from foxora_addon.config.references import key_of, sources_of
 from foxora_addon.config.section import BY_MODEL, Section
 from foxora_addon.policy.keys import key_digest
 
@@ -45,8 +45,6 @@ def _digest_of(text: str) -> str:
 
 def _network_of(value: object) -> Network:
     """Return the range that an address or a CIDR range means; IPv4 inside IPv6 is IPv4."""
-    if isinstance(value, IPv4Network | IPv6Network):
-        return value
     if not isinstance(value, str):
         raise Problem(f"must be an address such as 10.0.0.7 or 10.0.0.0/8, not {described(value)}")
     try:
@@ -102,7 +100,7 @@ class Client(Section):
     @field_validator("key", mode="before")
     @classmethod
     def _digest_of_referenced_key(cls, reference: object, info: ValidationInfo) -> str | None:
-        return None if reference is None else key_digest(key_of(reference, _sources(info)))
+        return None if reference is None else key_digest(key_of(reference, sources_of(info)))
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
@@ -142,9 +140,7 @@ class Account(Section):
     @field_validator("key", mode="before")
     @classmethod
     def _key_referred_to(cls, reference: object, info: ValidationInfo) -> SecretStr:
-        if isinstance(reference, SecretStr):
-            return reference
-        sources = _sources(info)
+        sources = sources_of(info)
         placeholder = f"foxora_sk_mock_{info.data.get('name')}" if sources.is_mock else None
         return SecretStr(key_of(reference, sources, placeholder))
 
@@ -157,10 +153,6 @@ class Account(Section):
         """Each client with its name; one without has its place for a name, as in "clients[0]"."""
         for place, client in enumerate(self.clients):
             yield client.name or f"clients[{place}]", client
-
-
-def _sources(info: ValidationInfo) -> Sources:
-    return info.context if isinstance(info.context, Sources) else Sources()
 
 
 def checked_accounts(accounts: tuple[Account, ...]) -> tuple[Account, ...]:

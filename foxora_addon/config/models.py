@@ -26,7 +26,7 @@ from foxora_addon.audit.place import place_of
 from foxora_addon.config.accounts import Account, Level, checked_accounts
 from foxora_addon.config.amounts import PriceFigures
 from foxora_addon.config.problems import Problem, described
-from foxora_addon.config.references import Sources, path_of, signing_key_file_of
+from foxora_addon.config.references import path_of, signing_key_file_of, sources_of
 from foxora_addon.config.section import BY_MODEL, Section
 from foxora_addon.policy.hosts import (
     BaseUrl,
@@ -58,8 +58,6 @@ def _base_url_of(text: str) -> str:
 
 
 def _pattern_of(value: object) -> HostPattern:
-    if isinstance(value, HostPattern):
-        return value
     if not isinstance(value, str):
         raise Problem(f"must be a text, not {described(value)}")
     return parse_host_pattern(value)
@@ -248,7 +246,7 @@ class Audit(Section):
     def _path_meant(cls, value: object, info: ValidationInfo) -> Path:
         if not isinstance(value, str | Path):
             raise Problem(f"must be a path, not {described(value)}")
-        sources = _sources(info)
+        sources = sources_of(info)
         return path_of(str(value), sources.cwd, sources.environ)
 
     @field_validator("checkpoint_path", mode="before")
@@ -259,7 +257,7 @@ class Audit(Section):
     @field_validator("checkpoint_key", mode="before")
     @classmethod
     def _is_a_signing_key(cls, reference: object, info: ValidationInfo) -> Path | None:
-        return None if reference is None else signing_key_file_of(reference, _sources(info))
+        return None if reference is None else signing_key_file_of(reference, sources_of(info))
 
     @model_validator(mode="after")
     def _checkpoints_can_be_signed(self) -> Self:
@@ -275,10 +273,6 @@ class Audit(Section):
 def _files_of(trail: Path) -> set[Path]:
     beside = (".head", ".state.json", ".next")
     return {trail, *(trail.with_name(f"{trail.name}{ending}") for ending in beside)}
-
-
-def _sources(info: ValidationInfo) -> Sources:
-    return info.context if isinstance(info.context, Sources) else Sources()
 
 
 class Settings(Section):

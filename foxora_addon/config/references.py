@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from pydantic import ValidationInfo
+
 from foxora_addon.config.contents import beginning_of
 from foxora_addon.config.problems import Problem, may_be_shown
 from foxora_addon.placeholder import PLACEHOLDER_KEY
@@ -37,6 +39,11 @@ class Sources:
     opens_keys: bool = True
     opens_signing_keys: bool = True
     is_live: bool = False
+
+
+def sources_of(info: ValidationInfo) -> Sources:
+    """Those that a field is validated with."""
+    return info.context if isinstance(info.context, Sources) else Sources()
 
 
 def path_of(text: str, base: Path, environ: Mapping[str, str]) -> Path:
