@@ -15,6 +15,8 @@ from foxora_addon.audit.segments import lines_of
 from foxora_addon.config import load
 from foxora_addon.exchange import Client, Exchange, RequestLine
 from foxora_addon.pipeline import Kept, Pipeline
+from foxora_addon.policy.limit_refusal import Denied
+from foxora_addon.policy.limits import AccountLimiter, Reservation
 from foxora_addon.policy.recognise import Head
 from foxora_addon.reception import Arrival
 from foxora_addon.rules import Rules, rules_of
@@ -34,6 +36,12 @@ def some_rules(**changes: Any) -> Rules:
     """The rules of a configuration that has one default account and nothing else."""
     config = load({}, {"FOXORA_API_KEY": ACCOUNT_KEY}, Path("/nonexistent"))
     return replace(rules_of(config, ()), **changes)
+
+
+def answer_of(limiter: AccountLimiter, tokens: int, now: float) -> Reservation | Denied:
+    """What a limiter takes for a call, as `Allowances` asks it; or why it takes nothing."""
+    free = limiter.admit_if_free(tokens, now)
+    return free or limiter.refusal(tokens, now) or limiter.admit(tokens, now)
 
 
 def a_head(target: str = "/v1/chat/completions", **more: Any) -> Head:

@@ -54,7 +54,7 @@ _MOST_TOKENS: Final = 10**12
 
 
 class Reservation:
-    """What one exchange holds of its account, from `reserve` to `settle` or `release`.
+    """What one exchange holds of its account, from `admit` to `settle` or `release`.
 
     Only the limiter that gave it changes it, or the one that has absorbed that.
     """
@@ -65,12 +65,6 @@ class Reservation:
         self.tokens = tokens
         self.is_open = True
         self.sent_until: float | None = None  # until when its request counts; None: not sent yet
-
-
-class Admitted(NamedTuple):
-    """The call may be sent; its exchange must settle or release the reservation."""
-
-    reservation: Reservation
 
 
 class Used(NamedTuple):
@@ -146,15 +140,8 @@ class AccountLimiter:
         """For how many seconds a weight counts: a minute and the guard."""
         return self._span
 
-    def reserve(self, tokens: int, now: float) -> Admitted | Denied:
-        """Take one request and so many tokens together, or nothing at all."""
-        if (reservation := self.admit_if_free(tokens, now)) is not None:
-            return Admitted(reservation)
-        denied = self.refusal(tokens, now)
-        return Admitted(self.admit(tokens, now)) if denied is None else denied
-
     def refusal(self, tokens: int, now: float, calls: int = 1) -> Denied | None:
-        """Say why `reserve` would deny, and take nothing; None: it would admit.
+        """Say why one request and so many tokens do not fit, and take nothing; None: they do.
 
         `calls` asks for so many at once, with so many tokens together; 0 for tokens alone.
         """
@@ -163,14 +150,14 @@ class AccountLimiter:
         return denied_by(barriers, now) if barriers else None
 
     def admit(self, tokens: int, now: float) -> Reservation:
-        """Take one request and so many tokens, whether or not they fit (shadow mode)."""
+        """Take one request and so many tokens, whether or not they fit."""
         self._hold.passes(self._advance(now))
         return self._admitted(_bounded(tokens))
 
     def admit_if_free(self, tokens: int, now: float) -> Reservation | None:
-        """Take what `reserve` would where it is plain at once that it fits, as mostly.
+        """Take as `admit` does where it is plain at once that they fit, as mostly.
 
-        None: nothing is taken, and `reserve` may deny or admit.
+        None: nothing is taken, and they may fit or not.
         """
         self._advance(now)
         if self._hold.was_told or not 0 <= tokens <= _MOST_TOKENS:
@@ -275,7 +262,7 @@ class AccountLimiter:
         self.ceilings = ceilings
 
     def next_admission(self, tokens: int, now: float, calls: int = 1) -> float | None:
-        """Return the first moment at which `reserve` admits so many, if nothing else changes.
+        """Return the first moment at which so many fit, if nothing else changes.
 
         None: there is none, for they can never fit, or only the end of an open exchange can help.
         """
@@ -285,7 +272,7 @@ class AccountLimiter:
         return None if denied.awaits_end else denied.opens_at
 
     def soonest_admission(self, tokens: int, now: float) -> float:
-        """Return a moment before which `reserve` admits so many in no case but higher ceilings.
+        """Return a moment before which so many fit in no case but higher ceilings.
 
         It is what would be if every open exchange ended now and had used nothing; infinite: never.
         Only a call that was sent and yet never reached the gateway could still be given back.
@@ -334,12 +321,6 @@ class AccountLimiter:
         """Return what counts now, for another to absorb: to be read, and not changed."""
         self._advance(now)
         return self._requests, self._tokens, self._hold, self._open
-
-    def tokens_left(self, now: float) -> float:
-        """Return how much the tokens ceiling leaves now: infinite, or negative in debt."""
-        self._advance(now)
-        ceiling = self.ceilings.tokens_per_minute
-        return math.inf if ceiling is None else ceiling - self._tokens.used
 
     @property
     def open_exchanges(self) -> int:

@@ -111,12 +111,8 @@ class AccountSpend:
         """What open exchanges have reserved."""
         return self._open_usd
 
-    def reserve(self, cost_usd: Decimal | None, now: float) -> SpendReservation | OverCap:
-        """Take so much of the cap, or nothing at all."""
-        return self.refusal(cost_usd, now) or self.admit(cost_usd)
-
     def refusal(self, cost_usd: Decimal | None, now: float) -> OverCap | None:
-        """Say why `reserve` would refuse, and take nothing; None: it would admit.
+        """Say why so much does not fit below the cap, and take nothing; None: it does.
 
         A call that costs nothing always fits, and so does one whose price is not known: what is
         to become of those is not decided by a cap.
@@ -129,7 +125,7 @@ class AccountSpend:
         return OverCap(cap, month.spent_usd, self._open_usd, cost_usd, month.renews_at)
 
     def admit(self, cost_usd: Decimal | None) -> SpendReservation:
-        """Take so much of the cap, whether or not it fits (shadow mode)."""
+        """Take so much of the cap, whether or not it fits."""
         if cost_usd:
             self._open_usd += cost_usd
         return SpendReservation(cost_usd, self)

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from foxora_addon.policy.learned import START_TOKENS, Charge, Learned, charge
 from foxora_addon.policy.limit_refusal import Denied
-from foxora_addon.policy.limits import AccountLimiter, Admitted
+from foxora_addon.policy.limits import AccountLimiter, Reservation
 from foxora_addon.policy.plans import Ceilings
+from tests.builders import answer_of
 
 OUTPUTS = st.integers(0, 10**6)
 MANY = 399  # calls that are open: what each holds to be safe is a quarter of the deviation
@@ -170,7 +171,7 @@ def test_a_charge_that_can_fit_is_admitted_by_an_idle_account(
 ) -> None:
     asked = charge(prompt, cap, expected, ceiling, input_doubt=doubt)
     limiter = AccountLimiter(Ceilings(tokens_per_minute=ceiling))
-    assert isinstance(limiter.reserve(asked.tokens, 0.0), Admitted)
+    assert isinstance(answer_of(limiter, asked.tokens, 0.0), Reservation)
     assert asked.can_fit or (ceiling is not None and prompt > ceiling)
 
 
@@ -195,7 +196,7 @@ class Run:
         """Return the part of the ceiling that was used, after a first minute to learn in."""
         end = 60.0 * (minutes + 1)
         waiting = [(0.0, number, next(self._outputs)) for number in range(self._connections)]
-        ends: list[tuple[float, int, Admitted, int]] = []
+        ends: list[tuple[float, int, Reservation, int]] = []
         while waiting or ends:
             if ends and (not waiting or ends[0][0] <= waiting[0][0]):
                 now, number, admitted, output = heapq.heappop(ends)
@@ -205,21 +206,21 @@ class Run:
                 continue
             now, number, output = heapq.heappop(waiting)
             asked = charge(self._prompt, None, self.expected(output), self.ceiling)
-            answer = self._limiter.reserve(asked.tokens, now)
+            answer = answer_of(self._limiter, asked.tokens, now)
             if isinstance(answer, Denied):
                 later = answer.opens_at if answer.opens_at and not answer.awaits_end else now + 0.1
                 heapq.heappush(waiting, (max(later, now + 0.001), number, output))
             else:
-                self._limiter.mark_sent(answer.reservation, now)
+                self._limiter.mark_sent(answer, now)
                 heapq.heappush(
                     ends, (now + self._seconds.uniform(0.5, 1.5), number, answer, output)
                 )
         return self.used / (self.ceiling * minutes)
 
-    def _settle(self, admitted: Admitted, output: int, now: float, *, counts: bool) -> None:
-        self._limiter.settle(admitted.reservation, self._prompt + output, now)
+    def _settle(self, admitted: Reservation, output: int, now: float, *, counts: bool) -> None:
+        self._limiter.settle(admitted, self._prompt + output, now)
         self._learned.observe("acme", "m", output)
-        self.worst_debt = max(self.worst_debt, -self._limiter.tokens_left(now))
+        self.worst_debt = max(self.worst_debt, self._limiter.used(now).tokens - self.ceiling)
         if counts:
             self.used += self._prompt + output
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from foxora_addon.api.ratelimit_headers import Allowance, Balance
 from foxora_addon.policy.limit_refusal import Denied
-from foxora_addon.policy.limits import AccountLimiter, Admitted, Reservation
+from foxora_addon.policy.limits import AccountLimiter, Reservation
 from foxora_addon.policy.plans import Ceilings
+from tests.builders import answer_of
 
 GUARD = 0.25
 SPAN = 60.0 + GUARD
@@ -22,13 +23,13 @@ def a_limiter(
 
 
 def admitted(limiter: AccountLimiter, tokens: int, now: float) -> Reservation:
-    answer = limiter.reserve(tokens, now)
-    assert isinstance(answer, Admitted)
-    return answer.reservation
+    answer = answer_of(limiter, tokens, now)
+    assert isinstance(answer, Reservation)
+    return answer
 
 
 def denied(limiter: AccountLimiter, tokens: int, now: float) -> Denied:
-    answer = limiter.reserve(tokens, now)
+    answer = answer_of(limiter, tokens, now)
     assert isinstance(answer, Denied)
     return answer
 
@@ -111,7 +112,7 @@ class TestTokens:
     def test_stay_counted_while_the_exchange_is_open_however_long(self) -> None:
         limiter = a_limiter(tokens=100)
         limiter.mark_sent(admitted(limiter, 60, 0.0), 0.0)
-        assert limiter.tokens_left(100_000.0) == 40
+        assert limiter.used(100_000.0).tokens == 60
 
     def test_that_were_used_count_for_a_minute_after_the_end(self) -> None:
         limiter = a_limiter(tokens=100)
@@ -121,12 +122,12 @@ class TestTokens:
     def test_that_were_not_used_are_given_back_at_once(self) -> None:
         limiter = a_limiter(tokens=100)
         limiter.settle(admitted(limiter, 90, 0.0), 10, 30.0)
-        assert limiter.tokens_left(30.0) == 90
+        assert limiter.used(30.0).tokens == 10
 
     def test_beyond_the_reserved_become_debt_that_expires(self) -> None:
         limiter = a_limiter(tokens=100)
         limiter.settle(admitted(limiter, 50, 0.0), 300, 30.0)
-        assert limiter.tokens_left(30.0) == -200
+        assert limiter.used(30.0).tokens == 300
         assert denied(limiter, 1, 30.0).wait_seconds == SPAN
         admitted(limiter, 100, 30.0 + SPAN)
 
@@ -135,10 +136,10 @@ class TestTokens:
         reservation = admitted(limiter, 60, 0.0)
         limiter.grow(reservation, 140, 1.0)
         limiter.grow(reservation, 20, 2.0)
-        assert limiter.tokens_left(2.0) == -40
+        assert limiter.used(2.0).tokens == 140
         limiter.settle(reservation, 90, 3.0)
         limiter.grow(reservation, 500, 4.0)
-        assert limiter.tokens_left(4.0) == 10
+        assert limiter.used(4.0).tokens == 90
 
     def test_are_no_matter_for_a_call_without_any_even_in_debt(self) -> None:
         limiter = a_limiter(tokens=100)
@@ -213,8 +214,8 @@ class TestADenial:
         limiter, now = a_limiter(requests=5, tokens=100), start
         for gap, size in calls:
             now += gap
-            if isinstance(answer := limiter.reserve(size, now), Admitted):
-                limiter.settle(answer.reservation, size, now)
+            if isinstance(answer := answer_of(limiter, size, now), Reservation):
+                limiter.settle(answer, size, now)
         if (refusal := limiter.refusal(tokens, now)) is not None:
             assert refusal.opens_at is not None
             assert refusal.wait_seconds is not None
@@ -271,7 +272,7 @@ class TestOtherCeilings:
         for second in range(3):
             done(limiter, 40, float(second))
         limiter.change_ceilings(Ceilings(requests_per_minute=4, tokens_per_minute=100), 3.0)
-        assert (requests_left_of(limiter, 3.0), limiter.tokens_left(3.0)) == (1, -20)
+        assert (requests_left_of(limiter, 3.0), limiter.used(3.0).tokens) == (1, 120)
 
 
 class TestTheBalance:
@@ -324,9 +325,9 @@ def test_a_saturated_account_uses_almost_all_of_its_requests_and_tokens(seconds:
     while now < 3_600:
         while ends and ends[0][0] <= now:
             limiter.settle(ends.pop(0)[1], 1, now)
-        if isinstance(answer := limiter.reserve(1, now), Admitted):
-            limiter.mark_sent(answer.reservation, now)
-            ends.append((now + seconds, answer.reservation))
+        if isinstance(answer := answer_of(limiter, 1, now), Reservation):
+            limiter.mark_sent(answer, now)
+            ends.append((now + seconds, answer))
             sent += 1
         else:
             moments = [end for end, _ in ends[:1]]
@@ -358,10 +359,10 @@ def test_no_minute_of_the_gateways_passes_a_ceiling_but_by_debt(
     for pause, reserved, used, seconds, delay in steps:
         now += pause
         settle_until(limiter, ends, now)
-        if isinstance(answer := limiter.reserve(reserved, now), Admitted):
-            limiter.mark_sent(answer.reservation, now)
+        if isinstance(answer := answer_of(limiter, reserved, now), Reservation):
+            limiter.mark_sent(answer, now)
             arrivals.append((now + delay, 1))
-            ends.append((now + seconds, used, answer.reservation))
+            ends.append((now + seconds, used, answer))
             counted_at = now + seconds if is_counted_at_end else now + delay
             spent.append((counted_at, min(used, reserved)))
 
@@ -467,14 +468,14 @@ class TestAbsorbing:
         for limiter, tokens, at in ((kept, 10, 0.0), (other, 20, 1.0), (kept, 30, 2.0)):
             done(limiter, tokens, at)
         kept.absorb(other, 3.0)
-        assert [kept.tokens_left(at + SPAN) for at in (-1.0, 0.0, 1.0, 2.0)] == [40, 50, 70, 100]
+        assert [kept.used(at + SPAN).tokens for at in (-1.0, 0.0, 1.0, 2.0)] == [60, 50, 30, 0]
 
     def test_counts_what_is_older_than_all_of_its_own_until_its_moment(self) -> None:
         kept, other = a_limiter(tokens=100), a_limiter()
         done(other, 20, 1.0)
         done(kept, 30, 40.0)
         kept.absorb(other, 41.0)
-        assert [kept.tokens_left(at + SPAN) for at in (0.0, 1.0, 39.0, 40.0)] == [50, 70, 70, 100]
+        assert [kept.used(at + SPAN).tokens for at in (0.0, 1.0, 39.0, 40.0)] == [50, 30, 30, 0]
 
     def test_settles_and_gives_back_what_the_other_had_open(self) -> None:
         kept, other = a_limiter(requests=3, tokens=100, concurrent=3), a_limiter()
@@ -485,7 +486,7 @@ class TestAbsorbing:
         kept.settle(ends, 5, 3.0)
         kept.release(sent, 3.0)
         kept.release(unsent, 3.0)
-        assert (requests_left_of(kept, 3.0), kept.tokens_left(3.0)) == (2, 95)
+        assert (requests_left_of(kept, 3.0), kept.used(3.0).tokens) == (2, 5)
 
     def test_keeps_its_own_ceilings(self) -> None:
         kept = a_limiter(requests=3)

@@ -14,10 +14,10 @@ from foxora_addon.policy.limits import (
     DEFAULT_GUARD_SECONDS,
     WINDOW_SECONDS,
     AccountLimiter,
-    Admitted,
     Reservation,
 )
 from foxora_addon.policy.plans import UNLIMITED, Ceilings
+from tests.builders import answer_of
 
 SPAN = WINDOW_SECONDS + DEFAULT_GUARD_SECONDS
 
@@ -91,10 +91,10 @@ SCRIPTS = st.lists(
 
 
 def reserve(limiter: AccountLimiter, model: Model, tokens: int, now: float) -> None:
-    answer = limiter.reserve(tokens, now)
-    assert isinstance(answer, Admitted) is model.fits(tokens, now)
-    if isinstance(answer, Admitted):
-        model.calls.append(Call(answer.reservation, tokens))
+    answer = answer_of(limiter, tokens, now)
+    assert isinstance(answer, Reservation) is model.fits(tokens, now)
+    if isinstance(answer, Reservation):
+        model.calls.append(Call(answer, tokens))
     elif not answer.awaits_end:
         assert answer.opens_at == model.opens_at(tokens, now)
         if answer.wait_seconds is not None and answer.opens_at is not None:
@@ -162,13 +162,13 @@ def test_who_waits_as_told_is_admitted(ceiling: int, pauses: list[float]) -> Non
 
 
 def admitted(limiter: AccountLimiter, tokens: int, now: float) -> Reservation:
-    answer = limiter.reserve(tokens, now)
-    assert isinstance(answer, Admitted), answer
-    return answer.reservation
+    answer = answer_of(limiter, tokens, now)
+    assert isinstance(answer, Reservation), answer
+    return answer
 
 
 def denied(limiter: AccountLimiter, tokens: int, now: float) -> Denied:
-    answer = limiter.reserve(tokens, now)
+    answer = answer_of(limiter, tokens, now)
     assert isinstance(answer, Denied), answer
     return answer
 
@@ -188,7 +188,7 @@ def test_only_the_first_end_counts(ends: list[str]) -> None:
             limiter.mark_sent(reservation, 21.0)
 
     assert limiter.balance(21.0) == before
-    assert limiter.tokens_left(21.0) == 60
+    assert limiter.used(21.0).tokens == 40
 
 
 def test_a_release_gives_everything_back() -> None:
@@ -207,7 +207,7 @@ def test_a_refund_and_a_debt_count_from_the_end() -> None:
     limiter.settle(admitted(limiter, 90, 0.0), 10, 0.0)
     limiter.settle(admitted(limiter, 90, 1.0), 150, 1.0)
 
-    assert limiter.tokens_left(1.0) == -60
+    assert limiter.used(1.0).tokens == 160
     assert denied(limiter, 1, 1.0).opens_at == 1.0 + SPAN
     admitted(limiter, 0, 1.0)
     admitted(limiter, 100, 1.0 + SPAN)
@@ -253,9 +253,9 @@ def test_a_closed_account_has_nothing_that_plainly_fits() -> None:
     limiter = AccountLimiter(UNLIMITED)
     limiter.hold_until(5.0, 0.0)
     assert limiter.admit_if_free(1, 5.0) is None
-    assert isinstance(limiter.reserve(1, 5.0), Admitted)
+    assert isinstance(answer_of(limiter, 1, 5.0), Reservation)
     assert limiter.admit_if_free(1, 5.0) is None  # it opens little by little
-    assert isinstance(limiter.reserve(1, 100.0), Admitted)
+    assert isinstance(answer_of(limiter, 1, 100.0), Reservation)
     assert limiter.admit_if_free(1, 100.0) is not None
 
 

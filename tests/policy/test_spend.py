@@ -127,11 +127,10 @@ class World:
 
     def reserve(self, estimate: Decimal, actual: Decimal, is_certain: bool) -> None:
         spent, reserved = self.spent(), sum((call.estimate for call in self.open), NONE)
-        taken = self.spend.reserve(estimate, self.now)
-        fits = not estimate or spent + reserved + estimate <= CAP
-        assert isinstance(taken, SpendReservation) is fits
-        if isinstance(taken, SpendReservation):
-            self.calls.append(Call(taken, estimate, actual, is_certain))
+        fits = self.spend.refusal(estimate, self.now) is None
+        assert fits is (not estimate or spent + reserved + estimate <= CAP)
+        if fits:
+            self.calls.append(Call(self.spend.admit(estimate), estimate, actual, is_certain))
             if self.counts_at_start:
                 self.counted.append((self.step, actual, True))
 

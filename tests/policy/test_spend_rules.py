@@ -29,9 +29,9 @@ def a_spend(cap: str | None = "10", **figures: Any) -> AccountSpend:
 
 
 def reserved(spend: AccountSpend, cost: str | None, now: float = NOON) -> SpendReservation:
-    taken = spend.reserve(None if cost is None else usd(cost), now)
-    assert isinstance(taken, SpendReservation)
-    return taken
+    amount = None if cost is None else usd(cost)
+    assert spend.refusal(amount, now) is None
+    return spend.admit(amount)
 
 
 def spent(spend: AccountSpend, cost: str, now: float = NOON, *, is_certain: bool = True) -> None:
@@ -55,22 +55,22 @@ def open_and_spent(spend: AccountSpend) -> tuple[str, str]:
 def test_a_call_fits_up_to_the_very_cap() -> None:
     spend = a_spend("10")
     spent(spend, "9.99999")
-    assert isinstance(spend.reserve(usd("0.0000100001"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("0.0000100001"), NOON), OverCap)
     reserved(spend, "0.00001")
-    assert isinstance(spend.reserve(usd("0.000000000001"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("0.000000000001"), NOON), OverCap)
 
 
 def test_open_calls_count_at_their_estimates() -> None:
     spend = a_spend("10")
     spent(spend, "3")
     reserved(spend, "4")
-    over = spend.reserve(usd("3.5"), NOON)
+    over = spend.refusal(usd("3.5"), NOON)
     assert over == OverCap(usd("10"), usd("3"), usd("4"), usd("3.5"), RENEWAL)
 
 
 def test_a_refusal_leaves_nothing_counted() -> None:
     spend = a_spend("10")
-    assert isinstance(spend.reserve(usd("11"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("11"), NOON), OverCap)
     assert open_and_spent(spend) == ("0", "0")
 
 
@@ -85,7 +85,7 @@ def test_settling_above_the_estimate_counts_whole() -> None:
     spend = a_spend("1")
     spend.settle(reserved(spend, "1"), usd("2"), NOON, is_certain=True)
     assert of(spend) == 2
-    assert isinstance(spend.reserve(usd("0.1"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("0.1"), NOON), OverCap)
 
 
 def test_settling_or_releasing_twice_is_once() -> None:
@@ -132,7 +132,7 @@ def test_without_a_cap_nothing_is_refused_and_all_is_counted() -> None:
     reserved(spend, "1000000")
     assert of(spend) == 1_000_000
     spend.cap_of_config_usd = usd("5")
-    assert isinstance(spend.reserve(usd("1"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("1"), NOON), OverCap)
 
 
 def test_the_configurations_cap_goes_before_the_gateways() -> None:
@@ -149,7 +149,7 @@ def test_the_configurations_cap_goes_before_the_gateways() -> None:
 def test_the_gateways_cap_holds_in_later_months_too() -> None:
     spend = a_spend(None)
     spend.reconcile(spend.question(), SpendReport(usd("1"), usd("7"), RENEWAL), NOON)
-    assert isinstance(spend.reserve(usd("6.1"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("6.1"), NOON), OverCap)
     reserved(spend, "7", RENEWAL)
     assert spend.month(RENEWAL).told_cap_usd == 7
 
@@ -169,7 +169,7 @@ def test_other_callers_of_the_account_count() -> None:
     spent(spend, "1")
     told(spend, "9.5")
     assert of(spend) == usd("9.5")
-    assert isinstance(spend.reserve(usd("1"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("1"), NOON), OverCap)
 
 
 def test_our_calls_that_settled_since_the_question_come_on_top() -> None:
@@ -227,7 +227,7 @@ def test_what_was_known_from_before_is_what_the_gateway_was_not_asked_since() ->
 def test_at_its_renewal_the_month_is_whole_again_without_any_call() -> None:
     spend = a_spend("1")
     spent(spend, "1")
-    assert isinstance(spend.reserve(usd("1"), RENEWAL - 0.001), OverCap)
+    assert isinstance(spend.refusal(usd("1"), RENEWAL - 0.001), OverCap)
     assert of(spend, RENEWAL) == 0
     assert spend.month(RENEWAL).renews_at == NEXT_RENEWAL
     reserved(spend, "1", RENEWAL)
@@ -244,7 +244,7 @@ def test_months_that_passed_unseen_are_skipped() -> None:
 def test_a_call_that_is_open_across_the_renewal_counts_on_both_sides() -> None:
     spend = a_spend("10")
     call = reserved(spend, "6", RENEWAL - 1)
-    assert isinstance(spend.reserve(usd("5"), RENEWAL + 1), OverCap)
+    assert isinstance(spend.refusal(usd("5"), RENEWAL + 1), OverCap)
     spend.settle(call, usd("5"), RENEWAL + 2, is_certain=True)
     assert of(spend, RENEWAL + 2) == 5
     assert spend.open_usd == 0
@@ -309,7 +309,7 @@ def test_a_clock_that_ran_ahead_and_is_set_back_finds_the_month_again() -> None:
     spent(spend, "9")
     spent(spend, "0.25", RENEWAL + DAY)
     assert of(spend, NOON) == usd("9.25")
-    assert isinstance(spend.reserve(usd("1"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("1"), NOON), OverCap)
     spent(spend, "0.5", NOON)
     assert of(spend, RENEWAL + DAY) == usd("0.75")
 
@@ -325,7 +325,7 @@ def test_a_clock_that_was_behind_as_the_gateway_told_and_is_set_right_renews_not
     spend = a_spend("10")
     spent(spend, "9")
     told(spend, "9", NOON - 200 * DAY)
-    assert isinstance(spend.reserve(usd("2"), NOON), OverCap)
+    assert isinstance(spend.refusal(usd("2"), NOON), OverCap)
     question = spend.question()
     spent(spend, "0.5")
     spend.reconcile(question, SpendReport(usd("8.75"), None, RENEWAL), NOON)
