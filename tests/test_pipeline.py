@@ -816,7 +816,7 @@ def test_by_the_price_of_another_model_than_was_asked_for_a_cost_is_an_estimate(
     accounting = desk.pipeline.accounting
     assert accounting.ask("default", ME, 102.0) == 0
     me = encoded({"id": "usr_1", "usage": {"spend_usd": 0}})
-    assert accounting.take_me("default", me, 102.0, 103.0)
+    assert accounting.take_me("default", me, 103.0)
     assert standing_of(desk)[1] == spent
 
 

@@ -30,10 +30,8 @@ class Books(Protocol):
     def ask(self, payer: str, path: str, now: float) -> float:
         """Count a question that is sent now and return 0; or how many seconds it has to wait."""
 
-    def answered(
-        self, payer: str, path: str, answer: Reply | NoReply, asked_at: float, now: float
-    ) -> bool:
-        """Take an answer to what was asked at a moment; whether it told it."""
+    def answered(self, payer: str, path: str, answer: Reply | NoReply, now: float) -> bool:
+        """Take an answer; whether it told what was asked."""
 
 
 class _FirstAnswer:
@@ -157,9 +155,8 @@ class Inquiry:
                     return False
                 waits -= 1
                 await asyncio.sleep(wait)
-            asked_at = self._now()
             answer = await self.client.get(path, key)
-            return self._books.answered(payer, path, answer, asked_at, self._now())
+            return self._books.answered(payer, path, answer, self._now())
         except Exception:  # noqa: BLE001  # the questions after it must still be asked
             _log.exception("foxora: asking the gateway for %s failed", path)
             return False

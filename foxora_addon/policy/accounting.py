@@ -139,7 +139,7 @@ class Accounting:
         """Whether a ceiling could be asked for and is not known yet, or not of the key in use."""
         return self.payers.lacks(payer)
 
-    def take_me(self, payer: str, body: bytes, asked_at: float, now: float) -> bool:
+    def take_me(self, payer: str, body: bytes, now: float) -> bool:
         """Take an answer of GET /v1/me; whether it is one."""
         try:
             me = parse_me(json.loads(body))
@@ -153,7 +153,7 @@ class Accounting:
             self._part(payer, heir, now)
             self.room_may_be_free(heir)
         self.spending.reconcile(payer, body, self.wall(now))
-        other = self.standings.take(payer, me, asked_at, is_configured=is_configured)
+        other = self.standings.take(payer, me, is_configured=is_configured)
         account = self.standings.canonical(payer)
         if other is not None:
             self._lines.unify(account, other, now)

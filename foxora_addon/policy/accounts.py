@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from pydantic import SecretStr
 
 from foxora_addon.api.errors import ApiError, invalid_key, missing_key
-from foxora_addon.config import Account, Client, Config, Intercept
+from foxora_addon.config import Account, Config, Intercept
 from foxora_addon.config.accounts import Network, unmapped
 from foxora_addon.policy.keys import is_foxora_key, key_digest
 
@@ -20,11 +20,10 @@ from foxora_addon.policy.keys import is_foxora_key, key_digest
 class Chosen(NamedTuple):
     """The account pays, and its key is the one to send.
 
-    `client` is the entry that claimed the call and `client_name` its name; None where none did.
+    `client_name` is that of the entry that claimed the call; None where none did.
     """
 
     account: Account
-    client: Client | None = None
     client_name: str | None = None
 
 
@@ -45,7 +44,6 @@ class AccountBook:
     tells nothing of a key. `ranges` are client addresses, the most specific first.
     """
 
-    accounts: tuple[Account, ...]
     default: Account | None
     rules: Intercept
     by_digest: Mapping[str, Chosen] = field(repr=False)
@@ -55,7 +53,7 @@ class AccountBook:
     def of(cls, config: Config) -> Self:
         """Index the accounts of a configuration, of which no two claim the same."""
         clients = [
-            (client, Chosen(account, client, name))
+            (client, Chosen(account, name))
             for account in config.accounts
             for name, client in account.named_clients()
         ]
@@ -64,7 +62,7 @@ class AccountBook:
         ranges = [(c.address, chosen) for c, chosen in clients if c.address is not None]
         ranges.sort(key=lambda entry: entry[0].prefixlen, reverse=True)
         rules, default = config.intercept, config.default_account
-        return cls(config.accounts, default, rules, own | by_digest, tuple(ranges))
+        return cls(default, rules, own | by_digest, tuple(ranges))
 
     def resolve(self, key: str | None, address: str | None) -> Resolved:
         """Return who pays for a call.

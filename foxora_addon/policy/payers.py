@@ -175,7 +175,7 @@ class Payers:
         """What would hold for a payer that shares its account with nobody."""
         rules = self.rules_of(payer)
         known = self.standings.newest(payer)
-        told = known.me.ceilings if known and rules.asks else UNLIMITED
+        told = known.ceilings if known and rules.asks else UNLIMITED
         return rules.ceilings.over(told)
 
     def lacks(self, payer: str) -> bool:

@@ -40,8 +40,7 @@ class Recollection:
         """What the gateway was asked and told of the configured accounts, and of which keys."""
         found: dict[str, Told] = {}
         for payer, rules in self._payers.rules.accounts.items():
-            known = self._payers.standings.known(payer)
-            me = known.me if known else NOTHING_TOLD
+            me = self._payers.standings.known(payer) or NOTHING_TOLD
             ceilings = me.ceilings if rules.asks else UNLIMITED
             lately = self._questions.lately(payer, now)
             found[payer] = Told(ceilings, lately, me.account_id, _mark_of(rules))

@@ -7,8 +7,7 @@ how the gateway is asked, and what its figures mean for a call.
 """
 
 from collections.abc import Collection
-from math import inf
-from typing import Final, NamedTuple
+from typing import Final
 
 from cachetools import LRUCache
 
@@ -16,13 +15,6 @@ from foxora_addon.policy.plans import Me
 
 # Keys that pass through are whoever's: of so many is something kept, the longest unused go first.
 _MOST_STRANGERS: Final = 10_000
-
-
-class Known(NamedTuple):
-    """What was told, and when: seconds of the monotonic clock at which the question was sent."""
-
-    me: Me
-    asked_at: float
 
 
 def payer_of_key(digest: str) -> str:
@@ -45,16 +37,16 @@ class Standings:
 
     def __init__(self) -> None:
         self.changes = 0  # how often what a configured payer is, or is told, became another
-        self._configured: dict[str, Known] = {}
+        self._configured: dict[str, Me] = {}
         self._sharers: dict[str, dict[str, None]] = {}  # account id -> configured payers
         self._doubted: set[str] = set()
-        self._strangers: LRUCache[str, Known] = LRUCache(_MOST_STRANGERS)
-        self._newest: LRUCache[str, Known] = LRUCache(_MOST_STRANGERS)  # of strangers' account ids
+        self._strangers: LRUCache[str, Me] = LRUCache(_MOST_STRANGERS)
+        self._newest: LRUCache[str, Me] = LRUCache(_MOST_STRANGERS)  # of strangers' account ids
         # Account id -> payer: of accounts that a configured payer is, and of all others.
         self._owners: dict[str, str] = {}
         self._owners_of_others: LRUCache[str, str] = LRUCache(_MOST_STRANGERS)
 
-    def take(self, payer: str, me: Me, asked_at: float, *, is_configured: bool) -> str | None:
+    def take(self, payer: str, me: Me, *, is_configured: bool) -> str | None:
         """Take what was told of a payer; another payer that turns out to be the same account.
 
         The configured one of two is the one that stays, and `canonical` names it; so the answer is
@@ -62,11 +54,11 @@ class Standings:
         """
         self._doubted.discard(payer)
         if is_configured:
-            self._know(payer, Known(me, asked_at))
+            self._know(payer, me)
         else:
-            known = self._strangers[payer] = Known(me, asked_at)
+            self._strangers[payer] = me
             if me.account_id is not None:
-                self._newest[me.account_id] = known
+                self._newest[me.account_id] = me
         if me.account_id is None:
             return None
         owner = self._owner_of(me.account_id)
@@ -83,7 +75,7 @@ class Standings:
 
         If it is not sure that it still holds, it is to be asked anew.
         """
-        self._know(payer, Known(me, -inf))
+        self._know(payer, me)
         if me.account_id is not None:
             self._let_own(me.account_id, self._owner_of(me.account_id) or payer)
         if not is_sure:
@@ -96,16 +88,15 @@ class Standings:
     def _owner_of(self, account_id: str) -> str | None:
         return self._owners.get(account_id) or self._owners_of_others.get(account_id)
 
-    def _know(self, payer: str, known: Known) -> None:
+    def _know(self, payer: str, known: Me) -> None:
         before = self._configured.get(payer)
-        if before is not None and before.me == known.me:
-            self._configured[payer] = known
+        if before == known:
             return
         self.changes += 1
-        if before is not None and before.me.account_id is not None:
-            self._leave(payer, before.me.account_id)
-        if known.me.account_id is not None:
-            self._join(payer, known.me.account_id)
+        if before is not None and before.account_id is not None:
+            self._leave(payer, before.account_id)
+        if known.account_id is not None:
+            self._join(payer, known.account_id)
         self._configured[payer] = known
 
     def _let_own(self, account_id: str, payer: str) -> None:
@@ -141,7 +132,7 @@ class Standings:
         if known is None:
             return
         self._know(name, known)
-        account_id = known.me.account_id
+        account_id = known.account_id
         if account_id is not None and self._owner_of(account_id) == payer:
             self._let_own(account_id, name)
 
@@ -155,13 +146,13 @@ class Standings:
         To be asked before `take`, with what was told.
         """
         known = self._configured.get(payer)
-        before = None if known is None else known.me.account_id
+        before = None if known is None else known.account_id
         if before is None or me.account_id is None or me.account_id == before:
             return None
         others = (
             name
             for name, other in self._configured.items()
-            if name != payer and other.me.account_id == before
+            if name != payer and other.account_id == before
         )
         if self._owner_of(before) == payer:
             self._let_own(before, next(others, payer_of_id(before)))
@@ -172,16 +163,16 @@ class Standings:
         """Whether anything was told of a key that passes through."""
         return len(self._strangers) > 0
 
-    def known(self, payer: str) -> Known | None:
+    def known(self, payer: str) -> Me | None:
         """What was last told of a payer; None if nothing was."""
         return self._configured.get(payer) or self._strangers.get(payer)
 
-    def newest(self, payer: str) -> Known | None:
+    def newest(self, payer: str) -> Me | None:
         """The same; of a key that passes through, what was last told of its account by any key."""
         known = self.known(payer)
-        if known is None or known.me.account_id is None or payer in self._configured:
+        if known is None or known.account_id is None or payer in self._configured:
             return known
-        return self._newest.get(known.me.account_id, known)
+        return self._newest.get(known.account_id, known)
 
     def sharers(self, payer: str) -> Collection[str]:
         """The configured accounts that are the payer's account, itself if it is one of them.
@@ -189,16 +180,16 @@ class Standings:
         Some may be in the configuration no longer.
         """
         known = self.known(payer)
-        if known is None or known.me.account_id is None:
+        if known is None or known.account_id is None:
             return (payer,)
-        return self._sharers.get(known.me.account_id, ())
+        return self._sharers.get(known.account_id, ())
 
     def canonical(self, payer: str) -> str:
         """The payer that stands for the account which pays: itself, as long as nothing is known."""
         known = self.known(payer)
-        if known is None or known.me.account_id is None:
+        if known is None or known.account_id is None:
             return payer
-        return self._owner_of(known.me.account_id) or payer
+        return self._owner_of(known.account_id) or payer
 
     def shown(self, payer: str) -> str | None:
         """The account's name in records: the configuration's, else the gateway's id for it."""

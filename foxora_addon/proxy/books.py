@@ -35,9 +35,7 @@ class AccountBooks:
         """Count a question that is sent now and return 0; or how many seconds it has to wait."""
         return self._pipeline.accounting.ask(payer, path, now)
 
-    def answered(
-        self, payer: str, path: str, answer: Reply | NoReply, asked_at: float, now: float
-    ) -> bool:
+    def answered(self, payer: str, path: str, answer: Reply | NoReply, now: float) -> bool:
         """Take an answer; whether it told what was asked.
 
         A 429 closes the account, as one to a call does (foxora-api.md, Rate limits: per account).
@@ -48,7 +46,7 @@ class AccountBooks:
             if not isinstance(answer, Reply) or answer.status != 200:
                 return False
             return self._pipeline.accounting.spending.take_models(answer.body)
-        why = self._why_not(payer, answer, asked_at, now)
+        why = self._why_not(payer, answer, now)
         if payer in self._pipeline.rules.limits.accounts:
             self._say(payer, self._words(payer, why), is_warning=why is not None)
             for each in {payer, *self._pipeline.accounting.payers.sharers(payer)[:1]}:
@@ -66,9 +64,7 @@ class AccountBooks:
         for payer in self._pipeline.rules.limits.accounts:
             self._say_shared(payer)
 
-    def _why_not(
-        self, payer: str, answer: Reply | NoReply, asked_at: float, now: float
-    ) -> str | None:
+    def _why_not(self, payer: str, answer: Reply | NoReply, now: float) -> str | None:
         """Take an answer of /v1/me; None, or why it could not be taken."""
         if isinstance(answer, NoReply):
             return f"{answer.why}{_PAST_PROXY}" if self.is_past_proxy else answer.why
@@ -78,7 +74,7 @@ class AccountBooks:
             return f"it answered with status {answer.status}{_CHECK_URL}"
         if answer.status != 200:
             return f"it answered with status {answer.status}"
-        taken = self._pipeline.accounting.take_me(payer, answer.body, asked_at, now)
+        taken = self._pipeline.accounting.take_me(payer, answer.body, now)
         return None if taken else "its answer names no account, plan or limit"
 
     def _say(self, about: str, words: str, *, is_warning: bool) -> None:

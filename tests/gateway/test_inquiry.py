@@ -29,9 +29,7 @@ class Noted:
         self.asked += 1
         return 0.0 if self.asked > self.room_after else self.wait_seconds
 
-    def answered(
-        self, payer: str, path: str, answer: Reply | NoReply, asked_at: float, now: float
-    ) -> bool:
+    def answered(self, payer: str, path: str, answer: Reply | NoReply, now: float) -> bool:
         self.answers.append((payer, path, answer))
         return isinstance(answer, Reply) and answer.status == 200
 

@@ -27,11 +27,11 @@ def told(requests_per_minute: int) -> bytes:
 def test_ceilings_that_the_gateway_tells_are_asked_for_again_however_small_they_are() -> None:
     accounting = an_accounting(AccountRules())
     assert accounting.ask("acme", ME, 0.0) == 0.0
-    assert accounting.take_me("acme", told(5), 0.0, 0.1)
+    assert accounting.take_me("acme", told(5), 0.1)
     assert accounting.ask("acme", MODELS, 0.2) > 0
     assert accounting.ask("acme", ME, 30.0) > 0
     assert accounting.ask("acme", ME, 300.0) == 0.0
-    assert accounting.take_me("acme", told(9), 300.0, 300.1)
+    assert accounting.take_me("acme", told(9), 300.1)
     assert accounting.ceilings("acme").requests_per_minute == 9
 
 
@@ -90,14 +90,14 @@ def waiting_of(accounting: Accounting, now: float) -> list[int]:
 def test_an_account_whose_new_key_is_of_another_account_counts_by_itself(leaver: str) -> None:
     accounting = Accounting(two_accounts())
     for payer in ("acme", "lab"):
-        accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+        accounting.take_me(payer, who_is("usr_1"), 0.1)
     open_ones = [called(accounting, payer, 1.0) for payer in ("acme", "lab")]
     assert requests_of(accounting, 1.0) == [2, 2]
 
     accounting.take_rules(two_accounts("xb" if leaver == "acme" else "ax"), 2.0)
     assert accounting.lacks(leaver)
     assert requests_of(accounting, 2.0) == [2, 2]
-    accounting.take_me(leaver, who_is("usr_2"), 2.0, 2.1)
+    accounting.take_me(leaver, who_is("usr_2"), 2.1)
     assert not accounting.lacks(leaver)
     expected = [0, 2] if leaver == "acme" else [2, 0]
     assert requests_of(accounting, 2.2) == expected
@@ -113,10 +113,10 @@ def test_an_account_whose_new_key_is_of_another_account_counts_by_itself(leaver:
 def test_a_new_key_of_the_same_account_changes_nothing() -> None:
     accounting = Accounting(two_accounts())
     for payer in ("acme", "lab"):
-        accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+        accounting.take_me(payer, who_is("usr_1"), 0.1)
     called(accounting, "lab", 1.0)
     accounting.take_rules(two_accounts("ax"), 2.0)
-    accounting.take_me("lab", who_is("usr_1"), 2.0, 2.1)
+    accounting.take_me("lab", who_is("usr_1"), 2.1)
     assert requests_of(accounting, 2.2) == [1, 1]
 
 
@@ -129,9 +129,9 @@ def test_calls_that_wait_go_on_when_an_account_leaves_another() -> None:
     for exchange in waiting:
         assert accounting.reserve(exchange, 1.0) is None
     for payer in ("acme", "lab"):
-        accounting.take_me(payer, who_is("usr_1"), 1.0, 1.1)
+        accounting.take_me(payer, who_is("usr_1"), 1.1)
     assert waiting_of(accounting, 1.1) == [2, 2], "both, in one line"
-    accounting.take_me("lab", who_is("usr_2"), 2.0, 2.1)
+    accounting.take_me("lab", who_is("usr_2"), 2.1)
     assert waiting_of(accounting, 2.1) == [1, 1]
     assert [one.ticket for one in accounting.wake("lab", 2.1).ended] == [waiting[1].ticket]
     assert accounting.wake("acme", 2.1).ended == []
@@ -159,7 +159,7 @@ def test_who_waits_as_shadow_mode_begins_goes_on_and_is_told_apart() -> None:
 
 def test_calls_of_no_account_of_the_configuration_are_looked_at_as_shadow_mode_begins() -> None:
     accounting = Accounting(LimitRules({}, bounds=Bounds(10, 90.0)))
-    assert accounting.take_me("key:1", told(1), 0.0, 0.1)
+    assert accounting.take_me("key:1", told(1), 0.1)
     waiting = [an_exchange(payer="key:1") for _turn in range(2)]
     assert [accounting.reserve(each, 1.0) for each in waiting] == [None] * 2
     woken: list[str] = []
@@ -176,7 +176,7 @@ def test_an_account_that_comes_back_with_another_key_is_asked_for_anew(
 ) -> None:
     accounting = Accounting(rules := two_accounts())
     for payer in ("acme", "lab"):
-        accounting.take_me(payer, who_is(f"usr_{payer}"), 0.0, 0.1)
+        accounting.take_me(payer, who_is(f"usr_{payer}"), 0.1)
     accounting.settle(called(accounting, "acme", 1.0), None, 1.1)
     accounting.take_rules(replace(rules, accounts={"lab": rules.accounts["lab"]}), 2.0)
     accounting.tick(at)
@@ -196,10 +196,10 @@ def test_who_waits_goes_on_as_a_call_ends_that_was_made_under_a_name_that_is_ano
     if parts_by == "the gateway":
         accounting = Accounting(LimitRules({"acme": acme, "team": lab}, bounds=bounds))
         for payer in ("acme", "team"):
-            assert accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+            assert accounting.take_me(payer, who_is("usr_1"), 0.1)
     opened = called(accounting, "acme", 1.0)
     if parts_by == "the gateway":
-        assert accounting.take_me("acme", who_is("usr_2"), 2.0, 2.1)
+        assert accounting.take_me("acme", who_is("usr_2"), 2.1)
     else:
         accounting.take_rules(LimitRules({"team": acme}, bounds=bounds), 2.0)
         accounting.take_rules(LimitRules({"team": acme, "acme": lab}, bounds=bounds), 2.1)
@@ -217,7 +217,7 @@ def test_what_is_open_of_an_account_that_is_gone_goes_by_its_twin() -> None:
     accounts = {**rules.accounts, "lab": AccountRules(Ceilings(9), asks=False, key_digest="b")}
     accounting = Accounting(replace(rules, accounts=accounts))
     for payer in ("acme", "lab"):
-        accounting.take_me(payer, who_is("usr_1"), 0.0, 0.1)
+        accounting.take_me(payer, who_is("usr_1"), 0.1)
     exchange = called(accounting, "acme", 1.0)
     accounting.again(exchange, None, 1.1)
     assert accounting.renew(exchange, 1.2) is not None

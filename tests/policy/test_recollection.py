@@ -28,7 +28,7 @@ def admitted(accounting: Accounting, payer: str, now: float) -> int:
 
 
 def tell(accounting: Accounting, payer: str, now: float) -> None:
-    assert accounting.take_me(payer, json.dumps({"id": "usr_1"}).encode(), now, now)
+    assert accounting.take_me(payer, json.dumps({"id": "usr_1"}).encode(), now)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_an_account_that_is_renamed_live_goes_on_with_its_minute_and_month(
 
     accounting.take_rules(LimitRules({"new": RULES, "old": OTHER}), NOW + 1)
     assert accounting.lacks("old")
-    accounting.take_me("old", json.dumps({"id": "usr_2"}).encode(), NOW + 1, NOW + 1)
+    accounting.take_me("old", json.dumps({"id": "usr_2"}).encode(), NOW + 1)
     assert admitted(accounting, "old", NOW + 1) == 10
     assert admitted(accounting, "new", NOW + 1) == 0
 

@@ -43,7 +43,7 @@ def who_is(account_id: str, cap_usd: float = 100, spend_usd: float = 0) -> bytes
 def tell(accounting: Accounting, payer: str, account_id: str) -> None:
     """The proxy asks for a payer, and is told; tiny ceilings have room for that once."""
     assert accounting.ask(payer, ME, 0.0) == 0
-    assert accounting.take_me(payer, who_is(account_id), 0.0, 0.1)
+    assert accounting.take_me(payer, who_is(account_id), 0.1)
 
 
 def sent(accounting: Accounting, payers: list[str]) -> int:
@@ -84,7 +84,7 @@ def test_one_that_turns_out_to_be_another_account_has_its_own_figures_again(leav
     accounting = an_accounting(acme=ACME, lab=LAB)
     for payer in ("acme", "lab"):
         tell(accounting, payer, "usr_1")
-    accounting.take_me(leaver, who_is("usr_2"), 70.0, 70.1)
+    accounting.take_me(leaver, who_is("usr_2"), 70.1)
     assert accounting.ceilings("acme") == ACME.ceilings
     assert accounting.ceilings("lab") == LAB.ceilings
 
@@ -104,7 +104,7 @@ def test_the_lower_cap_holds_for_both(own: int, told: int, cap: int) -> None:
     accounting = an_accounting(acme=ACME, lab=LAB)
     for payer in ("acme", "lab"):
         assert accounting.ask(payer, ME, 0.0) == 0
-        accounting.take_me(payer, who_is("usr_1", told), 0.0, 0.1)
+        accounting.take_me(payer, who_is("usr_1", told), 0.1)
     assert LAB.cap_usd == own
     assert [each["spend"]["ceiling_usd"] for each in accounting.balances(1.0)] == [cap, cap]
 
@@ -132,7 +132,7 @@ def test_a_new_account_by_an_old_name_is_counted_by_itself_once_it_is_told() -> 
     accounting.take_rules(LimitRules({"a": one, "c": two}), 1.0)
     accounting.take_rules(LimitRules({"a": one, "b": new, "c": two}), 2.0)
     for payer, account_id in (("c", "usr_1"), ("b", "usr_2"), ("c", "usr_1")):
-        accounting.take_me(payer, who_is(account_id), 3.0, 3.1)
+        accounting.take_me(payer, who_is(account_id), 3.1)
     assert [sent(accounting, payers * 11) for payers in (["b"], ["c", "a"])] == [10, 10]
 
 
@@ -149,7 +149,7 @@ def test_a_thousand_accounts_that_are_one_are_looked_at_once_and_not_at_each_cal
     accounts = {f"a{number}": AccountRules(Ceilings(9 + number)) for number in range(1_000)}
     accounting = an_accounting(**accounts)
     for payer in accounts:
-        accounting.standings.take(payer, Me("usr_1", None, Ceilings()), 0.0, is_configured=True)
+        accounting.standings.take(payer, Me("usr_1", None, Ceilings()), is_configured=True)
     assert accounting.payers.in_force("a7") is accounting.payers.in_force("a7")
     assert accounting.ceilings("a999").requests_per_minute == 9
 
@@ -176,7 +176,7 @@ def test_what_a_call_is_held_to_is_what_was_told_and_configured_last(
     for kind, payer, what in steps:
         now += 1
         if kind == "is":
-            accounting.take_me(payer, who_is(what), now, now)
+            accounting.take_me(payer, who_is(what), now)
         else:
             accounts = {name: rules for name, rules in accounts.items() if name != payer}
             accounts |= {} if what is None else {payer: what}

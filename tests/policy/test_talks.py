@@ -138,7 +138,7 @@ def test_by_the_price_of_another_model_than_was_asked_for_a_cost_is_an_estimate(
     assert session.spent(1.0) == 2.0
     assert session.accounting.ask("acme", ME, 2.0) == 0
     me = json.dumps({"id": "usr_1", "usage": {"spend_usd": 0}}).encode()
-    assert session.accounting.take_me("acme", me, 2.0, 3.0)
+    assert session.accounting.take_me("acme", me, 3.0)
     assert session.spent(3.0) == spent
     assert session.ask(4.0, CREATE | {"response": {"model": "gpt-realtime"}}) is None
     session.hear(done(1, 0, model="gpt-realtime"), 4.0)

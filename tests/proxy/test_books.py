@@ -30,7 +30,7 @@ def test_a_429_closes_the_account_for_calls_and_further_questions_until_its_time
     books = AccountBooks(pipeline)
     assert books.ask("default", path, 100.0) == 0.0
     busy = Reply(429, [("Retry-After", "60")], b"{}")
-    assert not books.answered("default", path, busy, 100.0, 101.0)
+    assert not books.answered("default", path, busy, 101.0)
 
     refusal = called(pipeline, 105.0).refusal
     assert refusal is not None
@@ -43,5 +43,5 @@ def test_a_429_closes_the_account_for_calls_and_further_questions_until_its_time
 def test_another_failure_closes_nothing(pipeline: Pipeline, status: int) -> None:
     books = AccountBooks(pipeline)
     failed = Reply(status, [("Retry-After", "60")], b"{}")
-    assert not books.answered("default", ME, failed, 100.0, 101.0)
+    assert not books.answered("default", ME, failed, 101.0)
     assert called(pipeline, 105.0).refusal is None

@@ -171,7 +171,7 @@ def test_what_the_gateway_told_and_was_asked_outlives_a_kill(tmp_path: Path) -> 
         for _ in range(2):
             assert accounting.ask("acme", ME, machine.boot) == 0.0
         told = b'{"id": "usr_1", "limits": {"requests_per_minute": 4}}'
-        assert accounting.take_me("acme", told, machine.boot, machine.boot)
+        assert accounting.take_me("acme", told, machine.boot)
         memory.tend(machine.boot)
         await all_saved()
         machine.call(journal)

@@ -76,7 +76,7 @@ class Proxy:
             payer, self.accounting.standings.canonical(payer), self.now + self.offset
         )
         body = json.dumps({"id": account_id, "plan": {"id": "team"}, "usage": usage}).encode()
-        assert self.accounting.take_me(payer, body, self.now, self.now)
+        assert self.accounting.take_me(payer, body, self.now)
 
     def call(self, payer: str, *, recorded_as: str | None = None) -> None:
         """One call that costs a quarter of a dollar."""

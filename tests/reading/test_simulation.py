@@ -480,7 +480,7 @@ def test_accounts_that_turned_out_to_be_one_are_counted_together() -> None:
     rules = AccountRules(Ceilings(9), models={MINI: Ceilings(9)})
     payers = Payers(LimitRules({"acme": rules, "globex": rules}))
     for name in ("acme", "globex"):
-        payers.standings.take(name, Me("usr_1", None, Ceilings()), 0.0, is_configured=True)
+        payers.standings.take(name, Me("usr_1", None, Ceilings()), is_configured=True)
     refusal = a_refusal("r", at=5)
     rebuilding = Rebuilding(recorded(*refusal), payers.scopes_of)
     for record in [*BEFORE, *refusal]:

@@ -188,7 +188,7 @@ def about_sharing(config: Config, told: Mapping[str, Me | None]) -> Iterator[Fin
     payers = Payers(LimitRules({each.name: account_rules_of(each) for each in config.accounts}))
     for name, me in told.items():
         if me is not None:
-            payers.standings.take(name, me, 0.0, is_configured=True)
+            payers.standings.take(name, me, is_configured=True)
     for account in config.accounts:
         if (sharing := sharing_of(payers, account.name)) is None:
             continue
