@@ -29,11 +29,11 @@ def shown_by(command: list[str]) -> str:
     return shown.stdout.decode()
 
 
-@pytest.mark.real_server  # so that CI can't pass it over: scripts/setup-fish has installed it
+@pytest.mark.real_server  # so that CI can't pass it over: scripts/setup-programs has installed it
 def test_fish_has_a_nasty_value_as_it_was() -> None:
     fish = shutil.which("fish")
     if fish is None:
-        pytest.skip("scripts/setup-fish has found no fish here")
+        pytest.skip("scripts/setup-programs has found no fish here")
     for value in (NASTY, "\\'", "a b\ttab", "$(id) (id) {a,b} *", "", "ü\n"):
         (line,) = lines_for("fish", {"VALUE": value})
         assert shown_by([fish, "-c", f"{line}\nprintf %s $VALUE"]) == value

@@ -29,7 +29,7 @@ _ARGUMENTS = (
 
 
 def find_chromium() -> str | None:
-    """Where Chromium is; None if scripts/setup-chromium has found none."""
+    """Where Chromium is; None if scripts/setup-programs has found none."""
     return next((path for name in NAMES if (path := shutil.which(name))), None)
 
 
@@ -114,7 +114,7 @@ class Browser:
 def running_browser(folder: Path, size: tuple[int, int] = (1280, 800)) -> Iterator[Browser]:
     """A browser with an empty profile in `folder`; it is ended in the end."""
     program = find_chromium()
-    assert program is not None, "no Chromium here: see scripts/setup-chromium"
+    assert program is not None, "no Chromium here: see scripts/setup-programs"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "DevToolsActivePort").unlink(missing_ok=True)  # of one that ran here before
     command = [

@@ -13,7 +13,7 @@ from tests.end_to_end.windows import Web, running_web
 
 pytestmark = [
     pytest.mark.real_server,
-    pytest.mark.skipif(find_chromium() is None, reason="scripts/setup-chromium has found none"),
+    pytest.mark.skipif(find_chromium() is None, reason="scripts/setup-programs has found none"),
 ]
 
 
