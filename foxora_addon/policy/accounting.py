@@ -26,7 +26,7 @@ from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
 from foxora_addon.policy.line import Ticket
 from foxora_addon.policy.payers import LimitRules, Payers, Terms
 from foxora_addon.policy.places import Caller
-from foxora_addon.policy.plans import Ceilings, parse_me
+from foxora_addon.policy.plans import parse_me
 from foxora_addon.policy.questions import ME, Questions
 from foxora_addon.policy.recollection import Recollection
 from foxora_addon.policy.scopes import Refusal, Scope, error_of, too_large
@@ -121,10 +121,6 @@ class Accounting:
 
     # What is known of an account.
 
-    def ceilings(self, payer: str) -> Ceilings:
-        """The ceilings in force: the configuration's, then what the gateway told."""
-        return self.payers.ceilings(payer)
-
     def scopes_on_record(
         self, account: str, model: str | None, client: str | None
     ) -> tuple[Scope, ...]:
@@ -134,10 +130,6 @@ class Accounting:
         """
         scopes = self.payers.scopes_of(account, model, client)
         return tuple(replace(each, name=self._allowances.name_of(each.name)) for each in scopes)
-
-    def lacks(self, payer: str) -> bool:
-        """Whether a ceiling could be asked for and is not known yet, or not of the key in use."""
-        return self.payers.lacks(payer)
 
     def take_me(self, payer: str, body: bytes, now: float) -> bool:
         """Take an answer of GET /v1/me; whether it is one."""

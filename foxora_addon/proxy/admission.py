@@ -149,7 +149,7 @@ class Admission:
 
     async def _first_answer(self, inquiry: Inquiry, payer: str) -> None:
         await inquiry.settled(payer, _FIRST_ANSWER_SECONDS)
-        if self._pipeline.accounting.lacks(payer):
+        if self._pipeline.accounting.payers.lacks(payer):
             self._books.unanswered(payer)
 
     def _ceilings_known(self, exchange: Exchange) -> Coroutine[Any, Any, None] | None:
@@ -158,9 +158,9 @@ class Admission:
         if exchange.refusal is not None or payer is None or self._inquiry is None:
             return None
         if exchange.account is not None:
-            lacks = self._pipeline.accounting.lacks(payer)
+            lacks = self._pipeline.accounting.payers.lacks(payer)
             return self._first_answer(self._inquiry, payer) if lacks else None
         if exchange.credential is None:
             return None
-        seconds = _FIRST_ANSWER_SECONDS if self._pipeline.accounting.lacks(payer) else 0.0
+        seconds = _FIRST_ANSWER_SECONDS if self._pipeline.accounting.payers.lacks(payer) else 0.0
         return self._inquiry.meet(payer, exchange.credential, seconds)

@@ -91,7 +91,7 @@ class AccountBooks:
             self._say(about, sharing.words, is_warning=sharing.differs)
 
     def _words(self, payer: str, why: str | None) -> str:
-        ceilings = self._pipeline.accounting.ceilings(payer)
+        ceilings = self._pipeline.accounting.payers.ceilings(payer)
         figures = {
             "requests per minute": ceilings.requests_per_minute,
             "tokens per minute": ceilings.tokens_per_minute,

@@ -20,7 +20,10 @@ _FOLDED: Final = (b',"message":{', b',"folded":{')
 
 def record_of(line: bytes) -> Record | None:
     """The record on a line; None if the line is torn or holds something else."""
-    return _read(line)
+    value = _value_of(line)
+    if not isinstance(value, dict) or not isinstance(value.get("exchange"), str):
+        return None
+    return value if isinstance(value.get("event"), str) else None
 
 
 def light_record_of(line: bytes) -> Record | None:
@@ -31,20 +34,13 @@ def light_record_of(line: bytes) -> Record | None:
     what has a folded stream, which may hold anything, is not cut at all.
     """
     short = line if any(member in line for member in _FOLDED) else _without_body(line)
-    return _read(line) if short is line else _read(short) or _read(line)
+    return record_of(line) if short is line else record_of(short) or record_of(line)
 
 
 def _without_body(line: bytes) -> bytes:
     end = line.rfind(_BODY_END)
     start = line.find(_BODY, 0, end) if end > 0 else -1
     return line if start < 0 else line[: start + len(_BODY)] + line[end:]
-
-
-def _read(line: bytes) -> Record | None:
-    value = _value_of(line)
-    if not isinstance(value, dict) or not isinstance(value.get("exchange"), str):
-        return None
-    return value if isinstance(value.get("event"), str) else None
 
 
 def _value_of(line: bytes) -> Any:

@@ -32,7 +32,7 @@ def test_ceilings_that_the_gateway_tells_are_asked_for_again_however_small_they_
     assert accounting.ask("acme", ME, 30.0) > 0
     assert accounting.ask("acme", ME, 300.0) == 0.0
     assert accounting.take_me("acme", told(9), 300.1)
-    assert accounting.ceilings("acme").requests_per_minute == 9
+    assert accounting.payers.ceilings("acme").requests_per_minute == 9
 
 
 @pytest.mark.parametrize("path", [ME, MODELS])
@@ -95,10 +95,10 @@ def test_an_account_whose_new_key_is_of_another_account_counts_by_itself(leaver:
     assert requests_of(accounting, 1.0) == [2, 2]
 
     accounting.take_rules(two_accounts("xb" if leaver == "acme" else "ax"), 2.0)
-    assert accounting.lacks(leaver)
+    assert accounting.payers.lacks(leaver)
     assert requests_of(accounting, 2.0) == [2, 2]
     accounting.take_me(leaver, who_is("usr_2"), 2.1)
-    assert not accounting.lacks(leaver)
+    assert not accounting.payers.lacks(leaver)
     expected = [0, 2] if leaver == "acme" else [2, 0]
     assert requests_of(accounting, 2.2) == expected
 
@@ -181,8 +181,8 @@ def test_an_account_that_comes_back_with_another_key_is_asked_for_anew(
     accounting.take_rules(replace(rules, accounts={"lab": rules.accounts["lab"]}), 2.0)
     accounting.tick(at)
     accounting.take_rules(two_accounts(back), at)
-    assert accounting.lacks("acme") is (back == "xb")
-    assert not accounting.lacks("lab")
+    assert accounting.payers.lacks("acme") is (back == "xb")
+    assert not accounting.payers.lacks("lab")
 
 
 @pytest.mark.parametrize("parts_by", ["the file", "the gateway"])

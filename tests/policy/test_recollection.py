@@ -97,7 +97,7 @@ def test_an_account_that_is_renamed_live_goes_on_with_its_minute_and_month(
 
     for name in ("new", "newer", "old", "new"):
         accounting.take_rules(LimitRules({name: RULES}), NOW + 1)
-        assert not accounting.lacks(name)
+        assert not accounting.payers.lacks(name)
         assert admitted(accounting, name, NOW + 1) == 0
         assert accounting.spending.balance(name, None, NOW + 1)["used_usd"] == 9
         on_record = {
@@ -107,7 +107,7 @@ def test_an_account_that_is_renamed_live_goes_on_with_its_minute_and_month(
     assert admitted(accounting, "old", NOW + 1) == 0, "what is open under the old name"
 
     accounting.take_rules(LimitRules({"new": RULES, "old": OTHER}), NOW + 1)
-    assert accounting.lacks("old")
+    assert accounting.payers.lacks("old")
     accounting.take_me("old", json.dumps({"id": "usr_2"}).encode(), NOW + 1)
     assert admitted(accounting, "old", NOW + 1) == 10
     assert admitted(accounting, "new", NOW + 1) == 0
@@ -128,10 +128,10 @@ def test_calls_of_an_account_that_is_new_in_the_file_wait_until_it_is_known_who_
 
     accounting.take_rules(LimitRules({"acme": RULES}), NOW + 1)
 
-    assert accounting.lacks("acme")
+    assert accounting.payers.lacks("acme")
     assert accounting.ask("acme", ME, NOW + 1) == 0
     tell(accounting, "acme", NOW + 1)
-    assert not accounting.lacks("acme")
+    assert not accounting.payers.lacks("acme")
     assert admitted(accounting, "acme", NOW + 1) == 0
 
 

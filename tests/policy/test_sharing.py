@@ -59,7 +59,7 @@ def test_the_tighter_of_each_figure_holds_in_whatever_order_they_are_told_and_ca
     accounting = an_accounting(acme=ACME, lab=LAB)
     for payer in order:
         tell(accounting, payer, "usr_1")
-    assert {accounting.ceilings(payer) for payer in order} == {TOGETHER}
+    assert {accounting.payers.ceilings(payer) for payer in order} == {TOGETHER}
     assert sent(accounting, [*order] * 5) == 4
 
 
@@ -68,7 +68,7 @@ def test_a_tiny_ceiling_is_asked_for_once_who_else_it_may_be_of() -> None:
     assert accounting.ask("acme", ME, 0.0) > 0
     tell(accounting, KEY, "usr_1")
     tell(accounting, "acme", "usr_1")
-    assert accounting.ceilings(KEY) == ACME.ceilings
+    assert accounting.payers.ceilings(KEY) == ACME.ceilings
     assert accounting.ask("acme", ME, 70.0) > 0
 
 
@@ -76,7 +76,7 @@ def test_what_the_gateway_tells_one_of_them_holds_for_both() -> None:
     accounting = an_accounting(acme=AccountRules(), lab=ACME)
     tell(accounting, "acme", "usr_1")
     tell(accounting, "lab", "usr_1")
-    assert accounting.ceilings("lab") == Ceilings(8, 9_000)
+    assert accounting.payers.ceilings("lab") == Ceilings(8, 9_000)
 
 
 @pytest.mark.parametrize("leaver", ["acme", "lab"])
@@ -85,8 +85,8 @@ def test_one_that_turns_out_to_be_another_account_has_its_own_figures_again(leav
     for payer in ("acme", "lab"):
         tell(accounting, payer, "usr_1")
     accounting.take_me(leaver, who_is("usr_2"), 70.1)
-    assert accounting.ceilings("acme") == ACME.ceilings
-    assert accounting.ceilings("lab") == LAB.ceilings
+    assert accounting.payers.ceilings("acme") == ACME.ceilings
+    assert accounting.payers.ceilings("lab") == LAB.ceilings
 
 
 def test_other_rules_hold_at_once_for_all_of_them() -> None:
@@ -96,7 +96,7 @@ def test_other_rules_hold_at_once_for_all_of_them() -> None:
     accounting.take_rules(LimitRules({"acme": AccountRules(Ceilings(3)), "lab": LAB}), 60.0)
     assert sent(accounting, ["lab", "acme"] * 5) == 3
     accounting.take_rules(LimitRules({"acme": ACME}), 140.0)
-    assert accounting.ceilings("acme") == ACME.ceilings
+    assert accounting.payers.ceilings("acme") == ACME.ceilings
 
 
 @pytest.mark.parametrize(("own", "told", "cap"), [(5, 100, 5), (5, 3, 3)])
@@ -151,7 +151,7 @@ def test_a_thousand_accounts_that_are_one_are_looked_at_once_and_not_at_each_cal
     for payer in accounts:
         accounting.standings.take(payer, Me("usr_1", None, Ceilings()), is_configured=True)
     assert accounting.payers.in_force("a7") is accounting.payers.in_force("a7")
-    assert accounting.ceilings("a999").requests_per_minute == 9
+    assert accounting.payers.ceilings("a999").requests_per_minute == 9
 
 
 def worked_out_anew(payers: Payers, payer: str) -> Terms:

@@ -661,18 +661,18 @@ def test_an_account_that_is_taken_out_and_comes_back_has_its_new_ceilings() -> N
     back = AccountRules(Ceilings(None, 50), asks=False)
     session.accounting.take_rules(LimitRules({"acme": back}), 2.0)
     assert "can never fit" in session.ask(2.0, words_of(60))["error"]["message"]
-    assert session.accounting.ceilings("acme").tokens_per_minute == 50
+    assert session.accounting.payers.ceilings("acme").tokens_per_minute == 50
 
 
 def test_an_account_that_is_taken_out_is_forgotten_once_nothing_of_it_counts() -> None:
     session = Session(60)
     session.accounting.take_rules(LAB, 1.0)
     session.accounting.tick(1_000.0)
-    assert session.accounting.ceilings("acme").tokens_per_minute == 60
+    assert session.accounting.payers.ceilings("acme").tokens_per_minute == 60
     session.end(1_000.0)
     session.accounting.settle(session.exchange, None, 1_000.0)
     session.accounting.tick(1_061.0)
-    assert session.accounting.ceilings("acme") == Ceilings()
+    assert session.accounting.payers.ceilings("acme") == Ceilings()
 
 
 def test_a_call_that_nobody_pays_for_passes() -> None:

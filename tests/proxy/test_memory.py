@@ -180,8 +180,8 @@ def test_what_the_gateway_told_and_was_asked_outlives_a_kill(tmp_path: Path) -> 
     asyncio.run(live())
     machine.boot += 20.0
     journal, accounting, _ = machine.start()
-    assert accounting.ceilings("acme").requests_per_minute == 4
-    assert accounting.lacks("acme")  # the key may be another's by now: the first call waits
+    assert accounting.payers.ceilings("acme").requests_per_minute == 4
+    assert accounting.payers.lacks("acme")  # the key may be another's by now: the first call waits
     assert machine.boot + accounting.ask("acme", ME, machine.boot) == 10 * HOUR + 60.25
     journal.close()
     machine.boot += 90.0
