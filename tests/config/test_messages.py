@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from foxora_addon.audit.keys import make_key
 from foxora_addon.config import Config, ConfigError, load
 from foxora_addon.placeholder import PLACEHOLDER_KEY
 
@@ -313,6 +314,11 @@ MISTAKES = [
         "5: accounts[1].clients[0].address: 10.1.0.0/16 belongs to accounts[0] already",
     ),
     (
+        "accounts:\n  - name: a\n    key: {env: FOXORA_API_KEY}\n    clients:\n"
+        "      - {name: laptop, address: 10.0.0.1}\n      - {name: laptop, address: 10.0.0.2}\n",
+        "6: accounts[0].clients[1].name: 'laptop' is the name of clients[0] already",
+    ),
+    (
         ONE + "    clients: [{address: 10.1.0.0/8}]",
         "4: accounts[0].clients[0].address: '10.1.0.0/8' is an address inside a range; write "
         "10.0.0.0/8 for all of it",
@@ -468,6 +474,10 @@ MISTAKES = [
         "1: audit.checkpoint_path: needs audit.checkpoint_key: {file: PATH}",
     ),
     (
+        "audit:\n  path: trail\n  checkpoint_key: {file: signing}\n  checkpoint_path: trail\n",
+        "4: audit.checkpoint_path: is a file of the trail's own; give another path",
+    ),
+    (
         "audit: {rotate_bytes: 1000}",
         "1: audit.rotate_bytes: must be at least 65536, not 1000",
     ),
@@ -489,6 +499,7 @@ def test_a_mistake_is_told_in_one_line(
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "two_lines").write_text("sk-fake\nsk-fake\n")
     os.mkfifo(tmp_path / "pipe")
+    make_key(tmp_path / "signing")
 
     with pytest.raises(ConfigError) as caught:
         load_yaml(yaml, ENVIRON)
