@@ -105,6 +105,17 @@ def test_ctrl_c_reaches_the_command_once_and_from_the_terminal(tmp_path: Path) -
         assert process.wait(SECONDS) == 3
 
 
+def states(group: int) -> set[str]:
+    """What the processes of a group do, in the letters of `ps`: T for those that are stopped."""
+    found = set()
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it has ended
+            state, _, of_group = file.read_text("utf-8", "replace").rpartition(")")[2].split()[:3]
+            if int(of_group) == group:
+                found.add(state)
+    return found
+
+
 def test_ctrl_z_stops_the_command_and_fg_goes_on_with_it(tmp_path: Path) -> None:
     bash = program("bash")
     with on_terminal([bash, "--norc", "--noprofile", "-i"], tmp_path) as (process, terminal):
@@ -115,6 +126,8 @@ def test_ctrl_z_stops_the_command_and_fg_goes_on_with_it(tmp_path: Path) -> None
         command = terminal.foreground()
         terminal.press("\x1a")
         terminal.wait_for("Stopped")
+        # A reader that is to stop, but has not got to it, would still take what is typed.
+        wait_until(lambda: states(command) == {"T"})
         terminal.press("fg\n")
         # What is typed earlier goes to the shell, or waits for another line's end.
         wait_until(lambda: terminal.foreground() == command)
