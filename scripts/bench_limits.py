@@ -146,20 +146,33 @@ def process(
     command: Sequence[str], folder: Path, **environment: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "output.log").open("wb") as output:
-        started = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=clean_environment(**environment),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
+    with contextlib.ExitStack() as at_the_end:
+        with (folder / "output.log").open("wb") as output, interruptions_put_off():
+            started = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=clean_environment(**environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            at_the_end.callback(stop, started)
         yield started
+
+
+@contextlib.contextmanager
+def interruptions_put_off() -> Iterator[None]:
+    """Let an interruption wait until a process that is just started is known to who stops it."""
+    late: list[int] = []
+    handlers = [signal.signal(ending, lambda number, _: late.append(number)) for ending in ENDINGS]
+    try:
+        yield
     finally:
-        stop(started)
+        for ending, handler in zip(ENDINGS, handlers, strict=True):
+            signal.signal(ending, handler)
+        for number in late[:1]:
+            signal.raise_signal(number)
 
 
 def wait_for(holds: Callable[[], bool], what: str) -> None:
