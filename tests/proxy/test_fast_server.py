@@ -448,6 +448,26 @@ def test_bytes_that_pass_are_sent_before_a_layer_goes_on() -> None:
     assert b"".join(heard) == b"a headan eventlooked at"
 
 
+def test_each_datagram_is_sent_by_itself() -> None:
+    heard: list[bytes] = []
+
+    async def sent() -> None:
+        handler = Reading()
+        client = handler.client
+
+        def steps(event: events.Event) -> Iterator[commands.Command]:
+            yield commands.SendData(client, b"one")
+            yield commands.SendData(client, b"two")
+
+        client.state, client.transport_protocol = ConnectionState.OPEN, "udp"
+        handler.transports[client].writer = cast("Any", To(heard))
+        handler.handle_event = steps  # type: ignore[method-assign]
+        await handler.server_event(events.Start())
+
+    asyncio.run(sent())
+    assert heard == [b"one", b"two"]
+
+
 def test_nothing_more_is_written_once_a_piece_could_not_be_sent() -> None:
     class ToNobody(To):
         def is_closing(self) -> bool:

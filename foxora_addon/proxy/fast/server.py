@@ -89,9 +89,13 @@ def is_drained(transport: ConnectionIO) -> bool:
 
 
 def _send(self: ConnectionHandler, connection: Any, pieces: list[bytes]) -> None:
-    """Send what was gathered, unless the connection was closed meanwhile, and forget it."""
+    """Send what was gathered, unless the connection was closed meanwhile, and forget it.
+
+    Over UDP each piece is a datagram.
+    """
     data = pieces[0] if len(pieces) == 1 else None
-    if data is None and sum(map(len, pieces)) <= _MOST_JOINED:
+    is_joined = data is None and connection.transport_protocol == "tcp"
+    if is_joined and sum(map(len, pieces)) <= _MOST_JOINED:
         data = b"".join(pieces)
     sent = pieces[:] if data is None else (data,)
     pieces.clear()
