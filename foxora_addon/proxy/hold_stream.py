@@ -19,6 +19,7 @@ from mitmproxy.proxy.layers.http._base import HttpEvent
 from mitmproxy.proxy.layers.http._http2 import Http2Client, Http2Server
 
 from foxora_addon.framing import Fields
+from foxora_addon.proxy.flows import is_ours
 from foxora_addon.proxy.hold_desk import Desk, ErrorCode, Failure, SentHead
 from foxora_addon.proxy.hold_leaving import is_leaving, is_unbegun
 
@@ -168,16 +169,23 @@ class _LiveConnection(http_layers.GetHttpConnection):
     """Asks for a connection, and gets none that has failed, is closed by the server, or is full.
 
     mitmproxy answers a client's further requests with the failure of its first one: it has the
-    client's connection closed, so that there are none.
+    client's connection closed, so that there are none. And it speaks to the server of an HTTP/3
+    client as that does, by UDP: what is ours goes to the gateway, by TCP. A client's streams then
+    share a connection on HTTP/2 alone, which mitmproxy sees to for those of HTTP/2.
     """
 
     def __init__(self, wanted: http_layers.GetHttpConnection, stream: Held, desk: Desk) -> None:
         super().__init__(wanted.address, wanted.tls, wanted.via, wanted.transport_protocol)
         self._layer = layer_of(stream)
         self._desk = desk
+        self._is_turned = wanted.transport_protocol == "udp" and is_ours(stream.flow)
+        if self._is_turned:
+            self.transport_protocol = "tcp"
 
     def connection_spec_matches(self, connection: Connection) -> bool:
         if connection.error or not super().connection_spec_matches(connection):
+            return False
+        if self._is_turned and connection.alpn != b"h2":
             return False
         # In a TLS handshake the server speaks unasked.
         if (waiting := self._layer.waiting_for_establishment.get(connection)) is not None:

@@ -1,6 +1,7 @@
-"""WebSockets, uploads, preflights, and HTTP/2 on the gateway's side."""
+"""WebSockets, uploads, preflights, HTTP/2 on the gateway's side, HTTP/3 on the client's."""
 
 import asyncio
+import json
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from tests.end_to_end.chameleon import ANSWER, TRAILER, running_chameleon
+from tests.end_to_end.http_3 import Answer, http_3
 from tests.end_to_end.programs import program
 from tests.end_to_end.proxies import (
     APP_KEY,
@@ -232,6 +234,29 @@ def test_a_body_whose_length_http_2_does_not_tell_is_no_further_request(
     assert received["path"] == "/v1/files"
     assert received["body"] == body.decode()
     assert header_of(received, "content-length") == str(len(body))
+
+
+@pytest.mark.parametrize("fast", ["true", "false"])
+def test_calls_over_http_3_go_to_a_gateway_that_does_not_speak_it(
+    tmp_path: Path, gateway: str, fast: str
+) -> None:
+    async def made(proxy: Proxy) -> list[Answer]:
+        call = json.dumps({**CALL, "stream": True}).encode()
+        async with http_3(proxy, proxy.port) as client:
+            calls = [client.post("/v1/chat/completions", HEADERS, call) for _ in range(8)]
+            return await asyncio.gather(*calls)
+
+    environment = {"FOXORA_API_KEY": FOXORA_KEY, "FOXORA_BASE_URL": f"{gateway}/v1"}
+    options = ["--mode", "reverse:https://api.openai.com", "--set", f"foxora_fast={fast}"]
+    with running_proxy(tmp_path, options, environment) as proxy:
+        answers = asyncio.run(made(proxy))
+    assert [answer.status for answer in answers] == [200] * 8, proxy.output
+    assert all(answer.content.endswith(b"data: [DONE]\n\n") for answer in answers)
+    records = proxy.records()
+    requests = [record for record in records if record["event"] == "request"]
+    assert {record["http"]["version"] for record in requests} == {"HTTP/3"}
+    outcomes = [record["outcome"] for record in records if record["event"] == "response"]
+    assert outcomes == ["completed"] * 8
 
 
 def test_http_2_on_both_sides(tmp_path: Path, gateway: str) -> None:
