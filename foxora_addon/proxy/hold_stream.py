@@ -127,7 +127,7 @@ def failure_of(self: Held, event: events.Event, message: str) -> Failure:
     # As in `check_killed`: what the client did while a hook was waited for.
     for waiting in (event, *self._paused_event_queue):
         if isinstance(waiting, http_events.RequestProtocolError) and waiting.message == message:
-            return Failure(message, waiting.code, by_client=True)
+            return Failure(message, _code_of(self, waiting), by_client=True)
     if self.foxora.is_unreachable:
         return Failure(message, None, connection=self.foxora.failed_connection)
     if isinstance(event, http_events.RequestHeaders | http_events.RequestData):
@@ -140,6 +140,14 @@ def failure_of(self: Held, event: events.Event, message: str) -> Failure:
         return Failure(message, code)
     unbegun = self.flow.response is None and is_unbegun(message)
     return Failure(message, getattr(event, "code", None), is_unbegun=unbegun)
+
+
+def _code_of(self: Held, error: http_events.RequestProtocolError) -> ErrorCode:
+    """What went wrong on a client's side; of one that speaks HTTP/3 and leaves, nobody says so."""
+    client = self.context.client
+    if http_layers.is_h3_alpn(client.alpn) and not client.connected:
+        return ErrorCode.CLIENT_DISCONNECTED
+    return error.code
 
 
 def unread(self: Held) -> int:

@@ -240,23 +240,30 @@ def test_a_body_whose_length_http_2_does_not_tell_is_no_further_request(
 def test_calls_over_http_3_go_to_a_gateway_that_does_not_speak_it(
     tmp_path: Path, gateway: str, fast: str
 ) -> None:
+    path, call = "/v1/chat/completions", json.dumps({**CALL, "stream": True}).encode()
+
     async def made(proxy: Proxy) -> list[Answer]:
-        call = json.dumps({**CALL, "stream": True}).encode()
-        async with http_3(proxy, proxy.port) as client:
-            calls = [client.post("/v1/chat/completions", HEADERS, call) for _ in range(8)]
-            return await asyncio.gather(*calls)
+        async with asyncio.timeout(20), http_3(proxy, proxy.port) as client:
+            answers = [client.ask(path, HEADERS, call) for _ in range(8)]
+            for answer in answers:
+                await answer.is_whole.wait()
+            await client.ask(
+                path, {**HEADERS, "x-mock-fault": "mute-after=3"}, call
+            ).has_begun.wait()
+            return answers
 
     environment = {"FOXORA_API_KEY": FOXORA_KEY, "FOXORA_BASE_URL": f"{gateway}/v1"}
     options = ["--mode", "reverse:https://api.openai.com", "--set", f"foxora_fast={fast}"]
     with running_proxy(tmp_path, options, environment) as proxy:
         answers = asyncio.run(made(proxy))
+        wait_until(lambda: len(proxy.records()) == 18)
     assert [answer.status for answer in answers] == [200] * 8, proxy.output
     assert all(answer.content.endswith(b"data: [DONE]\n\n") for answer in answers)
     records = proxy.records()
     requests = [record for record in records if record["event"] == "request"]
     assert {record["http"]["version"] for record in requests} == {"HTTP/3"}
     outcomes = [record["outcome"] for record in records if record["event"] == "response"]
-    assert outcomes == ["completed"] * 8
+    assert outcomes == ["completed"] * 8 + ["client_disconnected"]
 
 
 def test_http_2_on_both_sides(tmp_path: Path, gateway: str) -> None:
