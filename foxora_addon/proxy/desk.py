@@ -37,6 +37,7 @@ from foxora_addon.proxy.deadlines import Connecting, Deadlines, Phase, outlast_s
 from foxora_addon.proxy.early_ends import EarlyEnds
 from foxora_addon.proxy.failed_flows import FailedFlows
 from foxora_addon.proxy.files import FileBook
+from foxora_addon.proxy.flow_list import untell
 from foxora_addon.proxy.handlers import handler_of, is_stale, notice_loss
 from foxora_addon.proxy.host_reading import without_bytes
 from foxora_addon.proxy.ids import new_exchange_id
@@ -313,6 +314,8 @@ class FlowDesk:
         given = flow.request.headers
         exchange = requests.take_in(flow, arrival, self._pipeline, _now())
         if exchange is None:
+            if flows.is_ours(flow):  # a replay that was turned elsewhere
+                untell(flow)
             return
         self.proxy_auth.look(flow, given)
         self._open.add(flow, exchange)

@@ -11,7 +11,7 @@ from mitmproxy import ctx, flow, hooks, http
 from mitmproxy.addonmanager import Loader
 
 from foxora_addon.ending import Ending, Open
-from foxora_addon.proxy import console_list
+from foxora_addon.proxy import console_list, flows
 from foxora_addon.proxy.option_reading import FromOptions
 from foxora_addon.proxy.shown_answers import OpenStream, ShownAnswers
 from foxora_addon.reading.texts import brief_cost, brief_count, duration_text, one_line
@@ -139,6 +139,16 @@ def comment_on(flow: http.HTTPFlow, comment: str, mark: str) -> None:
     flow.metadata[_COMMENT] = comment
     if flow.marked in {"", flow.metadata.get(_MARK)}:
         flow.marked = flow.metadata[_MARK] = mark
+
+
+def untell(flow: http.HTTPFlow) -> None:
+    """Say nothing of ours in a flow any more: it is sent again, and to somebody else."""
+    told = flow.metadata
+    flow.comment = flow.comment.replace(told.pop(_COMMENT, ""), "").removesuffix(" · ")
+    if flow.marked == told.pop(_MARK, ""):
+        flow.marked = ""
+    for name in (flows.EXCHANGE, flows.OPERATION, flows.FACTS):
+        told.pop(name, None)
 
 
 class Kept(NamedTuple):

@@ -14,7 +14,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from tests.end_to_end.calls import SEA, app_of, make_calls
-from tests.end_to_end.proxies import BIN, run_to_its_end, wait_until
+from tests.end_to_end.proxies import BIN, run_to_its_end, running_decoy, wait_until
 from tests.end_to_end.windows import Web, is_over, running_web
 
 pytestmark = pytest.mark.real_server
@@ -212,6 +212,19 @@ def test_a_replay_is_a_new_exchange(web: Web, made: dict[str, str]) -> None:
     wait_until(lambda: is_over(web.flows()[-1]))
     assert " tok · " in web.flows()[-1]["comment"]
     assert web.flows()[-1]["response"]["status_code"] == 200
+
+
+def test_a_replay_that_was_turned_elsewhere_is_no_exchange(web: Web, made: dict[str, str]) -> None:
+    flow = web.send("POST", f"/flows/{web.flow_of(made['no such model'])['id']}/duplicate").text
+    with running_decoy() as decoy:
+        edit = {"request": {"host": "127.0.0.1", "port": decoy.port}, "comment": "look here"}
+        web.send("PUT", f"/flows/{flow}", edit).raise_for_status()
+        web.send("POST", f"/flows/{flow}/replay").raise_for_status()
+        wait_until(lambda: b"decoy" in web.get(f"/flows/{flow}/response/content.data").content)
+    shown = next(each for each in web.flows() if each["id"] == flow)
+    assert (shown["comment"], shown["marked"]) == ("look here", "")
+    assert web.get(f"/flows/{flow}/response/content/auto.json").json()["view_name"] != "Foxora"
+    assert "no exchange" in web.command("foxora.why", f"@{flow}")["error"]
 
 
 WAITING = """

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mitmproxy import connection, http
 
 from foxora_addon.ending import Open
+from foxora_addon.proxy import flows
 from foxora_addon.proxy.flow_list import (
     Kept,
     changed_of,
@@ -17,6 +18,7 @@ from foxora_addon.proxy.flow_list import (
     mark_of_open,
     superfluous,
     tell_in,
+    untell,
 )
 from tests.test_tally import an_ending
 
@@ -75,6 +77,15 @@ def test_what_the_user_wrote_and_marked_stays() -> None:
         tell_in(flow, ending)
         assert flow.comment == f"look here · {comment_of(ending)}"
         assert flow.marked == ":star:"
+
+
+def test_nothing_but_the_users_words_stay_in_what_is_no_exchange_any_more() -> None:
+    flow = a_flow()
+    flow.comment, flow.metadata["theirs"] = "look here", "stays"
+    tell_in(flow, an_ending(outcome="timeout"))
+    flow.metadata[flows.EXCHANGE] = "ex_1"
+    untell(flow)
+    assert (flow.comment, flow.marked, flow.metadata) == ("look here", "", {"theirs": "stays"})
 
 
 def an_open_call(**facts: Any) -> Open:
