@@ -31,10 +31,10 @@ HEADERS = {"authorization": f"Bearer {APP_KEY}"}
 CALL = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}
 
 
-def call(proxy: Proxy, **more: object) -> None:
+def call(proxy: Proxy, **more: object) -> bytes:
     with direct_client() as client:
         url = f"{proxy.base_url}/chat/completions"
-        client.post(url, json={**CALL, **more}, headers=HEADERS)
+        return client.post(url, json={**CALL, **more}, headers=HEADERS).content
 
 
 async def talk(proxy: Proxy) -> None:
@@ -135,3 +135,17 @@ def test_a_replay_that_the_command_line_names_sends_all_that_it_may(
     records = Proxy(0, tmp_path).records()
     ends = [(r["status"], r["source"]) for r in records if r["event"] == "response"]
     assert ends == [(200, "gateway"), (200, "gateway"), (400, "addon")]
+
+
+def test_a_stream_whose_events_are_saved_is_served_again_as_it_was(
+    tmp_path: Path, gateway: str
+) -> None:
+    file, environment = tmp_path / "flows.mitm", {"FOXORA_API_KEY": FOXORA_KEY}
+    base_url = ("--set", f"foxora_base_url={gateway}")
+    saving = (*base_url, "-w", str(file), "--set", "store_streamed_bodies=true")
+    with running_proxy(tmp_path / "saving", saving, environment) as proxy:
+        said = call(proxy, stream=True)
+    with running_proxy(tmp_path / "serving", (*base_url, "-S", str(file)), environment) as proxy:
+        assert call(proxy, stream=True) == said
+        assert proxy.records()[1]["source"] == "addon"
+    assert said.endswith(b"data: [DONE]\n\n")
