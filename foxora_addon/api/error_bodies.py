@@ -18,11 +18,12 @@ _DEEPEST: Final = 8
 _MOST_ENTRIES: Final = 3
 
 # Where shapes keep things, the better place first. Names are compared in lower case.
-_WRAPPERS: Final = ("error", "errors", "detail", "message")
+_WRAPPERS: Final = ("error", "errors", "detail", "message", "fault", "base_resp")
 _MESSAGES: Final = (
     "message", "msg", "error_description", "detail", "description", "error", "title",
+    "error_message", "errormessage", "error_msg", "errmsg", "faultstring", "status_msg",
 )  # fmt: skip
-_CODES: Final = ("code", "error_code", "type", "status", "error")
+_CODES: Final = ("code", "error_code", "type", "status", "error", "errorcode")
 _PARAMS: Final = ("param", "parameter", "field")
 
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
