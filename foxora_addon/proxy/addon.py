@@ -373,6 +373,7 @@ class Foxora:
 
         Then take an edited configuration file live, and so on, and force records to the disk.
         """
+        await listening.free_datagrams(ctx.master)
         await listening.let_in()
         self._bind()
         await listening.settled(ctx.master)

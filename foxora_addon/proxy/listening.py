@@ -12,7 +12,8 @@ from typing import Final
 from mitmproxy import master
 from mitmproxy.exceptions import OptionsError
 from mitmproxy.options import Options
-from mitmproxy.proxy import mode_specs
+from mitmproxy.proxy import mode_servers, mode_specs
+from mitmproxy_rs.udp import UdpServer
 
 from foxora_addon.config import Config
 from foxora_addon.policy.hosts import canonical_host, is_loopback
@@ -242,21 +243,39 @@ async def let_in() -> None:
         await asyncio.sleep(0)
 
 
+async def free_datagrams(current: master.Master) -> None:
+    """Close what hears datagrams where `bind_to_loopback` will bind anew, until it is closed.
+
+    HTTP/3 comes so to a reverse proxy. mitmproxy does not wait for that end: now and then it finds
+    the port still taken, by itself, and then nothing listens there at all.
+    """
+    proxy = current.addons.get("proxyserver")
+    for server in list(proxy.servers) if proxy else ():
+        is_kept = _bound(server.mode, current.options) == server.mode.full_spec
+        if is_kept or not isinstance(server, mode_servers.AsyncioServerInstance):
+            continue
+        for listener in list(server._servers):  # noqa: SLF001  # nothing else knows of them
+            if isinstance(listener, UdpServer):
+                listener.close()  # once more is no harm
+                await listener.wait_closed()
+
+
 def bind_to_loopback(options: Options) -> None:
     """Bind modes without an address of their own to 127.0.0.1, unless one was chosen.
 
     `listen_host` would be ignored now; setting `mode` binds anew (row 4). Until then, and in modes
     that must hear others, the addon turns other machines away as they connect.
     """
-    if options.has_changed("listen_host") and options.listen_host:
-        return
     bound = [_bound(mode, options) for mode in _modes(options)]
     if bound != list(options.mode):
         options.update(mode=bound)
 
 
 def _bound(mode: mode_specs.ProxyMode, options: Options) -> str:
-    if mode.custom_listen_host or not isinstance(mode, (*_OF_HTTP, mode_specs.Socks5Mode)):
+    is_chosen = mode.custom_listen_host or (
+        options.has_changed("listen_host") and options.listen_host
+    )
+    if is_chosen or not isinstance(mode, (*_OF_HTTP, mode_specs.Socks5Mode)):
         return mode.full_spec
     has_port = mode.custom_listen_port is not None
     spec = mode.full_spec.rpartition("@")[0] if has_port else mode.full_spec

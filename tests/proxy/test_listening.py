@@ -16,6 +16,7 @@ from foxora_addon.proxy.listening import (
     Unusable,
     bind_to_loopback,
     check_names,
+    free_datagrams,
     let_in,
     settled,
     url_here,
@@ -117,6 +118,34 @@ def test_who_connected_before_the_port_was_bound_anew_is_let_in() -> None:
                 with pytest.raises(BlockingIOError):  # open, and nothing was said
                     connection.recv(1)
                 connection.close()
+            await proxy.servers.update([])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("host", "is_free"), [("", True), ("127.0.0.1", False)], ids=["bound anew", "kept"]
+)
+def test_the_port_of_http_3_is_free_before_it_is_bound_anew(host: str, is_free: bool) -> None:
+    async def main() -> None:
+        with taddons.context(Proxyserver()) as context:
+            proxy = context.master.addons.get("proxyserver")
+            context.options.update(mode=["reverse:https://api.example@0"], listen_host=host)
+            await proxy.setup_servers()
+            proxy.running()
+            port = next(iter(proxy.servers)).listen_addrs[-1][1]
+
+            await free_datagrams(context.master)
+            with socket.socket(type=socket.SOCK_DGRAM) as probe:
+                if is_free:
+                    probe.bind(("127.0.0.1", port))
+                else:
+                    with pytest.raises(OSError, match="in use"):
+                        probe.bind(("127.0.0.1", port))
+            bind_to_loopback(context.options)
+            await settled(context.master)
+
+            assert {host for host, *_ in proxy.listen_addrs()} == {"127.0.0.1"}
             await proxy.servers.update([])
 
     asyncio.run(main())
