@@ -18,7 +18,8 @@ _DEEPEST: Final = 8
 _MOST_ENTRIES: Final = 3
 
 # Where shapes keep things, the better place first. Names are compared in lower case.
-_WRAPPERS: Final = ("error", "errors", "detail", "message", "fault", "base_resp")
+_WRAPPERS: Final = ("error", "errors", "detail", "message")
+_WRAPPERS_OF_SILENT: Final = (*_WRAPPERS, "fault", "base_resp")  # of what says nothing beside them
 _MESSAGES: Final = (
     "message", "msg", "error_description", "detail", "description", "error", "title",
     "error_message", "errormessage", "error_msg", "errmsg", "faultstring", "status_msg",
@@ -148,10 +149,10 @@ def _reading_of_list(values: Sequence[object], depth: int) -> Reading:
 def _reading_of_object(value: Mapping[str, object], depth: int) -> Reading:
     """Prefer what stands inside a wrapper; what it lacks is taken from around it."""
     fields = {name.lower(): field for name, field in value.items()}
-    wrapped = (fields.get(name) for name in _WRAPPERS)
+    place = next((name for name in _MESSAGES if _is_words(fields.get(name))), None)
+    wrapped = (fields.get(name) for name in (_WRAPPERS if place else _WRAPPERS_OF_SILENT))
     container = next((field for field in wrapped if isinstance(field, dict | list) and field), None)
     inner = _reading_of(container, depth + 1)
-    place = next((name for name in _MESSAGES if _is_words(fields.get(name))), None)
     around = _reading_of(fields[place], depth + 1) if place and not inner.message else Reading()
     codes = (_code_of(fields.get(name)) for name in _CODES if name != place)
     params = (_param_of(fields.get(name)) for name in _PARAMS)
