@@ -91,7 +91,7 @@ def _run_behind_any(options: RunOptions, log: ProxyLog, say: Say) -> int:
                 return FINDING
             joined = _joined(taken.told)
             deadline = min(deadline, time.monotonic() + _JOINING_SECONDS)
-            if joined is None and time.monotonic() > deadline:
+            if joined is None and told and time.monotonic() > deadline:
                 say(f"the trail {taken.told['trail']} is {_LOCKED}")
                 return FINDING
         except NotServing as error:
