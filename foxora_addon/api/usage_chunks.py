@@ -13,7 +13,7 @@ USAGE: Final = b'"usage"'
 """Events without these bytes are none of ours."""
 
 _CHOICES: Final = b'"choices"'
-"""No event is a chunk without these bytes, but for one that writes the name with an escape."""
+"""No event has choices without these bytes, but for one that writes the name with an escape."""
 
 _SPACE: Final = " \t\n\r"
 _NULL: Final = re.compile(r'"usage"[ \t\n\r]*:[ \t\n\r]*null')
@@ -35,10 +35,11 @@ type Chunk = dict[str, Any]
 class UsageChunks:
     """What the chunks of one stream have shown so far.
 
-    Added is an event with an empty `choices` and a `usage` object, after a chunk with choices. One
-    that tells more, in a member with content that the first chunk had none in, stays whole: a
-    client that looks for citations in the last chunk would miss them, and a gateway with a reason
-    of its own to send the chunk would have sent it unasked.
+    Added is an event with a `usage` object and no choices (an empty list, as OpenAI has it, null,
+    or no such member, as others have it), after a chunk with choices. One that tells more, in a
+    member with content that the first chunk had none in, stays whole: a client that looks for
+    citations in the last chunk would miss them, and a gateway with a reason of its own to send the
+    chunk would have sent it unasked.
     """
 
     def __init__(self) -> None:
@@ -50,10 +51,12 @@ class UsageChunks:
 
         Total. Taken out of an event that stays is at most the null member `usage`, with one comma.
         """
-        if self.begun and event.find(USAGE) < 0:
+        # To find these out as JSON takes ten times as long.
+        if self.begun:
+            if event.find(USAGE) < 0:
+                return event
+        elif event.find(_CHOICES) < 0 and event.find(_ESCAPE_BYTES) < 0:
             return event
-        if event.find(_CHOICES) < 0 and event.find(_ESCAPE_BYTES) < 0:
-            return event  # to find that out as JSON takes ten times as long
         try:
             return self._judged(event)
         except (ValueError, RecursionError):
@@ -64,10 +67,12 @@ class UsageChunks:
         # One character a byte, so that places agree; JSON's own signs are ASCII.
         text = b"\n".join([event[start:end] for start, end in spans]).decode("latin-1")
         chunk = quick_json.read(text)
-        if not _is_chunk(chunk):
+        if not _is_of_completion(chunk):
             return event
         if self._is_added(chunk, text):
             return None
+        if not isinstance(chunk.get("choices"), list):
+            return event
         if chunk["choices"] and not self.begun:
             self.begun = True
             self._told = _told_by(chunk)
@@ -77,7 +82,9 @@ class UsageChunks:
         return _without(event, spans, *removal) if removal else event
 
     def _is_added(self, chunk: Chunk, text: str) -> bool:
-        if not self.begun or chunk["choices"] or not isinstance(chunk.get("usage"), dict):
+        if not self.begun or not isinstance(chunk.get("usage"), dict):
+            return False
+        if chunk.get("choices") not in (None, []):
             return False
         if not _told_by(chunk) <= self._told | _ACCOUNTING:
             return False
@@ -85,9 +92,9 @@ class UsageChunks:
         return len(find_members(text)) == len(chunk)
 
 
-def _is_chunk(value: Any) -> TypeGuard[Chunk]:
-    """Whether an event's data are a chunk of a completion; errors are none."""
-    if not isinstance(value, dict) or not isinstance(value.get("choices"), list):
+def _is_of_completion(value: Any) -> TypeGuard[Chunk]:
+    """Whether an event's data may be a chunk of a completion, with choices or without; no error."""
+    if not isinstance(value, dict):
         return False
     kind = value.get("object") or "completion"
     return isinstance(kind, str) and "completion" in kind and not value.get("error")

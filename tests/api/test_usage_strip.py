@@ -127,6 +127,17 @@ QWEN = (
     + DONE,
     compact({"choices": [a_choice("Hi")], **HEAD, "system_fingerprint": None}) + DONE,
 )
+# As Vercel's v0 and ROCm's ATOM have it, and as Go writes a list that was never made.
+NO_CHOICES = (
+    compact({**HEAD, "choices": [a_choice("Hi")]}) + compact({**HEAD, "usage": USAGE}) + DONE,
+    compact({**HEAD, "choices": [a_choice("Hi")]}) + DONE,
+)
+NULL_CHOICES = (
+    compact({**HEAD, "choices": [a_choice("Hi")], "usage": None})
+    + compact({**HEAD, "choices": None, "usage": USAGE})
+    + DONE,
+    compact({**HEAD, "choices": [a_choice("Hi")]}) + DONE,
+)
 # Reports usage in its last choice, asked or not; asked, the others have the null member.
 DEEPSEEK = (
     compact({**HEAD, "choices": [a_choice("Hi")], "usage": None})
@@ -232,6 +243,10 @@ def test_the_mock_gateway_s_legacy_completions_are_what_they_would_have_been() -
         b'data: {"choices": [], "usage": null\n\n',
         b'data: {"choices": [], "usage": null}}\n\n',
         b'data: {"choices": {}, "usage": null}\n\n',
+        b'data: {"choices": {}, "usage": {}}\n\n',
+        b'data: {"object": "thread.run", "usage": {}}\n\n',
+        b'data: {"usage": {}, "error": {"message": "x"}}\n\n',
+        b'data: {"usage": {}, "citations": ["https://example.com"]}\n\n',
         b'data: {"choices": [], "object": "response", "usage": null}\n\n',
         b'data: {"choices": [], "object": 7, "usage": null}\n\n',
         b'data: {"choices": [], "error": {"message": "x"}, "usage": null}\n\n',
