@@ -134,6 +134,7 @@ def keep_way(
     if decided is None or wanted is decided is False:  # it is not the gateway's, or taken whole
         return
     if isinstance(decided, Tee):
+        exchange.passing = None  # it knows the exchange, and no cycle is to keep both
         if wanted is not decided:
             response.stream = decided
             decided.hand_on(wanted if callable(wanted) else None, failed)

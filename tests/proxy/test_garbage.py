@@ -10,6 +10,8 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.layers.http import HttpStream
 from mitmproxy.test import taddons
 
+from foxora_addon.exchange import Exchange
+from foxora_addon.observation import Observation
 from foxora_addon.proxy import fast, host_sockets
 from foxora_addon.speed import Speed
 from scripts.benchmark import own_streams, upstream
@@ -76,4 +78,5 @@ def test_nothing_of_it_is_left_to_the_collector(call: Callable[[Wire], None]) ->
                 gc.enable()
                 fast.switch(Speed.NONE)
 
-    assert not [each for each in asyncio.run(drive()) if isinstance(each, HttpStream | HTTPFlow)]
+    held = HttpStream | HTTPFlow | Exchange | Observation
+    assert not [each for each in asyncio.run(drive()) if isinstance(each, held)]
