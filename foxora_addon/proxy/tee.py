@@ -39,7 +39,7 @@ class Undo:
     ) -> None:
         self._decode = decode
         self._broke = broke
-        self.tear = tear
+        self._tear = tear
         self.last_words: bytes | None = None
 
     def __call__(self, chunk: bytes) -> Iterator[bytes]:
@@ -50,6 +50,19 @@ class Undo:
             yield from self._decode(chunk)
         except Undecodable as error:
             self.last_words = self._broke(str(error))
+
+    def end(self) -> Callable[[], None]:
+        """The gateway came to a clean end: give `tear`, and forget it and `broke`.
+
+        They know the flow, whose answer has this: no cycle is to keep them all.
+        """
+        tear = self._tear
+        self._broke, self._tear = _nothing_more, lambda: None
+        return tear
+
+
+def _nothing_more(_: str) -> bytes:
+    return b""
 
 
 class Tee:
@@ -135,12 +148,13 @@ class Tee:
             yield from self._passing(piece)
         if chunk:
             return
+        tear = undo.end()
         if undo.last_words is None:
             yield from self._ending()
         elif self.is_between_events:
             yield undo.last_words
         else:
-            undo.tear()
+            tear()
 
     def has_said_all(self, pictures_asked: Callable[[], int]) -> bool:
         """Whether the last event has come, and whole ones alone have passed: nothing is missing.

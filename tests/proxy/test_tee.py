@@ -1,5 +1,6 @@
 """How a stream passes while it is looked at, whatever goes wrong in looking or filtering."""
 
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -258,6 +259,17 @@ def test_a_decoded_stream_is_looked_at_as_it_passes(heard: Heard) -> None:
     tee = a_tee(heard, undo=Torn().undo(), observation=observation)
     assert [passed(tee, b"ab"), passed(tee, b"")] == [[b"ba"], []]
     assert (bytes(observation.head), heard.arrivals) == (b"ba", 1)
+
+
+def test_a_decoded_stream_that_is_over_holds_nobody_who_would_be_told(heard: Heard) -> None:
+    told = Torn()
+    held = weakref.ref(told)
+    tee = a_tee(heard, undo=told.undo(), observation=observed())
+    del told
+    passed(tee, b"ab")
+    assert held() is not None
+    passed(tee, b"")
+    assert held() is None
 
 
 def test_what_can_no_longer_be_decoded_ends_with_one_event_between_whole_ones(
