@@ -115,7 +115,7 @@ def shown(page: Browser, tab: str, text: str) -> bytes:
 
 
 async def talk(target: str) -> None:
-    """A short realtime session; the mock gateway says back what it is told."""
+    """A short realtime session; the mock gateway answers, or says back, what it is told."""
     request = HTTPRequest(target, headers={"Authorization": "Bearer sk-fake"})
     socket = await websocket_connect(request)
     for event in SESSION:

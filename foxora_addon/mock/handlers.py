@@ -1,7 +1,7 @@
 """Tornado's side of an exchange: reads a request, asks the gateway, has the answer delivered."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -183,9 +183,10 @@ class _Socket(_Conversation, WebSocketHandler):
         """OpenAI's name of the protocol, if it is offered."""
         return _SUBPROTOCOL if _SUBPROTOCOL in subprotocols else None
 
-    def open(self, *_: str, **__: str) -> None:
+    def open(self, *_: str, **__: str) -> Awaitable[None] | None:
         """Be found when the server stops."""
         self._floor.sockets.add(self)
+        return None
 
     def on_close(self) -> None:
         """Be found no more."""
@@ -218,12 +219,14 @@ class _Socket(_Conversation, WebSocketHandler):
 
 
 class Realtime(_Socket):
-    """The route of the Realtime API: it answers where it is asked to, and says all else back."""
+    """The route of the Realtime API: it answers what it knows, and says all else back."""
 
-    def open(self, *args: str, **more: str) -> None:
-        """Begin a conversation."""
+    async def open(self, *args: str, **more: str) -> None:
+        """Begin a conversation, and say so."""
         super().open(*args, **more)
         self._session = Session(self.get_query_argument("model", ""))
+        with suppress(WebSocketClosedError):
+            await self.write_message(self._session.begun())
 
     async def on_message(self, message: str | bytes) -> None:
         """Log a message as an entry of its own, and answer it, or send it back."""
@@ -240,7 +243,8 @@ class Realtime(_Socket):
         received.body = message.encode() if isinstance(message, str) else message
         received.method, received.fate = "MESSAGE", "answered"
         self._floor.gateway.log.add(received)
-        await self.write_message(message, binary=isinstance(message, bytes))
+        for answer in self._session.answers_to(message):
+            await self.write_message(answer, binary=isinstance(answer, bytes))
 
 
 class Responding(_Socket):

@@ -12,31 +12,45 @@ from foxora_addon.mock.wording import words_of
 
 _CREATE = "response.create"
 _ITEM = "conversation.item.create"
+_UPDATE = "session.update"
 
 
 class Session:
-    """One conversation of a model: what was said so far."""
+    """One conversation of a model: its settings, and what was said so far."""
 
     def __init__(self, model: str) -> None:
         self._model = model
+        self._settings: Json = {"type": "realtime", "id": "sess_mock", "model": model}
         self._items: list[Json] = []
+
+    def begun(self) -> str:
+        """The event that comes first."""
+        return _in_order([{"type": "session.created", "session": self._settings}])[0]
+
+    def answers_to(self, message: str | bytes) -> list[str | bytes]:
+        """The events that tell of new settings, or of a new item; all else as it came."""
+        given = _event_in(message)
+        session, item = given.get("session"), given.get("item")
+        events: list[Json] = []
+        if given.get("type") == _UPDATE and isinstance(session, dict):
+            self._settings |= session
+            events = [{"type": "session.updated", "session": self._settings}]
+        if given.get("type") == _ITEM and isinstance(item, dict):
+            self._items.append(item)
+            whole = {"id": f"item_{len(self._items)}", "status": "completed", **item}
+            events = [
+                {"type": f"conversation.item.{told}", "item": whole} for told in ("added", "done")
+            ]
+        return [*_in_order(events)] or [message]
 
     def asked_by(self, message: str | bytes) -> bytes | None:
         """The body of the request for a response that a message stands for; None: it is none."""
-        try:
-            given: Any = json.loads(message)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(given, dict):
-            return None
-        item = given.get("item")
-        if given.get("type") == _ITEM and isinstance(item, dict):
-            self._items.append(item)
+        given = _event_in(message)
         if given.get("type") != _CREATE:
             return None
         asked = given.get("response")
-        fields = dict(asked) if isinstance(asked, dict) else {}
-        own = {name: fields[name] for name in ("instructions", "tools") if name in fields}
+        fields = self._settings | (asked if isinstance(asked, dict) else {})
+        own: Json = {name: fields[name] for name in ("instructions", "tools") if name in fields}
         if isinstance(most := fields.get("max_output_tokens"), int):
             own["max_output_tokens"] = most
         words = fields.get("input") or self._items or "Hello"
@@ -51,8 +65,20 @@ class Session:
         except (ValueError, TypeError, KeyError):
             return []
         self._items += told["output"]
-        events = _events_of(told)
-        return [json_text({"event_id": f"event_{i}", **event}) for i, event in enumerate(events)]
+        return _in_order(_events_of(told))
+
+
+def _event_in(message: str | bytes) -> Json:
+    """The event that a message has; an empty one if it has none."""
+    try:
+        given: Any = json.loads(message)
+    except (ValueError, RecursionError):
+        return {}
+    return given if isinstance(given, dict) else {}
+
+
+def _in_order(events: list[Json]) -> list[str]:
+    return [json_text({"event_id": f"event_{i}", **event}) for i, event in enumerate(events)]
 
 
 def _error_of(error: Json, status: int) -> str:

@@ -41,6 +41,7 @@ async def talk(proxy: Proxy) -> None:
     url = f"{proxy.base_url.replace('http', 'ws')}/realtime?model=gpt-4o-mini"
     socket = await websocket_connect(HTTPRequest(url, headers=HEADERS))
     await socket.write_message('{"type": "session.update"}')
+    await socket.read_message()  # that the session has begun
     await socket.read_message()
     socket.close()
     while await socket.read_message() is not None:

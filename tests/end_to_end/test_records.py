@@ -84,6 +84,7 @@ async def talk(proxy: Proxy) -> None:
     with contextlib.suppress(HTTPClientError):
         socket = await websocket_connect(HTTPRequest(url, headers=HEADERS))
         await socket.write_message('{"type": "session.update", "to": "someone@example.com"}')
+        await socket.read_message()  # that the session has begun
         await socket.read_message()
         await socket.write_message(b"\xff\x00", binary=True)
         socket.close()

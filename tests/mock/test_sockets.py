@@ -70,9 +70,17 @@ def test_a_certificate_that_is_not_there_is_an_error_of_the_system(tmp_path: Pat
 
 
 async def opened(
-    gateway: MockGateway, subprotocols: list[str] | None = None, **headers: str
+    gateway: MockGateway,
+    subprotocols: list[str] | None = None,
+    *,
+    model: str = "gpt-4o",
+    **headers: str,
 ) -> WebSocketClientConnection:
-    return await opened_at(gateway, "realtime?model=gpt-4o", subprotocols, **headers)
+    """A realtime session that has begun."""
+    socket = await opened_at(gateway, f"realtime?model={model}", subprotocols, **headers)
+    begun = json.loads(await socket.read_message() or "")
+    assert (begun["type"], begun["session"]["model"]) == ("session.created", model)
+    return socket
 
 
 async def opened_at(
@@ -275,6 +283,28 @@ def test_the_realtime_api_answers_with_its_events_and_says_what_they_used() -> N
     run(scenario)
 
 
+def test_the_realtime_api_tells_what_it_noted_of_settings_and_items() -> None:
+    tool = {"type": "function", "name": "get_weather", "parameters": {"type": "object"}}
+    update = {"type": "session.update", "session": {"type": "realtime", "tools": [tool]}}
+
+    async def scenario() -> None:
+        async with running() as (gateway, _):
+            socket = await opened(gateway, Authorization=f"Bearer {KEY}")
+            (updated,) = await answers_to(socket, "session.updated", update)
+            asked = said("Use get_weather."), {"type": "response.create"}
+            added, done, *told = await answers_to(socket, "response.done", *asked)
+            await leave(socket)
+        assert updated["session"].items() >= {"model": "gpt-4o", "tools": [tool]}.items()
+        kinds = added["type"], done["type"]
+        assert kinds == ("conversation.item.added", "conversation.item.done")
+        item = {"id": "item_1", "status": "completed", **asked[0]["item"]}
+        assert added["item"] == done["item"] == item
+        (called,) = told[-1]["response"]["output"]
+        assert (called["type"], called["name"]) == ("function_call", "get_weather")
+
+    run(scenario)
+
+
 def test_what_the_realtime_api_answers_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shelf, "_MOST_KEPT", 1)
 
@@ -295,8 +325,7 @@ def test_what_the_realtime_api_answers_is_not_stored(monkeypatch: pytest.MonkeyP
 def test_the_realtime_api_tells_an_error_in_its_event() -> None:
     async def scenario() -> None:
         async with running() as (gateway, _):
-            route = "realtime?model=gpt-0"
-            socket = await opened_at(gateway, route, Authorization=f"Bearer {KEY}")
+            socket = await opened(gateway, model="gpt-0", Authorization=f"Bearer {KEY}")
             (told,) = await answers_to(socket, "error", {"type": "response.create"})
             await leave(socket)
         assert told["error"]["code"] == "model_not_found"
