@@ -9,7 +9,15 @@ from typing import Any, Final
 from foxora_addon.app.ca_bundle import ADDING, REPLACING
 from foxora_addon.placeholder import PLACEHOLDER_KEY
 
-_PROXIES: Final = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+# The last two are for wss:// URLs, for which aiohttp heeds no other.
+_PROXIES: Final = (
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "WSS_PROXY",
+    "wss_proxy",
+)
 _NO_PROXIES: Final = ("NO_PROXY", "no_proxy")
 _AZURE: Final = ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")

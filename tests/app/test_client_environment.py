@@ -12,8 +12,8 @@ BUNDLE = "/home/me/.mitmproxy/bundle.pem"
 def test_base_url_proxy_authorities_and_key_are_all_set() -> None:
     variables = variables_of(URL, BUNDLE, {})
     assert variables["OPENAI_BASE_URL"] == variables["OPENAI_API_BASE"] == f"{URL}/v1"
-    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
-        assert variables[name] == URL
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "WSS_PROXY"):
+        assert variables[name] == variables[name.lower()] == URL
     for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
         assert variables[name] == BUNDLE
     assert variables["NODE_USE_ENV_PROXY"] == "1"
@@ -31,7 +31,7 @@ def test_a_reverse_proxy_is_named_as_the_base_url_alone() -> None:
     given = {"https_proxy": "http://corp.example:3128"}
     variables = variables_of(URL, BUNDLE, given, takes_tunnels=False)
     assert variables["OPENAI_BASE_URL"] == f"{URL}/v1"
-    assert not any(name.upper() in {"HTTPS_PROXY", "HTTP_PROXY"} for name in variables)
+    assert not any(name.upper() in {"HTTPS_PROXY", "HTTP_PROXY", "WSS_PROXY"} for name in variables)
 
 
 @pytest.mark.parametrize("told", [{}, {"takes_tunnels": True}, {"takes_tunnels": False}])
