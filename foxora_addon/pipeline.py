@@ -48,6 +48,7 @@ from foxora_addon.ending import Ending, Open, ending_of, open_of
 from foxora_addon.exchange import Exchange, GivenHead, IllegalStep, Outcome, Try
 from foxora_addon.observation import Observation
 from foxora_addon.policy.accounting import Accounting
+from foxora_addon.policy.limit_hold import UNTOLD_WAIT_SECONDS
 from foxora_addon.policy.limits import DEFAULT_GUARD_SECONDS
 from foxora_addon.policy.mask import mask_forms_of, masked
 from foxora_addon.policy.recognise import Recognised
@@ -452,9 +453,17 @@ class Pipeline:
     def _error_in(
         self, exchange: Exchange, answer: Answer, plain: bytes | ApiError, value: object
     ) -> ApiError | None:
-        """What is wrong with an answer: it says so itself, or no client could use it."""
+        """What is wrong with an answer: it says so itself, or no client could use it.
+
+        A 429 that names no time is given the one for which it closes the account: a client that
+        came sooner would be refused.
+        """
         if 400 <= answer.status <= _HIGHEST_STATUS:
-            return self._normalised(exchange, answer, plain)
+            error = self._normalised(exchange, answer, plain)
+            is_untold = error.status == 429 and error.retry_after_seconds is None
+            if is_untold and exchange.payer is not None and not self.accounting.rules.is_shadow:
+                error = replace(error, retry_after_seconds=UNTOLD_WAIT_SECONDS)
+            return error
         if exchange.flaw is not None:
             return bad_gateway_answer(exchange.flaw)
         is_usual = answer.status == 200 and isinstance(value, dict) and not answer.encoding

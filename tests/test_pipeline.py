@@ -549,6 +549,17 @@ def test_a_429_that_says_no_time_closes_the_account_for_a_second() -> None:
     assert desk.admitted(now=102.0).refusal is None
 
 
+@pytest.mark.parametrize(("is_shadow", "told_ms"), [(False, 1_000.0), (True, None)])
+def test_a_429_that_says_no_time_tells_its_client_for_how_long_it_closes_the_account(
+    is_shadow: bool, told_ms: float | None
+) -> None:
+    desk = a_desk(limits=limited(5, is_shadow=is_shadow))
+    error = desk.pipeline.answered(desk.sent(), Answer(429, [], b""), 101.0)
+    assert error is not None
+    assert (("retry-after", "1") in error.headers()) is not is_shadow
+    assert desk.response["error"]["retry_after_ms"] == told_ms
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"error":{"message":"m","code":"c"}}', b"\xff"])
 def test_an_error_of_the_gateway_is_normalised_and_recorded_as_it_came(body: bytes) -> None:
     desk = a_desk()
