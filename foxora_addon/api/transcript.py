@@ -300,6 +300,9 @@ class Transcript:
             self.is_usage_of_all = self.is_usage_of_all and not any(_words_in(delta, text))
             self._unkept_bytes += text_bytes(written_in([delta, text])) if self._is_full else 0
         if index not in self._choices:
+            # Asked anew at each but the first, for one event may have any number of them.
+            if self._choices and self._bytes + _CHOICE_BYTES > self._max_bytes:
+                self._is_full = True
             if self._is_full:
                 return
             self._choices[index] = {"message": {}, "finish_reason": None}

@@ -495,6 +495,16 @@ def test_no_stream_grows_a_transcript_without_bound(event: Any) -> None:
     assert len(json.dumps(transcript.completion())) < 60_000
 
 
+def test_no_event_grows_a_transcript_without_bound() -> None:
+    transcript = transcript_of([Event(json.dumps({"choices": [{}] * 5_000}))], max_bytes=50_000)
+    assert transcript.truncated
+    assert len(json.dumps(transcript.completion())) < 60_000
+
+
+def test_what_is_first_said_of_a_choice_is_kept_whatever_the_bound() -> None:
+    assert transcript_of([an_end("length")], max_bytes=500).finish_reasons() == ["length"]
+
+
 def test_a_long_stream_costs_each_chunk_the_same() -> None:
     transcript = transcript_of(
         (a_chunk({"content": "x" * 50}) for _ in range(10_000)), max_bytes=2**30
