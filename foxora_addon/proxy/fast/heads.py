@@ -14,7 +14,7 @@ from mitmproxy.http import Headers, Request, RequestData, Response, ResponseData
 from mitmproxy.net.http.validate import validate_headers
 
 from foxora_addon.framing import WITHOUT_BODY, Fields, Index, framing_in, index_of, is_plain_length
-from foxora_addon.proxy.fast.http1 import are_known
+from foxora_addon.proxy.fast.http1 import VERSIONS, are_known
 from foxora_addon.proxy.quick_headers import QuickHeaders
 from foxora_addon.reception import without_length
 
@@ -23,7 +23,6 @@ _LONGEST_HEAD: Final = 4_096
 _LENGTH: Final = b"content-length"
 _UNUSUAL: Final = frozenset({_LENGTH, b"transfer-encoding", b"expect"})
 _SCHEMES: Final = frozenset({b"http", b"https", b""})
-_VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 _STATUS: Final = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9]) ([!-~]+(?: [!-~]+)*)")
 
 
@@ -119,7 +118,7 @@ def _key_of(head: bytes, length: Match[bytes]) -> _Key:
 
 def _is_plain(request: Request) -> bool:
     data = request.data
-    if data.scheme not in _SCHEMES or data.http_version not in _VERSIONS:
+    if data.scheme not in _SCHEMES or data.http_version not in VERSIONS:
         return False
     try:
         validate_headers(request)

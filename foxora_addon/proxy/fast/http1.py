@@ -19,7 +19,8 @@ _LENGTH, _ENCODING, _CONNECTION = b"content-length", b"transfer-encoding", b"con
 _CHUNKED: Final = b"chunked"
 _PERSISTENT: Final = frozenset({"HTTP/1.1", b"HTTP/1.1", "HTTP/2.0", b"HTTP/2.0"})
 _STAYS: Final = [b"keep-alive"]
-_VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
+"""Of HTTP/1, as a head names them; what says another is left to mitmproxy."""
 WITH_BODIES: Final = frozenset({b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _MOST_NAMES: Final = 1_000
 _LONGEST_NAME: Final = 64
@@ -106,7 +107,7 @@ def framing(headers: Headers) -> bool | None:
 
 def raise_if_http_version_unknown(http_version: bytes) -> None:
     """`read.raise_if_http_version_unknown`, for the usual ones."""
-    if http_version not in _VERSIONS:
+    if http_version not in VERSIONS:
         before[raise_if_http_version_unknown](http_version)
 
 

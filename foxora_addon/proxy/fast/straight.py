@@ -19,6 +19,7 @@ from mitmproxy.proxy.layers.http import _hooks as http_hooks
 from mitmproxy.proxy.layers.http._base import HttpEvent
 
 from foxora_addon.proxy import hold
+from foxora_addon.proxy.fast.http1 import VERSIONS
 from foxora_addon.proxy.fast.whole import (
     PlainMessage,
     are_understood,
@@ -43,7 +44,6 @@ from foxora_addon.proxy.quick_headers import values_in
 
 _layers: Any = http_layers
 _EXPECT: Final = b"expect"
-_VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 
 
 def steps(self: Held, event: Any, desk: Desk) -> Commands:
@@ -64,7 +64,7 @@ def _is_plain_request(self: Held, event: WholeRequest) -> bool:
     if event.is_checked:
         return has_no_limits(self)
     request, data = event.request, event.request.data
-    if data.http_version not in _VERSIONS or not has_no_limits(self):
+    if data.http_version not in VERSIONS or not has_no_limits(self):
         return False
     if values_in(data.headers.fields, _EXPECT):
         return False

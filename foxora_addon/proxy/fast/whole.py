@@ -22,7 +22,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Connection, Htt
 
 from foxora_addon.proxy import hold
 from foxora_addon.proxy.fast import heads
-from foxora_addon.proxy.fast.http1 import WITH_BODIES, framing
+from foxora_addon.proxy.fast.http1 import VERSIONS, WITH_BODIES, framing
 from foxora_addon.proxy.fast.originals import before
 from foxora_addon.proxy.fast.streams import Passed, chunks_of
 from foxora_addon.proxy.hold_desk import Desk
@@ -32,7 +32,6 @@ from foxora_addon.proxy.hold_whole import WholeAnswer, WholeRequest
 _LONGEST_HEAD: Final = 65_536
 _MOST_JOINED: Final = 65_536
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: ?(\d{1,9})\r\n", re.IGNORECASE)
-_VERSIONS: Final = frozenset({b"HTTP/1.1", b"HTTP/1.0"})
 HTTP_1: Final[frozenset[type]] = frozenset({Http1Client, Http1Server})
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 # What reads on where a message has been read: it takes no bytes, and tells them from its end. A
@@ -346,7 +345,7 @@ def _written(self: Http1Connection, plain: PlainMessage) -> tuple[bytes, bytes] 
     is_plain = framing(message.data.headers) is not None
     encoding = "" if is_plain else message.headers.get("transfer-encoding", "").lower()
     is_chunked = "chunked" in encoding
-    if message.data.http_version not in _VERSIONS or (encoding and not is_chunked):
+    if message.data.http_version not in VERSIONS or (encoding and not is_chunked):
         return None  # the latter ends as its connection does
     if type(self) is Http1Client:
         is_busy = self.stream_id is not None or self.request is not None
